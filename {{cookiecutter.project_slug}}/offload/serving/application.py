@@ -13,6 +13,7 @@ from offload.serving import metrics
 from offload.serving.exchange import Exchange, too_large
 from offload.serving.handler import chain
 from offload.serving.lifespan import run_lifespan
+from offload.serving.threads import ThreadPool
 from offload.serving.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 LAST_REQUESTS = 2.0  # seconds; the server has cancelled what outlived its grace, this is the time to run `finally`
@@ -31,8 +32,9 @@ class Application:
         self.lifespans = lifespans
         self.websocket = websocket
         self.conf = conf()
-        self.api = chain(settings.API_MIDDLEWARE)
-        self.pages = chain(settings.MIDDLEWARE)
+        self.threads = ThreadPool(self.conf.request_threads) if self.conf.lean else None
+        self.api = chain(settings.API_MIDDLEWARE, self.threads)
+        self.pages = chain(settings.MIDDLEWARE, self.threads)
         self.requests = 0
         self.streams: set[Exchange] = set()
         self.stopping = False

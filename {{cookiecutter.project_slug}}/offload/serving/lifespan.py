@@ -65,7 +65,6 @@ def _on_stop_signal(stopping: Callable[[], None]) -> Iterator[None]:
     """Hear SIGTERM and SIGINT beside the server, which says nothing to the application until every connection closed."""
     loop = asyncio.get_running_loop()
     before: dict[int, Any] = {}
-    ours = (signal.SIGTERM, signal.SIGINT)
 
     def hear(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(stopping)
@@ -73,9 +72,9 @@ def _on_stop_signal(stopping: Callable[[], None]) -> Iterator[None]:
             before[number](number, frame)
 
     try:
-        for number in ours:
-            before[number] = signal.getsignal(number)
-            signal.signal(number, hear)
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            before[stop] = signal.getsignal(stop)
+            signal.signal(stop, hear)
     except ValueError:
         pass  # only a main thread may, and a test's server runs in another: it ends by the lifespan alone
     try:

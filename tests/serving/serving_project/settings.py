@@ -9,7 +9,7 @@ from offload.conf import Offload
 DEBUG = False
 SECRET_KEY = "only for tests"
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
-ROOT_URLCONF = "tests.serving.urls"
+ROOT_URLCONF = "serving_project.urls"
 USE_TZ = True
 DATABASES = {
     "default": {
@@ -32,7 +32,7 @@ MIDDLEWARE = [
     "offload.serving.AccessLog",
     "offload.serving.Metrics",
     "django.middleware.security.SecurityMiddleware",
-    "tests.serving.views.sync_only",
+    "serving_project.views.sync_only",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
-from tests.serving import views
+from serving_project import views
 
 urlpatterns = [
     path("admin/", admin.site.urls),
