@@ -25,6 +25,15 @@ class Offload:
     worker_silence: float = 15.0  # a worker not heard from for this long is not ready
     idle_stream_heartbeat: float = 15.0  # comment lines keep an idle event stream open through proxies (often 60 s)
 
+    # serving
+    lean: bool = True  # False: Django's stock handler, a thread for every request (docs/decisions/0001)
+    api_prefixes: tuple[str, ...] = ("/api/", "/health/", "/metrics")  # answered through API_MIDDLEWARE
+    probe_prefixes: tuple[str, ...] = ("/health/", "/metrics")  # never shed, and asked for by address
+    requests_in_flight: int = 1000  # more are answered 503 at once: each costs some 100 kB, and waits longer than it helps
+    streams_in_flight: int = 5000  # open event streams, counted apart: they wait, and that costs little
+    body_limit: int = 10 * 1024 * 1024  # of a request; a 413 before it is read whole. A file upload may want more
+    request_threads: int = 8  # kept, and so the database connections of a process; more only if these don't come back
+
 
 def conf() -> Offload:
     """The service's `settings.OFFLOAD`, or the defaults where it says nothing."""
