@@ -34,6 +34,8 @@ class Offload:
     body_limit: int = 10 * 1024 * 1024  # of a request; a 413 before it is read whole. A file upload may want more
     request_threads: int = 8  # kept, and so the database connections of a process; more only if these don't come back
 
+    request_deadline: float = 10.0  # a request's upstream calls altogether: few callers wait longer for an answer
+
 
 def conf() -> Offload:
     """The service's `settings.OFFLOAD`, or the defaults where it says nothing."""

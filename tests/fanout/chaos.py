@@ -1,0 +1,165 @@
+"""An upstream that misbehaves on real sockets, one path a kind of fault, and writes down what it saw."""
+
+import asyncio
+import gzip
+import json
+from collections import Counter
+from typing import Self
+
+MEGABYTE = 2**20
+
+
+class Chaos:
+    """A server on loopback. `seen` counts the requests that were read whole, by "METHOD /path"; `left` those whose
+    client went away before the answer was whole; `open` holds the connections still there."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+        self.left: Counter[str] = Counter()
+        self.headers: list[dict[str, str]] = []
+        self.sent = 0  # bytes written
+        self.delay = 0.05  # seconds, /slow
+        self.delays: list[float] = []  # seconds, /planned: popped from the front, then 0
+        self.open: set[asyncio.StreamWriter] = set()
+        self.connections = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for writer in list(self.open):
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open.add(writer)
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                line, *fields = head.decode().strip().split("\r\n")
+                method, target, _ = line.split(" ")
+                headers = {k.lower(): v for k, v in (field.split(": ", 1) for field in fields)}
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                path = target.split("?")[0]
+                name = f"{method} {path}"
+                self.seen[name] += 1
+                self.headers.append(headers)
+                fault = getattr(self, "do_" + path.strip("/").split("/")[0].replace("-", "_"))
+                answering = asyncio.ensure_future(fault(writer, body))
+                gone = asyncio.ensure_future(self._gone(reader))
+                await asyncio.wait({answering, gone}, return_when=asyncio.FIRST_COMPLETED)
+                gone.cancel()
+                if not answering.done():
+                    self.left[name] += 1
+                    answering.cancel()
+                    return
+                if await answering is False:
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        except asyncio.CancelledError:
+            pass  # the loop is going down
+        finally:
+            self.open.discard(writer)
+            writer.transport.abort()
+
+    async def _gone(self, reader: asyncio.StreamReader) -> None:
+        """Returns when the client has closed; it never sends ahead."""
+        while not reader.at_eof() and reader.exception() is None:
+            await asyncio.sleep(0.005)
+
+    async def answer(
+        self, writer: asyncio.StreamWriter, body: bytes, status: str = "200 OK", more: tuple[str, ...] = ()
+    ) -> None:
+        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Content-Type: application/json", *more, "", ""]
+        await self.write(writer, "\r\n".join(lines).encode() + body)
+
+    async def write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        writer.write(data)
+        await writer.drain()
+        self.sent += len(data)
+
+    async def do_ok(self, writer: asyncio.StreamWriter, body: bytes) -> None:
+        await self.answer(writer, json.dumps({"echo": body.decode(), "number": sum(self.seen.values())}).encode())
+
+    async def do_cookie(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await self.answer(writer, b"{}", more=("Set-Cookie: who=alice; Path=/",))
+
+    async def do_slow(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await asyncio.sleep(self.delay)
+        await self.answer(writer, b'{"slow": true}')
+
+    async def do_planned(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await asyncio.sleep(self.delays.pop(0) if self.delays else 0)
+        await self.answer(writer, b"{}")
+
+    async def do_silent(self, _writer: asyncio.StreamWriter, _: bytes) -> None:
+        await asyncio.sleep(3600)
+
+    async def do_drip(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await self.write(writer, b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while True:
+            await self.write(writer, b"1")
+            await asyncio.sleep(0.03)
+
+    async def do_reset(self, writer: asyncio.StreamWriter, _: bytes) -> bool:
+        """Reads the request and closes without an answer."""
+        return False
+
+    async def do_cut(self, writer: asyncio.StreamWriter, _: bytes) -> bool:
+        """Closes after the headers and half of the body."""
+        await self.write(writer, b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"half":')
+        return False
+
+    async def do_garbage(self, writer: asyncio.StreamWriter, _: bytes) -> bool:
+        await self.write(writer, b"SSH-2.0-OpenSSH_9.7\r\n\r\n")
+        return False
+
+    async def do_busy(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await self.answer(writer, b"{}", "503 Service Unavailable", ("Retry-After: 0",))
+
+    async def do_later(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await self.answer(writer, b"{}", "503 Service Unavailable", ("Retry-After: 3600",))
+
+    async def do_once_busy(self, writer: asyncio.StreamWriter, body: bytes) -> None:
+        await (self.do_busy if sum(self.seen.values()) == 1 else self.do_ok)(writer, body)
+
+    async def do_fails(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await self.answer(writer, b"{}", "500 Internal Server Error")
+
+    async def do_missing(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await self.answer(writer, b"{}", "404 Not Found")
+
+    async def do_broken(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await self.answer(writer, b'{"price": 12.')
+
+    async def do_redirect(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await self.answer(writer, b"", "302 Found", (f"Location: {self.url}/secret",))
+
+    async def do_huge(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        """A gigabyte, announced."""
+        await self.write(writer, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (1024 * MEGABYTE))
+        for _ in range(1024):
+            await self.write(writer, b"x" * MEGABYTE)
+
+    async def do_endless(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        """A gigabyte in chunks, not announced."""
+        await self.write(writer, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(1024):
+            await self.write(writer, b"100000\r\n" + b"x" * MEGABYTE + b"\r\n")
+
+    async def do_bomb(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        """A megabyte that unpacks to a gigabyte."""
+        await self.answer(writer, bomb(), more=("Content-Encoding: gzip",))
+
+    async def do_zipped(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await self.answer(writer, gzip.compress(b'{"zipped": true}'), more=("Content-Encoding: gzip",))
+
+
+def bomb() -> bytes:
+    """A gigabyte of zeros as gzip: 64 members of the same 16 megabytes."""
+    return gzip.compress(bytes(16 * MEGABYTE)) * 64

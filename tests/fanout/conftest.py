@@ -1,0 +1,20 @@
+"""Settings for this room alone, and the chaos upstream that its tests call."""
+
+from collections.abc import AsyncIterator
+
+import django
+import pytest_asyncio
+from django.conf import settings
+
+if not settings.configured:
+    settings.configure(SECRET_KEY="test", ALLOWED_HOSTS=["*"], INSTALLED_APPS=[], ROOT_URLCONF="urls", USE_TZ=True)
+    django.setup()
+
+from chaos import Chaos
+
+
+@pytest_asyncio.fixture
+async def chaos() -> AsyncIterator[Chaos]:
+    """A fresh chaos upstream on a port of its own."""
+    async with Chaos() as upstream:
+        yield upstream

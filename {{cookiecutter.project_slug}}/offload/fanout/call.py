@@ -1,0 +1,70 @@
+"""A call described and not yet made: `gather` makes many at once, `await` makes one and raises if it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from pydantic import TypeAdapter
+
+from offload.serving import release
+
+from .outcome import Outcome, Outcomes
+
+if TYPE_CHECKING:
+    from .http import httpx
+    from .upstream import Upstream
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request to one upstream, and how its response is read. Made by `Upstream.get_json` and its like."""
+
+    upstream: Upstream
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes | None
+    idempotent: bool
+    decode: Callable[[httpx.Response], T]
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it only reads, so that callers may share one answer."""
+        return self.method in ("GET", "HEAD") and self.body is None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What the answer depends on; the headers say who asks, so nobody is given another's answer."""
+        return self.method, self.url, self.headers
+
+    def read(self, decode: Callable[[httpx.Response], U]) -> Call[U]:
+        """The same call, its value made by `decode`; a `ValueError` there is an outcome, `error`."""
+        return cast("Call[U]", replace(self, decode=cast(Any, decode)))
+
+    def into(self, model: type[U]) -> Call[U]:
+        """The same call, its JSON validated as `model`: a pydantic model, a dataclass, `list[Price]`..."""
+        adapter: TypeAdapter[U] = _adapter(model)
+        return self.read(lambda response: adapter.validate_json(response.content))
+
+    async def outcome(self) -> Outcome[T]:
+        """Make the call and tell what became of it. Raises nothing but mistakes in the calling code."""
+        return await self.upstream.answer(self)
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Make the call for its value, which is then required: a failure is a 503 `Problem`."""
+        return self._required().__await__()
+
+    async def _required(self) -> T:
+        await release()
+        outcome = await self.outcome()
+        Outcomes({self.upstream.name: outcome}).require([self.upstream.name])
+        return cast(T, outcome.value)
+
+
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)  # a model's validator is built once

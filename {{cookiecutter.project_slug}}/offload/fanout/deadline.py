@@ -1,0 +1,29 @@
+"""One absolute deadline a request, in a context variable: whatever is called inside can only shorten it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import inf
+from time import monotonic  # the clock of asyncio's and uvloop's loops, and it can be read in a sync view, too
+
+_deadline: ContextVar[float] = ContextVar("offload_deadline", default=inf)
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Give the upstream calls inside at most `seconds` altogether; an outer, earlier deadline stays."""
+    token = _deadline.set(min(_deadline.get(), monotonic() + seconds))
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def until(limit: float = inf) -> float:
+    """The instant, in `time.monotonic()` seconds, at which something allowed `limit` seconds has to be over."""
+    return min(_deadline.get(), monotonic() + limit)
+
+
+def remaining() -> float:
+    """Seconds left until the deadline, below zero once it has passed; `inf` without one."""
+    return _deadline.get() - monotonic()

@@ -1,0 +1,65 @@
+"""A hedged request: when an answer takes unusually long, ask a second time and take whichever comes first."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, TypeVar
+
+from .window import Window
+
+T = TypeVar("T")
+
+
+@dataclass(kw_only=True)
+class Hedge:
+    """For reads of an upstream whose slow answers are chance, not load ("The Tail at Scale", Dean and Barroso 2013)."""
+
+    quantile: float = 0.95  # of the latest answers' times; a call that takes longer is hedged
+    extra: float = 0.05  # hedged requests may add this share to the load
+    _times: deque[float] = field(default_factory=lambda: deque(maxlen=200), init=False, repr=False)
+    _after: float | None = field(default=None, init=False, repr=False)
+    _count: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._sent = Window(60.0)
+
+    async def race(
+        self, send: Callable[[], Coroutine[Any, Any, T]], spare: Callable[[], Coroutine[Any, Any, T] | None]
+    ) -> T:
+        """The first good answer of one request, or of two; the loser is cancelled.
+
+        Args:
+            send: sends the request.
+            spare: sends it a second time, or is None if there is no room for that now.
+        """
+        self._sent.add(total=1)
+        started = monotonic()
+        racing = {asyncio.ensure_future(send())}
+        try:
+            done, racing = await asyncio.wait(racing, timeout=self._after)
+            if not done and self._affordable() and (second := spare()):
+                self._sent.add(marked=1)
+                racing.add(asyncio.ensure_future(second))
+            while racing and not any(task.exception() is None for task in done):
+                done, racing = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
+            best = next((task for task in done if task.exception() is None), next(iter(done)))
+            answer = best.result()
+        finally:
+            for task in racing:
+                task.cancel()
+            if racing:
+                await asyncio.wait(racing)
+        self._learn(monotonic() - started)
+        return answer
+
+    def _affordable(self) -> bool:
+        calls, hedged = self._sent.sums()
+        return hedged + 1 <= self.extra * calls
+
+    def _learn(self, seconds: float) -> None:
+        self._times.append(seconds)
+        self._count += 1
+        if self._count % 20 == 0:  # sorting 200 numbers costs 10 us: not with every answer
+            self._after = sorted(self._times)[int(self.quantile * len(self._times))]

@@ -1,0 +1,36 @@
+"""What travels with a request to its upstreams: trace context, request id, and the time that is left."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+
+try:
+    from opentelemetry.propagate import inject  # type: ignore[import-not-found,unused-ignore]
+except ImportError:  # tracing is optional; the caller's own trace context is passed on as it came
+
+    def inject(carrier: dict[str, str]) -> None:
+        """Add nothing."""
+
+
+DEADLINE = "X-Request-Timeout-Ms"  # milliseconds the receiver has for the request; no RFC names one
+PASSED_ON = ("traceparent", "tracestate", "x-request-id")  # W3C Trace Context; the id our logs are found by
+
+_incoming: ContextVar[Mapping[str, str]] = ContextVar("offload_travelling", default=MappingProxyType({}))
+
+
+@contextmanager
+def carrying(headers: Mapping[str, str]) -> Iterator[None]:
+    """Pass on what these request headers carry to every upstream called inside."""
+    token = _incoming.set({name: headers[name] for name in PASSED_ON if name in headers})
+    try:
+        yield
+    finally:
+        _incoming.reset(token)
+
+
+def outgoing() -> list[tuple[str, str]]:
+    """The headers a call made now takes along."""
+    carrier = dict(_incoming.get())
+    inject(carrier)
+    return list(carrier.items())
