@@ -3,7 +3,7 @@
 import os
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from config.env import load
 
@@ -24,12 +24,15 @@ app.conf.update(
     broker_connection_retry_on_startup=True,  # a worker that starts before its broker waits for it
     broker_connection_max_retries=None,  # default 100: then the worker would give up
     # --- queues ---
-    task_queues=[Queue("default"), Queue("cpu")],
+    # With a routing key each: without one all share the default's, and every message would land in all of them.
+    task_queues=[Queue(name, Exchange("jobs"), routing_key=name) for name in ("default", "cpu")],
     task_default_queue="default",
+    task_default_exchange="jobs",
+    task_default_routing_key="default",
     task_create_missing_queues=False,  # a misspelt queue is an error, not a queue that nobody reads
     # --- tasks ---
-    task_acks_late=False,  # the lease in the row is the real acknowledgement; late ones lost and doubled messages on Redis
-    task_ignore_result=True,  # results are in the row; each kept one would subscribe a Redis channel (2,000 for 2,000)
+    task_acks_late=False,  # the row's lease is the real acknowledgement; late ones lost and doubled messages on Redis
+    task_ignore_result=True,  # results are in the row; each kept one would subscribe a Redis channel
     task_serializer="json",
     accept_content=["json"],  # pickle would run whatever anybody puts into Redis
     # --- workers ---

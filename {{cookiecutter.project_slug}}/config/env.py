@@ -17,7 +17,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Env(BaseSettings):
-    """Names in `.env` that are none of these are refused; names in the real environment that come close are warned of."""
+    """Names in `.env` that are none of these are refused; near misses in the real environment are warned of."""
 
     model_config = SettingsConfigDict(env_file=BASE_DIR / ".env", extra="forbid", hide_input_in_errors=True)
 
@@ -76,7 +76,7 @@ def near_misses(names: dict[str, str] | os._Environ[str] = os.environ) -> list[s
     """A sentence for each environment variable that looks like a misspelt one of ours."""
     known = [name.upper() for name in Env.model_fields]
     close = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.87) for name in names if name not in known}
-    return [f"{name} is no variable of this service: did you mean {match[0]}?" for name, match in close.items() if match]
+    return [f"{name} is not read by this service: did you mean {match[0]}?" for name, match in close.items() if match]
 
 
 def _fault(location: tuple[int | str, ...], kind: str, message: str) -> str:
@@ -88,7 +88,7 @@ def _fault(location: tuple[int | str, ...], kind: str, message: str) -> str:
 
 
 def _make_secret(env: Env) -> list[str]:
-    """On loopback a generated secret, the same for web and worker; anywhere else it is a fault to have none."""
+    """On loopback a generated secret, the same for web and workers; anywhere else it is a fault to have none."""
     if env.allowed_hosts != LOOPBACK:
         return ["SECRET_KEY is missing, and ALLOWED_HOSTS says that this is no laptop: set it to 50 random characters"]
     path = VAR_DIR / "secret_key"

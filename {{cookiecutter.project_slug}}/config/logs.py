@@ -1,5 +1,6 @@
 """Logs: one JSON line each, readable ones under DEBUG. structlog renders what the standard library's loggers say."""
 
+import logging
 from typing import Any
 
 import structlog
@@ -21,6 +22,14 @@ _RENDER: list[Any] = (
     else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 )
 
+
+class ErrorsAlone(logging.Filter):
+    """Lets by what has a traceback: the status alone is in the access log already."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.exc_info is not None
+
+
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -31,11 +40,13 @@ LOGGING: dict[str, Any] = {
             "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_RENDER],
         }
     },
+    "filters": {"errors_alone": {"()": "config.logs.ErrorsAlone"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structlog"}},
     "root": {"handlers": ["stderr"], "level": _env.log_level.upper()},
     "loggers": {
         "httpx": {"level": "WARNING"},  # a line for every upstream call, which metrics tell better
-        "django.request": {"level": "ERROR"},  # 4xx are in the access log
+        "django": {"handlers": [], "level": "INFO"},  # Django's own handlers would print everything twice
+        "django.request": {"filters": ["errors_alone"]},
         "celery.worker.strategy": {"level": "WARNING"},  # "received": every job has a line of its own
         "celery.app.trace": {"level": "WARNING"},
     },

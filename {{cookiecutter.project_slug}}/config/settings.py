@@ -78,8 +78,8 @@ _database = dj_database_url.parse(env.database_url, conn_max_age=env.database_ma
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     # WAL: readers and one writer at a time. IMMEDIATE takes the write lock at BEGIN, where the busy timeout can wait
     # for it; the default takes it at the first write and fails at once if another process was faster (Django docs,
-    # "Database is locked errors"). synchronous=NORMAL is durable against crashes of processes under WAL (sqlite.org/wal).
-    _database["OPTIONS"] = {  # type: ignore[typeddict-unknown-key]
+    # "Database is locked errors"). synchronous=NORMAL survives crashes of processes under WAL (sqlite.org/wal).
+    _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",

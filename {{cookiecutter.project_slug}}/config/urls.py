@@ -9,11 +9,15 @@ from django.views.generic import RedirectView
 from offload import views
 from offload.api import make_api
 {%- if cookiecutter.example == "yes" %}
+
 from {{ cookiecutter.package }}.portfolio.api import router as portfolio
 from {{ cookiecutter.package }}.portfolio.page import page
 {%- endif %}
 
-api = make_api(title="{{ cookiecutter.__project_name }}", description="{{ cookiecutter.__description }}")
+api = make_api(
+    title="{{ cookiecutter.project_name }}",
+    description="{{ cookiecutter.description }}",
+)
 {%- if cookiecutter.example == "yes" %}
 api.add_router("/portfolio", portfolio)
 {%- endif %}

@@ -1,4 +1,4 @@
-"""The sources: each with its own latency, one that fails now and then, one that is far too slow. Seeded, so repeatable."""
+"""The sources, each with its own latency: one fails now and then, one is far too slow. Seeded, so repeatable."""
 
 import asyncio
 import json
@@ -16,20 +16,20 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 @dataclass
 class Source:
-    """One stand-in API: seconds it takes, share of requests it fails (0 to 1), how far its prices stray (0 to 1)."""
+    """One stand-in API: seconds it takes, share of requests it fails (0 to 1), by what its prices are off."""
 
     latency: float
     failures: float = 0.0
-    spread: float = 0.0
+    stray: float = 1.0
     dice: random.Random = field(default_factory=lambda: random.Random(7))
 
 
 SOURCES = {
     "northbank": Source(latency=0.025),
-    "eastdata": Source(latency=0.060, spread=0.002),
-    "harbor": Source(latency=0.110, spread=0.004),
-    "flaky": Source(latency=0.030, failures=0.3, spread=0.003),
-    "turtle": Source(latency=4.0, spread=0.001),
+    "eastdata": Source(latency=0.060, stray=1.002),
+    "harbor": Source(latency=0.110, stray=0.996),
+    "flaky": Source(latency=0.030, failures=0.3, stray=1.003),
+    "turtle": Source(latency=4.0, stray=0.999),
     "riskline": Source(latency=0.045),
 }
 
@@ -56,8 +56,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if source.dice.random() < source.failures:
         await _answer(send, 503, {"error": "down for a moment"})
     elif resource == "prices":
-        stray = 1 + source.spread * source.dice.uniform(-1, 1)
-        await _answer(send, 200, {"prices": {symbol: round(price(symbol) * stray, 2) for symbol in symbols}})
+        await _answer(send, 200, {"prices": {symbol: round(price(symbol) * source.stray, 2) for symbol in symbols}})
     else:
         await _answer(send, 200, {"volatilities": {symbol: round(volatility(symbol), 4) for symbol in symbols}})
 

@@ -1,7 +1,8 @@
-"""`python -m offload.dev`: starts everything a service needs on this machine, waits until it is ready, says where it is.
+"""`python -m offload.dev`: starts all a service needs on this machine, waits until it is ready, says where it is.
 
-`dev` runs Procfile.dev: reloading, with DEBUG. `serve` runs the Procfile's web process as production does, with stand-ins
-for what the environment does not name: a broker with workers unless REDIS_URL is set, the sandbox unless MARKETS_URL is.
+`dev` runs Procfile.dev: reloading, with DEBUG. `serve` runs the Procfile's web process as production does, with
+stand-ins for what the environment does not name: a broker with workers unless REDIS_URL is set, the sandbox unless
+MARKETS_URL is.
 """
 
 import os
@@ -49,7 +50,7 @@ def main() -> int:
             _check_free(name, port)
     if "valkey" not in processes:
         _check_redis(env.redis_url)
-    migrated = subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], check=False)  # noqa: S603
+    migrated = subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], check=False)
     if migrated.returncode:
         return migrated.returncode
 
@@ -64,7 +65,8 @@ def main() -> int:
     else:
         lines.append("Token:  python manage.py createtoken NAME   makes one")
     if "flower" in processes:
-        lines.append(f"Flower: http://127.0.0.1:{env.flower_port}/{env.flower_prefix}   (admin / {env.flower_password})")
+        flower = f"http://127.0.0.1:{env.flower_port}/{env.flower_prefix}"
+        lines.append(f"Flower: {flower}   (admin / {env.flower_password})")
     probe = address + ("/health/ready" if "cpu" in processes else "/health/live")
     threading.Thread(target=_announce, args=(probe, lines), daemon=True).start()
     manager.loop()

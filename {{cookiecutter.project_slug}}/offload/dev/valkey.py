@@ -2,7 +2,6 @@
 
 import os
 from importlib.util import find_spec
-from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -23,7 +22,8 @@ def command(port: int) -> list[str]:
         "maxmemory-policy": "noeviction",  # any other policy drops queued messages when memory is short
         "loglevel": "warning",
     }
-    return [str(Path(get_binary_path())), *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
+    arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    return [str(get_binary_path()), *arguments]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,13 @@
 """`python -m offload.jobs -Q cpu`: a worker as production runs it. Further arguments are `celery worker`'s own."""
 
+import contextlib
 import os
 import sys
-from importlib import import_module
+from pathlib import Path
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 # SIGTERM means soft shutdown: finish what fits into `worker_soft_shutdown_timeout`, hand the rest back. Celery's own
 # SIGTERM waits for the running jobs, until the platform's SIGKILL (FIELD: 30 s task, exit at 30.0 s). Read at import.
@@ -20,26 +25,23 @@ def give_way(nice: int = 10) -> None:
     0.54 with the group's nice set, too.
     """
     os.nice(nice)
-    try:
-        with open("/proc/self/autogroup", "w") as autogroup:
-            autogroup.write(str(nice))
-    except OSError:  # not Linux, no autogroups, or a container that forbids it: CPU weights do it there
-        pass
+    with contextlib.suppress(OSError):  # not Linux, no autogroups, or a container: CPU weights do it there
+        Path("/proc/self/autogroup").write_text(str(nice))
 
 
 def main() -> None:
     """Run the worker until it is told to stop."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     give_way()
-    app = import_module("config.celery").app
+    django.setup()
+    from celery import current_app  # Celery reads the environment above when it is imported
+
     from offload.jobs import kinds
     from offload.jobs.supervisor import Supervisor
 
-    app.loader.import_default_modules()
     for kind in kinds.all_kinds():
         kind.preload()
-    app.steps["worker"].add(Supervisor)
-    app.worker_main(["worker", *sys.argv[1:]])
+    current_app.steps["worker"].add(Supervisor)
+    current_app.worker_main(["worker", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

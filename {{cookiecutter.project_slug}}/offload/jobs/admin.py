@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from offload.jobs.models import Job, Worker
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg] - not generic at run time
+class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

@@ -1,4 +1,4 @@
-"""Tells every web process that a job has changed: Redis pub/sub out of the workers, one subscription in each web process.
+"""Tells every web process that a job has changed: Redis pub/sub, with one subscription in each web process.
 
 Events are a courtesy, rows the truth: without Redis the hub reads the watched rows instead, and a lost event costs a
 watcher at most `RECHECK` seconds.

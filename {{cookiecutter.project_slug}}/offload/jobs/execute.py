@@ -36,7 +36,7 @@ class JobFailed(Exception):
 
 
 class Cancelled(BaseException):
-    """Raised by `report()` in a job that was asked to stop. Not an `Exception`, so that `except Exception` lets it by."""
+    """Raised by `report()` in a job that was asked to stop. No `Exception`: a job's `except Exception` lets it by."""
 
 
 class LeaseLost(BaseException):
@@ -135,8 +135,8 @@ def _keep(kind: "JobKind[Any, Any]", job: Job, result: Any) -> tuple[Any, str]:
     if len(document) <= conf().result_limit:
         return json.loads(document), ""
     if len(document) > conf().stored_result_limit:
-        limit = conf().stored_result_limit // 2**20
-        raise ValueError(f"a result of {len(document) // 2**20} MiB is over the limit of {limit} MiB: store it elsewhere")
+        size, limit = len(document) // 2**20, conf().stored_result_limit // 2**20
+        raise ValueError(f"a result of {size} MiB is over the limit of {limit} MiB: store it elsewhere")
     name = f"job-results/{job.pk}-{job.token}.json"  # the token: a fenced-off attempt never overwrites
     return None, default_storage.save(name, ContentFile(document.encode()))
 

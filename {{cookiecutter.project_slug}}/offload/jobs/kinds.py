@@ -87,7 +87,8 @@ def job(
         time_limit: hard limit in seconds; the process is killed and the job fails, without another attempt.
         memory_limit: bytes of data the process may allocate; beyond it `MemoryError` fails the job (Linux).
         queue: `cpu` for computing, `default` for housekeeping.
-        soft_time_limit: seconds until `SoftTimeLimitExceeded` is raised in the function; 95 % of the hard one unless told.
+        soft_time_limit: seconds until `SoftTimeLimitExceeded` is raised in the function; 95 % of the hard one unless
+            told.
         max_attempts: starts in all, when workers die under the job or an error of `retry_on` is raised.
         retry_on: errors worth another attempt (a full disk, not a wrong formula).
         retry_delay: seconds before that attempt; doubles with each.
@@ -156,7 +157,8 @@ def _models(kind: str, function: Callable[..., Any]) -> tuple[type[Any], type[An
 
 def _register_task(declared: JobKind[Any, Any]) -> None:
     """One Celery task a kind, so that Flower groups by it; its one argument is the job's id, never a payload."""
-    @shared_task(
+
+    @shared_task(  # type: ignore[call-overload,untyped-decorator]  # limits may be fractions of a second
         name=declared.kind,
         soft_time_limit=declared.soft_time_limit,
         time_limit=declared.time_limit,

@@ -45,7 +45,7 @@ class Job(models.Model):
     not_before = models.DateTimeField(null=True)  # a retry waits, queued, until then
     cancel_requested_at = models.DateTimeField(null=True)
 
-    idempotency_key = models.CharField(max_length=255, null=True)  # noqa: DJ001 - NULLs are distinct in a unique constraint
+    idempotency_key = models.CharField(max_length=255, null=True)  # NULLs are distinct in a constraint
     fingerprint = models.CharField(max_length=64, blank=True)  # SHA-256 of the request that used the key
     request_id = models.CharField(max_length=100, blank=True)  # ties the worker's log lines to the request's
 

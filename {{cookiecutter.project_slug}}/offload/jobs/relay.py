@@ -136,8 +136,8 @@ class Relay(threading.Thread):
             age = (row["now"] - row["oldest"]).total_seconds()
             found[row["queue"]] = QueueFigures(row["depth"], age)
         ended = Job.objects.filter(status__in=FINAL, finished_at__gt=transitions.from_now(-60.0)).values("queue")
-        for row in ended.annotate(count=Count("pk")).order_by():
-            found.setdefault(row["queue"], QueueFigures()).drain = row["count"] / 60.0
+        for queue, count in ended.annotate(count=Count("pk")).order_by().values_list("queue", "count"):
+            found.setdefault(queue, QueueFigures()).drain = count / 60.0
         self.figures.queues = found
         self.figures.workers = Worker.objects.filter(seen_at__gt=transitions.from_now(-sweep.silence())).count()
 
@@ -169,7 +169,7 @@ class Broker:
         self._producer = None
         try:
             self._open.close()
-        except Exception:  # noqa: BLE001 - it is being thrown away
+        except Exception:  # it is being thrown away
             log.debug("closing the broker connection failed", exc_info=True)
 
     def _send(self, kind: str, queue: str, job_id: str) -> bool:
@@ -178,7 +178,7 @@ class Broker:
         return True
 
     def _count(self, queue: str) -> int:
-        declared = current_app.amqp.queues[queue].bind(self._connected().channel).queue_declare(passive=True)
+        declared: Any = current_app.amqp.queues[queue].bind(self._connected().channel).queue_declare()
         return int(declared.message_count)
 
     def _connected(self) -> Any:

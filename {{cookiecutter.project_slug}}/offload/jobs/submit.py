@@ -62,7 +62,8 @@ async def submit(
         request_id: carried to the worker's log lines.
 
     Raises:
-        Problem: 503 with `Retry-After` where the queue is too deep or too old; 422 where the key came with another request.
+        Problem: 503 with `Retry-After` where the queue is too deep or too old; 422 where the key came with another
+            request.
         ParamsTooLarge: the parameters are over `conf().params_limit` bytes.
     """
     admit(kind.queue)
@@ -113,10 +114,11 @@ def admit(queue: str) -> None:
         return
     excess = max(figures.depth - conf().queue_depth, 0) + 1
     wait = min(max(excess / figures.drain if figures.drain else 60.0, 1.0), 60.0)
-    retry_after = math.ceil(wait * random.uniform(1.0, 1.2))  # noqa: S311 - spreads the callers, hides nothing
+    retry_after = math.ceil(wait * random.uniform(1.0, 1.2))  # spreads the callers
     raise Problem(
         503,
-        f"the queue {queue!r} holds {figures.depth} jobs, the oldest for {figures.age:.0f} s; try again in {retry_after} s",
+        f"the queue {queue!r} holds {figures.depth} jobs, the oldest for {figures.age:.0f} s: "
+        f"try again in {retry_after} s",
         headers={"Retry-After": str(retry_after)},
     )
 

@@ -33,7 +33,7 @@ _settlements: "queue.SimpleQueue[tuple[UUID, Callable[[Job], Job | None]]]" = qu
 class Supervisor(bootsteps.StartStopStep):
     """A bootstep of the worker, running from before its pool's first fork until after its last job."""
 
-    requires = {"celery.worker.components:Pool"}
+    requires = ("celery.worker.components:Pool",)
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
@@ -58,7 +58,9 @@ class Supervisor(bootsteps.StartStopStep):
             Worker.objects.filter(pk=execute.WORKER_ID).delete()
         relay.stop()
 
-    terminate = stop
+    def terminate(self, worker: Any) -> None:
+        """Called by Celery instead of `stop` at a cold shutdown."""
+        self.stop(worker)
 
     def _run(self, worker: Any) -> None:
         announced = renewed = 0.0
@@ -165,8 +167,8 @@ def _lifetime(job: Job) -> float:
 
 
 def _why(error: WorkerLostError) -> str:
-    """Celery's own words hold the signal or exit code: 'Worker exited prematurely: signal 9 (SIGKILL) Job: 3.'"""
-    return str(error.args[0] if error.args else error).partition(" Job:")[0].rstrip(".").lower()
+    """Celery's words hold the signal or exit code: 'Worker exited prematurely: signal 9 (SIGKILL) Job: 3.'"""
+    return "its process ended by itself: " + str(error).partition("prematurely: ")[2].partition(" Job:")[0]
 
 
 _shutting_down = False
@@ -178,7 +180,7 @@ def _shut_down_softly() -> None:
     From the first signal on a dead child is ours to hand back, not an attempt lost. Celery's own soft shutdown sleeps
     its whole time even if the jobs end early, and its Ctrl-C waits for every running job; this does for both.
     """
-    celery_stops = signal.getsignal(signal.SIGTERM)
+    celery_stops: Any = signal.getsignal(signal.SIGTERM)
 
     def stop(signum: int, frame: Any) -> None:
         global _shutting_down
@@ -187,7 +189,7 @@ def _shut_down_softly() -> None:
             deadline = time.monotonic() + conf().worker_grace
             while _computing.is_set() and time.monotonic() < deadline:
                 time.sleep(0.1)
-        celery_stops(signum, frame)  # type: ignore[operator, misc] - Celery has put a function there
+        celery_stops(signum, frame)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)

@@ -17,7 +17,7 @@ from offload.conf import conf
 from offload.jobs.models import Job, Status
 
 
-def from_now(seconds: float) -> ExpressionWrapper:
+def from_now(seconds: float) -> Combinable:
     """The database's clock plus `seconds`."""
     return ExpressionWrapper(Now() + Value(timedelta(seconds=seconds)), output_field=DateTimeField())
 
@@ -59,13 +59,15 @@ def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
 
 
 def progress(job: Job, fraction: float, message: str) -> Job | None:
-    """Note how far a running job is. None: the lease was lost and the token with it."""
+    """Note how far a running job is. None: the lease was lost, and the token with it."""
     return _change(_held(job.token), job.pk, progress=fraction, message=message)
 
 
 def succeed(job: Job, result: Any, result_file: str, lifetime: float) -> Job | None:
     """running → succeeded."""
-    return _finish(job, Status.SUCCEEDED, lifetime, result=result, result_file=result_file, progress=1.0)
+    return _finish(
+        job, Status.SUCCEEDED, lifetime, result=result, result_file=result_file, progress=1.0, message="", error=""
+    )
 
 
 def fail(job: Job, error: str, lifetime: float) -> Job | None:

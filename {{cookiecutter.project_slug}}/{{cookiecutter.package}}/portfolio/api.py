@@ -9,12 +9,12 @@ from ninja import Query, Router, Schema
 from pydantic import Field, StringConstraints, field_validator
 
 from offload.access.bearer import caller
-from offload.fanout import Outcomes, gather
+from offload.fanout import Call, Outcomes, Upstream, gather
 from offload.jobs.api import JobView, accepted
 from offload.jobs.submit import IdempotencyKey, repeated, submit
 
 from .jobs import RiskParams, risk
-from .upstreams import PRICE_SOURCES, northbank, riskline
+from .upstreams import QUOTES, REFERENCE, northbank, riskline
 
 router = Router(tags=["portfolio"])
 
@@ -46,25 +46,19 @@ class RiskRequest(Schema):
     seed: int = 7
 
 
-async def _ask(symbols: Iterable[str], *, with_risk: bool = False) -> Outcomes:
-    query = {"symbols": ",".join(symbols)}
-    calls = {source.name: source.get_json("/prices", params=query) for source in PRICE_SOURCES}
-    required = {northbank.name}
-    if with_risk:
-        calls[riskline.name] = riskline.get_json("/volatilities", params=query)
-        required.add(riskline.name)
-    return await gather(calls, required=required, within=BUDGET)
+def _ask(sources: Iterable[Upstream], symbols: Iterable[str]) -> dict[str, Call[Any]]:
+    return {source.name: source.get_json("/prices", params={"symbols": ",".join(symbols)}) for source in sources}
 
 
-def _prices(outcomes: Outcomes, symbols: Iterable[str]) -> dict[str, float]:
-    answers = [outcomes[source.name].value["prices"] for source in PRICE_SOURCES if outcomes[source.name].value]
-    return {symbol: round(median(answer[symbol] for answer in answers), 2) for symbol in symbols}
+def _medians(outcomes: Outcomes, symbols: Iterable[str]) -> dict[str, float]:
+    answers = [outcome.value["prices"] for outcome in outcomes.values() if outcome.value]
+    return {symbol: round(median(prices[symbol] for prices in answers), 2) for symbol in symbols}
 
 
 @router.get("/quotes", response=Quotes, summary="Prices from every source at once")
 async def quotes(request: HttpRequest, query: Query[QuoteQuery]) -> Quotes:
-    outcomes = await _ask(query.symbols)
-    return Quotes(quotes=_prices(outcomes, query.symbols), sources=outcomes.sources())
+    outcomes = await gather(_ask(QUOTES, query.symbols), required=[northbank.name], within=BUDGET)
+    return Quotes(quotes=_medians(outcomes, query.symbols), sources=outcomes.sources())
 
 
 @router.post("/risk", response={202: JobView}, summary="Value at risk: sources asked now, computed by a worker")
@@ -72,11 +66,11 @@ async def post_risk(request: HttpRequest, body: RiskRequest) -> HttpResponse:
     owner, idempotency = caller(request), IdempotencyKey.of(request)
     job = await repeated(risk, owner=owner, idempotency=idempotency)
     if job is None:
-        outcomes = await _ask(body.holdings, with_risk=True)
-        params = RiskParams(
-            **body.dict(),
-            prices=_prices(outcomes, body.holdings),
-            volatilities=outcomes[riskline.name].value["volatilities"],
-        )
+        calls = _ask(REFERENCE, body.holdings)
+        calls[riskline.name] = riskline.get_json("/volatilities", params={"symbols": ",".join(body.holdings)})
+        outcomes = await gather(calls, required=calls, within=BUDGET)
+        volatilities: Any = outcomes.pop(riskline.name).value
+        prices = _medians(outcomes, body.holdings)
+        params = RiskParams(**body.dict(), prices=prices, volatilities=volatilities["volatilities"])
         job = await submit(risk, params, owner=owner, idempotency=idempotency)
     return await accepted(job)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 TRADING_DAYS = 252
 BINS = 400  # over +-6 standard deviations: a quantile is exact to 3 % of one
 SPAN = 6.0
+BARS = 40  # what a histogram for people has
 
 
 def deviation(values: Sequence[float], volatilities: Sequence[float], days: int) -> float:
@@ -64,13 +65,15 @@ def quantile(counts: Sequence[int], span: float, share: float) -> float:
 
 
 def summarise(counts: Sequence[int], deviation: float) -> dict[str, object]:
-    """Value at risk at 95 and 99 %, the quantiles, and a histogram of 40 bars, from `simulate`'s counts."""
+    """Value at risk at 95 and 99 %, the quantiles, and a histogram of `BARS` bars, from `simulate`'s counts."""
     span = deviation * SPAN or 1.0
-    quantiles = {f"{share:.0%}": round(quantile(counts, span, share), 2) for share in (0.01, 0.05, 0.25, 0.5, 0.75, 0.95)}
-    wide = len(counts) // 40
+    shares = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+    quantiles = {f"{share:.0%}": round(quantile(counts, span, share), 2) for share in shares}
+    wide = len(counts) // BARS
+    bars = [sum(counts[start : start + wide]) for start in range(0, len(counts), wide)]
     return {
         "var_95": round(-quantile(counts, span, 0.05), 2),
         "var_99": round(-quantile(counts, span, 0.01), 2),
         "quantiles": quantiles,
-        "histogram": {"from": round(-span, 2), "to": round(span, 2), "counts": [sum(counts[i : i + wide]) for i in range(0, len(counts), wide)]},
+        "histogram": {"low": round(-span, 2), "high": round(span, 2), "counts": bars},
     }

@@ -1,6 +1,6 @@
 """The bridge: binds the compute functions to jobs, with their models and limits."""
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from offload.jobs import MiB
 from offload.jobs.kinds import Report, job
@@ -18,8 +18,10 @@ class RiskParams(BaseModel):
 
 
 class Histogram(BaseModel):
-    low: float = Field(alias="from")
-    high: float = Field(alias="to")
+    """Equal bars from `low` to `high`, in money."""
+
+    low: float
+    high: float
     counts: list[int]
 
 

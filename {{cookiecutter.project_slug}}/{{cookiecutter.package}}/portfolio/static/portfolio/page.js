@@ -118,20 +118,20 @@ function show(newest) {
 function draw({ value, var_95, var_99, histogram, simulations }) {
   const tallest = Math.max(...histogram.counts);
   const width = 400 / histogram.counts.length;
-  const step = (histogram.to - histogram.from) / histogram.counts.length;
+  const step = (histogram.high - histogram.low) / histogram.counts.length;
   $("histogram").replaceChildren(
     ...histogram.counts.map((count, index) => {
       const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
       const height = (160 * count) / tallest;
       const attributes = { x: index * width + 0.5, y: 160 - height, width: width - 1, height };
       for (const [name, number] of Object.entries(attributes)) bar.setAttribute(name, number);
-      if (histogram.from + step * (index + 1) <= -var_95) bar.setAttribute("class", "tail");
+      if (histogram.low + step * (index + 1) <= -var_95) bar.setAttribute("class", "tail");
       return bar;
     }),
   );
   const money = (amount) => amount.toLocaleString("en", { maximumFractionDigits: 0 });
-  $("low").textContent = money(histogram.from);
-  $("high").textContent = money(histogram.to);
+  $("low").textContent = money(histogram.low);
+  $("high").textContent = money(histogram.high);
   $("message").textContent = `${simulations.toLocaleString("en")} portfolios simulated.`;
   $("caption").textContent =
     `Worth ${money(value)} today. In 10 days it loses over ${money(var_95)} in one case of 20, over ${money(var_99)} in one of 100.`;
