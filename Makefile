@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 TEMPLATE := {{cookiecutter.project_slug}}
+DEMO ?= demo
 DEST ?= build
 ARGS ?=
 export PORT ?= 8000
@@ -25,10 +26,10 @@ $(READY): requirements/dev.txt
 	@touch $@
 
 demo: $(READY)  ## Generate a service with the defaults into demo/ and start it; PORT=8100 moves it
-	@if [ -d demo/risk_desk ]; then echo "demo/risk_desk is there already and starts as it is; delete demo/ for a new one."; \
-	else cookiecutter . --no-input --output-dir demo >/dev/null; fi
-	@# The demo has the same requirements as this repository: no second installation.
-	@exec $(MAKE) --no-print-directory -C demo/risk_desk dev VENV=$(abspath $(VENV)) READY=$(abspath $(READY))
+	@if [ -d $(DEMO)/risk_desk ]; then echo "$(DEMO)/risk_desk is there already and starts as it is; delete it for a new one."; \
+	else cookiecutter . --no-input --output-dir $(DEMO) >/dev/null; fi
+	@# This repository's environment holds all the demo needs: no second installation.
+	@exec $(MAKE) --no-print-directory -C $(DEMO)/risk_desk dev VENV=$(abspath $(VENV)) READY=$(abspath $(READY))
 
 bake: $(READY)  ## Generate without questions: make bake DEST=dir ARGS='project_name="My Service" example=no'
 	@cookiecutter . --no-input --output-dir $(DEST) $(ARGS)

@@ -13,7 +13,7 @@ class Offload:
     redis_url: str = "redis://127.0.0.1:6379/0"  # the broker; events go over its pub/sub, on channels of this prefix:
     events_prefix: str = "offload"  # one Redis may serve several services: pub/sub knows no database numbers
     lease: float = 15.0  # a dead worker's job starts again after this; renewed three times as often
-    cancel_grace: float = 1.5  # how long a cancelled job may go without report() before its process is killed
+    cancel_grace: float = 1.0  # how long a cancelled job may go without report() before its process is killed
     report_interval: float = (
         0.5  # between row writes of a job's progress (SQLite, 4 writers: p99 1 ms; unthrottled 630)
     )

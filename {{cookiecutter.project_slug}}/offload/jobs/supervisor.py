@@ -26,6 +26,7 @@ log = logging.getLogger("offload.jobs")
 
 INTERVAL = 0.5  # seconds between looks at cancel flags
 
+_woken = threading.Event()
 _computing = threading.Event()  # whether this worker holds running rows, as last seen
 _settlements: "queue.SimpleQueue[tuple[UUID, Callable[[Job], Job | None]]]" = queue.SimpleQueue()
 
@@ -49,6 +50,7 @@ class Supervisor(bootsteps.StartStopStep):
     def stop(self, worker: Any) -> None:
         """Called by Celery at shutdown: what still runs is handed back, with its attempt returned."""
         self._stopping.set()
+        _woken.set()
         self._thread.join(5.0)
         with relay.FORK_LOCK:
             for job in Job.objects.filter(worker=execute.WORKER_ID, status=Status.RUNNING):
@@ -64,7 +66,9 @@ class Supervisor(bootsteps.StartStopStep):
 
     def _run(self, worker: Any) -> None:
         announced = renewed = 0.0
-        while not self._stopping.wait(INTERVAL):
+        while not self._stopping.is_set():
+            _woken.wait(INTERVAL)
+            _woken.clear()
             now = time.monotonic()
             try:
                 with relay.FORK_LOCK:
@@ -160,6 +164,7 @@ def _child_killed(request: Any, **_: Any) -> None:
 
 def _settle_later(args: Any, settlement: Callable[[Job], Job | None]) -> None:
     _settlements.put((UUID(args[0]), settlement))
+    _woken.set()
 
 
 def _lifetime(job: Job) -> float:
