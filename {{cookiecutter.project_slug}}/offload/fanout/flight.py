@@ -4,9 +4,16 @@ import asyncio
 from collections.abc import Callable, Coroutine, Hashable
 from contextvars import Context
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-T = TypeVar("T")
+
+class Shared(Protocol):
+    """A call that may have several callers."""
+
+    wanted: float  # the instant at which the last of them stops waiting
+
+
+T = TypeVar("T", bound=Shared)
 
 
 class _Flight(Generic[T]):
@@ -38,6 +45,7 @@ class Flights(Generic[T]):
             self._open[key] = flight
             flight.task.add_done_callback(lambda _: self._forget(key, flight))
         flight.waiters += 1
+        flight.subject.wanted = max(flight.subject.wanted, until)
         try:
             done, _ = await asyncio.wait({flight.task}, timeout=until - monotonic())
         finally:

@@ -35,7 +35,8 @@ class Trip:
 
     call: Call[Any]
     headers: Headers
-    end: float
+    end: float  # its own deadline
+    wanted: float  # the latest of its callers' deadlines: no pause is worth while that ends after it
     attempts: int = 0
     hedged: bool = False
     answer: Answer | None = None
@@ -103,12 +104,12 @@ class Live:
         headers, end = [*call.headers, *outgoing()], until(self.upstream.timeout)
         if key is None or not self.upstream.single_flight:
             self._flights.part()
-            trip = Trip(call, headers, end)
+            trip = Trip(call, headers, end, end)
             await self._travel(trip)
             return trip
 
         def begin() -> tuple[Trip, Coroutine[Any, Any, None]]:
-            shared = Trip(call, headers, monotonic() + self.upstream.timeout)
+            shared = Trip(call, headers, monotonic() + self.upstream.timeout, end)
             return shared, self._travel(shared)
 
         trip, done = await self._flights.join(key, begin, end)
@@ -137,7 +138,7 @@ class Live:
             except FAILURES as error:
                 last = error
                 pause = self._retry.pause(error, trip.attempts) if trip.call.idempotent else None
-                if pause is None or monotonic() + pause >= trip.end:
+                if pause is None or monotonic() + pause >= trip.wanted:
                     raise
                 if not self._retry.afford():
                     self.meter.denied.inc()
