@@ -189,7 +189,8 @@ class Live:
         limit = min(self.upstream.attempt_timeout, trip.end - monotonic())
         if limit <= 0:
             raise DeadlineExceeded("The deadline passed before the request was sent.")
-        headers = [*trip.headers, (DEADLINE, str(int(limit * 1000)))]
+        useful = max(0.0, min(limit, trip.wanted - monotonic()))
+        headers = [*trip.headers, (DEADLINE, str(int(useful * 1000)))]
         trip.attempts += 1
         self.meter.attempts.inc()
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
@@ -17,6 +17,7 @@ from .http import httpx
 from .live import Live
 from .outcome import Outcome
 from .retry import IDEMPOTENT, Retry
+from .stream import stream
 from .transport import AiohttpTransport, tls_context
 from .url import Params, check_base, join
 
@@ -104,6 +105,23 @@ class Upstream:
         """
         again = method in IDEMPOTENT if idempotent is None else idempotent
         return self._call(method, path, params, headers, body, again, Answer.response)
+
+    def stream(
+        self,
+        path: str,
+        *,
+        max_bytes: int,
+        within: float,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AbstractAsyncContextManager[httpx.Response]:
+        """A GET whose body is read in pieces: `async with upstream.stream(...) as response`, then `aiter_bytes()`.
+
+        Args:
+            max_bytes: of the decoded body; beyond it reading raises `TooLarge`.
+            within: seconds until its last byte.
+        """
+        return stream(self.live(), self.request("GET", path, params=params, headers=headers), max_bytes, within)
 
     def _call(
         self,
