@@ -1,0 +1,55 @@
+# `make` alone lists what there is. uv is used where it is installed, pip where it is not.
+.DEFAULT_GOAL := help
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+TEMPLATE := {{cookiecutter.project_slug}}
+DEST ?= build
+ARGS ?=
+export PORT ?= 8000
+export PATH := $(abspath $(BIN)):$(PATH)
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
+
+$(READY): requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing into $(VENV) ..."
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) && \
+	  VIRTUAL_ENV=$(abspath $(VENV)) uv pip sync --quiet --require-hashes requirements/dev.txt; \
+	else \
+	  $(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt; \
+	fi
+	@touch $@
+
+demo: $(READY)  ## Generate a service with the defaults into demo/ and start it; PORT=8100 moves it
+	@if [ -d demo/risk_desk ]; then echo "demo/risk_desk is there already and starts as it is; delete demo/ for a new one."; \
+	else cookiecutter . --no-input --output-dir demo >/dev/null; fi
+	@# The demo has the same requirements as this repository: no second installation.
+	@exec $(MAKE) --no-print-directory -C demo/risk_desk dev VENV=$(abspath $(VENV)) READY=$(abspath $(READY))
+
+bake: $(READY)  ## Generate without questions: make bake DEST=dir ARGS='project_name="My Service" example=no'
+	@cookiecutter . --no-input --output-dir $(DEST) $(ARGS)
+
+test: $(READY)  ## Run every test: the rooms, the bakes, and a running demo
+	pytest tests
+
+check: $(READY)  ## Look for faults in this repository, change nothing
+	ruff check
+	ruff format --check
+
+fix: $(READY)  ## Repair what can be repaired
+	ruff check --fix
+	ruff format
+
+lock: $(READY)  ## Renew all locked requirements to the newest that fit, and test them
+	@command -v uv >/dev/null || pip install --quiet uv
+	cd '$(TEMPLATE)/requirements' && for name in base dev; do $(COMPILE) $$name.in -o $$name.txt || exit 1; done
+	cd requirements && $(COMPILE) dev.in -o dev.txt
+	$(MAKE) test
+
+COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
+
+.PHONY: help demo bake test check fix lock

@@ -1,0 +1,42 @@
+"""Removes what was not asked for, notes where the project comes from, and says the next step."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+UNWANTED = {
+    "{{ cookiecutter.package }}/portfolio": {{ (cookiecutter.example == "no") | pprint }},
+    "sandbox": {{ (cookiecutter.example == "no") | pprint }},
+    "tests/test_portfolio.py": {{ (cookiecutter.example == "no") | pprint }},
+    ".github": {{ (cookiecutter.ci != "github") | pprint }},
+    ".gitlab-ci.yml": {{ (cookiecutter.ci != "gitlab") | pprint }},
+}
+
+OF_THIS_MACHINE = ("_output_dir", "_repo_dir", "_checkout")
+
+
+def remove_unwanted():
+    for name, unwanted in UNWANTED.items():
+        path = Path(name)
+        if unwanted and path.is_dir():
+            shutil.rmtree(path)
+        elif unwanted:
+            path.unlink(missing_ok=True)
+
+
+def note_origin():
+    """Complete `.cruft.json` with the template's commit, so that `cruft update` works after plain cookiecutter, too."""
+    record = json.loads(Path(".cruft.json").read_text(encoding="utf-8"))
+    found = subprocess.run(
+        ["git", "-C", {{ cookiecutter._repo_dir | pprint }}, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    record["commit"] = found.stdout.strip() or None
+    answers = record["context"]["cookiecutter"]
+    record["context"]["cookiecutter"] = {name: value for name, value in answers.items() if name not in OF_THIS_MACHINE}
+    Path(".cruft.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+remove_unwanted()
+note_origin()
+print("\nDone. Next:  cd {{ cookiecutter.project_slug }} && make dev\n")

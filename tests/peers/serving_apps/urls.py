@@ -1,0 +1,37 @@
+"""The endpoints that both Django services answer."""
+
+from django.contrib.auth.models import Group
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+from ninja import NinjaAPI, Schema
+
+api = NinjaAPI(docs_url=None, openapi_url=None)
+
+
+class Item(Schema):
+    """As in the FastAPI app."""
+
+    id: int
+    name: str
+    price: float
+    tags: list[str]
+
+
+@api.get("/items/{item_id}", response=Item)
+async def item(request: HttpRequest, item_id: int, name: str = "item", price: float = 1.0) -> Item:
+    """Path and query are parsed and checked, and so is the answer."""
+    return Item(id=item_id, name=name, price=price, tags=["a", "b"])
+
+
+async def ping(request: HttpRequest) -> JsonResponse:
+    """The cheapest request through the whole API chain."""
+    return JsonResponse({"pong": True})
+
+
+async def orm(request: HttpRequest) -> JsonResponse:
+    """One query."""
+    group = await Group.objects.aget(pk=1)
+    return JsonResponse({"name": group.name})
+
+
+urlpatterns = [path("api/ping", ping), path("api/orm", orm), path("api/", api.urls)]

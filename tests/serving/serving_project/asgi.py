@@ -1,0 +1,5 @@
+"""The test project's application."""
+
+from offload.serving import Application
+
+application = Application()

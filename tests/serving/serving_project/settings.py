@@ -1,0 +1,72 @@
+"""A small Django project for the serving room's tests. Its environment: `OFFLOAD_LEAN=0` puts Django's stock handler in."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from offload.conf import Offload
+
+DEBUG = False
+SECRET_KEY = "only for tests"
+ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+ROOT_URLCONF = "serving_project.urls"
+USE_TZ = True
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": Path(os.environ.get("SERVING_TEST_DATA", tempfile.gettempdir())) / "serving.sqlite3",
+        "OPTIONS": {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"},
+        "CONN_MAX_AGE": 60,
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+]
+MIDDLEWARE = [
+    "offload.serving.RequestId",
+    "offload.serving.AccessLog",
+    "offload.serving.Metrics",
+    "django.middleware.security.SecurityMiddleware",
+    "serving_project.views.sync_only",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+API_MIDDLEWARE = [
+    "offload.serving.RequestId",
+    "offload.serving.AccessLog",
+    "offload.serving.Metrics",
+    "offload.serving.SecurityHeaders",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+OFFLOAD = Offload(
+    lean=os.environ.get("OFFLOAD_LEAN", "1") == "1",
+    requests_in_flight=int(os.environ.get("SERVING_TEST_REQUESTS", "1000")),
+    streams_in_flight=int(os.environ.get("SERVING_TEST_STREAMS", "5000")),
+    body_limit=1024 * 1024,
+)
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+}

@@ -1,0 +1,59 @@
+"""Logs: one JSON line each, readable ones under DEBUG. structlog renders what the standard library's loggers say."""
+
+import logging
+from typing import Any
+
+import structlog
+
+from config.env import load
+
+_env = load()
+
+_SHARED: list[Any] = [
+    structlog.contextvars.merge_contextvars,  # request_id, job_id
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.ExtraAdder(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+_RENDER: list[Any] = (
+    [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)]
+    if _env.debug
+    else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+)
+
+
+class ErrorsAlone(logging.Filter):
+    """Lets by what has a traceback: the status alone is in the access log already."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.exc_info is not None
+
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "structlog": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "foreign_pre_chain": _SHARED,
+            "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_RENDER],
+        }
+    },
+    "filters": {"errors_alone": {"()": "config.logs.ErrorsAlone"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structlog"}},
+    "root": {"handlers": ["stderr"], "level": _env.log_level.upper()},
+    "loggers": {
+        "httpx": {"level": "WARNING"},  # a line for every upstream call, which metrics tell better
+        "django": {"handlers": [], "level": "INFO"},  # Django's own handlers would print everything twice
+        "django.request": {"filters": ["errors_alone"]},
+        "celery.worker.strategy": {"level": "WARNING"},  # "received": every job has a line of its own
+        "celery.app.trace": {"level": "WARNING"},
+    },
+}
+
+structlog.configure(
+    processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)

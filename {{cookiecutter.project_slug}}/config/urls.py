@@ -1,0 +1,40 @@
+"""Every address of the service."""
+
+from django.contrib import admin
+from django.urls import path
+{%- if cookiecutter.example == "no" %}
+from django.views.generic import RedirectView
+{%- endif %}
+
+from offload import views
+from offload.api import make_api
+{%- if cookiecutter.example == "yes" %}
+
+from {{ cookiecutter.package }}.portfolio.api import router as portfolio
+from {{ cookiecutter.package }}.portfolio.page import page
+{%- endif %}
+
+api = make_api(
+    title="{{ cookiecutter.project_name }}",
+    description="{{ cookiecutter.description }}",
+)
+{%- if cookiecutter.example == "yes" %}
+api.add_router("/portfolio", portfolio)
+{%- endif %}
+
+urlpatterns = [
+    path("api/ping", views.ping),
+    path("api/", api.urls),
+    path("health/live", views.live),
+    path("health/ready", views.ready),
+    path("metrics", views.metrics),
+    path("admin/", admin.site.urls),
+{%- if cookiecutter.example == "yes" %}
+    path("", page),
+{%- else %}
+    path("", RedirectView.as_view(pattern_name="api-1.0.0:openapi-view")),
+{%- endif %}
+]
+
+handler404 = views.not_found
+handler500 = views.server_error

@@ -1,0 +1,15 @@
+"""Tokens in the admin: to see and to revoke. `manage.py createtoken` makes them, since only it can show one."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from offload.access.models import ApiToken
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+    list_display = ("owner", "created_at", "expires_at")
+    readonly_fields = ("created_at",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False

@@ -1,0 +1,45 @@
+"""The frame of every API: tokens, problems instead of error pages, and the jobs' own routes."""
+
+import logging
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+from offload.access.bearer import BearerToken
+from offload.jobs.api import router as jobs
+from offload.problems import Problem
+
+log = logging.getLogger("offload.api")
+
+
+def make_api(title: str, description: str = "", version: str = "1.0.0") -> NinjaAPI:
+    """A `NinjaAPI` whose routes need a token and whose errors are `application/problem+json`."""
+    api = NinjaAPI(title=title, description=description, version=version, auth=BearerToken())
+    api.add_router("/jobs", jobs)
+    for error in (Problem, ValidationError, AuthenticationError, HttpError, Http404, Exception):
+        api.add_exception_handler(error, _answer)
+    return api
+
+
+def _answer(request: HttpRequest, error: Any) -> HttpResponse:
+    return _problem(error).response()
+
+
+def _problem(error: Any) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case ValidationError():
+            faults = [{"where": ".".join(map(str, fault["loc"])), "what": fault["msg"]} for fault in error.errors]
+            return Problem(422, "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults), errors=faults)
+        case AuthenticationError():
+            detail = "send Authorization: Bearer <token>; `python manage.py createtoken NAME` makes one"
+            return Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
+        case HttpError():
+            return Problem(error.status_code, str(error))
+        case Http404():
+            return Problem(404, str(error) or "there is nothing here")
+    log.error("unhandled error in a view", exc_info=error)
+    return Problem(500, "this is our fault; the log has the reason under the request's id")

@@ -1,0 +1,29 @@
+"""Jobs in the admin: to look at. Writing happens through the state machine alone."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from offload.jobs.models import Job, Worker
+
+
+class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnly):
+    list_display = ("id", "kind", "status", "owner", "attempts", "created_at", "finished_at")
+    list_filter = ("status", "kind", "queue")
+    search_fields = ("id", "owner")
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnly):
+    list_display = ("name", "queues", "slots", "busy", "seen_at")

@@ -1,0 +1,118 @@
+"""The rows that are the truth about jobs; the broker only rings."""
+
+import uuid
+from typing import Any
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class Status(models.TextChoices):
+    """A job's states; `docs/reference/jobs.md` draws the machine."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+
+
+class Job(models.Model):
+    """One accepted piece of computing. Every write goes through `transitions.py`, fenced by `token`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=100)
+    queue = models.CharField(max_length=50)
+    owner = models.CharField(max_length=150)
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    params = models.JSONField()
+    result = models.JSONField(null=True)
+    result_file = models.CharField(max_length=255, blank=True)  # a large result's name in file storage
+    error = models.TextField(blank=True)
+    progress = models.FloatField(default=0.0)  # 0 to 1
+    message = models.CharField(max_length=200, blank=True)
+
+    attempts = models.PositiveSmallIntegerField(default=0)  # counts starts that were not handed back
+    max_attempts = models.PositiveSmallIntegerField()
+    token = models.BigIntegerField(default=0)  # fencing token: grows at every claim and hand-back, never reused
+    version = models.BigIntegerField(default=0)  # grows at every change a watcher may see; the id of its event
+    worker = models.UUIDField(null=True)  # the worker that holds the lease
+    pid = models.IntegerField(null=True)  # its process that computes
+    lease_until = models.DateTimeField(null=True)
+    not_before = models.DateTimeField(null=True)  # a retry waits, queued, until then
+    cancel_requested_at = models.DateTimeField(null=True)
+
+    idempotency_key = models.CharField(max_length=255, null=True)  # NULLs are distinct in a constraint
+    fingerprint = models.CharField(max_length=64, blank=True)  # SHA-256 of the request that used the key
+    request_id = models.CharField(max_length=100, blank=True)  # ties the worker's log lines to the request's
+
+    created_at = models.DateTimeField(db_default=Now())  # all times are the database's: hosts' clocks differ
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "offload_job"
+        ordering = ("-created_at", "-id")
+        constraints = (
+            models.UniqueConstraint(fields=("owner", "kind", "idempotency_key"), name="offload_job_idempotency"),
+        )
+        indexes = (
+            models.Index(fields=("owner", "-created_at"), name="offload_job_owner"),
+            models.Index(fields=("status", "queue", "created_at"), name="offload_job_queue"),
+            models.Index(fields=("expires_at",), name="offload_job_expiry"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id} ({self.status})"
+
+    @property
+    def final(self) -> bool:
+        """Whether the job has ended and will never change again."""
+        return self.status in FINAL
+
+    def snapshot(self) -> dict[str, Any]:
+        """What watchers are told of a change: small, and without parameters or result."""
+        return {
+            "id": str(self.id),
+            "version": self.version,
+            "status": self.status,
+            "progress": round(self.progress, 4),
+            "message": self.message,
+        }
+
+
+class Worker(models.Model):
+    """A worker's sign of life: its main process writes one row and keeps `seen_at` fresh."""
+
+    id = models.UUIDField(primary_key=True)
+    name = models.CharField(max_length=200)
+    queues = models.JSONField()
+    slots = models.PositiveSmallIntegerField()  # pool processes
+    busy = models.PositiveSmallIntegerField(default=0)
+    started_at = models.DateTimeField(db_default=Now())
+    seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "offload_worker"
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Leader(models.Model):
+    """Who sweeps: one relay at a time, by a lease that the others watch."""
+
+    name = models.CharField(max_length=50, primary_key=True)
+    holder = models.UUIDField()
+    until = models.DateTimeField()
+
+    class Meta:
+        db_table = "offload_leader"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.holder}"

@@ -1,0 +1,195 @@
+"""The worker's main process: renews leases, stops cancelled jobs, settles dead children, says that it is alive.
+
+It never computes, so a function that holds the GIL in a child starves none of this.
+"""
+
+import logging
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery import bootsteps, signals
+from celery.worker import state
+from django.db import DatabaseError, InterfaceError, connections
+from django.db.models.functions import Now
+
+from offload.conf import conf
+from offload.jobs import events, execute, kinds, relay, transitions
+from offload.jobs.models import Job, Status, Worker
+
+log = logging.getLogger("offload.jobs")
+
+INTERVAL = 0.5  # seconds between looks at cancel flags
+
+_computing = threading.Event()  # whether this worker holds running rows, as last seen
+_settlements: "queue.SimpleQueue[tuple[UUID, Callable[[Job], Job | None]]]" = queue.SimpleQueue()
+
+
+class Supervisor(bootsteps.StartStopStep):
+    """A bootstep of the worker, running from before its pool's first fork until after its last job."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(worker,), name="offload-supervisor", daemon=True)
+
+    def start(self, worker: Any) -> None:
+        """Called by Celery once the pool has forked."""
+        _shut_down_softly()
+        self._thread.start()
+        relay.start()
+
+    def stop(self, worker: Any) -> None:
+        """Called by Celery at shutdown: what still runs is handed back, with its attempt returned."""
+        self._stopping.set()
+        self._thread.join(5.0)
+        with relay.FORK_LOCK:
+            for job in Job.objects.filter(worker=execute.WORKER_ID, status=Status.RUNNING):
+                if handed := transitions.hand_back(job):
+                    log.warning("job %s: handed back at shutdown", job.pk)
+                    events.publish(handed)
+            Worker.objects.filter(pk=execute.WORKER_ID).delete()
+        relay.stop()
+
+    def terminate(self, worker: Any) -> None:
+        """Called by Celery instead of `stop` at a cold shutdown."""
+        self.stop(worker)
+
+    def _run(self, worker: Any) -> None:
+        announced = renewed = 0.0
+        while not self._stopping.wait(INTERVAL):
+            now = time.monotonic()
+            try:
+                with relay.FORK_LOCK:
+                    if now - announced > conf().worker_silence / 3:
+                        _announce(worker)
+                        announced = now
+                    if now - renewed > conf().lease / 3:
+                        transitions.renew(execute.WORKER_ID, [UUID(request.args[0]) for request in _running()])
+                        renewed = now
+                    _settle()
+                    _stop_cancelled(worker)
+                    _note_computing()
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("supervisor: the database does not answer: %s", error)
+                with relay.FORK_LOCK:
+                    connections.close_all()
+            except Exception:
+                log.exception("supervisor: this must not happen; going on")
+        with relay.FORK_LOCK:
+            connections.close_all()
+
+
+def _running() -> list[Any]:
+    """Celery's requests that a child process has begun."""
+    known = {kind.kind for kind in kinds.all_kinds()}
+    return [request for request in list(state.active_requests) if request.name in known]
+
+
+def _announce(worker: Any) -> None:
+    values = {
+        "name": worker.hostname,
+        "queues": sorted(worker.app.amqp.queues.consume_from),
+        "slots": worker.concurrency,
+        "busy": len(_running()),
+        "seen_at": Now(),
+    }
+    if not Worker.objects.filter(pk=execute.WORKER_ID).update(**values):
+        Worker.objects.create(pk=execute.WORKER_ID, **values)
+
+
+def _stop_cancelled(worker: Any) -> None:
+    """Kill the process of a job that was asked to stop and has not reported since: its grace is over."""
+    held = Job.objects.filter(worker=execute.WORKER_ID, status=Status.RUNNING)
+    overdue = held.filter(cancel_requested_at__lt=transitions.from_now(-conf().cancel_grace))
+    for job in overdue:
+        log.warning("job %s: cancelled and silent, its process %s is killed", job.pk, job.pid)
+        for request in _running():
+            if request.args[0] == str(job.pk) and request.worker_pid == job.pid:
+                # In the worker's own loop: it talks to Flower over the worker's connection, which is not ours.
+                worker.consumer.call_soon(request.terminate, worker.pool, signal.SIGKILL)
+
+
+def _note_computing() -> None:
+    if Job.objects.filter(worker=execute.WORKER_ID, status=Status.RUNNING).exists():
+        _computing.set()
+    else:
+        _computing.clear()
+
+
+def _settle() -> None:
+    """Write down what happened to children that could not do it themselves."""
+    while not _settlements.empty():
+        job_id, settlement = _settlements.get()
+        try:
+            job = Job.objects.filter(pk=job_id, worker=execute.WORKER_ID, status=Status.RUNNING).first()
+            ended = settlement(job) if job is not None else None
+        except (DatabaseError, InterfaceError):
+            _settlements.put((job_id, settlement))
+            raise
+        if ended is not None:
+            log.warning("job %s: %s", job_id, ended.error or ended.status)
+            events.publish(ended)
+
+
+@signals.task_failure.connect
+def _child_lost(sender: Any, args: Any, exception: BaseException, **_: Any) -> None:
+    """In the main process Celery tells of failures that left the child no time to write."""
+    if isinstance(exception, TimeLimitExceeded):
+        kind = kinds.find(sender.name)
+        reason = f"time limit: killed after {kind.time_limit:g} s"
+        _settle_later(args, lambda job: transitions.fail(job, reason, _lifetime(job)))
+    elif isinstance(exception, WorkerLostError) and not _shutting_down:
+        reason = f"worker lost: {_why(exception)}"
+        _settle_later(args, lambda job: transitions.lose(job, reason, _lifetime(job)))
+
+
+@signals.task_revoked.connect
+def _child_killed(request: Any, **_: Any) -> None:
+    """The supervisor's own kill, after a cancelled job's grace."""
+    if request.args and not _shutting_down:
+        _settle_later(request.args, lambda job: transitions.lose(job, "worker lost: killed", _lifetime(job)))
+
+
+def _settle_later(args: Any, settlement: Callable[[Job], Job | None]) -> None:
+    _settlements.put((UUID(args[0]), settlement))
+
+
+def _lifetime(job: Job) -> float:
+    return kinds.find(job.kind).result_lifetime or conf().result_lifetime
+
+
+def _why(error: WorkerLostError) -> str:
+    """Celery's words hold the signal or exit code: 'Worker exited prematurely: signal 9 (SIGKILL) Job: 3.'"""
+    return "its process ended by itself: " + str(error).partition("prematurely: ")[2].partition(" Job:")[0]
+
+
+_shutting_down = False
+
+
+def _shut_down_softly() -> None:
+    """Learn of a shutdown before Celery does: wait for what fits into the grace, then let Celery end the rest.
+
+    From the first signal on a dead child is ours to hand back, not an attempt lost. Celery's own soft shutdown sleeps
+    its whole time even if the jobs end early, and its Ctrl-C waits for every running job; this does for both.
+    """
+    celery_stops: Any = signal.getsignal(signal.SIGTERM)
+
+    def stop(signum: int, frame: Any) -> None:
+        global _shutting_down
+        if not _shutting_down:
+            _shutting_down = True
+            deadline = time.monotonic() + conf().worker_grace
+            while _computing.is_set() and time.monotonic() < deadline:
+                time.sleep(0.1)
+        celery_stops(signum, frame)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)

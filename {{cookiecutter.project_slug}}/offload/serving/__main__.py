@@ -1,0 +1,74 @@
+"""`python -m offload.serving [--reload]`: the web process, exactly as production runs it."""
+
+import argparse
+import errno
+import logging
+import os
+import socket
+import sys
+
+import uvicorn
+from uvicorn.supervisors import ChangeReload
+
+logger = logging.getLogger("offload.serving")
+
+
+def main() -> None:
+    """Run the server until it is told to stop. Exits with 1 if the port is taken, 3 if the start failed."""
+    arguments = _arguments()
+    listener = _bind(arguments.host, arguments.port)
+    config = uvicorn.Config(
+        arguments.application,
+        reload=arguments.reload,
+        loop="uvloop",  # named, so that a missing one fails the start and not the speed
+        http="httptools",
+        lifespan="on",  # "auto" takes a broken start for an application without one and serves anyway
+        log_config=None,  # the service's own LOGGING holds for the server's messages, too
+        access_log=False,  # ours knows the request's id and the route, and is structured
+        server_header=False,  # nobody needs to know
+        # Longer than the proxy's idle time (nginx, AWS ALB: 60 s): if we close first, a request can meet the closing
+        # socket and the caller sees a 502.
+        timeout_keep_alive=65,
+        # Requests may end; what outlives this is cancelled. Kubernetes kills after 30 s, and closing needs time, too.
+        # Whoever edits code waits for nobody.
+        timeout_graceful_shutdown=1 if arguments.reload else 20,
+    )
+    server = uvicorn.Server(config)
+    if arguments.reload:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")  # this process never loads the settings
+    else:
+        config.load()
+    host, port = listener.getsockname()[:2]
+    logger.info("Serving on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    if arguments.reload:
+        ChangeReload(config, target=server.run, sockets=[listener]).run()
+    else:
+        server.run(sockets=[listener])
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m offload.serving", description=__doc__)
+    parser.add_argument("application", nargs="?", default="config.asgi:application", help="default: %(default)s")
+    parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"), help="default: $HOST or 127.0.0.1")
+    parser.add_argument("--port", type=int, default=os.environ.get("PORT", "8000"), help="default: $PORT or 8000")
+    parser.add_argument("--reload", action="store_true", help="start again when a file changes (development)")
+    return parser.parse_args()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Take the port before anything slow happens. Exits with a sentence where that can't be."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart needn't wait for TIME_WAIT
+        listener.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            sys.exit(f"Port {port} on {host} is taken: stop what runs there, or choose another with --port or PORT=.")
+        sys.exit(f"Cannot listen on {host}, port {port} ({error.strerror}): choose others with --host and --port.")
+    listener.set_inheritable(True)  # the reloader hands it to each new server
+    return listener
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The outer ASGI application: start and end, who is let in, and which of Django's two chains answers."""
+
+import asyncio
+from collections.abc import Sequence
+
+import django
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+from offload.conf import conf
+from offload.problems import Problem
+from offload.serving import metrics
+from offload.serving.exchange import Exchange, too_large
+from offload.serving.handler import chain
+from offload.serving.lifespan import run_lifespan
+from offload.serving.threads import ThreadPool
+from offload.serving.types import ASGIApp, Lifespan, Receive, Scope, Send
+
+LAST_REQUESTS = 2.0  # seconds; the server has cancelled what outlived its grace, this is the time to run `finally`
+
+
+class Application:
+    """What the server runs.
+
+    Args:
+        lifespans: what the rooms own, opened in this order at start, closed in reverse at the end.
+        websocket: the ASGI application for WebSockets (Channels), if the service has them.
+    """
+
+    def __init__(self, lifespans: Sequence[Lifespan] = (), websocket: ASGIApp | None = None) -> None:
+        django.setup(set_prefix=False)
+        self.lifespans = lifespans
+        self.websocket = websocket
+        self.conf = conf()
+        self.threads = ThreadPool(self.conf.request_threads) if self.conf.lean else None
+        self.api = chain(settings.API_MIDDLEWARE, self.threads)
+        self.pages = chain(settings.MIDDLEWARE, self.threads)
+        self.requests = 0
+        self.streams: set[Exchange] = set()
+        self.stopping = False
+        metrics.REQUESTS_IN_FLIGHT.set_function(lambda: self.requests)
+        metrics.STREAMS_IN_FLIGHT.set_function(lambda: len(self.streams))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI's entry point."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await run_lifespan(self.lifespans, scope, receive, send, stopping=self._stop, drained=self._drained)
+        elif self.websocket is not None:
+            await self.websocket(scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})  # before it was accepted: the client sees a 403
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        exchange = Exchange(receive, send, self.conf.body_limit, self._stream)
+        handler = self.api if path.startswith(self.conf.api_prefixes) else self.pages
+        self.requests += 1
+        try:
+            self._admit(scope, probe=path.startswith(self.conf.probe_prefixes))
+            await handler(scope, exchange.receive, exchange.send)
+            await exchange.finish()
+        except Problem as problem:
+            if exchange.started:
+                raise
+            await problem.send(send)
+        finally:
+            if exchange in self.streams:
+                self.streams.remove(exchange)
+            else:
+                self.requests -= 1
+            if exchange.gone:
+                metrics.DISCONNECTS.inc()
+
+    def _admit(self, scope: Scope, *, probe: bool) -> None:
+        """Refuse what Django shouldn't see. Probes and scrapes come in by address and must get through a crowd.
+
+        Raises:
+            Problem: 400 for a foreign host, 413 for a body that says it is too large, 503 for one request too many.
+        """
+        headers = dict(scope["headers"])
+        if not probe:
+            if self.requests > self.conf.requests_in_flight:
+                metrics.SHED.labels("requests").inc()
+                raise _busy()
+            check_host(headers)
+        if int(headers.get(b"content-length", 0)) > self.conf.body_limit:
+            raise too_large(self.conf.body_limit)
+
+    def _stream(self, exchange: Exchange) -> None:
+        """A request turned out to be an event stream: they are long, so they are counted apart."""
+        if len(self.streams) >= self.conf.streams_in_flight:
+            metrics.SHED.labels("streams").inc()
+            raise _busy()
+        self.requests -= 1
+        self.streams.add(exchange)
+        if self.stopping:
+            exchange.end()
+
+    def _stop(self) -> None:
+        """Told to stop: streams end now, requests get their grace."""
+        self.stopping = True
+        for stream in self.streams:
+            stream.end()
+
+    async def _drained(self) -> None:
+        """Wait for the last requests, which the server may just have cancelled, before their clients are closed."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LAST_REQUESTS
+        while (self.requests or self.streams) and loop.time() < until:
+            await asyncio.sleep(0.01)
+
+
+def check_host(headers: dict[bytes, bytes]) -> None:
+    """Django's own test of the Host header, before either chain.
+
+    Raises:
+        Problem: 400, the host isn't one of ALLOWED_HOSTS.
+    """
+    host = headers.get(b"x-forwarded-host") if settings.USE_X_FORWARDED_HOST else None
+    name = (host or headers.get(b"host", b"")).decode("latin-1")
+    allowed = settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
+    domain, _ = split_domain_port(name)
+    if not (domain and validate_host(domain, allowed)):
+        raise Problem(400, f"The host {name!r} is not served here. Ask for a known one, or add it to ALLOWED_HOSTS.")
+
+
+def _busy() -> Problem:
+    return Problem(503, "The service is at its limit. Try again in a moment.", headers={"Retry-After": "1"})

@@ -1,0 +1,181 @@
+"""Django behind the outer application: one handler a middleware chain, and a request path that costs little.
+
+What it leans on in Django, and how a break would show: docs/decisions/0001-lean-request-path.md.
+"""
+
+import asyncio
+import types
+from collections.abc import Coroutine, Generator, Sequence
+from functools import partial
+from io import BytesIO
+from typing import IO, Any
+
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.conf import settings
+from django.core.cache import close_caches
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefix
+from django.core.handlers.base import reset_urlconf
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, reset_queries
+from django.dispatch import Signal
+from django.http.response import HttpResponse, HttpResponseBase
+from django.urls import set_script_prefix
+
+from offload.serving.threads import RequestThread, ThreadPool, current, release
+from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
+
+# Django's own receivers of the two signals: they tidy up a thread, so they run around one that was used, and else not.
+BUILT_IN = {reset_queries, close_old_connections, close_caches, reset_urlconf}
+
+
+def chain(middleware: Sequence[str], pool: ThreadPool | None) -> ASGIApp:
+    """A handler with this list of middleware; without a pool, Django's stock one.
+
+    Django's handlers read `settings.MIDDLEWARE`, once, when they are built.
+    """
+    pages = settings.MIDDLEWARE
+    settings.MIDDLEWARE = list(middleware)
+    try:
+        return LeanHandler(pool) if pool else ASGIHandler()
+    finally:
+        settings.MIDDLEWARE = pages
+
+
+class LeanHandler(ASGIHandler):
+    """Django's handler with a thread only where one is used, and a task to watch the client only where a view waits."""
+
+    def __init__(self, pool: ThreadPool) -> None:
+        super().__init__()
+        self.pool = pool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        thread = RequestThread(self.pool)
+        current.set(thread)
+        try:
+            async with ThreadSensitiveContext(executor=thread):
+                await self._answer(scope, receive, send, thread)
+        finally:
+            thread.close()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, thread: RequestThread) -> None:
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        set_script_prefix(get_script_prefix(scope))
+        await _signal(request_started, scope=scope)
+        await release()  # a receiver may have borrowed, and the view may not need it
+        request, response = self.create_request(scope, body)
+
+        async def respond() -> None:
+            nonlocal response
+            if request is not None:  # else the response says what is wrong with it
+                response = await self.run_get_response(request)
+            assert response is not None
+            await self.send_response(response, send)
+
+        try:
+            await _until_disconnect(respond(), receive)
+        finally:
+            await self._finish(request, response, thread)
+            body.close()
+
+    async def _finish(self, request: ASGIRequest | None, response: Any, thread: RequestThread) -> None:
+        """Close the answer; in a thread where one was used or closing may block, as Django always does."""
+        if response is None:
+            if thread.borrowed:
+                await request_finished.asend(sender=ASGIHandler)
+            else:
+                await _signal(request_finished)
+        elif thread.borrowed or not _is_plain(request, response):
+            await sync_to_async(response.close)()
+        else:
+            response._resource_closers.clear()
+            response.closed = True
+            await _signal(request_finished)
+
+    async def read_body(self, receive: Receive) -> IO[bytes]:
+        """The body; in memory if it came in one piece, else as Django does, which may write it to disk."""
+        first = await receive()
+        if first["type"] == "http.request" and not first.get("more_body", False):
+            return BytesIO(first.get("body", b""))
+        waiting = [first]
+
+        async def receive_again() -> Message:
+            return waiting.pop() if waiting else await receive()
+
+        return await super().read_body(receive_again)
+
+    async def send_response(self, response: HttpResponseBase, send: Send) -> None:
+        """Send the answer. A stream starts without a thread: it waits for long."""
+        if response.streaming:
+            await release()
+        elif isinstance(response, HttpResponse) and not response.has_header("Content-Length"):
+            response.headers["Content-Length"] = str(len(response.content))
+        await super().send_response(response, send)
+
+
+def _is_plain(request: ASGIRequest | None, response: Any) -> bool:
+    """Whether closing this answer only drops memory: no file, no upload, nothing that somebody registered."""
+    return (
+        request is not None
+        and type(response).close is HttpResponseBase.close
+        and response._resource_closers == [request.close]
+        and not hasattr(request, "_files")
+        and isinstance(request._stream, BytesIO)
+    )
+
+
+async def _signal(signal: Signal, **named: Any) -> None:
+    """Send a signal to everybody's receivers but Django's own."""
+    blocking, waiting = signal._live_receivers(ASGIHandler)
+    blocking = [receiver for receiver in blocking if receiver not in BUILT_IN]
+
+    def send() -> None:
+        for receiver in blocking:
+            receiver(signal=signal, sender=ASGIHandler, **named)
+
+    if blocking:
+        await sync_to_async(send)()
+    if waiting:
+        await asyncio.gather(*(receiver(signal=signal, sender=ASGIHandler, **named) for receiver in waiting))
+
+
+@types.coroutine
+def _until_disconnect(work: Coroutine[Any, Any, None], receive: Receive) -> Generator[Any, Any, None]:
+    """Run `work`, and cancel it if the client leaves. Most requests never wait, and so nobody need watch for them."""
+    task = asyncio.current_task()
+    assert task is not None
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
+
+    watcher: asyncio.Task[None] | None = None
+    step = resume = partial(work.send, None)
+    try:
+        while True:
+            waits_for = step()
+            if watcher is None:
+                watcher = asyncio.create_task(watch())
+            try:
+                yield waits_for
+                step = resume
+            except BaseException as error:
+                step = partial(work.throw, error)
+    except StopIteration:
+        pass
+    except asyncio.CancelledError:
+        if not gone:
+            raise
+    finally:
+        if gone:
+            task.uncancel()
+        elif watcher is not None:
+            watcher.cancel()

@@ -1,0 +1,160 @@
+"""Middleware that passes once, in its own mode: no thread hop in an async chain, no event loop in a sync one."""
+
+import asyncio
+import logging
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from time import perf_counter
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from offload.serving.metrics import REQUESTS
+
+GetResponse = Callable[[HttpRequest], Any]
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+access = logging.getLogger("offload.access")
+
+CLIENT_LEFT = 499  # nginx's number for a client that closed before its answer; never sent
+
+
+class Middleware:
+    """`before` sees the request, `after` its answer and what `before` returned; neither may block."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)  # Django asks this of the instance
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.is_async:
+            return self._acall(request)
+        begun = self.before(request)
+        response: HttpResponseBase = self.get_response(request)
+        self.after(request, response, begun)
+        return response
+
+    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+        begun = self.before(request)
+        try:
+            response: HttpResponseBase = await self.get_response(request)
+        except asyncio.CancelledError:
+            self.cancelled(request, begun)
+            raise
+        self.after(request, response, begun)
+        return response
+
+    def before(self, request: HttpRequest) -> Any:
+        """On the way in."""
+
+    def after(self, request: HttpRequest, response: HttpResponseBase, begun: Any) -> None:
+        """On the way out."""
+
+    def cancelled(self, request: HttpRequest, begun: Any) -> None:
+        """Instead of `after`, where the client left and the view was cancelled."""
+
+
+class RequestId(Middleware):
+    """Gives each request an id, the caller's own if it sent a sane one, in a context variable and in the answer."""
+
+    SANE = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)  # it goes into logs and headers: no spaces, no line ends
+
+    def before(self, request: HttpRequest) -> str:
+        theirs = request.META.get("HTTP_X_REQUEST_ID", "")
+        ours = theirs if self.SANE.fullmatch(theirs) else uuid.uuid4().hex
+        request_id.set(ours)
+        return ours
+
+    def after(self, request: HttpRequest, response: HttpResponseBase, begun: str) -> None:
+        response.headers["X-Request-ID"] = begun
+
+
+class AccessLog(Middleware):
+    """One line a request to the logger `offload.access`, its facts in `extra`. A stream's line is written at its start.
+
+    The query string is left out: it may hold secrets.
+    """
+
+    def before(self, request: HttpRequest) -> float:
+        return perf_counter()
+
+    def after(self, request: HttpRequest, response: HttpResponseBase, begun: float) -> None:
+        self.write(request, response.status_code, begun)
+
+    def cancelled(self, request: HttpRequest, begun: float) -> None:
+        self.write(request, CLIENT_LEFT, begun)
+
+    def write(self, request: HttpRequest, status: int, begun: float) -> None:
+        """`ms` is in milliseconds."""
+        if access.isEnabledFor(logging.INFO):
+            facts = {
+                "method": request.method,
+                "path": request.path,
+                "status": status,
+                "ms": round((perf_counter() - begun) * 1000, 2),
+                "request_id": request_id.get(),
+            }
+            access.info("%s %s %d", request.method, request.path, status, extra=facts)
+
+
+class Metrics(Middleware):
+    """Counts and times requests by method, route and status. The route is the URL pattern: few values, as labels need."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        super().__init__(get_response)
+        self.series: dict[tuple[str, str, int], Any] = {}  # `labels()` takes a lock and a tuple of strings each time
+
+    def before(self, request: HttpRequest) -> float:
+        return perf_counter()
+
+    def after(self, request: HttpRequest, response: HttpResponseBase, begun: float) -> None:
+        self.observe(request, response.status_code, begun)
+
+    def cancelled(self, request: HttpRequest, begun: float) -> None:
+        self.observe(request, CLIENT_LEFT, begun)
+
+    def observe(self, request: HttpRequest, status: int, begun: float) -> None:
+        """Into the histogram."""
+        match = request.resolver_match
+        key = (request.method or "", match.route if match else "unmatched", status)
+        series = self.series.get(key)
+        if series is None:
+            series = self.series[key] = REQUESTS.labels(*key)
+        series.observe(perf_counter() - begun)
+
+
+class SecurityHeaders(Middleware):
+    """The headers that Django's SecurityMiddleware and XFrameOptionsMiddleware set, from the same settings."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        super().__init__(get_response)
+        self.headers: dict[str, str] = {"X-Frame-Options": settings.X_FRAME_OPTIONS}
+        if settings.SECURE_CONTENT_TYPE_NOSNIFF:
+            self.headers["X-Content-Type-Options"] = "nosniff"
+        if settings.SECURE_REFERRER_POLICY:
+            policy = settings.SECURE_REFERRER_POLICY
+            self.headers["Referrer-Policy"] = policy if isinstance(policy, str) else ",".join(policy)
+        if settings.SECURE_CROSS_ORIGIN_OPENER_POLICY:
+            self.headers["Cross-Origin-Opener-Policy"] = settings.SECURE_CROSS_ORIGIN_OPENER_POLICY
+        self.transport = f"max-age={settings.SECURE_HSTS_SECONDS}" if settings.SECURE_HSTS_SECONDS else ""
+        if self.transport and settings.SECURE_HSTS_INCLUDE_SUBDOMAINS:
+            self.transport += "; includeSubDomains"
+        if self.transport and settings.SECURE_HSTS_PRELOAD:
+            self.transport += "; preload"
+
+    def after(self, request: HttpRequest, response: HttpResponseBase, begun: None) -> None:
+        for name, value in self.headers.items():
+            response.headers.setdefault(name, value)
+        if self.transport and request.is_secure():
+            response.headers.setdefault("Strict-Transport-Security", self.transport)

@@ -1,0 +1,45 @@
+"""The addresses every service has: the cheapest request, health, metrics, and errors in the right shape."""
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from offload.jobs import relay
+from offload.problems import Problem
+
+
+async def ping(request: HttpRequest) -> JsonResponse:
+    """The cheapest request through the whole API chain."""
+    return JsonResponse({"pong": True})
+
+
+async def live(request: HttpRequest) -> JsonResponse:
+    """The process is up and its event loop turns."""
+    return JsonResponse({"live": True})
+
+
+async def ready(request: HttpRequest) -> JsonResponse:
+    """Database, broker and a worker heard from, as the relay saw them a second ago: a probe asks nobody anything."""
+    running = relay.current()
+    figures = running.figures if running else relay.Figures()
+    checks = {"database": figures.database, "broker": figures.broker, "worker": figures.workers > 0}
+    return JsonResponse(checks | {"workers": figures.workers}, status=200 if all(checks.values()) else 503)
+
+
+async def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus text."""
+    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404: a problem for callers of the API, a page for people."""
+    if request.path.startswith("/api/"):
+        return Problem(404, f"no such address: {request.path}; /api/docs lists them").response()
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500: a problem for callers of the API, a page for people."""
+    if request.path.startswith("/api/"):
+        return Problem(500, "this is our fault; the log has the reason under the request's id").response()
+    return defaults.server_error(request)

@@ -1,0 +1,97 @@
+"""What the example feature promises."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from offload.dev.plugin import Service
+
+from {{ cookiecutter.package }}.portfolio import compute
+
+RISK: dict[str, Any] = {"holdings": {"ACME": 10, "GLOBEX": 3}, "horizon_days": 10, "simulations": 50_000, "seed": 7}
+
+
+def _quiet(fraction: float, message: str = "") -> None:
+    pass
+
+
+def test_the_same_seed_gives_the_same_counts() -> None:
+    first, again, other = (compute.simulate([100.0], [0.3], 10, 5_000, seed, _quiet) for seed in (1, 1, 2))
+    assert first == again != other
+    assert sum(first) == 5_000
+
+
+def test_value_at_risk_is_that_of_the_normal_distribution_for_small_moves() -> None:
+    spread = compute.deviation([100.0], [0.1], 1)
+    summary = compute.summarise(compute.simulate([100.0], [0.1], 1, 200_000, 1, _quiet), spread)
+    assert summary["var_95"] == pytest.approx(1.645 * spread, rel=0.02)
+    assert summary["var_99"] == pytest.approx(2.326 * spread, rel=0.03)
+
+
+def test_quotes_answer_within_their_deadline_although_one_source_is_slow(service: Service) -> None:
+    started = time.monotonic()
+    answer = service.client.get("/api/portfolio/quotes", params={"symbols": "ACME,GLOBEX"})
+    assert answer.status_code == 200
+    assert time.monotonic() - started < 3.0  # the slow source takes 4
+    document = answer.json()
+    assert set(document["quotes"]) == {"ACME", "GLOBEX"}
+    assert document["sources"]["northbank"]["status"] == "ok"
+    assert document["sources"]["turtle"]["status"] == "timeout"
+
+
+def test_wrong_symbols_are_told_in_a_sentence(service: Service) -> None:
+    answer = service.client.get("/api/portfolio/quotes", params={"symbols": "acme;drop"})
+    assert answer.status_code == 422
+    assert "symbols" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("body", ["{", '{"holdings": {}}', '{"holdings": {"ACME": 1}, "simulations": 1}'])
+def test_a_malformed_body_is_a_problem(service: Service, body: str) -> None:
+    answer = service.client.post("/api/portfolio/risk", content=body)
+    assert answer.status_code in (400, 422)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_job_reports_and_succeeds_and_the_same_seed_gives_the_same_result(service: Service) -> None:
+    results = []
+    for _ in range(2):
+        accepted = service.client.post("/api/portfolio/risk", json=RISK)
+        assert accepted.status_code == 202
+        location = accepted.headers["location"]
+        with service.client.stream("GET", f"{location}/events") as stream:
+            names = [line.removeprefix("event: ") for line in stream.iter_lines() if line.startswith("event: ")]
+        assert names[0] == "progress"
+        assert names[-1] == "succeeded"
+        results.append(service.client.get(location).json()["result"])
+    assert results[0] == results[1]
+    assert sum(results[0]["histogram"]["counts"]) == RISK["simulations"]
+
+
+def test_a_running_job_can_be_cancelled(service: Service) -> None:
+    location = service.client.post("/api/portfolio/risk", json=RISK | {"simulations": 50_000_000}).headers["location"]
+    with service.client.stream("GET", f"{location}/events") as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data: ") and json.loads(line[6:])["status"] == "running":
+                break
+    for _ in range(2):
+        assert service.client.delete(location).status_code == 202
+    ended = service.client.get(location, headers={"Prefer": "wait=20"}).json()
+    assert ended["status"] == "cancelled"
+
+
+def test_an_idempotency_key_gives_one_job_for_one_request(service: Service) -> None:
+    key = {"Idempotency-Key": f"key-{time.time_ns()}"}
+    first, again = (service.client.post("/api/portfolio/risk", json=RISK, headers=key) for _ in range(2))
+    assert first.json()["id"] == again.json()["id"]
+    other = service.client.post("/api/portfolio/risk", json=RISK | {"seed": 8}, headers=key)
+    assert other.status_code == 422
+
+
+def test_jobs_are_listed_newest_first_and_by_page(service: Service) -> None:
+    made = [service.client.post("/api/portfolio/risk", json=RISK | {"seed": seed}).json()["id"] for seed in range(3)]
+    first = service.client.get("/api/jobs", params={"limit": 2}).json()
+    second = service.client.get("/api/jobs", params={"limit": 2, "cursor": first["next"]}).json()
+    listed = [job["id"] for job in first["jobs"] + second["jobs"]]
+    assert listed[:3] == made[::-1]

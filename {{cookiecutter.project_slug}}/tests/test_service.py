@@ -1,0 +1,58 @@
+"""What every service promises its callers, asked of a running one."""
+
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from offload.dev.plugin import Service
+
+
+def test_ping_needs_no_token(service: Service) -> None:
+    assert httpx.get(f"{service.address}/api/ping", trust_env=False).json() == {"pong": True}
+
+
+def test_it_is_ready_with_database_broker_and_workers(service: Service) -> None:
+    report = service.client.get("/health/ready").json()
+    assert report == {"database": True, "broker": True, "worker": True, "workers": 2}
+
+
+@pytest.mark.parametrize("token", ["wrong", "dev-token"])
+def test_without_a_valid_token_the_answer_is_a_problem(service: Service, token: str) -> None:
+    answer = service.client.get("/api/jobs", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "createtoken" in answer.json()["detail"]
+
+
+def test_an_unknown_address_of_the_api_is_a_problem(service: Service) -> None:
+    answer = service.client.get("/api/nothing")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_a_job_that_is_not_there_is_a_problem(service: Service) -> None:
+    answer = service.client.get("/api/jobs/00000000-0000-0000-0000-000000000000")
+    assert (answer.status_code, answer.json()["status"]) == (404, 404)
+
+
+PAGES = ["/", "/api/docs", "/static/ninja/swagger-ui.css", "/admin/login/", "/static/admin/css/base.css", "/metrics"]
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_pages_and_their_files_come_from_this_host(service: Service, address: str) -> None:
+    answer = service.client.get(address, follow_redirects=True)
+    assert answer.status_code == 200
+    assert "://cdn" not in answer.text[:5000]
+
+
+def test_the_web_process_loads_nothing_that_computes() -> None:
+    code = "import sys, config.asgi, config.urls; print([name for name in sys.modules if name.endswith('.compute')])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_runserver_points_to_make_dev() -> None:
+    refused = subprocess.run([sys.executable, "manage.py", "runserver"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "make dev" in refused.stderr

@@ -1,0 +1,1 @@
+"""This service's own code: one Django app a feature, four files each."""

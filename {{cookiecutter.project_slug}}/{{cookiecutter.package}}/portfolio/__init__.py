@@ -1,0 +1,1 @@
+"""The example feature: quotes from many sources at once, and the value at risk of what you hold."""
