@@ -3,17 +3,45 @@
 import asyncio
 import gzip
 import json
+import ssl
 from collections import Counter
-from typing import Self
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any, Self
+
+from offload.fanout import Upstream
 
 MEGABYTE = 2**20
+
+
+@asynccontextmanager
+async def opened(url: str, **limits: Any) -> AsyncIterator[Upstream]:
+    """An open upstream with this base URL."""
+    upstream = Upstream("chaos", base_url=url, **limits)
+    async with upstream.open():
+        yield upstream
+
+
+async def until(fact: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until it is true, and fail if it never is."""
+    async with asyncio.timeout(seconds):
+        while not fact():  # noqa: ASYNC110  what is waited for happens in another process's or peer's time
+            await asyncio.sleep(0.01)
+
+
+def tasks() -> list[str]:
+    """The tasks there are, without this test's own and the chaos upstream's."""
+    found = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    return [str(task) for task in found if "Chaos." not in str(task.get_coro())]
 
 
 class Chaos:
     """A server on loopback. `seen` counts the requests that were read whole, by "METHOD /path"; `left` those whose
     client went away before the answer was whole; `open` holds the connections still there."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.seen: Counter[str] = Counter()
         self.left: Counter[str] = Counter()
         self.headers: list[dict[str, str]] = []
@@ -24,9 +52,9 @@ class Chaos:
         self.connections = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         self.port: int = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -51,6 +79,7 @@ class Chaos:
                 fault = getattr(self, "do_" + path.strip("/").split("/")[0].replace("-", "_"))
                 answering = asyncio.ensure_future(fault(writer, body))
                 gone = asyncio.ensure_future(self._gone(reader))
+                answering.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen; told below
                 await asyncio.wait({answering, gone}, return_when=asyncio.FIRST_COMPLETED)
                 gone.cancel()
                 if not answering.done():
@@ -69,7 +98,7 @@ class Chaos:
 
     async def _gone(self, reader: asyncio.StreamReader) -> None:
         """Returns when the client has closed; it never sends ahead."""
-        while not reader.at_eof() and reader.exception() is None:
+        while not reader.at_eof() and reader.exception() is None:  # noqa: ASYNC110  there is no event for it
             await asyncio.sleep(0.005)
 
     async def answer(
@@ -160,6 +189,7 @@ class Chaos:
         await self.answer(writer, gzip.compress(b'{"zipped": true}'), more=("Content-Encoding: gzip",))
 
 
+@cache
 def bomb() -> bytes:
     """A gigabyte of zeros as gzip: 64 members of the same 16 megabytes."""
     return gzip.compress(bytes(16 * MEGABYTE)) * 64

@@ -5,14 +5,14 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from time import monotonic
 
-from .http import httpx
+from .answer import Answer
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
     """An answer and its age in seconds."""
 
-    response: httpx.Response
+    answer: Answer
     age: float
 
 
@@ -23,15 +23,13 @@ class Cache:
     fresh_for: float = 0.0  # seconds an answer stands in for a call
     stale_for: float = 300.0  # seconds it stands in for a failed one
     entries: int = 256
-    _kept: OrderedDict[Hashable, tuple[httpx.Response, float]] = field(
-        default_factory=OrderedDict, init=False, repr=False
-    )
+    _kept: OrderedDict[Hashable, tuple[Answer, float]] = field(default_factory=OrderedDict, init=False, repr=False)
 
-    def keep(self, key: Hashable, response: httpx.Response) -> None:
+    def keep(self, key: Hashable, answer: Answer) -> None:
         """Remember an answer."""
-        if "no-store" in response.headers.get("Cache-Control", ""):
+        if any(name.lower() == b"cache-control" and b"no-store" in value for name, value in answer.headers):
             return
-        self._kept[key] = response, monotonic()
+        self._kept[key] = answer, monotonic()
         self._kept.move_to_end(key)
         if len(self._kept) > self.entries:
             self._kept.popitem(last=False)
@@ -47,6 +45,6 @@ class Cache:
     def _find(self, key: Hashable, longest: float) -> Kept | None:
         if key not in self._kept:
             return None
-        response, fetched = self._kept[key]
+        answer, fetched = self._kept[key]
         age = monotonic() - fetched
-        return Kept(response, age) if age < longest else None
+        return Kept(answer, age) if age < longest else None

@@ -14,6 +14,7 @@ from offload.serving import release
 from .outcome import Outcome, Outcomes
 
 if TYPE_CHECKING:
+    from .answer import Answer
     from .http import httpx
     from .upstream import Upstream
 
@@ -31,26 +32,25 @@ class Call(Generic[T]):
     headers: tuple[tuple[str, str], ...]
     body: bytes | None
     idempotent: bool
-    decode: Callable[[httpx.Response], T]
+    decode: Callable[[Answer], T]
 
     @property
-    def is_read(self) -> bool:
-        """Whether it only reads, so that callers may share one answer."""
-        return self.method in ("GET", "HEAD") and self.body is None
+    def key(self) -> tuple[Any, ...] | None:
+        """What the answer of a read depends on, None for anything else. The headers say who asks: nobody is given
+        another's answer."""
+        return (self.method, self.url, self.headers) if self.method in ("GET", "HEAD") and self.body is None else None
 
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What the answer depends on; the headers say who asks, so nobody is given another's answer."""
-        return self.method, self.url, self.headers
-
-    def read(self, decode: Callable[[httpx.Response], U]) -> Call[U]:
-        """The same call, its value made by `decode`; a `ValueError` there is an outcome, `error`."""
-        return cast("Call[U]", replace(self, decode=cast(Any, decode)))
+    def read(self, reader: Callable[[httpx.Response], U]) -> Call[U]:
+        """The same call, its value made by `reader`; a `ValueError` there is an outcome, `error`."""
+        return self._with(lambda answer: reader(answer.response()))
 
     def into(self, model: type[U]) -> Call[U]:
         """The same call, its JSON validated as `model`: a pydantic model, a dataclass, `list[Price]`..."""
         adapter: TypeAdapter[U] = _adapter(model)
-        return self.read(lambda response: adapter.validate_json(response.content))
+        return self._with(lambda answer: adapter.validate_json(answer.body))
+
+    def _with(self, decode: Callable[[Answer], U]) -> Call[U]:
+        return cast("Call[U]", replace(self, decode=cast(Any, decode)))
 
     async def outcome(self) -> Outcome[T]:
         """Make the call and tell what became of it. Raises nothing but mistakes in the calling code."""

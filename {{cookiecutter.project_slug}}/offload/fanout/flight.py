@@ -4,15 +4,21 @@ import asyncio
 from collections.abc import Callable, Coroutine, Hashable
 from contextvars import Context
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from .errors import DeadlineExceeded
 
-T = TypeVar("T")
+class Shared(Protocol):
+    """A call that may have several callers."""
+
+    wanted: float  # the instant at which the last of them stops waiting
+
+
+T = TypeVar("T", bound=Shared)
 
 
 class _Flight(Generic[T]):
-    def __init__(self, task: asyncio.Task[T]) -> None:
+    def __init__(self, subject: T, task: asyncio.Task[Any]) -> None:
+        self.subject = subject
         self.task = task
         self.waiters = 0
 
@@ -24,18 +30,22 @@ class Flights(Generic[T]):
     def __init__(self) -> None:
         self._open: dict[Hashable, _Flight[T]] = {}
 
-    async def join(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]], until: float) -> T:
-        """What `start()` returns, called anew only if no call with this key is under way.
+    async def join(
+        self, key: Hashable, begin: Callable[[], tuple[T, Coroutine[Any, Any, Any]]], until: float
+    ) -> tuple[T, bool]:
+        """Share the call under way with this key, or begin it; wait for it until that instant.
 
-        The key has to hold everything the answer depends on, the caller's identity included. `start` must not raise.
-        Raises `DeadlineExceeded` if the answer isn't there at the instant `until`.
+        The key has to hold everything the answer depends on, the caller's identity included. `begin` gives the call
+        and the coroutine that makes it; the call is given back, with whether it is done.
         """
         flight = self._open.get(key)
         if flight is None:
-            flight = _Flight(asyncio.get_running_loop().create_task(start(), context=Context()))
+            subject, making = begin()
+            flight = _Flight(subject, asyncio.get_running_loop().create_task(making, context=Context()))
             self._open[key] = flight
             flight.task.add_done_callback(lambda _: self._forget(key, flight))
         flight.waiters += 1
+        flight.subject.wanted = max(flight.subject.wanted, until)
         try:
             done, _ = await asyncio.wait({flight.task}, timeout=until - monotonic())
         finally:
@@ -44,9 +54,9 @@ class Flights(Generic[T]):
                 self._forget(key, flight)
                 flight.task.cancel()
                 await asyncio.wait({flight.task})  # its connection is closed before its last caller goes on
-        if not done:
-            raise DeadlineExceeded("The deadline passed before the answer came.")
-        return flight.task.result()
+        if done:
+            flight.task.result()  # raises what is a mistake in code
+        return flight.subject, bool(done)
 
     def part(self) -> None:
         """Let nobody join the calls under way: after a write, a read that began before it may tell of before."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Hashable
 from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiolimiter import AsyncLimiter
 
+from .answer import Answer, Headers, fetch
 from .bulkhead import Bulkhead
 from .deadline import until
 from .errors import FAILURES, BreakerOpen, DeadlineExceeded, Status, Undecodable, status_of
@@ -17,6 +19,7 @@ from .flight import Flights
 from .http import httpx
 from .metrics import Meter
 from .outcome import Outcome
+from .transport import AiohttpTransport
 from .travel import DEADLINE, outgoing
 
 if TYPE_CHECKING:
@@ -31,11 +34,12 @@ class Trip:
     """A call on its way: what is sent, until when, and what has come of it for all who share it."""
 
     call: Call[Any]
-    headers: list[tuple[str, str]]
-    end: float
+    headers: Headers
+    end: float  # its own deadline
+    wanted: float  # the latest of its callers' deadlines: no pause is worth while that ends after it
     attempts: int = 0
     hedged: bool = False
-    response: httpx.Response | None = None
+    answer: Answer | None = None
     error: Exception | None = None
 
 
@@ -51,6 +55,7 @@ class Live:
     ) -> None:
         self.upstream = upstream
         self.transport = transport
+        self._fetch = transport.fetch if isinstance(transport, AiohttpTransport) else partial(fetch, transport)
         self.loop = loop
         self.bulkhead = Bulkhead(upstream.max_in_flight, upstream.max_waiting)
         self.breaker = replace(upstream.breaker)
@@ -66,61 +71,66 @@ class Live:
     async def answer(self, call: Call[T]) -> Outcome[T]:
         """Make the call, or find its answer in the cache, and tell what came of it."""
         started = monotonic()
-        trip = Trip(call, [*call.headers, *outgoing()], until(self.upstream.timeout))
-        cache = self._cache if call.is_read else None
-        if cache and (kept := cache.fresh(call.key)):
-            return self._told("ok", started, trip, call.decode(kept.response), age=kept.age)
-        trip = await self._share(trip)
+        key = call.key
+        cache = self._cache if key else None
+        if cache and (kept := cache.fresh(key)):
+            return self._told("ok", started, None, call.decode(kept.answer), age=kept.age)
+        trip = await self._share(call, key)
         error = trip.error
-        if trip.response is not None:
+        if trip.answer is not None:
             try:
-                value = call.decode(trip.response)
+                value = call.decode(trip.answer)
             except ValueError as broken:
-                error = Undecodable(f"{len(trip.response.content)} bytes that could not be read: {broken}")
+                error = Undecodable(f"{len(trip.answer.body)} bytes that could not be read: {broken}")
                 error.__cause__ = broken
             else:
                 if cache:
-                    cache.keep(call.key, trip.response)
+                    cache.keep(key, trip.answer)
                 return self._told("ok", started, trip, value)
         assert error is not None
-        if cache and (kept := cache.stale(call.key)):
-            return self._told("stale", started, trip, call.decode(kept.response), age=kept.age, error=error)
+        if cache and (kept := cache.stale(key)):
+            return self._told("stale", started, trip, call.decode(kept.answer), age=kept.age, error=error)
         return self._told(status_of(error), started, trip, error=error)
 
-    def _told(self, status: Status, started: float, trip: Trip, value: T | None = None, **more: Any) -> Outcome[T]:
+    def _told(
+        self, status: Status, started: float, trip: Trip | None, value: T | None = None, **more: Any
+    ) -> Outcome[T]:
         seconds = monotonic() - started
         self.meter.outcome(status, seconds)
-        return Outcome(status, seconds * 1000, value, trip.attempts, trip.hedged, **more)
+        attempts, hedged = (trip.attempts, trip.hedged) if trip else (0, False)
+        return Outcome(status, seconds * 1000, value, attempts, hedged, **more)
 
-    async def _share(self, trip: Trip) -> Trip:
-        if not trip.call.is_read:
+    async def _share(self, call: Call[Any], key: Hashable) -> Trip:
+        headers, end = [*call.headers, *outgoing()], until(self.upstream.timeout)
+        if key is None or not self.upstream.single_flight:
             self._flights.part()
-        elif self.upstream.single_flight:
-            own = replace(trip, end=monotonic() + self.upstream.timeout)
-            try:
-                return await self._flights.join(trip.call.key, lambda: self._travel(own), trip.end)
-            except DeadlineExceeded as error:
-                trip.error = error
-                return trip
-        return await self._travel(trip)
+            trip = Trip(call, headers, end, end)
+            await self._travel(trip)
+            return trip
 
-    async def _travel(self, trip: Trip) -> Trip:
+        def begin() -> tuple[Trip, Coroutine[Any, Any, None]]:
+            shared = Trip(call, headers, monotonic() + self.upstream.timeout, end)
+            return shared, self._travel(shared)
+
+        trip, done = await self._flights.join(key, begin, end)
+        return trip if done else replace(trip, error=DeadlineExceeded("The deadline passed before the answer came."))
+
+    async def _travel(self, trip: Trip) -> None:
         try:
             await self.bulkhead.enter(trip.end)
             try:
-                trip.response = await self._retrying(trip)
+                trip.answer = await self._retrying(trip)
             finally:
                 self.bulkhead.leave()
         except FAILURES as error:
             trip.error = error
-        return trip
 
-    async def _retrying(self, trip: Trip) -> httpx.Response:
+    async def _retrying(self, trip: Trip) -> Answer:
         self._retry.count_call()
         last: Exception | None = None
         while True:
             try:
-                if self._hedge and trip.call.is_read:
+                if self._hedge and trip.call.key:
                     return await self._hedge.race(lambda: self._attempt(trip), lambda: self._spare(trip))
                 return await self._attempt(trip)
             except BreakerOpen as refusal:
@@ -128,14 +138,14 @@ class Live:
             except FAILURES as error:
                 last = error
                 pause = self._retry.pause(error, trip.attempts) if trip.call.idempotent else None
-                if pause is None or monotonic() + pause >= trip.end:
+                if pause is None or monotonic() + pause >= trip.wanted:
                     raise
                 if not self._retry.afford():
                     self.meter.denied.inc()
                     raise
             await asyncio.sleep(pause)
 
-    def _spare(self, trip: Trip) -> Coroutine[Any, Any, httpx.Response] | None:
+    def _spare(self, trip: Trip) -> Coroutine[Any, Any, Answer] | None:
         """A second attempt beside the first, if a slot and the budget allow it."""
         if self.bulkhead.full or not self._retry.afford():
             return None
@@ -143,62 +153,53 @@ class Live:
         self.meter.hedges.inc()
         return self._in_slot(trip)
 
-    async def _in_slot(self, trip: Trip) -> httpx.Response:
+    async def _in_slot(self, trip: Trip) -> Answer:
         await self.bulkhead.enter(trip.end)
         try:
             return await self._attempt(trip)
         finally:
             self.bulkhead.leave()
 
-    async def _attempt(self, trip: Trip) -> httpx.Response:
+    async def _attempt(self, trip: Trip) -> Answer:
         if self._limiter:
             await self._take_turn(self._limiter, trip.end)
         ticket = self.breaker.admit()
         good = None
         started = monotonic()
         try:
-            response = await self._exchange(trip)
-            good = response.status_code < 500 and not self._slow(started)
-        except httpx.TimeoutException:
-            good = False if self._slow(started) else None
-            raise
-        except httpx.TransportError:
-            good = False
+            answer = await self._exchange(trip)
+            good = answer.status < 500 and not self._slow(started)
+        except httpx.TransportError as error:
+            timeout = isinstance(error, httpx.TimeoutException)
+            good = None if timeout and not self._slow(started) else False  # a hurried caller proves nothing
+            error.request = httpx.Request(trip.call.method, trip.call.url)
             raise
         finally:
             self.breaker.record(ticket, good)
-        if not response.is_success:
-            raise httpx.HTTPStatusError(f"HTTP {response.status_code}", request=response.request, response=response)
-        return response
+        if not 200 <= answer.status < 300:
+            response = answer.response()
+            raise httpx.HTTPStatusError(f"HTTP {answer.status}", request=response.request, response=response)
+        return answer
 
     def _slow(self, started: float) -> bool:
         after = self.breaker.slow_after or 0.8 * self.upstream.attempt_timeout
         return monotonic() - started >= after
 
-    async def _exchange(self, trip: Trip) -> httpx.Response:
+    async def _exchange(self, trip: Trip) -> Answer:
         limit = min(self.upstream.attempt_timeout, trip.end - monotonic())
         if limit <= 0:
             raise DeadlineExceeded("The deadline passed before the request was sent.")
-        request = httpx.Request(
-            trip.call.method,
-            trip.call.url,
-            headers=[*trip.headers, (DEADLINE, str(int(limit * 1000)))],
-            content=trip.call.body,
-            extensions={"max_bytes": self.upstream.max_bytes},
-        )
+        useful = max(0.0, min(limit, trip.wanted - monotonic()))
+        headers = [*trip.headers, (DEADLINE, str(int(useful * 1000)))]
         trip.attempts += 1
         self.meter.attempts.inc()
         try:
             async with asyncio.timeout(limit):
-                response = await self.transport.handle_async_request(request)
-                try:
-                    await response.aread()
-                finally:
-                    await response.aclose()
+                return await self._fetch(
+                    trip.call.method, trip.call.url, headers, trip.call.body, self.upstream.max_bytes
+                )
         except TimeoutError:
-            raise httpx.TimeoutException(f"No whole answer within {limit:.3f} s.", request=request) from None
-        response.request = request
-        return response
+            raise httpx.TimeoutException(f"No whole answer within {limit:.3f} s.") from None
 
     async def _take_turn(self, limiter: AsyncLimiter, end: float) -> None:
         try:

@@ -8,6 +8,7 @@ from functools import cache
 import aiohttp
 from yarl import URL
 
+from .answer import Answer, Headers
 from .errors import TooLarge
 from .http import httpx
 
@@ -32,20 +33,32 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             middlewares=(_once,),
         )
 
+    async def fetch(self, method: str, url: str, headers: Headers, body: bytes | None, limit: int) -> Answer:
+        """Send a request, once, and read the answer: the short way, without httpx's objects."""
+        found = await self._send(method, url, headers, body)
+        try:
+            content = b"".join([chunk async for chunk in _chunks(found, limit)])
+        finally:
+            found.close()  # closes the connection, unless the body was read to its end and it went back to the pool
+        return Answer(method, url, found.status, list(found.raw_headers), content)
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it, once; the body is still to be read. `max_bytes` among the extensions caps its decoded size."""
-        limit: int | None = request.extensions.get("max_bytes")
-        found = await self._session.request(
-            request.method,
-            URL(str(request.url), encoded=True),
-            headers=request.headers.multi_items(),
-            data=request.content or None,
-            allow_redirects=False,  # a redirect could lead anywhere, into the private network too
-        )
+        """Send a request, once; the body is still to be read, "max_bytes" among the extensions being its limit."""
+        found = await self._send(request.method, str(request.url), request.headers.multi_items(), request.content)
         headers = list(found.raw_headers)
         if found.headers.get("Content-Encoding", "").lower() in DECODED:
             headers = [(k, v) for k, v in headers if k.lower() not in (b"content-encoding", b"content-length")]
-        return httpx.Response(found.status, headers=headers, stream=_Body(found, limit), request=request)
+        body = _Body(found, request.extensions.get("max_bytes"))
+        return httpx.Response(found.status, headers=headers, stream=body, request=request)
+
+    async def _send(self, method: str, url: str, headers: Headers, body: bytes | None) -> aiohttp.ClientResponse:
+        return await self._session.request(
+            method,
+            URL(url, encoded=True),
+            headers=headers,
+            data=body or None,
+            allow_redirects=False,  # a redirect could lead anywhere, into the private network too
+        )
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -53,25 +66,28 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
 
 class _Body(httpx.AsyncByteStream):
-    """The decoded body as it comes in, cut off where it exceeds the limit."""
-
     def __init__(self, found: aiohttp.ClientResponse, limit: int | None) -> None:
         self._found = found
         self._limit = limit
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
-        try:
-            async for chunk in self._found.content.iter_any():
-                size += len(chunk)
-                if self._limit is not None and size > self._limit:
-                    raise TooLarge(f"The answer is larger than {self._limit} bytes.")
-                yield chunk
-        except (aiohttp.ClientError, OSError) as error:
-            raise _true(error) from error
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _chunks(self._found, self._limit)
 
     async def aclose(self) -> None:
-        self._found.close()  # closes the connection, unless the body was read to its end and it went back to the pool
+        self._found.close()
+
+
+async def _chunks(found: aiohttp.ClientResponse, limit: int | None) -> AsyncIterator[bytes]:
+    """The decoded body as it comes in; raises `TooLarge` where it exceeds the limit."""
+    size = 0
+    try:
+        async for chunk in found.content.iter_any():
+            size += len(chunk)
+            if limit is not None and size > limit:
+                raise TooLarge(f"The answer is larger than {limit} bytes.")
+            yield chunk
+    except (aiohttp.ClientError, OSError) as error:
+        raise _true(error) from error
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
+from .answer import Answer
 from .breaker import Breaker
 from .call import Call
 from .http import httpx
 from .live import Live
 from .outcome import Outcome
 from .retry import IDEMPOTENT, Retry
+from .stream import stream
 from .transport import AiohttpTransport, tls_context
 from .url import Params, check_base, join
 
@@ -69,7 +71,7 @@ class Upstream:
         self, path: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None
     ) -> Call[Any]:
         """A GET whose answer is JSON; `.into(Model)` validates it."""
-        return self.request("GET", path, params=params, headers=headers).read(_json)
+        return self._call("GET", path, params, headers, None, True, _json)
 
     def post_json(
         self,
@@ -83,7 +85,7 @@ class Upstream:
         """A POST of JSON whose answer is JSON. It is sent once, unless `idempotent` says that again does no harm."""
         sent = {"Content-Type": "application/json"} | dict(headers or {})
         data = json.dumps(body).encode()
-        return self.request("POST", path, params=params, headers=sent, body=data, idempotent=idempotent).read(_json)
+        return self._call("POST", path, params, sent, data, idempotent, _json)
 
     def request(
         self,
@@ -101,17 +103,40 @@ class Upstream:
             path: below `base_url`; values in it go through `urllib.parse.quote(value, safe="")`.
             idempotent: whether it may be sent again after a failure; by default as its method says (RFC 9110).
         """
-        auth = self.auth() if callable(self.auth) else self.auth
-        own = {"Authorization": auth} if auth else {}
-        return Call(
-            upstream=self,
-            method=method,
-            url=join(self.base_url, path, params),
-            headers=tuple({**self.headers, **own, **(headers or {})}.items()),
-            body=body,
-            idempotent=method in IDEMPOTENT if idempotent is None else idempotent,
-            decode=_whole,
-        )
+        again = method in IDEMPOTENT if idempotent is None else idempotent
+        return self._call(method, path, params, headers, body, again, Answer.response)
+
+    def stream(
+        self,
+        path: str,
+        *,
+        max_bytes: int,
+        within: float,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AbstractAsyncContextManager[httpx.Response]:
+        """A GET whose body is read in pieces: `async with upstream.stream(...) as response`, then `aiter_bytes()`.
+
+        Args:
+            max_bytes: of the decoded body; beyond it reading raises `TooLarge`.
+            within: seconds until its last byte.
+        """
+        return stream(self.live(), self.request("GET", path, params=params, headers=headers), max_bytes, within)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+        idempotent: bool,
+        decode: Callable[[Answer], T],
+    ) -> Call[T]:
+        own = {**self.headers, **(headers or {})}
+        if self.auth:
+            own["Authorization"] = self.auth() if callable(self.auth) else self.auth
+        return Call(self, method, join(self.base_url, path, params), tuple(own.items()), body, idempotent, decode)
 
     async def answer(self, call: Call[T]) -> Outcome[T]:
         """Make a call of this upstream."""
@@ -156,9 +181,5 @@ class Upstream:
             self._live = before
 
 
-def _json(response: httpx.Response) -> Any:
-    return json.loads(response.content)
-
-
-def _whole(response: httpx.Response) -> httpx.Response:
-    return response
+def _json(answer: Answer) -> Any:
+    return json.loads(answer.body)

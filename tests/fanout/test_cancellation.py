@@ -1,0 +1,82 @@
+"""A caller that leaves takes its calls along, and leaves the upstream as usable as it was."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+import urls
+import uvicorn
+from chaos import Chaos, opened, tasks, until
+from django.core.asgi import get_asgi_application
+
+from offload.fanout import Breaker, Upstream
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.mark.parametrize("single_flight", [True, False])
+async def test_the_next_call_succeeds_at_once_after_ten_thousand_cancelled_ones(
+    chaos: Chaos, single_flight: bool
+) -> None:
+    chaos.delay = 0.02
+    async with opened(chaos.url, max_in_flight=5, max_waiting=100, single_flight=single_flight) as upstream:
+
+        async def leave_early(number: int) -> None:
+            call = upstream.get_json("/slow", params={"number": number % 50})
+            try:
+                async with asyncio.timeout(random.uniform(0, 0.03)):
+                    await call.outcome()
+            except TimeoutError:
+                pass
+
+        for batch in range(100):
+            await asyncio.gather(*(leave_early(batch * 100 + number) for number in range(100)))
+
+        outcome = await upstream.get_json("/ok").outcome()
+        assert (outcome.status, outcome.attempts) == ("ok", 1)
+        assert outcome.ms < 1000
+        assert upstream.live().breaker.state == "closed"
+        assert upstream.live().bulkhead.waiting == 0
+        assert not tasks()
+        full = [upstream.get_json("/slow", params={"slot": slot}).outcome() for slot in range(5)]
+        assert [outcome.status for outcome in await asyncio.gather(*full)] == ["ok"] * 5, "no slot was lost"
+        await until(lambda: len(chaos.open) <= 5)
+
+
+async def test_callers_that_leave_do_not_open_the_breaker(chaos: Chaos) -> None:
+    async with opened(chaos.url, breaker=Breaker(least=3)) as upstream:
+        for number in range(10):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.03):
+                    await upstream.get_json("/silent", params={"number": number})
+        assert upstream.live().breaker.state == "closed"
+        assert (await upstream.get_json("/ok").outcome()).status == "ok"
+
+
+@asynccontextmanager
+async def served(url: str, count: int) -> AsyncIterator[int]:
+    """A real service whose view asks `count` upstreams at once; its port."""
+    server = uvicorn.Server(uvicorn.Config(get_asgi_application(), port=0, lifespan="off", log_config=None))
+    async with AsyncExitStack() as stack:
+        for number in range(count):
+            urls.sources[f"source{number}"] = upstream = Upstream(f"source{number}", base_url=url)
+            await stack.enter_async_context(upstream.open())
+        stack.callback(urls.sources.clear)
+        serving = asyncio.create_task(server.serve())
+        await until(lambda: server.started)
+        yield server.servers[0].sockets[0].getsockname()[1]
+        server.should_exit = True
+        await serving
+
+
+async def test_a_client_that_leaves_cancels_every_upstream_call_of_its_request(chaos: Chaos) -> None:
+    async with served(chaos.url, 5) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /fan?ask=/silent HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await until(lambda: chaos.seen["GET /silent"] == 5)
+        writer.close()
+        await until(lambda: chaos.left["GET /silent"] == 5)
+        await until(lambda: not chaos.open)
+    assert chaos.seen["GET /silent"] == 5, "nothing was tried again for a client that had left"

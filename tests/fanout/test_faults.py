@@ -1,0 +1,126 @@
+"""Whatever an upstream does, the call ends inside its deadline with the right outcome and leaves nothing behind."""
+
+import gc
+import socket
+import time
+import tracemalloc
+
+import pytest
+from chaos import MEGABYTE, Chaos, bomb, opened, tasks, until
+
+from offload.fanout import DeadlineExceeded, Retry, TooLarge, Undecodable, gather
+from offload.fanout.http import httpx
+
+pytestmark = pytest.mark.timeout(30)
+
+TIMEOUT = 0.6  # of a whole call; each attempt has half of it
+LIMITS = {"attempt_timeout": TIMEOUT / 2, "timeout": TIMEOUT, "connect_timeout": TIMEOUT / 4}
+
+LATE = httpx.TimeoutException | DeadlineExceeded
+
+# fault: status of the outcome, class of its error, requests the upstream sees for a GET (a POST is sent once)
+FAULTS = {
+    "silent": ("timeout", LATE, 2),
+    "drip": ("timeout", LATE, 2),
+    "reset": ("error", httpx.RemoteProtocolError, 3),
+    "cut": ("error", httpx.RemoteProtocolError, 3),
+    "garbage": ("error", httpx.RemoteProtocolError, 3),
+    "busy": ("error", httpx.HTTPStatusError, 3),
+    "later": ("error", httpx.HTTPStatusError, 1),  # asks to be left alone for longer than anybody waits
+    "fails": ("error", httpx.HTTPStatusError, 3),
+    "missing": ("error", httpx.HTTPStatusError, 1),
+    "broken": ("error", Undecodable, 1),
+    "redirect": ("error", httpx.HTTPStatusError, 1),
+    "huge": ("error", TooLarge, 1),
+    "endless": ("error", TooLarge, 1),
+    "bomb": ("error", TooLarge, 1),
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_fault_ends_in_time_with_its_outcome_and_leaves_nothing(chaos: Chaos, fault: str, method: str) -> None:
+    status, error, sent = FAULTS[fault]
+    bomb()  # made once, and not on this test's time
+    async with opened(chaos.url, **LIMITS) as upstream:
+        call = upstream.get_json(f"/{fault}") if method == "GET" else upstream.post_json(f"/{fault}", {})
+        gc.collect()
+        tracemalloc.start()
+        started = time.monotonic()
+        outcome = await call.outcome()
+        took = time.monotonic() - started
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+        assert outcome.status == status
+        assert isinstance(outcome.error, error)
+        assert took < TIMEOUT * 3  # the clock of a busy machine; without a deadline these never end
+        assert outcome.ms <= took * 1000
+        assert peak < 16 * MEGABYTE
+        if method == "POST":
+            assert chaos.seen == {f"POST /{fault}": 1}, "a write was sent twice"
+        else:
+            assert chaos.seen.total() == outcome.attempts <= sent
+            assert outcome.attempts == sent or status == "timeout" or outcome.attempts > 1
+        await until(lambda: not tasks())
+        if error is not httpx.HTTPStatusError and error is not Undecodable:
+            await until(lambda: not chaos.open)  # a connection that failed is closed, not kept
+        assert await upstream.get_json("/ok").outcome(), "the next call finds the upstream usable"
+
+
+async def test_a_write_dropped_on_a_kept_connection_is_not_sent_again(chaos: Chaos) -> None:
+    async with opened(chaos.url) as upstream:
+        await upstream.get_json("/ok")
+        outcome = await upstream.post_json("/reset", {}).outcome()
+        assert chaos.connections == 1, "the POST was meant to use the kept connection"
+    assert chaos.seen["POST /reset"] == outcome.attempts == 1
+    assert isinstance(outcome.error, httpx.RemoteProtocolError)
+
+
+async def test_a_read_dropped_on_a_kept_connection_is_sent_again_by_us_alone(chaos: Chaos) -> None:
+    async with opened(chaos.url) as upstream:
+        await upstream.get_json("/ok")
+        outcome = await upstream.get_json("/reset").outcome()
+    assert chaos.seen["GET /reset"] == outcome.attempts
+
+
+async def test_a_refused_connection_is_a_connect_error(chaos: Chaos) -> None:
+    with socket.socket() as placeholder:
+        placeholder.bind(("127.0.0.1", 0))  # bound, not listening: nobody else gets the port
+        async with opened(f"http://127.0.0.1:{placeholder.getsockname()[1]}", **LIMITS) as upstream:
+            outcome = await upstream.get_json("/").outcome()
+    assert (outcome.status, type(outcome.error)) == ("error", httpx.ConnectError)
+    assert not tasks()
+
+
+async def test_a_name_that_does_not_resolve_ends_in_time() -> None:
+    async with opened("http://no-such-host.invalid", **LIMITS) as upstream:
+        started = time.monotonic()
+        outcome = await upstream.get_json("/").outcome()
+        assert time.monotonic() - started < TIMEOUT * 3
+    assert isinstance(outcome.error, httpx.ConnectError | httpx.TimeoutException)
+    await until(lambda: not tasks())
+
+
+async def test_a_connection_that_hangs_in_the_tls_handshake_is_a_connect_timeout(chaos: Chaos) -> None:
+    async with opened(chaos.url.replace("http:", "https:"), **LIMITS, retry=Retry(attempts=1)) as upstream:
+        outcome = await upstream.get_json("/").outcome()
+        assert (outcome.status, type(outcome.error)) == ("timeout", httpx.ConnectTimeout)
+        await until(lambda: not chaos.open and not tasks())
+
+
+async def test_a_redirect_is_not_followed(chaos: Chaos) -> None:
+    async with opened(chaos.url) as upstream:
+        outcome = await upstream.get_json("/redirect").outcome()
+    assert isinstance(outcome.error, httpx.HTTPStatusError)
+    assert outcome.error.response.headers["Location"].endswith("/secret")
+    assert "GET /secret" not in chaos.seen
+
+
+async def test_one_bad_source_does_not_hold_up_the_others(chaos: Chaos) -> None:
+    async with opened(chaos.url, **LIMITS) as upstream:
+        kinds = ["ok", "silent", "drip", "reset", "broken", "zipped"]
+        outcomes = await gather({kind: upstream.get_json(f"/{kind}") for kind in kinds})
+    assert [outcomes[kind].status for kind in kinds] == ["ok", "timeout", "timeout", "error", "error", "ok"]
+    assert outcomes["zipped"].value == {"zipped": True}
+    assert outcomes["ok"].ms < outcomes["silent"].ms

@@ -1,0 +1,168 @@
+"""Each protection of an upstream, by itself, over an injected transport."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from offload.fanout import Breaker, Outcome, Retry, Upstream, deadline
+from offload.fanout.http import httpx
+
+pytestmark = pytest.mark.timeout(30)
+
+
+class Script:
+    """A transport that answers as told: a status, or an exception to raise; the last one for ever after."""
+
+    def __init__(self, *answers: int | Exception, delay: float = 0.0, headers: dict[str, str] | None = None) -> None:
+        self.answers = list(answers)
+        self.delay = delay
+        self.headers = headers or {}
+        self.requests: list[httpx.Request] = []
+        self.busy = self.busiest = 0
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        self.busy += 1
+        self.busiest = max(self.busy, self.busiest)
+        try:
+            await asyncio.sleep(self.delay)
+        finally:
+            self.busy -= 1
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(answer, json={}, headers=self.headers)
+
+
+def declare(**limits: Any) -> Upstream:
+    return Upstream("scripted", base_url="http://upstream.test", **limits)
+
+
+async def repeat(upstream: Upstream, times: int, make: Callable[[int], Any] | None = None) -> list[Outcome[Any]]:
+    call = make or (lambda number: upstream.get_json("/", params={"number": number}))
+    return [await call(number).outcome() for number in range(times)]
+
+
+QUICK = Retry(base=0.0)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+async def test_a_read_is_tried_again_after_a_passing_fault(status: int) -> None:
+    script = Script(status, 200)
+    upstream = declare(retry=QUICK)
+    with upstream.using(httpx.MockTransport(script)):
+        outcome = await upstream.get_json("/").outcome()
+    assert (outcome.status, outcome.attempts, len(script.requests)) == ("ok", 2, 2)
+
+
+@pytest.mark.parametrize("fault", [503, httpx.ConnectError("refused"), httpx.ReadError("reset")])
+async def test_a_write_is_sent_once_unless_declared_idempotent(fault: int | Exception) -> None:
+    for idempotent, sent in ((False, 1), (True, 3)):
+        script = Script(fault)
+        upstream = declare(retry=QUICK)
+        with upstream.using(httpx.MockTransport(script)):
+            await upstream.post_json("/", {}, idempotent=idempotent).outcome()
+        assert len(script.requests) == sent
+
+
+async def test_retry_after_is_waited_for_or_the_call_given_up() -> None:
+    for seconds, sent in (("0", 3), ("1", 1)):  # one second would pass the deadline
+        script = Script(503, headers={"Retry-After": seconds})
+        upstream = declare(retry=QUICK)
+        with upstream.using(httpx.MockTransport(script)), deadline(0.8):
+            outcome = await upstream.get_json("/").outcome()
+        assert (outcome.attempts, len(script.requests)) == (sent, sent)
+        assert outcome.ms < 700
+
+
+async def test_the_budget_holds_retries_to_a_fifth_of_the_calls_in_a_total_outage() -> None:
+    script = Script(503)
+    upstream = declare(retry=Retry(base=0.0, floor=0.0), breaker=Breaker(share=2.0))
+    with upstream.using(httpx.MockTransport(script)):
+        await repeat(upstream, 500)
+    assert 500 < len(script.requests) <= 600
+
+
+async def test_the_floor_lets_a_quiet_upstream_retry() -> None:
+    script = Script(503)
+    upstream = declare(retry=Retry(base=0.0, share=0.0, floor=1.0), breaker=Breaker(share=2.0))
+    with upstream.using(httpx.MockTransport(script)):
+        await repeat(upstream, 50)
+    assert len(script.requests) == 60  # 1 a second over the ten seconds of the budget
+
+
+async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_pause() -> None:
+    script = Script(*[500] * 5, 200)
+    upstream = declare(retry=Retry(attempts=1), breaker=Breaker(least=5, pause=0.2, probes=2))
+    with upstream.using(httpx.MockTransport(script)):
+        statuses = [outcome.status for outcome in await repeat(upstream, 8)]
+        assert statuses == ["error"] * 5 + ["open"] * 3
+        assert len(script.requests) == 5
+        await asyncio.sleep(0.25)
+        together = await asyncio.gather(*(upstream.get_json("/", params={"n": n}).outcome() for n in range(5)))
+        assert sorted(outcome.status for outcome in together) == ["ok"] * 2 + ["open"] * 3, "two probes, no more"
+        assert upstream.live().breaker.state == "closed"
+
+
+async def test_a_probe_that_fails_opens_the_breaker_again() -> None:
+    upstream = declare(retry=Retry(attempts=1), breaker=Breaker(least=3, pause=0.1))
+    with upstream.using(httpx.MockTransport(Script(500))):
+        await repeat(upstream, 3)
+        await asyncio.sleep(0.15)
+        assert [outcome.status for outcome in await repeat(upstream, 2)] == ["error", "open"]
+
+
+async def test_answers_that_are_good_but_slow_open_the_breaker() -> None:
+    upstream = declare(breaker=Breaker(least=3, slow_after=0.01))
+    with upstream.using(httpx.MockTransport(Script(200, delay=0.02))):
+        assert [outcome.status for outcome in await repeat(upstream, 4)] == ["ok", "ok", "ok", "open"]
+
+
+async def test_what_the_caller_did_wrong_does_not_open_the_breaker() -> None:
+    upstream = declare(retry=Retry(attempts=1), breaker=Breaker(least=3))
+    with upstream.using(httpx.MockTransport(Script(404, 429, 401, 422))):
+        assert {outcome.status for outcome in await repeat(upstream, 10)} == {"error"}
+        assert upstream.live().breaker.state == "closed"
+
+
+async def test_the_bulkhead_bounds_what_is_in_flight_and_what_waits() -> None:
+    script = Script(200, delay=0.1)
+    upstream = declare(max_in_flight=2, max_waiting=3)
+    with upstream.using(httpx.MockTransport(script)):
+        calls = [upstream.get_json("/", params={"number": number}).outcome() for number in range(8)]
+        outcomes = await asyncio.gather(*calls)
+    assert [outcome.status for outcome in outcomes] == ["ok"] * 5 + ["rejected"] * 3
+    assert script.busiest == 2
+    assert max(outcome.ms for outcome in outcomes[5:]) < 50, "who is turned away is told at once"
+
+
+async def test_waiting_for_a_slot_ends_at_the_deadline() -> None:
+    upstream = declare(max_in_flight=1)
+    with upstream.using(httpx.MockTransport(Script(200, delay=0.5))):
+        first = asyncio.create_task(upstream.get_json("/", params={"number": 1}).outcome())
+        await asyncio.sleep(0)
+        with deadline(0.05):
+            second = await upstream.get_json("/", params={"number": 2}).outcome()
+        assert (second.status, second.attempts) == ("timeout", 0)
+        assert (await first).status == "ok"
+
+
+async def test_nothing_is_sent_after_the_deadline() -> None:
+    script = Script(200)
+    upstream = declare()
+    with upstream.using(httpx.MockTransport(script)), deadline(0.0):
+        assert (await upstream.post_json("/", {}).outcome()).status == "timeout"
+    assert not script.requests
+
+
+async def test_the_rate_limit_spreads_calls_out() -> None:
+    upstream = declare(rate=(5, 0.5))
+    with upstream.using(httpx.MockTransport(Script(200))):
+        started = time.monotonic()
+        await repeat(upstream, 8)  # five at once, then one each tenth of a second
+        assert time.monotonic() - started > 0.25
+        with deadline(0.01):
+            assert (await repeat(upstream, 1))[0].status == "timeout"

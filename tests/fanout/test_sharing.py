@@ -1,0 +1,182 @@
+"""The leaves: single flight, cache and stale answers, hedged requests."""
+
+import asyncio
+import random
+from statistics import quantiles
+
+import pytest
+from chaos import until
+from test_protections import Script, declare
+
+from offload.fanout import Breaker, Cache, Hedge, Retry, Upstream, deadline, gather
+from offload.fanout.http import httpx
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def ask(upstream: Upstream, times: int, **headers: str) -> list[str]:
+    calls = [upstream.get_json("/prices", headers=headers).outcome() for _ in range(times)]
+    return [outcome.status for outcome in await asyncio.gather(*calls)]
+
+
+async def test_a_hundred_equal_reads_at_once_are_one_upstream_call() -> None:
+    script = Script(200, delay=0.05)
+    upstream = declare(max_in_flight=1, max_waiting=0)
+    with upstream.using(httpx.MockTransport(script)):
+        assert await ask(upstream, 100) == ["ok"] * 100
+        assert len(script.requests) == 1
+        await ask(upstream, 1)
+        assert len(script.requests) == 2, "a call that is over is not shared: this is no cache"
+
+
+async def test_a_call_is_never_shared_across_identities() -> None:
+    script = Script(200, delay=0.05)
+    upstream = declare()
+    with upstream.using(httpx.MockTransport(script)):
+        await asyncio.gather(
+            ask(upstream, 3, Authorization="Bearer alice"), ask(upstream, 3, Authorization="Bearer bob")
+        )
+    assert sorted(request.headers["Authorization"] for request in script.requests) == ["Bearer alice", "Bearer bob"]
+
+
+async def test_the_identity_that_auth_gives_separates_calls_too() -> None:
+    script = Script(200, delay=0.05)
+    users = iter(["alice", "bob"])
+    upstream = declare(auth=lambda: f"Bearer {next(users)}")
+    with upstream.using(httpx.MockTransport(script)):
+        await ask(upstream, 2)
+    assert len(script.requests) == 2
+
+
+async def test_writes_are_never_shared() -> None:
+    script = Script(200, delay=0.05)
+    upstream = declare()
+    with upstream.using(httpx.MockTransport(script)):
+        await asyncio.gather(*(upstream.post_json("/orders", {}).outcome() for _ in range(5)))
+    assert len(script.requests) == 5
+
+
+async def test_a_read_after_a_write_does_not_join_a_read_from_before_it() -> None:
+    script = Script(200, delay=0.05)
+    upstream = declare()
+    with upstream.using(httpx.MockTransport(script)):
+        before = asyncio.create_task(ask(upstream, 1))
+        await asyncio.sleep(0.01)
+        script.delay = 0.0
+        await upstream.post_json("/orders", {})
+        await ask(upstream, 1)
+        await before
+    assert len(script.requests) == 3
+
+
+async def test_a_shared_call_outlives_its_first_caller_and_ends_with_its_last() -> None:
+    script = Script(200, delay=0.2)
+    upstream = declare()
+    with upstream.using(httpx.MockTransport(script)):
+        first, second = (asyncio.create_task(ask(upstream, 1)) for _ in range(2))
+        await asyncio.sleep(0.05)
+        first.cancel()
+        assert await second == ["ok"]
+        with deadline(0.05):
+            assert await ask(upstream, 2) == ["timeout"] * 2
+        assert (len(script.requests), script.busy) == (2, 0)
+
+
+async def test_a_hurried_caller_does_not_hurry_those_who_share_its_call() -> None:
+    upstream = declare()
+    with upstream.using(httpx.MockTransport(Script(200, delay=0.1))):
+        with deadline(0.03):
+            hurried = asyncio.create_task(ask(upstream, 1))
+            await asyncio.sleep(0)
+        assert await ask(upstream, 1) == ["ok"]
+        assert await hurried == ["timeout"]
+
+
+async def test_a_fresh_answer_stands_in_for_a_call_and_a_stale_one_for_a_failed_call() -> None:
+    script = Script(200, 500)
+    upstream = declare(cache=Cache(fresh_for=0.1, stale_for=60), retry=Retry(attempts=1))
+    with upstream.using(httpx.MockTransport(script)):
+        call = upstream.get_json("/prices")
+        assert (await call.outcome()).age == 0.0
+        fresh = await call.outcome()
+        assert (fresh.status, fresh.attempts, len(script.requests)) == ("ok", 0, 1)
+        assert fresh.age > 0.0
+        await asyncio.sleep(0.15)
+        stale = await call.outcome()
+        assert (stale.status, stale.value, stale.attempts) == ("stale", {}, 1)
+        assert 0.15 <= stale.age < 10
+        assert isinstance(stale.error, httpx.HTTPStatusError)
+        outcomes = await gather({"prices": call}, required={"prices"})
+        assert outcomes.sources()["prices"]["age"] >= 0.1
+        other = await upstream.get_json("/prices", headers={"Authorization": "Bearer bob"}).outcome()
+        assert other.status == "error", "one caller's answer was given to another"
+
+
+async def test_a_stale_answer_stands_in_when_the_breaker_is_open_and_when_it_is_too_old_nothing_does() -> None:
+    upstream = declare(cache=Cache(stale_for=0.2), retry=Retry(attempts=1), breaker=Breaker(least=2, pause=60))
+    with upstream.using(httpx.MockTransport(Script(200, 500))):
+        assert [(await ask(upstream, 1))[0] for _ in range(4)] == ["ok", "stale", "stale", "stale"]
+        assert upstream.live().breaker.state == "open"
+        await asyncio.sleep(0.25)
+        assert await ask(upstream, 1) == ["open"]
+
+
+async def test_the_cache_keeps_no_more_than_it_may_and_nothing_marked_no_store() -> None:
+    cache = Cache(fresh_for=60, entries=2)
+    script = Script(200)
+    upstream = declare(cache=cache)
+    with upstream.using(httpx.MockTransport(script)):
+        for path in ("/a", "/b", "/c", "/c", "/a"):
+            await upstream.get_json(path)
+        assert [request.url.path for request in script.requests] == ["/a", "/b", "/c", "/a"]
+    script.headers["Cache-Control"] = "private, no-store"
+    with upstream.using(httpx.MockTransport(script)):
+        await upstream.get_json("/a")
+        assert (await upstream.get_json("/a").outcome()).attempts == 1
+
+
+async def bimodal(hedge: Hedge | None) -> tuple[float, int]:
+    """p99 in ms, and requests sent, of 2,000 calls to an upstream that takes 30 times as long for 3 of 100."""
+    chance = random.Random(7)
+    sent = 0
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        nonlocal sent
+        sent += 1
+        await asyncio.sleep(0.6 if chance.random() < 0.03 else 0.02)
+        return httpx.Response(200, json={})
+
+    upstream = declare(hedge=hedge, max_in_flight=60)
+    times: list[float] = []
+    with upstream.using(httpx.MockTransport(answer)):
+
+        async def client(number: int) -> None:
+            calls = [upstream.get_json("/", params={"number": number, "turn": turn}) for turn in range(50)]
+            times.extend([(await call.outcome()).ms for call in calls])
+
+        await asyncio.gather(*(client(number) for number in range(40)))
+    return quantiles(times, n=100)[98], sent
+
+
+async def test_hedging_cuts_p99_below_a_third_for_a_twentieth_more_load() -> None:
+    plain, sent_plain = await bimodal(None)
+    hedged, sent_hedged = await bimodal(Hedge())
+    assert sent_plain == 2000
+    assert 2000 < sent_hedged <= 2100
+    assert hedged < plain / 3
+
+
+async def test_a_hedged_call_says_so_and_its_loser_is_cancelled() -> None:
+    script = Script(200, delay=0.01)
+    upstream = declare(hedge=Hedge(extra=1.0))
+    with upstream.using(httpx.MockTransport(script)):
+        for number in range(40):
+            await upstream.get_json("/", params={"number": number})
+        script.delay = 0.5
+        slow = asyncio.create_task(upstream.get_json("/slow").outcome())
+        await until(lambda: len(script.requests) == 42)
+        script.delay = 0.0
+        outcome = await slow
+        assert (outcome.status, outcome.hedged, script.busy) == ("ok", True, 0)
+        await upstream.post_json("/", {})
+        assert len(script.requests) == 43, "a write was hedged"

@@ -1,0 +1,69 @@
+"""Large bodies: read in pieces, and bounded like everything else."""
+
+import time
+import tracemalloc
+
+import pytest
+from chaos import MEGABYTE, Chaos, opened, tasks, until
+
+from offload.fanout import Breaker, DeadlineExceeded, TooLarge
+from offload.fanout.http import httpx
+
+pytestmark = pytest.mark.timeout(30)
+
+
+async def test_a_large_body_passes_without_being_held_in_memory(chaos: Chaos) -> None:
+    async with opened(chaos.url) as upstream:
+        tracemalloc.start()
+        size = 0
+        async with upstream.stream("/huge", max_bytes=2048 * MEGABYTE, within=60) as response:
+            async for chunk in response.aiter_bytes():
+                size += len(chunk)
+                if size > 64 * MEGABYTE:
+                    break
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 16 * MEGABYTE
+        await until(lambda: not chaos.open and not tasks())
+
+
+@pytest.mark.parametrize("fault", ["endless", "bomb"])
+async def test_a_body_that_is_too_large_is_cut_off(chaos: Chaos, fault: str) -> None:
+    async with opened(chaos.url) as upstream:
+        size = 0
+        with pytest.raises(TooLarge):
+            async with upstream.stream(f"/{fault}", max_bytes=3 * MEGABYTE, within=60) as response:
+                async for chunk in response.aiter_bytes():
+                    size += len(chunk)
+        assert size <= 3 * MEGABYTE
+        await until(lambda: not chaos.open)
+
+
+async def test_a_body_that_drips_ends_at_the_deadline_and_gives_its_slot_back(chaos: Chaos) -> None:
+    async with opened(chaos.url, max_in_flight=1) as upstream:
+        started = time.monotonic()
+        with pytest.raises(DeadlineExceeded):
+            async with upstream.stream("/drip", max_bytes=MEGABYTE, within=0.3) as response:
+                await response.aread()
+        assert time.monotonic() - started < 5
+        assert not upstream.live().bulkhead.full
+        await until(lambda: not chaos.open)
+
+
+async def test_an_upstream_that_never_starts_to_answer_opens_the_breaker(chaos: Chaos) -> None:
+    async with opened(chaos.url, attempt_timeout=0.1, breaker=Breaker(least=2)) as upstream:
+        for _ in range(2):
+            with pytest.raises(httpx.TimeoutException):
+                async with upstream.stream("/silent", max_bytes=1, within=5):
+                    pass
+        assert upstream.live().breaker.state == "open"
+
+
+async def test_an_error_status_is_raised_and_a_timeout_of_the_reader_stays_its_own(chaos: Chaos) -> None:
+    async with opened(chaos.url) as upstream:
+        with pytest.raises(httpx.HTTPStatusError):
+            async with upstream.stream("/missing", max_bytes=1, within=5):
+                pass
+        with pytest.raises(TimeoutError, match="mine"):
+            async with upstream.stream("/ok", max_bytes=1000, within=5):
+                raise TimeoutError("mine")

@@ -1,0 +1,170 @@
+"""How an upstream is declared, opened, called, and what travels with a call."""
+
+import asyncio
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chaos import Chaos, opened, until
+from prometheus_client import REGISTRY
+from pydantic import BaseModel
+
+from offload.fanout import Breaker, Upstream, lifespan
+from offload.fanout.http import httpx
+from offload.fanout.upstream import declared
+
+pytestmark = pytest.mark.timeout(30)
+
+
+def answering(*statuses: int) -> tuple[httpx.MockTransport, list[httpx.Request]]:
+    seen: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(statuses[min(len(seen), len(statuses)) - 1], json={"symbol": "ACME", "price": 12.5})
+
+    return httpx.MockTransport(handler), seen
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["http://10.0.0.1/", "//10.0.0.1/", "prices", "/../admin", "/a/%2e%2e/admin", "/..%2fadmin", "/a?x=1", "/a#b"]
+    + ["/a b", "/a\\b", "/a\n", ""],
+)
+def test_a_path_cannot_lead_away_from_the_base_url(path: str) -> None:
+    with pytest.raises(ValueError, match="path"):
+        Upstream("fixed", base_url="http://upstream.test/v1").get_json(path)
+
+
+@pytest.mark.parametrize("url", ["ftp://host", "host/path", "http://", "http://user:secret@host", "http://host?q=1"])
+def test_a_base_url_that_is_no_plain_address_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        Upstream("odd", base_url=url)
+
+
+def test_an_attempt_that_may_take_longer_than_the_call_is_refused() -> None:
+    with pytest.raises(ValueError, match="attempt_timeout"):
+        Upstream("odd", base_url="http://upstream.test", attempt_timeout=3, timeout=2)
+
+
+def test_secrets_stay_out_of_the_repr() -> None:
+    assert "secret" not in repr(Upstream("x", base_url="http://h", auth="secret", headers={"X-Key": "secret"}))
+
+
+async def test_what_is_asked_arrives_as_asked() -> None:
+    transport, seen = answering(200)
+    upstream = Upstream("x", base_url="http://upstream.test/v1/", headers={"X-Key": "k"}, auth="Bearer t")
+    with upstream.using(transport):
+        await upstream.get_json("/prices/a%2Fb", params={"symbols": ["ACME", "A&B"], "n": 2}, headers={"X-More": "m"})
+        await upstream.post_json("/orders", {"n": 1}, headers={"Idempotency-Key": "7"})
+    get, post = seen
+    assert str(get.url) == "http://upstream.test/v1/prices/a%2Fb?symbols=ACME&symbols=A%26B&n=2"
+    assert [get.headers[name] for name in ("X-Key", "Authorization", "X-More")] == ["k", "Bearer t", "m"]
+    assert (post.content, post.headers["Content-Type"], post.headers["Idempotency-Key"]) == (
+        b'{"n": 1}', "application/json", "7",
+    )  # fmt: skip
+
+
+async def test_the_same_arrives_over_a_real_connection(chaos: Chaos) -> None:
+    async with opened(chaos.url, headers={"X-Key": "k"}) as upstream:
+        assert (await upstream.post_json("/ok", {"n": 1}))["echo"] == '{"n": 1}'
+        response = await upstream.request("GET", "/zipped", params={"a b": "ä"})
+    assert isinstance(response, httpx.Response)
+    assert (response.json(), str(response.request.url)) == ({"zipped": True}, f"{chaos.url}/zipped?a+b=%C3%A4")
+    assert chaos.headers[0]["x-key"] == "k"
+
+
+class Price(BaseModel):
+    symbol: str
+    price: float
+
+
+async def test_an_answer_is_validated_into_a_model_or_is_an_error() -> None:
+    transport, _ = answering(200)
+    upstream = Upstream("x", base_url="http://upstream.test")
+    with upstream.using(transport):
+        assert (await upstream.get_json("/").into(Price)).price == 12.5
+        outcome = await upstream.get_json("/").into(list[Price]).outcome()
+    assert (outcome.status, type(outcome.error).__name__) == ("error", "Undecodable")
+
+
+async def test_cookies_are_not_kept_between_callers(chaos: Chaos) -> None:
+    async with opened(chaos.url) as upstream:
+        await upstream.get_json("/cookie")
+        await upstream.get_json("/ok")
+        await upstream.get_json("/ok", headers={"Cookie": "who=bob"})
+    assert [headers.get("cookie") for headers in chaos.headers] == [None, None, "who=bob"]
+
+
+async def test_connections_are_kept_and_closed_before_the_upstream_would(chaos: Chaos) -> None:
+    async with opened(chaos.url, keepalive=0.3) as upstream:
+        for _ in range(5):
+            await upstream.get_json("/ok")
+        assert (chaos.connections, len(chaos.open)) == (1, 1)
+        await until(lambda: not chaos.open)
+
+
+def test_an_upstream_used_in_another_event_loop_says_what_to_do() -> None:
+    upstream = Upstream("x", base_url="http://upstream.test")
+
+    async def open_it() -> Any:
+        opening = upstream.open()
+        await opening.__aenter__()
+        return opening
+
+    async def use_it() -> None:
+        with pytest.raises(RuntimeError, match="make dev"):
+            await upstream.get_json("/ok")
+
+    with asyncio.Runner() as first:
+        opening = first.run(open_it())
+        with asyncio.Runner() as second:
+            second.run(use_it())
+        first.run(opening.__aexit__(None, None, None))
+    with asyncio.Runner() as third:
+        third.run(use_it())  # closed again
+
+
+async def test_the_lifespan_opens_all_declared_upstreams_and_closes_them(chaos: Chaos) -> None:
+    declared.clear()  # those of other tests
+    first, second = Upstream("first", base_url=chaos.url), Upstream("second", base_url=chaos.url)
+    async with lifespan({}):
+        await first.get_json("/ok")
+        await second.get_json("/ok")
+        assert len(chaos.open) == 2, "each has a pool of its own"
+    await until(lambda: not chaos.open)
+    with pytest.raises(RuntimeError, match="not open"):
+        await first.get_json("/ok")
+
+
+async def test_metrics_tell_of_each_upstream() -> None:
+    def value(name: str, **labels: str) -> float | None:
+        return REGISTRY.get_sample_value(f"offload_fanout_{name}", {"upstream": "measured", **labels})
+
+    transport, _ = answering(500, 200, 404)
+    upstream = Upstream("measured", base_url="http://upstream.test", breaker=Breaker(least=3))
+    with upstream.using(transport):
+        await upstream.get_json("/")
+        await upstream.get_json("/").outcome()
+        assert value("attempts_total") == 3
+        assert value("outcomes_total", status="ok") == value("outcomes_total", status="error") == 1
+        assert value("latency_seconds_count") == 2
+        assert value("breaker_state") == value("waiting") == 0
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="makes its certificate with openssl")
+async def test_tls_is_verified_against_the_given_authority(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)  # noqa: ASYNC221
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    async with Chaos(context) as chaos:
+        async with opened(chaos.url, ca_file=str(certificate)) as upstream:
+            assert (await upstream.get_json("/ok").outcome()).status == "ok"
+        async with opened(chaos.url) as upstream:
+            assert isinstance((await upstream.get_json("/ok").outcome()).error, httpx.ConnectError)
+        assert chaos.seen == {"GET /ok": 1}
