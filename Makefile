@@ -8,6 +8,7 @@ TEMPLATE := {{cookiecutter.project_slug}}
 DEMO ?= demo
 DEST ?= build
 ARGS ?=
+ROOMS := $(wildcard tests/serving tests/fanout tests/jobs tests/guard) tests/template
 export PORT ?= 8000
 export PATH := $(abspath $(BIN)):$(PATH)
 
@@ -34,8 +35,13 @@ demo: $(READY)  ## Generate a service with the defaults into demo/ and start it;
 bake: $(READY)  ## Generate without questions: make bake DEST=dir ARGS='project_name="My Service" example=no'
 	@cookiecutter . --no-input --output-dir $(DEST) $(ARGS)
 
-test: $(READY)  ## Run every test: the rooms, the bakes, and a running demo
-	pytest tests
+install: $(READY)  ## Install what this repository needs into .venv
+
+test: $(READY) $(ROOMS)  ## Run every test: the rooms, the bakes, and a running demo
+
+# A process a suite: each has Django settings of its own.
+$(ROOMS): $(READY)
+	pytest $@
 
 check: $(READY)  ## Look for faults in this repository, change nothing
 	ruff check
@@ -53,4 +59,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help demo bake test check fix lock
+.PHONY: help install demo bake test check fix lock $(ROOMS)
