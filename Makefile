@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 TEMPLATE := {{cookiecutter.project_slug}}
+PLAIN := tests "$(TEMPLATE)/offload" "$(TEMPLATE)/sandbox"  # without Jinja; the bakes are checked by the tests
 DEMO ?= demo
 DEST ?= build
 ARGS ?=
@@ -44,12 +45,12 @@ $(ROOMS): $(READY)
 	pytest $@
 
 check: $(READY)  ## Look for faults in this repository, change nothing
-	ruff check
-	ruff format --check
+	ruff check $(PLAIN)
+	ruff format --check $(PLAIN)
 
 fix: $(READY)  ## Repair what can be repaired
-	ruff check --fix
-	ruff format
+	ruff check --fix $(PLAIN)
+	ruff format $(PLAIN)
 
 lock: $(READY)  ## Renew all locked requirements to the newest that fit, and test them
 	@command -v uv >/dev/null || pip install --quiet uv

@@ -40,14 +40,14 @@ def silent(params: Nothing, report: Report) -> Nothing:
 def broken(params: Nothing, report: Report) -> Nothing:
     raise ValueError("no such market")
 '''
-MORE_ROUTES = '''
+MORE_ROUTES = """
 
 @router.post("/more/{kind}", response={202: JobView})
 async def more(request: HttpRequest, kind: str) -> HttpResponse:
     from .jobs import Nothing, broken, silent
 
     return await accepted(await submit({"silent": silent, "broken": broken}[kind], Nothing(), owner=caller(request)))
-'''
+"""
 
 
 class Demo:

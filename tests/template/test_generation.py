@@ -96,3 +96,17 @@ def test_offload_is_the_same_everywhere_and_holds_no_jinja(with_example: Path, w
     assert different.stdout == ""
     for path in (with_example / "offload").rglob("*.py"):
         assert "{{" not in path.read_text(), path
+
+
+def test_caches_in_the_template_are_not_carried_along(tmp_path: Path) -> None:
+    copy = tmp_path / "template"
+    copy.mkdir()
+    for name in ("cookiecutter.json", "hooks", "{{cookiecutter.project_slug}}"):
+        run("cp", "-r", ROOT / name, copy, cwd=tmp_path)
+    inner = copy / "{{cookiecutter.project_slug}}"
+    for folder in ("offload/jobs/__pycache__", "config/__pycache__", ".mypy_cache", ".ruff_cache/0.1"):
+        (inner / folder).mkdir(parents=True, exist_ok=True)
+        (inner / folder / "left.pyc").write_bytes(b"\x89{{ nothing }}\x00\xff")
+    made = run("cookiecutter", copy, "--no-input", "--output-dir", tmp_path, cwd=tmp_path)
+    assert made.returncode == 0, made.stdout
+    assert list((tmp_path / "risk_desk").rglob("left.pyc")) == []
