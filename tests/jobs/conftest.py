@@ -24,7 +24,7 @@ LEASE = 3.0
 SETTINGS = f"""
 import dataclasses
 INSTALLED_APPS = [*INSTALLED_APPS, "labyrinth.lab"]
-OFFLOAD = dataclasses.replace(OFFLOAD, lease={LEASE}, worker_silence=5.0, result_limit=100_000, stored_result_limit=2**26)
+OFFLOAD = dataclasses.replace(OFFLOAD, lease={LEASE}, worker_silence=5.0, result_limit=100_000)
 """
 
 _folder = Path(tempfile.mkdtemp(prefix="offload-lab-"))
@@ -46,10 +46,13 @@ def _make_project() -> None:
     lab = _project / "labyrinth" / "lab"
     lab.mkdir()
     (lab / "__init__.py").touch()
-    shutil.copy(HERE / "lab_jobs.py", lab / "jobs.py")
-    shutil.copy(HERE / "lab_compute.py", lab / "compute.py")
+    for name in ("jobs.py", "compute.py", "api.py"):
+        shutil.copy(HERE / f"lab_{name}", lab / name)
     with (_project / "config" / "settings.py").open("a") as settings:
         settings.write(SETTINGS)
+    urls = _project / "config" / "urls.py"
+    route = "from labyrinth.lab.api import router  # noqa\n\napi.add_router('/lab', router)\n\nurlpatterns ="
+    urls.write_text(urls.read_text().replace("urlpatterns =", route))
 
 
 def pytest_configure() -> None:
@@ -58,7 +61,7 @@ def pytest_configure() -> None:
     _make_project()
     sys.path.insert(0, str(_project))
     os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "PORT": str(free_port()), "LOG_LEVEL": "WARNING"}
-    os.environ |= {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "WORKER_GRACE": "1"}
+    os.environ |= {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "WORKER_GRACE": "1", "WORKER_NICE": "0"}
     os.environ["DATABASE_URL"] = os.environ.get("LAB_DATABASE_URL", f"sqlite:///{_folder / 'lab.sqlite3'}")
     sys.dont_write_bytecode = True
     django.setup()
@@ -95,6 +98,12 @@ class Lab:
         process = self.start("redis", *command(self.redis_port), *options)
         self.until(self.redis_answers, "Redis to answer")
         return process
+
+    def proxy(self, *mode: str) -> str:
+        """A proxy before Redis; its URL."""
+        port = free_port()
+        self.start("proxy", sys.executable, str(HERE / "proxy.py"), str(port), str(self.redis_port), *mode)
+        return f"redis://127.0.0.1:{port}/0"
 
     def redis_client(self) -> Any:
         import redis
@@ -179,7 +188,7 @@ class Lab:
     def computes(self, job: Any) -> Any:
         """The job's row, once its function has begun."""
         self.until(lambda: self.executions(job), f"{job.kind} to begin")
-        return self.reaches(job, "running")
+        return self.reaches(job, "running", "succeeded")
 
     def end(self) -> None:
         for process in self.processes.values():

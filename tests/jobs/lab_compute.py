@@ -7,12 +7,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 Report = Callable[..., None]
 
 
 def _note(log: str, line: str) -> None:
-    with open(log, "a") as file:  # O_APPEND: lines of several processes never mix
+    with Path(log).open("a") as file:  # O_APPEND: lines of several processes never mix
         file.write(f"{line} {os.getpid()}\n")
 
 
@@ -62,7 +63,7 @@ def die(log: str, way: str, report: Report) -> int:
             while True:
                 try:
                     sum(range(100_000))
-                except Exception:
+                except Exception:  # noqa: BLE001 - that is the mistake
                     _note(log, "swallowed")
     time.sleep(30)
     return 0
@@ -71,8 +72,7 @@ def die(log: str, way: str, report: Report) -> int:
 def stumble(log: str, times: int) -> int:
     """Fail `times` times with an error worth another attempt, then succeed."""
     _note(log, "start")
-    with open(log) as file:
-        starts = len(file.readlines())
+    starts = len(Path(log).read_text().splitlines())
     if starts <= times:
         raise ConnectionError("the disk is away for a moment")
     return starts

@@ -46,6 +46,8 @@ class Env(BaseSettings):
     """Where the example's price sources are; the sandbox, unless told."""
     redis_url: str = Field(default_factory=lambda data: f"redis://127.0.0.1:{data['port'] + 3}/0")
     """Redis or Valkey: redis://[:password@]host:port/db, or rediss:// for TLS. `make dev` starts one unless told."""
+    worker_nice: int = Field(default=10, ge=0, le=19)
+    """How far workers give way to the web process on the same cores; 0 for not at all."""
     worker_grace: float = Field(default=20.0, ge=0)
     """Seconds a worker told to stop waits for its jobs before it hands them back."""
 

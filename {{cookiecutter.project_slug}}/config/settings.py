@@ -112,6 +112,7 @@ OFFLOAD = Offload(
     redis_url=env.redis_url,
     events_prefix="{{ cookiecutter.project_slug }}",
     worker_grace=env.worker_grace,
+    worker_nice=env.worker_nice,
 )
 {%- if cookiecutter.example == "yes" %}
 MARKETS_URL = env.markets_url

@@ -22,6 +22,7 @@ class Offload:
     queue_age: float = 3600.0  # age of the oldest due job in a queue before a submit is answered 503
     result_lifetime: float = 7 * 86400.0  # finished jobs are deleted after this, unless the job says otherwise
     worker_grace: float = 20.0  # a worker told to stop waits this long for its jobs (Kubernetes kills after 30 s)
+    worker_nice: int = 10  # how far workers give way to the web process, 0 to 19; the default of nice(1)
     worker_silence: float = 15.0  # a worker not heard from for this long is not ready
     idle_stream_heartbeat: float = 15.0  # comment lines keep an idle event stream open through proxies (often 60 s)
 

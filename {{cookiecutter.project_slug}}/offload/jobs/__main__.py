@@ -7,6 +7,8 @@ from pathlib import Path
 
 import django
 
+from offload.conf import conf
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 # SIGTERM means soft shutdown: finish what fits into `worker_soft_shutdown_timeout`, hand the rest back. Celery's own
@@ -18,7 +20,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 
-def give_way(nice: int = 10) -> None:
+def give_way(nice: int) -> None:
     """Have the kernel prefer the web process. Linux groups by session first: there, nice alone changes nothing.
 
     Measured with autogroup scheduling (sched(7)): two sessions share a core 3.02 s to 3.02 s under nice alone, 5.81 to
@@ -31,8 +33,8 @@ def give_way(nice: int = 10) -> None:
 
 def main() -> None:
     """Run the worker until it is told to stop."""
-    give_way()
     django.setup()
+    give_way(conf().worker_nice)
     from celery import current_app  # Celery reads the environment above when it is imported
 
     from offload.jobs import kinds

@@ -51,8 +51,8 @@ def execute(kind: "JobKind[Any, Any]", job_id: str) -> str:
     Raises:
         JobFailed: the job failed; the row holds the reason.
     """
-    # billiard's handler raises SystemExit in the job's code; a worker that shuts down is no failure of the job. Dying at
-    # once leaves the row as it is, for the main process to hand back.
+    # billiard's handler raises SystemExit in the job's code, but a worker that shuts down is no failure of the job.
+    # Dying at once leaves the row as it is, for the main process to hand back.
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     claimed = _insist(lambda: transitions.claim(uuid.UUID(job_id), WORKER_ID, os.getpid()))
     if claimed is None:

@@ -1,0 +1,23 @@
+"""An address for the lab's jobs, so that a web process can accept one."""
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+
+from offload.access.bearer import caller
+from offload.jobs.api import JobView, accepted
+from offload.jobs.submit import IdempotencyKey, submit
+
+from .jobs import Whole, Work, burn, whole
+
+router = Router()
+
+
+@router.post("/burn", response={202: JobView})
+async def post_burn(request: HttpRequest, body: Work) -> HttpResponse:
+    job = await submit(burn, body, owner=caller(request), idempotency=IdempotencyKey.of(request))
+    return await accepted(job)
+
+
+@router.post("/whole", response={202: JobView})
+async def post_whole(request: HttpRequest, body: Whole) -> HttpResponse:
+    return await accepted(await submit(whole, body, owner=caller(request)))

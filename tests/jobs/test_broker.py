@@ -1,0 +1,212 @@
+"""The broker is a doorbell: dead, silent, full, emptied or restarted, it costs time and never a job."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from .conftest import Lab
+
+
+@pytest.fixture
+def api(lab: Lab) -> Iterator[httpx.Client]:
+    """A web process of the lab, with a client that has a token; `/api/lab` is not needed: jobs come from the shell."""
+    from offload.access.models import ApiToken
+
+    _, token = ApiToken.make("lab")
+    with httpx.Client(
+        base_url=lab.address, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
+    ) as client:
+        yield client
+    ApiToken.objects.all().delete()
+
+
+def _post(api: httpx.Client, **body: Any) -> httpx.Response:
+    return api.post("/api/lab/burn", json=body)
+
+
+def _all_succeed(lab: Lab, count: int, patience: float = 90) -> list[Any]:
+    from offload.jobs.models import Job
+
+    mine = Job.objects.filter(owner="lab")  # the schedule has some, too
+    lab.until(lambda: mine.filter(status="succeeded").count() >= count, f"{count} jobs to succeed", patience)
+    rows = list(mine)
+    assert len(rows) == count
+    assert {row.attempts for row in rows} == {1}
+    assert [lab.executions(row) for row in rows] == [1] * count
+    return rows
+
+
+def test_jobs_submitted_while_redis_is_down_are_accepted_and_done(lab: Lab, api: httpx.Client) -> None:
+    lab.web()
+    lab.worker(wait=True)
+    times = []
+    for number in range(int(os.environ.get("LAB_OUTAGE_JOBS", "60"))):
+        started = time.monotonic()
+        answer = _post(api, log=str(lab.folder / f"executions-{number}"), units=1)
+        times.append(time.monotonic() - started)
+        assert answer.status_code == 202, answer.text
+    print(f"submit with Redis down: slowest of {len(times)} took {max(times) * 1000:.0f} ms")
+    time.sleep(float(os.environ.get("LAB_OUTAGE_SECONDS", "3")))
+    lab.redis()
+    _all_succeed(lab, len(times))
+
+
+def test_a_redis_restarted_empty_costs_no_job(running: Lab) -> None:
+    jobs = [running.submit("lab.burn", units=20) for _ in range(50)]
+    running.computes(jobs[0])
+    running.until(lambda: running.redis_client().llen("cpu") > 10, "messages to wait in the broker")
+    running.kill("redis")
+    running.redis()
+    _all_succeed(running, 50)
+
+
+def test_flushall_costs_no_job(running: Lab) -> None:
+    jobs = [running.submit("lab.burn", units=10) for _ in range(50)]
+    running.computes(jobs[0])
+    running.until(lambda: running.redis_client().llen("cpu") > 10, "messages to wait in the broker")
+    running.redis_client().flushall()
+    _all_succeed(running, 50)
+
+
+def test_a_redis_restart_while_one_of_two_slots_is_busy_harms_neither_worker_nor_job(running: Lab) -> None:
+    job = running.submit("lab.burn", units=300)
+    running.computes(job)
+    running.kill("redis", signal.SIGTERM)
+    running.redis()
+    ended = running.reaches(job, "succeeded")
+    assert (ended.attempts, running.executions(job)) == (1, 1)
+    assert running.processes["worker"].poll() is None
+    running.reaches(running.submit("lab.burn", units=1), "succeeded")
+
+
+def test_a_job_that_finishes_while_redis_is_down_has_succeeded(running: Lab) -> None:
+    job = running.submit("lab.burn", units=100)
+    running.computes(job)
+    running.kill("redis")
+    ended = running.reaches(job, "succeeded", "failed")
+    assert (ended.status, ended.attempts, running.executions(job)) == ("succeeded", 1, 1)
+    running.redis()
+    running.reaches(running.submit("lab.burn", units=1), "succeeded")
+
+
+def test_duplicate_and_late_messages_run_nothing_twice(running: Lab) -> None:
+    from offload.jobs.relay import Broker
+
+    job = running.submit("lab.burn", units=50)
+    broker = Broker()
+    for _ in range(20):
+        assert broker.ring(job.kind, job.queue, str(job.pk))
+    ended = running.reaches(job, "succeeded")
+    for _ in range(20):
+        assert broker.ring(job.kind, job.queue, str(job.pk))
+    running.until(lambda: broker.depth("cpu") == 0, "the queue to be empty")
+    broker.close()
+    running.reaches(running.submit("lab.burn", units=1), "succeeded")
+    after = running.reaches(job, "succeeded")
+    assert (after.version, after.attempts, running.executions(job)) == (ended.version, 1, 1)
+
+
+def test_a_full_redis_costs_no_job(lab: Lab) -> None:
+    lab.redis("--maxmemory", "3mb")
+    client = lab.redis_client()
+    import redis
+
+    with pytest.raises(redis.exceptions.OutOfMemoryError):
+        for number in range(10_000):
+            client.set(f"ballast-{number}", "x" * 10_000)
+    jobs = [lab.submit("lab.burn", units=1) for _ in range(5)]
+    lab.worker(wait=False)
+    time.sleep(6)
+    client.flushall()
+    if lab.processes["worker"].poll() is not None:  # Celery ends on OutOfMemoryError; its supervisor starts it anew
+        lab.worker()
+    for job in jobs:
+        lab.reaches(job, "succeeded")
+
+
+def test_a_backlog_is_rung_once_not_at_every_sweep(lab: Lab, api: httpx.Client) -> None:
+    from offload.jobs.models import Leader
+
+    lab.redis()
+    lab.web()
+    waiting = 1000
+    for _ in range(waiting):
+        lab.submit("lab.burn", units=1)
+    client = lab.redis_client()
+    lab.until(lambda: client.llen("cpu") >= waiting, "a message for every job")
+    renewals = set()
+    while len(renewals) < 5:  # the lead is renewed every 2.5 s, and a leader sweeps every second: over ten sweeps
+        renewals.add(Leader.objects.get().until)
+        time.sleep(0.2)
+    print(f"{client.llen('cpu')} messages for {waiting} waiting jobs after more than ten sweeps")
+    assert waiting <= client.llen("cpu") <= waiting + 20
+
+
+def test_a_web_process_killed_before_it_published_loses_nothing(lab: Lab, api: httpx.Client) -> None:
+    lab.redis()
+    lab.kill("redis", signal.SIGSTOP)  # silent: nothing can be published
+    lab.web()
+    answer = _post(api, log=str(lab.folder / "executions"), units=1)
+    assert answer.status_code == 202
+    lab.kill("web")
+    lab.kill("redis", signal.SIGCONT)
+    lab.worker()
+    _all_succeed(lab, 1)
+
+
+def test_a_broker_that_accepts_and_stays_silent_slows_no_request(lab: Lab, api: httpx.Client) -> None:
+    url = lab.proxy("silent")
+    lab.redis()
+    lab.web(REDIS_URL=url)
+    lab.until(lambda: "connection" in lab.log("proxy"), "the relay to meet the silent broker")
+    for number in range(20):
+        answer = _post(api, log=str(lab.folder / f"executions-{number}"), units=1)
+        assert answer.status_code == 202
+        assert answer.elapsed.total_seconds() < 5
+    ready = api.get("/health/ready")
+    assert (ready.status_code, ready.json()["broker"], ready.json()["database"]) == (503, False, True)
+    lab.worker()
+    _all_succeed(lab, 20)
+
+
+def test_a_worker_finds_out_that_its_broker_connection_is_dead(lab: Lab) -> None:
+    lab.redis()
+    lab.worker(REDIS_URL=lab.proxy())
+    lab.reaches(lab.submit("lab.burn", units=1), "succeeded")
+    os.kill(lab.processes["proxy"].pid, signal.SIGUSR1)
+    started = time.monotonic()
+    jobs = [lab.submit("lab.burn", units=1) for _ in range(10)]
+    for job in jobs:
+        lab.reaches(job, "succeeded", patience=90)
+    print(f"10 jobs ended {time.monotonic() - started:.1f} s after every connection was black-holed")
+    assert [lab.executions(job) for job in jobs] == [1] * 10
+
+
+def test_a_worker_with_a_wrong_clock_neither_steals_nor_loses(lab: Lab) -> None:
+    (lab.folder / "sitecustomize.py").write_text("import time\n_now = time.time\ntime.time = lambda: _now() + 3600\n")
+    lab.redis()
+    lab.worker("skewed", PYTHONPATH=str(lab.folder))
+    lab.worker("right")
+    jobs = [lab.submit("lab.burn", units=60) for _ in range(8)]
+    for job in jobs:
+        ended = lab.reaches(job, "succeeded")
+        assert (ended.attempts, lab.executions(job)) == (1, 1)
+
+
+def test_a_locked_database_costs_no_job(running: Lab) -> None:
+    from django.db import connection, transaction
+
+    if connection.vendor != "sqlite":
+        pytest.skip("SQLITE ALONE locks its whole database")
+    jobs = [running.submit("lab.burn", units=50) for _ in range(4)]
+    running.computes(jobs[0])
+    with transaction.atomic():
+        time.sleep(5)  # longer than a lease
+    for job in jobs:
+        ended = running.reaches(job, "succeeded")
+        assert (ended.attempts, running.executions(job)) == (1, 1)
