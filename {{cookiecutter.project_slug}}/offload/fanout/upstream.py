@@ -15,7 +15,6 @@ from .breaker import Breaker
 from .call import Call
 from .http import httpx
 from .live import Live
-from .outcome import Outcome
 from .retry import IDEMPOTENT, Retry
 from .stream import stream
 from .transport import AiohttpTransport, tls_context
@@ -137,10 +136,6 @@ class Upstream:
         if self.auth:
             own["Authorization"] = self.auth() if callable(self.auth) else self.auth
         return Call(self, method, join(self.base_url, path, params), tuple(own.items()), body, idempotent, decode)
-
-    async def answer(self, call: Call[T]) -> Outcome[T]:
-        """Make a call of this upstream."""
-        return await self.live().answer(call)
 
     def live(self) -> Live:
         """The open upstream; raises `RuntimeError` if it isn't open, or open in another event loop."""
