@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter
+from yarl import URL
 
 from offload.serving import release
 
@@ -29,7 +30,7 @@ class Call(Generic[T]):
 
     upstream: Upstream
     method: str
-    url: str
+    url: URL
     headers: tuple[tuple[str, str], ...]
     body: bytes | None
     idempotent: bool

@@ -19,12 +19,13 @@ class Flight(Generic[T]):
     """One call under way. It belongs to none of its callers: it lives on when the first one leaves, and is cancelled
     when the last one does."""
 
-    __slots__ = ("callers", "close", "task", "trip")
+    __slots__ = ("callers", "home", "key", "task", "trip")
 
-    def __init__(self, trip: T, task: asyncio.Task[None], close: Callable[[], None]) -> None:
+    def __init__(self, home: "Flights[T]", key: Hashable, trip: T, task: asyncio.Task[None]) -> None:
+        self.home = home
+        self.key = key
         self.trip = trip
         self.task = task
-        self.close = close  # lets nobody else board
         self.callers = 0
 
 
@@ -41,27 +42,24 @@ class Flights(Generic[T]):
         """
         flight = self._open.get(key) if key else None
         if flight is None:
-            flight = self._start(key, trip, travel)
+            context = Context() if key else None  # what is shared is nobody's, and runs in nobody's context
+            task = asyncio.get_running_loop().create_task(travel(trip), context=context)
+            flight = Flight(self, key, trip, task)
+            if key:
+                self._open[key] = flight
+                task.add_done_callback(lambda _: self.close(flight))
         flight.callers += 1
         flight.trip.wanted = max(flight.trip.wanted, trip.wanted)
         return flight
 
+    def close(self, flight: Flight[T]) -> None:
+        """Let nobody else join this one."""
+        if self._open.get(flight.key) is flight:
+            del self._open[flight.key]
+
     def part(self) -> None:
-        """Let nobody join the flights under way: after a write, a read that began before it may tell of before."""
+        """Let nobody join any: after a write, a read that began before it may tell of before."""
         self._open.clear()
-
-    def _start(self, key: Hashable, trip: T, travel: Callable[[T], Coroutine[Any, Any, None]]) -> Flight[T]:
-        if not key:
-            return Flight(trip, asyncio.create_task(travel(trip)), lambda: None)
-        task = asyncio.get_running_loop().create_task(travel(trip), context=Context())  # nobody's, so nobody's context
-
-        def close() -> None:
-            if self._open.get(key) is flight:
-                del self._open[key]
-
-        self._open[key] = flight = Flight(trip, task, close)
-        task.add_done_callback(lambda _: close())
-        return flight
 
 
 async def leave(flights: Iterable[Flight[Any]]) -> None:
@@ -70,7 +68,7 @@ async def leave(flights: Iterable[Flight[Any]]) -> None:
     for flight in flights:
         flight.callers -= 1
         if not flight.callers and not flight.task.done():
-            flight.close()
+            flight.home.close(flight)
             flight.task.cancel()
             idle.add(flight.task)
     if idle:

@@ -155,7 +155,7 @@ class Live:
             raise
         except httpx.TransportError as error:
             good = False
-            error.request = httpx.Request(trip.call.method, trip.call.url)
+            error.request = httpx.Request(trip.call.method, str(trip.call.url))
             raise
         finally:
             self.breaker.record(ticket, good)
