@@ -1,5 +1,6 @@
 """Settings for this room alone, and the chaos upstream that its tests call."""
 
+import os
 from collections.abc import AsyncIterator
 
 import django
@@ -11,6 +12,10 @@ if not settings.configured:
     django.setup()
 
 from chaos import Chaos
+
+from offload.fanout.http import httpx
+
+assert httpx.__name__ == os.environ.get("OFFLOAD_HTTPX", "httpx"), "test_httpx2.py runs these tests with httpx2"
 
 
 @pytest_asyncio.fixture

@@ -94,7 +94,9 @@ async def test_the_floor_lets_a_quiet_upstream_retry() -> None:
     assert len(script.requests) == 60  # 1 a second over the ten seconds of the budget
 
 
-async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_pause() -> None:
+async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_pause(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     script = Script(*[500] * 5, 200)
     upstream = declare(retry=Retry(attempts=1), breaker=Breaker(least=5, pause=0.2, probes=2))
     with upstream.using(httpx.MockTransport(script)):
@@ -105,6 +107,10 @@ async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_paus
         together = await asyncio.gather(*(upstream.get_json("/", params={"n": n}).outcome() for n in range(5)))
         assert sorted(outcome.status for outcome in together) == ["ok"] * 2 + ["open"] * 3, "two probes, no more"
         assert upstream.live().breaker.state == "closed"
+    assert [record.getMessage() for record in caplog.records] == [
+        "Upstream scripted: circuit breaker open, was closed",
+        "Upstream scripted: circuit breaker closed, was half-open",
+    ]
 
 
 async def test_a_probe_that_fails_opens_the_breaker_again() -> None:

@@ -56,14 +56,15 @@ async def test_writes_are_never_shared() -> None:
     assert len(script.requests) == 5
 
 
-async def test_a_read_after_a_write_does_not_join_a_read_from_before_it() -> None:
+async def test_a_read_after_a_write_does_not_join_a_read_from_before_its_end() -> None:
     script = Script(200, delay=0.05)
     upstream = declare()
     with upstream.using(httpx.MockTransport(script)):
-        before = asyncio.create_task(ask(upstream, 1))
+        writing = asyncio.create_task(upstream.post_json("/orders", {}).outcome())
         await asyncio.sleep(0.01)
-        script.delay = 0.0
-        await upstream.post_json("/orders", {})
+        script.delay = 0.2
+        before = asyncio.create_task(ask(upstream, 1))  # may still see what was there before the write
+        await writing
         await ask(upstream, 1)
         await before
     assert len(script.requests) == 3
@@ -119,6 +120,14 @@ async def test_a_stale_answer_stands_in_when_the_breaker_is_open_and_when_it_is_
         assert upstream.live().breaker.state == "open"
         await asyncio.sleep(0.25)
         assert await ask(upstream, 1) == ["open"]
+
+
+async def test_an_answer_kept_for_a_call_that_reads_it_otherwise_is_not_forced_on_another() -> None:
+    upstream = declare(cache=Cache(fresh_for=60), retry=Retry(attempts=1))
+    with upstream.using(httpx.MockTransport(Script(200))):
+        assert await upstream.get_json("/prices") == {}
+        outcome = await upstream.get_json("/prices").into(list[int]).outcome()
+    assert (outcome.status, type(outcome.error).__name__) == ("error", "Undecodable")
 
 
 async def test_the_cache_keeps_no_more_than_it_may_and_nothing_marked_no_store() -> None:

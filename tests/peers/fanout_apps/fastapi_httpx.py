@@ -10,7 +10,6 @@ from fastapi import FastAPI, Request
 
 from fanout_apps import SOURCES, asked
 
-
 NO_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -31,8 +31,8 @@ class Call(Generic[T]):
     upstream: Upstream
     method: str
     url: URL
-    headers: tuple[tuple[str, str], ...]
-    body: bytes | None
+    headers: tuple[tuple[str, str], ...] = field(repr=False)  # secrets among them stay out of logs
+    body: bytes | None = field(repr=False)
     idempotent: bool
     decode: Callable[[Answer], T]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -15,6 +16,7 @@ from .outcome import Outcome, Outcomes
 from .travel import outgoing
 
 if TYPE_CHECKING:
+    from .answer import Answer
     from .cache import Kept
     from .call import Call
     from .live import Live, Trip
@@ -36,35 +38,45 @@ class Journey(Generic[T]):
 
     def outcome(self) -> Outcome[T]:
         """What came of it, now that it is over or its deadline has passed."""
-        if self.flight is None:
-            if self.kept:
-                return self._told("ok", None, self._call.decode(self.kept.answer), age=self.kept.age)
-            return self._failed(None, DeadlineExceeded("The deadline passed before the request was sent."))
-        trip = self.flight.trip
-        if not self.flight.task.done():
-            return self._failed(trip, DeadlineExceeded("The deadline passed before the answer came."))
-        self.flight.task.result()  # raises what is a mistake in code
-        if trip.answer is None:
-            return self._failed(trip, trip.error)
+        found = self._found()
+        if isinstance(found, Exception):
+            return self._failed(found)
         try:
-            value = self._call.decode(trip.answer)
+            value = self._call.decode(found)
         except ValueError as broken:
-            error = Undecodable(f"{len(trip.answer.body)} bytes that could not be read: {broken}")
+            error = Undecodable(f"{len(found.body)} bytes that could not be read: {broken}")
             error.__cause__ = broken
-            return self._failed(trip, error)
-        self._live.keep(self._call, trip.answer)
-        return self._told("ok", trip, value)
+            return self._failed(error)
+        if self.kept:
+            return self._told("ok", value, age=self.kept.age)
+        self._live.keep(self._call, found)
+        return self._told("ok", value)
 
-    def _failed(self, trip: Trip | None, error: Exception | None) -> Outcome[T]:
-        assert error is not None
+    def _found(self) -> Answer | Exception:
+        if self.kept:
+            return self.kept.answer
+        if self.flight is None:
+            return DeadlineExceeded("The deadline passed before the request was sent.")
+        if not self.flight.task.done():
+            return DeadlineExceeded("The deadline passed before the answer came.")
+        self.flight.task.result()  # raises what is a mistake in code
+        found = self.flight.trip.answer or self.flight.trip.error
+        assert found is not None
+        return found
+
+    def _failed(self, error: Exception) -> Outcome[T]:
         if kept := self._live.stale(self._call):
-            return self._told("stale", trip, self._call.decode(kept.answer), age=kept.age, error=error)
-        return self._told(status_of(error), trip, error=error)
+            with suppress(ValueError):  # kept for a call that read it in another way
+                return self._told("stale", self._call.decode(kept.answer), age=kept.age, error=error)
+        return self._told(status_of(error), error=error)
 
-    def _told(self, status: Status, trip: Trip | None, value: T | None = None, **more: Any) -> Outcome[T]:
-        seconds = (trip.ended if trip and trip.ended else monotonic()) - self._started
+    def _told(self, status: Status, value: T | None = None, **more: Any) -> Outcome[T]:
+        attempts, hedged, ended = 0, False, 0.0
+        if self.flight:
+            trip = self.flight.trip
+            attempts, hedged, ended = trip.attempts, trip.hedged, trip.ended
+        seconds = (ended or monotonic()) - self._started
         self._live.meter.outcome(status, seconds)
-        attempts, hedged = (trip.attempts, trip.hedged) if trip else (0, False)
         return Outcome(status, seconds * 1000, value, attempts, hedged, **more)
 
 

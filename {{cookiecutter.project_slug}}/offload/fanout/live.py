@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .upstream import Upstream
 
 T = TypeVar("T")
+log = logging.getLogger("offload.fanout")
 
 
 @dataclass(slots=True)
@@ -71,15 +73,13 @@ class Live:
         self._flights: Flights[Trip] = Flights()
 
     def begin(self, call: Call[T], travelling: Headers) -> Journey[T]:
-        """Start the call, with these headers besides its own, unless a fresh answer was kept or there is no time left."""
+        """Start the call, these headers added to its own, unless a fresh answer was kept or no time is left."""
         journey = Journey(self, call)
         key = call.key
         if self._cache and key:
             journey.kept = self._cache.fresh(key)
         end, now = until(self.upstream.timeout), monotonic()
         if not journey.kept and end > now:
-            if not key:
-                self._flights.part()
             trip = Trip(call, [*call.headers, *travelling], now + self.upstream.timeout, end)
             journey.flight = self._flights.board(key if self.upstream.single_flight else None, trip, self._travel)
         return journey
@@ -104,6 +104,8 @@ class Live:
             trip.error = error
         finally:
             trip.ended = monotonic()
+            if not trip.call.key:
+                self._flights.part()
 
     async def _retrying(self, trip: Trip) -> Answer:
         self._retry.count_call()
@@ -158,11 +160,17 @@ class Live:
             error.request = httpx.Request(trip.call.method, str(trip.call.url))
             raise
         finally:
-            self.breaker.record(ticket, good)
+            self._record(ticket, good)
         if not 200 <= answer.status < 300:
             response = answer.response()
             raise httpx.HTTPStatusError(f"HTTP {answer.status}", request=response.request, response=response)
         return answer
+
+    def _record(self, ticket: float, good: bool | None) -> None:
+        before = self.breaker.state
+        self.breaker.record(ticket, good)
+        if self.breaker.state != before:
+            log.warning("Upstream %s: circuit breaker %s, was %s", self.upstream.name, self.breaker.state, before)
 
     def _slow(self, started: float) -> bool:
         after = self.breaker.slow_after or 0.8 * self.upstream.attempt_timeout
