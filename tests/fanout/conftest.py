@@ -8,7 +8,7 @@ import pytest_asyncio
 from django.conf import settings
 
 if not settings.configured:
-    settings.configure(SECRET_KEY="test", ALLOWED_HOSTS=["*"], INSTALLED_APPS=[], ROOT_URLCONF="urls", USE_TZ=True)
+    settings.configure(SECRET_KEY="test", ALLOWED_HOSTS=["*"], ROOT_URLCONF="urls", MIDDLEWARE=[], API_MIDDLEWARE=[])
     django.setup()
 
 from chaos import Chaos

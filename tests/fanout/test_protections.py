@@ -127,6 +127,16 @@ async def test_answers_that_are_good_but_slow_open_the_breaker() -> None:
         assert [outcome.status for outcome in await repeat(upstream, 4)] == ["ok", "ok", "ok", "open"]
 
 
+async def test_a_deadline_that_passes_after_a_long_wait_counts_as_slow_and_a_short_one_does_not() -> None:
+    for seconds, state in ((0.15, "open"), (0.02, "closed")):
+        upstream = declare(attempt_timeout=0.5, breaker=Breaker(least=3, slow_after=0.1))
+        with upstream.using(httpx.MockTransport(Script(200, delay=60))):
+            for number in range(3):
+                with deadline(seconds):
+                    await upstream.get_json("/", params={"number": number}).outcome()
+            assert upstream.live().breaker.state == state
+
+
 async def test_what_the_caller_did_wrong_does_not_open_the_breaker() -> None:
     upstream = declare(retry=Retry(attempts=1), breaker=Breaker(least=3))
     with upstream.using(httpx.MockTransport(Script(404, 429, 401, 422))):
