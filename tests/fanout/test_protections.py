@@ -113,6 +113,13 @@ async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_paus
     ]
 
 
+async def test_a_retry_that_meets_an_open_breaker_leaves_the_real_reason_standing() -> None:
+    upstream = declare(retry=QUICK, breaker=Breaker(least=1))
+    with upstream.using(httpx.MockTransport(Script(500))):
+        outcome = await upstream.get_json("/").outcome()
+    assert (outcome.status, outcome.attempts, type(outcome.error)) == ("error", 1, httpx.HTTPStatusError)
+
+
 async def test_a_probe_that_fails_opens_the_breaker_again() -> None:
     upstream = declare(retry=Retry(attempts=1), breaker=Breaker(least=3, pause=0.1))
     with upstream.using(httpx.MockTransport(Script(500))):

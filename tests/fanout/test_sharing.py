@@ -83,6 +83,15 @@ async def test_a_shared_call_outlives_its_first_caller_and_ends_with_its_last() 
         assert (len(script.requests), script.busy) == (2, 0)
 
 
+async def test_a_call_that_nobody_wants_any_more_is_not_joined_while_it_ends() -> None:
+    upstream = declare()
+    with upstream.using(httpx.MockTransport(Script(200, delay=0.1))):
+        first = asyncio.create_task(ask(upstream, 1))
+        await asyncio.sleep(0.02)
+        first.cancel()
+        assert await asyncio.create_task(ask(upstream, 1)) == ["ok"]
+
+
 async def test_a_hurried_caller_does_not_hurry_those_who_share_its_call() -> None:
     upstream = declare()
     with upstream.using(httpx.MockTransport(Script(200, delay=0.1))):
