@@ -78,6 +78,13 @@ async def test_retry_after_is_waited_for_or_the_call_given_up() -> None:
         assert outcome.ms < 700
 
 
+async def test_a_retry_after_beyond_the_longest_pause_is_not_waited_for() -> None:
+    script = Script(503, headers={"Retry-After": "2"})
+    upstream = declare(retry=Retry(longest=1.0), timeout=60)
+    with upstream.using(httpx.MockTransport(script)):
+        assert (await upstream.get_json("/").outcome()).attempts == 1
+
+
 async def test_the_budget_holds_retries_to_a_fifth_of_the_calls_in_a_total_outage() -> None:
     script = Script(503)
     upstream = declare(retry=Retry(base=0.0, floor=0.0), breaker=Breaker(share=2.0))
@@ -126,6 +133,17 @@ async def test_a_probe_that_fails_opens_the_breaker_again() -> None:
         await repeat(upstream, 3)
         await asyncio.sleep(0.15)
         assert [outcome.status for outcome in await repeat(upstream, 2)] == ["error", "open"]
+
+
+def test_an_attempt_from_before_the_breaker_opened_is_no_probe() -> None:
+    breaker = Breaker(least=1, pause=0.0, probes=1)
+    late, failing = breaker.admit(), breaker.admit()
+    breaker.record(failing, good=False)
+    probe = breaker.admit()
+    breaker.record(late, good=True)
+    assert breaker.state == "half-open"
+    breaker.record(probe, good=True)
+    assert breaker.state == "closed"
 
 
 async def test_answers_that_are_good_but_slow_open_the_breaker() -> None:

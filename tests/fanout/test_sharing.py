@@ -2,10 +2,10 @@
 
 import asyncio
 import random
+from contextvars import ContextVar
 from statistics import quantiles
 
 import pytest
-from chaos import until
 from test_protections import Script, declare
 
 from offload.fanout import Breaker, Cache, Hedge, Retry, Upstream, deadline, gather
@@ -81,6 +81,22 @@ async def test_a_shared_call_outlives_its_first_caller_and_ends_with_its_last() 
         with deadline(0.05):
             assert await ask(upstream, 2) == ["timeout"] * 2
         assert (len(script.requests), script.busy) == (2, 0)
+
+
+async def test_a_shared_call_runs_in_nobodys_context_and_a_write_in_its_callers() -> None:
+    caller = ContextVar("caller", default="nobody")
+    found = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        found.append((request.method, caller.get()))
+        return httpx.Response(200, json={})
+
+    upstream = declare()
+    caller.set("alice")
+    with upstream.using(httpx.MockTransport(answer)):
+        await upstream.get_json("/")
+        await upstream.post_json("/", {})
+    assert found == [("GET", "nobody"), ("POST", "alice")]
 
 
 async def test_a_call_that_nobody_wants_any_more_is_not_joined_while_it_ends() -> None:
@@ -188,16 +204,25 @@ async def test_hedging_cuts_p99_below_a_third_for_a_twentieth_more_load() -> Non
 
 
 async def test_a_hedged_call_says_so_and_its_loser_is_cancelled() -> None:
-    script = Script(200, delay=0.01)
-    upstream = declare(hedge=Hedge(extra=1.0))
-    with upstream.using(httpx.MockTransport(script)):
+    asked: list[str] = []
+    ended: list[str] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        try:
+            await asyncio.sleep(30.0 if asked.count("/slow") == 1 and request.url.path == "/slow" else 0.01)
+        finally:
+            ended.append(request.url.path)
+        return httpx.Response(200, json={})
+
+    upstream = declare(hedge=Hedge(extra=1.0), attempt_timeout=60, timeout=60)
+    with upstream.using(httpx.MockTransport(answer)):
         for number in range(40):
             await upstream.get_json("/", params={"number": number})
-        script.delay = 0.5
-        slow = asyncio.create_task(upstream.get_json("/slow").outcome())
-        await until(lambda: len(script.requests) == 42)
-        script.delay = 0.0
-        outcome = await slow
-        assert (outcome.status, outcome.hedged, script.busy) == ("ok", True, 0)
-        await upstream.post_json("/", {})
-        assert len(script.requests) == 43, "a write was hedged"
+        asked.clear()
+        ended.clear()
+        outcome = await upstream.get_json("/slow").outcome()
+        assert (outcome.status, outcome.hedged, asked, ended) == ("ok", True, ["/slow"] * 2, ["/slow"] * 2)
+        assert outcome.ms < 20_000, "the loser was waited for"
+        await upstream.post_json("/write", {})
+        assert asked.count("/write") == 1, "a write was hedged"
