@@ -5,8 +5,11 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 TEMPLATE := {{cookiecutter.project_slug}}
+PLAIN := tests "$(TEMPLATE)/offload" "$(TEMPLATE)/sandbox"  # without Jinja; the bakes are checked by the tests
+DEMO ?= demo
 DEST ?= build
 ARGS ?=
+ROOMS := $(wildcard tests/serving tests/fanout tests/jobs tests/guard) tests/template
 export PORT ?= 8000
 export PATH := $(abspath $(BIN)):$(PATH)
 
@@ -25,24 +28,29 @@ $(READY): requirements/dev.txt
 	@touch $@
 
 demo: $(READY)  ## Generate a service with the defaults into demo/ and start it; PORT=8100 moves it
-	@if [ -d demo/risk_desk ]; then echo "demo/risk_desk is there already and starts as it is; delete demo/ for a new one."; \
-	else cookiecutter . --no-input --output-dir demo >/dev/null; fi
-	@# The demo has the same requirements as this repository: no second installation.
-	@exec $(MAKE) --no-print-directory -C demo/risk_desk dev VENV=$(abspath $(VENV)) READY=$(abspath $(READY))
+	@if [ -d $(DEMO)/risk_desk ]; then echo "$(DEMO)/risk_desk is there already and starts as it is; delete it for a new one."; \
+	else cookiecutter . --no-input --output-dir $(DEMO) >/dev/null; fi
+	@# This repository's environment holds all the demo needs: no second installation.
+	@exec $(MAKE) --no-print-directory -C $(DEMO)/risk_desk dev VENV=$(abspath $(VENV)) READY=$(abspath $(READY))
 
 bake: $(READY)  ## Generate without questions: make bake DEST=dir ARGS='project_name="My Service" example=no'
 	@cookiecutter . --no-input --output-dir $(DEST) $(ARGS)
 
-test: $(READY)  ## Run every test: the rooms, the bakes, and a running demo
-	pytest tests
+install: $(READY)  ## Install what this repository needs into .venv
+
+test: $(READY) $(ROOMS)  ## Run every test: the rooms, the bakes, and a running demo
+
+# A process a suite: each has Django settings of its own.
+$(ROOMS): $(READY)
+	pytest $@
 
 check: $(READY)  ## Look for faults in this repository, change nothing
-	ruff check
-	ruff format --check
+	ruff check $(PLAIN)
+	ruff format --check $(PLAIN)
 
 fix: $(READY)  ## Repair what can be repaired
-	ruff check --fix
-	ruff format
+	ruff check --fix $(PLAIN)
+	ruff format $(PLAIN)
 
 lock: $(READY)  ## Renew all locked requirements to the newest that fit, and test them
 	@command -v uv >/dev/null || pip install --quiet uv
@@ -52,4 +60,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help demo bake test check fix lock
+.PHONY: help install demo bake test check fix lock $(ROOMS)

@@ -37,6 +37,14 @@ def note_origin():
     Path(".cruft.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def remove_caches():
+    """What tools left in the template's own folder, where its packages are worked on in place."""
+    for pattern in ("**/__pycache__", "**/.*_cache"):
+        for path in Path().glob(pattern):
+            shutil.rmtree(path)
+
+
 remove_unwanted()
+remove_caches()
 note_origin()
 print("\nDone. Next:  cd {{ cookiecutter.project_slug }} && make dev\n")

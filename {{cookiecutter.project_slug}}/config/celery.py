@@ -40,6 +40,7 @@ app.conf.update(
     worker_concurrency="auto",  # the container's cores, not the host's
     worker_prefetch_multiplier=1,
     worker_disable_prefetch=True,  # no job waits behind a long one while another worker idles (Redis; 5.6)
+    worker_lost_wait=0.5,  # seconds; default 10, for a result that may still arrive. Ours are in the rows already
     worker_max_tasks_per_child=200,  # bounds what a leaking library can leak
     worker_send_task_events=True,  # Flower
     worker_hijack_root_logger=False,  # logs are Django's LOGGING's

@@ -9,14 +9,12 @@ from django.conf import settings
 class Offload:
     """The limits of a service. A misspelt name is a `TypeError` at start; times are in seconds, sizes in bytes."""
 
-    # --- jobs ---
+    # jobs
     redis_url: str = "redis://127.0.0.1:6379/0"  # the broker; events go over its pub/sub, on channels of this prefix:
     events_prefix: str = "offload"  # one Redis may serve several services: pub/sub knows no database numbers
     lease: float = 15.0  # a dead worker's job starts again after this; renewed three times as often
-    cancel_grace: float = 1.5  # how long a cancelled job may go without report() before its process is killed
-    report_interval: float = (
-        0.5  # between row writes of a job's progress (SQLite, 4 writers: p99 1 ms; unthrottled 630)
-    )
+    cancel_grace: float = 1.0  # how long a cancelled job may go without report() before its process is killed
+    report_interval: float = 0.5  # between a job's progress writes (SQLite, 4 writers: p99 1 ms; unthrottled 630)
     params_limit: int = 64 * 1024  # a job's parameters: bigger inputs belong in storage, with a reference here
     result_limit: int = 1024 * 1024  # a result kept in its row; a larger one goes to file storage
     stored_result_limit: int = 64 * 1024 * 1024  # a result in file storage; a larger one fails the job
@@ -31,13 +29,12 @@ class Offload:
     lean: bool = True  # False: Django's stock handler, a thread for every request (docs/decisions/0001)
     api_prefixes: tuple[str, ...] = ("/api/", "/health/", "/metrics")  # answered through API_MIDDLEWARE
     probe_prefixes: tuple[str, ...] = ("/health/", "/metrics")  # never shed, and asked for by address
-    requests_in_flight: int = (
-        1000  # more are answered 503 at once: each costs some 100 kB, and waits longer than it helps
-    )
+    requests_in_flight: int = 1000  # more are answered 503: each costs some 100 kB, and waits longer than it helps
     streams_in_flight: int = 5000  # open event streams, counted apart: they wait, and that costs little
     body_limit: int = 10 * 1024 * 1024  # of a request; a 413 before it is read whole. A file upload may want more
     request_threads: int = 8  # kept, and so the database connections of a process; more only if these don't come back
 
+    # fan-out
     request_deadline: float = 10.0  # a request's upstream calls altogether: few callers wait longer for an answer
 
 

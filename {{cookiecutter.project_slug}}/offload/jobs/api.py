@@ -1,7 +1,6 @@
 """The jobs API: look, wait, watch, cancel, list."""
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -9,7 +8,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.core.files.storage import default_storage
 from django.db.models import Count, Q, Subquery
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from ninja import Router, Schema
@@ -19,6 +17,7 @@ from offload.access.bearer import caller
 from offload.conf import conf
 from offload.jobs import lifespan, relay, submit
 from offload.jobs.models import Job, Status
+from offload.jobs.rows import result_of
 from offload.serving import release
 
 router = Router(tags=["jobs"])
@@ -55,9 +54,7 @@ class JobList(Schema):
 
 async def view(job: Job) -> JobView:
     """The job as its owner sees it; a large result is read from file storage."""
-    result = job.result
-    if job.result_file:
-        result = json.loads(await sync_to_async(_stored)(job.result_file))
+    result = await sync_to_async(result_of)(job) if job.result_file else job.result
     return JobView(
         id=job.pk,
         kind=job.kind,
@@ -88,7 +85,7 @@ async def list_jobs(
     limit: Annotated[int, Field(ge=1, le=100)] = 20,
     cursor: UUID | None = None,
 ) -> JobList:
-    mine = Job.objects.filter(owner=caller(request))
+    mine = Job.objects.filter(owner=caller(request), parent=None)
     counts = {name: count async for name, count in mine.order_by().values_list("status").annotate(Count("pk"))}
     page = mine.filter(status=status) if status else mine
     if cursor:  # the database compares its own times: SQLite's have three digits where Python's have six
@@ -167,9 +164,3 @@ def _expected_start(job: Job) -> float | None:
     if job.status != Status.QUEUED or figures is None or not figures.drain:
         return None
     return round(figures.depth / figures.drain, 1)
-
-
-def _stored(name: str) -> bytes:
-    with default_storage.open(name) as file:
-        content: bytes = file.read()
-        return content

@@ -6,6 +6,7 @@ watcher at most `RECHECK` seconds.
 
 import asyncio
 import contextlib
+import copy
 import json
 import logging
 import time
@@ -132,8 +133,10 @@ class Hub:
         if known is None or event["status"] != known.status:
             await self._refresh([job_id])  # started, result, error: only the row has them
         elif event["version"] > known.version:
-            known.version, known.progress, known.message = event["version"], event["progress"], event["message"]
-            self._tell(known)
+            newer = copy.copy(known)  # watchers hold the old one, to compare with
+            newer.version, newer.progress, newer.message = event["version"], event["progress"], event["message"]
+            self._rows[job_id] = newer
+            self._tell(newer)
 
     async def _refresh(self, job_ids: Iterable[UUID]) -> None:
         wanted = list(job_ids)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 import time
 import uuid
@@ -17,8 +18,9 @@ from django.db import DatabaseError, InterfaceError, connections
 from pydantic import BaseModel, ValidationError
 
 from offload.conf import conf
-from offload.jobs import events, transitions
-from offload.jobs.models import Job
+from offload.jobs import events, relay, transitions
+from offload.jobs.models import Job, Phase, Status
+from offload.jobs.rows import new_row, result_of
 
 if TYPE_CHECKING:
     from offload.jobs.kinds import JobKind
@@ -49,6 +51,9 @@ def execute(kind: "JobKind[Any, Any]", job_id: str) -> str:
     Raises:
         JobFailed: the job failed; the row holds the reason.
     """
+    # billiard's handler raises SystemExit in the job's code; a worker that shuts down is no failure of the job. Dying at
+    # once leaves the row as it is, for the main process to hand back.
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     claimed = _insist(lambda: transitions.claim(uuid.UUID(job_id), WORKER_ID, os.getpid()))
     if claimed is None:
         return "duplicate"
@@ -58,9 +63,7 @@ def execute(kind: "JobKind[Any, Any]", job_id: str) -> str:
     started = time.perf_counter()
     try:
         with _memory_limit(kind.memory_limit):
-            result = kind.function(kind.params.model_validate(job.params), _reporter(job))
-        inline, file = _keep(kind, job, result)
-        ended = _insist(lambda: transitions.succeed(job, inline, file, lifetime))
+            ended = _compute(kind, job, lifetime)
     except Cancelled:
         ended = _insist(lambda: transitions.stop(job, lifetime))
     except LeaseLost:
@@ -71,11 +74,49 @@ def execute(kind: "JobKind[Any, Any]", job_id: str) -> str:
         log.warning("job %s: another worker has taken over, this result is dropped", job_id)
         return "fenced"
     events.publish(ended)
+    if ended.parent_id and ended.final:
+        _tell_parent(ended.parent_id)
     extra = {"job_id": job_id, "kind": kind.kind, "request_id": job.request_id, "attempt": job.attempts}
     log.info("job %s", ended.status, extra=extra | {"seconds": round(time.perf_counter() - started, 3)})
-    if ended.status == "failed":
+    if ended.status == Status.FAILED:
         raise JobFailed(ended.error)
     return ended.status
+
+
+def _compute(kind: "JobKind[Any, Any]", job: Job, lifetime: float) -> Job | None:
+    params = kind.params.model_validate(job.params)
+    if kind.part is None:
+        result = kind.function(params, _reporter(job))
+    elif job.phase == Phase.JOIN:
+        model = kind.part.result
+        parts = [model.model_validate(result_of(part)) for part in job.parts.order_by("number")]
+        result = kind.function(params, parts)
+    else:
+        return _divide(kind, job, params)
+    inline, file = _keep(kind, job, result)
+    return _insist(lambda: transitions.succeed(job, inline, file, lifetime))
+
+
+def _divide(kind: "JobKind[Any, Any]", job: Job, params: BaseModel) -> Job | None:
+    assert kind.split is not None
+    assert kind.part is not None
+    parts = [
+        new_row(kind.part, each, job.owner, parent=job, number=number, request_id=job.request_id)
+        for number, each in enumerate(kind.split(params), 1)
+    ]
+    if not parts:
+        raise ValueError(f"{kind.kind!r} was divided into no parts: split must give at least one")
+    divided = _insist(lambda: transitions.divide(job, parts))
+    if divided is not None:
+        relay.ring(parts)
+    return divided
+
+
+def _tell_parent(parent_id: uuid.UUID) -> None:
+    parent = Job.objects.get(pk=parent_id)
+    events.publish(parent)
+    if parent.phase == Phase.JOIN:
+        relay.ring([parent])
 
 
 def _settle_error(kind: "JobKind[Any, Any]", job: Job, error: BaseException, lifetime: float) -> Job | None:
@@ -122,6 +163,8 @@ def _reporter(job: Job) -> Callable[..., None]:
         if row.cancel_requested_at:
             raise Cancelled
         events.publish(row)
+        if whole := transitions.parts_progress(row):
+            events.publish(whole)
 
     return report
 

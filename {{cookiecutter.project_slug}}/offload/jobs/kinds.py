@@ -4,7 +4,7 @@ import ast
 import importlib
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, get_type_hints
 
@@ -38,7 +38,7 @@ class JobKind(Generic[P, R]):
     """A registered kind of job: the function, its pydantic models and its limits (seconds, bytes)."""
 
     kind: str
-    function: Callable[[P, Report], R]
+    function: Callable[..., R]
     params: type[P]
     result: type[R]
     queue: str
@@ -49,6 +49,10 @@ class JobKind(Generic[P, R]):
     retry_on: tuple[type[Exception], ...]
     retry_delay: float
     result_lifetime: float | None
+    unique: bool
+    every: float | None
+    split: "Callable[[P], Sequence[BaseModel]] | None"
+    part: "JobKind[Any, Any] | None"
 
     def preload(self) -> None:
         """Run the imports in the function's body, so that a broken one is found at worker start and shared by forks."""
@@ -79,8 +83,15 @@ def job(
     retry_on: tuple[type[Exception], ...] = (),
     retry_delay: float = 5.0,
     result_lifetime: float | None = None,
-) -> Callable[[Callable[[P, Report], R]], JobKind[P, R]]:
+    unique: bool = False,
+    every: float | None = None,
+    split: Callable[[P], Sequence[BaseModel]] | None = None,
+    part: "JobKind[Any, Any] | None" = None,
+) -> Callable[[Callable[..., R]], JobKind[P, R]]:
     """Declare a job. The function takes a pydantic model and a `Report`, and returns a pydantic model.
+
+    A divided job names a `split`, which makes a list of parameters of another job, the `part`. Its function puts the
+    parts' results together, once all have succeeded: `def name(params: ParamsModel, parts: list[PartResult])`.
 
     Args:
         kind: the job's name for ever: rows, Flower and logs show it. By custom `feature.name`.
@@ -93,13 +104,19 @@ def job(
         retry_on: errors worth another attempt (a full disk, not a wrong formula).
         retry_delay: seconds before that attempt; doubles with each.
         result_lifetime: seconds until a finished job is deleted; the service's default unless told.
+        unique: while an owner has an unfinished job with the same parameters, submitting gives that one.
+        every: seconds between starts by the service itself, with the parameters' defaults and the owner `schedule`.
+        split: divides the parameters into those of the parts, at least one.
+        part: the job that computes one part.
 
     Raises:
         InvalidJob: a coroutine function, missing or wrong annotations, or a kind that is taken.
     """
 
-    def bind(function: Callable[[P, Report], R]) -> JobKind[P, R]:
-        params, result = _models(kind, function)
+    def bind(function: Callable[..., R]) -> JobKind[P, R]:
+        if (split is None) != (part is None):
+            raise InvalidJob(f"job {kind!r}: split and part go together, the one makes parameters for the other")
+        params, result = _models(kind, function, part)
         declared = JobKind(
             kind=kind,
             function=function,
@@ -113,6 +130,10 @@ def job(
             retry_on=retry_on,
             retry_delay=retry_delay,
             result_lifetime=result_lifetime,
+            unique=unique,
+            every=every,
+            split=split,
+            part=part,
         )
         if kind in _kinds:
             other = _kinds[kind].function
@@ -142,13 +163,15 @@ def all_kinds() -> list[JobKind[Any, Any]]:
     return list(_kinds.values())
 
 
-def _models(kind: str, function: Callable[..., Any]) -> tuple[type[Any], type[Any]]:
+def _models(kind: str, function: Callable[..., Any], part: "JobKind[Any, Any] | None") -> tuple[type[Any], type[Any]]:
     if inspect.iscoroutinefunction(function):
         raise InvalidJob(f"job {kind!r} is async: a worker computes. Write `def`, and await upstreams in api.py")
     hints = get_type_hints(function)
     names = list(inspect.signature(function).parameters)
-    if len(names) != 2 or any(name not in hints for name in [*names, "return"]):
-        raise InvalidJob(f"job {kind!r} must read `def name(params: ParamsModel, report: Report) -> ResultModel`")
+    second = f"parts: list[{part.result.__name__}]" if part else "report: Report"
+    wanted = list[part.result] if part else Report  # type: ignore[name-defined]  # a model known at run time
+    if len(names) != 2 or any(name not in hints for name in [*names, "return"]) or hints[names[1]] != wanted:
+        raise InvalidJob(f"job {kind!r} must read `def name(params: ParamsModel, {second}) -> ResultModel`")
     for role, model in (("parameter", hints[names[0]]), ("result", hints["return"])):
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             raise InvalidJob(f"job {kind!r}: its {role} must be annotated with a pydantic model, not {model!r}")

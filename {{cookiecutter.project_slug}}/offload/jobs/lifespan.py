@@ -25,7 +25,7 @@ def hub() -> events.Hub:
 async def lifespan(state: dict[str, Any]) -> AsyncIterator[None]:
     """Start the relay and the hub, and end both with the application."""
     global _hub
-    relay.start()
+    relay.create().start()
     _hub = events.Hub()
     serving = asyncio.create_task(_hub.run(), name="offload-jobs-hub")
     try:

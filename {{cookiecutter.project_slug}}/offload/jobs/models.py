@@ -17,6 +17,14 @@ class Status(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+class Phase(models.TextChoices):
+    """Where a divided job stands; the others stay at `WHOLE`."""
+
+    WHOLE = ""
+    PARTS = "parts"  # waits for its parts, and holds neither a worker nor a lease
+    JOIN = "join"  # all parts have succeeded: due again, to be put together
+
+
 FINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
 
@@ -28,6 +36,9 @@ class Job(models.Model):
     queue = models.CharField(max_length=50)
     owner = models.CharField(max_length=150)
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="parts")
+    number = models.PositiveIntegerField(default=0)  # of a part, from 1
+    phase = models.CharField(max_length=5, choices=Phase, default=Phase.WHOLE, blank=True)
     params = models.JSONField()
     result = models.JSONField(null=True)
     result_file = models.CharField(max_length=255, blank=True)  # a large result's name in file storage
@@ -47,6 +58,7 @@ class Job(models.Model):
 
     idempotency_key = models.CharField(max_length=255, null=True)  # NULLs are distinct in a constraint
     fingerprint = models.CharField(max_length=64, blank=True)  # SHA-256 of the request that used the key
+    unique_key = models.CharField(max_length=64, null=True)  # one unfinished job for each
     request_id = models.CharField(max_length=100, blank=True)  # ties the worker's log lines to the request's
 
     created_at = models.DateTimeField(db_default=Now())  # all times are the database's: hosts' clocks differ
@@ -59,6 +71,11 @@ class Job(models.Model):
         ordering = ("-created_at", "-id")
         constraints = (
             models.UniqueConstraint(fields=("owner", "kind", "idempotency_key"), name="offload_job_idempotency"),
+            models.UniqueConstraint(
+                fields=("unique_key",),
+                condition=models.Q(status__in=("queued", "running")),
+                name="offload_job_unique",
+            ),
         )
         indexes = (
             models.Index(fields=("owner", "-created_at"), name="offload_job_owner"),

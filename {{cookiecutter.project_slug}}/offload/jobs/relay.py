@@ -4,19 +4,21 @@ It alone talks to the broker, so a dead, silent or slow broker costs a submit no
 in the database, also sweeps (`sweep.py`); all of them keep the figures that admission and health checks read.
 """
 
+import contextlib
 import logging
 import os
+import select
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from celery import current_app
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.models import Count, Min
 from django.db.models.functions import Now
 
@@ -57,46 +59,50 @@ class Figures:
 
 
 class Relay(threading.Thread):
-    """Start it, `ring()` for new rows from any thread or loop, `stop()` it."""
+    """Start it, `ring()` for new rows from any thread or loop, or from a process forked off this one; `stop()` it."""
 
     def __init__(self) -> None:
         super().__init__(name="offload-relay", daemon=True)
         self.id = uuid.uuid4()
         self.figures = Figures()
-        self._new: deque[tuple[str, str, str]] = deque()
-        self._woken = threading.Event()
+        # A pipe, since a worker's children ring, too: for the parts of a job, and for a parent to be put together.
+        self._rings, self._bell = os.pipe()
+        os.set_blocking(self._bell, False)
         self._stopping = False
         self._broker = Broker()
         self._sweeper = sweep.Sweeper(self.id)
 
     def ring(self, jobs: Iterable[Job]) -> None:
-        """Have the broker told of new rows, soon. Never blocks."""
-        self._new.extend((job.kind, job.queue, str(job.pk)) for job in jobs)
-        self._woken.set()
+        """Have the broker told of new rows, soon. Never blocks; what does not fit (some 500) waits for the sweeper."""
+        with contextlib.suppress(BlockingIOError):
+            for job in jobs:
+                # One write each, below PIPE_BUF (4096): the lines of two processes never mix (man 7 pipe).
+                os.write(self._bell, f"{job.kind}\t{job.queue}\t{job.pk}\n".encode())
 
     def stop(self) -> None:
         """End the thread and wait for it, 5 seconds at most."""
         self._stopping = True
-        self._woken.set()
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._bell, b"\n")
         self.join(5.0)
 
     def run(self) -> None:
         """Ring for new rows at once, look at all rows every second."""
-        look_at = time.monotonic()
+        look_at, pending = time.monotonic(), b""
         while not self._stopping:
-            self._woken.wait(max(look_at - time.monotonic(), 0.0))
-            self._woken.clear()
-            self._publish_new()
+            if select.select([self._rings], [], [], max(look_at - time.monotonic(), 0.0))[0]:
+                *lines, pending = (pending + os.read(self._rings, 65536)).split(b"\n")
+                self._publish(line.decode().split("\t") for line in lines if line)
             if time.monotonic() >= look_at:
                 self._look()
                 look_at = time.monotonic() + INTERVAL
         self._broker.close()
         connections.close_all()
 
-    def _publish_new(self) -> None:
-        while self._new and self._broker.ring(*self._new[0]):
-            self._new.popleft()
-        self._new.clear()  # after a failure the sweeper rings: the rows are safe
+    def _publish(self, rings: Iterable[list[str]]) -> None:
+        for kind, queue, job_id in rings:
+            if not self._broker.ring(kind, queue, job_id):
+                break  # the rows are safe, and the sweeper rings for them later
 
     def _look(self) -> None:
         try:
@@ -118,6 +124,7 @@ class Relay(threading.Thread):
     def _sweep(self) -> None:
         with FORK_LOCK:
             self._sweeper.settle_lost()
+            self._sweeper.fire_schedules()
             self._sweeper.purge()
         for queue, figures in self.figures.queues.items():
             missing = figures.depth - self._broker.depth(queue) if figures.depth else 0
@@ -125,9 +132,7 @@ class Relay(threading.Thread):
                 continue
             with FORK_LOCK:
                 rows = self._sweeper.oldest_unrung(queue, missing)
-            for job in rows:
-                if not self._broker.ring(job.kind, job.queue, str(job.pk)):
-                    break
+            self._publish([job.kind, job.queue, str(job.pk)] for job in rows)
 
     def _refresh(self) -> None:
         found: dict[str, QueueFigures] = {name: QueueFigures() for name in self.figures.queues}
@@ -206,17 +211,22 @@ class Broker:
 _relay: Relay | None = None
 
 
-def start() -> Relay:
-    """Start this process's relay."""
+def create() -> Relay:
+    """Make this process's relay; `start()` it after the forks that shall ring it."""
     global _relay
     _relay = Relay()
-    _relay.start()
     return _relay
 
 
 def current() -> Relay | None:
     """This process's relay; None in a shell or a cron job, whose rows another process's sweeper finds in a second."""
     return _relay
+
+
+def ring(jobs: list[Job]) -> None:
+    """Have the broker told of new rows once their transaction is committed."""
+    if _relay is not None:
+        transaction.on_commit(partial(_relay.ring, jobs))
 
 
 def stop() -> None:

@@ -5,7 +5,7 @@ import math
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -16,15 +16,12 @@ from pydantic import BaseModel
 from offload.conf import conf
 from offload.jobs import events, relay, transitions
 from offload.jobs.kinds import JobKind
-from offload.jobs.models import Job
+from offload.jobs.models import FINAL, Job
+from offload.jobs.rows import new_row
 from offload.problems import Problem
 
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
-
-
-class ParamsTooLarge(ValueError):
-    """A job's parameters are over the limit; the sentence says what to do with large inputs."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +76,11 @@ def submit_sync(kind: JobKind[P, R], params: P, *, owner: str, request_id: str =
 async def submit_many(kind: JobKind[P, R], params: Iterable[P], *, owner: str) -> list[Job]:
     """Accept a batch in one INSERT: all of it or nothing. Raises as `submit` does."""
     admit(kind.queue)
-    rows = [_row(kind, each, owner) for each in params]
+    rows = [new_row(kind, each, owner) for each in params]
 
     def insert() -> list[Job]:
         Job.objects.bulk_create(rows)
-        _ring(rows)
+        relay.ring(rows)
         return rows
 
     return await sync_to_async(insert)()
@@ -135,18 +132,31 @@ async def cancel(job: Job) -> Job:
 
 
 def _insert(kind: JobKind[P, R], params: P, owner: str, idempotency: IdempotencyKey | None, request_id: str) -> Job:
-    job = _row(kind, params, owner, request_id=request_id)
+    job = new_row(kind, params, owner, request_id=request_id)
     if idempotency is not None:
         job.idempotency_key, job.fingerprint = idempotency.key, idempotency.fingerprint
     try:
         with transaction.atomic():
             job.save(force_insert=True)
     except IntegrityError:
-        if idempotency is None:
-            raise
-        return _same(Job.objects.get(owner=owner, kind=kind.kind, idempotency_key=idempotency.key), idempotency)
+        return _earlier(job, idempotency)
     job.refresh_from_db(fields=["created_at"])
-    _ring([job])
+    relay.ring([job])
+    return job
+
+
+def _earlier(job: Job, idempotency: IdempotencyKey | None) -> Job:
+    """The row that stood in the way of an INSERT: the key's, or the unfinished one with the same parameters."""
+    if idempotency is not None:
+        keyed = Job.objects.filter(owner=job.owner, kind=job.kind, idempotency_key=idempotency.key).first()
+        if keyed is not None:
+            return _same(keyed, idempotency)
+    if job.unique_key is not None:
+        unfinished = Job.objects.filter(unique_key=job.unique_key).exclude(status__in=FINAL).first()
+        if unfinished is not None:
+            return unfinished
+    job.save(force_insert=True)  # what stood in the way has just ended
+    relay.ring([job])
     return job
 
 
@@ -154,25 +164,6 @@ def _same(job: Job, idempotency: IdempotencyKey) -> Job:
     if job.fingerprint != idempotency.fingerprint:
         raise Problem(422, "this Idempotency-Key was used with another request: send the same body, or a new key")
     return job
-
-
-def _row(kind: JobKind[P, R], params: P, owner: str, **values: Any) -> Job:
-    if not isinstance(params, kind.params):
-        raise TypeError(f"job {kind.kind!r} takes {kind.params.__name__}, not {type(params).__name__}")
-    document = params.model_dump(mode="json")
-    size = len(params.model_dump_json())
-    if size > conf().params_limit:
-        raise ParamsTooLarge(
-            f"the parameters of {kind.kind!r} have {size} bytes, the limit is {conf().params_limit}: "
-            f"put large inputs into storage and pass a reference"
-        )
-    return Job(kind=kind.kind, queue=kind.queue, owner=owner, params=document, max_attempts=kind.max_attempts, **values)
-
-
-def _ring(jobs: list[Job]) -> None:
-    running = relay.current()
-    if running is not None:
-        transaction.on_commit(lambda: running.ring(jobs))
 
 
 async def find(job_id: UUID, owner: str) -> Job:

@@ -4,6 +4,7 @@ It never computes, so a function that holds the GIL in a child starves none of t
 """
 
 import logging
+import os
 import queue
 import signal
 import threading
@@ -26,7 +27,8 @@ log = logging.getLogger("offload.jobs")
 
 INTERVAL = 0.5  # seconds between looks at cancel flags
 
-_computing = threading.Event()  # whether this worker holds running rows, as last seen
+_woken = threading.Event()
+_idle = threading.Event()  # set in a shutdown, when the worker holds no running row any more
 _settlements: "queue.SimpleQueue[tuple[UUID, Callable[[Job], Job | None]]]" = queue.SimpleQueue()
 
 
@@ -39,16 +41,20 @@ class Supervisor(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(worker,), name="offload-supervisor", daemon=True)
+        self._announced = self._renewed = 0.0
+        self._gone: set[tuple[UUID, int]] = set()
+        self._relay = relay.create()  # before the pool forks: its children ring through a pipe
 
     def start(self, worker: Any) -> None:
         """Called by Celery once the pool has forked."""
         _shut_down_softly()
         self._thread.start()
-        relay.start()
+        self._relay.start()
 
     def stop(self, worker: Any) -> None:
         """Called by Celery at shutdown: what still runs is handed back, with its attempt returned."""
         self._stopping.set()
+        _woken.set()
         self._thread.join(5.0)
         with relay.FORK_LOCK:
             for job in Job.objects.filter(worker=execute.WORKER_ID, status=Status.RUNNING):
@@ -63,20 +69,12 @@ class Supervisor(bootsteps.StartStopStep):
         self.stop(worker)
 
     def _run(self, worker: Any) -> None:
-        announced = renewed = 0.0
-        while not self._stopping.wait(INTERVAL):
-            now = time.monotonic()
+        while not self._stopping.is_set():
+            _woken.wait(INTERVAL)
+            _woken.clear()
             try:
                 with relay.FORK_LOCK:
-                    if now - announced > conf().worker_silence / 3:
-                        _announce(worker)
-                        announced = now
-                    if now - renewed > conf().lease / 3:
-                        transitions.renew(execute.WORKER_ID, [UUID(request.args[0]) for request in _running()])
-                        renewed = now
-                    _settle()
-                    _stop_cancelled(worker)
-                    _note_computing()
+                    self._look(worker)
             except (DatabaseError, InterfaceError) as error:
                 log.warning("supervisor: the database does not answer: %s", error)
                 with relay.FORK_LOCK:
@@ -85,6 +83,36 @@ class Supervisor(bootsteps.StartStopStep):
                 log.exception("supervisor: this must not happen; going on")
         with relay.FORK_LOCK:
             connections.close_all()
+
+    def _look(self, worker: Any) -> None:
+        now = time.monotonic()
+        if now - self._announced > conf().worker_silence / 3:
+            _announce(worker)
+            self._announced = now
+        _settle()
+        held = list(Job.objects.filter(worker=execute.WORKER_ID, status=Status.RUNNING))
+        if not held and _shutting_down:
+            _idle.set()
+        if now - self._renewed > conf().lease / 3:
+            transitions.renew(execute.WORKER_ID, [job.pk for job in held if _alive(job.pid)])
+            self._renewed = now
+        gone = [job for job in held if not _alive(job.pid)]
+        for job in gone:
+            # Seen twice: Celery, which knows the signal, had its chance to say it. It overlooks a child that dies
+            # before its "accepted" was read (billiard 4.3), and would wait for the time limit.
+            if (job.pk, job.token) in self._gone and not _shutting_down:
+                _note(transitions.lose(job, "worker lost: its process is gone", _lifetime(job)))
+        self._gone = {(job.pk, job.token) for job in gone}
+        if any(job.cancel_requested_at for job in held):
+            _stop_cancelled(worker)
+
+
+def _alive(pid: int | None) -> bool:
+    try:
+        os.kill(pid or 0, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _running() -> list[Any]:
@@ -115,13 +143,9 @@ def _stop_cancelled(worker: Any) -> None:
             if request.args[0] == str(job.pk) and request.worker_pid == job.pid:
                 # In the worker's own loop: it talks to Flower over the worker's connection, which is not ours.
                 worker.consumer.call_soon(request.terminate, worker.pool, signal.SIGKILL)
-
-
-def _note_computing() -> None:
-    if Job.objects.filter(worker=execute.WORKER_ID, status=Status.RUNNING).exists():
-        _computing.set()
-    else:
-        _computing.clear()
+                break
+        else:
+            os.kill(job.pid or 0, signal.SIGKILL)
 
 
 def _settle() -> None:
@@ -134,9 +158,13 @@ def _settle() -> None:
         except (DatabaseError, InterfaceError):
             _settlements.put((job_id, settlement))
             raise
-        if ended is not None:
-            log.warning("job %s: %s", job_id, ended.error or ended.status)
-            events.publish(ended)
+        _note(ended)
+
+
+def _note(settled: Job | None) -> None:
+    if settled is not None:
+        log.warning("job %s: %s", settled.pk, settled.error or settled.status)
+        events.publish(settled)
 
 
 @signals.task_failure.connect
@@ -160,6 +188,7 @@ def _child_killed(request: Any, **_: Any) -> None:
 
 def _settle_later(args: Any, settlement: Callable[[Job], Job | None]) -> None:
     _settlements.put((UUID(args[0]), settlement))
+    _woken.set()
 
 
 def _lifetime(job: Job) -> float:
@@ -186,9 +215,8 @@ def _shut_down_softly() -> None:
         global _shutting_down
         if not _shutting_down:
             _shutting_down = True
-            deadline = time.monotonic() + conf().worker_grace
-            while _computing.is_set() and time.monotonic() < deadline:
-                time.sleep(0.1)
+            _woken.set()
+            _idle.wait(conf().worker_grace)
         celery_stops(signum, frame)
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,7 +1,9 @@
 """The leading relay's duties: settle lost leases, find rows without a ring, delete what has expired."""
 
+import contextlib
 import logging
 import time
+from datetime import datetime
 from uuid import UUID
 
 from django.core.files.storage import default_storage
@@ -10,8 +12,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from offload.conf import conf
-from offload.jobs import events, transitions
+from offload.jobs import events, kinds, transitions
 from offload.jobs.models import Job, Leader, Status, Worker
+from offload.jobs.rows import new_row
 
 log = logging.getLogger("offload.jobs")
 
@@ -36,6 +39,7 @@ class Sweeper:
         self._renew_at = 0.0
         self._leading = False
         self._purge_at = 0.0
+        self._fired: dict[str, int] = {}
 
     def lead(self) -> bool:
         """Take or keep the lead; False while another relay holds it."""
@@ -84,6 +88,18 @@ class Sweeper:
         """Up to `count` due rows of a queue, oldest first; rows a moment old are left to the relay that made them."""
         rows = Job.objects.filter(transitions.due(), queue=queue, created_at__lt=transitions.from_now(-0.5))
         return list(rows.order_by("created_at").only("pk", "kind", "queue")[:count])
+
+    def fire_schedules(self) -> None:
+        """Submit what is due by its `every`: the tick is an idempotency key, so that it fires once in all processes."""
+        now: datetime = Leader.objects.values_list(Now(), flat=True)[0]
+        for kind in kinds.all_kinds():
+            tick = int(now.timestamp() // kind.every) if kind.every else 0
+            if not kind.every or self._fired.get(kind.kind) == tick:
+                continue
+            row = new_row(kind, kind.params(), "schedule", idempotency_key=f"tick-{tick}")
+            with contextlib.suppress(IntegrityError), transaction.atomic():
+                row.save(force_insert=True)
+            self._fired[kind.kind] = tick
 
     def purge(self) -> None:
         """Delete a batch of expired jobs with their stored results, and workers long gone."""

@@ -9,12 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
+from django.db.models import Avg, Count, DateTimeField, ExpressionWrapper, F, Q, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
 
 from offload.conf import conf
-from offload.jobs.models import Job, Status
+from offload.jobs.models import Job, Phase, Status
 
 
 def from_now(seconds: float) -> Combinable:
@@ -23,14 +23,18 @@ def from_now(seconds: float) -> Combinable:
 
 
 def due() -> Q:
-    """Queued rows that may run now."""
-    return Q(status=Status.QUEUED) & (Q(not_before=None) | Q(not_before__lte=Now()))
+    """Rows that a worker may claim now: queued ones, and divided ones whose parts are all there."""
+    queued = Q(status=Status.QUEUED) & (Q(not_before=None) | Q(not_before__lte=Now()))
+    return queued | Q(status=Status.RUNNING, phase=Phase.JOIN, worker=None)
 
 
 def _change(where: Q, job_id: UUID, **values: Any) -> Job | None:
     with transaction.atomic():
         changed = Job.objects.filter(where, pk=job_id).update(version=F("version") + 1, **values)
-        return Job.objects.get(pk=job_id) if changed else None
+        job = Job.objects.get(pk=job_id) if changed else None
+        if job is not None and job.parent_id and job.final:
+            _part_ended(job, job.parent_id)
+        return job
 
 
 def _held(token: int) -> Q:
@@ -53,7 +57,6 @@ def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
         lease_until=from_now(conf().lease),
         started_at=Coalesce("started_at", Now()),
         not_before=None,
-        progress=0.0,
         message="",
     )
 
@@ -80,9 +83,53 @@ def stop(job: Job, lifetime: float) -> Job | None:
     return _finish(job, Status.CANCELLED, lifetime)
 
 
+def _ended(status: Status, lifetime: float) -> dict[str, Any]:
+    return {"status": status, "finished_at": Now(), "expires_at": from_now(lifetime)}
+
+
 def _finish(job: Job, status: Status, lifetime: float, **values: Any) -> Job | None:
-    ended = {"status": status, "finished_at": Now(), "expires_at": from_now(lifetime)}
-    return _change(_held(job.token), job.pk, **ended, **_UNHELD, **values)
+    return _change(_held(job.token), job.pk, **_ended(status, lifetime), **_UNHELD, **values)
+
+
+def divide(job: Job, parts: list[Job]) -> Job | None:
+    """running → waiting for parts: they are inserted and the worker is let go, in one transaction."""
+    with transaction.atomic():
+        values = {"phase": Phase.PARTS, "attempts": F("attempts") - 1, "token": F("token") + 1}
+        divided = _change(_held(job.token), job.pk, **values, **_UNHELD)
+        if divided is not None:
+            Job.objects.bulk_create(parts)
+        return divided
+
+
+def _part_ended(part: Job, parent_id: UUID) -> None:
+    """In the transaction that ended a part: the last success makes its parent due, anything else fails it."""
+    parent = Job.objects.select_for_update().get(pk=parent_id)  # two last parts must not overlook each other
+    waiting = Q(status=Status.RUNNING, phase=Phase.PARTS)
+    if part.status != Status.SUCCEEDED:
+        error = f"part {part.number} {part.status}: {part.error}".rstrip(": ")
+        if _change(waiting, parent.pk, error=error, **_ended(Status.FAILED, conf().result_lifetime)):
+            _cancel_parts(parent.pk, conf().result_lifetime)
+    elif not parent.parts.exclude(status=Status.SUCCEEDED).exists():
+        _change(waiting, parent.pk, phase=Phase.JOIN, progress=1.0)
+
+
+def _cancel_parts(job_id: UUID, lifetime: float) -> None:
+    parts = Job.objects.filter(parent=job_id)
+    changed = {"version": F("version") + 1, "cancel_requested_at": Now()}
+    parts.filter(status=Status.QUEUED).update(**_ended(Status.CANCELLED, lifetime), **changed)
+    parts.filter(status=Status.RUNNING, cancel_requested_at=None).update(**changed)
+
+
+def parts_progress(part: Job) -> Job | None:
+    """Give a divided job the mean progress of its parts; its new row, for the watchers."""
+    if part.parent_id is None:
+        return None
+    parts = Job.objects.filter(parent=part.parent_id).aggregate(
+        mean=Avg("progress"), done=Count("finished_at"), all=Count("pk")
+    )
+    message = f"{parts['done']} of {parts['all']} parts"
+    waiting = Q(status=Status.RUNNING, phase=Phase.PARTS)
+    return _change(waiting, part.parent_id, progress=parts["mean"], message=message)
 
 
 def retry(job: Job, error: str, delay: float) -> Job | None:
@@ -116,13 +163,15 @@ def request_cancel(job_id: UUID, lifetime: float) -> Job:
     Raises:
         Job.DoesNotExist: no such job.
     """
-    ended = {"status": Status.CANCELLED, "finished_at": Now(), "expires_at": from_now(lifetime)}
     asked = {"cancel_requested_at": Now()}
-    return (
-        _change(Q(status=Status.QUEUED), job_id, **ended, **asked)
-        or _change(Q(status=Status.RUNNING, cancel_requested_at=None), job_id, **asked)
-        or Job.objects.get(pk=job_id)
-    )
+    unheld = Q(status=Status.QUEUED) | Q(status=Status.RUNNING, worker=None)
+    with transaction.atomic():
+        _cancel_parts(job_id, lifetime)
+        return (
+            _change(unheld, job_id, **_ended(Status.CANCELLED, lifetime), **asked)
+            or _change(Q(status=Status.RUNNING, cancel_requested_at=None), job_id, **asked)
+            or Job.objects.get(pk=job_id)
+        )
 
 
 def renew(worker: UUID, job_ids: list[UUID]) -> None:

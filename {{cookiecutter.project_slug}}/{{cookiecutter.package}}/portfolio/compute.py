@@ -52,6 +52,11 @@ def simulate(
     return counts
 
 
+def add_up(parts: Sequence[Sequence[int]]) -> list[int]:
+    """The counts of several simulations of the same portfolio, bin by bin."""
+    return [sum(column) for column in zip(*parts, strict=True)]
+
+
 def quantile(counts: Sequence[int], span: float, share: float) -> float:
     """The gain below which `share` (0 to 1) of the simulations lie, interpolated inside its bin."""
     wanted = share * sum(counts)

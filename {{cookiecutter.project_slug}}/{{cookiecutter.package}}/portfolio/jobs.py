@@ -5,6 +5,9 @@ from pydantic import BaseModel
 from offload.jobs import MiB
 from offload.jobs.kinds import Report, job
 
+PARTS = 8  # at most: enough to keep several workers busy to the end
+SMALLEST_PART = 100_000  # simulations, some 0.1 s: below that a part's own cost of about 10 ms would show
+
 
 class RiskParams(BaseModel):
     """Positions with today's prices, and how to simulate them."""
@@ -15,6 +18,28 @@ class RiskParams(BaseModel):
     horizon_days: int
     simulations: int
     seed: int
+
+
+    def positions(self) -> tuple[list[float], list[float]]:
+        """What each position is worth, and its volatility."""
+        values = [quantity * self.prices[symbol] for symbol, quantity in self.holdings.items()]
+        return values, [self.volatilities[symbol] for symbol in self.holdings]
+
+
+class SimulationParams(BaseModel):
+    """One part of a simulation: so many portfolios, with a seed of its own."""
+
+    values: list[float]
+    volatilities: list[float]
+    days: int
+    simulations: int
+    seed: str
+
+
+class Counts(BaseModel):
+    """How many simulated gains fell into each bin."""
+
+    counts: list[int]
 
 
 class Histogram(BaseModel):
@@ -36,12 +61,34 @@ class RiskResult(BaseModel):
     simulations: int
 
 
-@job("portfolio.risk", time_limit=600, memory_limit=512 * MiB)
-def risk(params: RiskParams, report: Report) -> RiskResult:
-    from .compute import deviation, simulate, summarise
+def divide(params: RiskParams) -> list[SimulationParams]:
+    """Equal parts, the same ones for the same simulation on every machine."""
+    values, volatilities = params.positions()
+    parts = min(PARTS, max(1, params.simulations // SMALLEST_PART))
+    return [
+        SimulationParams(
+            values=values,
+            volatilities=volatilities,
+            days=params.horizon_days,
+            simulations=params.simulations * (number + 1) // parts - params.simulations * number // parts,
+            seed=f"{params.seed}/{number}",
+        )
+        for number in range(parts)
+    ]
 
-    values = [quantity * params.prices[symbol] for symbol, quantity in params.holdings.items()]
-    volatilities = [params.volatilities[symbol] for symbol in params.holdings]
-    counts = simulate(values, volatilities, params.horizon_days, params.simulations, params.seed, report)
+
+@job("portfolio.simulation", time_limit=600, memory_limit=512 * MiB)
+def simulation(params: SimulationParams, report: Report) -> Counts:
+    from .compute import simulate
+
+    return Counts(counts=simulate(**params.model_dump(), report=report))
+
+
+@job("portfolio.risk", time_limit=60, memory_limit=512 * MiB, split=divide, part=simulation)
+def risk(params: RiskParams, parts: list[Counts]) -> RiskResult:
+    from .compute import add_up, deviation, summarise
+
+    values, volatilities = params.positions()
+    counts = add_up([part.counts for part in parts])
     summary = summarise(counts, deviation(values, volatilities, params.horizon_days))
     return RiskResult.model_validate(summary | {"value": round(sum(values), 2), "simulations": params.simulations})

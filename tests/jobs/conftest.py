@@ -1,0 +1,221 @@
+"""A laboratory: a baked project with jobs of its own, and real processes to start, stop, freeze and kill.
+
+The test process is a shell to it: it has the project's settings and database, and no relay of its own.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+LEASE = 3.0
+
+SETTINGS = f"""
+import dataclasses
+INSTALLED_APPS = [*INSTALLED_APPS, "labyrinth.lab"]
+OFFLOAD = dataclasses.replace(OFFLOAD, lease={LEASE}, worker_silence=5.0, result_limit=100_000, stored_result_limit=2**26)
+"""
+
+_folder = Path(tempfile.mkdtemp(prefix="offload-lab-"))
+_project = _folder / "labyrinth"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _make_project() -> None:
+    bin_path = Path(sys.executable).parent / "cookiecutter"
+    answers = ["project_name=Labyrinth", "example=no", "ci=none"]
+    subprocess.run([bin_path, ROOT, "--no-input", "-o", _folder, *answers], check=True, stdout=subprocess.DEVNULL)
+    shutil.rmtree(_project / "offload")
+    (_project / "offload").symlink_to(ROOT / "{{cookiecutter.project_slug}}" / "offload")
+    lab = _project / "labyrinth" / "lab"
+    lab.mkdir()
+    (lab / "__init__.py").touch()
+    shutil.copy(HERE / "lab_jobs.py", lab / "jobs.py")
+    shutil.copy(HERE / "lab_compute.py", lab / "compute.py")
+    with (_project / "config" / "settings.py").open("a") as settings:
+        settings.write(SETTINGS)
+
+
+def pytest_configure() -> None:
+    import django
+
+    _make_project()
+    sys.path.insert(0, str(_project))
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "PORT": str(free_port()), "LOG_LEVEL": "WARNING"}
+    os.environ |= {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "WORKER_GRACE": "1"}
+    os.environ["DATABASE_URL"] = os.environ.get("LAB_DATABASE_URL", f"sqlite:///{_folder / 'lab.sqlite3'}")
+    sys.dont_write_bytecode = True
+    django.setup()
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_folder, ignore_errors=True)
+
+
+class Lab:
+    """Processes of the service, each in a session of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.port = int(os.environ["PORT"])
+        self.redis_port = int(os.environ["REDIS_URL"].rsplit(":", 1)[1].split("/")[0])
+        self.address = f"http://127.0.0.1:{self.port}"
+
+    def start(self, name: str, *command: str, **environment: str) -> "subprocess.Popen[bytes]":
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                command, cwd=_project, env=os.environ | environment, stdout=log, stderr=log, start_new_session=True
+            )
+        self.processes[name] = process
+        return process
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def redis(self, *options: str) -> "subprocess.Popen[bytes]":
+        from offload.dev.valkey import command
+
+        process = self.start("redis", *command(self.redis_port), *options)
+        self.until(self.redis_answers, "Redis to answer")
+        return process
+
+    def redis_client(self) -> Any:
+        import redis
+
+        return redis.Redis(port=self.redis_port, socket_timeout=2)
+
+    def redis_answers(self) -> bool:
+        import redis
+
+        try:
+            return bool(self.redis_client().ping())
+        except redis.RedisError:
+            return False
+
+    def worker(self, name: str = "worker", slots: int = 2, wait: bool = True, **environment: str) -> Any:
+        from offload.jobs.models import Worker
+
+        before = Worker.objects.count()
+        options = ("-Q", "cpu,default", "-c", str(slots), "-n", f"{name}@lab")
+        process = self.start(name, sys.executable, "-m", "offload.jobs", *options, **environment)
+        if wait:
+            self.until(lambda: Worker.objects.count() > before, f"{name} to say that it is there")
+        return process
+
+    def web(self, **environment: str) -> Any:
+        import httpx
+
+        process = self.start("web", sys.executable, "-m", "offload.serving", **environment)
+
+        def answers() -> bool:
+            try:
+                return httpx.get(f"{self.address}/health/live", trust_env=False).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        self.until(answers, "the web process to answer")
+        return process
+
+    def kill(self, name: str, number: int = signal.SIGKILL, group: bool = True) -> None:
+        process = self.processes[name]
+        (os.killpg if group else os.kill)(process.pid, number)
+        if number not in (signal.SIGSTOP, signal.SIGCONT):
+            process.wait(30)
+
+    def children(self, name: str) -> list[int]:
+        pid = self.processes[name].pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def until(self, condition: Any, what: str, patience: float = 40) -> Any:
+        deadline = time.monotonic() + patience
+        while not (found := condition()):
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in self.folder.glob("*.log"))
+                pytest.fail(f"waited {patience} s for {what}\n{logs}")
+            time.sleep(0.05)
+        return found
+
+    def submit(self, kind: str, owner: str = "lab", **params: Any) -> Any:
+        """A job submitted as a shell would; its log counts its executions."""
+        from offload.jobs import kinds
+        from offload.jobs.submit import submit_sync
+
+        found = kinds.find(kind)
+        if "log" in found.params.model_fields:
+            params.setdefault("log", str(self.folder / f"executions-{time.monotonic_ns()}"))
+        return submit_sync(found, found.params(**params), owner=owner)
+
+    def executions(self, job: Any, line: str = "start") -> int:
+        path = Path(job.params["log"])
+        return sum(text.startswith(line) for text in path.read_text().splitlines()) if path.exists() else 0
+
+    def reaches(self, job: Any, *states: str, patience: float = 60) -> Any:
+        """The job's row, once it is in one of these states."""
+        from offload.jobs.models import Job
+
+        def there() -> Any:
+            row = Job.objects.get(pk=job.pk)
+            return row if row.status in states else None
+
+        return self.until(there, f"{job.kind} to be {' or '.join(states)}", patience)
+
+    def computes(self, job: Any) -> Any:
+        """The job's row, once its function has begun."""
+        self.until(lambda: self.executions(job), f"{job.kind} to begin")
+        return self.reaches(job, "running")
+
+    def end(self) -> None:
+        for process in self.processes.values():
+            for number in (signal.SIGCONT, signal.SIGKILL):
+                try:
+                    os.killpg(process.pid, number)
+                except ProcessLookupError:
+                    break
+            process.wait(10)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _database(django_db_blocker: Any) -> Iterator[None]:
+    from django.core.management import call_command
+
+    with django_db_blocker.unblock():
+        call_command("migrate", verbosity=0)
+        yield
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    from offload.jobs.models import Job, Leader, Worker
+
+    made = Lab(tmp_path)
+    try:
+        yield made
+    finally:
+        made.end()
+        for model in (Job, Worker, Leader):
+            model.objects.all().delete()
+
+
+@pytest.fixture
+def running(lab: Lab) -> Lab:
+    """The lab with Redis and one worker of two slots."""
+    lab.redis()
+    lab.worker()
+    return lab

@@ -1,0 +1,78 @@
+"""What the lab's jobs compute: real work, and every way to die of it. Each execution writes itself down."""
+
+import ctypes
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+Report = Callable[..., None]
+
+
+def _note(log: str, line: str) -> None:
+    with open(log, "a") as file:  # O_APPEND: lines of several processes never mix
+        file.write(f"{line} {os.getpid()}\n")
+
+
+def burn(log: str, units: int, report: Report) -> int:
+    """Some 10 ms of pure Python a unit, reporting."""
+    _note(log, "start")
+    total = 0
+    for unit in range(units):
+        report(unit / units, f"unit {unit}")
+        total += sum(i * i for i in range(100_000)) % 7
+    _note(log, "end")
+    return total
+
+
+def hold_the_gil(log: str, letters: int, report: Report) -> int:
+    """One call into C that never reports, never lets go of the GIL, and doubles with each letter (24: about 1 s)."""
+    _note(log, "start")
+    re.match(r"(a+)+$", "a" * letters + "b")
+    _note(log, "end")
+    return letters
+
+
+def silent(log: str, units: int, report: Report) -> int:
+    """Pure Python without a report."""
+    return burn(log, units, lambda *_: None)
+
+
+def die(log: str, way: str, report: Report) -> int:
+    """End the process, or worse."""
+    _note(log, "start")
+    match way:
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "kill the group":
+            os.killpg(os.getpgid(0), signal.SIGKILL)
+        case "os._exit":
+            os._exit(7)
+        case "sys.exit":
+            sys.exit(3)
+        case "segfault":
+            ctypes.string_at(0)
+        case "MemoryError":
+            raise MemoryError
+        case "allocate":
+            return len(bytearray(8 * 2**30))
+        case "swallow the soft limit":
+            while True:
+                try:
+                    sum(range(100_000))
+                except Exception:
+                    _note(log, "swallowed")
+    time.sleep(30)
+    return 0
+
+
+def stumble(log: str, times: int) -> int:
+    """Fail `times` times with an error worth another attempt, then succeed."""
+    _note(log, "start")
+    with open(log) as file:
+        starts = len(file.readlines())
+    if starts <= times:
+        raise ConnectionError("the disk is away for a moment")
+    return starts

@@ -1,0 +1,100 @@
+"""The lab's jobs."""
+
+from pydantic import BaseModel
+
+from offload.jobs import MiB
+from offload.jobs.kinds import Report, job
+
+
+class Work(BaseModel):
+    log: str
+    units: int = 100
+
+
+class Death(BaseModel):
+    log: str
+    way: str
+
+
+class Done(BaseModel):
+    value: int
+
+
+class Text(BaseModel):
+    text: str
+
+
+class Whole(BaseModel):
+    logs: list[str]
+    units: int = 30
+    stumbles: int = 0
+
+
+class Nothing(BaseModel):
+    pass
+
+
+@job("lab.burn", time_limit=120, memory_limit=256 * MiB)
+def burn(params: Work, report: Report) -> Done:
+    from .compute import burn
+
+    return Done(value=burn(params.log, params.units, report))
+
+
+@job("lab.gil", time_limit=120, memory_limit=256 * MiB)
+def gil(params: Work, report: Report) -> Done:
+    from .compute import hold_the_gil
+
+    return Done(value=hold_the_gil(params.log, params.units, report))
+
+
+@job("lab.silent", time_limit=120, memory_limit=256 * MiB)
+def silent(params: Work, report: Report) -> Done:
+    from .compute import silent
+
+    return Done(value=silent(params.log, params.units, report))
+
+
+@job("lab.die", time_limit=4, soft_time_limit=2, memory_limit=512 * MiB)
+def die(params: Death, report: Report) -> Done:
+    from .compute import die
+
+    return Done(value=die(params.log, params.way, report))
+
+
+@job("lab.stumble", time_limit=30, memory_limit=256 * MiB, retry_on=(ConnectionError,), retry_delay=0.5)
+def stumble(params: Work, report: Report) -> Done:
+    from .compute import stumble
+
+    return Done(value=stumble(params.log, params.units))
+
+
+@job("lab.letters", time_limit=60, memory_limit=4096 * MiB)
+def letters(params: Work, report: Report) -> Text:
+    return Text(text="x" * params.units)
+
+
+@job("lab.unique", time_limit=60, memory_limit=256 * MiB, unique=True)
+def unique(params: Work, report: Report) -> Done:
+    from .compute import burn
+
+    return Done(value=burn(params.log, params.units, report))
+
+
+def divide(params: Whole) -> list[Work]:
+    return [Work(log=log, units=params.stumbles or params.units) for log in params.logs]
+
+
+@job("lab.whole", time_limit=60, memory_limit=256 * MiB, split=divide, part=burn)
+def whole(params: Whole, parts: list[Done]) -> Done:
+    return Done(value=sum(part.value for part in parts))
+
+
+@job("lab.stumbling", time_limit=60, memory_limit=256 * MiB, split=divide, part=stumble)
+def stumbling(params: Whole, parts: list[Done]) -> Done:
+    return Done(value=len(parts))
+
+
+@job("lab.tick", time_limit=10, memory_limit=256 * MiB, queue="default", every=2.0)
+def tick(params: Nothing, report: Report) -> Nothing:
+    return params

@@ -1,0 +1,136 @@
+"""Whatever dies, an accepted job ends in exactly one state with the right result, and its attempts are counted true."""
+
+import os
+import signal
+
+import pytest
+from django.db import transaction
+
+from .conftest import LEASE, Lab
+
+
+def test_a_killed_worker_process_costs_one_attempt_and_no_job(running: Lab) -> None:
+    job = running.submit("lab.burn", units=150)
+    running.computes(job)
+    for child in running.children("worker"):
+        os.kill(child, signal.SIGKILL)
+    ended = running.reaches(job, "succeeded")
+    assert (ended.attempts, running.executions(job), running.executions(job, "end")) == (2, 2, 1)
+
+
+def test_a_killed_worker_costs_one_attempt_and_one_lease(running: Lab) -> None:
+    job = running.submit("lab.gil", units=25)
+    running.computes(job)
+    running.kill("worker")
+    running.worker("second")
+    ended = running.reaches(job, "succeeded")
+    assert (ended.attempts, running.executions(job)) == (2, 2)
+    assert "worker lost: no sign of it for 3 s, attempt 1 of 3" in running.log("second")
+
+
+def test_a_worker_that_wakes_after_its_lease_overwrites_nothing(running: Lab) -> None:
+    job = running.submit("lab.burn", units=150)
+    first = running.computes(job)
+    with transaction.atomic():  # holds SQLite's one write lock: nobody is frozen while holding it
+        running.kill("worker", signal.SIGSTOP)
+    running.worker("second")
+    ended = running.reaches(job, "succeeded")
+    running.kill("worker", signal.SIGCONT)
+    running.until(lambda: "another worker has taken over" in running.log("worker"), "the woken worker to give up")
+    after = running.reaches(job, "succeeded")
+    assert after.token == ended.token > first.token
+    assert (after.version, after.finished_at, after.attempts) == (ended.version, ended.finished_at, 2)
+
+
+def test_a_job_that_outlives_its_lease_is_not_taken_from_its_worker(running: Lab) -> None:
+    job = running.submit("lab.gil", units=27)  # holds the GIL in C for several leases
+    running.worker("second")
+    ended = running.reaches(job, "succeeded", patience=100)
+    assert (ended.finished_at - ended.started_at).total_seconds() > LEASE
+    assert (ended.attempts, running.executions(job)) == (1, 1)
+
+
+def test_a_deploy_hands_a_long_job_back_and_returns_its_attempt(running: Lab) -> None:
+    job = running.submit("lab.burn", units=400)
+    running.computes(job)
+    running.kill("worker", signal.SIGTERM, group=False)
+    handed = running.reaches(job, "queued")
+    assert handed.attempts == 0
+    running.worker("second")
+    ended = running.reaches(job, "succeeded")
+    assert (ended.attempts, running.executions(job), running.executions(job, "end")) == (1, 2, 1)
+
+
+def test_a_deploy_lets_a_short_job_end(lab: Lab) -> None:
+    lab.redis()
+    lab.worker(WORKER_GRACE="30")
+    job = lab.submit("lab.burn", units=100)
+    lab.computes(job)
+    lab.kill("worker", signal.SIGTERM, group=False)
+    ended = lab.reaches(job, "succeeded", "queued")
+    assert (ended.status, ended.attempts, lab.executions(job)) == ("succeeded", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("way", "reason"),
+    [
+        ("kill", "worker lost: its process ended by itself: signal 9 (SIGKILL), attempt 3 of 3"),
+        ("segfault", "worker lost: its process ended by itself: signal 11 (SIGSEGV), attempt 3 of 3"),
+        ("os._exit", "worker lost: its process ended by itself: exitcode 7, attempt 3 of 3"),
+    ],
+)
+def test_a_job_that_kills_its_process_fails_after_its_attempts(running: Lab, way: str, reason: str) -> None:
+    job = running.submit("lab.die", way=way)
+    ended = running.reaches(job, "failed")
+    assert (ended.error, ended.attempts, running.executions(job)) == (reason, 3, 3)
+    assert running.processes["worker"].poll() is None
+    running.reaches(running.submit("lab.burn", units=1), "succeeded")
+
+
+@pytest.mark.parametrize(
+    ("way", "reason"),
+    [
+        ("sys.exit", "the job called sys.exit(3)"),
+        ("MemoryError", "memory limit: the job needed more than 512 MiB"),
+        ("allocate", "memory limit: the job needed more than 512 MiB"),
+        ("swallow the soft limit", "time limit: killed after 4 s"),
+    ],
+)
+def test_a_job_that_fails_by_itself_fails_once_and_the_worker_lives(running: Lab, way: str, reason: str) -> None:
+    job = running.submit("lab.die", way=way)
+    ended = running.reaches(job, "failed")
+    assert (ended.error, ended.attempts, running.executions(job)) == (reason, 1, 1)
+    assert running.processes["worker"].poll() is None
+    running.reaches(running.submit("lab.burn", units=1), "succeeded")
+
+
+def test_a_job_that_kills_every_worker_fails_after_its_attempts(running: Lab) -> None:
+    job = running.submit("lab.die", way="kill the group")
+    for attempt in (1, 2, 3):
+        running.until(lambda attempt=attempt: running.executions(job) == attempt, f"execution {attempt}")
+        running.processes["worker"].wait(30)
+        running.worker("worker", wait=False)
+    ended = running.reaches(job, "failed")
+    assert (ended.attempts, running.executions(job)) == (3, 3)
+    assert ended.error == "worker lost: no sign of it for 3 s, attempt 3 of 3"
+
+
+def test_an_error_worth_another_attempt_gets_one_later(running: Lab) -> None:
+    job = running.submit("lab.stumble", units=2)
+    ended = running.reaches(job, "succeeded")
+    assert (ended.result, ended.attempts, ended.error) == ({"value": 3}, 3, "")
+    hopeless = running.reaches(running.submit("lab.stumble", units=9), "failed")
+    assert (hopeless.attempts, hopeless.error) == (3, "ConnectionError: the disk is away for a moment")
+
+
+def test_a_large_result_goes_to_storage_and_a_huge_one_fails(running: Lab) -> None:
+    from offload.jobs.rows import result_of
+
+    stored = running.reaches(running.submit("lab.letters", units=200_000, log=""), "succeeded")
+    assert stored.result is None
+    assert result_of(stored) == {"text": "x" * 200_000}
+    large = running.reaches(running.submit("lab.letters", units=2**28, log=""), "failed")
+    assert large.error == "ValueError: a result of 256 MiB is over the limit of 64 MiB: store it elsewhere"
+    huge = running.reaches(running.submit("lab.letters", units=2**30, log=""), "failed")
+    assert (huge.attempts, huge.result) == (1, None)
+    assert running.processes["worker"].poll() is None

@@ -1,0 +1,86 @@
+"""The generated projects pass their own checks and their own tests."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import BIN, run
+
+BAKES = ["with_example", "without_example"]
+SHARED = (f"VENV={BIN.parent}", f"READY={BIN / 'python'}")  # this run's environment holds all they need
+
+
+@pytest.mark.parametrize("name", BAKES)
+@pytest.mark.timeout(300)
+def test_a_bake_passes_its_own_checks(request: pytest.FixtureRequest, name: str) -> None:
+    checked = run("make", "check", *SHARED, cwd=request.getfixturevalue(name))
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("name", BAKES)
+@pytest.mark.timeout(400)
+def test_a_bake_passes_its_own_tests(request: pytest.FixtureRequest, name: str) -> None:
+    tested = run("make", "test", *SHARED, cwd=request.getfixturevalue(name))
+    print(tested.stdout[-2000:])
+    assert tested.returncode == 0, tested.stdout
+
+
+def _python(project: Path, code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return run(sys.executable, "-c", code, cwd=project, **environment)
+
+
+def test_all_faults_of_the_environment_are_told_at_once(with_example: Path) -> None:
+    faulty = {"PORT": "99999", "LOG_LEVEL": "LOUD", "ALLOWED_HOSTS": "risk.example.com"}
+    told = _python(with_example, "import config.settings", **faulty)
+    assert told.returncode == 1
+    assert "PORT" in told.stdout
+    assert "LOG_LEVEL" in told.stdout
+    assert "Traceback" not in told.stdout
+
+
+def test_production_without_a_secret_is_refused(with_example: Path) -> None:
+    told = _python(with_example, "import config.settings", ALLOWED_HOSTS="risk.example.com")
+    assert told.returncode == 1
+    assert "SECRET_KEY is missing" in told.stdout
+
+
+def test_a_misspelt_name_in_env_is_refused_and_the_right_one_named(with_example: Path) -> None:
+    (with_example / ".env").write_text("DATABSE_URL=sqlite:///x\n")
+    try:
+        told = _python(with_example, "import config.settings")
+    finally:
+        (with_example / ".env").unlink()
+    assert told.returncode == 1
+    assert "did you mean DATABASE_URL?" in told.stdout
+
+
+def test_a_taken_port_is_one_sentence(with_example: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        told = run(sys.executable, "-m", "offload.dev", "dev", cwd=with_example, PORT=port)
+    assert told.returncode == 1
+    assert f"Port {port} is taken" in told.stdout
+    assert "Traceback" not in told.stdout
+
+
+def test_an_unreachable_redis_is_one_sentence(with_example: Path) -> None:
+    told = run(
+        sys.executable, "-m", "offload.dev", "dev", cwd=with_example, PORT="48211", REDIS_URL="redis://127.0.0.1:1/0"
+    )
+    assert told.returncode == 1
+    assert "No Redis answers at REDIS_URL" in told.stdout
+    assert "Traceback" not in told.stdout
+
+
+def test_the_openapi_document_describes_jobs_and_results(with_example: Path) -> None:
+    code = "import json, config.asgi, config.urls; print(json.dumps(config.urls.api.get_openapi_schema(), default=str))"
+    document = json.loads(_python(with_example, code).stdout)
+    assert "/api/jobs/{job_id}/events" in document["paths"]
+    assert "/api/portfolio/risk" in document["paths"]

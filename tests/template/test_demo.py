@@ -1,0 +1,305 @@
+"""`make demo`, as a newcomer meets it: one running service for all these tests, edited and hurt as they go on."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from offload.dev.plugin import free_ports
+
+from .conftest import BIN, ROOT, bake
+
+MARK = f"OFFLOAD_TEST_{uuid.uuid4().hex}"  # in the environment of every process of the demo, to find them all
+RISK = {"holdings": {"ACME": 10, "GLOBEX": 3}, "horizon_days": 10, "simulations": 100_000, "seed": 7}
+
+# Jobs that the example has no use for: one that never reports, and one that fails.
+MORE_JOBS = '''
+
+class Nothing(BaseModel):
+    """No parameters, no result."""
+
+
+@job("portfolio.silent", time_limit=60, memory_limit=256 * MiB)
+def silent(params: Nothing, report: Report) -> Nothing:
+    while True:
+        sum(range(1_000_000))
+
+
+@job("portfolio.broken", time_limit=60, memory_limit=256 * MiB)
+def broken(params: Nothing, report: Report) -> Nothing:
+    raise ValueError("no such market")
+'''
+MORE_ROUTES = """
+
+@router.post("/more/{kind}", response={202: JobView})
+async def more(request: HttpRequest, kind: str) -> HttpResponse:
+    from .jobs import Nothing, broken, silent
+
+    return await accepted(await submit({"silent": silent, "broken": broken}[kind], Nothing(), owner=caller(request)))
+"""
+
+
+class Demo:
+    """The running demo: where it is, what it printed, and what one does with it."""
+
+    def __init__(self, project: Path, port: int, log: Path) -> None:
+        self.project = project
+        self.port = port
+        self.log = log
+        self.address = f"http://127.0.0.1:{port}"
+        headers = {"Authorization": "Bearer dev-token"}
+        self.client = httpx.Client(base_url=self.address, headers=headers, timeout=30, trust_env=False)
+
+    def printed(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def risk(self, **changes: Any) -> str:
+        answer = self.client.post("/api/portfolio/risk", json=RISK | changes)
+        assert answer.status_code == 202, answer.text
+        location = answer.headers["location"]
+        assert location.startswith("/api/jobs/")
+        return location
+
+    def job(self, location: str) -> dict[str, Any]:
+        document: dict[str, Any] = self.client.get(location).json()
+        return document
+
+    def until(self, location: str, *states: str, patience: float = 60) -> dict[str, Any]:
+        deadline = time.monotonic() + patience
+        while (job := self.job(location))["status"] not in states:
+            assert time.monotonic() < deadline, (states, job, self.printed()[-3000:])
+            time.sleep(0.1)
+        return job
+
+    def flower(self, path: str) -> Any:
+        page = httpx.get(f"http://127.0.0.1:{self.port + 1}{path}", auth=("admin", "flower"), trust_env=False)
+        return page.json() if page.status_code == 200 else page.status_code
+
+
+def _processes() -> dict[int, str]:
+    """Every process that carries the mark (Linux; elsewhere nothing is found and nothing can be left)."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if MARK.encode() in (folder / "environ").read_bytes() and int(folder.name) != os.getpid():
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+    return found
+
+
+def _start(folder: Path, log: Path, port: int) -> "subprocess.Popen[bytes]":
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            ["make", "demo", f"DEMO={folder}", f"PORT={port}", f"VENV={BIN.parent}", f"READY={BIN / 'python'}"],
+            cwd=ROOT,
+            env=os.environ | {MARK: "1"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    folder = tmp_path_factory.mktemp("demo")
+    made = bake(folder)
+    assert made.returncode == 0, made.stdout
+    feature = folder / "risk_desk" / "risk_desk" / "portfolio"
+    for name, more in (("jobs.py", MORE_JOBS), ("api.py", MORE_ROUTES)):
+        (feature / name).write_text((feature / name).read_text() + more)
+    log = folder / "demo.log"
+    running = Demo(folder / "risk_desk", free_ports(4), log)
+    process = _start(folder, log, running.port)
+    deadline = time.monotonic() + 90
+    while "Ready:" not in running.printed():
+        assert process.poll() is None, running.printed()
+        assert time.monotonic() < deadline, running.printed()
+        time.sleep(0.2)
+    with running.client:
+        yield running
+    os.killpg(process.pid, signal.SIGINT)
+    process.wait(30)
+
+
+def test_it_says_where_everything_is(demo: Demo) -> None:
+    printed = demo.printed()
+    for told in (f"{demo.address}/", f"{demo.address}/api/docs", "dev-token", f"http://127.0.0.1:{demo.port + 1}/"):
+        assert told in printed
+    assert demo.client.get("/health/ready").json()["worker"] is True
+
+
+def test_quotes_answer_inside_their_deadline_although_a_source_is_slow(demo: Demo) -> None:
+    started = time.monotonic()
+    answer = demo.client.get("/api/portfolio/quotes", params={"symbols": "ACME,GLOBEX"})
+    took = time.monotonic() - started
+    print(f"quotes took {took:.2f} s; the slow source takes 4")
+    assert answer.status_code == 200
+    assert took < 3
+    sources = answer.json()["sources"]
+    assert sources["turtle"]["status"] == "timeout"
+    assert sources["northbank"]["status"] == "ok"
+    assert len(sources) >= 5
+
+
+def test_a_job_streams_progress_and_ends_with_a_result_that_repeats(demo: Demo) -> None:
+    results = []
+    for _ in range(2):
+        location = demo.risk(simulations=2_000_000)
+        events = []
+        with demo.client.stream("GET", f"{location}/events") as stream:
+            for line in stream.iter_lines():
+                if line.startswith("data: "):
+                    events.append(json.loads(line[6:]))
+        assert events[-1]["status"] == "succeeded"
+        assert any(0 < event["progress"] < 1 for event in events)
+        results.append(events[-1]["result"])
+    assert results[0] == results[1]
+
+
+def test_delete_stops_a_running_job_and_one_that_never_reports(demo: Demo) -> None:
+    silent = demo.client.post("/api/portfolio/more/silent").headers["location"]
+    for location in (demo.risk(simulations=50_000_000), silent):
+        demo.until(location, "running")
+        started = time.monotonic()
+        assert demo.client.delete(location).status_code == 202
+        ended = demo.until(location, "cancelled", patience=20)
+        print(f"{ended['kind']} stopped {time.monotonic() - started:.2f} s after DELETE")
+        assert demo.client.delete(location).json()["status"] == "cancelled"
+
+
+def test_quotes_go_on_while_jobs_saturate_both_cores(demo: Demo) -> None:
+    jobs = [demo.risk(simulations=50_000_000, seed=seed) for seed in (1, 2)]
+    for job in jobs:
+        demo.until(job, "running")
+    times = []
+    for _ in range(30):
+        started = time.monotonic()
+        answer = demo.client.get("/api/portfolio/quotes", params={"symbols": "ACME"})
+        times.append(time.monotonic() - started)
+        assert answer.status_code == 200, answer.text
+    for job in jobs:
+        assert demo.job(job)["status"] == "running"
+        demo.client.delete(job)
+    for job in jobs:
+        demo.until(job, "cancelled")
+    print(f"quotes beside two computing jobs: p95 {sorted(times)[28]:.3f} s (its slowest source is cut at 1 s)")
+
+
+def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> None:
+    location = demo.risk(simulations=3_000_000)
+    demo.until(location, "running")
+    children = [pid for pid, command in _processes().items() if "offload.jobs -Q cpu" in command]
+    parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[1]) for pid in children}
+    for pid in children:
+        if parents[pid] in children and "offload.dev.reload" not in _processes()[parents[pid]]:
+            os.kill(pid, signal.SIGKILL)
+    demo.until(location, "succeeded", patience=90)
+    assert "its process ended by itself: signal 9 (SIGKILL), attempt 1 of 3" in demo.printed()
+
+
+def test_flower_shows_workers_and_what_succeeded_and_failed(demo: Demo) -> None:
+    failed = demo.client.post("/api/portfolio/more/broken").headers["location"]
+    assert demo.until(failed, "failed")["error"] == "ValueError: no such market"
+    demo.until(demo.risk(), "succeeded")
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        tasks = demo.flower("/api/tasks").values()
+        seen = {(task["name"], task["state"]) for task in tasks}
+        if {("portfolio.risk", "SUCCESS"), ("portfolio.broken", "FAILURE")} <= seen:
+            break
+        time.sleep(0.5)
+    else:
+        pytest.fail(f"Flower shows only {seen}")
+    assert all("holdings" not in str(task["args"]) for task in tasks)
+    assert any(name.startswith("cpu@") for name in demo.flower("/api/workers?refresh=1"))
+    without = httpx.get(f"http://127.0.0.1:{demo.port + 1}/api/tasks", trust_env=False)
+    assert without.status_code == 401
+
+
+def test_editing_a_compute_function_changes_the_next_jobs_result(demo: Demo) -> None:
+    before = demo.until(demo.risk(), "succeeded")["result"]
+    compute = demo.project / "risk_desk" / "portfolio" / "compute.py"
+    text = compute.read_text()
+    compute.write_text(text.replace("TRADING_DAYS = 252", "TRADING_DAYS = 63"))
+    deadline = time.monotonic() + 60
+    while demo.until(demo.risk(), "succeeded")["result"] == before:
+        assert time.monotonic() < deadline, demo.printed()[-3000:]
+        time.sleep(0.5)
+    compute.write_text(text)
+
+
+def test_a_browser_sees_the_waterfall_the_progress_and_the_histogram(demo: Demo) -> None:
+    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser_path is None:
+        if os.environ.get("REQUIRE_BROWSER"):
+            pytest.fail("REQUIRE_BROWSER is set and there is no chromium on this machine")
+        pytest.skip("NO CHROMIUM ON THIS MACHINE: the live page was not looked at")
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    problems: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=quiet)
+        page = browser.new_page(viewport={"width": 1180, "height": 760})
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.goto(demo.address)
+        page.wait_for_selector("#waterfall li.ok")
+        assert page.locator("#waterfall li").count() == 5
+        assert page.locator("#quotes tbody tr").count() == 3
+        page.get_by_role("button", name="Compute the risk").click()
+        page.wait_for_function("document.querySelector('#progress').value > 0.05")
+        page.wait_for_selector("#histogram rect", state="attached", timeout=60_000)
+        assert "loses over" in page.inner_text("#caption")
+        if picture := os.environ.get("SCREENSHOT"):
+            page.screenshot(path=picture)
+        page.fill("#token", "wrong")
+        page.get_by_role("button", name="Ask the sources").click()
+        page.wait_for_selector("#error:not([hidden])")
+        assert "Authorization: Bearer" in page.inner_text("#error")
+        browser.close()
+    assert [problem for problem in problems if "401" not in problem] == []
+
+
+def test_ctrl_c_leaves_no_process_behind_although_a_stream_is_open_and_a_job_computes(tmp_path: Path) -> None:
+    folder, port, log = tmp_path, free_ports(4), tmp_path / "demo.log"
+    before = set(_processes())
+    process = _start(folder, log, port)
+    demo = Demo(folder / "risk_desk", port, log)
+    deadline = time.monotonic() + 90
+    while "Ready:" not in demo.printed():
+        assert time.monotonic() < deadline, demo.printed()
+        time.sleep(0.2)
+    location = demo.risk(simulations=50_000_000)
+    demo.until(location, "running")
+    ended = threading.Event()
+
+    def watch() -> None:
+        request = urllib.request.Request(f"{demo.address}{location}/events", headers=dict(demo.client.headers))
+        with urllib.request.urlopen(request, timeout=60) as stream:
+            stream.read()
+        ended.set()
+
+    threading.Thread(target=watch, daemon=True).start()
+    time.sleep(1)
+    started = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    assert ended.wait(20), "the open stream was not ended"
+    print(f"the stream ended {time.monotonic() - started:.2f} s after Ctrl-C")
+    process.wait(20)
+    print(f"everything ended {time.monotonic() - started:.2f} s after Ctrl-C")
+    time.sleep(0.5)
+    assert {pid: command for pid, command in _processes().items() if pid not in before} == {}
+    demo.client.close()

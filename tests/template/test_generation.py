@@ -1,0 +1,112 @@
+"""What generating promises: fast, offline, safe against odd answers, and nothing left behind by a refused one."""
+
+import json
+import os
+import subprocess
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from .conftest import BIN, ROOT, bake, run
+
+HOSTILE = {
+    "project_name": "Müller's 100% {Desk}",
+    "project_slug": "muellers_desk",
+    "description": "Çâ coûte 5 % {more} or 'less' 🚀 # not a comment",
+    "author": "O'Brien & Søn <team@example.com>",
+}
+
+
+def test_hostile_but_legal_answers_give_a_project_that_starts(tmp_path: Path) -> None:
+    made = bake(tmp_path, **HOSTILE)
+    assert made.returncode == 0, made.stdout
+    project = tmp_path / "muellers_desk"
+    assert tomllib.loads((project / "pyproject.toml").read_text())["project"]["description"] == HOSTILE["description"]
+    checked = run(BIN / "python", "manage.py", "check", cwd=project)
+    assert checked.returncode == 0, checked.stdout
+    styled = run("ruff", "check", cwd=project), run("ruff", "format", "--check", cwd=project)
+    assert [each.returncode for each in styled] == [0, 0], styled
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ({"project_slug": "risk-desk"}, "lower-case letters"),
+        ({"project_slug": "../escape"}, "lower-case letters"),
+        ({"package": "class"}, "word of Python's own"),
+        ({"package": "config"}, "hide a module"),
+        ({"package": "offload"}, "hide a module"),
+        ({"package": "celery"}, "hide a module"),
+        ({"package": "email"}, "hide a module"),
+        ({"description": 'says "hello"'}, "double quotes"),
+        ({"description": "two\nlines"}, "line breaks"),
+        ({"author": "back\\slash"}, "backslashes"),
+        ({"project_name": " ", "project_slug": "risk_desk"}, "must not be empty"),
+    ],
+)
+def test_a_bad_answer_is_refused_with_the_rule_and_leaves_nothing(
+    tmp_path: Path, answer: dict[str, str], says: str
+) -> None:
+    made = bake(tmp_path, **answer)
+    assert made.returncode != 0
+    assert says in made.stdout
+    assert "such as" in made.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_generating_is_fast_and_needs_no_network(tmp_path: Path) -> None:
+    """In a network namespace of its own where the machine allows that; else at least without proxies and indexes."""
+    alone = ["unshare", "--net"] if os.geteuid() == 0 else []
+    started = time.monotonic()
+    made = run(*alone, "cookiecutter", ROOT, "--no-input", "--output-dir", tmp_path, cwd=tmp_path)
+    print(f"generated in {time.monotonic() - started:.2f} s")
+    assert made.returncode == 0, made.stdout
+    assert "make dev" in made.stdout
+
+
+def test_it_records_the_template_and_the_answers_for_cruft(with_example: Path) -> None:
+    record = json.loads((with_example / ".cruft.json").read_text())
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip()
+    assert record["commit"] == head
+    assert record["context"]["cookiecutter"]["project_name"] == "Risk Desk"
+    assert record["context"]["cookiecutter"]["__version"]
+    same = run("cruft", "check", cwd=with_example)
+    assert "SUCCESS" in same.stdout, same.stdout
+
+
+def test_what_was_not_asked_for_is_not_there(without_example: Path) -> None:
+    there = {path.name for path in without_example.iterdir()}
+    assert there & {"sandbox", ".github"} == set()
+    assert ".gitlab-ci.yml" in there
+    text = "".join(path.read_text() for path in without_example.rglob("*.py") if "offload" not in path.parts)
+    assert "portfolio" not in text
+    assert "All rights reserved" in (without_example / "LICENSE").read_text()
+
+
+def test_nothing_is_left_to_render(with_example: Path) -> None:
+    for path in with_example.rglob("*"):
+        if path.is_file() and path.suffix not in (".html", ".json"):
+            assert "cookiecutter." not in path.read_text(), path
+
+
+def test_offload_is_the_same_everywhere_and_holds_no_jinja(with_example: Path, without_example: Path) -> None:
+    different = run("diff", "-r", with_example / "offload", without_example / "offload", cwd=ROOT)
+    assert different.stdout == ""
+    for path in (with_example / "offload").rglob("*.py"):
+        assert "{{" not in path.read_text(), path
+
+
+def test_caches_in_the_template_are_not_carried_along(tmp_path: Path) -> None:
+    copy = tmp_path / "template"
+    copy.mkdir()
+    for name in ("cookiecutter.json", "hooks", "{{cookiecutter.project_slug}}"):
+        run("cp", "-r", ROOT / name, copy, cwd=tmp_path)
+    inner = copy / "{{cookiecutter.project_slug}}"
+    for folder in ("offload/jobs/__pycache__", "config/__pycache__", ".mypy_cache", ".ruff_cache/0.1"):
+        (inner / folder).mkdir(parents=True, exist_ok=True)
+        (inner / folder / "left.pyc").write_bytes(b"\x89{{ nothing }}\x00\xff")
+    made = run("cookiecutter", copy, "--no-input", "--output-dir", tmp_path, cwd=tmp_path)
+    assert made.returncode == 0, made.stdout
+    assert list((tmp_path / "risk_desk").rglob("left.pyc")) == []

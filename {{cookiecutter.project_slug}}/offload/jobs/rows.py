@@ -1,0 +1,53 @@
+"""Making a job's row, and reading its result, wherever that is kept."""
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.core.files.storage import default_storage
+from pydantic import BaseModel
+
+from offload.conf import conf
+from offload.jobs.models import Job
+
+if TYPE_CHECKING:
+    from offload.jobs.kinds import JobKind
+
+
+class ParamsTooLarge(ValueError):
+    """A job's parameters are over the limit; the sentence says what to do with large inputs."""
+
+
+def new_row(kind: "JobKind[Any, Any]", params: BaseModel, owner: str, **values: Any) -> Job:
+    """An unsaved row for a job of this kind.
+
+    Raises:
+        TypeError: the parameters are of another model.
+        ParamsTooLarge: they are over `conf().params_limit` bytes as JSON.
+    """
+    if not isinstance(params, kind.params):
+        raise TypeError(f"job {kind.kind!r} takes {kind.params.__name__}, not {type(params).__name__}")
+    document = params.model_dump_json()
+    if len(document) > conf().params_limit:
+        raise ParamsTooLarge(
+            f"the parameters of {kind.kind!r} have {len(document)} bytes, the limit is {conf().params_limit}: "
+            f"put large inputs into storage and pass a reference"
+        )
+    if kind.unique:
+        values["unique_key"] = hashlib.sha256(f"{kind.kind}\n{owner}\n{document}".encode()).hexdigest()
+    return Job(
+        kind=kind.kind,
+        queue=kind.queue,
+        owner=owner,
+        params=json.loads(document),
+        max_attempts=kind.max_attempts,
+        **values,
+    )
+
+
+def result_of(job: Job) -> Any:
+    """A job's result as plain JSON data, from its row or from file storage."""
+    if not job.result_file:
+        return job.result
+    with default_storage.open(job.result_file) as file:
+        return json.load(file)
