@@ -148,6 +148,11 @@ class Chaos:
         await self.write(writer, b"SSH-2.0-OpenSSH_9.7\r\n\r\n")
         return False
 
+    async def do_mangled(self, writer: asyncio.StreamWriter, _: bytes) -> bool:
+        """Says gzip, and isn't."""
+        await self.answer(writer, b"no gzip at all", more=("Content-Encoding: gzip",))
+        return False
+
     async def do_busy(self, writer: asyncio.StreamWriter, _: bytes) -> None:
         await self.answer(writer, b"{}", "503 Service Unavailable", ("Retry-After: 0",))
 

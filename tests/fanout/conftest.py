@@ -1,5 +1,6 @@
 """Settings for this room alone, and the chaos upstream that its tests call."""
 
+import os
 from collections.abc import AsyncIterator
 
 import django
@@ -7,10 +8,14 @@ import pytest_asyncio
 from django.conf import settings
 
 if not settings.configured:
-    settings.configure(SECRET_KEY="test", ALLOWED_HOSTS=["*"], INSTALLED_APPS=[], ROOT_URLCONF="urls", USE_TZ=True)
+    settings.configure(SECRET_KEY="test", ALLOWED_HOSTS=["*"], ROOT_URLCONF="urls", MIDDLEWARE=[], API_MIDDLEWARE=[])
     django.setup()
 
 from chaos import Chaos
+
+from offload.fanout.http import httpx
+
+assert httpx.__name__ == os.environ.get("OFFLOAD_HTTPX", "httpx"), "test_httpx2.py runs these tests with httpx2"
 
 
 @pytest_asyncio.fixture

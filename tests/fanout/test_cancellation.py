@@ -9,9 +9,9 @@ import pytest
 import urls
 import uvicorn
 from chaos import Chaos, opened, tasks, until
-from django.core.asgi import get_asgi_application
 
 from offload.fanout import Breaker, Upstream
+from offload.serving import Application
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -23,16 +23,17 @@ async def test_the_next_call_succeeds_at_once_after_ten_thousand_cancelled_ones(
     chaos.delay = 0.02
     async with opened(chaos.url, max_in_flight=5, max_waiting=100, single_flight=single_flight) as upstream:
 
-        async def leave_early(number: int) -> None:
+        async def leave_early(number: int, seconds: float) -> None:
             call = upstream.get_json("/slow", params={"number": number % 50})
             try:
-                async with asyncio.timeout(random.uniform(0, 0.03)):
+                async with asyncio.timeout(seconds):
                     await call.outcome()
             except TimeoutError:
                 pass
 
-        for batch in range(100):
-            await asyncio.gather(*(leave_early(batch * 100 + number) for number in range(100)))
+        for batch in range(100):  # at random, and all at one instant, as a deadline does it
+            instants = [0.02 if batch % 2 else random.uniform(0, 0.03) for _ in range(100)]
+            await asyncio.gather(*(leave_early(number, seconds) for number, seconds in enumerate(instants)))
 
         outcome = await upstream.get_json("/ok").outcome()
         assert (outcome.status, outcome.attempts) == ("ok", 1)
@@ -58,7 +59,7 @@ async def test_callers_that_leave_do_not_open_the_breaker(chaos: Chaos) -> None:
 @asynccontextmanager
 async def served(url: str, count: int) -> AsyncIterator[int]:
     """A real service whose view asks `count` upstreams at once; its port."""
-    server = uvicorn.Server(uvicorn.Config(get_asgi_application(), port=0, lifespan="off", log_config=None))
+    server = uvicorn.Server(uvicorn.Config(Application(), port=0, lifespan="on", log_config=None))
     async with AsyncExitStack() as stack:
         for number in range(count):
             urls.sources[f"source{number}"] = upstream = Upstream(f"source{number}", base_url=url)

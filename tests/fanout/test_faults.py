@@ -25,6 +25,7 @@ FAULTS = {
     "reset": ("error", httpx.RemoteProtocolError, 3),
     "cut": ("error", httpx.RemoteProtocolError, 3),
     "garbage": ("error", httpx.RemoteProtocolError, 3),
+    "mangled": ("error", httpx.RemoteProtocolError, 3),
     "busy": ("error", httpx.HTTPStatusError, 3),
     "later": ("error", httpx.HTTPStatusError, 1),  # asks to be left alone for longer than anybody waits
     "fails": ("error", httpx.HTTPStatusError, 3),

@@ -78,6 +78,13 @@ async def test_retry_after_is_waited_for_or_the_call_given_up() -> None:
         assert outcome.ms < 700
 
 
+async def test_a_retry_after_beyond_the_longest_pause_is_not_waited_for() -> None:
+    script = Script(503, headers={"Retry-After": "2"})
+    upstream = declare(retry=Retry(longest=1.0), timeout=60)
+    with upstream.using(httpx.MockTransport(script)):
+        assert (await upstream.get_json("/").outcome()).attempts == 1
+
+
 async def test_the_budget_holds_retries_to_a_fifth_of_the_calls_in_a_total_outage() -> None:
     script = Script(503)
     upstream = declare(retry=Retry(base=0.0, floor=0.0), breaker=Breaker(share=2.0))
@@ -94,7 +101,9 @@ async def test_the_floor_lets_a_quiet_upstream_retry() -> None:
     assert len(script.requests) == 60  # 1 a second over the ten seconds of the budget
 
 
-async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_pause() -> None:
+async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_pause(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     script = Script(*[500] * 5, 200)
     upstream = declare(retry=Retry(attempts=1), breaker=Breaker(least=5, pause=0.2, probes=2))
     with upstream.using(httpx.MockTransport(script)):
@@ -105,6 +114,17 @@ async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_paus
         together = await asyncio.gather(*(upstream.get_json("/", params={"n": n}).outcome() for n in range(5)))
         assert sorted(outcome.status for outcome in together) == ["ok"] * 2 + ["open"] * 3, "two probes, no more"
         assert upstream.live().breaker.state == "closed"
+    assert [record.getMessage() for record in caplog.records] == [
+        "Upstream scripted: circuit breaker open, was closed",
+        "Upstream scripted: circuit breaker closed, was half-open",
+    ]
+
+
+async def test_a_retry_that_meets_an_open_breaker_leaves_the_real_reason_standing() -> None:
+    upstream = declare(retry=QUICK, breaker=Breaker(least=1))
+    with upstream.using(httpx.MockTransport(Script(500))):
+        outcome = await upstream.get_json("/").outcome()
+    assert (outcome.status, outcome.attempts, type(outcome.error)) == ("error", 1, httpx.HTTPStatusError)
 
 
 async def test_a_probe_that_fails_opens_the_breaker_again() -> None:
@@ -115,10 +135,31 @@ async def test_a_probe_that_fails_opens_the_breaker_again() -> None:
         assert [outcome.status for outcome in await repeat(upstream, 2)] == ["error", "open"]
 
 
+def test_an_attempt_from_before_the_breaker_opened_is_no_probe() -> None:
+    breaker = Breaker(least=1, pause=0.0, probes=1)
+    late, failing = breaker.admit(), breaker.admit()
+    breaker.record(failing, good=False)
+    probe = breaker.admit()
+    breaker.record(late, good=True)
+    assert breaker.state == "half-open"
+    breaker.record(probe, good=True)
+    assert breaker.state == "closed"
+
+
 async def test_answers_that_are_good_but_slow_open_the_breaker() -> None:
     upstream = declare(breaker=Breaker(least=3, slow_after=0.01))
     with upstream.using(httpx.MockTransport(Script(200, delay=0.02))):
         assert [outcome.status for outcome in await repeat(upstream, 4)] == ["ok", "ok", "ok", "open"]
+
+
+async def test_a_deadline_that_passes_after_a_long_wait_counts_as_slow_and_a_short_one_does_not() -> None:
+    for seconds, state in ((0.15, "open"), (0.02, "closed")):
+        upstream = declare(attempt_timeout=0.5, breaker=Breaker(least=3, slow_after=0.1))
+        with upstream.using(httpx.MockTransport(Script(200, delay=60))):
+            for number in range(3):
+                with deadline(seconds):
+                    await upstream.get_json("/", params={"number": number}).outcome()
+            assert upstream.live().breaker.state == state
 
 
 async def test_what_the_caller_did_wrong_does_not_open_the_breaker() -> None:

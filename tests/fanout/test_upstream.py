@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import ssl
 import subprocess
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def test_an_attempt_that_may_take_longer_than_the_call_is_refused() -> None:
 
 
 def test_secrets_stay_out_of_the_repr() -> None:
-    assert "secret" not in repr(Upstream("x", base_url="http://h", auth="secret", headers={"X-Key": "secret"}))
+    upstream = Upstream("x", base_url="http://h", auth="secret", headers={"X-Key": "secret"})
+    assert "secret" not in repr(upstream) + repr(upstream.post_json("/", {"password": "secret"}))
 
 
 async def test_what_is_asked_arrives_as_asked() -> None:
@@ -64,13 +66,31 @@ async def test_what_is_asked_arrives_as_asked() -> None:
     assert str(get.url) == "http://upstream.test/v1/prices/a%2Fb?symbols=ACME&symbols=A%26B&n=2"
     assert [get.headers[name] for name in ("X-Key", "Authorization", "X-More")] == ["k", "Bearer t", "m"]
     assert (post.content, post.headers["Content-Type"], post.headers["Idempotency-Key"]) == (
-        b'{"n": 1}', "application/json", "7",
+        b'{"n":1}', "application/json", "7",
     )  # fmt: skip
+
+
+async def test_what_a_call_says_replaces_what_is_declared() -> None:
+    transport, seen = answering(200)
+    upstream = Upstream("x", base_url="http://h", headers={"Accept": "text/html", "x-key": "k"}, auth="Bearer ours")
+    with upstream.using(transport):
+        await upstream.get_json("/", headers={"authorization": "Bearer theirs", "accept": "application/json"})
+    wanted = {"accept": "application/json", "authorization": "Bearer theirs", "x-key": "k"}
+    assert wanted.items() <= dict(seen[0].headers).items()
+    assert len(seen[0].headers.get_list("Authorization")) == 1
+
+
+async def test_a_body_may_hold_what_pydantic_can_write() -> None:
+    transport, seen = answering(200)
+    upstream = Upstream("x", base_url="http://upstream.test")
+    with upstream.using(transport):
+        await upstream.post_json("/", {"price": Price(symbol="ACME", price=1.5), "day": date(2026, 1, 5)})
+    assert seen[0].content == b'{"price":{"symbol":"ACME","price":1.5},"day":"2026-01-05"}'
 
 
 async def test_the_same_arrives_over_a_real_connection(chaos: Chaos) -> None:
     async with opened(chaos.url, headers={"X-Key": "k"}) as upstream:
-        assert (await upstream.post_json("/ok", {"n": 1}))["echo"] == '{"n": 1}'
+        assert (await upstream.post_json("/ok", {"n": 1}))["echo"] == '{"n":1}'
         response = await upstream.request("GET", "/zipped", params={"a b": "ä"})
     assert isinstance(response, httpx.Response)
     assert (response.json(), str(response.request.url)) == ({"zipped": True}, f"{chaos.url}/zipped?a+b=%C3%A4")

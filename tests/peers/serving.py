@@ -117,7 +117,9 @@ def main() -> None:
     found = measure(arguments.seconds, arguments.rounds)
     print(f"{'CPU per request, ms':<22}{'trivial':>9}{'typed':>9}{'orm':>9}")
     for name, figures in found.items():
-        print(f"{name:<22}" + "".join(f"{figures.get(what, float('nan')):9.3f}" for what in ("trivial", "typed", "orm")))
+        print(
+            f"{name:<22}" + "".join(f"{figures.get(what, float('nan')):9.3f}" for what in ("trivial", "typed", "orm"))
+        )
     broken = False
     for what, peer, bound in BOUNDS:
         ratio = found["ours"][what] / found[peer][what]

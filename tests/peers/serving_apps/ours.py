@@ -30,7 +30,9 @@ settings.configure(
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": JsonLine}},
-        "handlers": {"file": {"class": "logging.FileHandler", "filename": os.environ["PEERS_LOG"], "formatter": "json"}},
+        "handlers": {
+            "file": {"class": "logging.FileHandler", "filename": os.environ["PEERS_LOG"], "formatter": "json"}
+        },
         "loggers": {"offload.access": {"handlers": ["file"], "level": "INFO", "propagate": False}},
     },
 )

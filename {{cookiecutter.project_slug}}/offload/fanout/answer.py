@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from yarl import URL
+
 from .http import httpx
 
 Headers = list[tuple[str, str]]
@@ -12,7 +14,7 @@ class Answer:
     """Status, headers and decoded body. An `httpx.Request` and `Response` for each call would cost a third of it."""
 
     method: str
-    url: str
+    url: URL
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
@@ -21,15 +23,15 @@ class Answer:
         """The same for httpx's users, its body decoded and read."""
         gone = (b"content-encoding", b"content-length", b"transfer-encoding")  # they told of the body in transit
         kept = [(name, value) for name, value in self.headers if name.lower() not in gone]
-        request = httpx.Request(self.method, self.url)
+        request = httpx.Request(self.method, str(self.url))
         return httpx.Response(self.status, headers=kept, content=self.body, request=request)
 
 
 async def fetch(
-    transport: httpx.AsyncBaseTransport, method: str, url: str, headers: Headers, body: bytes | None, limit: int
+    transport: httpx.AsyncBaseTransport, method: str, url: URL, headers: Headers, body: bytes | None, limit: int
 ) -> Answer:
     """Send a request through any httpx transport and read the answer, of `limit` bytes at most."""
-    request = httpx.Request(method, url, headers=headers, content=body, extensions={"max_bytes": limit})
+    request = httpx.Request(method, str(url), headers=headers, content=body, extensions={"max_bytes": limit})
     response = await transport.handle_async_request(request)
     try:
         content = await response.aread()

@@ -46,5 +46,6 @@ class Cache:
         if key not in self._kept:
             return None
         answer, fetched = self._kept[key]
+        self._kept.move_to_end(key)
         age = monotonic() - fetched
         return Kept(answer, age) if age < longest else None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter
+from yarl import URL
 
 from offload.serving import release
 
-from .outcome import Outcome, Outcomes
+from .journey import travel
+from .outcome import Outcome
 
 if TYPE_CHECKING:
     from .answer import Answer
@@ -28,9 +30,9 @@ class Call(Generic[T]):
 
     upstream: Upstream
     method: str
-    url: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes | None
+    url: URL
+    headers: tuple[tuple[str, str], ...] = field(repr=False)  # secrets among them stay out of logs
+    body: bytes | None = field(repr=False)
     idempotent: bool
     decode: Callable[[Answer], T]
 
@@ -54,7 +56,8 @@ class Call(Generic[T]):
 
     async def outcome(self) -> Outcome[T]:
         """Make the call and tell what became of it. Raises nothing but mistakes in the calling code."""
-        return await self.upstream.answer(self)
+        await release()
+        return (await travel({self.upstream.name: self}))[self.upstream.name]
 
     def __await__(self) -> Generator[Any, None, T]:
         """Make the call for its value, which is then required: a failure is a 503 `Problem`."""
@@ -62,9 +65,8 @@ class Call(Generic[T]):
 
     async def _required(self) -> T:
         await release()
-        outcome = await self.outcome()
-        Outcomes({self.upstream.name: outcome}).require([self.upstream.name])
-        return cast(T, outcome.value)
+        outcomes = await travel({self.upstream.name: self}, required=[self.upstream.name])
+        return cast(T, outcomes[self.upstream.name].value)
 
 
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)  # a model's validator is built once

@@ -1,67 +1,75 @@
-"""Single flight: callers that ask the same thing at the same time share one call."""
+"""Calls under way, each a task; reads that ask the same thing at the same time share one (single flight)."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable, Iterable
 from contextvars import Context
-from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
 
-class Shared(Protocol):
+class Wanted(Protocol):
     """A call that may have several callers."""
 
     wanted: float  # the instant at which the last of them stops waiting
 
 
-T = TypeVar("T", bound=Shared)
+T = TypeVar("T", bound=Wanted)
 
 
-class _Flight(Generic[T]):
-    def __init__(self, subject: T, task: asyncio.Task[Any]) -> None:
-        self.subject = subject
+class Flight(Generic[T]):
+    """One call under way. It belongs to none of its callers: it lives on when the first one leaves, and is cancelled
+    when the last one does."""
+
+    __slots__ = ("callers", "home", "key", "task", "trip")
+
+    def __init__(self, home: "Flights[T]", key: Hashable, trip: T, task: asyncio.Task[None]) -> None:
+        self.home = home
+        self.key = key
+        self.trip = trip
         self.task = task
-        self.waiters = 0
+        self.callers = 0
 
 
 class Flights(Generic[T]):
-    """The calls under way. A shared call belongs to none of its callers: it runs in an empty context with a deadline
-    of its own, lives on when the first caller leaves, and is cancelled when the last one does."""
+    """The flights of one upstream that further callers may join."""
 
     def __init__(self) -> None:
-        self._open: dict[Hashable, _Flight[T]] = {}
+        self._open: dict[Hashable, Flight[T]] = {}
 
-    async def join(
-        self, key: Hashable, begin: Callable[[], tuple[T, Coroutine[Any, Any, Any]]], until: float
-    ) -> tuple[T, bool]:
-        """Share the call under way with this key, or begin it; wait for it until that instant.
+    def board(self, key: Hashable, trip: T, travel: Callable[[T], Coroutine[Any, Any, None]]) -> Flight[T]:
+        """Join the flight under way with this key, or start one for this trip; `leave` it in any case.
 
-        The key has to hold everything the answer depends on, the caller's identity included. `begin` gives the call
-        and the coroutine that makes it; the call is given back, with whether it is done.
+        The key has to hold everything the answer depends on, the caller's identity included; None is never shared.
         """
-        flight = self._open.get(key)
+        flight = self._open.get(key) if key else None
         if flight is None:
-            subject, making = begin()
-            flight = _Flight(subject, asyncio.get_running_loop().create_task(making, context=Context()))
-            self._open[key] = flight
-            flight.task.add_done_callback(lambda _: self._forget(key, flight))
-        flight.waiters += 1
-        flight.subject.wanted = max(flight.subject.wanted, until)
-        try:
-            done, _ = await asyncio.wait({flight.task}, timeout=until - monotonic())
-        finally:
-            flight.waiters -= 1
-            if not flight.waiters and not flight.task.done():
-                self._forget(key, flight)
-                flight.task.cancel()
-                await asyncio.wait({flight.task})  # its connection is closed before its last caller goes on
-        if done:
-            flight.task.result()  # raises what is a mistake in code
-        return flight.subject, bool(done)
+            context = Context() if key else None  # what is shared is nobody's, and runs in nobody's context
+            task = asyncio.get_running_loop().create_task(travel(trip), context=context)
+            flight = Flight(self, key, trip, task)
+            if key:
+                self._open[key] = flight
+                task.add_done_callback(lambda _: self.close(flight))
+        flight.callers += 1
+        flight.trip.wanted = max(flight.trip.wanted, trip.wanted)
+        return flight
+
+    def close(self, flight: Flight[T]) -> None:
+        """Let nobody else join this one."""
+        if self._open.get(flight.key) is flight:
+            del self._open[flight.key]
 
     def part(self) -> None:
-        """Let nobody join the calls under way: after a write, a read that began before it may tell of before."""
+        """Let nobody join any: after a write, a read that began before it may tell of before."""
         self._open.clear()
 
-    def _forget(self, key: Hashable, flight: _Flight[T]) -> None:
-        if self._open.get(key) is flight:
-            del self._open[key]
+
+async def leave(flights: Iterable[Flight[Any]]) -> None:
+    """Get off; what nobody is waiting for any more is cancelled, and its connection closed when this returns."""
+    idle: set[asyncio.Task[None]] = set()
+    for flight in flights:
+        flight.callers -= 1
+        if not flight.callers and not flight.task.done():
+            flight.home.close(flight)
+            flight.task.cancel()
+            idle.add(flight.task)
+    if idle:
+        await asyncio.wait(idle)

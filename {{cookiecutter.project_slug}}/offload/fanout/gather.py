@@ -1,6 +1,5 @@
 """Ask many upstreams at once: every source gets an outcome, and no call outlives the request."""
 
-import asyncio
 from collections.abc import Collection, Mapping
 from math import inf
 from typing import Any
@@ -9,6 +8,7 @@ from offload.serving import release
 
 from .call import Call
 from .deadline import deadline
+from .journey import travel
 from .outcome import Outcomes
 
 
@@ -24,19 +24,6 @@ async def gather(calls: Mapping[str, Call[Any]], *, required: Collection[str] = 
     unknown = set(required) - set(calls)
     if unknown:
         raise ValueError(f"required names sources that are not called: {', '.join(sorted(unknown))}")
-    outcomes = Outcomes()
-
-    async def collect(name: str, call: Call[Any]) -> None:
-        outcomes[name] = await call.outcome()
-        if name in required:
-            outcomes.require([name])
-
     await release()
-    try:
-        with deadline(within):
-            async with asyncio.TaskGroup() as group:
-                for name, call in calls.items():
-                    group.create_task(collect(name, call))
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None  # the first says it all; the others were cancelled for it
-    return Outcomes((name, outcomes[name]) for name in calls)
+    with deadline(within):
+        return await travel(calls, required)

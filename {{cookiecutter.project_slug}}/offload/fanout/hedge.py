@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
@@ -42,10 +42,9 @@ class Hedge:
             if not done and self._affordable() and (second := spare()):
                 self._sent.add(marked=1)
                 racing.add(asyncio.ensure_future(second))
-            while racing and not any(task.exception() is None for task in done):
+            while racing and not _good(done):
                 done, racing = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
-            best = next((task for task in done if task.exception() is None), next(iter(done)))
-            answer = best.result()
+            answer = (_good(done) or list(done))[0].result()
         finally:
             for task in racing:
                 task.cancel()
@@ -63,3 +62,7 @@ class Hedge:
         self._count += 1
         if self._count % 20 == 0:  # sorting 200 numbers costs 10 us: not with every answer
             self._after = sorted(self._times)[int(self.quantile * len(self._times))]
+
+
+def _good(done: Iterable[asyncio.Future[T]]) -> list[asyncio.Future[T]]:
+    return [future for future in done if future.exception() is None]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Hashable
+import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
@@ -14,19 +15,21 @@ from aiolimiter import AsyncLimiter
 from .answer import Answer, Headers, fetch
 from .bulkhead import Bulkhead
 from .deadline import until
-from .errors import FAILURES, BreakerOpen, DeadlineExceeded, Status, Undecodable, status_of
+from .errors import FAILURES, BreakerOpen, DeadlineExceeded
 from .flight import Flights
 from .http import httpx
+from .journey import Journey
 from .metrics import Meter
-from .outcome import Outcome
 from .transport import AiohttpTransport
-from .travel import DEADLINE, outgoing
+from .travel import DEADLINE
 
 if TYPE_CHECKING:
+    from .cache import Kept
     from .call import Call
     from .upstream import Upstream
 
 T = TypeVar("T")
+log = logging.getLogger("offload.fanout")
 
 
 @dataclass(slots=True)
@@ -36,9 +39,10 @@ class Trip:
     call: Call[Any]
     headers: Headers
     end: float  # its own deadline
-    wanted: float  # the latest of its callers' deadlines: no pause is worth while that ends after it
+    wanted: float  # the latest of its callers' deadlines
     attempts: int = 0
     hedged: bool = False
+    ended: float = 0.0  # when it was over; 0 until then
     answer: Answer | None = None
     error: Exception | None = None
 
@@ -68,52 +72,26 @@ class Live:
         self._limiter = AsyncLimiter(*upstream.rate) if upstream.rate else None
         self._flights: Flights[Trip] = Flights()
 
-    async def answer(self, call: Call[T]) -> Outcome[T]:
-        """Make the call, or find its answer in the cache, and tell what came of it."""
-        started = monotonic()
+    def begin(self, call: Call[T], travelling: Headers) -> Journey[T]:
+        """Start the call, these headers added to its own, unless a fresh answer was kept or no time is left."""
+        journey = Journey(self, call)
         key = call.key
-        cache = self._cache if key else None
-        if cache and (kept := cache.fresh(key)):
-            return self._told("ok", started, None, call.decode(kept.answer), age=kept.age)
-        trip = await self._share(call, key)
-        error = trip.error
-        if trip.answer is not None:
-            try:
-                value = call.decode(trip.answer)
-            except ValueError as broken:
-                error = Undecodable(f"{len(trip.answer.body)} bytes that could not be read: {broken}")
-                error.__cause__ = broken
-            else:
-                if cache:
-                    cache.keep(key, trip.answer)
-                return self._told("ok", started, trip, value)
-        assert error is not None
-        if cache and (kept := cache.stale(key)):
-            return self._told("stale", started, trip, call.decode(kept.answer), age=kept.age, error=error)
-        return self._told(status_of(error), started, trip, error=error)
+        if self._cache and key:
+            journey.kept = self._cache.fresh(key)
+        end, now = until(self.upstream.timeout), monotonic()
+        if not journey.kept and end > now:
+            trip = Trip(call, [*call.headers, *travelling], now + self.upstream.timeout, end)
+            journey.flight = self._flights.board(key if self.upstream.single_flight else None, trip, self._travel)
+        return journey
 
-    def _told(
-        self, status: Status, started: float, trip: Trip | None, value: T | None = None, **more: Any
-    ) -> Outcome[T]:
-        seconds = monotonic() - started
-        self.meter.outcome(status, seconds)
-        attempts, hedged = (trip.attempts, trip.hedged) if trip else (0, False)
-        return Outcome(status, seconds * 1000, value, attempts, hedged, **more)
+    def keep(self, call: Call[Any], answer: Answer) -> None:
+        """Remember a good answer, if this upstream has a cache."""
+        if self._cache and (key := call.key):
+            self._cache.keep(key, answer)
 
-    async def _share(self, call: Call[Any], key: Hashable) -> Trip:
-        headers, end = [*call.headers, *outgoing()], until(self.upstream.timeout)
-        if key is None or not self.upstream.single_flight:
-            self._flights.part()
-            trip = Trip(call, headers, end, end)
-            await self._travel(trip)
-            return trip
-
-        def begin() -> tuple[Trip, Coroutine[Any, Any, None]]:
-            shared = Trip(call, headers, monotonic() + self.upstream.timeout, end)
-            return shared, self._travel(shared)
-
-        trip, done = await self._flights.join(key, begin, end)
-        return trip if done else replace(trip, error=DeadlineExceeded("The deadline passed before the answer came."))
+    def stale(self, call: Call[Any]) -> Kept | None:
+        """An answer from before, in place of a failed call."""
+        return self._cache.stale(key) if self._cache and (key := call.key) else None
 
     async def _travel(self, trip: Trip) -> None:
         try:
@@ -124,6 +102,10 @@ class Live:
                 self.bulkhead.leave()
         except FAILURES as error:
             trip.error = error
+        finally:
+            trip.ended = monotonic()
+            if not trip.call.key:
+                self._flights.part()
 
     async def _retrying(self, trip: Trip) -> Answer:
         self._retry.count_call()
@@ -169,17 +151,26 @@ class Live:
         try:
             answer = await self._exchange(trip)
             good = answer.status < 500 and not self._slow(started)
+        except asyncio.CancelledError:
+            # Whoever leaves proves nothing, but a deadline that passed after a long wait does.
+            good = False if monotonic() >= trip.wanted and self._slow(started) else None
+            raise
         except httpx.TransportError as error:
-            timeout = isinstance(error, httpx.TimeoutException)
-            good = None if timeout and not self._slow(started) else False  # a hurried caller proves nothing
-            error.request = httpx.Request(trip.call.method, trip.call.url)
+            good = False
+            error.request = httpx.Request(trip.call.method, str(trip.call.url))
             raise
         finally:
-            self.breaker.record(ticket, good)
+            self._record(ticket, good)
         if not 200 <= answer.status < 300:
             response = answer.response()
             raise httpx.HTTPStatusError(f"HTTP {answer.status}", request=response.request, response=response)
         return answer
+
+    def _record(self, ticket: float, good: bool | None) -> None:
+        before = self.breaker.state
+        self.breaker.record(ticket, good)
+        if self.breaker.state != before:
+            log.warning("Upstream %s: circuit breaker %s, was %s", self.upstream.name, self.breaker.state, before)
 
     def _slow(self, started: float) -> bool:
         after = self.breaker.slow_after or 0.8 * self.upstream.attempt_timeout
@@ -199,7 +190,9 @@ class Live:
                     trip.call.method, trip.call.url, headers, trip.call.body, self.upstream.max_bytes
                 )
         except TimeoutError:
-            raise httpx.TimeoutException(f"No whole answer within {limit:.3f} s.") from None
+            if limit < self.upstream.attempt_timeout:
+                raise DeadlineExceeded("The deadline passed before the answer came.") from None
+            raise httpx.TimeoutException(f"No whole answer within {limit} s.") from None
 
     async def _take_turn(self, limiter: AsyncLimiter, end: float) -> None:
         try:

@@ -33,7 +33,7 @@ async def stream(
     end = until(within)
     headers = [*call.headers, *outgoing()]
     request = httpx.Request(
-        call.method, call.url, headers=headers, content=call.body, extensions={"max_bytes": max_bytes}
+        call.method, str(call.url), headers=headers, content=call.body, extensions={"max_bytes": max_bytes}
     )
     await live.bulkhead.enter(end)
     try:

@@ -33,7 +33,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             middlewares=(_once,),
         )
 
-    async def fetch(self, method: str, url: str, headers: Headers, body: bytes | None, limit: int) -> Answer:
+    async def fetch(self, method: str, url: URL, headers: Headers, body: bytes | None, limit: int) -> Answer:
         """Send a request, once, and read the answer: the short way, without httpx's objects."""
         found = await self._send(method, url, headers, body)
         try:
@@ -44,17 +44,19 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, once; the body is still to be read, "max_bytes" among the extensions being its limit."""
-        found = await self._send(request.method, str(request.url), request.headers.multi_items(), request.content)
+        found = await self._send(
+            request.method, URL(str(request.url), encoded=True), request.headers.multi_items(), request.content
+        )
         headers = list(found.raw_headers)
         if found.headers.get("Content-Encoding", "").lower() in DECODED:
             headers = [(k, v) for k, v in headers if k.lower() not in (b"content-encoding", b"content-length")]
         body = _Body(found, request.extensions.get("max_bytes"))
         return httpx.Response(found.status, headers=headers, stream=body, request=request)
 
-    async def _send(self, method: str, url: str, headers: Headers, body: bytes | None) -> aiohttp.ClientResponse:
+    async def _send(self, method: str, url: URL, headers: Headers, body: bytes | None) -> aiohttp.ClientResponse:
         return await self._session.request(
             method,
-            URL(url, encoded=True),
+            url,
             headers=headers,
             data=body or None,
             allow_redirects=False,  # a redirect could lead anywhere, into the private network too

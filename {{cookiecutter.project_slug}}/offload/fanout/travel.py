@@ -6,12 +6,9 @@ from contextvars import ContextVar
 from types import MappingProxyType
 
 try:
-    from opentelemetry.propagate import inject  # type: ignore[import-not-found,unused-ignore]
+    from opentelemetry import propagate  # type: ignore[import-not-found,unused-ignore]
 except ImportError:  # tracing is optional; the caller's own trace context is passed on as it came
-
-    def inject(carrier: dict[str, str]) -> None:
-        """Add nothing."""
-
+    propagate = None  # type: ignore[assignment,unused-ignore]
 
 DEADLINE = "X-Request-Timeout-Ms"  # milliseconds the receiver has for the request; no RFC names one
 PASSED_ON = ("traceparent", "tracestate", "x-request-id")  # W3C Trace Context; the id our logs are found by
@@ -32,5 +29,6 @@ def carrying(headers: Mapping[str, str]) -> Iterator[None]:
 def outgoing() -> list[tuple[str, str]]:
     """The headers a call made now takes along."""
     carrier = dict(_incoming.get())
-    inject(carrier)
+    if propagate is not None:
+        propagate.inject(carrier)
     return list(carrier.items())

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
+from multidict import CIMultiDict
+from pydantic_core import from_json, to_json
+
 from .answer import Answer
 from .breaker import Breaker
 from .call import Call
 from .http import httpx
 from .live import Live
-from .outcome import Outcome
 from .retry import IDEMPOTENT, Retry
 from .stream import stream
 from .transport import AiohttpTransport, tls_context
@@ -82,10 +83,12 @@ class Upstream:
         headers: Mapping[str, str] | None = None,
         idempotent: bool = False,
     ) -> Call[Any]:
-        """A POST of JSON whose answer is JSON. It is sent once, unless `idempotent` says that again does no harm."""
-        sent = {"Content-Type": "application/json"} | dict(headers or {})
-        data = json.dumps(body).encode()
-        return self._call("POST", path, params, sent, data, idempotent, _json)
+        """A POST of JSON whose answer is JSON; the body may hold pydantic models, dataclasses, dates and decimals.
+
+        It is sent once, unless `idempotent` says that again does no harm (an `Idempotency-Key` it knows, say).
+        """
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        return self._call("POST", path, params, sent, to_json(body), idempotent, _json)
 
     def request(
         self,
@@ -133,14 +136,11 @@ class Upstream:
         idempotent: bool,
         decode: Callable[[Answer], T],
     ) -> Call[T]:
-        own = {**self.headers, **(headers or {})}
+        sent = CIMultiDict(self.headers)  # names regardless of case: what the call says replaces what is declared here
         if self.auth:
-            own["Authorization"] = self.auth() if callable(self.auth) else self.auth
-        return Call(self, method, join(self.base_url, path, params), tuple(own.items()), body, idempotent, decode)
-
-    async def answer(self, call: Call[T]) -> Outcome[T]:
-        """Make a call of this upstream."""
-        return await self.live().answer(call)
+            sent["Authorization"] = self.auth() if callable(self.auth) else self.auth
+        sent.update(headers or {})
+        return Call(self, method, join(self.base_url, path, params), tuple(sent.items()), body, idempotent, decode)
 
     def live(self) -> Live:
         """The open upstream; raises `RuntimeError` if it isn't open, or open in another event loop."""
@@ -182,4 +182,4 @@ class Upstream:
 
 
 def _json(answer: Answer) -> Any:
-    return json.loads(answer.body)
+    return from_json(answer.body)

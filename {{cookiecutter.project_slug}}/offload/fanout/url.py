@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from urllib.parse import unquote, urlencode, urlsplit
+from functools import lru_cache
+from urllib.parse import unquote, urlsplit
+
+from yarl import URL
 
 Value = str | int | float
 Params = Mapping[str, Value | Sequence[Value]]
@@ -18,11 +21,16 @@ def check_base(url: str) -> str:
     return url.rstrip("/")
 
 
-def join(base: str, path: str, params: Params | None) -> str:
+def join(base: str, path: str, params: Params | None) -> URL:
     """The URL of `path` below `base`. Raises `ValueError` for a path that could lead elsewhere."""
+    return _below(base, path).with_query(params) if params else _below(base, path)
+
+
+@lru_cache(1024)
+def _below(base: str, path: str) -> URL:
     if not _PATH.fullmatch(path) or set(path) & set("?#\\") or ".." in unquote(path).split("/"):
         raise ValueError(
             f"A path starts with one slash and holds no '..', '?', '#', space or backslash: {path!r}. "
             "Put values through urllib.parse.quote(value, safe='') and queries into params."
         )
-    return f"{base}{path}?{urlencode(params, doseq=True)}" if params else base + path
+    return URL(base + path, encoded=True)
