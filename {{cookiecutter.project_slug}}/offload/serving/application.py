@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import lru_cache
 
 import django
 from django.conf import settings
@@ -16,6 +17,7 @@ from offload.serving.lifespan import run_lifespan
 from offload.serving.threads import ThreadPool
 from offload.serving.types import ASGIApp, Lifespan, Receive, Scope, Send
 
+LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]  # what Django allows under DEBUG where nothing is set
 LAST_REQUESTS = 2.0  # seconds; the server has cancelled what outlived its grace, this is the time to run `finally`
 
 
@@ -120,10 +122,15 @@ def check_host(headers: dict[bytes, bytes]) -> None:
     """
     host = headers.get(b"x-forwarded-host") if settings.USE_X_FORWARDED_HOST else None
     name = (host or headers.get(b"host", b"")).decode("latin-1")
-    allowed = settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
-    domain, _ = split_domain_port(name)
-    if not (domain and validate_host(domain, allowed)):
+    allowed = settings.ALLOWED_HOSTS or (LOCAL_HOSTS if settings.DEBUG else [])
+    if not _is_allowed(name, tuple(allowed)):
         raise Problem(400, f"The host {name!r} is not served here. Ask for a known one, or add it to ALLOWED_HOSTS.")
+
+
+@lru_cache(maxsize=256)
+def _is_allowed(name: str, allowed: tuple[str, ...]) -> bool:
+    domain, _ = split_domain_port(name)
+    return bool(domain) and validate_host(domain, allowed)
 
 
 def _busy() -> Problem:

@@ -5,7 +5,7 @@ What it leans on in Django, and how a break would show: docs/decisions/0001-lean
 
 import asyncio
 import types
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from functools import partial
 from io import BytesIO
 from typing import IO, Any
@@ -64,7 +64,8 @@ class LeanHandler(ASGIHandler):
             body = await self.read_body(receive)
         except RequestAborted:
             return
-        set_script_prefix(get_script_prefix(scope))
+        if prefix := get_script_prefix(scope):  # each request has a context of its own, where "/" holds
+            set_script_prefix(prefix)
         await _signal(request_started, scope=scope)
         await release()  # a receiver may have borrowed, and the view may not need it
         request, response = self.create_request(scope, body)
@@ -109,12 +110,17 @@ class LeanHandler(ASGIHandler):
         return await super().read_body(receive_again)
 
     async def send_response(self, response: HttpResponseBase, send: Send) -> None:
-        """Send the answer. A stream starts without a thread: it waits for long."""
-        if response.streaming:
+        """Send the answer: whole ones in two messages, streams as Django does, without a thread while they wait."""
+        if not isinstance(response, HttpResponse) or response.cookies:
             await release()
-        elif isinstance(response, HttpResponse) and not response.has_header("Content-Length"):
-            response.headers["Content-Length"] = str(len(response.content))
-        await super().send_response(response, send)
+            await super().send_response(response, send)
+            return
+        body = response.content
+        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.headers._store.values()]
+        if "content-length" not in response.headers._store:  # CommonMiddleware's job, which the API chain goes without
+            headers.append((b"Content-Length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 def _is_plain(request: ASGIRequest | None, response: Any) -> bool:
@@ -131,16 +137,16 @@ def _is_plain(request: ASGIRequest | None, response: Any) -> bool:
 async def _signal(signal: Signal, **named: Any) -> None:
     """Send a signal to everybody's receivers but Django's own."""
     blocking, waiting = signal._live_receivers(ASGIHandler)
-    blocking = [receiver for receiver in blocking if receiver not in BUILT_IN]
-
-    def send() -> None:
-        for receiver in blocking:
-            receiver(signal=signal, sender=ASGIHandler, **named)
-
-    if blocking:
-        await sync_to_async(send)()
-    if waiting:
+    if waiting or not BUILT_IN.issuperset(blocking):
+        theirs = [receiver for receiver in blocking if receiver not in BUILT_IN]
+        if theirs:
+            await sync_to_async(_call)(theirs, signal=signal, sender=ASGIHandler, **named)
         await asyncio.gather(*(receiver(signal=signal, sender=ASGIHandler, **named) for receiver in waiting))
+
+
+def _call(receivers: Sequence[Callable[..., object]], **named: Any) -> None:
+    for receiver in receivers:
+        receiver(**named)
 
 
 @types.coroutine

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
+import os
 import re
-import uuid
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from time import perf_counter
@@ -11,7 +11,7 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from offload.serving.metrics import REQUESTS
@@ -72,7 +72,7 @@ class RequestId(Middleware):
 
     def before(self, request: HttpRequest) -> str:
         theirs = request.META.get("HTTP_X_REQUEST_ID", "")
-        ours = theirs if self.SANE.fullmatch(theirs) else uuid.uuid4().hex
+        ours = theirs if self.SANE.fullmatch(theirs) else os.urandom(16).hex()
         request_id.set(ours)
         return ours
 
@@ -139,22 +139,23 @@ class SecurityHeaders(Middleware):
 
     def __init__(self, get_response: GetResponse) -> None:
         super().__init__(get_response)
-        self.headers: dict[str, str] = {"X-Frame-Options": settings.X_FRAME_OPTIONS}
+        headers: dict[str, str] = {"X-Frame-Options": settings.X_FRAME_OPTIONS}
         if settings.SECURE_CONTENT_TYPE_NOSNIFF:
-            self.headers["X-Content-Type-Options"] = "nosniff"
-        if settings.SECURE_REFERRER_POLICY:
-            policy = settings.SECURE_REFERRER_POLICY
-            self.headers["Referrer-Policy"] = policy if isinstance(policy, str) else ",".join(policy)
+            headers["X-Content-Type-Options"] = "nosniff"
+        if policy := settings.SECURE_REFERRER_POLICY:
+            headers["Referrer-Policy"] = policy if isinstance(policy, str) else ",".join(policy)
         if settings.SECURE_CROSS_ORIGIN_OPENER_POLICY:
-            self.headers["Cross-Origin-Opener-Policy"] = settings.SECURE_CROSS_ORIGIN_OPENER_POLICY
-        self.transport = f"max-age={settings.SECURE_HSTS_SECONDS}" if settings.SECURE_HSTS_SECONDS else ""
-        if self.transport and settings.SECURE_HSTS_INCLUDE_SUBDOMAINS:
-            self.transport += "; includeSubDomains"
-        if self.transport and settings.SECURE_HSTS_PRELOAD:
-            self.transport += "; preload"
+            headers["Cross-Origin-Opener-Policy"] = settings.SECURE_CROSS_ORIGIN_OPENER_POLICY
+        self.plain = HttpResponse(headers=headers).headers._store
+        del self.plain["content-type"]
+        if age := settings.SECURE_HSTS_SECONDS:
+            more = "; includeSubDomains" if settings.SECURE_HSTS_INCLUDE_SUBDOMAINS else ""
+            more += "; preload" if settings.SECURE_HSTS_PRELOAD else ""
+            headers["Strict-Transport-Security"] = f"max-age={age}{more}"
+        self.secure = HttpResponse(headers=headers).headers._store
+        del self.secure["content-type"]
 
     def after(self, request: HttpRequest, response: HttpResponseBase, begun: None) -> None:
-        for name, value in self.headers.items():
-            response.headers.setdefault(name, value)
-        if self.transport and request.is_secure():
-            response.headers.setdefault("Strict-Transport-Security", self.transport)
+        # One merge of checked headers under the view's own, instead of four times a check and two encodings.
+        ours = self.secure if request.is_secure() else self.plain
+        response.headers._store = {**ours, **response.headers._store}
