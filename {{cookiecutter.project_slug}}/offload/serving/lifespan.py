@@ -1,6 +1,7 @@
 """Start and end of the process: opens what the rooms own, in order, and closes it in reverse after the last request."""
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -41,6 +42,9 @@ async def run_lifespan(
             except Exception as error:
                 await send({"type": "lifespan.startup.failed", "message": _reason(lifespan, error)})
                 return
+            # What the start made lives as long as the process: the garbage collector needn't look at it again and again.
+            gc.collect()
+            gc.freeze()
             with _on_stop_signal(stopping):
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
