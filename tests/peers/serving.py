@@ -85,7 +85,8 @@ def load(pid: int, url: str, seconds: int) -> float:
 def prepare(directory: str) -> None:
     """One row to query."""
     code = (
-        "import serving_apps.stock; from django.core.management import call_command; call_command('migrate', verbosity=0);"
+        "import serving_apps.stock; from django.core.management import call_command; "
+        "call_command('migrate', verbosity=0); "
         "from django.contrib.auth.models import Group; Group.objects.create(pk=1, name='one')"
     )
     environment = os.environ | {"PYTHONPATH": f"{SERVICE}:{HERE}", "PEERS_DB": f"{directory}/peers.sqlite3"}
@@ -117,7 +118,9 @@ def main() -> None:
     found = measure(arguments.seconds, arguments.rounds)
     print(f"{'CPU per request, ms':<22}{'trivial':>9}{'typed':>9}{'orm':>9}")
     for name, figures in found.items():
-        print(f"{name:<22}" + "".join(f"{figures.get(what, float('nan')):9.3f}" for what in ("trivial", "typed", "orm")))
+        print(
+            f"{name:<22}" + "".join(f"{figures.get(what, float('nan')):9.3f}" for what in ("trivial", "typed", "orm"))
+        )
     broken = False
     for what, peer, bound in BOUNDS:
         ratio = found["ours"][what] / found[peer][what]

@@ -1,4 +1,4 @@
-"""Real servers for the serving room's tests. `OFFLOAD_LEAN=0 pytest tests/serving` runs them on Django's stock handler."""
+"""Real servers for the serving room's tests; with `OFFLOAD_LEAN=0` in the environment on Django's stock handler."""
 
 import os
 import signal
@@ -91,7 +91,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code = (
         "import django; django.setup(); from django.core.management import call_command; "
         "call_command('migrate', verbosity=0); from django.contrib.auth.models import Group, User; "
-        "Group.objects.bulk_create(Group(name=str(n)) for n in range(7)); User.objects.create_superuser('ada', None, 'pw')"
+        "Group.objects.bulk_create(Group(name=str(n)) for n in range(7)); "
+        "User.objects.create_superuser('ada', None, 'pw')"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=environment(directory))
     return directory

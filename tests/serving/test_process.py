@@ -28,14 +28,14 @@ def test_a_client_that_leaves_cancels_its_view_and_is_no_error(serve: Serve) -> 
 def test_a_request_too_many_is_shed_and_probes_are_not(serve: Serve) -> None:
     server = serve(SERVING_TEST_REQUESTS="5")
     with ThreadPoolExecutor(5) as clients:
-        waiting = [clients.submit(server.get, "/api/wait?seconds=3") for _ in range(5)]
+        waiting = [clients.submit(server.get, "/api/fan_out") for _ in range(5)]
         eventually(lambda: server.metric("offload_serving_requests_in_flight") >= 6, "five requests in flight")
         for path in ("/api/ping", "/ping"):
             answer = server.get(path)
             assert answer.status_code == 503
             assert answer.headers["Retry-After"] == "1"
             assert answer.headers["Content-Type"] == "application/problem+json"
-        assert server.get("/health/live").status_code == 200
+        assert server.get("/health/go").status_code == 200
         assert [request.result().status_code for request in waiting] == [200] * 5
     assert server.get("/api/ping").status_code == 200
 

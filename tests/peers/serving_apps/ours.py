@@ -1,4 +1,4 @@
-"""A service of this template in one file: the whole API chain with its access log, one JSON line a request to a file."""
+"""A service of this template in one file: the whole API chain, its access log a JSON line a request to a file."""
 
 import json
 import logging
@@ -30,7 +30,9 @@ settings.configure(
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": JsonLine}},
-        "handlers": {"file": {"class": "logging.FileHandler", "filename": os.environ["PEERS_LOG"], "formatter": "json"}},
+        "handlers": {
+            "file": {"class": "logging.FileHandler", "filename": os.environ["PEERS_LOG"], "formatter": "json"}
+        },
         "loggers": {"offload.access": {"handlers": ["file"], "level": "INFO", "propagate": False}},
     },
 )

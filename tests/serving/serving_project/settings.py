@@ -1,4 +1,4 @@
-"""A small Django project for the serving room's tests. Its environment: `OFFLOAD_LEAN=0` puts Django's stock handler in."""
+"""A small Django project for the serving room's tests; `OFFLOAD_LEAN=0` puts Django's stock handler in."""
 
 import os
 import tempfile

@@ -9,10 +9,9 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("metrics", views.metrics),
     path("health/live", views.ping),
+    path("health/go", views.go),  # a probe, and so let in where everything else is shed
     path("session", views.session),
 ]
+NAMES = "ping facts wait fan_out go stream in_thread in_thread_async transactions nested held upload fail"
 for prefix in ("", "api/"):
-    for name in (
-        "ping facts wait fan_out go stream in_thread in_thread_async transactions nested held upload fail".split()
-    ):
-        urlpatterns.append(path(prefix + name, getattr(views, name)))
+    urlpatterns += [path(prefix + name, getattr(views, name)) for name in NAMES.split()]

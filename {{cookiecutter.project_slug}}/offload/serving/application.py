@@ -1,8 +1,10 @@
 """The outer ASGI application: start and end, who is let in, and which of Django's two chains answers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import lru_cache
+from typing import Any
 
 import django
 from django.conf import settings
@@ -31,7 +33,7 @@ class Application:
 
     def __init__(self, lifespans: Sequence[Lifespan] = (), websocket: ASGIApp | None = None) -> None:
         django.setup(set_prefix=False)
-        self.lifespans = lifespans
+        self.lifespans = [self._request_threads, *lifespans]
         self.websocket = websocket
         self.conf = conf()
         self.threads = ThreadPool(self.conf.request_threads) if self.conf.lean else None
@@ -106,11 +108,18 @@ class Application:
         for stream in self.streams:
             stream.end()
 
+    @asynccontextmanager
+    async def _request_threads(self, state: dict[str, Any]) -> AsyncIterator[None]:
+        """The first to open and so the last to close: the rooms may still query while they end."""
+        yield
+        if self.threads is not None:
+            await asyncio.to_thread(self.threads.close)
+
     async def _drained(self) -> None:
         """Wait for the last requests, which the server may just have cancelled, before their clients are closed."""
         loop = asyncio.get_running_loop()
         until = loop.time() + LAST_REQUESTS
-        while (self.requests or self.streams) and loop.time() < until:
+        while (self.requests or self.streams) and loop.time() < until:  # noqa: ASYNC110  # an event costs every request
             await asyncio.sleep(0.01)
 
 

@@ -4,9 +4,8 @@ What it leans on in Django, and how a break would show: docs/decisions/0001-lean
 """
 
 import asyncio
-import types
-from collections.abc import Callable, Coroutine, Generator, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from io import BytesIO
 from typing import IO, Any
 
@@ -19,9 +18,12 @@ from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, reset_queries
 from django.dispatch import Signal
+from django.http import HttpRequest
 from django.http.response import HttpResponse, HttpResponseBase
 from django.urls import set_script_prefix
+from django.utils.log import log_response
 
+from offload.serving.disconnect import until_disconnect
 from offload.serving.threads import RequestThread, ThreadPool, current, release
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -53,7 +55,7 @@ class LeanHandler(ASGIHandler):
         """One request."""
         thread = RequestThread(self.pool)
         current.set(thread)
-        # What `async with` would do, less what guards a caller's own context: the server gives each request a fresh one.
+        # What `async with` would do, less what guards a caller's context: the server gives each request a fresh one.
         context = ThreadSensitiveContext(executor=thread)
         SyncToAsync.thread_sensitive_context.set(context)
         SyncToAsync.context_to_thread_executor[context] = thread
@@ -82,7 +84,7 @@ class LeanHandler(ASGIHandler):
             await self.send_response(response, send)
 
         try:
-            await _until_disconnect(respond(), receive)
+            await until_disconnect(respond(), receive)
         finally:
             await self._finish(request, response, thread)
             body.close()
@@ -100,6 +102,16 @@ class LeanHandler(ASGIHandler):
             response._resource_closers.clear()
             response.closed = True
             await _signal(request_finished)
+
+    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        """As Django's, less `set_urlconf`: in a request's fresh context nobody has set another."""
+        response: Any = await self._middleware_chain(request)  # type: ignore[attr-defined]  # the stubs leave it out
+        response._resource_closers.append(request.close)
+        if response.status_code >= HTTPStatus.BAD_REQUEST:
+            log = sync_to_async(log_response, thread_sensitive=False)  # a handler may send mail
+            await log("%s: %s", response.reason_phrase, request.path, response=response, request=request)
+        answer: HttpResponseBase = response
+        return answer
 
     async def read_body(self, receive: Receive) -> IO[bytes]:
         """The body; in memory if it came in one piece, else as Django does, which may write it to disk."""
@@ -151,41 +163,3 @@ async def _signal(signal: Signal, **named: Any) -> None:
 def _call(receivers: Sequence[Callable[..., object]], **named: Any) -> None:
     for receiver in receivers:
         receiver(**named)
-
-
-@types.coroutine
-def _until_disconnect(work: Coroutine[Any, Any, None], receive: Receive) -> Generator[Any, Any, None]:
-    """Run `work`, and cancel it if the client leaves. Most requests never wait, and so nobody need watch for them."""
-    task = asyncio.current_task()
-    assert task is not None
-    gone = False
-
-    async def watch() -> None:
-        nonlocal gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        gone = True
-        task.cancel()
-
-    watcher: asyncio.Task[None] | None = None
-    step = resume = partial(work.send, None)
-    try:
-        while True:
-            waits_for = step()
-            if watcher is None:
-                watcher = asyncio.create_task(watch())
-            try:
-                yield waits_for
-                step = resume
-            except BaseException as error:
-                step = partial(work.throw, error)
-    except StopIteration:
-        pass
-    except asyncio.CancelledError:
-        if not gone:
-            raise
-    finally:
-        if gone:
-            task.uncancel()
-        elif watcher is not None:
-            watcher.cancel()

@@ -80,58 +80,58 @@ class RequestId(Middleware):
         response.headers["X-Request-ID"] = begun
 
 
-class AccessLog(Middleware):
-    """One line a request to the logger `offload.access`, its facts in `extra`. A stream's line is written at its start.
-
-    The query string is left out: it may hold secrets.
-    """
+class Timed(Middleware):
+    """Records each request once, a stream at its start."""
 
     def before(self, request: HttpRequest) -> float:
         return perf_counter()
 
     def after(self, request: HttpRequest, response: HttpResponseBase, begun: float) -> None:
-        self.write(request, response.status_code, begun)
+        self.record(request, response.status_code, perf_counter() - begun)
 
     def cancelled(self, request: HttpRequest, begun: float) -> None:
-        self.write(request, CLIENT_LEFT, begun)
+        self.record(request, CLIENT_LEFT, perf_counter() - begun)
 
-    def write(self, request: HttpRequest, status: int, begun: float) -> None:
-        """`ms` is in milliseconds."""
+    def record(self, request: HttpRequest, status: int, seconds: float) -> None:
+        """Write it down."""
+        raise NotImplementedError
+
+
+class AccessLog(Timed):
+    """One line a request to the logger `offload.access`, its facts in `extra`; `ms` is in milliseconds.
+
+    The query string is left out: it may hold secrets.
+    """
+
+    def record(self, request: HttpRequest, status: int, seconds: float) -> None:
         if access.isEnabledFor(logging.INFO):
             facts = {
                 "method": request.method,
                 "path": request.path,
                 "status": status,
-                "ms": round((perf_counter() - begun) * 1000, 2),
+                "ms": round(seconds * 1000, 2),
                 "request_id": request_id.get(),
             }
-            access.info("%s %s %d", request.method, request.path, status, extra=facts)
+            what = (request.method, request.path, status)
+            # `access.info` would search the stack for its caller, and it is always this one.
+            record = access.makeRecord(access.name, logging.INFO, __file__, 0, "%s %s %d", what, None, extra=facts)
+            access.handle(record)
 
 
-class Metrics(Middleware):
-    """Counts and times requests by method, route and status. The route is the URL pattern: few values, as labels need."""
+class Metrics(Timed):
+    """Counts and times requests by method, route and status; the route is the URL pattern, so there are few of them."""
 
     def __init__(self, get_response: GetResponse) -> None:
         super().__init__(get_response)
-        self.series: dict[tuple[str, str, int], Any] = {}  # `labels()` takes a lock and a tuple of strings each time
+        self.series: dict[tuple[str, str, int], Any] = {}  # `labels()` takes a lock and makes strings each time
 
-    def before(self, request: HttpRequest) -> float:
-        return perf_counter()
-
-    def after(self, request: HttpRequest, response: HttpResponseBase, begun: float) -> None:
-        self.observe(request, response.status_code, begun)
-
-    def cancelled(self, request: HttpRequest, begun: float) -> None:
-        self.observe(request, CLIENT_LEFT, begun)
-
-    def observe(self, request: HttpRequest, status: int, begun: float) -> None:
-        """Into the histogram."""
+    def record(self, request: HttpRequest, status: int, seconds: float) -> None:
         match = request.resolver_match
         key = (request.method or "", match.route if match else "unmatched", status)
         series = self.series.get(key)
         if series is None:
             series = self.series[key] = REQUESTS.labels(*key)
-        series.observe(perf_counter() - begun)
+        series.observe(seconds)
 
 
 class SecurityHeaders(Middleware):
