@@ -127,13 +127,15 @@ class LeanHandler(ASGIHandler):
 
     async def send_response(self, response: HttpResponseBase, send: Send) -> None:
         """Send the answer: whole ones in two messages, streams as Django does, without a thread while they wait."""
-        if not isinstance(response, HttpResponse) or response.cookies:
+        if response.streaming:
             await release()
+        if not isinstance(response, HttpResponse) or response.cookies:
             await super().send_response(response, send)
             return
         body = response.content
         headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.headers._store.values()]
-        if "content-length" not in response.headers._store:  # CommonMiddleware's job, which the API chain goes without
+        # CommonMiddleware's job, which the API chain goes without; a 204 has no length, and a 304's is another answer's.
+        if "content-length" not in response.headers._store and response.status_code not in (204, 304):
             headers.append((b"Content-Length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": body})
