@@ -39,10 +39,10 @@ class Application:
         self.threads = ThreadPool(self.conf.request_threads) if self.conf.lean else None
         self.api = chain(settings.API_MIDDLEWARE, self.threads)
         self.pages = chain(settings.MIDDLEWARE, self.threads)
-        self.requests = 0
+        self.requests: set[Exchange] = set()
         self.streams: set[Exchange] = set()
         self.stopping = False
-        metrics.REQUESTS_IN_FLIGHT.set_function(lambda: self.requests)
+        metrics.REQUESTS_IN_FLIGHT.set_function(lambda: len(self.requests))
         metrics.STREAMS_IN_FLIGHT.set_function(lambda: len(self.streams))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,9 +60,8 @@ class Application:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         exchange = Exchange(receive, send, self.conf.body_limit, self._stream)
         handler = self.api if path.startswith(self.conf.api_prefixes) else self.pages
-        self.requests += 1
         try:
-            self._admit(scope, probe=path.startswith(self.conf.probe_prefixes))
+            self._admit(scope, exchange, probe=path.startswith(self.conf.probe_prefixes))
             await handler(scope, exchange.receive, exchange.send)
             await exchange.finish()
         except Problem as problem:
@@ -70,14 +69,12 @@ class Application:
                 raise
             await problem.send(send)
         finally:
-            if exchange in self.streams:
-                self.streams.remove(exchange)
-            else:
-                self.requests -= 1
+            self.requests.discard(exchange)
+            self.streams.discard(exchange)
             if exchange.gone:
                 metrics.DISCONNECTS.inc()
 
-    def _admit(self, scope: Scope, *, probe: bool) -> None:
+    def _admit(self, scope: Scope, exchange: Exchange, *, probe: bool) -> None:
         """Refuse what Django shouldn't see. Probes and scrapes come in by address and must get through a crowd.
 
         Raises:
@@ -85,9 +82,10 @@ class Application:
         """
         headers = dict(scope["headers"])
         if not probe:
-            if self.requests > self.conf.requests_in_flight:
+            if len(self.requests) >= self.conf.requests_in_flight:
                 metrics.SHED.labels("requests").inc()
                 raise _busy()
+            self.requests.add(exchange)
             check_host(headers)
         if int(headers.get(b"content-length", 0)) > self.conf.body_limit:
             raise too_large(self.conf.body_limit)
@@ -97,7 +95,7 @@ class Application:
         if len(self.streams) >= self.conf.streams_in_flight:
             metrics.SHED.labels("streams").inc()
             raise _busy()
-        self.requests -= 1
+        self.requests.discard(exchange)
         self.streams.add(exchange)
         if self.stopping:
             exchange.end()

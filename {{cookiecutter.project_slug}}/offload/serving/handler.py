@@ -134,7 +134,7 @@ class LeanHandler(ASGIHandler):
             return
         body = response.content
         headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.headers._store.values()]
-        # CommonMiddleware's job, which the API chain goes without; a 204 has no length, and a 304's is another answer's.
+        # CommonMiddleware's job, which the API chain goes without. A 204 has no length, a 304 that of another answer.
         if "content-length" not in response.headers._store and response.status_code not in (204, 304):
             headers.append((b"Content-Length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
