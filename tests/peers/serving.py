@@ -85,7 +85,8 @@ def load(pid: int, url: str, seconds: int) -> float:
 def prepare(directory: str) -> None:
     """One row to query."""
     code = (
-        "import serving_apps.stock; from django.core.management import call_command; call_command('migrate', verbosity=0);"
+        "import serving_apps.stock; from django.core.management import call_command; "
+        "call_command('migrate', verbosity=0); "
         "from django.contrib.auth.models import Group; Group.objects.create(pk=1, name='one')"
     )
     environment = os.environ | {"PYTHONPATH": f"{SERVICE}:{HERE}", "PEERS_DB": f"{directory}/peers.sqlite3"}

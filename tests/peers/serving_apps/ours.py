@@ -1,4 +1,4 @@
-"""A service of this template in one file: the whole API chain with its access log, one JSON line a request to a file."""
+"""A service of this template in one file: the whole API chain, its access log a JSON line a request to a file."""
 
 import json
 import logging

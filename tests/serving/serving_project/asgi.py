@@ -1,5 +1,54 @@
-"""The test project's application."""
+"""The test project's application: two lifespans that say what they do, and a third party's signal receivers."""
 
-from offload.serving import Application
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
-application = Application()
+import django
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import request_finished, request_started
+
+django.setup()  # what the lifespans and views import below has models
+
+from offload.serving import Application  # noqa: E402
+
+from serving_project.views import FACTS  # noqa: E402
+
+
+@asynccontextmanager
+async def first(state: dict[str, Any]) -> AsyncIterator[None]:
+    """Opens and says so."""
+    state["opened"] = ["first"]
+    yield
+    print("first closed", flush=True)
+
+
+@asynccontextmanager
+async def second(state: dict[str, Any]) -> AsyncIterator[None]:
+    """Opens after the first, or fails if a test says so."""
+    if os.environ.get("SERVING_TEST_FAIL"):
+        raise ImproperlyConfigured("REDIS_URL names no host. Set it to redis://host:port/0.")
+    state["opened"].append("second")
+    yield
+    print("second closed", flush=True)
+
+
+def started(**named: Any) -> None:
+    FACTS["started"] += "scope" in named
+
+
+def finished(**named: Any) -> None:
+    FACTS["finished"] += 1
+
+
+async def finished_async(**named: Any) -> None:
+    FACTS["finished_async"] += 1
+
+
+if os.environ.get("SERVING_TEST_RECEIVERS"):
+    request_started.connect(started)
+    request_finished.connect(finished)
+    request_finished.connect(finished_async)
+
+application = Application(lifespans=[first, second])

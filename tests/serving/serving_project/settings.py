@@ -1,8 +1,11 @@
-"""A small Django project for the serving room's tests. Its environment: `OFFLOAD_LEAN=0` puts Django's stock handler in."""
+"""A small Django project for the serving room's tests; `OFFLOAD_LEAN=0` puts Django's stock handler in."""
 
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import dj_database_url
 
 from offload.conf import Offload
 
@@ -11,7 +14,7 @@ SECRET_KEY = "only for tests"
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 ROOT_URLCONF = "serving_project.urls"
 USE_TZ = True
-DATABASES = {
+DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": Path(os.environ.get("SERVING_TEST_DATA", tempfile.gettempdir())) / "serving.sqlite3",
@@ -19,6 +22,8 @@ DATABASES = {
         "CONN_MAX_AGE": 60,
     }
 }
+if "DATABASE_URL" in os.environ:  # the same tests on PostgreSQL
+    DATABASES["default"] = {**dj_database_url.config(conn_max_age=60, conn_health_checks=True)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = [
     "django.contrib.admin",

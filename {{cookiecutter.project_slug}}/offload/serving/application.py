@@ -1,7 +1,10 @@
 """The outer ASGI application: start and end, who is let in, and which of Django's two chains answers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any
 
 import django
 from django.conf import settings
@@ -16,6 +19,7 @@ from offload.serving.lifespan import run_lifespan
 from offload.serving.threads import ThreadPool
 from offload.serving.types import ASGIApp, Lifespan, Receive, Scope, Send
 
+LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]  # what Django allows under DEBUG where nothing is set
 LAST_REQUESTS = 2.0  # seconds; the server has cancelled what outlived its grace, this is the time to run `finally`
 
 
@@ -29,16 +33,16 @@ class Application:
 
     def __init__(self, lifespans: Sequence[Lifespan] = (), websocket: ASGIApp | None = None) -> None:
         django.setup(set_prefix=False)
-        self.lifespans = lifespans
+        self.lifespans = [self._request_threads, *lifespans]
         self.websocket = websocket
         self.conf = conf()
         self.threads = ThreadPool(self.conf.request_threads) if self.conf.lean else None
         self.api = chain(settings.API_MIDDLEWARE, self.threads)
         self.pages = chain(settings.MIDDLEWARE, self.threads)
-        self.requests = 0
+        self.requests: set[Exchange] = set()
         self.streams: set[Exchange] = set()
         self.stopping = False
-        metrics.REQUESTS_IN_FLIGHT.set_function(lambda: self.requests)
+        metrics.REQUESTS_IN_FLIGHT.set_function(lambda: len(self.requests))
         metrics.STREAMS_IN_FLIGHT.set_function(lambda: len(self.streams))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,9 +60,8 @@ class Application:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         exchange = Exchange(receive, send, self.conf.body_limit, self._stream)
         handler = self.api if path.startswith(self.conf.api_prefixes) else self.pages
-        self.requests += 1
         try:
-            self._admit(scope, probe=path.startswith(self.conf.probe_prefixes))
+            self._admit(scope, exchange, probe=path.startswith(self.conf.probe_prefixes))
             await handler(scope, exchange.receive, exchange.send)
             await exchange.finish()
         except Problem as problem:
@@ -66,14 +69,12 @@ class Application:
                 raise
             await problem.send(send)
         finally:
-            if exchange in self.streams:
-                self.streams.remove(exchange)
-            else:
-                self.requests -= 1
+            self.requests.discard(exchange)
+            self.streams.discard(exchange)
             if exchange.gone:
                 metrics.DISCONNECTS.inc()
 
-    def _admit(self, scope: Scope, *, probe: bool) -> None:
+    def _admit(self, scope: Scope, exchange: Exchange, *, probe: bool) -> None:
         """Refuse what Django shouldn't see. Probes and scrapes come in by address and must get through a crowd.
 
         Raises:
@@ -81,9 +82,10 @@ class Application:
         """
         headers = dict(scope["headers"])
         if not probe:
-            if self.requests > self.conf.requests_in_flight:
+            if len(self.requests) >= self.conf.requests_in_flight:
                 metrics.SHED.labels("requests").inc()
                 raise _busy()
+            self.requests.add(exchange)
             check_host(headers)
         if int(headers.get(b"content-length", 0)) > self.conf.body_limit:
             raise too_large(self.conf.body_limit)
@@ -93,7 +95,7 @@ class Application:
         if len(self.streams) >= self.conf.streams_in_flight:
             metrics.SHED.labels("streams").inc()
             raise _busy()
-        self.requests -= 1
+        self.requests.discard(exchange)
         self.streams.add(exchange)
         if self.stopping:
             exchange.end()
@@ -104,11 +106,18 @@ class Application:
         for stream in self.streams:
             stream.end()
 
+    @asynccontextmanager
+    async def _request_threads(self, state: dict[str, Any]) -> AsyncIterator[None]:
+        """The first to open and so the last to close: the rooms may still query while they end."""
+        yield
+        if self.threads is not None:
+            await asyncio.to_thread(self.threads.close)
+
     async def _drained(self) -> None:
         """Wait for the last requests, which the server may just have cancelled, before their clients are closed."""
         loop = asyncio.get_running_loop()
         until = loop.time() + LAST_REQUESTS
-        while (self.requests or self.streams) and loop.time() < until:
+        while (self.requests or self.streams) and loop.time() < until:  # noqa: ASYNC110  # an event costs every request
             await asyncio.sleep(0.01)
 
 
@@ -120,10 +129,15 @@ def check_host(headers: dict[bytes, bytes]) -> None:
     """
     host = headers.get(b"x-forwarded-host") if settings.USE_X_FORWARDED_HOST else None
     name = (host or headers.get(b"host", b"")).decode("latin-1")
-    allowed = settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if settings.DEBUG else [])
-    domain, _ = split_domain_port(name)
-    if not (domain and validate_host(domain, allowed)):
+    allowed = settings.ALLOWED_HOSTS or (LOCAL_HOSTS if settings.DEBUG else [])
+    if not _is_allowed(name, tuple(allowed)):
         raise Problem(400, f"The host {name!r} is not served here. Ask for a known one, or add it to ALLOWED_HOSTS.")
+
+
+@lru_cache(maxsize=256)
+def _is_allowed(name: str, allowed: tuple[str, ...]) -> bool:
+    domain, _ = split_domain_port(name)
+    return bool(domain) and validate_host(domain, allowed)
 
 
 def _busy() -> Problem:

@@ -13,8 +13,6 @@ DISCONNECT: Message = {"type": "http.disconnect"}
 class Exchange:
     """Stands between the server and a handler; `receive` and `send` are what the handler is given."""
 
-    __slots__ = ("_body", "_ended", "_listener", "_on_stream", "_receive", "_send", "complete", "gone", "limit", "started")
-
     def __init__(self, receive: Receive, send: Send, limit: int, on_stream: Callable[["Exchange"], Any]) -> None:
         self._receive = receive
         self._send = send

@@ -4,13 +4,12 @@ What it leans on in Django, and how a break would show: docs/decisions/0001-lean
 """
 
 import asyncio
-import types
-from collections.abc import Coroutine, Generator, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from io import BytesIO
 from typing import IO, Any
 
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.conf import settings
 from django.core.cache import close_caches
 from django.core.exceptions import RequestAborted
@@ -19,9 +18,12 @@ from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, reset_queries
 from django.dispatch import Signal
+from django.http import HttpRequest
 from django.http.response import HttpResponse, HttpResponseBase
 from django.urls import set_script_prefix
+from django.utils.log import log_response
 
+from offload.serving.disconnect import until_disconnect
 from offload.serving.threads import RequestThread, ThreadPool, current, release
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -53,10 +55,14 @@ class LeanHandler(ASGIHandler):
         """One request."""
         thread = RequestThread(self.pool)
         current.set(thread)
+        # What `async with` would do, less what guards a caller's context: the server gives each request a fresh one.
+        context = ThreadSensitiveContext(executor=thread)
+        SyncToAsync.thread_sensitive_context.set(context)
+        SyncToAsync.context_to_thread_executor[context] = thread
         try:
-            async with ThreadSensitiveContext(executor=thread):
-                await self._answer(scope, receive, send, thread)
+            await self._answer(scope, receive, send, thread)
         finally:
+            context._exited = True  # a task that outlives its request is told so
             thread.close()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, thread: RequestThread) -> None:
@@ -64,7 +70,8 @@ class LeanHandler(ASGIHandler):
             body = await self.read_body(receive)
         except RequestAborted:
             return
-        set_script_prefix(get_script_prefix(scope))
+        if prefix := get_script_prefix(scope):  # each request has a context of its own, where "/" holds
+            set_script_prefix(prefix)
         await _signal(request_started, scope=scope)
         await release()  # a receiver may have borrowed, and the view may not need it
         request, response = self.create_request(scope, body)
@@ -77,7 +84,7 @@ class LeanHandler(ASGIHandler):
             await self.send_response(response, send)
 
         try:
-            await _until_disconnect(respond(), receive)
+            await until_disconnect(respond(), receive)
         finally:
             await self._finish(request, response, thread)
             body.close()
@@ -96,6 +103,16 @@ class LeanHandler(ASGIHandler):
             response.closed = True
             await _signal(request_finished)
 
+    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        """As Django's, less `set_urlconf`: in a request's fresh context nobody has set another."""
+        response: Any = await self._middleware_chain(request)  # type: ignore[attr-defined]  # the stubs leave it out
+        response._resource_closers.append(request.close)
+        if response.status_code >= HTTPStatus.BAD_REQUEST:
+            log = sync_to_async(log_response, thread_sensitive=False)  # a handler may send mail
+            await log("%s: %s", response.reason_phrase, request.path, response=response, request=request)
+        answer: HttpResponseBase = response
+        return answer
+
     async def read_body(self, receive: Receive) -> IO[bytes]:
         """The body; in memory if it came in one piece, else as Django does, which may write it to disk."""
         first = await receive()
@@ -109,12 +126,19 @@ class LeanHandler(ASGIHandler):
         return await super().read_body(receive_again)
 
     async def send_response(self, response: HttpResponseBase, send: Send) -> None:
-        """Send the answer. A stream starts without a thread: it waits for long."""
+        """Send the answer: whole ones in two messages, streams as Django does, without a thread while they wait."""
         if response.streaming:
             await release()
-        elif isinstance(response, HttpResponse) and not response.has_header("Content-Length"):
-            response.headers["Content-Length"] = str(len(response.content))
-        await super().send_response(response, send)
+        if not isinstance(response, HttpResponse) or response.cookies:
+            await super().send_response(response, send)
+            return
+        body = response.content
+        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.headers._store.values()]
+        # CommonMiddleware's job, which the API chain goes without. A 204 has no length, a 304 that of another answer.
+        if "content-length" not in response.headers._store and response.status_code not in (204, 304):
+            headers.append((b"Content-Length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 def _is_plain(request: ASGIRequest | None, response: Any) -> bool:
@@ -131,51 +155,13 @@ def _is_plain(request: ASGIRequest | None, response: Any) -> bool:
 async def _signal(signal: Signal, **named: Any) -> None:
     """Send a signal to everybody's receivers but Django's own."""
     blocking, waiting = signal._live_receivers(ASGIHandler)
-    blocking = [receiver for receiver in blocking if receiver not in BUILT_IN]
-
-    def send() -> None:
-        for receiver in blocking:
-            receiver(signal=signal, sender=ASGIHandler, **named)
-
-    if blocking:
-        await sync_to_async(send)()
-    if waiting:
+    if waiting or not BUILT_IN.issuperset(blocking):
+        theirs = [receiver for receiver in blocking if receiver not in BUILT_IN]
+        if theirs:
+            await sync_to_async(_call)(theirs, signal=signal, sender=ASGIHandler, **named)
         await asyncio.gather(*(receiver(signal=signal, sender=ASGIHandler, **named) for receiver in waiting))
 
 
-@types.coroutine
-def _until_disconnect(work: Coroutine[Any, Any, None], receive: Receive) -> Generator[Any, Any, None]:
-    """Run `work`, and cancel it if the client leaves. Most requests never wait, and so nobody need watch for them."""
-    task = asyncio.current_task()
-    assert task is not None
-    gone = False
-
-    async def watch() -> None:
-        nonlocal gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        gone = True
-        task.cancel()
-
-    watcher: asyncio.Task[None] | None = None
-    step = resume = partial(work.send, None)
-    try:
-        while True:
-            waits_for = step()
-            if watcher is None:
-                watcher = asyncio.create_task(watch())
-            try:
-                yield waits_for
-                step = resume
-            except BaseException as error:
-                step = partial(work.throw, error)
-    except StopIteration:
-        pass
-    except asyncio.CancelledError:
-        if not gone:
-            raise
-    finally:
-        if gone:
-            task.uncancel()
-        elif watcher is not None:
-            watcher.cancel()
+def _call(receivers: Sequence[Callable[..., object]], **named: Any) -> None:
+    for receiver in receivers:
+        receiver(**named)

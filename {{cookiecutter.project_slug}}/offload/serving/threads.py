@@ -1,7 +1,7 @@
 """Request threads: borrowed at a request's first sync call, its alone, lent on after its end.
 
-asgiref runs a request's sync calls on the executor of its `ThreadSensitiveContext`. `RequestThread` is that executor; it
-has no thread until it is needed. The threads live on, and so do their database connections.
+asgiref runs a request's sync calls on the executor of its `ThreadSensitiveContext`. `RequestThread` is that
+executor, and has no thread until it is needed. The threads live on, and so do their database connections.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from concurrent.futures import Executor, Future
 from contextvars import ContextVar
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, ParamSpec, TypeVar
-from weakref import WeakSet
+from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.core.cache import close_caches
-from django.db import close_old_connections, connections, reset_queries
+from django.db import close_old_connections, connections
+
+from offload.serving.database import begin, finish
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -142,7 +142,7 @@ class RequestThread(Executor):
     def take(self, worker: Worker) -> None:
         """Start with what is queued, Django's clean-up first. Under the pool's lock."""
         self._worker = worker
-        for call in (_begin, *self._queued):
+        for call in (begin, *self._queued):
             worker.inbox.put(call)
         self._queued.clear()
 
@@ -182,7 +182,7 @@ class RequestThread(Executor):
         """See the function below."""
         if self._worker is None or self._pending:
             return
-        await sync_to_async(_finish)()
+        await sync_to_async(finish)()
         with self._pool.lock:
             self._give_back()
 
@@ -193,8 +193,8 @@ current: ContextVar[RequestThread | None] = ContextVar("request_thread", default
 async def release() -> None:
     """Give the request's thread and database connection back before a long wait; the next sync call borrows again.
 
-    Does nothing where there is none, and while a sync call of the request is queued or running: a neighbour would be lent
-    a busy thread.
+    Does nothing where there is none, and while a sync call of the request is queued or running: a neighbour would get a
+    busy thread.
 
     Raises:
         RuntimeError: a transaction or a chunked query (`aiterator()`) is open and would be lost.
@@ -202,37 +202,3 @@ async def release() -> None:
     thread = current.get()
     if thread is not None:
         await thread.release()
-
-
-def _begin() -> None:
-    """What Django's receivers of `request_started` do in a thread; and open iterators are watched from here on."""
-    reset_queries()
-    close_old_connections()
-    for connection in connections.all():
-        if "chunked_cursor" not in vars(connection):
-            _watch_cursors(connection)
-
-
-def _watch_cursors(connection: Any) -> None:
-    """Remember the chunked cursors alive: only they stay open from one sync call to the next."""
-    chunked_cursor, alive = connection.chunked_cursor, WeakSet[Any]()
-
-    def watched() -> Any:
-        cursor = chunked_cursor()
-        alive.add(cursor)
-        return cursor
-
-    connection.chunked_cursor, connection.open_cursors = watched, alive
-
-
-def _finish() -> None:
-    """What Django's receivers of `request_finished` do in a thread, refused where something would be lost."""
-    for connection in connections.all(initialized_only=True):
-        if connection.connection is None:
-            continue
-        if connection.in_atomic_block or not connection.get_autocommit():
-            raise RuntimeError("A transaction is open. Commit it before you wait: waiting gives the connection back.")
-        if getattr(connection, "open_cursors", None):
-            raise RuntimeError("A query is still being read. Read it to its end, or into a list, before you wait.")
-    close_old_connections()
-    close_caches()

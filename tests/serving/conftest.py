@@ -1,0 +1,153 @@
+"""Real servers for the serving room's tests; with `OFFLOAD_LEAN=0` in the environment on Django's stock handler."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import pytest
+
+HERE = Path(__file__).resolve().parent
+SERVICE = HERE.parent.parent / "{{cookiecutter.project_slug}}"
+LEAN = os.environ.get("OFFLOAD_LEAN", "1") == "1"
+PATIENCE = 30  # seconds for anything that should happen soon
+
+
+class Server:
+    """A running web process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self.process = process
+        self.port = port
+        self.log = log
+        self.url = f"http://127.0.0.1:{port}"
+
+    def get(self, path: str, **more: object) -> httpx.Response:
+        """GET, on a connection of its own."""
+        return httpx.get(self.url + path, timeout=PATIENCE, **more)  # type: ignore[arg-type]
+
+    def facts(self) -> dict[str, int]:
+        """What the test project's views counted."""
+        found: dict[str, int] = self.get("/api/facts").json()
+        return found
+
+    def metric(self, name: str) -> float:
+        """One number from /metrics."""
+        for line in self.get("/metrics").text.splitlines():
+            if line.startswith(name + " "):
+                return float(line.split()[1])
+        return 0.0
+
+    def threads(self) -> int:
+        """Of the process, as the kernel counts them."""
+        return len(os.listdir(f"/proc/{self.process.pid}/task"))
+
+    def connections(self) -> int:
+        """Open handles on the database file: one a connection."""
+        handles = Path(f"/proc/{self.process.pid}/fd")
+        found = 0
+        for handle in handles.iterdir():
+            with suppress(FileNotFoundError):  # closed since it was listed
+                found += os.readlink(handle).endswith("serving.sqlite3")
+        return found
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+
+def eventually(holds: "Holds", what: str) -> None:
+    """Wait until something holds."""
+    until = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < until, f"never happened: {what}"
+        time.sleep(0.02)
+
+
+class Holds(Protocol):
+    """A question."""
+
+    def __call__(self) -> object: ...
+
+
+class Serve(Protocol):
+    """Starts a server: `serve("--reload", SERVING_TEST_REQUESTS="5")`."""
+
+    def __call__(self, *arguments: str, wait: bool = True, **environment: str) -> Server: ...
+
+
+@pytest.fixture(scope="session")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a migrated database of seven groups and an administrator."""
+    directory = tmp_path_factory.mktemp("serving")
+    code = (
+        "import django; django.setup(); from django.core.management import call_command; "
+        "call_command('migrate', verbosity=0); call_command('flush', interactive=False, verbosity=0); from django.contrib.auth.models import Group, User; "
+        "Group.objects.bulk_create(Group(name=str(n)) for n in range(7)); "
+        "User.objects.create_superuser('ada', None, 'pw')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment(directory))
+    return directory
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """What a server of the test project needs."""
+    return os.environ | {
+        "PYTHONPATH": f"{SERVICE}:{HERE}",
+        "DJANGO_SETTINGS_MODULE": "serving_project.settings",
+        "SERVING_TEST_DATA": str(directory),
+    }
+
+
+@contextmanager
+def running(directory: Path, arguments: tuple[str, ...], wait: bool, more: dict[str, str]) -> Iterator[Server]:
+    """A server, killed at the end."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    log = directory / f"{port}.log"
+    command = [sys.executable, "-m", "offload.serving", "serving_project.asgi:application", "--port", str(port)]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [*command, *arguments],
+            env=environment(directory) | more,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a group to press Ctrl-C in
+            cwd=HERE,
+        )
+        server = Server(process, port, log)
+        try:
+            if wait:
+                eventually(lambda: "Application startup complete" in log.read_text() or process.poll(), "the start")
+                assert process.poll() is None, log.read_text()
+            yield server
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+@pytest.fixture
+def serve(directory: Path) -> Iterator[Serve]:
+    """A server of the test's own."""
+    with ExitStack() as servers:
+
+        def start(*arguments: str, wait: bool = True, **more: str) -> Server:
+            return servers.enter_context(running(directory, arguments, wait, more))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def server(directory: Path) -> Iterator[Server]:
+    """One server for all the tests that leave it as it was."""
+    with running(directory, (), True, {}) as server:
+        yield server

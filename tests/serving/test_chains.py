@@ -1,0 +1,96 @@
+"""What Django promises holds in both chains."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from conftest import LEAN, Serve, Server, eventually
+
+BOTH = pytest.mark.parametrize("prefix", ["/api", ""])
+
+
+@BOTH
+def test_a_page_has_its_id_its_security_headers_and_the_open_lifespans(server: Server, prefix: str) -> None:
+    answer = server.get(f"{prefix}/ping", headers={"X-Request-ID": "ours-1"})
+    assert answer.json() == {"pong": True, "state": ["first", "second"]}
+    assert answer.headers["X-Request-ID"] == "ours-1"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "Content-Length" in answer.headers or not LEAN
+    assert ("X-Sync-Only" in answer.headers) == (not prefix), "the sync-only middleware is in the full chain alone"
+
+
+def test_an_id_that_could_forge_a_log_line_is_replaced(server: Server) -> None:
+    assert server.get("/api/ping", headers={"X-Request-ID": "a b"}).headers["X-Request-ID"] != "a b"
+
+
+@BOTH
+def test_a_foreign_host_is_refused_before_django(server: Server, prefix: str) -> None:
+    answer = server.get(f"{prefix}/ping", headers={"Host": "evil.example"})
+    assert answer.status_code == 400
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert "ALLOWED_HOSTS" in answer.json()["detail"]
+
+
+def test_a_probe_may_ask_by_address(server: Server) -> None:
+    assert server.get("/health/live", headers={"Host": "10.0.0.7:8000"}).status_code == 200
+
+
+@BOTH
+def test_a_body_past_the_limit_is_a_413(server: Server, prefix: str) -> None:
+    answer = httpx.post(server.url + f"{prefix}/ping", content=b"x" * (2 * 1024 * 1024))
+    assert answer.status_code == 413
+    assert answer.json()["detail"].startswith("The request body is larger than 1048576 bytes")
+
+
+@BOTH
+def test_a_body_that_hides_its_length_is_refused_before_it_is_read_whole(server: Server, prefix: str) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(100):
+            yield b"x" * 65536
+
+    assert httpx.post(server.url + f"{prefix}/upload", content=chunks()).status_code == 413
+
+
+def test_an_upload_arrives_whole(server: Server) -> None:
+    answer = httpx.post(server.url + "/api/upload", files={"file": b"y" * 900_000})
+    assert (answer.status_code, answer.json()["size"], answer.json()["first"]) == (200, 900_000, "y")
+
+
+@BOTH
+def test_missing_and_failing_pages_are_djangos(server: Server, prefix: str) -> None:
+    assert server.get(f"{prefix}/nowhere").status_code == 404
+    answer = server.get(f"{prefix}/fail")
+    assert answer.status_code == 500
+    assert "Server Error (500)" in answer.text
+    eventually(lambda: "ValueError: as the test wants" in server.log.read_text(), "the error in the log")
+
+
+def test_the_admin_lets_its_administrator_in(server: Server) -> None:
+    with httpx.Client(base_url=server.url, follow_redirects=True, timeout=30) as browser:
+        form = browser.get("/admin/login/")
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form.text)
+        assert token
+        fields = {"csrfmiddlewaretoken": token[1], "username": "ada", "password": "pw", "next": "/admin/"}
+        page = browser.post("/admin/login/", data=fields)
+        assert "Site administration" in page.text
+        assert browser.get("/admin/auth/group/").status_code == 200
+
+
+def test_a_session_remembers(server: Server) -> None:
+    with httpx.Client(base_url=server.url) as browser:
+        assert [browser.get("/session").json()["seen"] for _ in range(3)] == [1, 2, 3]
+
+
+@BOTH
+def test_a_third_partys_receivers_hear_every_request(serve: Serve, prefix: str) -> None:
+    server = serve(SERVING_TEST_RECEIVERS="1")
+    with ThreadPoolExecutor(8) as clients:
+        list(clients.map(lambda _: server.get(f"{prefix}/ping"), range(40)))
+        list(clients.map(lambda _: server.get(f"{prefix}/in_thread"), range(10)))
+    eventually(lambda: server.facts()["finished"] >= 50, "fifty request_finished")
+    facts = server.facts()
+    assert facts["started"] >= facts["finished"] >= 50
+    assert facts["started"] - facts["finished"] <= 1, "only the request that asks is still unfinished"
+    assert facts["finished_async"] == facts["finished"]

@@ -1,0 +1,122 @@
+"""The process: how it starts and ends, what it refuses, what becomes of clients that leave."""
+
+import os
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from conftest import PATIENCE, Serve, Server, eventually
+
+
+def test_a_client_that_leaves_cancels_its_view_and_is_no_error(serve: Serve) -> None:
+    server = serve()
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.get(server.url + "/api/wait", timeout=0.3)
+    eventually(lambda: server.facts()["cancelled"] == 1, "the view's cancellation")
+    with httpx.stream("GET", server.url + "/api/stream") as answer:
+        next(answer.iter_lines())
+    eventually(lambda: server.facts()["streams_closed"] == 1, "the stream's end")
+    eventually(lambda: server.metric("offload_serving_disconnects_total") == 2, "two disconnects counted")
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert "GET /api/wait 499" in log
+
+
+def test_a_request_too_many_is_shed_and_probes_are_not(serve: Serve) -> None:
+    server = serve(SERVING_TEST_REQUESTS="5")
+    with ThreadPoolExecutor(5) as clients:
+        waiting = [clients.submit(server.get, "/api/fan_out") for _ in range(5)]
+        eventually(lambda: server.metric("offload_serving_requests_in_flight") >= 5, "five requests in flight")
+        for path in ("/api/ping", "/ping"):
+            answer = server.get(path)
+            assert answer.status_code == 503
+            assert answer.headers["Retry-After"] == "1"
+            assert answer.headers["Content-Type"] == "application/problem+json"
+        assert server.get("/health/go").status_code == 200
+        assert [request.result().status_code for request in waiting] == [200] * 5
+    assert server.get("/api/ping").status_code == 200
+
+
+def test_streams_are_counted_apart(serve: Serve) -> None:
+    server = serve(SERVING_TEST_STREAMS="2", SERVING_TEST_REQUESTS="2")
+    url = server.url + "/api/stream"
+    with httpx.stream("GET", url) as one, httpx.stream("GET", url) as two, httpx.stream("GET", url) as three:
+        assert [answer.status_code for answer in (one, two, three)] == [200, 200, 503]
+        assert server.get("/api/ping").status_code == 200
+        assert server.metric("offload_serving_streams_in_flight") == 2
+    eventually(lambda: server.metric("offload_serving_streams_in_flight") == 0, "no streams left")
+
+
+def test_a_stop_ends_streams_at_once_and_lets_requests_finish(serve: Serve) -> None:
+    server = serve()
+    with ThreadPoolExecutor(2) as clients:
+        slow = clients.submit(server.get, "/api/wait?seconds=3")
+        stream = clients.submit(server.get, "/api/stream")  # raises if the stream ends other than cleanly
+        eventually(lambda: server.metric("offload_serving_streams_in_flight") == 1, "the stream")
+        server.process.send_signal(signal.SIGTERM)
+        assert stream.result(PATIENCE).text.startswith("id: 0")
+        assert not slow.done(), "the stream ended before the slow request"
+        assert slow.result(PATIENCE).json() == {"waited": True}
+    server.process.wait(PATIENCE)
+    log = server.log.read_text()
+    ends = ["GET /api/wait 200", "second closed", "first closed"]
+    assert [log.index(end) for end in ends] == sorted(log.index(end) for end in ends)
+
+
+def test_ctrl_c_in_development_does_not_wait_for_streams(serve: Serve) -> None:
+    server = serve("--reload")
+    with httpx.stream("GET", server.url + "/api/stream") as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        os.killpg(server.process.pid, signal.SIGINT)
+        for _ in lines:  # to a clean end
+            pass
+    server.process.wait(PATIENCE)
+    assert "Cancel 1 running task" not in server.log.read_text()
+
+
+def test_a_failed_start_says_why_and_exits_non_zero(serve: Serve) -> None:
+    server = serve(wait=False, SERVING_TEST_FAIL="1")
+    assert server.process.wait(PATIENCE) != 0
+    log = server.log.read_text()
+    assert "The service did not start" in log
+    assert "REDIS_URL names no host" in log
+    assert "Traceback" not in log
+    assert "first closed" in log
+
+
+def test_a_taken_port_is_one_sentence(serve: Serve) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = serve("--port", str(port), wait=False)
+        assert server.process.wait(PATIENCE) != 0
+    assert server.log.read_text().strip() == (
+        f"Port {port} on 127.0.0.1 is taken: stop what runs there, or choose another with --port or PORT=."
+    )
+
+
+@pytest.mark.skipif("SERVING_LONG" not in os.environ, reason="the cost of idle streams: SERVING_LONG=1")
+def test_two_thousand_idle_streams_fit_in_one_process(serve: Serve) -> None:
+    server = serve()
+    before = _memory(server)
+    clients = []
+    for _ in range(2000):
+        client = socket.create_connection(("127.0.0.1", server.port))
+        client.sendall(b"GET /api/stream?every=600 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        clients.append(client)
+    eventually(lambda: server.metric("offload_serving_streams_in_flight") == 2000, "2,000 streams")
+    time.sleep(1)
+    each = (_memory(server) - before) / 2000
+    print(f"\n{each:.1f} kB a stream, {server.threads()} threads, {server.connections()} database connections")
+    for client in clients:
+        client.close()
+    assert each < 200
+
+
+def _memory(server: Server) -> int:
+    """Resident, in kB."""
+    with open(f"/proc/{server.process.pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))

@@ -1,0 +1,82 @@
+"""Request threads: alone in a transaction, busy until their call ends, few while requests wait."""
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import httpx
+import pytest
+from conftest import LEAN, PATIENCE, Serve, Server, eventually
+
+lean = pytest.mark.skipif(not LEAN, reason="Django's stock handler has a thread for every request")
+
+
+def many(server: Server, path: str, number: int) -> list[httpx.Response]:
+    """So many requests at once."""
+    with ThreadPoolExecutor(number) as clients:
+        return list(clients.map(lambda _: server.get(path), range(number)))
+
+
+@pytest.mark.parametrize("path", ["/api/transactions", "/api/transactions?release", "/transactions"])
+def test_transactions_of_concurrent_requests_never_share_a_connection(server: Server, path: str) -> None:
+    answers = many(server, path, 40)
+    assert [answer.json() for answer in answers] == [{"shared": False}] * 40
+
+
+@pytest.mark.parametrize("path", ["/api/in_thread?seconds=0.3", "/in_thread?seconds=0.3"])
+def test_sync_views_run_side_by_side_each_in_its_thread(server: Server, path: str) -> None:
+    answers = [answer.json() for answer in many(server, path, 20)]
+    assert not any(answer["shared"] for answer in answers)
+    assert len({answer["thread"] for answer in answers}) > 4
+
+
+def test_a_cancelled_request_never_returns_a_thread_that_is_still_busy(server: Server) -> None:
+    for _ in range(8):
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.get(server.url + "/api/in_thread_async?seconds=2", timeout=0.3)
+    answers = many(server, "/api/in_thread?seconds=0.05", 20)
+    assert not any(answer.json()["shared"] for answer in answers)
+
+
+def test_threads_that_hang_hold_nobody_up_for_long(server: Server) -> None:
+    with ThreadPoolExecutor(12) as clients:
+        hanging = [clients.submit(server.get, "/api/in_thread?seconds=4") for _ in range(12)]
+        assert server.get("/api/in_thread").status_code == 200
+        assert not all(request.done() for request in hanging), "it waited for the others' end"
+
+
+@pytest.mark.parametrize("path", ["/api/nested", "/nested"])
+def test_nested_sync_and_async_calls_share_one_thread_and_never_deadlock(server: Server, path: str) -> None:
+    assert [answer.json() for answer in many(server, path, 20)] == [{"threads": 1}] * 20
+
+
+@lean
+def test_waiting_is_refused_while_a_query_or_a_transaction_is_open(server: Server) -> None:
+    said = server.get("/api/held").json()
+    assert said["rows"] == 7, "the open query was read to its end"
+    assert said.keys() == {"rows", "sentence"}
+    assert said["sentence"].startswith("A transaction is open. Commit it")
+
+
+@lean
+def test_five_hundred_waiting_requests_hold_few_threads_and_connections(serve: Serve) -> None:
+    server = serve()
+    held: list[tuple[int, int]] = []
+
+    def all_in() -> bool:
+        held.append((server.threads(), server.connections()))
+        return server.metric("offload_serving_requests_in_flight") >= 500
+
+    with ExitStack() as clients:
+        waiting = []
+        for _ in range(500):
+            client = clients.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE))
+            client.sendall(b"GET /api/fan_out HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            waiting.append(clients.enter_context(client.makefile("rb")))
+        eventually(all_in, "500 requests in flight")
+        held.append((server.threads(), server.connections()))
+        server.get("/api/go")
+        assert {answer.readline() for answer in waiting} == {b"HTTP/1.1 200 OK\r\n"}, "none was refused"
+    held.append((server.threads(), server.connections()))
+    assert max(threads for threads, _ in held) <= 20
+    assert max(connections for _, connections in held) <= 10

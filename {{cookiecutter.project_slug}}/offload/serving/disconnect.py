@@ -1,0 +1,47 @@
+"""Cancels a view whose client has left, at no cost to the views that never wait."""
+
+import asyncio
+import types
+from collections.abc import Coroutine, Generator
+from functools import partial
+from typing import Any
+
+from offload.serving.types import Receive
+
+
+@types.coroutine
+def until_disconnect(work: Coroutine[Any, Any, None], receive: Receive) -> Generator[Any, Any, None]:
+    """Run `work`, and cancel it if the client leaves. Most requests never wait, and so nobody need watch for them."""
+    task = asyncio.current_task()
+    assert task is not None
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
+
+    watcher: asyncio.Task[None] | None = None
+    step = resume = partial(work.send, None)
+    try:
+        while True:
+            waits_for = step()
+            if watcher is None:
+                watcher = asyncio.create_task(watch())
+            try:
+                yield waits_for
+                step = resume
+            except BaseException as error:
+                step = partial(work.throw, error)
+    except StopIteration:
+        pass
+    except asyncio.CancelledError:
+        if not gone:
+            raise
+    finally:
+        if gone:
+            task.uncancel()
+        elif watcher is not None:
+            watcher.cancel()
