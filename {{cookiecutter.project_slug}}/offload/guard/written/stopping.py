@@ -38,7 +38,7 @@ def _stopping(call: Call, facts: Facts, origins: Origins) -> Site | None:
     if among(call.origin, "objects", "clients"):
         return None if _is_kept(call.node, facts, origins) else Site("OFF403", call.node, subject)
     if call.awaited:
-        return None
+        return Site("OFF201", call.node, subject) if among(call.origin, "computes", "awaited") else None
     if method in ORM["evaluating"] and origins.is_query(head):
         return Site("OFF101", call.node, subject)
     if method in ORM["on_rows"] and _is_model(head, origins):
@@ -51,7 +51,7 @@ def _stopping(call: Call, facts: Facts, origins: Origins) -> Site | None:
     if name in PUBLISH and not origins.function(call.origin):
         known = is_task(origins.function(head), origins) or call.origin.startswith("celery.")
         return Site("OFF301", call.node, subject, doubtful=not known)
-    if call.origin == "json.loads" and call.arguments[0].startswith(f"{REQUEST}.body"):
+    if call.origin == "json.loads" and call.arguments and call.arguments[0].startswith(f"{REQUEST}.body"):
         return Site("OFF205", call.node, subject)
     rule = stops(call.origin)
     return Site(rule, call.node, subject, in_gil=among(call.origin, "computes", "holding_gil")) if rule else None
