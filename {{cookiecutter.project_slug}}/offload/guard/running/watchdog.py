@@ -60,11 +60,14 @@ class Watchdog:
         self._stopped = threading.Event()
         self._reported, self._ended = threading.Event(), asyncio.Event()
         self._reported.set()
+        self._ready = threading.Event()
         self._armed = 0.0
         self._thread = threading.Thread(target=self._run, name="offload-watchdog", daemon=True)
 
     def start(self) -> None:
+        self._well = monotonic(), self._watched_time.read(), _Time(0.0, 0.0)  # the loop's last answer
         self._thread.start()
+        self._ready.wait()
 
     async def stop(self) -> None:
         """Returns when what was seen is reported and the thread has ended."""
@@ -80,6 +83,7 @@ class Watchdog:
 
     def _run(self) -> None:
         self._own_time = _ThreadTime(threading.get_native_id())
+        self._ready.set()
         try:
             while self._look():
                 self._rearm()
@@ -98,14 +102,16 @@ class Watchdog:
 
     def _look(self) -> bool:
         pause = self._threshold / 2
-        began, before, own = monotonic(), self._watched_time.read(), self._own_time.read()
+        well, before, own = self._well
         stopped = self._stopped.wait(pause)
         samples: list[list[stacks.Step]] = []
-        overslept = monotonic() - began - pause - (self._own_time.read().queued - own.queued)
-        if overslept > pause and self._watched_time.read().running - before.running > pause:
-            # The loop's thread held the GIL, in a call into C. It has just let go, and stands where it held it.
+        overslept = monotonic() - well - pause
+        if overslept > pause:
             self._reported.clear()
-            samples.append(stacks.running(self._watched))
+            steps = stacks.running(self._watched)  # before anything that would let the loop's thread go on
+            overslept -= self._own_time.read().queued - own.queued
+            if overslept > pause and self._watched_time.read().running - before.running > pause:
+                samples.append(steps)  # it held the GIL, in a call into C, and has only just let go
         answered = threading.Event()
         asked = monotonic()
         self._loop.call_soon_threadsafe(answered.set)
@@ -122,6 +128,7 @@ class Watchdog:
         if samples:
             queued = self._watched_time.read().queued - before.queued
             self._accuse(stacks.common(samples), ended - asked + max(overslept, 0) - queued, ended)
+        self._well = ended, self._watched_time.read(), self._own_time.read()
         return not stopped
 
     def _accuse(self, kept: list[stacks.Step], seconds: float, ended: float) -> None:

@@ -58,12 +58,8 @@ class Origins:
         parts = origin.split(".")
         for index in range(1, len(parts)):
             model, name = ".".join(parts[:index]), parts[index]
-            if (
-                name in ORM["managers"]
-                or name.endswith("_set")
-                or (model, name) in self.related
-                or self._manager(model, name)
-            ):
+            reverse = (model, name) in self.related or (name.endswith("_set") and self.is_model(model))
+            if name in ORM["managers"] or reverse or self._manager(model, name):
                 return model, parts[index + 1 :]
         return None
 
@@ -76,6 +72,14 @@ class Origins:
         """The origin of one row of a query; nothing if its rows are no models."""
         found = self.query(origin)
         return found[0] if found and not {"values", "values_list", "dates"} & set(found[1]) else ""
+
+    def is_model(self, origin: str, depth: int = 0) -> bool:
+        """Whether this is a model whose source is known."""
+        scope = self.project.scopes.get(origin)
+        if scope is None or not isinstance(scope.node, ast.ClassDef) or depth > 8:
+            return False
+        bases = [self.of(base, scope.parent or scope) for base in scope.node.bases]
+        return any(base == "django.db.models.Model" or self.is_model(base, depth + 1) for base in bases)
 
     def relation(self, model: str, name: str) -> bool:
         """Whether `name` is a foreign key of a model whose source is known."""

@@ -41,7 +41,7 @@ def _stopping(call: Call, facts: Facts, origins: Origins) -> Site | None:
         return Site("OFF201", call.node, subject) if among(call.origin, "computes", "awaited") else None
     if method in ORM["evaluating"] and origins.is_query(head):
         return Site("OFF101", call.node, subject)
-    if method in ORM["on_rows"] and _is_model(head, origins):
+    if method in ORM["on_rows"] and origins.is_model(head):
         return Site("OFF101", call.node, subject)
     if is_task(origins.function(call.origin), origins) or (
         method == "apply" and is_task(origins.function(head), origins)
@@ -55,14 +55,6 @@ def _stopping(call: Call, facts: Facts, origins: Origins) -> Site | None:
         return Site("OFF205", call.node, subject)
     rule = stops(call.origin)
     return Site(rule, call.node, subject, in_gil=among(call.origin, "computes", "holding_gil")) if rule else None
-
-
-def _is_model(origin: str, origins: Origins) -> bool:
-    scope = origins.project.scopes.get(origin)
-    if scope is None or not isinstance(scope.node, ast.ClassDef):
-        return False
-    bases = [origins.of(base, scope.parent or scope) for base in scope.node.bases]
-    return any(base == "django.db.models.Model" or _is_model(base, origins) for base in bases if base != origin)
 
 
 def _is_kept(client: ast.Call, facts: Facts, origins: Origins) -> bool:
