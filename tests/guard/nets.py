@@ -94,7 +94,17 @@ def running(tree: Path, cases: Iterable[str]) -> Caught:
 def tested(tree: Path, cases: Iterable[str]) -> Caught:
     """What a test of each case says when it fails."""
     report = tree / "report.xml"
-    options = ["-p", "offload.guard.plugin", "--noconftest", "-p", "no:cacheprovider", "-c", os.devnull, "-o", "asyncio_mode=auto"]
+    options = [
+        "-p",
+        "offload.guard.plugin",
+        "--noconftest",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        "-o",
+        "asyncio_mode=auto",
+    ]
     quiet = ["-p", "no:django", "--rootdir", tree, f"--junitxml={report}", "-q"]
     run(
         tree,
@@ -110,7 +120,9 @@ def tested(tree: Path, cases: Iterable[str]) -> Caught:
     results = list(ElementTree.parse(report).iter("testcase"))
     if len(results) != len(list(cases)) or any(case.find("error") is not None for case in results):
         raise RuntimeError(f"the corpus did not run:\n{report.read_text()}")
-    failures = ((case.get("name", ""), failure.get("message", "")) for case in results for failure in case.iter("failure"))
+    failures = (
+        (case.get("name", ""), failure.get("message", "")) for case in results for failure in case.iter("failure")
+    )
     return by_case((name.removeprefix("test_case[").removesuffix("]"), message) for name, message in failures)
 
 

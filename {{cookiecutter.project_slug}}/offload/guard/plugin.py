@@ -65,7 +65,7 @@ def _watched(test: Callable[..., Awaitable[object]], found: list[str]) -> Callab
     """The test, with a watchdog on its own loop; what it finds is added to `found`."""
 
     def report(block: Block) -> None:
-        if not block.importing:
+        if not block.excused:
             found.append(str(block))
 
     @wraps(test)

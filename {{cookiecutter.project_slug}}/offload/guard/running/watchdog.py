@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from offload.guard.running import stacks
 
+_THREAD_START = threading.Thread.start.__code__
+
 
 @dataclass(frozen=True)
 class Block:
@@ -21,7 +23,7 @@ class Block:
     request: str
     seconds: float
     ended: float  # of time.monotonic()
-    importing: bool  # a first import: it blocks once, and never again
+    excused: bool  # a first import, which blocks once; or a thread's start, which waits for the machine alone
     stack: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -141,7 +143,9 @@ class Watchdog:
                 request=stacks.label(stacks.request(kept)),
                 seconds=seconds,
                 ended=ended,
-                importing=any("importlib._bootstrap" in step.code.co_filename for step in kept),
+                excused=any(
+                    step.code is _THREAD_START or "importlib._bootstrap" in step.code.co_filename for step in kept
+                ),
                 stack=tuple(map(str, kept)),
             )
         )

@@ -61,6 +61,7 @@ class Walk(ast.NodeVisitor):
         self.awaited: set[ast.AST] = set()
         self.dropped: set[ast.AST] = set()
         self.turns, self.atomic = 1, False
+        self.raising = False  # inside a handler that raises again at its end
         if not isinstance(scope.node, ast.Module | ast.ClassDef):
             self._parameters(scope.node.args)
         for statement in scope.node.body:
@@ -144,8 +145,15 @@ class Walk(ast.NodeVisitor):
     visit_AsyncWith = visit_With
 
     def visit_Try(self, node: ast.Try) -> None:
-        self.facts.handlers.append(node)
+        if not self.raising:
+            self.facts.handlers.append(node)
         self.generic_visit(node)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        outer = self.raising
+        self.raising |= isinstance(node.body[-1], ast.Raise)
+        self.generic_visit(node)
+        self.raising = outer
 
     def visit_Call(self, node: ast.Call) -> None:
         origin = self.origin(node.func)

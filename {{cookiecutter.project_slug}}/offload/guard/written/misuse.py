@@ -7,7 +7,7 @@ from offload.guard.written.facts import Call, Facts, awaits
 from offload.guard.written.names import PUBLISH, among
 from offload.guard.written.origins import Origins
 from offload.guard.written.sites import Site, decorators, is_async_query, is_task, words
-from offload.guard.written.source import Def, Scope
+from offload.guard.written.source import Def, Scope, own_nodes
 
 
 def in_place(facts: Facts, origins: Origins) -> Iterator[Site]:
@@ -62,7 +62,7 @@ def _on_loop_only(facts: Facts, origins: Origins) -> Iterator[Site]:
     for origin, node in decorators(facts.scope, origins):
         if among(origin, "moves", "sync_decorators"):
             yield Site("OFF107", facts.scope.node, f"@{words(node)}")
-        elif _makes_sync(origins.function(origin)):
+        elif _makes_sync(origins.function(origin)) and not _yields(facts.scope):
             yield Site("OFF107", facts.scope.node, f"@{words(node)}", doubtful=True)
 
 
@@ -92,12 +92,12 @@ def _sync_iterator(arguments: list[ast.expr], facts: Facts, origins: Origins) ->
             return not first.is_async
         case [ast.Call() as call, *_]:
             made_by = origins.function(facts.by_node[call].origin)
-            return (
-                made_by is not None
-                and not made_by.on_loop
-                and any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(made_by.node))
-            )
+            return made_by is not None and not made_by.on_loop and _yields(made_by)
     return False
+
+
+def _yields(scope: Scope) -> bool:
+    return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in own_nodes(scope.node))
 
 
 def _swallowing(block: ast.Try, facts: Facts) -> Iterator[Site]:

@@ -54,7 +54,10 @@ def _stopping(call: Call, facts: Facts, origins: Origins) -> Site | None:
     if call.origin == "json.loads" and call.arguments and call.arguments[0].startswith(f"{REQUEST}.body"):
         return Site("OFF205", call.node, subject)
     rule = stops(call.origin)
-    return Site(rule, call.node, subject, in_gil=among(call.origin, "computes", "holding_gil")) if rule else None
+    if rule is None:
+        return None
+    by_size, in_gil = (among(call.origin, "computes", name) for name in ("by_size", "holding_gil"))
+    return Site(rule, call.node, subject, doubtful=by_size, in_gil=in_gil)
 
 
 def _is_kept(client: ast.Call, facts: Facts, origins: Origins) -> bool:
