@@ -19,7 +19,7 @@ NAME = re.compile(r"(a+)+$")
 
 
 async def sleeps(request: HttpRequest) -> HttpResponse:
-    time.sleep(0.4)
+    time.sleep(0.4)  # noqa: ASYNC251 - the fault to find
     return HttpResponse("slept")
 
 

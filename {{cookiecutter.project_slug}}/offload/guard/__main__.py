@@ -50,10 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
         findings = list(without_baseline(findings, project, options.baseline))
     letters = grades(findings)
     if options.json:
-        print(json.dumps({"findings": [finding.as_json() for finding in findings], "grades": letters}, indent=2))
+        report = json.dumps({"findings": [finding.as_json() for finding in findings], "grades": letters}, indent=2)
     else:
-        print(*map(as_text, findings), sep="\n", end="\n" if findings else "")
-        print("grades:", *(f"{area} {letter}" for area, letter in letters.items()), sep="  ")
+        summary = "  ".join(["grades:", *(f"{area} {letter}" for area, letter in letters.items())])
+        report = "\n".join([*map(as_text, findings), summary])
+    sys.stdout.write(f"{report}\n")
     severities = {finding.severity for finding in findings}
     failing = {"error": {"error"}, "warning": {"error", "warning"}, "never": set()}[options.fail_on]
     return 1 if severities & failing else 0

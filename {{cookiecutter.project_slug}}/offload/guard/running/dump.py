@@ -17,7 +17,7 @@ def on_signal(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGUSR1"):
         yield  # only a main thread hears signals; a test's server runs in another
         return
-    before = signal.signal(signal.SIGUSR1, lambda *_: print(tasks(loop), file=sys.stderr, flush=True))
+    before = signal.signal(signal.SIGUSR1, lambda *_: sys.stderr.write(tasks(loop)))
     faulthandler.register(signal.SIGUSR1, all_threads=True, chain=True)
     try:
         yield
@@ -33,4 +33,4 @@ def tasks(loop: asyncio.AbstractEventLoop) -> str:
         steps = stacks.waiting(task)
         lines.append(f"{task.get_name()}  {stacks.label(stacks.request(steps))}".rstrip())
         lines += [f"    {step}" for step in steps]
-    return "\n".join([f"{len(asyncio.all_tasks(loop))} asyncio tasks:", *lines])
+    return "\n".join([f"{len(asyncio.all_tasks(loop))} asyncio tasks:", *lines, ""])

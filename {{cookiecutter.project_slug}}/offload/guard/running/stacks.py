@@ -33,12 +33,12 @@ class Step(NamedTuple):
 
 def here() -> list[Step]:
     """What this thread is running, outermost first; inside a loop, from its callback on."""
-    return _from_loop(sys._getframe(1))[0]
+    return _from_loop(sys._getframe(1))[0]  # noqa: SLF001 - a public function, by its documentation
 
 
 def running(thread: int) -> list[Step]:
     """What a thread's event loop is running, outermost first; empty while the loop waits."""
-    steps, in_loop = _from_loop(sys._current_frames().get(thread))
+    steps, in_loop = _from_loop(sys._current_frames().get(thread))  # noqa: SLF001 - the same
     return steps if in_loop else []
 
 
@@ -70,14 +70,14 @@ def _driven(frame: FrameType) -> Any:
     return next((value for value in held if getcoroutinestate(value) == CORO_SUSPENDED), None)
 
 
-def common(samples: Sequence[list[Step]]) -> list[Step]:
-    """The frames that every sample shows: the functions that did not return in between, at their latest lines."""
+def common(earlier: list[Step], later: list[Step]) -> list[Step]:
+    """The frames that both samples show: the functions that did not return in between, at their later lines."""
     shared = 0
-    for steps in zip(*samples, strict=False):
-        if any(step.frame is not steps[0].frame for step in steps):
+    for before, after in zip(earlier, later, strict=False):
+        if before.frame is not after.frame:
             break
         shared += 1
-    return samples[-1][:shared] if samples else []
+    return later[:shared]
 
 
 def in_service(step: Step) -> bool:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from offload.guard.running import stacks
 
-_THREAD_START = threading.Thread.start.__code__
+_THREAD_START, _IMPORT = threading.Thread.start.__code__, "importlib._bootstrap"
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Watchdog:
     """Watches the loop that runs in the calling thread, from `start()` to `stop()`.
 
     The thread asks, and takes a first sample of the loop's stack when half the threshold has passed, a second at the
-    threshold. It accuses the innermost of the functions that both show. Time in which the machine ran something else
-    does not count (Linux, /proc/…/schedstat), so a busy machine raises no false alarm.
+    threshold, and so on. It accuses the innermost of the functions that two in a row show. Time in which the machine
+    ran something else does not count (Linux, /proc/…/schedstat), so a busy machine raises no false alarm.
 
     Args:
         loop: asyncio's or uvloop's.
@@ -69,7 +69,7 @@ class Watchdog:
     def start(self) -> None:
         self._well = monotonic(), self._watched_time.read(), _Time(0.0, 0.0)  # the loop's last answer
         self._thread.start()
-        self._ready.wait()
+        self._ready.wait()  # offload: allow OFF105: once a loop, for the microseconds that a thread takes to start
 
     async def stop(self) -> None:
         """Returns when what was seen is reported and the thread has ended."""
@@ -106,14 +106,15 @@ class Watchdog:
         pause = self._threshold / 2
         well, before, own = self._well
         stopped = self._stopped.wait(pause)
-        samples: list[list[stacks.Step]] = []
+        kept: list[stacks.Step] = []
+        seen = 0
         overslept = monotonic() - well - pause
         if overslept > pause:
             self._reported.clear()
             steps = stacks.running(self._watched)  # before anything that would let the loop's thread go on
             overslept -= self._own_time.read().queued - own.queued
             if overslept > pause and self._watched_time.read().running - before.running > pause:
-                samples.append(steps)  # it held the GIL, in a call into C, and has only just let go
+                kept, seen = steps, 2  # it held the GIL, in a call into C, and has only just let go
         answered = threading.Event()
         asked = monotonic()
         self._loop.call_soon_threadsafe(answered.set)
@@ -122,14 +123,18 @@ class Watchdog:
                 return False
             self._reported.clear()
             steps = stacks.running(self._watched)
-            if not answered.is_set():  # else the sample shows what came afterwards
-                samples = [*samples[-1:], steps]
+            if answered.is_set():
+                break  # the sample shows what came afterwards
+            if shared := stacks.common(kept, steps):
+                kept, seen = shared, seen + 1
+            elif seen < 2:
+                kept, seen = steps, 1
         ended = monotonic()
         if self._lag:
             self._lag(ended - asked)
-        if samples:
+        if seen >= 2:
             queued = self._watched_time.read().queued - before.queued
-            self._accuse(stacks.common(samples), ended - asked + max(overslept, 0) - queued, ended)
+            self._accuse(kept, ended - asked + max(overslept, 0) - queued, ended)
         self._well = ended, self._watched_time.read(), self._own_time.read()
         return not stopped
 
@@ -143,9 +148,7 @@ class Watchdog:
                 request=stacks.label(stacks.request(kept)),
                 seconds=seconds,
                 ended=ended,
-                excused=any(
-                    step.code is _THREAD_START or "importlib._bootstrap" in step.code.co_filename for step in kept
-                ),
+                excused=any(step.code is _THREAD_START or _IMPORT in step.code.co_filename for step in kept),
                 stack=tuple(map(str, kept)),
             )
         )

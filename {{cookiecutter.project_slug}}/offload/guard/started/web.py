@@ -115,7 +115,7 @@ def environment(**_: object) -> Iterator[CheckMessage]:
 def receivers(**_: object) -> Iterator[CheckMessage]:
     """W714: sync receivers that take every request through a thread."""
     for signal, name in ((request_started, "request_started"), (request_finished, "request_finished")):
-        for receiver in signal._live_receivers(None)[0]:
+        for receiver in signal._live_receivers(None)[0]:  # noqa: SLF001 - there is no public list
             if not receiver.__module__.startswith("django."):
                 where = f"{receiver.__module__}.{getattr(receiver, '__qualname__', receiver)}"
                 yield warning("W714", f"{where} is a sync receiver of {name}.", "an async receiver.")

@@ -61,5 +61,5 @@ def threads_and_clients() -> Iterator[Callable[[], list[str]]]:
 def _is_open(thing: Any, closed: str) -> bool:
     if not isinstance(thing, threading.Thread):
         return not getattr(thing, closed)
-    by_design = thing in pools._threads_queues or thing.name.startswith("offload-")  # a pool's threads live on
+    by_design = thing in pools._threads_queues or thing.name.startswith("offload-")  # noqa: SLF001 - pools live on
     return thing.is_alive() and not by_design

@@ -17,7 +17,8 @@ WAIVER = re.compile(r"#\s*offload:\s*allow\s+(OFF\d{3})\s*:?\s*(.*)")
 def without_waived(findings: Iterable[Finding], project: Project) -> Iterator[Finding]:
     """The findings that no waiver covers, and what is wrong with the waivers themselves.
 
-    A waiver stands on the line of the finding, or alone on the line above: `# offload: allow OFF103: reason`.
+    A waiver stands on the line of the finding, or on the line at the end of its chain, which excuses every way there;
+    or alone on the line above either: `# offload: allow OFF103: reason`.
     """
     waivers = {
         (place(module.path, project.root), line, rule): reason
@@ -26,14 +27,21 @@ def without_waived(findings: Iterable[Finding], project: Project) -> Iterator[Fi
     }
     used = set()
     for finding in findings:
-        key = (finding.path, finding.line, finding.rule)
-        if waivers.get(key):
-            used.add(key)
+        covering = {(path, line, finding.rule) for path, line in _places(finding)} & waivers.keys()
+        if any(waivers[key] for key in covering):
+            used |= covering
         else:
             yield finding
     for key in waivers.keys() - used:
         path, line, rule = key
         yield Finding(path, line, "OFF003" if waivers[key] else "OFF002", rule)
+
+
+def _places(finding: Finding) -> Iterator[tuple[str, int]]:
+    yield finding.path, finding.line
+    if finding.chain:
+        path, _, line = finding.chain[-1].partition(" ")[0].rpartition(":")
+        yield path, int(line)
 
 
 def _waivers(module: Module) -> Iterator[tuple[int, str, str]]:

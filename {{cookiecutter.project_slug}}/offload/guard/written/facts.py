@@ -125,7 +125,7 @@ class Walk(ast.NodeVisitor):
             for part in [*(test for generator in node.generators for test in generator.ifs), *results]:
                 self.visit(part)
 
-    visit_ListComp = visit_SetComp = visit_GeneratorExp = visit_DictComp = _comprehension
+    visit_ListComp = visit_SetComp = visit_GeneratorExp = visit_DictComp = _comprehension  # noqa: N815 - ast's names
 
     def visit_With(self, node: ast.With | ast.AsyncWith) -> None:
         outer = self.atomic
@@ -142,7 +142,7 @@ class Walk(ast.NodeVisitor):
             self.visit(statement)
         self.atomic = outer
 
-    visit_AsyncWith = visit_With
+    visit_AsyncWith = visit_With  # noqa: N815
 
     def visit_Try(self, node: ast.Try) -> None:
         if not self.raising:

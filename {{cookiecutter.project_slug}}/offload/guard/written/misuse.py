@@ -103,19 +103,20 @@ def _yields(scope: Scope) -> bool:
 def _swallowing(block: ast.Try, facts: Facts) -> Iterator[Site]:
     cancels = any(isinstance(call.node.func, ast.Attribute) and call.node.func.attr == "cancel" for call in facts.calls)
     for handler in block.handlers:
-        caught = (
-            {"BaseException"}
-            if handler.type is None
-            else {
-                node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-                for node in ast.walk(handler.type)
-            }
-        )
+        caught = _caught(handler)
         raises = any(isinstance(node, ast.Raise) for node in ast.walk(handler))
         if "CancelledError" in caught and (raises or cancels):
             return  # what comes after no longer sees it; one's own cancelled task is awaited so
         if {"BaseException", "CancelledError"} & caught and not raises:
             yield Site("OFF503", handler, f"except {words(handler.type) if handler.type else ''}".strip() + ":")
+
+
+def _caught(handler: ast.ExceptHandler) -> set[str]:
+    if handler.type is None:
+        return {"BaseException"}
+    nodes = list(ast.walk(handler.type))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 
 
 def _makes_sync(decorator: Scope | None) -> bool:
