@@ -38,6 +38,11 @@ class Offload:
     # fan-out
     request_deadline: float = 10.0  # a request's upstream calls altogether: few callers wait longer for an answer
 
+    # guard
+    block_threshold: float = 0.1  # the loop silent for this long is reported: with 10 requests a second one has waited
+    hang_threshold: float = 5.0  # silent for this long, with the GIL or without: every thread's stack goes to stderr
+    slow_request: float = 2.0  # a request still without an answer is logged once, with where it waits
+
 
 def conf() -> Offload:
     """The service's `settings.OFFLOAD`, or the defaults where it says nothing."""

@@ -1,0 +1,16 @@
+"""Settings for this room alone; the nets over the corpus run in processes of their own."""
+
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+sys.path[:0] = [str(HERE), str(HERE / "corpus")]
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "corpus_settings")
+
+import django  # noqa: E402 - settings come first
+
+django.setup()
+
+pytest_plugins = ["pytester"]

@@ -1,0 +1,50 @@
+"""A small service under the guard, for uvicorn: one view for each way to keep the loop, and one that does not."""
+
+import asyncio
+import ctypes
+import hashlib
+import re
+import time
+
+import django
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+django.setup()
+
+from offload import guard  # noqa: E402 - settings come first
+from offload.serving import Application  # noqa: E402
+
+NAME = re.compile(r"(a+)+$")
+
+
+async def sleeps(request: HttpRequest) -> HttpResponse:
+    time.sleep(0.4)  # noqa: ASYNC251 - the fault to find
+    return HttpResponse("slept")
+
+
+async def computes(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(hashlib.pbkdf2_hmac("sha256", b"secret", b"salt", 1_500_000).hex())
+
+
+async def holds_the_gil(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(str(NAME.match("a" * 25 + "!")))
+
+
+async def hangs(request: HttpRequest) -> HttpResponse:
+    ctypes.PyDLL(None).sleep(4)  # PyDLL keeps the GIL
+    return HttpResponse("hung")
+
+
+async def waits(request: HttpRequest) -> HttpResponse:
+    await asyncio.sleep(3)
+    return HttpResponse("waited")
+
+
+async def fine(request: HttpRequest) -> HttpResponse:
+    await asyncio.sleep(0)
+    return HttpResponse("fine")
+
+
+urlpatterns = [path(view.__name__, view) for view in (sleeps, computes, holds_the_gil, hangs, waits, fine)]
+application = Application(lifespans=[guard.lifespan])

@@ -1,0 +1,11 @@
+"""Settings of `service.py`."""
+
+from offload.conf import Offload
+
+SECRET_KEY = "service"
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "service"
+INSTALLED_APPS = ["offload.guard"]
+MIDDLEWARE: list[str] = []
+API_MIDDLEWARE = ["offload.guard.running.middleware.blocked_header"]
+OFFLOAD = Offload(api_prefixes=("/",), slow_request=1.0, hang_threshold=1.0)

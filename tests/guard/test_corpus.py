@@ -1,0 +1,62 @@
+"""The corpus: every mistake is caught by some net, most before anything runs, and no twin is blamed."""
+
+import pytest
+from cases import CASES
+from table import NETS, Result, cast_all, written_table
+
+from offload.guard.written.findings import RULES
+
+RUNNING = 8  # the watchdog's column: what it sees of a borderline case is up to the machine
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    return cast_all()
+
+
+def test_the_corpus_is_large_and_each_mistake_has_a_twin() -> None:
+    assert len(CASES) >= 60
+    assert all(case.source("wrong") and case.source("right") for case in CASES)
+
+
+def test_every_number_of_the_written_net_has_a_mistake() -> None:
+    graded = {number for number in RULES if not number.startswith("OFF0")}
+    assert graded == {case.expect for case in CASES if case.expect.startswith("OFF")}
+
+
+@pytest.mark.timeout(300)
+def test_every_mistake_is_caught_by_some_net(result: Result) -> None:
+    assert [case.name for case in CASES if not result.caught_by(case)] == []
+
+
+@pytest.mark.timeout(300)
+def test_at_least_85_percent_are_caught_before_anything_runs(result: Result) -> None:
+    assert sum(map(result.before_run_time, CASES)) / len(CASES) >= 0.85
+
+
+@pytest.mark.timeout(300)
+def test_each_mistake_gets_its_own_number(result: Result) -> None:
+    said = {case.name: result.said["wrong"]["guard" if case.expect.startswith("OFF") else "started"] for case in CASES}
+    assert [case.name for case in CASES if case.expect not in ("none", *said[case.name].get(case.name, ()))] == []
+
+
+@pytest.mark.timeout(300)
+def test_every_mistake_that_can_be_called_fails_its_test(result: Result) -> None:
+    assert [case.name for case in CASES if case.runs("wrong") and case.name not in result.said["wrong"]["tested"]] == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("net", NETS)
+def test_no_twin_is_blamed(result: Result, net: str) -> None:
+    assert dict(result.said["right"][net]) == {}
+
+
+@pytest.mark.timeout(300)
+def test_the_table_in_the_docs_is_what_the_nets_say(result: Result) -> None:
+    def without_watchdog(table: str) -> list[list[str]]:
+        rows = (line.split(" | ") for line in table.splitlines() if line.startswith("| "))
+        return [row[:RUNNING] + row[RUNNING + 1 :] for row in rows]
+
+    assert without_watchdog(written_table()) == without_watchdog(result.table()), (
+        "renew it: python tests/guard/table.py"
+    )

@@ -1,0 +1,78 @@
+"""The pytest plugin tests itself: each fault must fail its test, with the line, and good tests must pass."""
+
+import pytest
+from nets import SERVICE
+
+FAULTS = {
+    "sleeps": ("import time; time.sleep(0.001)", r"*test_sleeps.py:* blocked the event loop with time.sleep*"),
+    "swallows": (
+        "import time\n    try:\n        time.sleep(0.001)\n    except Exception:\n        pass",
+        "*test_swallows.py:* blocked the event loop with time.sleep*",
+    ),
+    "computes": ("sum(i * i for i in range(4_000_000))", "*test_computes.py:* blocked the event loop for * ms*"),
+    "holds_gil": ("import re; re.match('(a+)+$', 'a' * 24 + '!')", "*test_holds_gil.py:* blocked the event loop for*"),
+    "leaks_task": ("global kept; kept = asyncio.create_task(asyncio.sleep(30))", "*task *is left running*"),
+    "leaks_thread": (
+        "import threading; threading.Thread(target=asyncio.run, args=[asyncio.sleep(2)]).start()",
+        "*test_leaks_thread.py:* left a Thread open*",
+    ),
+    "leaks_client": ("import aiohttp; aiohttp.ClientSession()", "*left a ClientSession open*"),
+    "forgets": ("asyncio.sleep(0)", "*coroutine 'sleep' was never awaited*"),
+}
+
+
+@pytest.fixture(autouse=True)
+def configured(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(SERVICE))
+    pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function")
+
+
+def run(pytester: pytest.Pytester) -> pytest.RunResult:
+    return pytester.runpytest_subprocess("-p", "offload.guard.plugin", "-p", "no:django", "-p", "no:cacheprovider")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_fails_its_test_with_the_line(pytester: pytest.Pytester, fault: str) -> None:
+    body, sentence = FAULTS[fault]
+    pytester.makepyfile(**{f"test_{fault}": f"import asyncio\nimport aiohttp\n\nasync def test_it():\n    {body}\n"})
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([sentence])
+
+
+def test_good_tests_pass(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import asyncio, threading, time
+
+        async def test_waits():
+            async with asyncio.TaskGroup() as group:
+                group.create_task(asyncio.sleep(0.1))
+            await asyncio.to_thread(time.sleep, 0.1)
+
+        async def test_ends_its_task():
+            task = asyncio.create_task(asyncio.sleep(30))
+            task.cancel()
+
+        def test_sync_may_block():
+            thread = threading.Thread(target=time.sleep, args=[0.1])
+            thread.start()
+            time.sleep(0.1)
+            thread.join()
+        """
+    )
+    run(pytester).assert_outcomes(passed=3)
+
+
+def test_the_way_out_needs_a_reason(pytester: pytest.Pytester) -> None:
+    test = "import pytest, time\n\n@pytest.mark.offload_allow({})\nasync def test_it():\n    time.sleep(0.001)\n"
+    pytester.makepyfile(test.format("reason='the driver has no other way'"))
+    run(pytester).assert_outcomes(passed=1)
+    pytester.makepyfile(test.format(""))
+    result = run(pytester)
+    result.stderr.fnmatch_lines(["*write @pytest.mark.offload_allow(reason=*"])
+
+
+def test_the_tests_own_error_keeps_its_place_and_gains_the_line_that_blocked(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("import time\n\nasync def test_it():\n    time.sleep(0.001)\n")
+    run(pytester).stdout.fnmatch_lines(["*BlockingError*", "*blocked the event loop with time.sleep*"])

@@ -1,0 +1,103 @@
+"""The running net, on a real uvicorn: who blocks is named, who waits is not."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+
+import pytest
+from nets import HERE, SERVICE
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@dataclass
+class Served:
+    """A running service: its address, process and log."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def get(self, path: str) -> Message:
+        with urllib.request.urlopen(f"{self.url}/{path}", timeout=30) as answer:
+            answer.read()
+            return answer.headers
+
+    def says(self, pattern: str) -> str:
+        """The log, as soon as it says so."""
+        until = time.monotonic() + 15
+        while not re.search(pattern, self.log.read_text(), re.DOTALL):
+            assert time.monotonic() < until, f"no {pattern!r} in:\n{self.log.read_text()}"
+            time.sleep(0.05)
+        return self.log.read_text()
+
+
+@contextmanager
+def serving(log: Path, loop: str) -> Iterator[Served]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    env = os.environ | {"PYTHONPATH": f"{SERVICE}{os.pathsep}{HERE}", "DJANGO_SETTINGS_MODULE": "service_settings"}
+    options = ["--port", str(port), "--lifespan", "on", "--loop", loop]
+    command = [sys.executable, "-m", "uvicorn", "service:application", *options]
+    with log.open("wb") as file, subprocess.Popen(command, cwd=HERE, env=env, stdout=file, stderr=file) as process:
+        served = Served(f"http://127.0.0.1:{port}", process, log)
+        try:
+            served.says("startup complete")
+            time.sleep(0.3)
+            yield served
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
+    with serving(tmp_path / "log", request.param) as found:
+        yield found
+
+
+@pytest.mark.parametrize("view", ["sleeps", "computes", "holds_the_gil"])
+def test_a_blocked_loop_is_reported_with_its_line_function_and_request(served: Served, view: str) -> None:
+    headers = served.get(view)
+    log = served.says(rf"service.py:\d+ {view} blocked the event loop for \d+ ms during GET /{view}")
+    assert view in str(headers["X-Offload-Blocked"])
+    assert len(re.findall("blocked the event loop", log)) == 1
+
+
+def test_a_loop_that_only_waits_is_not_accused(served: Served) -> None:
+    for _ in range(50):
+        served.get("fine")
+    assert "blocked the event loop" not in served.log.read_text()
+
+
+def test_a_slow_request_is_logged_once_with_where_it_waits(served: Served) -> None:
+    served.get("waits")
+    log = served.says(r"GET /waits has no answer after 1.0 s: it waits at service.py:\d+ waits")
+    assert log.count("has no answer") == 1
+
+
+def test_a_call_that_holds_the_gil_is_dumped_while_it_lasts(served: Served) -> None:
+    served.get("hangs")
+    assert re.search(r'Timeout \(.*File "[^"]*service.py", line \d+ in hangs', served.log.read_text(), re.DOTALL)
+
+
+def test_sigusr1_prints_every_task_and_thread(served: Served) -> None:
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", f"import urllib.request; urllib.request.urlopen('{served.url}/waits').read()"]
+    )
+    time.sleep(1)
+    served.process.send_signal(signal.SIGUSR1)
+    log = served.says(r"asyncio tasks:.*GET /waits.*service.py:\d+ waits")
+    assert "Thread 0x" in log
+    assert waiting.wait(20) == 0, "the service went on"

@@ -1,0 +1,51 @@
+"""The started net: errors stop the process with their sentences, warnings are logged once."""
+
+import logging
+from typing import Any
+
+import pytest
+from django.core import checks
+from django.test import override_settings
+
+from offload import guard
+from offload.guard.started import StartRefused, run_checks
+
+
+async def test_an_error_stops_the_start_with_the_place_and_what_to_write_instead() -> None:
+    state: dict[str, Any] = {}
+    wrong = override_settings(CELERY_TASK_ALWAYS_EAGER=True, CELERY_TASK_MAX_RETRIES=3)
+    with wrong, pytest.raises(StartRefused) as refused:
+        async with guard.lifespan(state):
+            pass
+    sentences = str(refused.value).splitlines()
+    assert len(sentences) == 3, "a head, and one for each fault"
+    assert "CELERY_TASK_MAX_RETRIES" in str(refused.value)
+    assert all("Instead:" in sentence and "docs/guard/E7" in sentence for sentence in sentences[1:])
+
+
+def test_middleware_that_a_library_adds_after_setup_is_seen() -> None:
+    run_checks()
+    with override_settings(MIDDLEWARE=["test_started.SyncOnly"]), pytest.raises(StartRefused, match="SyncOnly"):
+        run_checks()
+
+
+def test_a_warning_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    with override_settings(CELERY_RESULT_BACKEND="redis://127.0.0.1/1"), caplog.at_level(logging.WARNING):
+        run_checks()
+        run_checks()
+    assert len([record for record in caplog.records if "W712" in record.message]) == 1
+
+
+def test_a_silenced_check_stays_silent() -> None:
+    with override_settings(CELERY_TASK_ALWAYS_EAGER=True, SILENCED_SYSTEM_CHECKS=["offload.E708"]):
+        run_checks()
+
+
+def test_manage_py_check_runs_the_same() -> None:
+    with override_settings(CELERY_TASK_ALWAYS_EAGER=True):
+        assert "offload.E708" in {message.id for message in checks.run_checks()}
+
+
+class SyncOnly:
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response

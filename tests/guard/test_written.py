@@ -1,0 +1,118 @@
+"""The written net as a command: what it prints, what it exits with, and what it lets pass."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from nets import SERVICE
+
+from offload.guard.__main__ import grade, main
+from offload.guard.written.source import Project
+
+BLOCKING = "import time\n\n\nasync def view(request):\n    time.sleep(1)\n"
+
+
+def write(root: Path, **files: str) -> Path:
+    package = root / "app"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    for name, text in files.items():
+        (package / f"{name}.py").write_text(text)
+    return root
+
+
+def test_a_bare_python_grades_a_tree_without_any_dependency(tmp_path: Path) -> None:
+    write(tmp_path, views=BLOCKING)
+    code = (
+        f"import sys; sys.path.insert(0, {str(SERVICE)!r}); from offload.guard.__main__ import main; sys.exit(main())"
+    )
+    bare = [sys.executable, "-I", "-S", "-c", code, str(tmp_path), "--json"]  # -S: no site-packages
+    done = subprocess.run(bare, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1, done.stderr
+    printed = json.loads(done.stdout)
+    finding = printed["findings"][0]
+    assert (finding["rule"], finding["path"], finding["line"]) == ("OFF103", "app/views.py", 5)
+    assert {"message", "instead", "chain"} <= finding.keys()
+    assert printed["grades"]["waiting"] == "C"
+
+
+def test_a_call_through_helpers_shows_the_whole_chain(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        views="from .first import step\n\n\nasync def view(request):\n    return step()\n",
+        first="from . import second\n\n\ndef step():\n    return second.last()\n",
+        second="import time\n\n\ndef last():\n    time.sleep(1)\n",
+    )
+    (finding,) = grade(Project(tmp_path))
+    assert finding.path == "app/views.py"
+    assert finding.chain == ("app/views.py:5 view", "app/first.py:5 step", "app/second.py:5 last")
+
+
+def test_helpers_that_call_each_other_end_the_search(tmp_path: Path) -> None:
+    helpers = "import time\n\n\ndef ping():\n    pong()\n\n\ndef pong():\n    ping()\n    time.sleep(1)\n"
+    write(tmp_path, views="from .helpers import ping\n\n\nasync def view(request):\n    ping()\n", helpers=helpers)
+    assert [finding.rule for finding in grade(Project(tmp_path))] == ["OFF103"]
+
+
+def test_exit_status_tells_the_severity(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    warns = write(tmp_path / "warns", views="async def view(task):\n    task.delay(1)\n")
+    fails = write(tmp_path / "fails", views=BLOCKING)
+    clean = write(tmp_path / "clean", views="async def view(request):\n    return 1\n")
+    assert [main([str(tree)]) for tree in (clean, warns, fails)] == [0, 0, 1]
+    assert [main([str(tree), "--fail-on", "warning"]) for tree in (clean, warns, fails)] == [0, 1, 1]
+    assert main([str(fails), "--fail-on", "never"]) == 0
+    assert "instead:" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        main([str(tmp_path / "nowhere")])
+
+
+def test_a_waiver_needs_its_reason_and_something_to_waive(tmp_path: Path) -> None:
+    def rules(comment: str) -> list[str]:
+        tree = write(
+            tmp_path / str(len(list(tmp_path.iterdir()))), views=BLOCKING.replace("(1)\n", f"(1)  # {comment}\n")
+        )
+        return [finding.rule for finding in grade(Project(tree))]
+
+    assert rules("offload: allow OFF103: the device driver has no other way") == []
+    assert rules("offload: allow OFF103") == ["OFF002", "OFF103"]
+    assert rules("offload: allow OFF101: a reason for another rule") == ["OFF003", "OFF103"]
+
+
+def test_a_baseline_forgives_old_findings_wherever_they_move_and_no_new_ones(tmp_path: Path) -> None:
+    tree, baseline = write(tmp_path / "tree", views=BLOCKING), tmp_path / "baseline.json"
+    assert main([str(tree), "--write-baseline", str(baseline)]) == 0
+    views = tree / "app" / "views.py"
+    views.write_text("# one line more\n" + BLOCKING)
+    assert main([str(tree), "--baseline", str(baseline)]) == 0
+    views.write_text(BLOCKING + "    time.sleep(1)\n")
+    assert main([str(tree), "--baseline", str(baseline)]) == 1
+
+
+def test_tests_and_migrations_are_not_graded(tmp_path: Path) -> None:
+    tree = write(tmp_path, test_views=BLOCKING)
+    write(tree / "app" / "migrations", views=BLOCKING)
+    assert grade(Project(tree)) == []
+
+
+def test_a_file_that_cannot_be_read_is_a_finding_and_not_a_crash(tmp_path: Path) -> None:
+    tree = write(tmp_path, broken="def view(:\n")
+    assert [finding.rule for finding in grade(Project(tree))] == ["OFF001"]
+
+
+def test_rooms_are_for_services_of_the_standard_alone(tmp_path: Path) -> None:
+    files = {"api": "from . import compute\n", "compute": "import math\n"}
+    assert grade(Project(write(tmp_path / "stranger", **files))) == []
+    ours = write(tmp_path / "ours", **files, upstreams="from offload.fanout import Upstream\n")
+    assert [finding.rule for finding in grade(Project(ours))] == ["OFF601"]
+
+
+def test_the_standard_itself_is_clean() -> None:
+    assert grade(Project(SERVICE / "offload" / "guard")) == []
+
+
+def test_a_waiver_at_the_end_of_a_chain_excuses_every_way_there(tmp_path: Path) -> None:
+    slow = "import time\n\n\ndef pause():\n    time.sleep(1)  # offload: allow OFF103: it only runs at start\n"
+    write(tmp_path, views="from .slow import pause\n\n\nasync def view(request):\n    pause()\n", slow=slow)
+    assert grade(Project(tmp_path)) == []

@@ -1,0 +1,1 @@
+"""The tested net: blocking calls, busy loops and leaks fail the test that made them."""

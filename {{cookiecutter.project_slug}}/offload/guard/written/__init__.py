@@ -1,0 +1,1 @@
+"""The written net: what can be read from the source. Needs nothing but Python."""

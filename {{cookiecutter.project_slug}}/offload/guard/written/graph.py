@@ -1,0 +1,82 @@
+"""Follows calls from the event loop through helpers to what stops it, and reports each with the chain between."""
+
+from collections.abc import Iterator
+
+from offload.guard.written.facts import Facts, Walk
+from offload.guard.written.findings import Finding, place
+from offload.guard.written.misuse import at_module_level, in_place
+from offload.guard.written.names import among
+from offload.guard.written.origins import Origins
+from offload.guard.written.sites import Site, decorators, is_task
+from offload.guard.written.source import Project, Scope
+from offload.guard.written.stopping import moved_to_threads, on_thread
+
+Path = tuple[tuple[Scope, int], ...]  # functions, and the line in each that goes on to the next
+
+
+class Graph:
+    """The calls of a project. `findings()` is all that is wrong in its functions."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.origins = Origins(project)
+        self.facts = {scope: Walk(scope, self.origins).facts for scope in project.functions}
+        self._sites = {scope: list(on_thread(facts, self.origins)) for scope, facts in self.facts.items()}
+        self._reached: dict[Scope, dict[str, tuple[Path, Site]]] = {}
+
+    def findings(self) -> Iterator[Finding]:
+        for module in self.project.modules.values():
+            for site in at_module_level(Walk(module, self.origins).facts):
+                yield self._finding(module, site.line, site)
+        for scope, facts in self.facts.items():
+            for site in in_place(facts, self.origins):
+                yield self._finding(scope, site.line, site)
+            yield from self._threads(facts)
+            if scope.on_loop:
+                for site in self._sites[scope]:
+                    yield self._finding(scope, site.line, site)
+                yield from self._through_helpers(scope, facts)
+
+    def _through_helpers(self, scope: Scope, facts: Facts) -> Iterator[Finding]:
+        for line, helper in self._helpers(facts):
+            for path, site in self.reached(helper).values():
+                yield self._finding(scope, line, site, ((scope, line), *path))
+
+    def reached(self, helper: Scope) -> dict[str, tuple[Path, Site]]:
+        """What a plain function comes to, itself or through others: for each rule the first way found."""
+        if helper not in self._reached:
+            self._reached[helper] = {}  # ends recursion
+            found: dict[str, tuple[Path, Site]] = {}
+            for site in self._sites[helper]:
+                found.setdefault(site.rule, (((helper, site.line),), site))
+            for line, further in self._helpers(self.facts[helper]):
+                for rule, (path, site) in self.reached(further).items():
+                    found.setdefault(rule, (((helper, line), *path), site))
+            self._reached[helper] = found
+        return self._reached[helper]
+
+    def _helpers(self, facts: Facts) -> Iterator[tuple[int, Scope]]:
+        """The plain functions of the project that run, when called, on the caller's own thread."""
+        for call in facts.calls:
+            function = None if call.awaited else self.origins.function(call.origin)
+            if function in self.facts and not function.on_loop and not self._runs_elsewhere(function):
+                yield call.node.lineno, function
+
+    def _runs_elsewhere(self, function: Scope) -> bool:
+        wrapped = any(among(origin, "moves", "to_thread") for origin, _ in decorators(function, self.origins))
+        return wrapped or is_task(function, self.origins)
+
+    def _threads(self, facts: Facts) -> Iterator[Finding]:
+        for node, origin in moved_to_threads(facts, self.origins):
+            function = self.origins.function(origin)
+            ways = self.reached(function).values() if function in self.facts else []
+            computing = [way for way in ways if way[1].in_gil]
+            site = Site("OFF203", node, f"{origin.rpartition('.')[2]}()")
+            if computing:
+                yield self._finding(facts.scope, site.line, site, computing[0][0])
+            elif among(origin, "computes", "holding_gil"):
+                yield self._finding(facts.scope, site.line, site)
+
+    def _finding(self, scope: Scope, line: int, site: Site, path: Path = ()) -> Finding:
+        chain = tuple(f"{place(at.module.path, self.project.root)}:{line} {at.label}" for at, line in path)
+        return Finding(place(scope.module.path, self.project.root), line, site.rule, site.subject, chain, site.doubtful)

@@ -1,0 +1,51 @@
+"""A line that breaks a rule, and the questions that several rules ask of a function."""
+
+import ast
+from dataclasses import dataclass
+
+from offload.guard.written.facts import Call
+from offload.guard.written.names import AWAITABLE, among
+from offload.guard.written.origins import Origins
+from offload.guard.written.source import Def, Scope
+
+
+@dataclass(frozen=True)
+class Site:
+    """A line that breaks a rule, in the words of the source."""
+
+    rule: str
+    node: ast.AST
+    subject: str = ""
+    doubtful: bool = False
+    in_gil: bool = False
+
+    @property
+    def line(self) -> int:
+        return int(getattr(self.node, "lineno", 1))
+
+
+def words(node: ast.AST) -> str:
+    """The source of a node, short enough for a message."""
+    text = " ".join(ast.unparse(node).split())
+    return text if len(text) < 60 else text[:57] + "..."
+
+
+def is_task(scope: Scope | None, origins: Origins) -> bool:
+    """Whether a function is made a task or job by its decorator."""
+    return scope is not None and any(
+        among(origin, "moves", "tasks") or origin.endswith(".task") for origin, _ in decorators(scope, origins)
+    )
+
+
+def decorators(scope: Scope, origins: Origins) -> list[tuple[str, ast.expr]]:
+    """The origin of each decorator of a function, called or not."""
+    if not isinstance(scope.node, Def):
+        return []
+    bare = [node.func if isinstance(node, ast.Call) else node for node in scope.node.decorator_list]
+    return [(origins.of(node, scope.parent or scope), node) for node in bare]
+
+
+def is_async_query(call: Call, origins: Origins) -> bool:
+    """Whether a call makes the coroutine of an async query."""
+    head, _, method = call.origin.rpartition(".")
+    return method in AWAITABLE and origins.is_query(head)

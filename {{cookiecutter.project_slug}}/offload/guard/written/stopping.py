@@ -1,0 +1,81 @@
+"""What stops the thread that runs a function: a fault wherever that thread is the event loop's."""
+
+import ast
+from collections.abc import Iterator
+
+from offload.guard.written.facts import Call, Facts, awaits
+from offload.guard.written.names import ORM, PUBLISH, among, stops
+from offload.guard.written.origins import REQUEST, Origins
+from offload.guard.written.sites import Site, decorators, is_task, words
+
+LONG_LOOP = 100_000  # turns: some 5 ms of the emptiest Python
+
+
+def on_thread(facts: Facts, origins: Origins) -> Iterator[Site]:
+    """What stops the thread that runs this function: a fault if that thread is the loop's."""
+    for node, origin in facts.evaluated:
+        if origin == f"{REQUEST}.session":
+            yield Site("OFF103", node, words(node))
+        else:
+            yield Site("OFF101", node, words(node))
+    yield from (Site("OFF102", node, words(node)) for node in facts.disguised)
+    for loop, turns in facts.loops:
+        if turns >= LONG_LOOP:
+            yield Site("OFF202", loop, f"{turns:,} turns:", in_gil=True)
+    for block, context, origin in facts.blocks:
+        if origin == "django.db.transaction.atomic":
+            yield Site("OFF104", block, words(context))
+        elif among(origin, "objects", "locks") and isinstance(block, ast.With) and awaits(block.body):
+            yield Site("OFF105", block, words(context))
+    for call in facts.calls:
+        if site := _stopping(call, facts, origins):
+            yield site
+
+
+def _stopping(call: Call, facts: Facts, origins: Origins) -> Site | None:
+    head, _, method = call.origin.rpartition(".")
+    subject = f"{words(call.node.func)}()"
+    if among(call.origin, "objects", "clients"):
+        return None if _is_kept(call.node, facts, origins) else Site("OFF403", call.node, subject)
+    if call.awaited:
+        return Site("OFF201", call.node, subject) if among(call.origin, "computes", "awaited") else None
+    if method in ORM["evaluating"] and origins.is_query(head):
+        return Site("OFF101", call.node, subject)
+    if method in ORM["on_rows"] and origins.is_model(head):
+        return Site("OFF101", call.node, subject)
+    if is_task(origins.function(call.origin), origins) or (
+        method == "apply" and is_task(origins.function(head), origins)
+    ):
+        return Site("OFF303", call.node, subject)
+    name = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
+    if name in PUBLISH and not origins.function(call.origin):
+        known = is_task(origins.function(head), origins) or call.origin.startswith("celery.")
+        return Site("OFF301", call.node, subject, doubtful=not known)
+    if call.origin == "json.loads" and call.arguments and call.arguments[0].startswith(f"{REQUEST}.body"):
+        return Site("OFF205", call.node, subject)
+    rule = stops(call.origin)
+    if rule is None:
+        return None
+    by_size, in_gil = (among(call.origin, "computes", name) for name in ("by_size", "holding_gil"))
+    return Site(rule, call.node, subject, doubtful=by_size, in_gil=in_gil)
+
+
+def _is_kept(client: ast.Call, facts: Facts, origins: Origins) -> bool:
+    """Whether a client outlives the call: kept by an object, or made for as long as a context manager is open."""
+    managers = [origin for origin, _ in decorators(facts.scope, origins)]
+    kept = (node for node in ast.walk(facts.scope.node) if isinstance(node, ast.Assign) and node.value is client)
+    return "contextlib.asynccontextmanager" in managers or any(
+        isinstance(target, ast.Attribute) for assign in kept for target in assign.targets
+    )
+
+
+def moved_to_threads(facts: Facts, origins: Origins) -> Iterator[tuple[ast.AST, str]]:
+    """What this function hands to a thread, by origin: through a wrapper, an executor, or a decorator of its own."""
+    for origin, _ in decorators(facts.scope, origins):
+        if among(origin, "moves", "to_thread"):
+            yield facts.scope.node, facts.scope.dotted
+    for call in facts.calls:
+        if among(call.origin, "moves", "to_thread") and call.arguments:
+            yield call.node, call.arguments[0]
+        elif call.origin.endswith(".run_in_executor") and len(call.arguments) > 1:
+            yield call.node, call.arguments[1]
