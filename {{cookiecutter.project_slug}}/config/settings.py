@@ -27,6 +27,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "ninja",  # the API's page from this host, not from a CDN
+    "offload.guard",
     "offload.jobs",
     "offload.access",
 {%- if cookiecutter.example == "yes" %}
@@ -43,6 +44,8 @@ API_MIDDLEWARE = [
     "offload.serving.middleware.SecurityHeaders",
     "offload.fanout.DeadlineMiddleware",
 ]
+if DEBUG:  # an answer says where its request blocked the event loop
+    API_MIDDLEWARE.append("offload.guard.running.middleware.blocked_header")
 MIDDLEWARE = [
     "offload.serving.middleware.RequestId",
     "offload.serving.middleware.AccessLog",
