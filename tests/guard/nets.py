@@ -48,7 +48,7 @@ def ruff(tree: Path) -> Caught:
 
 
 def flake8_async(tree: Path) -> Caught:
-    arguments = (STANDARD / "flake8-async.args").read_text().split()
+    arguments = (SERVICE / "offload" / "guard" / "flake8-async.args").read_text().split()
     printed = run(tree, "flake8-async", *arguments, *sorted(tree.glob("shop/*/*.py")))
     return by_case(re.findall(r"/shop/(\w+)/\w+\.py:\d+:\d+: (ASYNC\d+)", printed))
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import nets
 from cases import CASES, Case, lay_out
 
-README = Path(__file__).parents[2] / "docs" / "guard" / "README.md"
+README = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}" / "docs" / "guard" / "README.md"
 BEGIN, END = "<!-- table: tests/guard/table.py writes it -->\n", "<!-- end of table -->\n"
 WRITTEN = ("ruff", "flake8_async", "import_linter", "mypy", "guard")
 NETS = (*WRITTEN, "started", "running", "tested")

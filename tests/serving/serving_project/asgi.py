@@ -12,7 +12,6 @@ from django.core.signals import request_finished, request_started
 django.setup()  # what the lifespans and views import below has models
 
 from offload.serving import Application  # noqa: E402
-
 from serving_project.views import FACTS  # noqa: E402
 
 

@@ -12,8 +12,9 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
-from offload.serving import release
 from prometheus_client import generate_latest
+
+from offload.serving import release
 
 FACTS: dict[str, int] = {"cancelled": 0, "started": 0, "finished": 0, "finished_async": 0, "streams_closed": 0}
 BUSY: set[int] = set()  # threads with a sync call running in them

@@ -159,6 +159,7 @@ async def _signal(signal: Signal, **named: Any) -> None:
         theirs = [receiver for receiver in blocking if receiver not in BUILT_IN]
         if theirs:
             await sync_to_async(_call)(theirs, signal=signal, sender=ASGIHandler, **named)
+        # offload: allow OFF401: one for each receiver that the service has connected, as Django's own asend does
         await asyncio.gather(*(receiver(signal=signal, sender=ASGIHandler, **named) for receiver in waiting))
 
 

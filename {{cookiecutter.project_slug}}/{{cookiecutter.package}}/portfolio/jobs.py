@@ -19,7 +19,6 @@ class RiskParams(BaseModel):
     simulations: int
     seed: int
 
-
     def positions(self) -> tuple[list[float], list[float]]:
         """What each position is worth, and its volatility."""
         values = [quantity * self.prices[symbol] for symbol, quantity in self.holdings.items()]

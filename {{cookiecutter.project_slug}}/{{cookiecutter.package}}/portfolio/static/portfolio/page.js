@@ -19,6 +19,9 @@ async function call(path, options = {}) {
     const problem = await response.json().catch(() => ({ detail: `${response.status} ${response.statusText}` }));
     throw new Error(problem.detail);
   }
+  const blocked = response.headers.get("X-Offload-Blocked"); // the guard's, in development
+  $("loop").hidden = !blocked;
+  if (blocked) $("loop").textContent = `The event loop was blocked: ${blocked}`;
   return response;
 }
 
