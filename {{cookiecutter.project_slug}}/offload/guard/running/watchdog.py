@@ -4,11 +4,11 @@ import asyncio
 import faulthandler
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import NamedTuple
 
 from offload.guard.running import stacks
 
@@ -58,16 +58,16 @@ class Watchdog:
     ) -> None:
         self._loop, self._threshold, self._report, self._lag, self._hang = loop, threshold, report, lag, hang
         self._watched = threading.get_ident()
-        self._watched_time = _ThreadTime(threading.get_native_id())
+        self._queue = _Queue(threading.get_native_id())
+        self._clock = time.pthread_getcpuclockid(self._watched) if hasattr(time, "pthread_getcpuclockid") else None
         self._stopped = threading.Event()
         self._reported, self._ended = threading.Event(), asyncio.Event()
         self._reported.set()
         self._ready = threading.Event()
-        self._armed = 0.0
+        self._pause, self._armed = threshold / 2, 0.0
         self._thread = threading.Thread(target=self._run, name="offload-watchdog", daemon=True)
 
     def start(self) -> None:
-        self._well = monotonic(), self._watched_time.read(), _Time(0.0, 0.0)  # the loop's last answer
         self._thread.start()
         self._ready.wait()  # offload: allow OFF105: once a loop, for the microseconds that a thread takes to start
 
@@ -84,7 +84,8 @@ class Watchdog:
             await asyncio.to_thread(self._reported.wait)
 
     def _run(self) -> None:
-        self._own_time = _ThreadTime(threading.get_native_id())
+        self._own_queue = _Queue(threading.get_native_id())
+        self._last = monotonic(), self._computed(), self._own_queue.seconds()
         self._ready.set()
         try:
             while self._look():
@@ -94,8 +95,8 @@ class Watchdog:
         except RuntimeError:
             pass  # the loop was closed without a stop()
         finally:
-            self._watched_time.close()
-            self._own_time.close()
+            self._queue.close()
+            self._own_queue.close()
 
     def _rearm(self) -> None:
         if self._hang and monotonic() > self._armed + 1:  # once a second: each time starts a thread
@@ -103,28 +104,22 @@ class Watchdog:
             faulthandler.dump_traceback_later(self._hang + 1)
 
     def _look(self) -> bool:
-        pause = self._threshold / 2
-        well, before, own = self._well
-        stopped = self._stopped.wait(pause)
-        kept: list[stacks.Step] = []
-        seen = 0
-        overslept = monotonic() - well - pause
-        if overslept > pause:
-            self._reported.clear()
-            steps = stacks.running(self._watched)  # before anything that would let the loop's thread go on
-            overslept -= self._own_time.read().queued - own.queued
-            if overslept > pause and self._watched_time.read().running - before.running > pause:
-                kept, seen = steps, 2  # it held the GIL, in a call into C, and has only just let go
-        answered = threading.Event()
-        asked = monotonic()
+        """Pause, ask, wait for the answer, and report who was in its way. False when nothing is left to do."""
+        well, queued = self._last[0], self._queue.seconds()
+        kept = self._wait(self._stopped)
+        seen = 2 if kept else 0
+        stopped, answered, asked = self._stopped.is_set(), threading.Event(), monotonic()
         self._loop.call_soon_threadsafe(answered.set)
-        while not answered.wait(pause):
+        while True:
+            held = self._wait(answered)
+            if held and seen < 2:
+                kept, seen = held, 2
+            steps = stacks.running(self._watched)
+            if answered.is_set():
+                break  # what the sample shows came afterwards
             if self._loop.is_closed():
                 return False
             self._reported.clear()
-            steps = stacks.running(self._watched)
-            if answered.is_set():
-                break  # the sample shows what came afterwards
             if shared := stacks.common(kept, steps):
                 kept, seen = shared, seen + 1
             elif seen < 2:
@@ -133,10 +128,36 @@ class Watchdog:
         if self._lag:
             self._lag(ended - asked)
         if seen >= 2:
-            queued = self._watched_time.read().queued - before.queued
-            self._accuse(kept, ended - asked + max(overslept, 0) - queued, ended)
-        self._well = ended, self._watched_time.read(), self._own_time.read()
+            self._accuse(kept, ended - well - self._pause - (self._queue.seconds() - queued), ended)
         return not stopped
+
+    def _wait(self, event: threading.Event) -> list[stacks.Step]:
+        """Pause; if the loop's thread held the GIL meanwhile, the stack with which it did."""
+        before = self._held(0.0)
+        event.wait(self._pause)
+        return self._held(self._pause) or before
+
+    def _held(self, paused: float) -> list[stacks.Step]:
+        """The loop's stack, if its thread has held the GIL since this was last asked, and has only just let go.
+
+        A call into C that holds the GIL stops this thread, too. It shows afterwards: this thread comes late though the
+        machine had time for it, and the loop's thread was computing. The stack is taken before anything that lets go
+        of the GIL, and so still shows the call.
+        """
+        now, computed = monotonic(), self._computed()
+        last, computed_then, queued_then = self._last
+        late = now - last - paused
+        steps = stacks.running(self._watched) if late > self._pause else []
+        queued = self._own_queue.seconds()
+        self._last = now, computed, queued
+        if min(late - (queued - queued_then), computed - computed_then) < self._pause:
+            return []
+        self._reported.clear()
+        return steps
+
+    def _computed(self) -> float:
+        """Seconds that the loop's thread has spent computing; always 0 where the system keeps no such clock."""
+        return time.clock_gettime(self._clock) if self._clock is not None else 0.0
 
     def _accuse(self, kept: list[stacks.Step], seconds: float, ended: float) -> None:
         place = stacks.place(kept)
@@ -154,26 +175,16 @@ class Watchdog:
         )
 
 
-class _Time(NamedTuple):
-    """Of one thread, in seconds: on a processor, and ready for one while the machine ran others."""
-
-    running: float
-    queued: float
-
-
-class _ThreadTime:
-    """Reads a thread's times from the kernel (sched-stats.rst in its documentation); zeros where it does not tell."""
+class _Queue:
+    """How long a thread was ready to run while the machine ran others (Linux: schedstat); always 0 elsewhere."""
 
     def __init__(self, native_id: int) -> None:
         self._file = -1
         with suppress(OSError):
             self._file = os.open(f"/proc/self/task/{native_id}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
 
-    def read(self) -> _Time:
-        if self._file < 0:
-            return _Time(0.0, 0.0)
-        running, queued, _ = os.pread(self._file, 80, 0).split()
-        return _Time(int(running) / 1e9, int(queued) / 1e9)
+    def seconds(self) -> float:
+        return int(os.pread(self._file, 80, 0).split()[1]) / 1e9 if self._file >= 0 else 0.0
 
     def close(self) -> None:
         if self._file >= 0:
