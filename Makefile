@@ -44,6 +44,10 @@ test: $(READY) $(ROOMS)  ## Run every test: the rooms, the bakes, and a running 
 $(ROOMS): $(READY)
 	pytest $@
 
+peers: $(READY)  ## Measure this service beside startproject, FastAPI and Starlette (needs wrk)
+	python tests/peers/serving.py
+	python tests/peers/fanout.py
+
 check: $(READY)  ## Look for faults in this repository, change nothing
 	ruff check $(PLAIN)
 	ruff format --check $(PLAIN)
@@ -60,4 +64,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test check fix lock $(ROOMS)
+.PHONY: help install demo bake test peers check fix lock $(ROOMS)

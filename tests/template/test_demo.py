@@ -184,7 +184,7 @@ def test_quotes_go_on_while_jobs_saturate_both_cores(demo: Demo) -> None:
     for job in jobs:
         demo.until(job, "running")
     times = []
-    for _ in range(30):
+    for _ in range(20):
         started = time.monotonic()
         answer = demo.client.get("/api/portfolio/quotes", params={"symbols": "ACME"})
         times.append(time.monotonic() - started)
@@ -194,7 +194,7 @@ def test_quotes_go_on_while_jobs_saturate_both_cores(demo: Demo) -> None:
         demo.client.delete(job)
     for job in jobs:
         demo.until(job, "cancelled")
-    print(f"quotes beside two computing jobs: p95 {sorted(times)[28]:.3f} s (its slowest source is cut at 1 s)")
+    print(f"quotes beside two computing jobs: p95 {sorted(times)[18]:.3f} s (its slowest source is cut at 1 s)")
 
 
 def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> None:

@@ -85,8 +85,9 @@ def test_what_was_not_asked_for_is_not_there(without_example: Path) -> None:
     assert "All rights reserved" in (without_example / "LICENSE").read_text()
 
 
-def test_nothing_is_left_to_render(with_example: Path) -> None:
-    for path in with_example.rglob("*"):
+def test_nothing_is_left_to_render(tmp_path: Path) -> None:
+    bake(tmp_path)
+    for path in tmp_path.rglob("*"):
         if path.is_file() and path.suffix not in (".html", ".json"):
             assert "cookiecutter." not in path.read_text(), path
 
