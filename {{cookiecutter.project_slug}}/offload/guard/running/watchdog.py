@@ -106,13 +106,13 @@ class Watchdog:
     def _look(self) -> bool:
         """Pause, ask, wait for the answer, and report who was in its way. False when nothing is left to do."""
         well, queued = self._last[0], self._queue.seconds()
-        kept = self._wait(self._stopped)
-        seen = 2 if kept else 0
+        held = self._wait(self._stopped)
+        kept, seen = held or [], 0 if held is None else 2
         stopped, answered, asked = self._stopped.is_set(), threading.Event(), monotonic()
         self._loop.call_soon_threadsafe(answered.set)
         while True:
             held = self._wait(answered)
-            if held and seen < 2:
+            if held is not None and seen < 2:
                 kept, seen = held, 2
             steps = stacks.running(self._watched)
             if answered.is_set():
@@ -131,18 +131,19 @@ class Watchdog:
             self._accuse(kept, ended - well - self._pause - (self._queue.seconds() - queued), ended)
         return not stopped
 
-    def _wait(self, event: threading.Event) -> list[stacks.Step]:
+    def _wait(self, event: threading.Event) -> list[stacks.Step] | None:
         """Pause; if the loop's thread held the GIL meanwhile, the stack with which it did."""
         before = self._held(0.0)
         event.wait(self._pause)
-        return self._held(self._pause) or before
+        after = self._held(self._pause)
+        return before if after is None else after
 
-    def _held(self, paused: float) -> list[stacks.Step]:
-        """The loop's stack, if its thread has held the GIL since this was last asked, and has only just let go.
+    def _held(self, paused: float) -> list[stacks.Step] | None:
+        """The loop's stack, if its thread has held the GIL since this was last asked; empty if it has gone on since.
 
         A call into C that holds the GIL stops this thread, too. It shows afterwards: this thread comes late though the
         machine had time for it, and the loop's thread was computing. The stack is taken before anything that lets go
-        of the GIL, and so still shows the call.
+        of the GIL, and so still shows the call, unless the machine put this thread aside in that very moment.
         """
         now, computed = monotonic(), self._computed()
         last, computed_then, queued_then = self._last
@@ -151,7 +152,7 @@ class Watchdog:
         queued = self._own_queue.seconds()
         self._last = now, computed, queued
         if min(late - (queued - queued_then), computed - computed_then) < self._pause:
-            return []
+            return None
         self._reported.clear()
         return steps
 
@@ -160,12 +161,11 @@ class Watchdog:
         return time.clock_gettime(self._clock) if self._clock is not None else 0.0
 
     def _accuse(self, kept: list[stacks.Step], seconds: float, ended: float) -> None:
-        place = stacks.place(kept)
-        if place is None or seconds < self._threshold:
+        if seconds < self._threshold:
             return
         self._report(
             Block(
-                place=str(place),
+                place=str(stacks.place(kept) or "a call that held the GIL, and has passed,"),
                 request=stacks.label(stacks.request(kept)),
                 seconds=seconds,
                 ended=ended,
