@@ -3,6 +3,7 @@
 import ctypes
 import os
 import re
+import resource
 import signal
 import sys
 import time
@@ -54,6 +55,7 @@ def die(log: str, way: str, report: Report) -> int:
         case "sys.exit":
             sys.exit(3)
         case "segfault":
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # writing a core can take longer than the time limit
             ctypes.string_at(0)
         case "MemoryError":
             raise MemoryError

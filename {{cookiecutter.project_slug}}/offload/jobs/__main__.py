@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import django
@@ -10,6 +11,9 @@ import django
 from offload.conf import conf
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+# Celery warns of root because pickle would let a message run anything; config/celery.py accepts JSON alone.
+warnings.filterwarnings("ignore", message=".*superuser privileges", append=False)
 
 # SIGTERM means soft shutdown: finish what fits into `worker_soft_shutdown_timeout`, hand the rest back. Celery's own
 # SIGTERM waits for the running jobs, until the platform's SIGKILL (FIELD: 30 s task, exit at 30.0 s). Read at import.
@@ -43,7 +47,7 @@ def main() -> None:
     for kind in kinds.all_kinds():
         kind.preload()
     current_app.steps["worker"].add(Supervisor)
-    current_app.worker_main(["worker", *sys.argv[1:]])
+    current_app.worker_main(["--quiet", "worker", *sys.argv[1:]])  # one line of ours says what its banner does
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -50,6 +51,8 @@ class Supervisor(bootsteps.StartStopStep):
         _shut_down_softly()
         self._thread.start()
         self._relay.start()
+        queues = ", ".join(sorted(worker.app.amqp.queues.consume_from))
+        log.info("worker %s is there: %s processes for %s", worker.hostname, worker.concurrency, queues)
 
     def stop(self, worker: Any) -> None:
         """Called by Celery at shutdown: what still runs is handed back, with its attempt returned."""
@@ -110,9 +113,11 @@ class Supervisor(bootsteps.StartStopStep):
 def _alive(pid: int | None) -> bool:
     try:
         os.kill(pid or 0, 0)
+        return not Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
     except ProcessLookupError:
         return False
-    return True
+    except FileNotFoundError:  # no /proc on macOS
+        return True
 
 
 def _running() -> list[Any]:

@@ -1,0 +1,262 @@
+"""What submitting, dividing, watching and scheduling promise while nothing dies."""
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from django.db import transaction
+
+from .conftest import Lab
+
+
+@pytest.fixture
+def served(running: Lab) -> Any:
+    """The running lab with a web process, and a client for it."""
+    from offload.access.models import ApiToken
+
+    running.web()
+    _, token = ApiToken.make("lab")
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=running.address, headers=headers, timeout=60, trust_env=False) as client:
+        yield client
+    ApiToken.objects.all().delete()
+
+
+def _logs(lab: Lab, count: int) -> list[str]:
+    return [str(lab.folder / f"part-{number}") for number in range(count)]
+
+
+def test_a_divided_job_is_computed_by_several_processes_and_put_together(running: Lab) -> None:
+    logs = _logs(running, 4)
+    ended = running.reaches(running.submit("lab.whole", logs=logs, units=30), "succeeded")
+    parts = list(ended.parts.order_by("number"))
+    assert ended.result == {"value": sum(part.result["value"] for part in parts)}
+    assert [part.number for part in parts] == [1, 2, 3, 4]
+    assert len({Path(log).read_text().split()[1] for log in logs}) == 2
+    assert (ended.attempts, [part.attempts for part in parts]) == (1, [1] * 4)
+
+
+def test_one_failed_part_is_tried_again_alone(running: Lab) -> None:
+    logs = _logs(running, 3)
+    (running.folder / "part-0").write_text("")
+    ended = running.reaches(running.submit("lab.stumbling", logs=logs, stumbles=1), "succeeded")
+    assert [part.attempts for part in ended.parts.order_by("number")] == [2, 2, 2]
+    assert (ended.attempts, ended.result) == (1, {"value": 3})
+
+
+def test_a_part_that_fails_for_good_fails_the_whole_and_stops_the_others(running: Lab) -> None:
+    ended = running.reaches(running.submit("lab.stumbling", logs=_logs(running, 3), stumbles=9), "failed")
+    assert "failed: ConnectionError: the disk is away for a moment" in ended.error
+    running.until(
+        lambda: not ended.parts.exclude(status__in=("failed", "cancelled")).exists(), "the other parts to stop"
+    )
+
+
+def test_cancelling_a_divided_job_stops_all_its_parts(served: httpx.Client, running: Lab) -> None:
+    body = {"logs": _logs(running, 6), "units": 2000}
+    location = served.post("/api/lab/whole", json=body).headers["location"]
+    running.until(lambda: served.get(location).json()["progress"] > 0, "progress of the whole")
+    assert served.delete(location).json()["status"] == "cancelled"
+    from offload.jobs.models import Job
+
+    whole = Job.objects.get(kind="lab.whole")
+    running.until(lambda: whole.parts.filter(status="cancelled").count() == 6, "all parts to be cancelled")
+
+
+def test_a_unique_job_is_given_again_while_it_is_unfinished(running: Lab) -> None:
+    log = str(running.folder / "executions")
+    first, again = (running.submit("lab.unique", log=log, units=40) for _ in range(2))
+    assert first.pk == again.pk
+    assert running.submit("lab.unique", log=log, units=41).pk != first.pk
+    running.reaches(first, "succeeded")
+    assert running.submit("lab.unique", log=log, units=40).pk != first.pk
+
+
+def test_a_periodic_job_fires_once_a_tick_however_many_processes_run(running: Lab) -> None:
+    from offload.jobs.models import Job
+
+    running.worker("second")
+    running.web()
+    started = Job.objects.filter(kind="lab.tick").count()
+    running.until(lambda: Job.objects.filter(kind="lab.tick").count() >= started + 3, "three ticks")
+    ticks = list(Job.objects.filter(kind="lab.tick").values_list("idempotency_key", flat=True))
+    assert len(ticks) == len(set(ticks))
+
+
+def test_a_submit_inside_a_transaction_waits_for_its_commit(lab: Lab) -> None:
+    from offload.jobs.models import Job
+
+    with pytest.raises(RuntimeError), transaction.atomic():
+        lab.submit("lab.burn")
+        raise RuntimeError("roll back")
+    assert not Job.objects.exists()
+
+
+def test_the_same_key_at_the_same_time_makes_one_job(served: httpx.Client, running: Lab) -> None:
+    from offload.jobs.models import Job
+
+    body = {"log": str(running.folder / "executions"), "units": 1}
+    answers: list[httpx.Response] = []
+
+    def post() -> None:
+        answers.append(httpx.post(f"{served.base_url}/api/lab/burn", json=body, headers=headers, trust_env=False))
+
+    headers = dict(served.headers) | {"Idempotency-Key": "once"}
+    threads = [threading.Thread(target=post) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert Job.objects.filter(kind="lab.burn").count() == 1
+
+
+def test_an_event_stream_starts_with_the_newest_state_and_ends_with_the_job(served: httpx.Client, running: Lab) -> None:
+    location = served.post("/api/lab/burn", json={"log": str(running.folder / "executions"), "units": 150}).headers[
+        "location"
+    ]
+    versions, names = [], []
+    with served.stream("GET", f"{location}/events", headers={"Last-Event-ID": "0"}) as stream:
+        for line in stream.iter_lines():
+            if line.startswith("id: "):
+                versions.append(int(line[4:]))
+            if line.startswith("event: "):
+                names.append(line[7:])
+    assert versions == sorted(set(versions))
+    assert (set(names[:-1]), names[-1]) == ({"progress"}, "succeeded")
+    assert len(names) >= 3
+    again = served.get(f"{location}/events", headers={"Last-Event-ID": str(versions[-1])}).text
+    assert "event: succeeded" in again
+
+
+def test_streams_go_on_without_redis(served: httpx.Client, running: Lab) -> None:
+    location = served.post("/api/lab/burn", json={"log": str(running.folder / "executions"), "units": 300}).headers[
+        "location"
+    ]
+    running.until(lambda: served.get(location).json()["status"] == "running", "the job to run")
+    running.kill("redis")
+    with served.stream("GET", f"{location}/events") as stream:
+        last = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: ")][-1]
+    assert last["status"] == "succeeded"
+
+
+def test_a_strangers_job_is_not_found(served: httpx.Client, running: Lab) -> None:
+    strange = running.submit("lab.burn", owner="somebody else", units=1)
+    for answer in (
+        served.get(f"/api/jobs/{strange.pk}"),
+        served.delete(f"/api/jobs/{strange.pk}"),
+        served.get(f"/api/jobs/{strange.pk}/events"),
+    ):
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_what_is_too_large_or_unknown_is_refused_in_a_sentence(lab: Lab) -> None:
+    from offload.jobs import kinds
+    from offload.jobs.rows import ParamsTooLarge
+
+    with pytest.raises(ParamsTooLarge, match="put large inputs into storage"):
+        lab.submit("lab.burn", log="x" * 70_000)
+    with pytest.raises(kinds.UnknownKind, match=r"no job of kind 'lab\.nothing': known are lab\.burn"):
+        kinds.find("lab.nothing")
+
+
+def test_a_wrong_declaration_is_refused_at_import(lab: Lab) -> None:
+    from pydantic import BaseModel
+
+    from offload.jobs.kinds import InvalidJob, Report, job
+
+    class Model(BaseModel):
+        pass
+
+    async def waits(params: Model, report: Report) -> Model:
+        return params
+
+    def unannotated(params, report):  # type: ignore[no-untyped-def]
+        return params
+
+    def plain(params: dict, report: Report) -> Model:  # type: ignore[type-arg]
+        return Model()
+
+    limits: dict[str, Any] = {"time_limit": 1, "memory_limit": 1}
+    for wrong, says in ((waits, "is async"), (unannotated, "must read"), (plain, "pydantic model")):
+        with pytest.raises(InvalidJob, match=says):
+            job("lab.wrong", **limits)(wrong)
+    with pytest.raises(InvalidJob, match="declared twice"):
+        job("lab.burn", **limits)(lambda_free(Model, Report))
+    with pytest.raises(TypeError, match="memory_limit"):
+        job("lab.limitless", time_limit=1)  # type: ignore[call-arg]
+
+
+def lambda_free(model: Any, report: Any) -> Any:
+    def fine(params, report):  # type: ignore[no-untyped-def]
+        return params
+
+    fine.__annotations__ = {"params": model, "report": report, "return": model}
+    return fine
+
+
+def test_a_full_queue_answers_503_with_an_honest_retry_after(lab: Lab) -> None:
+    from offload.conf import conf
+    from offload.jobs import relay
+    from offload.jobs.submit import admit
+    from offload.problems import Problem
+
+    made = relay.create()  # not started: its figures are ours to set
+    depth = conf().queue_depth
+    made.figures.queues["cpu"] = relay.QueueFigures(depth=depth + 99, age=5.0, drain=10.0)
+    with pytest.raises(Problem) as refused:
+        admit("cpu")
+    assert refused.value.status == 503
+    assert 10 <= int(refused.value.headers["Retry-After"]) <= 12  # 100 too many, 10 a second, and some jitter
+    made.figures.queues["cpu"] = relay.QueueFigures(depth=depth - 1, age=5.0, drain=10.0)
+    admit("cpu")
+
+
+@pytest.mark.parametrize("broker", ["up", "refused", "silent"])
+async def test_a_submit_never_opens_a_socket_on_the_event_loop(lab: Lab, broker: str) -> None:
+    """The loop's own thread is watched for connects, and its longest silence is told."""
+    from labyrinth.lab.jobs import Work, burn
+
+    from offload.jobs.lifespan import lifespan
+    from offload.jobs.submit import submit
+
+    if broker != "refused":
+        lab.redis()
+    if broker == "silent":
+        lab.kill("redis", 19)  # SIGSTOP
+    connects: list[str] = []
+    loop_thread = threading.get_ident()
+
+    def watch(event: str, arguments: Any) -> None:
+        if watching and event == "socket.connect" and threading.get_ident() == loop_thread:
+            connects.append(str(arguments[1]))
+
+    watching = False
+    sys.addaudithook(watch)
+    longest, going = 0.0, True
+
+    async def beat() -> None:
+        nonlocal longest
+        while going:
+            before = time.perf_counter()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.perf_counter() - before - 0.001)
+
+    async with lifespan({}):
+        await asyncio.sleep(1.5)  # the hub and the relay have met the broker
+        heart = asyncio.create_task(beat())
+        watching = True
+        for number in range(50):
+            await submit(burn, Work(log=str(lab.folder / f"executions-{number}"), units=1), owner="lab")
+        watching = going = False
+        await heart
+    print(f"broker {broker}: the loop's longest silence in 50 submits was {longest * 1000:.1f} ms")
+    redis = [address for address in connects if str(lab.redis_port) in address]
+    assert len(redis) < 10  # the hub's subscription tries again once a second, without blocking; a submit never does
