@@ -1,5 +1,6 @@
 """The lab's jobs."""
 
+from celery import shared_task
 from pydantic import BaseModel
 
 from offload.jobs import MiB
@@ -98,3 +99,8 @@ def stumbling(params: Whole, parts: list[Done]) -> Done:
 @job("lab.tick", time_limit=10, memory_limit=256 * MiB, queue="default", every=2.0)
 def tick(params: Nothing, report: Report) -> Nothing:
     return params
+
+
+@shared_task(name="lab.plain")
+def plain() -> None:
+    """A Celery task as any, to compare with."""

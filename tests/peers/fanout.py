@@ -72,7 +72,7 @@ def measure(seconds: int, rounds: int) -> dict[str, dict[int, Figures]]:
 
 
 def bounds(found: dict[str, dict[int, Figures]]) -> list[tuple[str, float, float]]:
-    """What issue 4 of the template asks for, at 8 clients: (what, figure, at most)."""
+    """What this room aims at, at 8 clients: (what, figure, at most)."""
     at8 = {name: figures[8] for name, figures in found.items()}
     ours, raw = at8["our room, Starlette"]["cpu"], at8["Starlette + aiohttp"]["cpu"]
     return [

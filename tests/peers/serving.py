@@ -30,7 +30,7 @@ RUNS: dict[str, tuple[list[str], dict[str, str]]] = {
     "FastAPI": ([*UVICORN, "serving_apps.fast:application"], {"trivial": PING, "typed": TYPED}),
     "Starlette": ([*UVICORN, "serving_apps.bare:application"], {"trivial": PING}),
 }
-# What issue 3 of the template asks for: (ours, against whom, at most this ratio).
+# What this room aims at: (ours, against whom, at most this ratio).
 BOUNDS = [
     ("trivial", "Starlette", 3.5),
     ("trivial", "startproject", 1 / 8),
