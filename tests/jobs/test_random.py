@@ -9,9 +9,7 @@ import pytest
 
 from .conftest import Lab
 
-SECONDS = float(
-    os.environ.get("LAB_SECONDS", "20")
-)  # `LAB_SECONDS=300 pytest tests/jobs/test_random.py` is the long one
+SECONDS = float(os.environ.get("LAB_SECONDS", "20"))  # 300 for a long one
 SEED = int(os.environ.get("LAB_SEED", "0")) or random.randrange(10**6)
 
 
