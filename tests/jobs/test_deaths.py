@@ -74,15 +74,19 @@ def test_a_deploy_lets_a_short_job_end(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("way", "reason"),
     [
-        ("kill", "worker lost: its process ended by itself: signal 9 (SIGKILL), attempt 3 of 3"),
-        ("segfault", "worker lost: its process ended by itself: signal 11 (SIGSEGV), attempt 3 of 3"),
-        ("os._exit", "worker lost: its process ended by itself: exitcode 7, attempt 3 of 3"),
+        ("kill", "signal 9 (SIGKILL)"),
+        ("segfault", "signal 11 (SIGSEGV)"),
+        ("os._exit", "exitcode 7"),
     ],
 )
 def test_a_job_that_kills_its_process_fails_after_its_attempts(running: Lab, way: str, reason: str) -> None:
     job = running.submit("lab.die", way=way)
     ended = running.reaches(job, "failed")
-    assert (ended.error, ended.attempts, running.executions(job)) == (reason, 3, 3)
+    assert (ended.attempts, running.executions(job)) == (3, 3)
+    assert ended.error in (
+        f"worker lost: its process ended by itself: {reason}, attempt 3 of 3",
+        "worker lost: its process is gone, attempt 3 of 3",  # where Celery had not read that the job was accepted
+    )
     assert running.processes["worker"].poll() is None
     running.reaches(running.submit("lab.burn", units=1), "succeeded")
 
