@@ -189,12 +189,14 @@ def test_a_wrong_declaration_is_refused_at_import(lab: Lab) -> None:
         with pytest.raises(InvalidJob, match=says):
             job("lab.wrong", **limits)(wrong)
     with pytest.raises(InvalidJob, match="declared twice"):
-        job("lab.burn", **limits)(lambda_free(Model, Report))
+        job("lab.burn", **limits)(fine_function(Model, Report))
+    with pytest.raises(InvalidJob, match="declares no queue 'gpu', only"):
+        job("lab.wrong", queue="gpu", **limits)(fine_function(Model, Report))
     with pytest.raises(TypeError, match="memory_limit"):
         job("lab.limitless", time_limit=1)  # type: ignore[call-arg]
 
 
-def lambda_free(model: Any, report: Any) -> Any:
+def fine_function(model: Any, report: Any) -> Any:
     def fine(params, report):  # type: ignore[no-untyped-def]
         return params
 

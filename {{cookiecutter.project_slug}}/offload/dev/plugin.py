@@ -13,8 +13,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
+
+from offload.fanout.http import httpx
 
 PATIENCE = 60.0  # seconds for a start; a slow machine takes 10
 

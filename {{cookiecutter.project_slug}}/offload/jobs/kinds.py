@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, get_type_hints
 
-from celery import shared_task
+from celery import current_app, shared_task
 from pydantic import BaseModel
 
 from offload.jobs.execute import JobFailed, execute
@@ -140,6 +140,9 @@ def job(
             raise InvalidJob(f"job {kind!r} is declared twice: in {other.__module__} and in {function.__module__}")
         if time_limit <= 0 or memory_limit <= 0 or max_attempts < 1:
             raise InvalidJob(f"job {kind!r}: time_limit, memory_limit and max_attempts must be positive")
+        queues = current_app.amqp.queues
+        if queue not in queues:
+            raise InvalidJob(f"job {kind!r}: config/celery.py declares no queue {queue!r}, only {', '.join(queues)}")
         _kinds[kind] = declared
         _register_task(declared)
         return declared

@@ -21,6 +21,7 @@ from celery import current_app
 from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.models import Count, Min
 from django.db.models.functions import Now
+from prometheus_client import Gauge
 
 from offload.jobs import sweep, transitions
 from offload.jobs.models import FINAL, Job, Worker
@@ -32,6 +33,10 @@ INTERVAL = 1.0  # seconds between looks at the rows; a ring for a new row does n
 # The producer's profile. kombu's defaults wait for ever on a silent broker and 134 s on one that drops packets
 # (measured, Celery 5.7); this thread may wait a little, never long. No retry: the sweeper is the retry.
 BROKER_LIMITS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0, "max_retries": 0}
+
+WAITING = Gauge("offload_jobs_waiting", "Jobs that are due and not begun", ["queue"])
+OLDEST = Gauge("offload_jobs_oldest_seconds", "Age of the oldest of them", ["queue"])
+WORKERS = Gauge("offload_jobs_workers", "Workers heard from lately")
 
 # A child forked while another thread is inside the database library would inherit its locks, held for ever. Threads
 # of a worker's main process touch the database only under this lock, and forks wait for it.
@@ -85,6 +90,9 @@ class Relay(threading.Thread):
         with contextlib.suppress(BlockingIOError):
             os.write(self._bell, b"\n")
         self.join(5.0)
+        if not self.is_alive():
+            os.close(self._rings)
+            os.close(self._bell)
 
     def run(self) -> None:
         """Ring for new rows at once, look at all rows every second."""
@@ -119,6 +127,8 @@ class Relay(threading.Thread):
             if self.figures.database:
                 log.warning("relay: the database does not answer: %s", error)
             self.figures.database = False
+        except Exception:
+            log.exception("relay: this must not happen; going on")
         self.figures.broker = self._broker.check()
 
     def _sweep(self) -> None:
@@ -145,6 +155,10 @@ class Relay(threading.Thread):
             found.setdefault(queue, QueueFigures()).drain = count / 60.0
         self.figures.queues = found
         self.figures.workers = Worker.objects.filter(seen_at__gt=transitions.from_now(-sweep.silence())).count()
+        WORKERS.set(self.figures.workers)
+        for name, figures in found.items():
+            WAITING.labels(name).set(figures.depth)
+            OLDEST.labels(name).set(figures.age)
 
 
 class Broker:
@@ -232,6 +246,6 @@ def ring(jobs: list[Job]) -> None:
 def stop() -> None:
     """Stop this process's relay."""
     global _relay
-    if _relay is not None:
-        _relay.stop()
-    _relay = None
+    stopping, _relay = _relay, None
+    if stopping is not None:
+        stopping.stop()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import redis
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import bootsteps, signals
 from celery.worker import state
@@ -51,6 +52,7 @@ class Supervisor(bootsteps.StartStopStep):
         _shut_down_softly()
         self._thread.start()
         self._relay.start()
+        _check_policy()
         queues = ", ".join(sorted(worker.app.amqp.queues.consume_from))
         log.info("worker %s is there: %s processes for %s", worker.hostname, worker.concurrency, queues)
 
@@ -108,6 +110,18 @@ class Supervisor(bootsteps.StartStopStep):
         self._gone = {(job.pk, job.token) for job in gone}
         if any(job.cancel_requested_at for job in held):
             _stop_cancelled(worker)
+
+
+def _check_policy() -> None:
+    """Warn of a Redis that drops messages when its memory is full; managed ones may not say."""
+    try:
+        with redis.Redis.from_url(conf().redis_url, socket_timeout=2, socket_connect_timeout=2) as client:
+            policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
+    except redis.RedisError as error:
+        log.info("maxmemory-policy can't be asked for: %s", error)
+        return
+    if policy != "noeviction":
+        log.warning("Redis has maxmemory-policy %s and may drop messages: set it to noeviction", policy)
 
 
 def _alive(pid: int | None) -> bool:
