@@ -1,16 +1,27 @@
 """Logs: one JSON line each, readable ones under DEBUG. structlog renders what the standard library's loggers say."""
 
 import logging
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 
 from config.env import load
+from offload.serving.middleware import request_id
 
 _env = load()
 
+
+def _add_request_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Every line said while a request is answered carries its id."""
+    if found := request_id.get():
+        event.setdefault("request_id", found)
+    return event
+
+
 _SHARED: list[Any] = [
-    structlog.contextvars.merge_contextvars,  # request_id, job_id
+    structlog.contextvars.merge_contextvars,
+    _add_request_id,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.ExtraAdder(),

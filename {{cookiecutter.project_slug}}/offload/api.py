@@ -35,7 +35,7 @@ def _problem(error: Any) -> Problem:
             faults = [{"where": ".".join(map(str, fault["loc"])), "what": fault["msg"]} for fault in error.errors]
             return Problem(422, "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults), errors=faults)
         case AuthenticationError():
-            detail = "send Authorization: Bearer <token>; `python manage.py createtoken NAME` makes one"
+            detail = "send Authorization: Bearer <token>; `make token NAME=you` makes one"
             return Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
         case HttpError():
             return Problem(error.status_code, str(error))

@@ -23,7 +23,7 @@ def test_without_a_valid_token_the_answer_is_a_problem(service: Service, token: 
     answer = service.client.get("/api/jobs", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 401
     assert answer.headers["content-type"] == "application/problem+json"
-    assert "createtoken" in answer.json()["detail"]
+    assert "make token" in answer.json()["detail"]
 
 
 def test_an_unknown_address_of_the_api_is_a_problem(service: Service) -> None:

@@ -63,7 +63,7 @@ def main() -> int:
     if env.debug:
         lines.append("Token:  dev-token   (Authorization: Bearer dev-token)")
     else:
-        lines.append("Token:  python manage.py createtoken NAME   makes one")
+        lines.append("Token:  make token NAME=you")
     if "flower" in processes:
         flower = f"http://127.0.0.1:{env.flower_port}/{env.flower_prefix}"
         lines.append(f"Flower: {flower}   (admin / {env.flower_password})")

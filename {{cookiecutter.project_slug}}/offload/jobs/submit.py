@@ -19,6 +19,7 @@ from offload.jobs.kinds import JobKind
 from offload.jobs.models import FINAL, Job
 from offload.jobs.rows import new_row
 from offload.problems import Problem
+from offload.serving.middleware import request_id as current_request_id
 
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
@@ -56,7 +57,7 @@ async def submit(
         params: its parameters, an instance of its model.
         owner: who may see it.
         idempotency: the same key and request give the same job again.
-        request_id: carried to the worker's log lines.
+        request_id: carried to the worker's log lines; the request's own unless told.
 
     Raises:
         Problem: 503 with `Retry-After` where the queue is too deep or too old; 422 where the key came with another
@@ -64,7 +65,7 @@ async def submit(
         ParamsTooLarge: the parameters are over `conf().params_limit` bytes.
     """
     admit(kind.queue)
-    return await sync_to_async(_insert)(kind, params, owner, idempotency, request_id)
+    return await sync_to_async(_insert)(kind, params, owner, idempotency, request_id or current_request_id.get())
 
 
 def submit_sync(kind: JobKind[P, R], params: P, *, owner: str, request_id: str = "") -> Job:

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from offload.conf import conf
 from offload.serving.metrics import REQUESTS
 
 GetResponse = Callable[[HttpRequest], Any]
@@ -100,11 +101,16 @@ class Timed(Middleware):
 class AccessLog(Timed):
     """One line a request to the logger `offload.access`, its facts in `extra`; `ms` is in milliseconds.
 
-    The query string is left out: it may hold secrets.
+    The query string is left out: it may hold secrets. Probes come every few seconds, and are told at DEBUG alone.
     """
 
+    def __init__(self, get_response: GetResponse) -> None:
+        super().__init__(get_response)
+        self.probes = conf().probe_prefixes
+
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
-        if access.isEnabledFor(logging.INFO):
+        level = logging.DEBUG if request.path.startswith(self.probes) else logging.INFO
+        if access.isEnabledFor(level):
             facts = {
                 "method": request.method,
                 "path": request.path,
@@ -114,7 +120,7 @@ class AccessLog(Timed):
             }
             what = (request.method, request.path, status)
             # `access.info` would search the stack for its caller, and it is always this one.
-            record = access.makeRecord(access.name, logging.INFO, __file__, 0, "%s %s %d", what, None, extra=facts)
+            record = access.makeRecord(access.name, level, __file__, 0, "%s %s %d", what, None, extra=facts)
             access.handle(record)
 
 
