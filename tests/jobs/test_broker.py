@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -207,6 +208,19 @@ def test_a_locked_database_costs_no_job(running: Lab) -> None:
     running.computes(jobs[0])
     with transaction.atomic():
         time.sleep(5)  # longer than a lease
+    for job in jobs:
+        ended = running.reaches(job, "succeeded")
+        assert (ended.attempts, running.executions(job)) == (1, 1)
+
+
+@pytest.mark.skipif("LAB_DATABASE_RESTART" not in os.environ, reason="a server to restart: test_postgres.py has one")
+def test_a_restarted_database_costs_no_job(running: Lab) -> None:
+    from django.db import connection
+
+    jobs = [running.submit("lab.burn", units=100) for _ in range(4)]
+    running.computes(jobs[0])
+    subprocess.run(os.environ["LAB_DATABASE_RESTART"].split(), check=True, stdout=subprocess.DEVNULL, cwd="/")
+    connection.close()
     for job in jobs:
         ended = running.reaches(job, "succeeded")
         assert (ended.attempts, running.executions(job)) == (1, 1)
