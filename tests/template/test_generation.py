@@ -93,7 +93,7 @@ def test_nothing_is_left_to_render(tmp_path: Path) -> None:
 
 
 def test_offload_is_the_same_everywhere_and_holds_no_jinja(with_example: Path, without_example: Path) -> None:
-    different = run("diff", "-r", with_example / "offload", without_example / "offload", cwd=ROOT)
+    different = run("diff", "-r", "-x", "__pycache__", with_example / "offload", without_example / "offload", cwd=ROOT)
     assert different.stdout == ""
     for path in (with_example / "offload").rglob("*.py"):
         assert "{{" not in path.read_text(), path
