@@ -198,8 +198,10 @@ def test_quotes_go_on_while_jobs_saturate_both_cores(demo: Demo) -> None:
 
 
 def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> None:
-    location = demo.risk(simulations=3_000_000)
+    location = demo.risk(simulations=10_000_000)
     demo.until(location, "running")
+    while not demo.job(location)["progress"]:  # its parts are computed now, by every process
+        time.sleep(0.05)
     children = [pid for pid, command in _processes().items() if "offload.jobs -Q cpu" in command]
     parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[1]) for pid in children}
     for pid in children:
