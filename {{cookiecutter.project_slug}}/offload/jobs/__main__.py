@@ -16,7 +16,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 warnings.filterwarnings("ignore", message=".*superuser privileges", append=False)
 
 # SIGTERM means soft shutdown: finish what fits into `worker_soft_shutdown_timeout`, hand the rest back. Celery's own
-# SIGTERM waits for the running jobs, until the platform's SIGKILL (FIELD: 30 s task, exit at 30.0 s). Read at import.
+# SIGTERM waits for the running jobs, until the platform's SIGKILL (a 30 s task: exit at 30.0 s). Read at import.
 os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
 
 # One process computes on one core: a BLAS that starts a thread a core in each would have them fight.

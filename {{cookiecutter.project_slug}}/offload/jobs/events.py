@@ -39,7 +39,7 @@ def _channel() -> str:
 
 @cache
 def _publisher() -> "redis.Redis":
-    # A worker must not hang on a frozen Redis: both default to None, for ever (FIELD: publish killed at 45 s).
+    # A worker must not hang on a frozen Redis: both default to None, for ever (a publish still hung after 45 s).
     return redis.Redis.from_url(conf().redis_url, socket_timeout=0.5, socket_connect_timeout=0.25)
 
 
@@ -78,6 +78,11 @@ class Hub:
         queue: asyncio.Queue[int] = asyncio.Queue(maxsize=1)
         self._watchers[job_id].add(queue)
         try:
+            # What changed after the watcher read its row and before it was heard of here would be missed.
+            if (known := self._rows.get(job_id)) is not None:
+                queue.put_nowait(known.version)
+            else:
+                await self._refresh([job_id])
             yield queue
         finally:
             self._watchers[job_id].discard(queue)
@@ -88,11 +93,6 @@ class Hub:
     def latest(self, job_id: UUID) -> Job | None:
         """The newest row the hub has seen of a watched job."""
         return self._rows.get(job_id)
-
-    @property
-    def watched(self) -> int:
-        """How many streams and waits hang on this hub."""
-        return sum(map(len, self._watchers.values()))
 
     async def run(self) -> None:
         """Serve until cancelled: events while Redis is there, rows all the time."""

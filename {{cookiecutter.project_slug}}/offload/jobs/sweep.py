@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from offload.conf import conf
@@ -77,7 +77,7 @@ class Sweeper:
         if self._sight_since is None or time.monotonic() - self._sight_since < lease:
             return
         lost = Job.objects.filter(status=Status.RUNNING, lease_until__lt=Now())
-        for job in lost.annotate(silent=Now() - F("lease_until"))[:100]:
+        for job in lost[:100]:
             reason = f"worker lost: no sign of it for {lease:g} s"
             settled = transitions.lose(job, reason, conf().result_lifetime)
             if settled is not None:

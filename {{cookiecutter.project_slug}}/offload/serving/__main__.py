@@ -36,6 +36,7 @@ def main() -> None:
     server = uvicorn.Server(config)
     if arguments.reload:
         logging.basicConfig(level=logging.INFO, format="%(message)s")  # this process never loads the settings
+        logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every write to the database's files
     else:
         config.load()
     host, port = listener.getsockname()[:2]
