@@ -7,7 +7,7 @@ from pathlib import Path
 
 UNWANTED = {
     "{{ cookiecutter.package }}/portfolio": {{ (cookiecutter.example == "no") | pprint }},
-    "sandbox": {{ (cookiecutter.example == "no") | pprint }},
+    "sandbox/markets.py": {{ (cookiecutter.example == "no") | pprint }},
     "tests/test_portfolio.py": {{ (cookiecutter.example == "no") | pprint }},
     ".github": {{ (cookiecutter.ci != "github") | pprint }},
     ".gitlab-ci.yml": {{ (cookiecutter.ci != "gitlab") | pprint }},

@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 import nets
 from cases import CASES, Case, lay_out
 
-README = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}" / "docs" / "guard" / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "mistakes.md"
+NUMBERS = "../{{cookiecutter.project_slug}}/docs/guard"
 BEGIN, END = "<!-- table: tests/guard/table.py writes it -->\n", "<!-- end of table -->\n"
 WRITTEN = ("ruff", "flake8_async", "import_linter", "mypy", "guard")
 NETS = (*WRITTEN, "started", "running", "tested")
@@ -32,8 +33,8 @@ class Result:
     def row(self, case: Case) -> str:
         caught, called = self.caught_by(case), case.runs("wrong")
         marks = ["●" if net in caught else "·" if called or net not in ("running", "tested") else "" for net in NETS]
-        title = f"[{case.title}](../../tests/guard/corpus/{case.family}/{case.name}.md)"
-        number = f"[{case.expect}]({case.expect}.md)" if case.expect != "none" else "none"
+        title = f"[{case.title}](../tests/guard/corpus/{case.family}/{case.name}.md)"
+        number = f"[{case.expect}]({NUMBERS}/{case.expect}.md)" if case.expect != "none" else "none"
         return f"| {title} | {number} | {' | '.join(marks)} |"
 
     def table(self) -> str:
@@ -58,14 +59,14 @@ def cast_all() -> Result:
 
 def written_table() -> str:
     """The table as the docs have it."""
-    return README.read_text().partition(BEGIN)[2].partition(END)[0]
+    return PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
 
 
 if __name__ == "__main__":
-    text = README.read_text()
+    text = PAGE.read_text()
     before, _, rest = text.partition(BEGIN)
     result = cast_all()
-    README.write_text(before + BEGIN + result.table() + END + rest.partition(END)[2])
+    PAGE.write_text(before + BEGIN + result.table() + END + rest.partition(END)[2])
     false = {(net, case): said for net, found in result.said["right"].items() for case, said in found.items()}
     print(result.table().partition("\n")[0], f"False alarms: {false or 'none'}.")
     sys.exit(bool(false))

@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 from cases import FENCE
 from nets import SERVICE
-from table import README
 
 from offload.guard.__main__ import grade
 from offload.guard.written.findings import RULES
 from offload.guard.written.source import Project
 
-PAGES = README.parent
+PAGES = SERVICE / "docs" / "guard"
 
 
 @pytest.mark.parametrize("number", RULES)
@@ -41,5 +40,5 @@ def test_every_check_has_a_page() -> None:
 
 
 def test_the_index_names_every_page() -> None:
-    index = README.read_text()
+    index = (PAGES / "README.md").read_text()
     assert [page.stem for page in PAGES.glob("*[0-9].md") if f"({page.name})" not in index] == []

@@ -78,7 +78,7 @@ def test_it_records_the_template_and_the_answers_for_cruft(with_example: Path) -
 
 def test_what_was_not_asked_for_is_not_there(without_example: Path) -> None:
     there = {path.name for path in without_example.iterdir()}
-    assert there & {"sandbox", ".github"} == set()
+    assert ".github" not in there
     assert ".gitlab-ci.yml" in there
     text = "".join(path.read_text() for path in without_example.rglob("*.py") if "offload" not in path.parts)
     assert "portfolio" not in text

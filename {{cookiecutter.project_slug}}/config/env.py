@@ -42,8 +42,10 @@ class Env(BaseSettings):
     flower_prefix: str = ""
     """A path for Flower behind a proxy, such as `flower`."""
     sandbox_port: Port = Field(default_factory=lambda data: data["port"] + 2)
+{%- if cookiecutter.example == "yes" %}
     markets_url: str = Field(default_factory=lambda data: f"http://127.0.0.1:{data['sandbox_port']}")
     """Where the example's price sources are; the sandbox, unless told."""
+{%- endif %}
     redis_url: str = Field(default_factory=lambda data: f"redis://127.0.0.1:{data['port'] + 3}/0")
     """Redis or Valkey: redis://[:password@]host:port/db, or rediss:// for TLS. `make dev` starts one unless told."""
     worker_nice: int = Field(default=10, ge=0, le=19)

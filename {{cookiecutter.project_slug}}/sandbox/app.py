@@ -1,68 +1,21 @@
-"""The sources, each with its own latency: one fails now and then, one is far too slow. Seeded, so repeatable."""
+"""Stand-ins for the APIs of others, over real HTTP and without a network. Add those of your own upstreams here."""
 
-import asyncio
-import json
-import random
-import zlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import parse_qs
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-
-@dataclass
-class Source:
-    """One stand-in API: seconds it takes, share of requests it fails (0 to 1), by what its prices are off."""
-
-    latency: float
-    failures: float = 0.0
-    stray: float = 1.0
-    dice: random.Random = field(default_factory=lambda: random.Random(7))
-
-
-SOURCES = {
-    "northbank": Source(latency=0.025),
-    "eastdata": Source(latency=0.060, stray=1.002),
-    "harbor": Source(latency=0.110, stray=0.996),
-    "flaky": Source(latency=0.030, failures=0.3, stray=1.003),
-    "turtle": Source(latency=4.0, stray=0.999),
-    "riskline": Source(latency=0.045),
-}
-
-
-def price(symbol: str) -> float:
-    """A price between 20 and 500, the same for the same symbol in every run."""
-    return 20 + zlib.crc32(symbol.encode()) % 48_000 / 100
-
-
-def volatility(symbol: str) -> float:
-    """A yearly volatility between 0.12 and 0.45, the same for the same symbol in every run."""
-    return 0.12 + zlib.crc32(symbol.encode()[::-1]) % 3_300 / 10_000
+{% if cookiecutter.example == "yes" -%}
+from sandbox.answer import Receive, Scope, Send
+from sandbox.markets import markets
+{% else -%}
+from sandbox.answer import Receive, Scope, Send, answer
+{% endif -%}
+from sandbox.waiting import waiting
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """`GET /{source}/prices?symbols=A,B` and `GET /riskline/volatilities?symbols=A,B`."""
-    name, _, resource = scope["path"].strip("/").partition("/")
-    source = SOURCES.get(name)
-    symbols = [each for each in parse_qs(scope["query_string"].decode()).get("symbols", [""])[0].split(",") if each]
-    if source is None or resource not in ("prices", "volatilities"):
-        await _answer(send, 404, {"error": "no such source"})
-        return
-    await asyncio.sleep(source.latency)
-    if source.dice.random() < source.failures:
-        await _answer(send, 503, {"error": "down for a moment"})
-    elif resource == "prices":
-        await _answer(send, 200, {"prices": {symbol: round(price(symbol) * source.stray, 2) for symbol in symbols}})
+    """Each stand-in by the first part of the path."""
+    if scope["path"].startswith("/wait/"):
+        await waiting(scope, send)
     else:
-        await _answer(send, 200, {"volatilities": {symbol: round(volatility(symbol), 4) for symbol in symbols}})
-
-
-async def _answer(send: Send, status: int, document: dict[str, Any]) -> None:
-    body = json.dumps(document).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+{%- if cookiecutter.example == "yes" %}
+        await markets(scope, send)
+{%- else %}
+        await answer(send, 404, {"error": "no such stand-in"})
+{%- endif %}

@@ -1,0 +1,50 @@
+"""Every example of the handbook runs and prints what its page says, and no link leads nowhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .conftest import BIN, ROOT, bake, run
+
+PROJECT = ROOT / "{{cookiecutter.project_slug}}"
+PAGES = sorted(
+    page.stem for page in (PROJECT / "docs/when-async-helps").glob("*.md") if "```python" in page.read_text()
+)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("handbook")
+    assert bake(folder, example="no").returncode == 0
+    return folder / "risk_desk"
+
+
+def without_figures(text: str) -> str:
+    """Figures differ from machine to machine, sentences don't."""
+    return re.sub(r" *-?\d[\d,.]*", " #", text).strip()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_example_prints_what_its_page_says(project: Path, page: str) -> None:
+    said = re.findall(r"```text\n(.*?)```", (project / f"docs/when-async-helps/{page}.md").read_text(), re.DOTALL)
+    ran = run(BIN / "python", "-W", "error", "docs/when-async-helps/run.py", page, cwd=project)
+    assert ran.returncode == 0, ran.stdout
+    assert without_figures(ran.stdout) == without_figures("".join(said))
+
+
+def test_every_link_of_the_docs_leads_somewhere() -> None:
+    pages = [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        PROJECT / "README.md",
+        *(PROJECT / "docs").rglob("*.md"),
+    ]
+    assert len(pages) > 60
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert broken == []
