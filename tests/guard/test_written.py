@@ -76,6 +76,7 @@ def test_a_waiver_needs_its_reason_and_something_to_waive(tmp_path: Path) -> Non
         return [finding.rule for finding in grade(Project(tree))]
 
     assert rules("offload: allow OFF103: the device driver has no other way") == []
+    assert rules("noqa: ASYNC251  # offload: allow OFF103: beside the waiver of another tool") == []
     assert rules("offload: allow OFF103") == ["OFF002", "OFF103"]
     assert rules("offload: allow OFF101: a reason for another rule") == ["OFF003", "OFF103"]
 

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 
@@ -22,7 +22,8 @@ class Neighbour:
         self.longest = 0.0
         """The longest it had to wait for its turn, in seconds."""
 
-    async def _live(self) -> None:
+    async def live(self) -> None:
+        """Come to its turn again and again."""
         while True:
             before = time.perf_counter()
             await asyncio.sleep(BEAT)
@@ -34,7 +35,7 @@ class Neighbour:
 async def neighbour() -> AsyncIterator[Neighbour]:
     """`async with neighbour() as other:` - what happens inside is what the other has to live with."""
     other = Neighbour()
-    living = asyncio.create_task(other._live())
+    living = asyncio.create_task(other.live())
     await asyncio.sleep(2 * BEAT)
     other.beats, other.longest = 0, 0.0
     try:
@@ -45,16 +46,17 @@ async def neighbour() -> AsyncIterator[Neighbour]:
 
 
 @contextlib.asynccontextmanager
-async def serve(application: Any, lifespan: str = "off") -> AsyncIterator[str]:
+async def serve(application: Any, lifespan: Literal["on", "off"] = "off") -> AsyncIterator[str]:
     """An ASGI application on a real uvicorn, with a thread and a loop of its own; gives its address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(uvicorn.Config(application, log_level="warning", lifespan=lifespan))
+        # offload: allow OFF505: a server of its own, as if it were another process
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
-            while not server.started:
+            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.01)
-            yield "http://127.0.0.1:{}".format(listening.getsockname()[1])
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
             await asyncio.to_thread(thread.join)

@@ -11,14 +11,13 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import redis
 from honcho.environ import parse, parse_procfile
 from honcho.manager import Manager
+
+from offload.dev.ports import answers
 
 PATIENCE = 90.0  # seconds until "not ready" is said; a cold start takes about 5
 
@@ -108,14 +107,7 @@ def _check_redis(url: str) -> None:
 
 
 def _announce(probe: str, lines: list[str]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(probe, timeout=2):  # noqa: S310 - our own loopback address
-                break
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    else:
+    if not answers(probe, PATIENCE):
         lines = [f"Not ready after {PATIENCE:.0f} s: {probe} tells what is missing, the lines above tell why."]
     width = max(map(len, lines))
     print("\n".join(["", "─" * width, *lines, "─" * width, ""]), flush=True)  # noqa: T201

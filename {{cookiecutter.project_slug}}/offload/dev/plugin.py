@@ -2,19 +2,16 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from offload.dev.ports import answers, free_ports
 from offload.fanout.http import httpx
 
 PATIENCE = 60.0  # seconds for a start; a slow machine takes 10
@@ -28,21 +25,6 @@ class Service:
     token: str
     environment: dict[str, str]
     client: httpx.Client
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` consecutive free ports on loopback."""
-    while True:
-        with ExitStack() as stack:
-            first = stack.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            start: int = first.getsockname()[1]
-            try:
-                for port in range(start + 1, start + count):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except (OSError, OverflowError):
-                continue
-            return start
 
 
 @contextmanager
@@ -62,7 +44,8 @@ def running(folder: Path, mode: str = "serve", **variables: str) -> Iterator[Ser
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait(process, address, log)
+        if not answers(f"{address}/health/ready", PATIENCE, alive=lambda: process.poll() is None):
+            raise RuntimeError(f"the service was not ready:\n{log.read_text(errors='replace')}")
         make_token = [sys.executable, "manage.py", "createtoken", "tests"]
         token = subprocess.check_output(make_token, env=environment, stderr=subprocess.DEVNULL, text=True).strip()
         headers = {"Authorization": f"Bearer {token}"}
@@ -71,17 +54,6 @@ def running(folder: Path, mode: str = "serve", **variables: str) -> Iterator[Ser
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
-
-
-def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/health/ready", timeout=2):  # noqa: S310 - loopback
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise RuntimeError(f"the service was not ready:\n{log.read_text(errors='replace')}")
 
 
 @pytest.fixture(scope="session")

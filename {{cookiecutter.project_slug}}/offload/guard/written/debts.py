@@ -48,7 +48,7 @@ def _waivers(module: Module) -> Iterator[tuple[int, str, str]]:
     if "offload:" not in module.text:
         return
     for token in generate_tokens(StringIO(module.text).readline):
-        if token.type == COMMENT and (found := WAIVER.match(token.string)):
+        if token.type == COMMENT and (found := WAIVER.search(token.string)):
             alone = token.line.lstrip().startswith("#")
             yield token.start[0] + alone, found[1], found[2].strip()
 

@@ -1,0 +1,187 @@
+"""The same work five ways, and five mistakes beside what is right. The wrong ways stand here to be measured."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import URLPattern, include, path
+
+from benchmarks import compute as computing
+from benchmarks import jobs, work
+from benchmarks.rows import LIMIT, MANY
+from config.urls import urlpatterns as service
+from offload.fanout import Breaker, Retry, Upstream, gather
+from offload.jobs.api import accepted
+from offload.jobs.kinds import JobKind
+from offload.jobs.submit import submit
+from offload.serving import release
+
+OWNER = "benchmarks"  # of the jobs, and of the token that waits for them
+
+# Each request is its own call: sharing equal reads would measure the sharing.
+apis = [Upstream(name, base_url=f"{work.SANDBOX}/wait", single_flight=False) for name in work.APIS]
+crowded = Upstream("crowded", base_url=f"{work.SANDBOX}/wait", single_flight=False, max_in_flight=1000)
+bounded = Upstream(
+    "bounded", base_url=f"{work.SANDBOX}/wait", single_flight=False, max_in_flight=LIMIT, max_waiting=9999
+)
+unbounded = Upstream(
+    "unbounded",
+    base_url=f"{work.SANDBOX}/wait",
+    single_flight=False,
+    max_in_flight=9999,
+    retry=Retry(attempts=1),  # every refusal counts, and none makes another call
+    breaker=Breaker(share=1.1),
+)
+threads = ThreadPoolExecutor(32, "benchmarks")
+
+
+def amount(request: HttpRequest) -> int:
+    """Milliseconds, rows or rounds, as the work has it."""
+    return int(request.GET.get("amount", 0))
+
+
+async def wait(ms: int) -> int:
+    """Ten APIs at once."""
+    calls = {api.name: api.get_json(f"/{ms}/{api.name}") for api in apis}
+    return len(await gather(calls, required=calls))
+
+
+async def query(rows: int) -> int:
+    """Three queries, through the async API of the ORM."""
+    count = await Group.objects.acount()
+    first = await Group.objects.order_by("pk").afirst()
+    assert first is not None
+    return count + first.pk + len([group async for group in Group.objects.order_by("name")[:rows]])
+
+
+async def compute(rounds: int) -> int:
+    """Computing, on the loop."""
+    return computing.compute(rounds)
+
+
+def five_ways(
+    name: str,
+    plain: Callable[[int], int],
+    awaited: Callable[[int], Awaitable[int]],
+    kind: JobKind[jobs.Amount, jobs.Done],
+    in_threads: Callable[[int], Awaitable[int]],
+) -> list[URLPattern]:
+    """The routes of one kind of work, `{name}/{way}?amount=`."""
+
+    def sync(request: HttpRequest) -> HttpResponse:
+        return JsonResponse({"value": plain(amount(request))})
+
+    async def on_the_loop(request: HttpRequest) -> HttpResponse:
+        return JsonResponse({"value": await awaited(amount(request))})
+
+    async def adapted(request: HttpRequest) -> HttpResponse:
+        return JsonResponse({"value": await sync_to_async(plain)(amount(request))})
+
+    async def pooled(request: HttpRequest) -> HttpResponse:
+        return JsonResponse({"value": await in_threads(amount(request))})
+
+    async def offloaded(request: HttpRequest) -> HttpResponse:
+        return await accepted(await submit(kind, jobs.Amount(amount=amount(request)), owner=OWNER))
+
+    ways: dict[str, Any] = {
+        "sync": sync,
+        "async": on_the_loop,
+        "sync_to_async": adapted,
+        "threads": pooled,
+        "worker": offloaded,
+    }
+    return [path(f"{name}/{way}", view) for way, view in ways.items()]
+
+
+def from_the_pool(plain: Callable[[int], int]) -> Callable[[int], Awaitable[int]]:
+    """The work in a thread of the process's pool."""
+    return lambda number: asyncio.get_running_loop().run_in_executor(threads, plain, number)
+
+
+async def ask_from_threads(ms: int) -> int:
+    """Ten APIs at once, a thread for each."""
+    loop = asyncio.get_running_loop()
+    asked = [loop.run_in_executor(threads, work.ask, api, ms) for api in work.APIS]
+    return len([await answer for answer in asked])
+
+
+def sync_only(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """A middleware that does nothing, the sync way."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        return get_response(request)
+
+    return middleware
+
+
+async def one(request: HttpRequest) -> HttpResponse:
+    """Waits for one API: through which chain is the address's affair."""
+    return JsonResponse(await crowded.get_json(f"/{amount(request)}/one"))
+
+
+async def sleeping(request: HttpRequest) -> HttpResponse:
+    """Waits, and lets others work."""
+    await asyncio.sleep(amount(request) / 1000)
+    return JsonResponse({})
+
+
+async def blocking(request: HttpRequest) -> HttpResponse:
+    """Waits, and lets nobody work."""
+    time.sleep(amount(request) / 1000)  # noqa: ASYNC251  # offload: allow OFF103: what it costs is measured
+    return JsonResponse({})
+
+
+def ask_many(upstream: Upstream) -> Any:
+    """A hundred calls of an API that serves forty at a time."""
+
+    async def view(request: HttpRequest) -> HttpResponse:
+        address = f"/{amount(request)}/many"
+        calls = {f"{number}": upstream.get_json(address, params={"limit": LIMIT}) for number in range(MANY)}
+        outcomes = await gather(calls)
+        return JsonResponse({"refused": sum(outcome.status != "ok" for outcome in outcomes.values())})
+
+    return view
+
+
+async def held(request: HttpRequest) -> HttpResponse:
+    """Queries, then waits with thread and connection in hand."""
+    await Group.objects.acount()
+    await asyncio.sleep(amount(request) / 1000)
+    return JsonResponse({})
+
+
+async def released(request: HttpRequest) -> HttpResponse:
+    """Queries, then gives both back and waits."""
+    await Group.objects.acount()
+    await release()
+    await asyncio.sleep(amount(request) / 1000)
+    return JsonResponse({})
+
+
+def one_sync(request: HttpRequest) -> HttpResponse:
+    """Waits for one API in a sync view."""
+    return JsonResponse({"value": work.ask("one", amount(request))})
+
+
+async def ping(request: HttpRequest) -> HttpResponse:
+    """What the neighbour asks for."""
+    return JsonResponse({})
+
+
+measured = [
+    *five_ways("waiting", work.wait, wait, jobs.waiting, ask_from_threads),
+    *five_ways("orm", work.query, query, jobs.orm, from_the_pool(work.query)),
+    *five_ways("computing", computing.compute, compute, jobs.computing, from_the_pool(computing.compute)),
+    *[path(upstream.name, ask_many(upstream)) for upstream in (bounded, unbounded)],
+    *[path(view.__name__, view) for view in (one, one_sync, sleeping, blocking, held, released, ping)],
+]
+urlpatterns = [
+    path("api/bench/", include(measured)),  # through API_MIDDLEWARE
+    path("pages/bench/", include(measured)),  # through MIDDLEWARE
+    *service,  # the jobs' own routes, and the probes
+]
