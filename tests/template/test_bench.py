@@ -1,0 +1,120 @@
+"""The benchmark measures the real service, and its words follow its figures: also where these go against the rule."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import picture, report
+from benchmarks.measure import Figures
+from benchmarks.rows import ROWS
+from benchmarks.verdict import JUDGES, trust
+
+from .conftest import BIN, run
+
+PLAIN = Figures(
+    requests=100,
+    per_second=100.0,
+    p50=10.0,
+    p99=20.0,
+    cpu=2.0,
+    cpu_web=2.0,
+    threads=10,
+    connections=8,
+    neighbour_p50=2.0,
+    neighbour_p99=4.0,
+    neighbour_worst=5.0,
+    failed=0,
+    refused=0.0,
+    strangers=0.0,
+)
+
+
+def world(row: str, **ways: dict[str, Any]) -> dict[str, Figures]:
+    """A row's figures where all ways are alike, but for what is told."""
+    names = next(each for each in ROWS if each.name == row).ways
+    return {way.name: replace(PLAIN, **ways.get(way.name.replace("-", "_"), {})) for way in names}
+
+
+# Each row in a world where the rule is right and in one where it is wrong, with a word of each sentence.
+WORLDS = [
+    ("waiting", {"async": {"per_second": 900.0}}, {"async": {"per_second": 80.0}}, "9.0 times", "0.80 of"),
+    ("waiting", {"async": {"per_second": 900.0}}, {"worker": {"per_second": 300.0}}, "0.11 of", "3.0 times"),
+    ("orm", {}, {"async": {"per_second": 200.0}}, "leave such a view sync", "against the rule"),
+    ("orm", {}, {"worker": {"per_second": 200.0}}, "about the same throughput of the sync view", "2.0 times"),
+    ("computing", {"async": {"neighbour_p99": 512.0}}, {}, "froze every other request", "may stay where it is"),
+    ("middleware", {"sync_only": {"per_second": 20.0}}, {}, "0.20 of the throughput", "does no harm"),
+    ("middleware", {"sync_only": {"cpu": 6.0}}, {}, "3.0 times the CPU", "does no harm"),
+    ("blocking", {"blocking": {"neighbour_p99": 200.0}}, {}, "one such line is enough", "does no harm"),
+    ("unbounded", {"unbounded": {"refused": 0.6}}, {}, "60% were refused", "a bound gains nothing"),
+    ("held", {"held": {"connections": 40}}, {}, "used 40 connections", "they may be kept"),
+    ("crowd", {"sync": {"threads": 500, "p99": 4000.0}}, {}, "4.0 s by 500", "threads wait as well"),
+]
+
+
+@pytest.mark.parametrize(("row", "right", "wrong", "says", "says_instead"), WORLDS)
+def test_every_verdict_can_come_out_the_other_way(
+    row: str, right: dict[str, Any], wrong: dict[str, Any], says: str, says_instead: str
+) -> None:
+    usual, other = (JUDGES[row](world(row, **ways)) for ways in (right, wrong))
+    assert (usual.holds, other.holds) == (True, False)
+    assert says in usual.sentence
+    assert says not in other.sentence
+    assert says_instead in other.sentence
+    assert says_instead not in usual.sentence
+
+
+def test_every_row_has_its_judge_and_every_judge_was_tried_both_ways() -> None:
+    assert [row.name for row in ROWS] == list(JUDGES)
+    assert {row for row, *_ in WORLDS} == set(JUDGES)
+
+
+def test_a_noisy_machine_and_failed_requests_are_told() -> None:
+    quiet = {"orm": world("orm")}
+    assert trust(quiet) == ""
+    assert "40% of this machine (orm, sync)" in trust({"orm": world("orm", sync={"strangers": 0.4})})
+    assert "3 requests failed" in trust({"orm": world("orm", sync={"failed": 3})})
+
+
+def test_the_pictures_show_who_wins_and_who_suffers(tmp_path: Path) -> None:
+    found = {row.name: world(row.name) for row in ROWS}
+    found["computing"] = world("computing", **{"async": {"neighbour_p99": 500.0, "per_second": 300.0}})
+    document = report.document(list(ROWS), found)
+    files = picture.draw(document, tmp_path)
+    assert {file.name for file in files} == {
+        f"{name}.{kind}" for name in ["overview", *JUDGES] for kind in ("svg", "png")
+    }
+    assert all(file.stat().st_size > 5_000 for file in files)
+    assert picture.HARM.lower() in (tmp_path / "overview.svg").read_text().lower()
+    assert picture.winners(document["rows"]["computing"]["ways"]) == {"sync", "sync_to_async", "threads", "worker"}
+
+
+@pytest.mark.timeout(200)
+def test_make_bench_measures_draws_and_says_what_it_means(with_example: Path, tmp_path: Path) -> None:
+    shared = (f"VENV={BIN.parent}", f"READY={BIN / 'python'}")
+    asked = f"ARGS=--quick --only computing,unbounded --out {tmp_path}"
+    ran = run("make", "bench", *shared, asked, cwd=with_example)
+    assert ran.returncode == 0, ran.stdout
+    found = json.loads((tmp_path / "result.json").read_text())
+    assert list(found["rows"]) == ["computing", "unbounded"]
+    figures = {row: it["ways"] for row, it in found["rows"].items()}
+    assert list(figures["computing"]) == ["async", "sync", "sync_to_async", "threads", "worker"]
+    assert all(
+        it["requests"] > 0 and it["cpu"] > 0 and not it["failed"] for row in figures.values() for it in row.values()
+    )
+    assert (
+        figures["computing"]["worker"]["cpu_web"] < figures["computing"]["worker"]["cpu"] / 2
+    )  # it was another's work
+    assert figures["unbounded"]["unbounded"]["refused"] > 0 == figures["unbounded"]["bounded"]["refused"]
+    printed = " ".join(ran.stdout.split())
+    assert all(verdict["sentence"] in printed for verdict in found["verdicts"])
+    assert (tmp_path / "overview.svg").exists()
+    assert (tmp_path / "unbounded.png").exists()
+
+
+def test_a_row_that_there_is_not_is_refused_with_those_that_there_are(with_example: Path) -> None:
+    ran = run(BIN / "python", "-m", "benchmarks", "--only", "orm,nonsense", cwd=with_example)
+    assert ran.returncode == 2
+    assert "there is no row nonsense: choose from waiting, orm" in ran.stdout
