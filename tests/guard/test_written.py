@@ -117,3 +117,23 @@ def test_a_waiver_at_the_end_of_a_chain_excuses_every_way_there(tmp_path: Path) 
     slow = "import time\n\n\ndef pause():\n    time.sleep(1)  # offload: allow OFF103: it only runs at start\n"
     write(tmp_path, views="from .slow import pause\n\n\nasync def view(request):\n    pause()\n", slow=slow)
     assert grade(Project(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "await asyncio.gather(User.objects.acount(), ask(), return_exceptions=True)",
+        "async with asyncio.TaskGroup() as group: group.create_task(User.objects.acount()), group.create_task(ask())",
+        "async with asyncio.TaskGroup() as group:\n"
+        "        first = group.create_task(User.objects.acount())\n"
+        "        await ask()\n"
+        "        then = group.create_task(User.objects.aexists())",
+        "async with asyncio.TaskGroup() as group:\n"
+        "        if request.GET: task = group.create_task(User.objects.acount())\n"
+        "        else: task = group.create_task(User.objects.aexists())",
+    ],
+)
+def test_a_query_beside_something_else_is_no_queue(tmp_path: Path, body: str) -> None:
+    imports = "import asyncio\nfrom django.contrib.auth.models import User\nfrom .other import ask\n"
+    tree = write(tmp_path, views=f"{imports}\n\nasync def view(request):\n    {body}\n")
+    assert grade(Project(tree)) == []

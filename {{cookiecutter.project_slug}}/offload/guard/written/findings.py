@@ -42,7 +42,7 @@ RULES = {
     "OFF305": Rule("waits for a task inside a task", "a chain or chord, or a job of several parts"),
     "OFF306": Rule("publishes before the commit", "`transaction.on_commit`, or `submit` in the transaction"),
     "OFF401": Rule("gathers without limit, and goes on after an error", "fanout.gather, or a TaskGroup", likely=True),
-    "OFF402": Rule("gathers queries, which run one after the other", "await them in turn"),
+    "OFF402": Rule("gathers queries, which run one after the other", "one query for all, or await them in turn"),
     "OFF403": Rule("builds a client for one request", "an `Upstream`, opened by the lifespan"),
     "OFF404": Rule("keeps an async client at module level", "an `Upstream`, opened by the lifespan"),
     "OFF405": Rule("waits without a limit", "a timeout, and a deadline around the whole call"),

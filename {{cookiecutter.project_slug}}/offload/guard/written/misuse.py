@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from offload.guard.written.facts import Call, Facts, awaits
 from offload.guard.written.names import PUBLISH, among
 from offload.guard.written.origins import Origins
+from offload.guard.written.queues import queued
 from offload.guard.written.sites import Site, decorators, is_async_query, is_task, words
 from offload.guard.written.source import Def, Scope, own_nodes
 
@@ -42,13 +43,13 @@ def in_place(facts: Facts, origins: Origins) -> Iterator[Site]:
 
 
 def _on_loop_only(facts: Facts, origins: Origins) -> Iterator[Site]:
+    in_turn = set(queued(facts, origins))
     for call in facts.calls:
         subject = f"{words(call.node.func)}()"
-        if call.origin == "asyncio.gather":
-            parts = [facts.by_node[part] for part in call.node.args if part in facts.by_node]
-            if any(is_async_query(part, origins) for part in parts):
-                yield Site("OFF402", call.node, subject)
-            elif not _returns_errors(call.node) or any(isinstance(part, ast.Starred) for part in call.node.args):
+        if call.node in in_turn:
+            yield Site("OFF402", call.node, subject)
+        elif call.origin == "asyncio.gather":
+            if not _returns_errors(call.node) or any(isinstance(part, ast.Starred) for part in call.node.args):
                 yield Site("OFF401", call.node, subject)
         elif among(call.origin, "objects", "process_pools"):
             yield Site("OFF204", call.node, subject)
