@@ -137,3 +137,41 @@ def test_a_query_beside_something_else_is_no_queue(tmp_path: Path, body: str) ->
     imports = "import asyncio\nfrom django.contrib.auth.models import User\nfrom .other import ask\n"
     tree = write(tmp_path, views=f"{imports}\n\nasync def view(request):\n    {body}\n")
     assert grade(Project(tree)) == []
+
+
+SECOND_LOOP = """
+import asyncio
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+
+async def query():
+    return await User.objects.acount()
+
+def helper(request: HttpRequest):
+    return asyncio.run(query())
+"""
+
+
+def test_a_sync_view_with_a_second_loop_warns_where_it_may_run_under_wsgi(tmp_path: Path) -> None:
+    (found,) = grade(Project(write(tmp_path / "stranger", views=SECOND_LOOP)))
+    assert (found.rule, found.severity) == ("OFF109", "warning")
+    (found,) = grade(
+        Project(write(tmp_path / "ours", views=SECOND_LOOP, upstreams="from offload.fanout import Upstream"))
+    )
+    assert (found.rule, found.severity) == ("OFF109", "error")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "async def view(request):\n    return await asyncio.to_thread(helper, request)",
+        "async def view(request):\n    return await sync_to_async(helper, thread_sensitive=False)(request)",
+        "async def view(request):\n    own = sync_to_async(helper, thread_sensitive=False)\n    await own(request)",
+        "async def query():\n    async with ThreadSensitiveContext():\n        return await User.objects.acount()",
+        "async def query():\n    own = sync_to_async(len, thread_sensitive=False)\n    return await own([])",
+        "async def query():\n    return await asyncio.to_thread(User.objects.count)",
+    ],
+)
+def test_a_second_loop_that_leaves_the_request_s_thread_alone_is_right(tmp_path: Path, code: str) -> None:
+    assert grade(Project(write(tmp_path, views=f"{SECOND_LOOP}\n{code}\n"))) == []

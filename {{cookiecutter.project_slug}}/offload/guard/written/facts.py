@@ -27,8 +27,11 @@ class Facts:
     """What the lines of one function do. Origins are as in `origins.py`."""
 
     scope: Scope
+    takes_request: bool = False
+    handed_on: set[str] = field(default_factory=set)  # what is an argument of some call
     by_node: dict[ast.expr, Call] = field(default_factory=dict)
     evaluated: list[tuple[ast.expr, str]] = field(default_factory=list)
+    streamed: list[ast.expr] = field(default_factory=list)  # queries that `async for` runs
     disguised: list[ast.expr] = field(default_factory=list)
     loops: list[tuple[ast.AST, int]] = field(default_factory=list)
     blocks: list[tuple[ast.With | ast.AsyncWith, ast.expr, str]] = field(default_factory=list)
@@ -161,6 +164,7 @@ class Walk(ast.NodeVisitor):
         self.facts.by_node[node] = Call(
             node, origin, arguments, node in self.awaited, node in self.dropped, self.atomic
         )
+        self.facts.handed_on |= {*arguments, *(self.origin(keyword.value) for keyword in node.keywords)}
         if node.args and among(origin, "orm", "consumers"):
             self._evaluate(node.args[0])
         self.generic_visit(node)
@@ -192,6 +196,7 @@ class Walk(ast.NodeVisitor):
             elif argument.arg == "request" and argument.annotation is None and django:
                 known = REQUEST
             self.local[argument.arg] = known
+            self.facts.takes_request |= known == REQUEST
 
     def _imports(self) -> Iterator[str]:
         return (name for name in self.scope.module.names.values() if isinstance(name, str))
@@ -217,6 +222,8 @@ class Walk(ast.NodeVisitor):
             self._evaluate(source)
         origin = self.origin(source)
         self._forget(target)
+        if self.origins.is_query(origin) and not walked_here:
+            self.facts.streamed.append(source)
         if isinstance(target, ast.Name) and self.origins.is_query(origin):
             self.local[target.id] = self.origins.row(origin)
             if "_related" not in origin:

@@ -1,7 +1,9 @@
 """Follows calls from the event loop through helpers to what stops it, and reports each with the chain between."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from offload.guard.written.bridges import Bridges
 from offload.guard.written.facts import Facts, Walk
 from offload.guard.written.findings import Finding, place
 from offload.guard.written.misuse import at_module_level, in_place
@@ -11,6 +13,7 @@ from offload.guard.written.sites import Site, decorators, is_task
 from offload.guard.written.source import Project, Scope
 from offload.guard.written.stopping import moved_to_threads, on_thread
 
+DEADLOCK = "OFF109"
 Path = tuple[tuple[Scope, int], ...]  # functions, and the line in each that goes on to the next
 
 
@@ -21,7 +24,13 @@ class Graph:
         self.project = project
         self.origins = Origins(project)
         self.facts = {scope: Walk(scope, self.origins).facts for scope in project.functions}
-        self._sites = {scope: list(on_thread(facts, self.origins)) for scope, facts in self.facts.items()}
+        bridges = Bridges(self.facts, self.origins)
+        self._sites = {
+            scope: [*on_thread(facts, self.origins), *(() if scope.on_loop else bridges.sites(facts))]
+            for scope, facts in self.facts.items()
+        }
+        handed_on = (origin for facts in self.facts.values() for origin in facts.handed_on)
+        self._handed_on = set(map(self.origins.function, handed_on))
         self._reached: dict[Scope, dict[str, tuple[Path, Site]]] = {}
 
     def findings(self) -> Iterator[Finding]:
@@ -36,11 +45,25 @@ class Graph:
                 for site in self._sites[scope]:
                     yield self._finding(scope, site.line, site)
                 yield from self._through_helpers(scope, facts)
+            elif self._is_view(scope):
+                yield from self._deadlock(scope)
 
     def _through_helpers(self, scope: Scope, facts: Facts) -> Iterator[Finding]:
         for line, helper in self._helpers(facts):
             for path, site in self.reached(helper).values():
-                yield self._finding(scope, line, site, ((scope, line), *path))
+                if site.rule != DEADLOCK:  # here it is a second loop, OFF106
+                    yield self._finding(scope, line, site, ((scope, line), *path))
+
+    def _is_view(self, function: Scope) -> bool:
+        """Whether a plain function gets a request, and not from somebody who may run it in another thread."""
+        return self.facts[function].takes_request and function not in self._handed_on
+
+    def _deadlock(self, view: Scope) -> Iterator[Finding]:
+        """A sync view's, unless it is told of a view on the way. Under WSGI it is none: elsewhere it only warns."""
+        path, site = self.reached(view).get(DEADLOCK, ((), None))
+        if site is not None and not any(self._is_view(helper) for helper, _ in path[1:]):
+            chain = path if len(path) > 1 else ()
+            yield self._finding(view, path[0][1], replace(site, doubtful=not self.project.of_standard), chain)
 
     def reached(self, helper: Scope) -> dict[str, tuple[Path, Site]]:
         """What a plain function comes to, itself or through others: for each rule the first way found."""
@@ -67,15 +90,17 @@ class Graph:
         return wrapped or is_task(function, self.origins)
 
     def _threads(self, facts: Facts) -> Iterator[Finding]:
-        for node, origin in moved_to_threads(facts, self.origins):
-            function = self.origins.function(origin)
-            ways = self.reached(function).values() if function in self.facts else []
-            computing = [way for way in ways if way[1].in_gil]
-            site = Site("OFF203", node, f"{origin.rpartition('.')[2]}()")
+        for moved in moved_to_threads(facts, self.origins):
+            function = self.origins.function(moved.origin)
+            ways = self.reached(function) if function in self.facts else {}
+            computing = [path for path, site in ways.values() if site.in_gil]
+            site = Site("OFF203", moved.node, f"{moved.origin.rpartition('.')[2]}()")
             if computing:
-                yield self._finding(facts.scope, site.line, site, computing[0][0])
-            elif among(origin, "computes", "holding_gil"):
+                yield self._finding(facts.scope, site.line, site, computing[0])
+            elif among(moved.origin, "computes", "holding_gil"):
                 yield self._finding(facts.scope, site.line, site)
+            if moved.in_request and DEADLOCK in ways:
+                yield self._finding(facts.scope, site.line, replace(site, rule=DEADLOCK), ways[DEADLOCK][0])
 
     def _finding(self, scope: Scope, line: int, site: Site, path: Path = ()) -> Finding:
         chain = tuple(f"{place(at.module.path, self.project.root)}:{line} {at.label}" for at, line in path)

@@ -11,6 +11,7 @@ NAMES: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("names
 ORM = {name: frozenset(words) for name, words in NAMES["orm"].items()}
 FETCHING = ORM["fetching"] | {f"a{name}" for name in ORM["fetching"]}
 AWAITABLE = {f"a{name}" for name in ORM["evaluating"]}
+AWAITABLE_ON_ROWS = {f"a{name}" for name in ORM["on_rows"]}
 PUBLISH = frozenset(NAMES["moves"]["publish"])
 
 

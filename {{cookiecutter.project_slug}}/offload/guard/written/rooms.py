@@ -32,8 +32,8 @@ ROOMS = {
 
 
 def crossings(project: Project) -> Iterator[Finding]:
-    """Imports that leave their room. Only services of this standard have rooms: those that import `offload`."""
-    if not any(name.startswith("offload.") for module in project.modules.values() for name, _ in module.imported()):
+    """Imports that leave their room. Only services of this standard have rooms."""
+    if not project.of_standard:
         return
     for module in project.modules.values():
         room = module.dotted.rpartition(".")[2]

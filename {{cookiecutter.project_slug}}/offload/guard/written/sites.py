@@ -4,7 +4,7 @@ import ast
 from dataclasses import dataclass
 
 from offload.guard.written.facts import Call
-from offload.guard.written.names import AWAITABLE, among
+from offload.guard.written.names import AWAITABLE, AWAITABLE_ON_ROWS, among
 from offload.guard.written.origins import Origins
 from offload.guard.written.source import Def, Scope
 
@@ -48,4 +48,12 @@ def decorators(scope: Scope, origins: Origins) -> list[tuple[str, ast.expr]]:
 def is_async_query(call: Call, origins: Origins) -> bool:
     """Whether a call makes the coroutine of an async query."""
     head, _, method = call.origin.rpartition(".")
-    return method in AWAITABLE and origins.is_query(head)
+    on_row = method in AWAITABLE_ON_ROWS and origins.is_model(head)
+    return on_row or (method in AWAITABLE and origins.is_query(head))
+
+
+def in_request_thread(origin: str, wrapper: ast.expr) -> bool:
+    """Whether what is wrapped so surely runs in the request's own thread, as asgiref does if nothing else is said."""
+    named = ast.unparse(wrapper.func if isinstance(wrapper, ast.Call) else wrapper)
+    wraps = named.endswith(origin.rpartition(".")[2])  # else it is the wrapped function itself that is called
+    return wraps and among(origin, "moves", "request_thread") and "thread_sensitive" not in ast.unparse(wrapper)

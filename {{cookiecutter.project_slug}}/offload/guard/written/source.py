@@ -98,6 +98,11 @@ class Project:
             self.modules[module.dotted] = module
             self._declare(module)
 
+    @cached_property
+    def of_standard(self) -> bool:
+        """Whether this is a service of this standard, and so served by ASGI: it imports `offload`."""
+        return any(name.startswith("offload.") for module in self.modules.values() for name, _ in module.imported())
+
     @property
     def functions(self) -> list[Scope]:
         return [scope for scope in self.scopes.values() if isinstance(scope.node, Def)]

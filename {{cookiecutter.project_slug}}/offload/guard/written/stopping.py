@@ -2,11 +2,13 @@
 
 import ast
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from offload.guard.written.facts import Call, Facts, awaits
 from offload.guard.written.names import ORM, PUBLISH, among, stops
 from offload.guard.written.origins import REQUEST, Origins
-from offload.guard.written.sites import Site, decorators, is_task, words
+from offload.guard.written.sites import Site, decorators, in_request_thread, is_task, words
+from offload.guard.written.source import Def
 
 LONG_LOOP = 100_000  # turns: some 5 ms of the emptiest Python
 
@@ -69,13 +71,24 @@ def _is_kept(client: ast.Call, facts: Facts, origins: Origins) -> bool:
     )
 
 
-def moved_to_threads(facts: Facts, origins: Origins) -> Iterator[tuple[ast.AST, str]]:
-    """What this function hands to a thread, by origin: through a wrapper, an executor, or a decorator of its own."""
-    for origin, _ in decorators(facts.scope, origins):
+@dataclass(frozen=True)
+class Moved:
+    """A function, by its origin, that is handed to a thread."""
+
+    node: ast.AST
+    origin: str
+    in_request: bool = False  # to the request's own
+
+
+def moved_to_threads(facts: Facts, origins: Origins) -> Iterator[Moved]:
+    """What this function hands to a thread: through a wrapper, an executor, or a decorator of its own."""
+    node = facts.scope.node
+    wrappers = node.decorator_list if isinstance(node, Def) else []
+    for (origin, _), wrapper in zip(decorators(facts.scope, origins), wrappers, strict=True):
         if among(origin, "moves", "to_thread"):
-            yield facts.scope.node, facts.scope.dotted
+            yield Moved(node, facts.scope.dotted, in_request_thread(origin, wrapper))
     for call in facts.calls:
         if among(call.origin, "moves", "to_thread") and call.arguments:
-            yield call.node, call.arguments[0]
+            yield Moved(call.node, call.arguments[0], in_request_thread(call.origin, call.node))
         elif call.origin.endswith(".run_in_executor") and len(call.arguments) > 1:
-            yield call.node, call.arguments[1]
+            yield Moved(call.node, call.arguments[1])
