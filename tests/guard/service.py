@@ -5,8 +5,11 @@ import ctypes
 import hashlib
 import re
 import time
+from functools import partial
+from queue import Queue
 
 import django
+from asgiref.sync import async_to_sync, sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
@@ -41,10 +44,30 @@ async def waits(request: HttpRequest) -> HttpResponse:
     return HttpResponse("waited")
 
 
+def pause() -> None:
+    time.sleep(3)
+
+
+def sleeps_in_its_thread(request: HttpRequest) -> HttpResponse:
+    pause()
+    return HttpResponse("slept")
+
+
+async def waits_for_its_thread(request: HttpRequest) -> HttpResponse:
+    await sync_to_async(pause)()
+    return HttpResponse("waited")
+
+
+def goes_back_to_the_loop(request: HttpRequest) -> HttpResponse:
+    return async_to_sync(waits)(request)
+
+
 async def fine(request: HttpRequest) -> HttpResponse:
     await asyncio.sleep(0)
     return HttpResponse("fine")
 
 
-urlpatterns = [path(view.__name__, view) for view in (sleeps, computes, holds_the_gil, hangs, waits, fine)]
+slow = [waits, sleeps_in_its_thread, waits_for_its_thread, goes_back_to_the_loop]
+urlpatterns = [path(view.__name__, view) for view in (sleeps, computes, holds_the_gil, hangs, fine, *slow)]
+urlpatterns.append(path("library", partial(Queue[None]().get, timeout=3)))  # get(request, timeout=3) waits, and raises
 application = Application(lifespans=[guard.lifespan])

@@ -1,5 +1,7 @@
 """Settings of `service.py`."""
 
+import os
+
 from offload.conf import Offload
 
 SECRET_KEY = "service"
@@ -8,4 +10,5 @@ ROOT_URLCONF = "service"
 INSTALLED_APPS = ["offload.guard"]
 MIDDLEWARE: list[str] = []
 API_MIDDLEWARE = ["offload.guard.running.middleware.blocked_header"]
-OFFLOAD = Offload(api_prefixes=("/",), slow_request=1.0, hang_threshold=1.0)
+LEAN = os.environ["HANDLER"] == "lean"
+OFFLOAD = Offload(api_prefixes=("/",), slow_request=1.0, hang_threshold=1.0, lean=LEAN)

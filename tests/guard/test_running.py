@@ -9,10 +9,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 from nets import HERE, SERVICE
@@ -43,11 +45,12 @@ class Served:
 
 
 @contextmanager
-def serving(log: Path, loop: str) -> Iterator[Served]:
+def serving(log: Path, loop: str, handler: str) -> Iterator[Served]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    env = os.environ | {"PYTHONPATH": f"{SERVICE}{os.pathsep}{HERE}", "DJANGO_SETTINGS_MODULE": "service_settings"}
+    settings = {"DJANGO_SETTINGS_MODULE": "service_settings", "HANDLER": handler}
+    env = os.environ | {"PYTHONPATH": f"{SERVICE}{os.pathsep}{HERE}"} | settings
     options = ["--port", str(port), "--lifespan", "on", "--loop", loop]
     command = [sys.executable, "-m", "uvicorn", "service:application", *options]
     with log.open("wb") as file, subprocess.Popen(command, cwd=HERE, env=env, stdout=file, stderr=file) as process:
@@ -63,11 +66,13 @@ def serving(log: Path, loop: str) -> Iterator[Served]:
 
 @pytest.fixture
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
-    with serving(tmp_path / "log", getattr(request, "param", "uvloop")) as found:
+    loop, _, handler = getattr(request, "param", "uvloop").partition(" ")
+    with serving(tmp_path / "log", loop, handler or "lean") as found:
         yield found
 
 
 on_both_loops = pytest.mark.parametrize("served", ["uvloop", "asyncio"], indirect=True)
+on_both_handlers = pytest.mark.parametrize("served", ["uvloop lean", "asyncio stock"], indirect=True)
 
 
 @on_both_loops
@@ -95,6 +100,23 @@ def test_a_slow_request_is_logged_once_with_where_it_waits(served: Served) -> No
     served.get("waits")
     log = served.says(r"GET /waits has no answer after 1.0 s: it waits at service.py:\d+ waits")
     assert log.count("has no answer") == 1
+
+
+@on_both_handlers
+def test_a_slow_request_in_a_thread_is_logged_with_the_line_there(served: Served) -> None:
+    lines = {
+        "waits": r"service.py:\d+ waits",
+        "sleeps_in_its_thread": r"service.py:\d+ pause",
+        "waits_for_its_thread": r"service.py:\d+ pause",
+        "goes_back_to_the_loop": r"service.py:\d+ waits",
+        "library": r"\S*threading.py:\d+ Condition.wait",  # no line of the service's: what the thread does
+    }
+    with ThreadPoolExecutor(len(lines)) as pool:
+        calls = {view: pool.submit(served.get, view) for view in lines}
+        for view, line in lines.items():
+            served.says(rf"GET /{view} has no answer after 1.0 s: it waits at {line}\n")
+    assert isinstance(calls["library"].exception(), HTTPError), "nothing was in the queue"
+    assert served.log.read_text().count("has no answer") == len(lines)
 
 
 def test_a_call_that_holds_the_gil_is_dumped_while_it_lasts(served: Served) -> None:

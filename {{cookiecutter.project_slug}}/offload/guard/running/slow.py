@@ -24,22 +24,33 @@ async def watch(threshold: float) -> None:
         await asyncio.sleep(min(1.0, threshold / 2))
         now = monotonic()
         old = [task for task in asyncio.all_tasks() if now - seen.setdefault(task, now) >= threshold]
-        for request, place in _waiting(old).items():
-            if request not in told:
-                told.add(request)
-                metrics.SLOW.inc()
-                logger.warning("%s has no answer after %.1f s: it waits at %s", stacks.label(request), threshold, place)
+        for request, place in _waiting(old, told).items():
+            told.add(request)
+            metrics.SLOW.inc()
+            logger.warning("%s has no answer after %.1f s: it waits at %s", stacks.label(request), threshold, place)
 
 
-def _waiting(tasks: list[asyncio.Task[Any]]) -> dict[Any, stacks.Step]:
-    """Where each request waits: a handler may use several tasks for one, and that in the service's code tells most."""
-    found: dict[Any, stacks.Step] = {}
+def _waiting(tasks: list[asyncio.Task[Any]], told: WeakSet[Any]) -> dict[Any, stacks.Step]:
+    """Where each other request waits: several tasks may work for one, and the service's innermost line tells most."""
+    found: dict[Any, tuple[tuple[bool, bool], stacks.Step]] = {}
+    threads: dict[int, list[stacks.Step]] | None = None
     for task in tasks:
         steps = stacks.waiting(task)
-        request, place = stacks.request(steps), stacks.place(steps)
-        sending = any(step.code.co_name == SENDING for step in steps)
-        if request is None or place is None or sending:
+        request = stacks.request(steps)
+        if request is None or request in told or any(step.code.co_name == SENDING for step in steps):
             continue
-        if request not in found or stacks.in_service(place):
-            found[request] = place
-    return found
+        if (call := stacks.sync_call(steps)) and threads is None:
+            threads = stacks.in_threads()
+        thread = (threads or {}).get(call, [])
+        place = _place(steps, thread)
+        rank = stacks.in_service(place), not stacks.waits_for_loop(thread)  # else another task knows more
+        if request not in found or rank > found[request][0]:
+            found[request] = rank, place
+    return {request: place for request, (_, place) in found.items()}
+
+
+def _place(steps: list[stacks.Step], thread: list[stacks.Step]) -> stacks.Step:
+    """The service's own line, in the thread or before it; without one what the thread does, not who waits for it."""
+    place = stacks.place([*steps, *thread])
+    assert place is not None, "a task that has a request has a frame"
+    return thread[-1] if thread and not stacks.in_service(place) else place

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
+from asgiref.sync import AsyncToSync, SyncToAsync
+
 _LIBRARIES = ("<", *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _ROOT = f"{Path.cwd()}/"
 _STANDARD = str(Path(__file__).parents[2])
@@ -17,6 +19,8 @@ _MACHINERY = (
     *("/asyncio/base_events.py", "/asyncio/events.py", "/asyncio/runners.py", "/selectors.py"),
     *("/uvicorn/_compat.py", "/uvloop/__init__.py"),
 )
+# The two ends of a sync call in asgiref, and a variable that both have and no other call.
+_AWAITED, _IN_THREAD, _CALL = SyncToAsync.__call__.__code__, SyncToAsync.thread_handler.__code__, "task_context"
 
 
 class Step(NamedTuple):
@@ -62,6 +66,30 @@ def waiting(task: Task[Any]) -> list[Step]:
         steps.append(Step(frame.f_code, frame.f_lineno, frame))
         awaited = getattr(awaited, "gi_yieldfrom" if kind == "gi" else f"{kind}_await") or _driven(frame)
     return steps
+
+
+def in_threads() -> dict[int, list[Step]]:
+    """What each sync call that asgiref has handed to a thread is doing, outermost first, by what `sync_call` gives."""
+    found: dict[int, list[Step]] = {}
+    for innermost in sys._current_frames().values():  # noqa: SLF001 - the same
+        steps: list[Step] = []
+        frame: FrameType | None = innermost
+        while frame is not None:
+            if frame.f_code is _IN_THREAD:
+                found[id(frame.f_locals[_CALL])] = steps[::-1]
+            steps.append(Step(frame.f_code, frame.f_lineno, frame))
+            frame = frame.f_back
+    return found
+
+
+def sync_call(steps: Sequence[Step]) -> int:
+    """The identity of the sync call that a task waits for; 0 if it waits for none."""
+    return next((id(step.frame.f_locals[_CALL]) for step in reversed(steps) if step.code is _AWAITED), 0)
+
+
+def waits_for_loop(steps: Sequence[Step]) -> bool:
+    """Whether a thread waits for a coroutine, by `async_to_sync`."""
+    return any(step.code is AsyncToSync.__call__.__code__ for step in steps)
 
 
 def _driven(frame: FrameType) -> Any:
