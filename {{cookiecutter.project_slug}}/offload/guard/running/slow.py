@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import cache
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -32,18 +33,17 @@ async def watch(threshold: float) -> None:
 
 def _waiting(tasks: list[asyncio.Task[Any]], told: WeakSet[Any]) -> dict[Any, stacks.Step]:
     """Where each other request waits: several tasks may work for one, and the service's innermost line tells most."""
-    found: dict[Any, tuple[tuple[bool, bool], stacks.Step]] = {}
-    threads: dict[int, list[stacks.Step]] | None = None
+    found: dict[Any, tuple[tuple[bool, bool, bool], stacks.Step]] = {}
+    threads = cache(stacks.in_threads)  # all threads are looked at once, and only if a request is slow
     for task in tasks:
         steps = stacks.waiting(task)
         request = stacks.request(steps)
         if request is None or request in told or any(step.code.co_name == SENDING for step in steps):
             continue
-        if (call := stacks.sync_call(steps)) and threads is None:
-            threads = stacks.in_threads()
-        thread = (threads or {}).get(call, [])
+        thread = threads().get(stacks.sync_call(steps), [])
         place = _place(steps, thread)
-        rank = stacks.in_service(place), not stacks.waits_for_loop(thread)  # else another task knows more
+        # A thread tells more than who waits for it, and less than the task on the loop for which it waits itself.
+        rank = stacks.in_service(place), not stacks.waits_for_loop(thread), bool(thread)
         if request not in found or rank > found[request][0]:
             found[request] = rank, place
     return {request: place for request, (_, place) in found.items()}

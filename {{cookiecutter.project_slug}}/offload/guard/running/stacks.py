@@ -6,6 +6,7 @@ from asyncio import Task
 from collections.abc import Sequence
 from inspect import CORO_SUSPENDED, getcoroutinestate, iscoroutine
 from pathlib import Path
+from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -71,9 +72,9 @@ def waiting(task: Task[Any]) -> list[Step]:
 def in_threads() -> dict[int, list[Step]]:
     """What each sync call that asgiref has handed to a thread is doing, outermost first, by what `sync_call` gives."""
     found: dict[int, list[Step]] = {}
-    for innermost in sys._current_frames().values():  # noqa: SLF001 - the same
+    for thread, innermost in sys._current_frames().items():  # noqa: SLF001 - the same
         steps: list[Step] = []
-        frame: FrameType | None = innermost
+        frame = innermost if thread != get_ident() else None  # one's own would keep itself alive
         while frame is not None:
             if frame.f_code is _IN_THREAD:
                 found[id(frame.f_locals[_CALL])] = steps[::-1]
