@@ -175,3 +175,62 @@ def test_a_sync_view_with_a_second_loop_warns_where_it_may_run_under_wsgi(tmp_pa
 )
 def test_a_second_loop_that_leaves_the_request_s_thread_alone_is_right(tmp_path: Path, code: str) -> None:
     assert grade(Project(write(tmp_path, views=f"{SECOND_LOOP}\n{code}\n"))) == []
+
+
+COMPUTING = """
+import asyncio
+from concurrent.futures import ProcessPoolExecutor
+from asgiref.sync import sync_to_async
+
+POOL = ProcessPoolExecutor()
+
+class Model:
+    def simulate(self, rounds, turns=10):
+        return [number for number in range(rounds)]
+
+def compute(seed, rounds=10, *, turns=10):
+    for number in range(rounds):
+        for other in range(turns):
+            seed += number
+    return seed
+
+def usual(rounds=300_000):
+    return sum(number for number in range(rounds))
+
+def bounded(rounds):
+    rounds = min(rounds, 100)
+    return sum(number for number in range(rounds))
+
+def in_chunks(size):
+    return [number for number in range(0, size, 65_536)]
+
+def endless(rounds):
+    for number in range(rounds):
+        yield number
+
+async def view(request):
+    return """
+
+
+@pytest.mark.parametrize(
+    ("call", "rule"),
+    [
+        ("compute(1, 300_000)", "OFF202"),
+        ("compute(1, turns=300_000)", "OFF202"),
+        ("compute(1, rounds=300_000)", "OFF202"),
+        ("Model().simulate(300_000)", "OFF202"),
+        ("usual()", "OFF202"),
+        ("await sync_to_async(compute)(1, 300_000)", "OFF203"),
+        ("await sync_to_async(compute)(1)", None),
+        ("await asyncio.to_thread(compute, 1, rounds=300_000)", "OFF203"),
+        ("await asyncio.get_running_loop().run_in_executor(POOL, compute, 1, 300_000)", None),
+        ("compute(300_000)", None),
+        ("compute(*[1, 2], 300_000)", None),
+        ("usual(10)", None),
+        ("bounded(300_000)", None),
+        ("in_chunks(300_000)", None),
+        ("next(endless(300_000))", None),
+    ],
+)
+def test_a_number_that_a_call_gives_decides_how_long_a_loop_is(tmp_path: Path, call: str, rule: str | None) -> None:
+    assert [found.rule for found in grade(Project(write(tmp_path, views=COMPUTING + call)))] == ([rule] if rule else [])

@@ -4,10 +4,11 @@ import ast
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from offload.guard.written.names import among
 from offload.guard.written.origins import REQUEST, Origins
-from offload.guard.written.source import SCOPES, Scope
+from offload.guard.written.source import SCOPES, Scope, own_nodes
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,14 @@ class Call:
     atomic: bool  # inside a transaction
 
 
+class Loop(NamedTuple):
+    """A loop over a `range`: its turns as far as they are written there, and the parameter that multiplies them."""
+
+    node: ast.AST
+    turns: int
+    parameter: str
+
+
 @dataclass
 class Facts:
     """What the lines of one function do. Origins are as in `origins.py`."""
@@ -33,7 +42,7 @@ class Facts:
     evaluated: list[tuple[ast.expr, str]] = field(default_factory=list)
     streamed: list[ast.expr] = field(default_factory=list)  # queries that `async for` runs
     disguised: list[ast.expr] = field(default_factory=list)
-    loops: list[tuple[ast.AST, int]] = field(default_factory=list)
+    loops: list[Loop] = field(default_factory=list)
     blocks: list[tuple[ast.With | ast.AsyncWith, ast.expr, str]] = field(default_factory=list)
     handlers: list[ast.Try] = field(default_factory=list)
 
@@ -63,7 +72,8 @@ class Walk(ast.NodeVisitor):
         self.rows: set[str] = set()  # variables that hold a row whose relations were not fetched with it
         self.awaited: set[ast.AST] = set()
         self.dropped: set[ast.AST] = set()
-        self.turns, self.atomic = 1, False
+        self.turns, self.by, self.atomic = 1, "", False
+        self.given: set[str] = set()  # parameters that keep what the caller gave
         self.raising = False  # inside a handler that raises again at its end
         if not isinstance(scope.node, ast.Module | ast.ClassDef):
             self._parameters(scope.node.args)
@@ -197,6 +207,12 @@ class Walk(ast.NodeVisitor):
                 known = REQUEST
             self.local[argument.arg] = known
             self.facts.takes_request |= known == REQUEST
+        bound = {
+            node.id
+            for node in own_nodes(self.scope.node)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        self.given = self.local.keys() - bound
 
     def _imports(self) -> Iterator[str]:
         return (name for name in self.scope.module.names.values() if isinstance(name, str))
@@ -240,16 +256,18 @@ class Walk(ast.NodeVisitor):
 
     @contextmanager
     def _turning(self, node: ast.AST, source: ast.expr, body: Iterable[ast.AST]) -> Iterator[None]:
-        outer = self.turns
-        if isinstance(source, ast.Call) and self.origin(source.func) == "builtins.range" and source.args:
-            self.turns *= self._constant(source.args[min(len(source.args), 2) - 1])
-        if self.turns > outer and not awaits(body):
-            self.facts.loops.append((node, self.turns))
+        outer = self.turns, self.by
+        if (
+            isinstance(source, ast.Call)
+            and self.origin(source.func) == "builtins.range"
+            and len(source.args) in (1, 2)  # steps, such as the size of a chunk, make it short
+        ):
+            end = source.args[-1]
+            if isinstance(end, ast.Name) and end.id in self.given:
+                self.by = end.id
+            else:
+                self.turns *= self.origins.number(end, self.scope)
+        if (self.turns, self.by) != outer and not awaits(body):
+            self.facts.loops.append(Loop(node, self.turns, self.by))
         yield
-        self.turns = outer
-
-    def _constant(self, node: ast.expr | str | None) -> int:
-        """A number written here or at the module's level; 1 if it is not known."""
-        if isinstance(node, ast.Name):
-            node = self.scope.module.names.get(node.id)
-        return node.value if isinstance(node, ast.Constant) and isinstance(node.value, int) else 1
+        self.turns, self.by = outer

@@ -1,5 +1,6 @@
 """Follows calls from the event loop through helpers to what stops it, and reports each with the chain between."""
 
+import ast
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from offload.guard.written.origins import Origins
 from offload.guard.written.sites import Site, decorators, is_task
 from offload.guard.written.source import Project, Scope
 from offload.guard.written.stopping import moved_to_threads, on_thread
+from offload.guard.written.turns import made_long
 
 DEADLOCK = "OFF109"
 Path = tuple[tuple[Scope, int], ...]  # functions, and the line in each that goes on to the next
@@ -49,10 +51,9 @@ class Graph:
                 yield from self._deadlock(scope)
 
     def _through_helpers(self, scope: Scope, facts: Facts) -> Iterator[Finding]:
-        for line, helper in self._helpers(facts):
-            for path, site in self.reached(helper).values():
-                if site.rule != DEADLOCK:  # here it is a second loop, OFF106
-                    yield self._finding(scope, line, site, ((scope, line), *path))
+        for line, path, site in self._onward(facts):
+            if site.rule != DEADLOCK:  # here it is a second loop, OFF106
+                yield self._finding(scope, line, site, ((scope, line), *path))
 
     def _is_view(self, function: Scope) -> bool:
         """Whether a plain function gets a request, and not from somebody who may run it in another thread."""
@@ -72,18 +73,25 @@ class Graph:
             found: dict[str, tuple[Path, Site]] = {}
             for site in self._sites[helper]:
                 found.setdefault(site.rule, (((helper, site.line),), site))
-            for line, further in self._helpers(self.facts[helper]):
-                for rule, (path, site) in self.reached(further).items():
-                    found.setdefault(rule, (((helper, line), *path), site))
+            for line, path, site in self._onward(self.facts[helper]):
+                found.setdefault(site.rule, (((helper, line), *path), site))
             self._reached[helper] = found
         return self._reached[helper]
 
-    def _helpers(self, facts: Facts) -> Iterator[tuple[int, Scope]]:
-        """The plain functions of the project that run, when called, on the caller's own thread."""
+    def _onward(self, facts: Facts) -> Iterator[tuple[int, Path, Site]]:
+        """What comes of calling the project's plain functions that run on the caller's own thread, by line."""
         for call in facts.calls:
             function = None if call.awaited else self.origins.function(call.origin)
             if function in self.facts and not function.on_loop and not self._runs_elsewhere(function):
-                yield call.node.lineno, function
+                for path, site in self._through(function, call.node, facts.scope):
+                    yield call.node.lineno, path, site
+
+    def _through(self, function: Scope, call: ast.Call | None, caller: Scope) -> Iterator[tuple[Path, Site]]:
+        """What a plain function comes to by itself, and by what this call gives it."""
+        yield from self.reached(function).values()
+        if call is not None:
+            for site in made_long(self.facts[function], call, caller, self.origins):
+                yield ((function, site.line),), site
 
     def _runs_elsewhere(self, function: Scope) -> bool:
         wrapped = any(among(origin, "moves", "to_thread") for origin, _ in decorators(function, self.origins))
@@ -92,15 +100,16 @@ class Graph:
     def _threads(self, facts: Facts) -> Iterator[Finding]:
         for moved in moved_to_threads(facts, self.origins):
             function = self.origins.function(moved.origin)
-            ways = self.reached(function) if function in self.facts else {}
-            computing = [path for path, site in ways.values() if site.in_gil]
+            ways = list(self._through(function, moved.call, facts.scope)) if function in self.facts else []
+            computing = [path for path, site in ways if site.in_gil]
+            waiting = [path for path, site in ways if site.rule == DEADLOCK]
             site = Site("OFF203", moved.node, f"{moved.origin.rpartition('.')[2]}()")
             if computing:
                 yield self._finding(facts.scope, site.line, site, computing[0])
             elif among(moved.origin, "computes", "holding_gil"):
                 yield self._finding(facts.scope, site.line, site)
-            if moved.in_request and DEADLOCK in ways:
-                yield self._finding(facts.scope, site.line, replace(site, rule=DEADLOCK), ways[DEADLOCK][0])
+            if moved.in_request and waiting:
+                yield self._finding(facts.scope, site.line, replace(site, rule=DEADLOCK), waiting[0])
 
     def _finding(self, scope: Scope, line: int, site: Site, path: Path = ()) -> Finding:
         chain = tuple(f"{place(at.module.path, self.project.root)}:{line} {at.label}" for at, line in path)

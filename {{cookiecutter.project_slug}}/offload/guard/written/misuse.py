@@ -7,8 +7,8 @@ from offload.guard.written.facts import Call, Facts, awaits
 from offload.guard.written.names import PUBLISH, among
 from offload.guard.written.origins import Origins
 from offload.guard.written.queues import queued
-from offload.guard.written.sites import Site, decorators, is_async_query, is_task, words
-from offload.guard.written.source import Def, Scope, own_nodes
+from offload.guard.written.sites import Site, decorators, is_async_query, is_task, words, yields
+from offload.guard.written.source import Def, Scope
 
 
 def in_place(facts: Facts, origins: Origins) -> Iterator[Site]:
@@ -63,7 +63,7 @@ def _on_loop_only(facts: Facts, origins: Origins) -> Iterator[Site]:
     for origin, node in decorators(facts.scope, origins):
         if among(origin, "moves", "sync_decorators"):
             yield Site("OFF107", facts.scope.node, f"@{words(node)}")
-        elif _makes_sync(origins.function(origin)) and not _yields(facts.scope):
+        elif _makes_sync(origins.function(origin)) and not yields(facts.scope):
             yield Site("OFF107", facts.scope.node, f"@{words(node)}", doubtful=True)
 
 
@@ -93,12 +93,8 @@ def _sync_iterator(arguments: list[ast.expr], facts: Facts, origins: Origins) ->
             return not first.is_async
         case [ast.Call() as call, *_]:
             made_by = origins.function(facts.by_node[call].origin)
-            return made_by is not None and not made_by.on_loop and _yields(made_by)
+            return made_by is not None and not made_by.on_loop and yields(made_by)
     return False
-
-
-def _yields(scope: Scope) -> bool:
-    return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in own_nodes(scope.node))
 
 
 def _swallowing(block: ast.Try, facts: Facts) -> Iterator[Site]:

@@ -53,6 +53,14 @@ class Origins:
                 return self._result(self.of(func, scope, local))
         return ""
 
+    def number(self, node: ast.expr | str | None, scope: Scope) -> int:
+        """A number that is written here or at some module's level; 1 if it is not known."""
+        if isinstance(node, ast.Name):
+            holder, _, name = self.of(node, scope).rpartition(".")
+            module = self.project.modules.get(holder)
+            node = module.names.get(name) if module else None
+        return node.value if isinstance(node, ast.Constant) and isinstance(node.value, int) else 1
+
     def query(self, origin: str) -> tuple[str, list[str]] | None:
         """The model and the methods called on it, if this is a query or what became of one."""
         parts = origin.split(".")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from offload.guard.written.facts import Call
 from offload.guard.written.names import AWAITABLE, AWAITABLE_ON_ROWS, among
 from offload.guard.written.origins import Origins
-from offload.guard.written.source import Def, Scope
+from offload.guard.written.source import Def, Scope, own_nodes
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ def decorators(scope: Scope, origins: Origins) -> list[tuple[str, ast.expr]]:
         return []
     bare = [node.func if isinstance(node, ast.Call) else node for node in scope.node.decorator_list]
     return [(origins.of(node, scope.parent or scope), node) for node in bare]
+
+
+def yields(scope: Scope) -> bool:
+    """Whether a function is a generator."""
+    return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in own_nodes(scope.node))
 
 
 def is_async_query(call: Call, origins: Origins) -> bool:

@@ -9,8 +9,7 @@ from offload.guard.written.names import ORM, PUBLISH, among, stops
 from offload.guard.written.origins import REQUEST, Origins
 from offload.guard.written.sites import Site, decorators, in_request_thread, is_task, words
 from offload.guard.written.source import Def
-
-LONG_LOOP = 100_000  # turns: some 5 ms of the emptiest Python
+from offload.guard.written.turns import long_loops
 
 
 def on_thread(facts: Facts, origins: Origins) -> Iterator[Site]:
@@ -21,9 +20,7 @@ def on_thread(facts: Facts, origins: Origins) -> Iterator[Site]:
         else:
             yield Site("OFF101", node, words(node))
     yield from (Site("OFF102", node, words(node)) for node in facts.disguised)
-    for loop, turns in facts.loops:
-        if turns >= LONG_LOOP:
-            yield Site("OFF202", loop, f"{turns:,} turns:", in_gil=True)
+    yield from long_loops(facts)
     for block, context, origin in facts.blocks:
         if origin == "django.db.transaction.atomic":
             yield Site("OFF104", block, words(context))
@@ -77,6 +74,7 @@ class Moved:
 
     node: ast.AST
     origin: str
+    call: ast.Call | None = None  # as the thread makes it, where that is known
     in_request: bool = False  # to the request's own
 
 
@@ -86,9 +84,20 @@ def moved_to_threads(facts: Facts, origins: Origins) -> Iterator[Moved]:
     wrappers = node.decorator_list if isinstance(node, Def) else []
     for (origin, _), wrapper in zip(decorators(facts.scope, origins), wrappers, strict=True):
         if among(origin, "moves", "to_thread"):
-            yield Moved(node, facts.scope.dotted, in_request_thread(origin, wrapper))
+            yield Moved(node, facts.scope.dotted, in_request=in_request_thread(origin, wrapper))
     for call in facts.calls:
         if among(call.origin, "moves", "to_thread") and call.arguments:
-            yield Moved(call.node, call.arguments[0], in_request_thread(call.origin, call.node))
-        elif call.origin.endswith(".run_in_executor") and len(call.arguments) > 1:
-            yield Moved(call.node, call.arguments[1])
+            wrapped = next((other.node for other in facts.calls if other.node.func is call.node), None)
+            made = wrapped or _without(call.node, 1)
+            yield Moved(call.node, call.arguments[0], made, in_request_thread(call.origin, call.node))
+        elif (
+            call.origin.endswith(".run_in_executor")
+            and len(call.arguments) > 1
+            and not among(call.arguments[0], "objects", "process_pools")
+        ):
+            yield Moved(call.node, call.arguments[1], _without(call.node, 2))
+
+
+def _without(call: ast.Call, arguments: int) -> ast.Call:
+    """The call that is made of the rest: `to_thread(f, 1)` calls `f(1)`."""
+    return ast.Call(call.args[arguments - 1], call.args[arguments:], call.keywords)
