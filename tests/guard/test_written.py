@@ -141,7 +141,7 @@ def test_a_query_beside_something_else_is_no_queue(tmp_path: Path, body: str) ->
 
 SECOND_LOOP = """
 import asyncio
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
@@ -165,6 +165,7 @@ def test_a_sync_view_with_a_second_loop_warns_where_it_may_run_under_wsgi(tmp_pa
 @pytest.mark.parametrize(
     "code",
     [
+        "def helper(request: HttpRequest):\n    return async_to_sync(query)()",
         "async def view(request):\n    return await asyncio.to_thread(helper, request)",
         "async def view(request):\n    return await sync_to_async(helper, thread_sensitive=False)(request)",
         "async def view(request):\n    own = sync_to_async(helper, thread_sensitive=False)\n    await own(request)",

@@ -30,9 +30,7 @@ RULES = {
     "OFF106": Rule("starts a loop inside the loop", "await the coroutine itself"),
     "OFF107": Rule("hides an async function behind a sync decorator", "a decorator whose wrapper is async"),
     "OFF108": Rule("streams from a sync iterator, which is read whole first", "an async generator"),
-    "OFF109": Rule(
-        "waits for a query that waits for this very thread", "`async_to_sync(function)()`, or an async view"
-    ),
+    "OFF109": Rule("waits for a query that waits for this very thread", "an async view, or `async_to_sync`"),
     "OFF201": Rule("computes on the event loop", "submit a job; hash a password in a thread"),
     "OFF202": Rule("loops for long on the event loop", "submit a job"),
     "OFF203": Rule("computes in a thread, which holds the GIL against the loop", "submit a job"),
