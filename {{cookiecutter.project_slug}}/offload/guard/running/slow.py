@@ -17,7 +17,8 @@ async def watch(threshold: float) -> None:
     """Look at all tasks, some microseconds each, and log each slow request once; never returns.
 
     Args:
-        threshold: seconds after which a request is slow. Tasks are looked at once a second.
+        threshold: seconds after which a request is slow. Tasks are looked at once a second; threads, too, when a
+            request has become slow: 3.6 ms for 100 threads of 45 frames (measured).
     """
     seen: WeakKeyDictionary[asyncio.Task[Any], float] = WeakKeyDictionary()
     told: WeakSet[Any] = WeakSet()
