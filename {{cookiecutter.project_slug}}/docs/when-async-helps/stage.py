@@ -1,14 +1,19 @@
-"""What the examples share: a neighbour who notices when the loop is held, and a real server."""
+"""What the examples share: a neighbour who notices when the loop is held, a real server, and a service on it."""
 
 import asyncio
 import contextlib
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal
 
+import httpx
 import uvicorn
+from django.conf import settings
+
+from offload import fanout
+from offload.serving import Application
 
 BEAT = 0.005  # seconds between two looks of the neighbour
 
@@ -60,3 +65,14 @@ async def serve(application: Any, lifespan: Literal["on", "off"] = "off") -> Asy
         finally:
             server.should_exit = True
             await asyncio.to_thread(thread.join)
+
+
+@contextlib.asynccontextmanager
+async def service(middleware: Sequence[str] = ()) -> AsyncIterator[httpx.AsyncClient]:
+    """The page's `urlpatterns`, all of them below /api/, as a service behind this middleware; gives a client for it."""
+    settings.ROOT_URLCONF, settings.API_MIDDLEWARE, settings.MIDDLEWARE = "page", [*middleware], []
+    async with (
+        serve(Application([fanout.lifespan]), lifespan="on") as address,
+        httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as client,
+    ):
+        yield client
