@@ -47,6 +47,14 @@ $(ROOMS): $(READY)
 peers: $(READY)  ## Measure this service beside startproject, FastAPI and Starlette (needs wrk)
 	python tests/peers/serving.py
 	python tests/peers/fanout.py
+	python tests/peers/submit.py
+
+proof: $(READY)  ## Run the benchmark and the peers, and write them into docs/proof.md (ten quiet minutes, needs wrk)
+	@rm -rf build/proof && mkdir -p build/proof
+	cookiecutter . --no-input --output-dir build/proof >/dev/null
+	cd build/proof/risk_desk && python -m benchmarks --out ..
+	for peer in serving fanout submit; do python tests/peers/$$peer.py --json build/proof/$$peer.json || echo "a bound is broken"; done
+	python tests/peers/proof.py build/proof
 
 check: $(READY)  ## Look for faults in this repository, change nothing
 	ruff check $(PLAIN)
@@ -64,4 +72,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test peers check fix lock $(ROOMS)
+.PHONY: help install demo bake test peers proof check fix lock $(ROOMS)

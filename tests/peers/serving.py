@@ -40,8 +40,8 @@ BOUNDS = [
 
 
 @contextmanager
-def served(command: list[str], directory: str) -> Iterator[tuple[int, int]]:
-    """Run a server; gives its process id and port."""
+def served(command: list[str], directory: str, cwd: Path = HERE) -> Iterator[tuple[int, int]]:
+    """Run a server in `cwd`; gives its process id and port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = os.environ | {
@@ -49,7 +49,7 @@ def served(command: list[str], directory: str) -> Iterator[tuple[int, int]]:
         "PEERS_DB": f"{directory}/peers.sqlite3",
         "PEERS_LOG": f"{directory}/access.log",
     }
-    process = subprocess.Popen([sys.executable, "-m", *command, "--port", str(port)], env=environment)
+    process = subprocess.Popen([sys.executable, "-m", *command, "--port", str(port)], env=environment, cwd=cwd)
     try:
         for _ in range(300):
             time.sleep(0.1)
@@ -59,7 +59,10 @@ def served(command: list[str], directory: str) -> Iterator[tuple[int, int]]:
         yield process.pid, port
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:  # its event loop stands still
+            process.kill()
 
 
 def cpu(pid: int) -> float:
