@@ -1,14 +1,19 @@
-"""What the examples share: a neighbour who notices when the loop is held, and a real server."""
+"""What the examples share: a neighbour who notices when the loop is held, a real server, and the service on it."""
 
 import asyncio
 import contextlib
+import logging
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import uvicorn
+from django.conf import settings
+from django.urls import path
+
+from offload.serving import Application
 
 BEAT = 0.005  # seconds between two looks of the neighbour
 
@@ -58,3 +63,12 @@ async def serve(application: Any, lifespan: str = "off") -> AsyncIterator[str]:
         finally:
             server.should_exit = True
             await asyncio.to_thread(thread.join)
+
+
+@contextlib.asynccontextmanager
+async def service(*views: Callable[..., Any], lifespans: Sequence[Any] = ()) -> AsyncIterator[str]:
+    """The service's own application with these views, each at `/api/<its name>`; gives its address."""
+    logging.getLogger("offload.access").setLevel(logging.WARNING)
+    settings.ROOT_URLCONF = tuple(path(f"api/{view.__name__}", view) for view in views)
+    async with serve(Application(lifespans), lifespan="on") as address:
+        yield address
