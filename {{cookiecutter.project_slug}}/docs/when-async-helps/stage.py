@@ -5,12 +5,13 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Literal
 
 import httpx
 import uvicorn
 from django.conf import settings
+from django.urls import path
 
 from offload import fanout
 from offload.serving import Application
@@ -68,11 +69,14 @@ async def serve(application: Any, lifespan: Literal["on", "off"] = "off") -> Asy
 
 
 @contextlib.asynccontextmanager
-async def service(middleware: Sequence[str] = ()) -> AsyncIterator[httpx.AsyncClient]:
-    """The page's `urlpatterns`, all of them below /api/, as a service behind this middleware; gives a client for it."""
-    settings.ROOT_URLCONF, settings.API_MIDDLEWARE, settings.MIDDLEWARE = "page", [*middleware], []
+async def service(
+    *views: Callable[..., Any], middleware: Sequence[str] = (), lifespans: Sequence[Any] = (fanout.lifespan,)
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The service's own application with these views, each at `/api/<its name>`; gives a client for it."""
+    settings.ROOT_URLCONF = tuple(path(f"api/{view.__name__}", view) for view in views)
+    settings.API_MIDDLEWARE, settings.MIDDLEWARE = [*middleware], []
     async with (
-        serve(Application([fanout.lifespan]), lifespan="on") as address,
-        httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as client,
+        httpx.AsyncClient(timeout=60, trust_env=False) as client,  # lives longer than the server: its last answers count
+        serve(Application(lifespans), lifespan="on") as client.base_url,
     ):
         yield client
