@@ -75,8 +75,8 @@ async def service(
     """The service's own application with these views, each at `/api/<its name>`; gives a client for it."""
     settings.ROOT_URLCONF = tuple(path(f"api/{view.__name__}", view) for view in views)
     settings.API_MIDDLEWARE, settings.MIDDLEWARE = [*middleware], []
-    async with (
-        httpx.AsyncClient(timeout=60, trust_env=False) as client,  # lives longer than the server: its last answers count
+    async with (  # the client outlives the server, for its last answers count
+        httpx.AsyncClient(timeout=60, trust_env=False) as client,
         serve(Application(lifespans), lifespan="on") as client.base_url,
     ):
         yield client
