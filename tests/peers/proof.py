@@ -1,4 +1,4 @@
-"""Writes a run into `docs/proof.md`: `python tests/peers/proof.py FOLDER`, the folder holding what `make proof` measured.
+"""Writes a run into `docs/proof.md`: `python tests/peers/proof.py FOLDER`, with what `make proof` measured in it.
 
 The prose of the page is written by hand; what stands between `<!-- name -->` and `<!-- /name -->` is written here.
 """

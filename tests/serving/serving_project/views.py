@@ -1,8 +1,8 @@
 """Views of the test project; each shows one thing that the tests ask about."""
 
 import asyncio
-import gc
 import contextlib
+import gc
 import os
 import threading
 import time
