@@ -45,6 +45,16 @@ def test_threads_that_hang_hold_nobody_up_for_long(server: Server) -> None:
         assert not all(request.done() for request in hanging), "it waited for the others' end"
 
 
+@lean
+def test_threads_lent_beyond_the_bound_end_with_their_requests(serve: Serve) -> None:
+    server = serve()
+    before = server.threads()
+    answers = many(server, "/api/in_thread?seconds=1", 24)
+    assert len({answer.json()["thread"] for answer in answers}) > 8, "none came back in time, so more were lent"
+    eventually(lambda: server.threads() <= before + 8, "only those that are kept are left")
+    assert server.get("/api/in_thread").status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/api/nested", "/nested"])
 def test_nested_sync_and_async_calls_share_one_thread_and_never_deadlock(server: Server, path: str) -> None:
     assert [answer.json() for answer in many(server, path, 20)] == [{"threads": 1}] * 20
