@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -39,6 +40,12 @@ _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime"}  # what is 
 _encode = json.JSONEncoder(default=repr).encode
 
 
+@lru_cache(maxsize=1)
+def _iso(second: float) -> str:
+    """Many lines share a second; to write it out for each took a fifth of a line's time."""
+    return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
+
+
 class Lines(structlog.stdlib.ProcessorFormatter):
     """structlog's formatter, with a short way to the same line for plain records: every request writes one.
 
@@ -48,12 +55,13 @@ class Lines(structlog.stdlib.ProcessorFormatter):
     def format(self, record: logging.LogRecord) -> str:
         if _env.debug or record.exc_info or record.stack_info or isinstance(record.msg, dict):  # a dict is structlog's
             return super().format(record)
+        second, fraction = divmod(record.created, 1)
         event: MutableMapping[str, Any] = {
             "event": record.getMessage(),
             "level": record.levelname.lower(),
             "logger": record.name,
             **{name: value for name, value in vars(record).items() if name not in _STANDARD},
-            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
+            "timestamp": f"{_iso(second)}.{int(fraction * 1e6):06}Z",
         }
         return _encode(_add_request_id(None, "", structlog.contextvars.merge_contextvars(None, "", event)))
 
