@@ -75,10 +75,9 @@ class Exchange:
 
 def is_event_stream(start: Message) -> bool:
     """Whether this `http.response.start` opens a Server-Sent Events stream."""
-    for name, value in start["headers"]:  # a loop: `any` over a generator costs twice that
-        if value.startswith(b"text/event-stream") and name.lower() == b"content-type":
-            return True
-    return False
+    return any(
+        value.startswith(b"text/event-stream") for name, value in start["headers"] if name.lower() == b"content-type"
+    )
 
 
 def too_large(limit: int) -> Problem:
