@@ -8,7 +8,6 @@ seconds has failed: nobody waits longer. Ours is a generated service; nobody wor
 import argparse
 import asyncio
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from serving import HERE, SERVICE, UVICORN, cpu, served
+from serving import UVICORN, cpu, environment, prepare, served
 
 JOBS, PATIENCE, BEAT = 50, 20.0, 0.02  # jobs at most; seconds for an answer and for all jobs; between the neighbour's
 STOCK = [*UVICORN, "serving_apps.stock:application"]
@@ -33,9 +32,9 @@ RUNS = {
 
 
 @contextmanager
-def up(port: int, bake: Path) -> Iterator[None]:
+def up(port: int, variables: dict[str, str]) -> Iterator[None]:
     """A real broker."""
-    process = subprocess.Popen([sys.executable, "-m", "offload.dev.valkey"], cwd=bake, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-m", "offload.dev.valkey"], env=variables, stdout=subprocess.DEVNULL)
     try:
         yield
     finally:
@@ -44,19 +43,19 @@ def up(port: int, bake: Path) -> Iterator[None]:
 
 
 @contextmanager
-def refusing(port: int, bake: Path) -> Iterator[None]:
+def refusing(port: int, variables: dict[str, str]) -> Iterator[None]:
     """Nothing listens."""
     yield
 
 
 @contextmanager
-def silent(port: int, bake: Path) -> Iterator[None]:
+def silent(port: int, variables: dict[str, str]) -> Iterator[None]:
     """Accepts, and never says a word."""
     with socket.create_server(("127.0.0.1", port)):
         yield
 
 
-BROKERS: dict[str, Callable[[int, Path], AbstractContextManager[None]]] = {
+BROKERS: dict[str, Callable[[int, dict[str, str]], AbstractContextManager[None]]] = {
     "up": up,
     "refusing": refusing,
     "silent": silent,
@@ -110,22 +109,15 @@ def measure() -> dict[str, dict[str, dict[str, float]]]:
     """`{service: {broker: figures}}`, every service started anew for every state of the broker."""
     found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in RUNS}
     with tempfile.TemporaryDirectory() as directory:
-        subprocess.run(
-            ["cookiecutter", SERVICE.parent, "--no-input", "--output-dir", directory],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        bake = Path(directory) / "risk_desk"
-        os.environ |= {"DATABASE_URL": f"sqlite:///{directory}/ours.sqlite3", "PEERS_URLS": "submit_apps.urls"}
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=bake, check=True)
-        os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
+        prepare(directory)
         for state, broker in BROKERS.items():
             with socket.create_server(("127.0.0.1", 0)) as free:
                 port = free.getsockname()[1]
-            os.environ["REDIS_URL"] = os.environ["PEERS_BROKER"] = f"redis://127.0.0.1:{port}/0"
-            with broker(port, bake):
+            url = f"redis://127.0.0.1:{port}/0"
+            settings = {"DJANGO_SETTINGS_MODULE": "benchmarks.settings", "PEERS_URLS": "submit_apps.urls"}
+            with broker(port, environment(directory) | {"REDIS_URL": url}):
                 for name, (module, path) in RUNS.items():
-                    with served(module, directory, cwd=bake if name == "ours" else HERE) as (pid, web):
+                    with served(module, directory, **settings, REDIS_URL=url, PEERS_BROKER=url) as (pid, web):
                         found[name][state] = asyncio.run(ask(pid, web, path))
     return found
 

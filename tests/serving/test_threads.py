@@ -74,6 +74,16 @@ async def test_a_thread_that_comes_back_goes_to_whoever_waits_longest() -> None:
         await asyncio.to_thread(pool.close)
 
 
+@lean
+def test_threads_lent_beyond_the_bound_end_with_their_requests(serve: Serve) -> None:
+    server = serve()
+    before = server.threads()
+    answers = many(server, "/api/in_thread?seconds=1", 24)
+    assert len({answer.json()["thread"] for answer in answers}) > 8, "none came back in time, so more were lent"
+    eventually(lambda: server.threads() <= before + 8, "only those that are kept are left")
+    assert server.get("/api/in_thread").status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/api/nested", "/nested"])
 def test_nested_sync_and_async_calls_share_one_thread_and_never_deadlock(server: Server, path: str) -> None:
     assert [answer.json() for answer in many(server, path, 20)] == [{"threads": 1}] * 20
