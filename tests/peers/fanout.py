@@ -19,7 +19,7 @@ from serving import UVICORN, cpu, prepare, served
 
 SOURCES, DELAY_MS = 10, 50.0
 RUNS = {
-    "ours": ["offload.serving", "fanout_apps.ours:application"],
+    "ours": ["offload.serving"],
     "our room, Starlette": [*UVICORN, "fanout_apps.room_starlette:application"],
     "Starlette + aiohttp": [*UVICORN, "fanout_apps.starlette_aiohttp:application"],
     "FastAPI + aiohttp": [*UVICORN, "fanout_apps.fastapi_aiohttp:application"],
@@ -55,7 +55,8 @@ def measure(seconds: int, rounds: int) -> dict[str, dict[int, Figures]]:
         with served(["fanout_apps.upstream"], directory) as (_, upstream):
             for _ in range(rounds):
                 for name, command in RUNS.items():
-                    with served(command, directory, PEERS_UPSTREAM=str(upstream)) as (pid, port):
+                    variables = {"DJANGO_SETTINGS_MODULE": "fanout_apps.ours", "PEERS_UPSTREAM": str(upstream)}
+                    with served(command, directory, **variables) as (pid, port):
                         load(pid, port, 8, 1)  # warm
                         for clients in CLIENTS:
                             samples[name][clients].append(load(pid, port, clients, seconds))

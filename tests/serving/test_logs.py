@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
+from cookiecutter.main import cookiecutter
 
 ACCESS = {"method": "GET", "path": '/api/"quoted"\n', "status": 200, "ms": 0.12, "request_id": "r-1"}
 RECORDS = {
@@ -23,9 +24,17 @@ RECORDS = {
 }
 
 
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated service: `config/` is a template here."""
+    folder = tmp_path_factory.mktemp("service")
+    return Path(cookiecutter(str(Path(__file__).parents[2]), no_input=True, output_dir=str(folder)))
+
+
 @pytest.fixture
-def logs(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The template's `config.logs`, as production loads it."""
+def logs(service: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The service's `config.logs`, as production loads it."""
+    monkeypatch.syspath_prepend(service)
     for name, value in {"DEBUG": "0", "SECRET_KEY": "only for tests", "DJANGO_SETTINGS_MODULE": "unused"}.items():
         monkeypatch.setenv(name, value)
     import config.logs
