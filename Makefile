@@ -4,6 +4,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+NEXT := $(VENV)/next
 TEMPLATE := {{cookiecutter.project_slug}}
 PLAIN := tests "$(TEMPLATE)/offload"  # without Jinja; the bakes are checked by the tests
 DEMO ?= demo
@@ -44,9 +45,37 @@ test: $(READY) $(ROOMS)  ## Run every test: the rooms, the bakes, and a running 
 $(ROOMS): $(READY)
 	pytest $@
 
+test-next: $(NEXT)/.installed  ## Run the serving room's tests on Django 6.1, lean and stock; needs Python 3.12
+	PATH="$(abspath $(NEXT)/bin):$$PATH" OFFLOAD_LEAN=1 pytest tests/serving
+	PATH="$(abspath $(NEXT)/bin):$$PATH" OFFLOAD_LEAN=0 pytest tests/serving
+
+# The same requirements with a newer Django, in an environment of its own.
+$(NEXT)/.installed: requirements/dev.txt
+	@for python in $(PYTHON) python3.13 python3.12; do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then found=$$(command -v $$python); break; fi; \
+	done; \
+	[ -n "$$found" ] || { echo "Django 6.1 needs Python 3.12 or newer: make test-next PYTHON=/path/to/python3.12"; exit 1; }; \
+	echo "Installing into $(NEXT) ..."; \
+	if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing --python "$$found" $(NEXT) && export VIRTUAL_ENV=$(abspath $(NEXT)) && \
+	  uv pip sync --quiet --require-hashes requirements/dev.txt && uv pip install --quiet 'django~=6.1.0'; \
+	else \
+	  "$$found" -m venv $(NEXT) && export PIP_DISABLE_PIP_VERSION_CHECK=1 && \
+	  $(NEXT)/bin/pip install --quiet --require-hashes -r requirements/dev.txt && $(NEXT)/bin/pip install --quiet 'django~=6.1.0'; \
+	fi
+	@touch $@
+
 peers: $(READY)  ## Measure this service beside startproject, FastAPI and Starlette (needs wrk)
 	python tests/peers/serving.py
 	python tests/peers/fanout.py
+	python tests/peers/submit.py
+
+proof: $(READY)  ## Run the benchmark and the peers, and write them into docs/proof.md (ten quiet minutes, needs wrk)
+	@rm -rf build/proof && mkdir -p build/proof
+	cookiecutter . --no-input --output-dir build/proof >/dev/null
+	cd build/proof/risk_desk && python -m benchmarks --out ..
+	for peer in serving fanout submit; do python tests/peers/$$peer.py --json build/proof/$$peer.json || echo "a bound is broken"; done
+	python tests/peers/proof.py build/proof
 
 check: $(READY)  ## Look for faults in this repository, change nothing
 	ruff check $(PLAIN)
@@ -64,4 +93,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test peers check fix lock $(ROOMS)
+.PHONY: help install demo bake test test-next peers proof check fix lock $(ROOMS)

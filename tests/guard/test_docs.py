@@ -42,3 +42,11 @@ def test_every_check_has_a_page() -> None:
 def test_the_index_names_every_page() -> None:
     index = (PAGES / "README.md").read_text()
     assert [page.stem for page in PAGES.glob("*[0-9].md") if f"({page.name})" not in index] == []
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.glob("*[0-9].md")), ids=lambda page: page.stem)
+def test_every_page_ends_with_why_and_calls_the_reason_by_its_title(page: Path) -> None:
+    why = re.fullmatch(r"Why: \[(.+)\]\((.+)\)\.", page.read_text().splitlines()[-1])
+    assert why
+    title, target = why.groups()
+    assert (page.parent / target).read_text().startswith(f"# {title}\n")

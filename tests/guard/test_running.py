@@ -1,5 +1,6 @@
 """The running net, on a real uvicorn: who blocks is named, who waits is not."""
 
+import asyncio
 import os
 import re
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from urllib.error import HTTPError
 
 import pytest
 from nets import HERE, SERVICE
+
+from offload.guard.running.watchdog import Block, Watchdog
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -88,6 +91,26 @@ def test_a_blocked_loop_is_reported_with_its_line_function_and_request(served: S
 def test_a_call_that_held_the_gil_is_reported_when_it_ends(served: Served) -> None:
     served.get("holds_the_gil")
     served.says(r"(holds_the_gil|has passed,) blocked the event loop for \d+ ms")
+
+
+async def test_two_blocks_in_a_row_are_reported_each_with_its_own_line() -> None:
+    def computes() -> None:
+        sum(range(20_000_000))
+
+    def sleeps() -> None:
+        time.sleep(0.6)
+
+    async def call(blocking: Callable[[], None]) -> None:
+        blocking()
+
+    reported: list[Block] = []
+    watchdog = Watchdog(asyncio.get_running_loop(), threshold=0.1, report=reported.append)
+    watchdog.start()
+    await asyncio.sleep(0.3)
+    await asyncio.gather(call(computes), call(sleeps))  # the loop answers nobody between the two
+    await watchdog.settle()
+    await watchdog.stop()
+    assert [block.place.rpartition(".")[2] for block in reported] == ["computes", "sleeps"]
 
 
 def test_a_loop_that_only_waits_is_not_accused(served: Served) -> None:

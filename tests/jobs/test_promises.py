@@ -1,6 +1,7 @@
 """What submitting, dividing, watching and scheduling promise while nothing dies."""
 
 import asyncio
+import contextlib
 import json
 import sys
 import threading
@@ -145,6 +146,15 @@ def test_streams_go_on_without_redis(served: httpx.Client, running: Lab) -> None
     with served.stream("GET", f"{location}/events") as stream:
         last = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: ")][-1]
     assert last["status"] == "succeeded"
+
+
+def test_watchers_hold_no_thread_and_so_no_database_connection(served: httpx.Client, running: Lab) -> None:
+    jobs = [running.submit("lab.burn", log=str(running.folder / "executions"), units=4000) for _ in range(20)]
+    with contextlib.ExitStack() as open_streams:
+        for job in jobs:
+            stream = open_streams.enter_context(served.stream("GET", f"/api/jobs/{job.pk}/events"))
+            assert next(stream.iter_lines()).startswith("id: ")
+        assert "offload_serving_threads_lent 0.0" in served.get("/metrics").text.splitlines()
 
 
 def test_a_strangers_job_is_not_found(served: httpx.Client, running: Lab) -> None:

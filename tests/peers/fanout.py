@@ -7,7 +7,6 @@ and system time divided by wrk's number of requests; p50 is wrk's. Read ratios: 
 
 import argparse
 import json
-import os
 import re
 import statistics
 import subprocess
@@ -16,11 +15,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from serving import UVICORN, cpu, served
+from serving import UVICORN, cpu, prepare, served
 
 SOURCES, DELAY_MS = 10, 50.0
 RUNS = {
-    "ours": ["offload.serving", "fanout_apps.ours:application"],
+    "ours": ["offload.serving"],
     "our room, Starlette": [*UVICORN, "fanout_apps.room_starlette:application"],
     "Starlette + aiohttp": [*UVICORN, "fanout_apps.starlette_aiohttp:application"],
     "FastAPI + aiohttp": [*UVICORN, "fanout_apps.fastapi_aiohttp:application"],
@@ -51,17 +50,16 @@ def load(pid: int, port: int, clients: int, seconds: int) -> Figures:
 def measure(seconds: int, rounds: int) -> dict[str, dict[int, Figures]]:
     """Medians over rounds, the servers taking turns: `{server: {clients: figures}}`."""
     samples: dict[str, dict[int, list[Figures]]] = {name: {clients: [] for clients in CLIENTS} for name in RUNS}
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        served(["fanout_apps.upstream"], directory) as (_, upstream),
-    ):
-        os.environ["PEERS_UPSTREAM"] = str(upstream)
-        for _ in range(rounds):
-            for name, command in RUNS.items():
-                with served(command, directory) as (pid, port):
-                    load(pid, port, 8, 1)  # warm
-                    for clients in CLIENTS:
-                        samples[name][clients].append(load(pid, port, clients, seconds))
+    with tempfile.TemporaryDirectory() as directory:
+        prepare(directory)
+        with served(["fanout_apps.upstream"], directory) as (_, upstream):
+            for _ in range(rounds):
+                for name, command in RUNS.items():
+                    variables = {"DJANGO_SETTINGS_MODULE": "fanout_apps.ours", "PEERS_UPSTREAM": str(upstream)}
+                    with served(command, directory, **variables) as (pid, port):
+                        load(pid, port, 8, 1)  # warm
+                        for clients in CLIENTS:
+                            samples[name][clients].append(load(pid, port, clients, seconds))
     return {
         name: {
             clients: {what: statistics.median(figures[what] for figures in found) for what in ("cpu", "p50", "failed")}

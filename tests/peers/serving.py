@@ -1,8 +1,10 @@
 """CPU per request of the serving room beside its peers, in one run: `python tests/peers/serving.py [--json FILE]`.
 
-Needs wrk, and fastapi and starlette beside the service's own requirements. Every server runs alone, on uvloop and
-httptools; ours with its access log, theirs without. The figure is the server process's user and system time over a wrk
-run divided by wrk's number of requests: unlike requests a second, it hardly depends on who shares the machine.
+Needs wrk, and fastapi and starlette beside the service's own requirements. Ours is a generated service as production
+runs it: its settings, chain, lifespans and structured access log, only the routes are the benchmark's. Every server
+runs alone, on uvloop and httptools, the peers without an access log. The figure is the server process's user and system
+time over a wrk run divided by wrk's number of requests: unlike requests a second, it hardly depends on who shares the
+machine.
 """
 
 import argparse
@@ -20,12 +22,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cookiecutter.main import cookiecutter
+
 HERE = Path(__file__).resolve().parent
-SERVICE = HERE.parent.parent / "{{cookiecutter.project_slug}}"
+TEMPLATE = HERE.parent.parent
 PING, TYPED, ORM = "/api/ping", "/api/items/7?name=lamp&price=12.5", "/api/orm"
 UVICORN = ["uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
 RUNS: dict[str, tuple[list[str], dict[str, str]]] = {
-    "ours": (["offload.serving", "serving_apps.ours:application"], {"trivial": PING, "typed": TYPED, "orm": ORM}),
+    "ours": (["offload.serving"], {"trivial": PING, "typed": TYPED, "orm": ORM}),
     "startproject": ([*UVICORN, "serving_apps.stock:application"], {"trivial": PING, "typed": TYPED, "orm": ORM}),
     "FastAPI": ([*UVICORN, "serving_apps.fast:application"], {"trivial": PING, "typed": TYPED}),
     "Starlette": ([*UVICORN, "serving_apps.bare:application"], {"trivial": PING}),
@@ -39,17 +43,29 @@ BOUNDS = [
 ]
 
 
+def environment(directory: str) -> dict[str, str]:
+    """The baked service's and the peers' in one: production settings, one database."""
+    database = f"{directory}/peers.sqlite3"
+    return os.environ | {
+        "PYTHONPATH": f"{directory}/risk_desk:{HERE}",
+        "DJANGO_SETTINGS_MODULE": "serving_apps.ours",
+        "PEERS_DB": database,
+        "DATABASE_URL": f"sqlite:///{database}",
+        "DEBUG": "0",
+    }
+
+
 @contextmanager
-def served(command: list[str], directory: str) -> Iterator[tuple[int, int]]:
-    """Run a server; gives its process id and port."""
+def served(command: list[str], directory: str, **variables: str) -> Iterator[tuple[int, int]]:
+    """Run a server, its output in a file as under a process manager; gives its process id and port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    environment = os.environ | {
-        "PYTHONPATH": f"{SERVICE}:{HERE}",
-        "PEERS_DB": f"{directory}/peers.sqlite3",
-        "PEERS_LOG": f"{directory}/access.log",
-    }
-    process = subprocess.Popen([sys.executable, "-m", *command, "--port", str(port)], env=environment)
+    with open(f"{directory}/output.log", "ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, "--port", str(port)],
+            env=environment(directory) | variables,
+            stderr=output,
+        )
     try:
         for _ in range(300):
             time.sleep(0.1)
@@ -59,7 +75,10 @@ def served(command: list[str], directory: str) -> Iterator[tuple[int, int]]:
         yield process.pid, port
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:  # its event loop stands still
+            process.kill()
 
 
 def cpu(pid: int) -> float:
@@ -83,14 +102,14 @@ def load(pid: int, url: str, seconds: int) -> float:
 
 
 def prepare(directory: str) -> None:
-    """One row to query."""
+    """A service with the template's defaults, and one row to query."""
+    cookiecutter(str(TEMPLATE), no_input=True, output_dir=directory)
     code = (
-        "import serving_apps.stock; from django.core.management import call_command; "
+        "import django; django.setup(); from django.core.management import call_command; "
         "call_command('migrate', verbosity=0); "
         "from django.contrib.auth.models import Group; Group.objects.create(pk=1, name='one')"
     )
-    environment = os.environ | {"PYTHONPATH": f"{SERVICE}:{HERE}", "PEERS_DB": f"{directory}/peers.sqlite3"}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment(directory))
 
 
 def measure(seconds: int, rounds: int) -> dict[str, dict[str, float]]:

@@ -7,6 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from conftest import LEAN, Serve, Server, eventually
+from django.core.signals import request_finished
+
+from offload.serving.handler import _signal
 
 BOTH = pytest.mark.parametrize("prefix", ["/api", ""])
 
@@ -94,3 +97,17 @@ def test_a_third_partys_receivers_hear_every_request(serve: Serve, prefix: str) 
     assert facts["started"] >= facts["finished"] >= 50
     assert facts["started"] - facts["finished"] <= 1, "only the request that asks is still unfinished"
     assert facts["finished_async"] == facts["finished"]
+
+
+async def test_a_receiver_hears_from_its_connection_to_its_end() -> None:
+    heard = []
+
+    async def receiver(**named: object) -> None:
+        heard.append(named)
+
+    await _signal(request_finished)  # only Django's own are there
+    for connected in (True, False, True):
+        (request_finished.connect if connected else request_finished.disconnect)(receiver)
+        await _signal(request_finished)
+    request_finished.disconnect(receiver)
+    assert len(heard) == 2

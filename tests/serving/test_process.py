@@ -25,6 +25,14 @@ def test_a_client_that_leaves_cancels_its_view_and_is_no_error(serve: Serve) -> 
     assert "GET /api/wait 499" in log
 
 
+def test_a_client_that_leaves_closes_a_generator_that_waits_to_be_read(serve: Serve) -> None:
+    server = serve()
+    with httpx.stream("GET", server.url + "/api/export") as answer:
+        next(answer.iter_raw(1))
+        time.sleep(0.3)  # until the sockets are full
+    eventually(lambda: server.facts()["streams_closed"] == 1, "the export's end")
+
+
 def test_a_request_too_many_is_shed_and_probes_are_not(serve: Serve) -> None:
     server = serve(SERVING_TEST_REQUESTS="5")
     with ThreadPoolExecutor(5) as clients:

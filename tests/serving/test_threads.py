@@ -1,12 +1,16 @@
 """Request threads: alone in a transaction, busy until their call ends, few while requests wait."""
 
+import asyncio
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import httpx
 import pytest
 from conftest import LEAN, PATIENCE, Serve, Server, eventually
+
+from offload.serving.threads import RequestThread, ThreadPool
 
 lean = pytest.mark.skipif(not LEAN, reason="Django's stock handler has a thread for every request")
 
@@ -43,6 +47,41 @@ def test_threads_that_hang_hold_nobody_up_for_long(server: Server) -> None:
         hanging = [clients.submit(server.get, "/api/in_thread?seconds=4") for _ in range(12)]
         assert server.get("/api/in_thread").status_code == 200
         assert not all(request.done() for request in hanging), "it waited for the others' end"
+
+
+async def test_a_thread_that_comes_back_goes_to_whoever_waits_longest() -> None:
+    """Where more were lent than the bound says, later requests found it idle, and the one that waited never had one."""
+    pool = ThreadPool(1)
+    first, second, third, *later = (RequestThread(pool) for _ in range(20))
+    holds = threading.Event()
+    try:
+        await asyncio.wrap_future(first.submit(int))
+        waits = second.submit(holds.wait)  # for a thread, until more than one is lent
+        async with asyncio.timeout(PATIENCE):
+            while not waits.running():  # noqa: ASYNC110 - a thread sets it
+                await asyncio.sleep(0.01)
+        waited = third.submit(int)
+        first.close()
+        for request in later:  # one comes back again and again, so no more are lent
+            await asyncio.wrap_future(request.submit(int))
+            request.close()
+            await asyncio.sleep(0.05)
+        assert waited.done()
+    finally:
+        holds.set()
+        for request in (second, third):
+            request.close()
+        await asyncio.to_thread(pool.close)
+
+
+@lean
+def test_threads_lent_beyond_the_bound_end_with_their_requests(serve: Serve) -> None:
+    server = serve()
+    before = server.threads()
+    answers = many(server, "/api/in_thread?seconds=1", 24)
+    assert len({answer.json()["thread"] for answer in answers}) > 8, "none came back in time, so more were lent"
+    eventually(lambda: server.threads() <= before + 8, "only those that are kept are left")
+    assert server.get("/api/in_thread").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/api/nested", "/nested"])

@@ -17,6 +17,10 @@ from benchmarks.measure import Figures
 from benchmarks.rows import Row
 from benchmarks.verdict import judge, ms, trust
 
+LEGEND = """CPU: of web process and workers, a request; ratio: to the first way's.
+threads, db: most threads and database connections of the web process.
+neighbour: p99 of a small request that is sent every 20 ms meanwhile.
+"""
 PACKAGES = ("django", "uvicorn", "uvloop", "httpx", "aiohttp", "celery", "redis")
 
 
@@ -57,7 +61,7 @@ def table(row: Mapping[str, Any]) -> Table:
     """One row's ways side by side; the figures that travel between machines come first."""
     drawn = Table(title=row["title"], title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     drawn.add_column("", no_wrap=True)
-    for head in ("CPU/request", "ratio", "req/s", "p50", "p99", "threads", "db", "neighbour"):
+    for head in ("CPU", "ratio", "req/s", "p50", "p99", "threads", "db", "neighbour"):
         drawn.add_column(head, justify="right", no_wrap=True)
     first = next(iter(row["ways"].values()))
     for way, figures in row["ways"].items():

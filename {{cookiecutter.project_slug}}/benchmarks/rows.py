@@ -41,19 +41,25 @@ class Row:
 FIVE_WAYS = ("async", "sync", "sync_to_async", "threads", "worker")
 
 
-def five_ways(name: str, title: str, clients: int, amount: int | None, **servers: str) -> Row:
-    """The same work in a sync view, an async view, behind `sync_to_async`, in a thread pool, in a worker."""
+def five_ways(
+    name: str, title: str, clients: int, amount: int | None, pause: float = 0.0, loop_server: str = "async"
+) -> Row:
+    """The same work in an async view, a sync view, behind `sync_to_async`, in a thread pool, in a worker."""
+    servers = {"async": loop_server}
     return Row(
         name,
         title,
-        tuple(Way(way, f"/api/bench/{name}/{way}", clients, amount, server=servers.get(way, way)) for way in FIVE_WAYS),
+        tuple(
+            Way(way, f"/api/bench/{name}/{way}", clients, amount, servers.get(way, way), pause=pause)
+            for way in FIVE_WAYS
+        ),
     )
 
 
 WORKS = (
     five_ways("waiting", "Waiting on ten APIs of 50 ms", clients=16, amount=50),
-    five_ways("orm", "Three ORM queries", clients=8, amount=20, **{"async": "queries"}),
-    five_ways("computing", f"{COMPUTING} s of computing", clients=2, amount=None),
+    five_ways("orm", "Three ORM queries", clients=8, amount=20, loop_server="queries"),
+    five_ways("computing", f"{COMPUTING} s of computing", clients=2, amount=None, pause=0.5),
 )
 MISTAKES = (
     Row(

@@ -14,29 +14,15 @@ from django.urls import URLPattern, include, path
 from benchmarks import compute as computing
 from benchmarks import jobs, work
 from benchmarks.rows import LIMIT, MANY
+from benchmarks.upstreams import apis, bounded, crowded, unbounded
 from config.urls import urlpatterns as service
-from offload.fanout import Breaker, Retry, Upstream, gather
+from offload.fanout import Upstream, gather
 from offload.jobs.api import accepted
 from offload.jobs.kinds import JobKind
 from offload.jobs.submit import submit
 from offload.serving import release
 
 OWNER = "benchmarks"  # of the jobs, and of the token that waits for them
-
-# Each request is its own call: sharing equal reads would measure the sharing.
-apis = [Upstream(name, base_url=f"{work.SANDBOX}/wait", single_flight=False) for name in work.APIS]
-crowded = Upstream("crowded", base_url=f"{work.SANDBOX}/wait", single_flight=False, max_in_flight=1000)
-bounded = Upstream(
-    "bounded", base_url=f"{work.SANDBOX}/wait", single_flight=False, max_in_flight=LIMIT, max_waiting=9999
-)
-unbounded = Upstream(
-    "unbounded",
-    base_url=f"{work.SANDBOX}/wait",
-    single_flight=False,
-    max_in_flight=9999,
-    retry=Retry(attempts=1),  # every refusal counts, and none makes another call
-    breaker=Breaker(share=1.1),
-)
 threads = ThreadPoolExecutor(32, "benchmarks")
 
 

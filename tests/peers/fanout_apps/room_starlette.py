@@ -14,7 +14,7 @@ from starlette.routing import Route
 settings.configure()
 django.setup()
 
-from fanout_apps.room import ask  # noqa: E402  # Django's settings come first
+from fanout_apps.upstreams import ask  # noqa: E402  # Django's settings come first
 from offload import fanout  # noqa: E402
 
 

@@ -12,6 +12,6 @@ urlpatterns = [
     path("health/go", views.go),  # a probe, and so let in where everything else is shed
     path("session", views.session),
 ]
-NAMES = "ping facts wait fan_out go stream in_thread in_thread_async transactions nested held upload fail"
+NAMES = "ping facts wait fan_out go stream export in_thread in_thread_async transactions nested held upload fail"
 for prefix in ("", "api/"):
     urlpatterns += [path(prefix + name, getattr(views, name)) for name in NAMES.split()]

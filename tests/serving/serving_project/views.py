@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import threading
 import time
@@ -81,6 +82,20 @@ async def stream(request: HttpRequest) -> StreamingHttpResponse:
             FACTS["streams_closed"] += 1
 
     return StreamingHttpResponse(events(), content_type="text/event-stream")
+
+
+async def export(request: HttpRequest) -> StreamingHttpResponse:
+    """More than the sockets hold, so it comes to stand at its `yield`; without a collector that would find it later."""
+    gc.disable()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield bytes(2**20)
+        finally:
+            FACTS["streams_closed"] += 1
+
+    return StreamingHttpResponse(pieces())
 
 
 def in_thread(request: HttpRequest) -> JsonResponse:

@@ -33,7 +33,7 @@ def main() -> None:
     path = HERE / f"{sys.argv[1]}.md"
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DATABASE_URL"] = f"sqlite:///{folder}/db.sqlite3"
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+        os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
         sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
         import django
         from django.core.management import call_command

@@ -1,14 +1,20 @@
-"""What the examples share: a neighbour who notices when the loop is held, and a real server."""
+"""What the examples share: a neighbour who notices when the loop is held, a real server, and a service on it."""
 
 import asyncio
 import contextlib
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Literal
 
+import httpx
 import uvicorn
+from django.conf import settings
+from django.urls import path
+
+from offload import fanout
+from offload.serving import Application
 
 BEAT = 0.005  # seconds between two looks of the neighbour
 
@@ -60,3 +66,17 @@ async def serve(application: Any, lifespan: Literal["on", "off"] = "off") -> Asy
         finally:
             server.should_exit = True
             await asyncio.to_thread(thread.join)
+
+
+@contextlib.asynccontextmanager
+async def service(
+    *views: Callable[..., Any], middleware: Sequence[str] = (), lifespans: Sequence[Any] = (fanout.lifespan,)
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The service's own application with these views, each at `/api/<its name>`; gives a client for it."""
+    settings.ROOT_URLCONF = tuple(path(f"api/{view.__name__}", view) for view in views)
+    settings.API_MIDDLEWARE, settings.MIDDLEWARE = [*middleware], []
+    async with (  # the client outlives the server, for its last answers count
+        httpx.AsyncClient(timeout=60, trust_env=False) as client,
+        serve(Application(lifespans), lifespan="on") as client.base_url,
+    ):
+        yield client

@@ -1,7 +1,6 @@
 """Gives every request its deadline, and takes along what travels on to the upstreams."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -10,7 +9,9 @@ from django.http import HttpRequest, HttpResponseBase
 from offload.conf import conf
 
 from .deadline import deadline
-from .travel import DEADLINE, carrying
+from .travel import DEADLINE, carrying, meta_key
+
+DEADLINE_KEY = meta_key(DEADLINE)
 
 
 class DeadlineMiddleware:
@@ -32,16 +33,13 @@ class DeadlineMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._is_async:
             return self._acall(request)
-        with self._scope(request):
+        with deadline(self._seconds(request)), carrying(request.META):
             return self._next(request)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        with self._scope(request):
+        with deadline(self._seconds(request)), carrying(request.META):
             return await cast(Awaitable[HttpResponseBase], self._next(request))
 
-    @contextmanager
-    def _scope(self, request: HttpRequest) -> Iterator[None]:
-        asked = request.headers.get(DEADLINE, "")
-        seconds = int(asked) / 1000 if asked.isdecimal() else self._longest
-        with deadline(min(seconds, self._longest)), carrying(request.headers):
-            yield
+    def _seconds(self, request: HttpRequest) -> float:
+        asked = request.META.get(DEADLINE_KEY, "")  # `request.headers` is made anew for each request
+        return min(int(asked) / 1000, self._longest) if asked.isdecimal() else self._longest

@@ -16,10 +16,18 @@ PASSED_ON = ("traceparent", "tracestate", "x-request-id")  # W3C Trace Context; 
 _incoming: ContextVar[Mapping[str, str]] = ContextVar("offload_travelling", default=MappingProxyType({}))
 
 
+def meta_key(name: str) -> str:
+    """Where Django's `request.META` keeps a header (RFC 3875 section 4.1.18)."""
+    return "HTTP_" + name.upper().replace("-", "_")
+
+
+_KEYS = {name: meta_key(name) for name in PASSED_ON}
+
+
 @contextmanager
-def carrying(headers: Mapping[str, str]) -> Iterator[None]:
-    """Pass on what these request headers carry to every upstream called inside."""
-    token = _incoming.set({name: headers[name] for name in PASSED_ON if name in headers})
+def carrying(meta: Mapping[str, str]) -> Iterator[None]:
+    """Pass on what the headers in a request's META carry to every upstream called inside."""
+    token = _incoming.set({name: meta[key] for name, key in _KEYS.items() if key in meta})
     try:
         yield
     finally:

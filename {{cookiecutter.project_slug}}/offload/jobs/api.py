@@ -18,7 +18,6 @@ from offload.conf import conf
 from offload.jobs import lifespan, relay, submit
 from offload.jobs.models import Job, Status
 from offload.jobs.rows import result_of
-from offload.serving import release
 
 router = Router(tags=["jobs"])
 
@@ -123,7 +122,6 @@ async def watch_job(request: HttpRequest, job_id: UUID) -> StreamingHttpResponse
 
 async def _events(job: Job) -> AsyncIterator[bytes]:
     """The state now, then every change until the end; a comment line in long silences."""
-    await release()
     hub = lifespan.hub()
     async with hub.watch(job.pk) as changes:
         yield await _event(job)
@@ -146,7 +144,6 @@ async def _event(job: Job) -> bytes:
 
 
 async def _ended(job: Job, wait: float) -> Job:
-    await release()
     hub = lifespan.hub()
     try:
         async with asyncio.timeout(wait), hub.watch(job.pk) as changes:

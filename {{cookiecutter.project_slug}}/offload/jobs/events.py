@@ -23,6 +23,7 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from offload.conf import conf
 from offload.jobs.models import Job
+from offload.serving import release
 
 log = logging.getLogger("offload.jobs")
 
@@ -83,6 +84,7 @@ class Hub:
                 queue.put_nowait(known.version)
             else:
                 await self._refresh([job_id])
+            await release()  # the reads borrowed a thread with its connection, and a watcher may wait for hours
             yield queue
         finally:
             self._watchers[job_id].discard(queue)

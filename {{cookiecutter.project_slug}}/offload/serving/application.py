@@ -44,6 +44,7 @@ class Application:
         self.stopping = False
         metrics.REQUESTS_IN_FLIGHT.set_function(lambda: len(self.requests))
         metrics.STREAMS_IN_FLIGHT.set_function(lambda: len(self.streams))
+        metrics.THREADS_LENT.set_function(lambda: self.threads.lent if self.threads else 0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry point."""

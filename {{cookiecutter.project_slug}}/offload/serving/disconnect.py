@@ -41,6 +41,7 @@ def until_disconnect(work: Coroutine[Any, Any, None], receive: Receive) -> Gener
         if not gone:
             raise
     finally:
+        step = resume  # an error in it would hold this frame, and so a half-read generator, until the collector runs
         if gone:
             task.uncancel()
         elif watcher is not None:

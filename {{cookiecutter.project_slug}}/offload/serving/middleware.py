@@ -78,7 +78,7 @@ class RequestId(Middleware):
         return ours
 
     def after(self, request: HttpRequest, response: HttpResponseBase, begun: str) -> None:
-        response.headers["X-Request-ID"] = begun
+        response.headers._store["x-request-id"] = ("X-Request-ID", begun)  # sane, so it needn't be checked again
 
 
 class Timed(Middleware):

@@ -54,7 +54,7 @@ class ThreadPool:
     Args:
         size: so many are kept, and lent before a request waits for one. The bound holds database connections down. It
             is soft, or requests that never give theirs back would stop all the others: while none comes back for
-            `PATIENCE` seconds, the number of lent threads doubles.
+            `PATIENCE` seconds, the number of lent threads doubles, and falls again when nobody waits any more.
     """
 
     def __init__(self, size: int) -> None:
@@ -93,11 +93,11 @@ class ThreadPool:
         with self.lock:
             self.lent -= 1
             self.returned += 1
-            if not spoilt and len(self.idle) < self.size:
+            if not spoilt and (self.waiting or len(self.idle) < self.size):
                 self.idle.append(worker)
             else:
                 worker.inbox.put(None)
-            if self.waiting and self.lent < self.size:
+            if self.waiting:  # before any later request can find the idle thread
                 self._hand_over(self.waiting.popleft())
 
     def close(self) -> None:

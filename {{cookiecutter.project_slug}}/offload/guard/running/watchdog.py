@@ -109,6 +109,7 @@ class Watchdog:
         held = self._wait(self._stopped)
         kept, seen = held or [], 0 if held is None else 2
         stopped, answered, asked = self._stopped.is_set(), threading.Event(), monotonic()
+        latest = asked  # when `kept` was last known to hold the loop
         self._loop.call_soon_threadsafe(answered.set)
         while True:
             held = self._wait(answered)
@@ -122,8 +123,12 @@ class Watchdog:
             self._reported.clear()
             if shared := stacks.common(kept, steps):
                 kept, seen = shared, seen + 1
-            elif seen < 2:
+            else:
+                if seen >= 2:  # that one is over, and the loop stands still in another before it came to our question
+                    self._accuse(kept, latest - well - self._pause - (self._queue.seconds() - queued), latest)
+                    well, queued = monotonic() - self._pause, self._queue.seconds()
                 kept, seen = steps, 1
+            latest = monotonic()
         ended = monotonic()
         if self._lag:
             self._lag(ended - asked)

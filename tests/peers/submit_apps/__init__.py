@@ -1,0 +1,1 @@
+"""A job handed over by four, each as its documentation has it."""
