@@ -43,7 +43,7 @@ WORLDS = [
     ("waiting", {"async": {"per_second": 900.0}}, {"async": {"per_second": 80.0}}, "9.0 times", "0.80 of"),
     ("waiting", {"async": {"per_second": 900.0}}, {"worker": {"per_second": 300.0}}, "0.11 of", "3.0 times"),
     ("orm", {}, {"async": {"per_second": 200.0}}, "leave such a view sync", "against the rule"),
-    ("orm", {}, {"worker": {"per_second": 200.0}}, "about the same throughput of the sync view", "2.0 times"),
+    ("orm", {}, {"worker": {"per_second": 200.0}}, "about the sync view's", "2.0 times"),
     ("computing", {"async": {"neighbour_p99": 512.0}}, {}, "froze every other request", "may stay where it is"),
     ("middleware", {"sync_only": {"per_second": 20.0}}, {}, "0.20 of the throughput", "does no harm"),
     ("middleware", {"sync_only": {"cpu": 6.0}}, {}, "3.0 times the CPU", "does no harm"),

@@ -15,7 +15,7 @@ from benchmarks.rows import MANY, Way
 from benchmarks.service import Service
 
 GLANCE = 0.1  # seconds between two looks at the web process
-WARMUP_CLIENTS = 4  # enough to open what is opened once
+WARMUP_CLIENTS = 8  # as many as a web process keeps threads and connections, and next to no work
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,14 @@ class Bench:
 
     def measure(self, way: Way, web: psutil.Process, amount: int, seconds: float) -> Figures:
         """Run one way for so many seconds, after a warm-up."""
-        url = f"{self.service.address}{way.path}?amount={amount}"
-        token = self.service.token
-        self.pool.submit(load.ask, url, token, min(way.clients, WARMUP_CLIENTS), 0.1).result()
+        url, token = f"{self.service.address}{way.path}?amount=", self.service.token
+        self.pool.submit(load.ask, f"{url}1", token, min(way.clients, WARMUP_CLIENTS), 0.1).result()
         self.stop.clear()
         listening = self.pool.submit(load.neighbour, f"{self.service.address}/api/bench/ping")
         before, begun = _spent(self.service, web), time.perf_counter()
-        asking = self.pool.submit(load.ask, url, token, way.clients, 0.0 if way.once else seconds, way.pause)
+        asking = self.pool.submit(
+            load.ask, f"{url}{amount}", token, way.clients, 0.0 if way.once else seconds, way.pause
+        )
         threads = connections = 0
         while not asking.done():
             threads = max(threads, web.num_threads())

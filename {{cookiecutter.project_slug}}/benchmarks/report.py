@@ -83,10 +83,7 @@ def show(run: Mapping[str, Any], console: Console) -> None:
     """Print the tables, then the verdicts."""
     for row in run["rows"].values():
         console.print(table(row))
-    console.print(
-        "CPU of web and workers, and its ratio to the first way's; most threads and database connections of the"
-    )
-    console.print("web process at a time; neighbour: p99 of a small request that is sent every 20 ms meanwhile.\n")
+    console.print(LEGEND, highlight=False)
     for verdict in run["verdicts"]:
         mark = "[green]✓[/]" if verdict["holds"] else "[red]✗[/]"
         console.print(f"{mark} [bold]{verdict['row']}[/]: {verdict['sentence']}", highlight=False)

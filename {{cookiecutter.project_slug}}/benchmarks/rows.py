@@ -57,7 +57,7 @@ def five_ways(
 
 
 WORKS = (
-    five_ways("waiting", "Waiting on ten APIs of 50 ms", clients=16, amount=50),
+    five_ways("waiting", "Waiting on ten APIs of 50 ms", clients=8, amount=50),
     five_ways("orm", "Three ORM queries", clients=8, amount=20, loop_server="queries"),
     five_ways("computing", f"{COMPUTING} s of computing", clients=2, amount=None, pause=0.5),
 )
@@ -96,10 +96,10 @@ MISTAKES = (
     ),
     Row(
         "crowd",
-        "500 requests at once, each waiting 100 ms for an API",
+        "500 requests at once, each waiting 50 ms for an API",
         (
-            Way("async", "/api/bench/one", 500, 100, "async", once=True),
-            Way("sync", "/api/bench/one_sync", 500, 100, "sync", once=True),
+            Way("async", "/api/bench/one", 500, 50, "async", once=True),
+            Way("sync", "/api/bench/one_sync", 500, 50, "sync", once=True),
         ),
     ),
 )

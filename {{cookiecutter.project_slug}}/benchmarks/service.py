@@ -54,28 +54,26 @@ class Service:
                 process.kill()
 
     @contextmanager
-    def web(self, probe: str = "/health/live") -> Iterator[psutil.Popen]:
-        """A fresh web process that answers.
+    def web(self) -> Iterator[psutil.Popen]:
+        """A fresh web process that is ready, as the worker is.
 
         Raises:
             RuntimeError: it doesn't; the message holds what it printed.
         """
         with self.running("offload.serving") as process:
-            if not answers(self.address + probe, PATIENCE, alive=process.is_running):
+            if not answers(f"{self.address}/health/ready", PATIENCE, alive=process.is_running):
                 raise RuntimeError(f"the service did not start:\n{self.log.read_text(errors='replace')[-4000:]}")
             yield process
 
 
 @contextmanager
 def service() -> Iterator[Service]:
-    """Everything but a web process, ready to work."""
+    """Everything but a web process."""
     with ExitStack() as stack:
         started = Service(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         stack.enter_context(started.running("offload.dev.valkey"))
         stack.enter_context(started.running("sandbox"))
         started.worker = stack.enter_context(started.running("offload.jobs", "-Q", "cpu", "-n", "cpu@%h"))
-        with started.web("/health/ready"):  # which says when the worker is there
-            pass
         yield started
 
 

@@ -22,11 +22,11 @@ class Verdict:
     sentence: str
 
 
-def times(ratio: float, noun: str) -> str:
-    """`9.3 times the throughput`, `0.43 of the throughput`, or `about the same throughput`."""
+def times(ratio: float, what: str) -> str:
+    """`9.3 times a sync view's throughput`, `0.43 of ...`, or, where two runs could differ as much, `about ...`."""
     if 1 / NOTICEABLE < ratio < NOTICEABLE:
-        return f"about the same {noun}"
-    return f"{ratio:.1f} times the {noun}" if ratio > 1 else f"{ratio:.2f} of the {noun}"
+        return f"about {what}"
+    return f"{ratio:.1f} times {what}" if ratio > 1 else f"{ratio:.2f} of {what}"
 
 
 def ms(value: float) -> str:
@@ -41,13 +41,13 @@ def waiting(ways: Ways) -> Verdict:
     gain = fast.per_second / plain.per_second
     holds = gain >= NOTICEABLE and fast.per_second >= NOTICEABLE * worker.per_second
     advice = "wait on the event loop" if holds else "here waiting may stay in a sync view or a worker"
+    gave = times(gain, "a sync view's throughput")
+    worker_gave = times(worker.per_second / fast.per_second, "the async view's")
     return Verdict(
         "waiting",
         holds,
-        f"Waiting on ten APIs in an async view gave {times(gain, 'throughput')} of a sync view, for "
-        f"{times(fast.cpu / plain.cpu, 'CPU a request')}, with answers after {ms(fast.p50)} instead of "
-        f"{ms(plain.p50)}; a worker gave {times(worker.per_second / fast.per_second, 'throughput')} of the async view: "
-        f"{advice}.",
+        f"Waiting on ten APIs in an async view gave {gave} for {times(fast.cpu / plain.cpu, 'its CPU a request')}, "
+        f"with answers after {ms(fast.p50)} instead of {ms(plain.p50)}; a worker gave {worker_gave}: {advice}.",
     )
 
 
@@ -55,17 +55,14 @@ def orm(ways: Ways) -> Verdict:
     fast, plain, worker = ways["async"], ways["sync"], ways["worker"]
     gain = fast.per_second / plain.per_second
     holds = gain < NOTICEABLE and worker.per_second < NOTICEABLE * plain.per_second
-    advice = (
-        "async does nothing for the ORM, so leave such a view sync"
-        if holds
-        else "here it is worth it, against the rule"
-    )
+    advice = "async does nothing for the ORM, so leave such a view sync" if holds else "here it helps, against the rule"
+    gave = times(gain, "a sync view's throughput")
+    worker_gave = times(worker.per_second / plain.per_second, "the sync view's")
     return Verdict(
         "orm",
         holds,
-        f"Three queries in an async view gave {times(gain, 'throughput')} of a sync view, for "
-        f"{times(fast.cpu / plain.cpu, 'CPU a request')}; a worker gave "
-        f"{times(worker.per_second / plain.per_second, 'throughput')} of the sync view: {advice}.",
+        f"Three queries in an async view gave {gave} for {times(fast.cpu / plain.cpu, 'its CPU a request')}; a worker "
+        f"gave {worker_gave}: {advice}.",
     )
 
 
@@ -95,8 +92,8 @@ def middleware(ways: Ways) -> Verdict:
     return Verdict(
         "middleware",
         holds,
-        f"One sync-only middleware left {times(1 / slower, 'throughput')} for {times(dearer, 'CPU a request')}, with "
-        f"{sync.threads} threads instead of {native.threads}: {advice}.",
+        f"One sync-only middleware left {times(1 / slower, 'the throughput')} for {times(dearer, 'the CPU a request')}, "
+        f"with {sync.threads} threads instead of {native.threads}: {advice}.",
     )
 
 
@@ -133,7 +130,7 @@ def held(ways: Ways) -> Verdict:
         "held",
         holds,
         f"Requests that waited with thread and connection in hand used {kept.connections} connections instead of "
-        f"{free.connections} and gave {times(1 / slower, 'throughput')}: {advice}.",
+        f"{free.connections} and gave {times(1 / slower, 'the throughput')}: {advice}.",
     )
 
 
