@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ RUNS = {
     "Starlette + aiohttp": [*UVICORN, "fanout_apps.starlette_aiohttp:application"],
     "FastAPI + aiohttp": [*UVICORN, "fanout_apps.fastapi_aiohttp:application"],
     "FastAPI + httpx": [*UVICORN, "fanout_apps.fastapi_httpx:application"],
+    "startproject + httpx": [*UVICORN, "serving_apps.stock:application"],
 }
 CLIENTS = (8, 32)
 Figures = dict[str, float]
@@ -39,6 +41,8 @@ def load(pid: int, port: int, clients: int, seconds: int) -> Figures:
     count, median = re.search(r"(\d+) requests in", report), re.search(r"50%\s+([\d.]+)(us|ms|s)\s", report)
     if not count or not median:
         sys.exit(f"{url} did not answer:\n{report}")
+    if not int(count[1]):  # none had its answer in time
+        return {"cpu": inf, "p50": inf, "failed": 1.0}
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", report)
     return {
         "cpu": spent / int(count[1]) * 1000,
@@ -55,7 +59,11 @@ def measure(seconds: int, rounds: int) -> dict[str, dict[int, Figures]]:
         with served(["fanout_apps.upstream"], directory) as (_, upstream):
             for _ in range(rounds):
                 for name, command in RUNS.items():
-                    variables = {"DJANGO_SETTINGS_MODULE": "fanout_apps.ours", "PEERS_UPSTREAM": str(upstream)}
+                    variables = {
+                        "DJANGO_SETTINGS_MODULE": "fanout_apps.ours",
+                        "PEERS_UPSTREAM": str(upstream),
+                        "PEERS_URLS": "fanout_apps.stock_urls",
+                    }
                     with served(command, directory, **variables) as (pid, port):
                         load(pid, port, 8, 1)  # warm
                         for clients in CLIENTS:

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def ms(value: float) -> str:
-    """Milliseconds as people read them."""
+    """Milliseconds as people read them; infinite where nobody had an answer."""
+    if value == inf:
+        return "no answer"
     if value >= 1000:
         return f"{value / 1000:.1f} s"
     return f"{value:.0f} ms" if value >= 10 else f"{value:.2g} ms"

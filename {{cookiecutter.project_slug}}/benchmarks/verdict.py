@@ -92,8 +92,8 @@ def middleware(ways: Ways) -> Verdict:
     return Verdict(
         "middleware",
         holds,
-        f"One sync-only middleware left {times(1 / slower, 'the throughput')} for {times(dearer, 'the CPU a request')}, "
-        f"with {sync.threads} threads instead of {native.threads}: {advice}.",
+        f"One sync-only middleware left {times(1 / slower, 'the throughput')} for "
+        f"{times(dearer, 'the CPU a request')}, with {sync.threads} threads instead of {native.threads}: {advice}.",
     )
 
 
