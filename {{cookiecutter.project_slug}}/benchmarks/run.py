@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import signal
+import sys
 from itertools import groupby
 from pathlib import Path
 
@@ -61,6 +63,7 @@ def run(rows: list[Row], seconds: float, console: Console) -> dict[str, dict[str
 def main() -> None:
     """Run, print, draw."""
     asked = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C does: stop what was started
     console = Console()
     rows = [row for row in ROWS if row.name in asked.rows]
     found = report.document(rows, run(rows, QUICK if asked.quick else SECONDS, console))

@@ -58,10 +58,10 @@ class Service:
         """A fresh web process that is ready, as the worker is.
 
         Raises:
-            RuntimeError: it doesn't; the message holds what it printed.
+            RuntimeError: it doesn't start; the message holds what it printed.
         """
         with self.running("offload.serving") as process:
-            if not answers(f"{self.address}/health/ready", PATIENCE, alive=process.is_running):
+            if not answers(f"{self.address}/health/ready", PATIENCE, alive=lambda: process.poll() is None):
                 raise RuntimeError(f"the service did not start:\n{self.log.read_text(errors='replace')[-4000:]}")
             yield process
 
