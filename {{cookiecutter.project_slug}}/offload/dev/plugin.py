@@ -36,7 +36,8 @@ def running(folder: Path, mode: str = "serve", **variables: str) -> Iterator[Ser
     """
     port = free_ports(4)
     database = {"DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}", "PORT": str(port)}
-    environment = os.environ | database | {"WORKER_GRACE": "1"} | variables
+    # Workers don't give way here: beside other programs a test would wait for them for ever.
+    environment = os.environ | database | {"WORKER_GRACE": "1", "WORKER_NICE": "0"} | variables
     log = folder / "service.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
