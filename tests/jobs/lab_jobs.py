@@ -1,5 +1,7 @@
 """The lab's jobs."""
 
+import time
+
 from celery import shared_task
 from pydantic import BaseModel
 
@@ -89,6 +91,16 @@ def divide(params: Whole) -> list[Work]:
 @job("lab.whole", time_limit=60, memory_limit=256 * MiB, split=divide, part=burn)
 def whole(params: Whole, parts: list[Done]) -> Done:
     return Done(value=sum(part.value for part in parts))
+
+
+def divide_slowly(params: Whole) -> list[Work]:
+    time.sleep(0.6)  # less than the grace after which a silent job is killed
+    return divide(params)
+
+
+@job("lab.slowly_divided", time_limit=60, memory_limit=256 * MiB, split=divide_slowly, part=burn)
+def slowly_divided(params: Whole, parts: list[Done]) -> Done:
+    return whole.function(params, parts)
 
 
 @job("lab.stumbling", time_limit=60, memory_limit=256 * MiB, split=divide, part=stumble)

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -68,6 +69,25 @@ def test_cancelling_a_divided_job_stops_all_its_parts(served: httpx.Client, runn
 
     whole = Job.objects.get(kind="lab.whole")
     running.until(lambda: whole.parts.filter(status="cancelled").count() == 6, "all parts to be cancelled")
+
+
+def test_a_job_that_is_cancelled_while_it_is_divided_has_no_parts(served: httpx.Client, running: Lab) -> None:
+    job = running.submit("lab.slowly_divided", logs=_logs(running, 2), units=1)
+    running.until(lambda: served.get(f"/api/jobs/{job.pk}").json()["status"] == "running", "the job to be divided")
+    served.delete(f"/api/jobs/{job.pk}")
+    assert not running.reaches(job, "cancelled").parts.exists()
+
+
+def test_a_job_that_was_asked_to_stop_is_neither_handed_back_nor_tried_again(lab: Lab) -> None:
+    from offload.jobs import transitions
+
+    for give_up in (transitions.hand_back, lambda job: transitions.retry(job, "the disk is away", 0)):
+        claimed = transitions.claim(lab.submit("lab.burn").pk, uuid4(), 1)
+        assert claimed
+        transitions.request_cancel(claimed.pk, 60)
+        ended = give_up(claimed)
+        assert ended
+        assert ended.status == "cancelled"
 
 
 def test_a_unique_job_is_given_again_while_it_is_unfinished(running: Lab) -> None:

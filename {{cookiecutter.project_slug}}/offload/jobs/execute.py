@@ -107,7 +107,7 @@ def _divide(kind: "JobKind[Any, Any]", job: Job, params: BaseModel) -> Job | Non
     if not parts:
         raise ValueError(f"{kind.kind!r} was divided into no parts: split must give at least one")
     divided = _insist(lambda: transitions.divide(job, parts))
-    if divided is not None:
+    if divided is not None and not divided.final:
         relay.ring(parts)
     return divided
 

@@ -64,7 +64,7 @@ class Supervisor(bootsteps.StartStopStep):
         with relay.FORK_LOCK:
             for job in Job.objects.filter(worker=execute.WORKER_ID, status=Status.RUNNING):
                 if handed := transitions.hand_back(job):
-                    log.warning("job %s: handed back at shutdown", job.pk)
+                    log.warning("job %s: %s at shutdown", job.pk, handed.status)
                     events.publish(handed)
             Worker.objects.filter(pk=execute.WORKER_ID).delete()
         relay.stop()

@@ -41,6 +41,11 @@ def _held(token: int) -> Q:
     return Q(status=Status.RUNNING, token=token)
 
 
+def _wanted(token: int) -> Q:
+    """Held, and nobody has asked it to stop: who was asked does not go on in another way."""
+    return _held(token) & Q(cancel_requested_at=None)
+
+
 _UNHELD: dict[str, Any] = {"worker": None, "pid": None, "lease_until": None}
 
 
@@ -92,12 +97,16 @@ def _finish(job: Job, status: Status, lifetime: float, **values: Any) -> Job | N
 
 
 def divide(job: Job, parts: list[Job]) -> Job | None:
-    """running → waiting for parts: they are inserted and the worker is let go, in one transaction."""
+    """running → waiting for parts: they are inserted and the worker is let go, in one transaction.
+
+    A job that was asked to stop meanwhile is not divided, but cancelled.
+    """
     with transaction.atomic():
         values = {"phase": Phase.PARTS, "attempts": F("attempts") - 1, "token": F("token") + 1}
-        divided = _change(_held(job.token), job.pk, **values, **_UNHELD)
-        if divided is not None:
-            Job.objects.bulk_create(parts)
+        divided = _change(_wanted(job.token), job.pk, **values, **_UNHELD)
+        if divided is None:
+            return stop(job, conf().result_lifetime)
+        Job.objects.bulk_create(parts)
         return divided
 
 
@@ -144,17 +153,17 @@ def hand_back(job: Job) -> Job | None:
 
 def lose(job: Job, reason: str, lifetime: float) -> Job | None:
     """running → queued, or failed after the last attempt, or cancelled if that was asked: its process is gone."""
-    if job.cancel_requested_at:
-        return stop(job, lifetime)
     error = f"{reason}, attempt {job.attempts} of {job.max_attempts}"
-    if job.attempts >= job.max_attempts:
+    if job.attempts >= job.max_attempts and not job.cancel_requested_at:
         return fail(job, error, lifetime)
     return _requeue(job, error=error)
 
 
 def _requeue(job: Job, **values: Any) -> Job | None:
+    """running → queued, or cancelled if that was asked."""
     token: Combinable = F("token") + 1
-    return _change(_held(job.token), job.pk, status=Status.QUEUED, token=token, **_UNHELD, **values)
+    queued = _change(_wanted(job.token), job.pk, status=Status.QUEUED, token=token, **_UNHELD, **values)
+    return queued or stop(job, conf().result_lifetime)
 
 
 def request_cancel(job_id: UUID, lifetime: float) -> Job:
