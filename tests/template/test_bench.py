@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import picture, report
-from benchmarks.measure import Figures
+from benchmarks.measure import Figures, quantile
 from benchmarks.rows import ROWS
 from benchmarks.verdict import JUDGES, trust
 
@@ -69,6 +69,12 @@ def test_every_verdict_can_come_out_the_other_way(
 def test_every_row_has_its_judge_and_every_judge_was_tried_both_ways() -> None:
     assert [row.name for row in ROWS] == list(JUDGES)
     assert {row for row, *_ in WORLDS} == set(JUDGES)
+
+
+@pytest.mark.parametrize(("count", "median", "p99"), [(1, 1, 1), (2, 1, 2), (100, 50, 99), (500, 250, 495)])
+def test_a_quantile_is_the_nearest_rank(count: int, median: int, p99: int) -> None:
+    backwards = [float(number) for number in range(count, 0, -1)]
+    assert (quantile(backwards, 0.5), quantile(backwards, 0.99)) == (median, p99)
 
 
 def test_a_noisy_machine_and_failed_requests_are_told() -> None:
