@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import picture, report
-from benchmarks.measure import Figures
+from benchmarks.measure import Figures, quantile
 from benchmarks.rows import ROWS
 from benchmarks.verdict import JUDGES, trust
 
@@ -42,9 +42,29 @@ def world(row: str, **ways: dict[str, Any]) -> dict[str, Figures]:
 WORLDS = [
     ("waiting", {"async": {"per_second": 900.0}}, {"async": {"per_second": 80.0}}, "9.0 times", "0.80 of"),
     ("waiting", {"async": {"per_second": 900.0}}, {"worker": {"per_second": 300.0}}, "0.11 of", "3.0 times"),
+    (
+        "waiting",
+        {"async": {"per_second": 900.0}},
+        {"async": {"per_second": 900.0}, "threads": {"per_second": 900.0}},
+        "wait on the event loop",
+        "may stay in a sync view, a thread pool",
+    ),
     ("orm", {}, {"async": {"per_second": 200.0}}, "leave such a view sync", "against the rule"),
     ("orm", {}, {"worker": {"per_second": 200.0}}, "about the sync view's", "2.0 times"),
-    ("computing", {"async": {"neighbour_p99": 512.0}}, {}, "froze every other request", "may stay where it is"),
+    (
+        "computing",
+        {"async": {"neighbour_p99": 512.0}, "threads": {"neighbour_p99": 200.0}},
+        {},
+        "froze every other request",
+        "may stay where it is",
+    ),
+    (
+        "computing",
+        {"async": {"neighbour_p99": 512.0}, "threads": {"neighbour_p99": 200.0}},
+        {"async": {"neighbour_p99": 512.0}},
+        "compute in processes",
+        "a thread pool does as well",
+    ),
     ("middleware", {"sync_only": {"per_second": 20.0}}, {}, "0.20 of the throughput", "does no harm"),
     ("middleware", {"sync_only": {"cpu": 6.0}}, {}, "3.0 times the CPU", "does no harm"),
     ("blocking", {"blocking": {"neighbour_p99": 200.0}}, {}, "one such line is enough", "does no harm"),
@@ -69,6 +89,12 @@ def test_every_verdict_can_come_out_the_other_way(
 def test_every_row_has_its_judge_and_every_judge_was_tried_both_ways() -> None:
     assert [row.name for row in ROWS] == list(JUDGES)
     assert {row for row, *_ in WORLDS} == set(JUDGES)
+
+
+@pytest.mark.parametrize(("count", "median", "p99"), [(1, 1, 1), (2, 1, 2), (100, 50, 99), (500, 250, 495)])
+def test_a_quantile_is_the_nearest_rank(count: int, median: int, p99: int) -> None:
+    backwards = [float(number) for number in range(count, 0, -1)]
+    assert (quantile(backwards, 0.5), quantile(backwards, 0.99)) == (median, p99)
 
 
 def test_a_noisy_machine_and_failed_requests_are_told() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass, field
-from multiprocessing.synchronize import Event
+from multiprocessing.synchronize import Barrier, Event
 from typing import Any
 
 import aiohttp
@@ -21,6 +21,8 @@ class Answers:
     failed: int = 0
     refused: int = 0
     """Calls that the API refused, as the answers tell."""
+    seconds: float = 0.0
+    """From the first request to the last answer."""
 
 
 def ask(url: str, token: str, clients: int, seconds: float, pause: float = 0.0) -> Answers:
@@ -33,10 +35,12 @@ def ask(url: str, token: str, clients: int, seconds: float, pause: float = 0.0) 
 
 async def _ask(url: str, token: str, clients: int, seconds: float, pause: float) -> Answers:
     answers = Answers()
-    async with _session(Authorization=f"Bearer {token}") as session, asyncio.TaskGroup() as group:
-        until = time.perf_counter() + seconds
-        for _ in range(clients):
-            group.create_task(_client(session, url, until, pause, answers))
+    async with _session(Authorization=f"Bearer {token}") as session:
+        begun = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(clients):
+                group.create_task(_client(session, url, begun + seconds, pause, answers))
+        answers.seconds = time.perf_counter() - begun
     return answers
 
 
@@ -67,12 +71,18 @@ async def _get(session: aiohttp.ClientSession, url: str) -> tuple[int, dict[str,
 
 
 _stop: Event
+_both: Barrier
 
 
-def prepare(stop: Event) -> None:
-    """Give a fresh process the event that ends `neighbour`."""
-    global _stop
-    _stop = stop
+def prepare(stop: Event, both: Barrier) -> None:
+    """Give a fresh process the event that ends `neighbour`, and where it meets the other process."""
+    global _stop, _both
+    _stop, _both = stop, both
+
+
+def meet() -> None:
+    """Return as soon as both processes are up: the time that they take for it belongs to no way."""
+    _both.wait()
 
 
 def neighbour(url: str) -> list[float]:

@@ -1,5 +1,6 @@
 """One way of one row under load: what its clients see, what its processes spend, what its neighbour suffers."""
 
+import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +21,11 @@ WARMUP_CLIENTS = 8  # as many as a web process keeps threads and connections, an
 
 @dataclass(frozen=True)
 class Figures:
-    """What one way cost. Times in milliseconds; `cpu` is user and system time a request, of web and workers."""
+    """What one way cost. Times in milliseconds.
+
+    `cpu` is user and system time a request, of web and workers: all they used meanwhile, with the neighbour's requests
+    and what runs when nobody asks. Where there are few requests a second, that is most of it.
+    """
 
     requests: int
     per_second: float
@@ -42,9 +47,9 @@ class Figures:
 
 
 def quantile(values: list[float], share: float) -> float:
-    """The value that `share` of all are not above (nearest rank)."""
+    """The smallest value that `share` of all do not exceed (nearest rank)."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class Bench:
         count = len(answers.ms)
         return Figures(
             requests=count,
-            per_second=count / elapsed,
+            per_second=count / answers.seconds,
             p50=quantile(answers.ms, 0.5),
             p99=quantile(answers.ms, 0.99),
             cpu=(spent.web + spent.workers) / count * 1000,
@@ -128,6 +133,8 @@ class Bench:
 def bench(service: Service) -> Iterator[Bench]:
     """A bench over a running service."""
     context = get_context("spawn")  # a fork would copy this process's Django into the clients
-    stop = context.Event()
-    with ProcessPoolExecutor(2, mp_context=context, initializer=load.prepare, initargs=(stop,)) as pool:
+    stop, both = context.Event(), context.Barrier(2)
+    with ProcessPoolExecutor(2, mp_context=context, initializer=load.prepare, initargs=(stop, both)) as pool:
+        for met in [pool.submit(load.meet) for _ in range(2)]:
+            met.result()
         yield Bench(service, pool, stop)

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 
 COMPUTING = 0.5  # seconds of CPU a request of the computing row takes
-MANY, LIMIT = (
-    100,
-    40,
-)  # calls of one request to an API in the row of unbounded fan-out, and how many it serves at a time
+MANY = 100  # calls of one request to an API, in the row of unbounded fan-out
+LIMIT = 40  # of them that the API serves at a time
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ MISTAKES = (
         "64 requests waiting for an API, with one sync-only middleware",
         (
             Way("async-native", "/api/bench/one", 64, 50, "async"),
-            Way("sync-only", "/pages/bench/one", 64, 50, "mistakes"),
+            Way("sync-only", "/pages/bench/one", 64, 50, "sync-only"),
         ),
     ),
     Row(
@@ -91,7 +89,7 @@ MISTAKES = (
         "40 requests that query, then wait 300 ms",
         (
             Way("released", "/api/bench/released", 40, 300, "queries"),
-            Way("held", "/api/bench/held", 40, 300, "mistakes"),
+            Way("held", "/api/bench/held", 40, 300, "held"),
         ),
     ),
     Row(

@@ -70,7 +70,8 @@ class Service:
 def service() -> Iterator[Service]:
     """Everything but a web process."""
     with ExitStack() as stack:
-        started = Service(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        started = Service(folder.resolve())  # as the system names the files that a process has open
         stack.enter_context(started.running("offload.dev.valkey"))
         stack.enter_context(started.running("sandbox"))
         started.worker = stack.enter_context(started.running("offload.jobs", "-Q", "cpu", "-n", "cpu@%h"))

@@ -10,10 +10,8 @@ _upstream = partial(Upstream, base_url=f"{SANDBOX}/wait", single_flight=False)
 
 apis = [_upstream(name) for name in APIS]
 crowded = _upstream("crowded", max_in_flight=1000)
-bounded = _upstream("bounded", max_in_flight=LIMIT, max_waiting=9999)
-unbounded = _upstream(
-    "unbounded",
-    max_in_flight=9999,
-    retry=Retry(attempts=1),  # every refusal counts, and none makes another call
-    breaker=Breaker(share=1.1),
-)
+
+# Every refusal counts, and none makes another call or stops one: the two differ in their bound alone.
+_counted = partial(_upstream, retry=Retry(attempts=1), breaker=Breaker(share=1.1))
+bounded = _counted("bounded", max_in_flight=LIMIT, max_waiting=9999)
+unbounded = _counted("unbounded", max_in_flight=9999)

@@ -37,17 +37,17 @@ def ms(value: float) -> str:
 
 
 def waiting(ways: Ways) -> Verdict:
-    fast, plain, worker = ways["async"], ways["sync"], ways["worker"]
-    gain = fast.per_second / plain.per_second
-    holds = gain >= NOTICEABLE and fast.per_second >= NOTICEABLE * worker.per_second
-    advice = "wait on the event loop" if holds else "here waiting may stay in a sync view or a worker"
-    gave = times(gain, "a sync view's throughput")
-    worker_gave = times(worker.per_second / fast.per_second, "the async view's")
+    fast, plain, pool, worker = ways["async"], ways["sync"], ways["threads"], ways["worker"]
+    holds = all(fast.per_second >= NOTICEABLE * other.per_second for other in (plain, pool, worker))
+    advice = "wait on the event loop" if holds else "here waiting may stay in a sync view, a thread pool or a worker"
+    gave = times(fast.per_second / plain.per_second, "a sync view's throughput")
+    pool_gave, worker_gave = (times(other.per_second / fast.per_second, "the async view's") for other in (pool, worker))
     return Verdict(
         "waiting",
         holds,
         f"Waiting on ten APIs in an async view gave {gave} for {times(fast.cpu / plain.cpu, 'its CPU a request')}, "
-        f"with answers after {ms(fast.p50)} instead of {ms(plain.p50)}; a worker gave {worker_gave}: {advice}.",
+        f"with answers after {ms(fast.p50)} instead of {ms(plain.p50)}; a thread pool gave "
+        f"{pool_gave}, a worker {worker_gave}: {advice}.",
     )
 
 
@@ -68,17 +68,17 @@ def orm(ways: Ways) -> Verdict:
 
 def computing(ways: Ways) -> Verdict:
     loop, thread, worker = (ways[way].neighbour_p99 for way in ("async", "threads", "worker"))
-    holds = loop >= HARMFUL * worker
+    froze, crowded = loop >= HARMFUL * worker, thread >= HARMFUL * worker
     worst = ms(ways["async"].neighbour_worst)
-    if holds:
+    if froze:
         sentence = f"Computing in an async view froze every other request, for up to {worst}"
-        advice = "compute in processes"
+        advice = "compute in processes" if crowded else "here a thread pool does as well"
     else:
         sentence = f"Computing in an async view kept a neighbour for no more than {worst}"
         advice = "here it may stay where it is"
     return Verdict(
         "computing",
-        holds,
+        froze and crowded,
         f"{sentence}: a neighbour's p99 was {ms(loop)}, {ms(thread)} beside a thread pool and {ms(worker)} beside a "
         f"worker: {advice}.",
     )
@@ -141,8 +141,8 @@ def crowd(ways: Ways) -> Verdict:
     return Verdict(
         "crowd",
         holds,
-        f"{loop.requests} requests at once were answered within {ms(loop.p99)} by {loop.threads} threads, in sync "
-        f"views within {ms(plain.p99)} by {plain.threads}: {advice}.",
+        f"{loop.requests} requests at once: 99 % were answered within {ms(loop.p99)} by {loop.threads} threads, in "
+        f"sync views within {ms(plain.p99)} by {plain.threads}: {advice}.",
     )
 
 
