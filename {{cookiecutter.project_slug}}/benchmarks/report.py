@@ -63,6 +63,9 @@ def table(row: Mapping[str, Any]) -> Table:
     drawn.add_column("", no_wrap=True)
     for head in ("CPU", "ratio", "req/s", "p50", "p99", "threads", "db", "neighbour"):
         drawn.add_column(head, justify="right", no_wrap=True)
+    refused = any(figures["refused"] for figures in row["ways"].values())
+    if refused:
+        drawn.add_column("refused", justify="right", no_wrap=True)
     first = next(iter(row["ways"].values()))
     for way, figures in row["ways"].items():
         drawn.add_row(
@@ -75,6 +78,7 @@ def table(row: Mapping[str, Any]) -> Table:
             str(figures["threads"]),
             str(figures["connections"]),
             ms(figures["neighbour_p99"]),
+            *([f"{figures['refused']:.0%}"] if refused else []),
         )
     return drawn
 
