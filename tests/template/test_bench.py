@@ -41,7 +41,7 @@ def world(row: str, **ways: dict[str, Any]) -> dict[str, Figures]:
 # Each row in a world where the rule is right and in one where it is wrong, with a word of each sentence.
 WORLDS = [
     ("waiting", {"async": {"per_second": 900.0}}, {"async": {"per_second": 80.0}}, "9.0 times", "0.80 of"),
-    ("waiting", {"async": {"per_second": 900.0}}, {"worker": {"per_second": 300.0}}, "0.11 of", "3.0 times"),
+    ("waiting", {"async": {"per_second": 900.0}}, {"worker": {"per_second": 300.0}}, "a worker 0.11", "a worker 3.00"),
     (
         "waiting",
         {"async": {"per_second": 900.0}},

@@ -61,11 +61,9 @@ def table(row: Mapping[str, Any]) -> Table:
     """One row's ways side by side; the figures that travel between machines come first."""
     drawn = Table(title=row["title"], title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     drawn.add_column("", no_wrap=True)
-    for head in ("CPU", "ratio", "req/s", "p50", "p99", "threads", "db", "neighbour"):
-        drawn.add_column(head, justify="right", no_wrap=True)
     refused = any(figures["refused"] for figures in row["ways"].values())
-    if refused:
-        drawn.add_column("refused", justify="right", no_wrap=True)
+    for head in ("CPU", "ratio", "req/s", "p50", "p99", "threads", "refused" if refused else "db", "neighbour"):
+        drawn.add_column(head, justify="right", no_wrap=True)
     first = next(iter(row["ways"].values()))
     for way, figures in row["ways"].items():
         drawn.add_row(
@@ -76,9 +74,8 @@ def table(row: Mapping[str, Any]) -> Table:
             ms(figures["p50"]),
             ms(figures["p99"]),
             str(figures["threads"]),
-            str(figures["connections"]),
+            f"{figures['refused']:.0%}" if refused else str(figures["connections"]),
             ms(figures["neighbour_p99"]),
-            *([f"{figures['refused']:.0%}"] if refused else []),
         )
     return drawn
 

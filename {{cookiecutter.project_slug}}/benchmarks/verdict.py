@@ -41,13 +41,13 @@ def waiting(ways: Ways) -> Verdict:
     holds = all(fast.per_second >= NOTICEABLE * other.per_second for other in (plain, pool, worker))
     advice = "wait on the event loop" if holds else "here waiting may stay in a sync view, a thread pool or a worker"
     gave = times(fast.per_second / plain.per_second, "a sync view's throughput")
-    pool_gave, worker_gave = (times(other.per_second / fast.per_second, "the async view's") for other in (pool, worker))
+    pool_gave, worker_gave = (other.per_second / fast.per_second for other in (pool, worker))
     return Verdict(
         "waiting",
         holds,
         f"Waiting on ten APIs in an async view gave {gave} for {times(fast.cpu / plain.cpu, 'its CPU a request')}, "
         f"with answers after {ms(fast.p50)} instead of {ms(plain.p50)}; a thread pool gave "
-        f"{pool_gave}, a worker {worker_gave}: {advice}.",
+        f"{pool_gave:.2f} of the async view's, a worker {worker_gave:.2f}: {advice}.",
     )
 
 
