@@ -16,7 +16,7 @@ from benchmarks.measure import Figures, bench
 from benchmarks.rows import COMPUTING, ROWS, Row
 from benchmarks.service import service
 
-SECONDS, QUICK = 5.0, 0.4  # of load on each way
+SECONDS, QUICK = 5.0, 0.25  # of load on each way
 
 
 def arguments() -> argparse.Namespace:

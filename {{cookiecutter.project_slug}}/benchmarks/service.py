@@ -25,6 +25,7 @@ class Service:
         self.database = folder / "db.sqlite3"
         self.log = folder / "service.log"
         self.worker: psutil.Popen
+        self._probe = "/health/ready"
         os.environ.update(
             PORT=str(self.port),
             DATABASE_URL=f"sqlite:///{self.database}",
@@ -55,14 +56,15 @@ class Service:
 
     @contextmanager
     def web(self) -> Iterator[psutil.Popen]:
-        """A fresh web process that is ready, as the worker is.
+        """A fresh web process that answers; the first is waited for until it has heard of the worker, too.
 
         Raises:
             RuntimeError: it doesn't start; the message holds what it printed.
         """
         with self.running("offload.serving") as process:
-            if not answers(f"{self.address}/health/ready", PATIENCE, alive=lambda: process.poll() is None):
+            if not answers(self.address + self._probe, PATIENCE, alive=lambda: process.poll() is None):
                 raise RuntimeError(f"the service did not start:\n{self.log.read_text(errors='replace')[-4000:]}")
+            self._probe = "/health/live"
             yield process
 
 
