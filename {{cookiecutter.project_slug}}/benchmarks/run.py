@@ -24,7 +24,7 @@ def arguments() -> argparse.Namespace:
     names = [row.name for row in ROWS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Prove the rule on this machine.")
     parser.add_argument(
-        "--quick", action="store_true", help="under a minute; good for a look, not for figures to quote"
+        "--quick", action="store_true", help="about a minute; good for a look, not for figures to quote"
     )
     parser.add_argument("--only", help=f"rows to measure, separated by commas: {', '.join(names)}")
     parser.add_argument("--out", type=Path, default=Path("var/bench"), help="where results go (default: %(default)s)")
