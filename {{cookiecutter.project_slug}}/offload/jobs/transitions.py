@@ -153,8 +153,10 @@ def hand_back(job: Job) -> Job | None:
 
 def lose(job: Job, reason: str, lifetime: float) -> Job | None:
     """running → queued, or failed after the last attempt, or cancelled if that was asked: its process is gone."""
+    if job.cancel_requested_at:
+        return stop(job, lifetime)
     error = f"{reason}, attempt {job.attempts} of {job.max_attempts}"
-    if job.attempts >= job.max_attempts and not job.cancel_requested_at:
+    if job.attempts >= job.max_attempts:
         return fail(job, error, lifetime)
     return _requeue(job, error=error)
 
