@@ -10,6 +10,8 @@ import sys
 import uvicorn
 from uvicorn.supervisors import ChangeReload
 
+from offload.serving.protocol import Protocol
+
 logger = logging.getLogger("offload.serving")
 
 
@@ -21,7 +23,7 @@ def main() -> None:
         arguments.application,
         reload=arguments.reload,
         loop="uvloop",  # named, so that a missing one fails the start and not the speed
-        http="httptools",
+        http=Protocol,
         lifespan="on",  # "auto" takes a broken start for an application without one and serves anyway
         log_config=None,  # the service's own LOGGING holds for the server's messages, too
         access_log=False,  # ours knows the request's id and the route, and is structured

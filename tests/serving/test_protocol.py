@@ -1,0 +1,135 @@
+"""The wire: fewer packets, and still HTTP."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Iterable
+
+from conftest import PATIENCE, Serve, Server
+
+from offload.serving.protocol import HELD, Together
+
+
+class Wire:
+    """Stands for the server's transport: what was sent, and in which round it was closed."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.closed = False
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        assert not self.closed, "uvloop raises here"
+        self.sent.append(b"".join(pieces))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def after_a_round(write: Callable[[Together, Wire], None]) -> Wire:
+    """The wire, a round of the loop after these writes."""
+    wire = Wire()
+
+    async def rounds() -> None:
+        write(Together(wire, asyncio.get_running_loop()), wire)
+        await asyncio.sleep(0)
+
+    asyncio.run(rounds())
+    return wire
+
+
+def test_a_head_and_its_body_leave_together_at_the_end_of_the_round() -> None:
+    def write(together: Together, wire: Wire) -> None:
+        together.write(b"head ")
+        together.write(b"body")
+        assert wire.sent == []
+
+    assert after_a_round(write).sent == [b"head body"]
+
+
+def test_much_leaves_at_once_so_that_a_slow_reader_can_pause_it() -> None:
+    def write(together: Together, wire: Wire) -> None:
+        together.write(b"head")
+        together.write(bytes(HELD))
+        assert [len(piece) for piece in wire.sent] == [4 + HELD]
+        together.write(b"more")
+
+    assert after_a_round(write).sent[1:] == [b"more"]
+
+
+def test_what_was_held_back_leaves_before_the_end_unless_the_client_left() -> None:
+    def close(together: Together, wire: Wire) -> None:
+        together.write(b"last words")
+        together.close()
+
+    def upgrade(together: Together, wire: Wire) -> None:
+        together.write(b"last words")
+        assert together.unwrap() is wire
+        assert wire.sent == [b"last words"]
+
+    def lose(together: Together, wire: Wire) -> None:
+        together.write(b"to nobody")
+        wire.close()
+
+    assert after_a_round(close).sent == [b"last words"]
+    assert after_a_round(upgrade).sent == [b"last words"]
+    assert after_a_round(lose).sent == []
+
+
+def talk(server: Server, *requests: bytes) -> bytes:
+    """Everything that the server answers to this, the last request of which closes."""
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        for request in requests:
+            client.sendall(request)
+        answer = b""
+        while piece := client.recv(65536):
+            answer += piece
+    return answer
+
+
+def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
+    """A request as bytes."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def test_requests_in_one_packet_are_answered_in_their_order(server: Server) -> None:
+    answer = talk(
+        server,
+        request("GET", "/api/ping", "X-Request-ID: first")
+        + request("HEAD", "/api/ping", "X-Request-ID: second")
+        + request("GET", "/api/ping", "X-Request-ID: third", "Connection: close"),
+    )
+    ids = [line.partition(b": ")[2] for line in answer.split(b"\r\n") if line.startswith(b"x-request-id")]
+    assert ids == [b"first", b"second", b"third"]
+    assert answer.count(b"HTTP/1.1 200") == 3
+    assert answer.count(b'{"pong": true') == 2, "a HEAD has no body"
+
+
+def test_a_client_may_ask_before_it_sends_its_body(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        client.sendall(request("POST", "/api/upload", "Content-Length: 5", "Expect: 100-continue", "Connection: close"))
+        assert client.recv(100).startswith(b"HTTP/1.1 100")
+        client.sendall(b"hello")
+        assert client.recv(100).startswith(b"HTTP/1.1 ")
+
+
+def test_clients_that_reset_their_connections_cost_nothing(serve: Serve) -> None:
+    server = serve()
+    for _ in range(300):
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() sends a reset
+            client.sendall(request("GET", "/api/ping") * 3)
+    assert server.get("/api/ping").status_code == 200
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert "rror" not in log
+
+
+def test_a_websocket_where_none_is_served_is_refused(server: Server) -> None:
+    upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AQIDBA==")
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        client.sendall(request("GET", "/ws", *upgrade))
+        assert client.recv(1000).startswith(b"HTTP/1.1 404"), "nothing here speaks WebSocket, so it is a GET"
