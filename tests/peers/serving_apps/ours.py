@@ -2,4 +2,4 @@
 
 from config.settings import *  # noqa: F403
 
-ROOT_URLCONF = "serving_apps.urls"
+ROOT_URLCONF = "serving_apps.our_urls"

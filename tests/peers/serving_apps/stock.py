@@ -8,7 +8,7 @@ from django.core.asgi import get_asgi_application
 settings.configure(
     SECRET_KEY="only for a benchmark",
     ALLOWED_HOSTS=["127.0.0.1"],
-    ROOT_URLCONF=os.environ.get("PEERS_URLS", "serving_apps.urls"),
+    ROOT_URLCONF=os.environ.get("PEERS_URLS", "serving_apps.stock_urls"),
     INSTALLED_APPS=[
         "django.contrib.admin",
         "django.contrib.auth",

@@ -10,8 +10,8 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.db.models import Count, Q, Subquery
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from ninja import Router, Schema
-from pydantic import Field
+from ninja import Router
+from pydantic import BaseModel, Field
 
 from offload.access.bearer import caller
 from offload.conf import conf
@@ -24,7 +24,7 @@ router = Router(tags=["jobs"])
 LONGEST_WAIT = 30.0  # seconds; `Prefer: wait=` beyond it is cut (proxies often end idle requests after 60 s)
 
 
-class JobView(Schema):
+class JobView(BaseModel):
     """A job as its owner sees it."""
 
     id: UUID
@@ -42,7 +42,7 @@ class JobView(Schema):
     """For a queued job: how long until it starts, from its queue's depth and drain rate."""
 
 
-class JobList(Schema):
+class JobList(BaseModel):
     """A page of jobs, newest first."""
 
     jobs: list[JobView]

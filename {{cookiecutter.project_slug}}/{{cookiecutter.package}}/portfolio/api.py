@@ -5,8 +5,8 @@ from statistics import median
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Query, Router, Schema
-from pydantic import Field, StringConstraints, field_validator
+from ninja import Query, Router
+from pydantic import BaseModel, Field, StringConstraints, field_validator
 
 from offload.access.bearer import caller
 from offload.fanout import Call, Outcomes, Upstream, gather
@@ -23,7 +23,7 @@ BUDGET = 1.0  # seconds for all sources together; who is slower is left out, and
 Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9.]{1,12}$")]
 
 
-class QuoteQuery(Schema):
+class QuoteQuery(BaseModel):
     symbols: list[Symbol] = Field(description="separated by commas, such as ACME,GLOBEX", min_length=1, max_length=50)
 
     @field_validator("symbols", mode="before")
@@ -32,14 +32,14 @@ class QuoteQuery(Schema):
         return [symbol for part in value for symbol in part.split(",")]
 
 
-class Quotes(Schema):
+class Quotes(BaseModel):
     """One price a symbol, the median of the sources that answered, and what became of each source."""
 
     quotes: dict[str, float]
     sources: dict[str, dict[str, Any]]
 
 
-class RiskRequest(Schema):
+class RiskRequest(BaseModel):
     holdings: dict[Symbol, float] = Field(min_length=1, max_length=50, description="symbol to quantity")
     horizon_days: int = Field(10, ge=1, le=252)
     simulations: int = Field(200_000, ge=1_000, le=50_000_000)
@@ -71,6 +71,6 @@ async def post_risk(request: HttpRequest, body: RiskRequest) -> HttpResponse:
         outcomes = await gather(calls, required=calls, within=BUDGET)
         volatilities: Any = outcomes.pop(riskline.name).value
         prices = _medians(outcomes, body.holdings)
-        params = RiskParams(**body.dict(), prices=prices, volatilities=volatilities["volatilities"])
+        params = RiskParams(**body.model_dump(), prices=prices, volatilities=volatilities["volatilities"])
         job = await submit(risk, params, owner=owner, idempotency=idempotency)
     return await accepted(job)
