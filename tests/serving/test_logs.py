@@ -18,6 +18,7 @@ RECORDS = {
         "levelno": logging.WARNING,
         "levelname": "WARNING",
         "at": Path("/x"),
+        "name of a file": "\udcff",
         "n": None,
     },
     "structlog's own": {"msg": {"event": "said", "user": 7}, "levelname": "INFO"},

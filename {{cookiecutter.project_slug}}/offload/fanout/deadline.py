@@ -1,7 +1,5 @@
 """One absolute deadline a request, in a context variable: whatever is called inside can only shorten it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
 from time import monotonic  # the clock of asyncio's and uvloop's loops, and it can be read in a sync view, too
@@ -9,14 +7,17 @@ from time import monotonic  # the clock of asyncio's and uvloop's loops, and it 
 _deadline: ContextVar[float] = ContextVar("offload_deadline", default=inf)
 
 
-@contextmanager
-def deadline(seconds: float) -> Iterator[None]:
+class deadline:  # noqa: N801 - a class for speed, like `contextlib.suppress`: every request enters one
     """Give the upstream calls inside at most `seconds` altogether; an outer, earlier deadline stays."""
-    token = _deadline.set(min(_deadline.get(), monotonic() + seconds))
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._before = _deadline.set(min(_deadline.get(), monotonic() + self._seconds))
+
+    def __exit__(self, *_: object) -> None:
+        _deadline.reset(self._before)
 
 
 def until(limit: float = inf) -> float:

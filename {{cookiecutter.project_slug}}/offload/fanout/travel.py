@@ -1,7 +1,6 @@
 """What travels with a request to its upstreams: trace context, request id, and the time that is left."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
 
@@ -24,14 +23,17 @@ def meta_key(name: str) -> str:
 _KEYS = {name: meta_key(name) for name in PASSED_ON}
 
 
-@contextmanager
-def carrying(meta: Mapping[str, str]) -> Iterator[None]:
+class carrying:  # noqa: N801 - as `deadline`
     """Pass on what the headers in a request's META carry to every upstream called inside."""
-    token = _incoming.set({name: meta[key] for name, key in _KEYS.items() if key in meta})
-    try:
-        yield
-    finally:
-        _incoming.reset(token)
+
+    def __init__(self, meta: Mapping[str, str]) -> None:
+        self._travelling = {name: meta[key] for name, key in _KEYS.items() if key in meta}
+
+    def __enter__(self) -> None:
+        self._before = _incoming.set(self._travelling)
+
+    def __exit__(self, *_: object) -> None:
+        _incoming.reset(self._before)
 
 
 def outgoing() -> list[tuple[str, str]]:

@@ -12,8 +12,7 @@ from offload.serving.types import Receive
 @types.coroutine
 def until_disconnect(work: Coroutine[Any, Any, None], receive: Receive) -> Generator[Any, Any, None]:
     """Run `work`, and cancel it if the client leaves. Most requests never wait, and so nobody need watch for them."""
-    task = asyncio.current_task()
-    assert task is not None
+    task: asyncio.Task[Any] | None = None  # found where it is needed: to ask is a system call before Python 3.12
     gone = False
 
     async def watch() -> None:
@@ -21,7 +20,8 @@ def until_disconnect(work: Coroutine[Any, Any, None], receive: Receive) -> Gener
         while (await receive())["type"] != "http.disconnect":
             pass
         gone = True
-        task.cancel()
+        if task is not None:
+            task.cancel()
 
     watcher: asyncio.Task[None] | None = None
     step = resume = partial(work.send, None)
@@ -29,6 +29,7 @@ def until_disconnect(work: Coroutine[Any, Any, None], receive: Receive) -> Gener
         while True:
             waits_for = step()
             if watcher is None:
+                task = asyncio.current_task()
                 watcher = asyncio.create_task(watch())
             try:
                 yield waits_for
@@ -42,7 +43,7 @@ def until_disconnect(work: Coroutine[Any, Any, None], receive: Receive) -> Gener
             raise
     finally:
         step = resume  # an error in it would hold this frame, and so a half-read generator, until the collector runs
-        if gone:
+        if gone and task is not None:
             task.uncancel()
         elif watcher is not None:
             watcher.cancel()

@@ -17,6 +17,7 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._on_stream = on_stream
+        self._received = False
         self._body = 0
         self._ended = False
         self._listener: asyncio.Task[Any] | None = None
@@ -33,7 +34,8 @@ class Exchange:
         """
         if self._ended:
             return DISCONNECT
-        self._listener = asyncio.current_task()
+        if self._received:  # before, there is no stream to end
+            self._listener = asyncio.current_task()
         try:
             message = await self._receive()
         except asyncio.CancelledError:
@@ -46,6 +48,7 @@ class Exchange:
         if message["type"] == "http.disconnect":
             self.gone = not self.complete
         else:
+            self._received = True
             self._body += len(message.get("body", b""))
             if self._body > self.limit:
                 raise too_large(self.limit)
@@ -75,9 +78,10 @@ class Exchange:
 
 def is_event_stream(start: Message) -> bool:
     """Whether this `http.response.start` opens a Server-Sent Events stream."""
-    return any(
-        value.startswith(b"text/event-stream") for name, value in start["headers"] if name.lower() == b"content-type"
-    )
+    for name, value in start["headers"]:
+        if value.startswith(b"text/event-stream"):
+            return bool(name.lower() == b"content-type")
+    return False
 
 
 def too_large(limit: int) -> Problem:

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-import os
 import re
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from time import perf_counter
+from random import randbytes
+from time import perf_counter, time
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -73,7 +73,7 @@ class RequestId(Middleware):
 
     def before(self, request: HttpRequest) -> str:
         theirs = request.META.get("HTTP_X_REQUEST_ID", "")
-        ours = theirs if self.SANE.fullmatch(theirs) else os.urandom(16).hex()
+        ours = theirs if self.SANE.fullmatch(theirs) else randbytes(16).hex()
         request_id.set(ours)
         return ours
 
@@ -107,6 +107,12 @@ class AccessLog(Timed):
     def __init__(self, get_response: GetResponse) -> None:
         super().__init__(get_response)
         self.probes = conf().probe_prefixes
+        # What all the lines have in common. A record made anew asks for its caller, thread, process and task, which are
+        # always these: a third of a line's time.
+        self.samples = {
+            level: vars(logging.LogRecord(access.name, level, __file__, 0, "%s %s %d", (), None))
+            for level in (logging.DEBUG, logging.INFO)
+        }
 
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
         level = logging.DEBUG if request.path.startswith(self.probes) else logging.INFO
@@ -118,9 +124,9 @@ class AccessLog(Timed):
                 "ms": round(seconds * 1000, 2),
                 "request_id": request_id.get(),
             }
-            what = (request.method, request.path, status)
-            # `access.info` would search the stack for its caller, and it is always this one.
-            record = access.makeRecord(access.name, level, __file__, 0, "%s %s %d", what, None, extra=facts)
+            record = logging.LogRecord.__new__(logging.LogRecord)  # its `__init__` made the sample
+            what, now = (request.method, request.path, status), time()
+            vars(record).update(self.samples[level], args=what, created=now, msecs=now % 1 * 1000, **facts)
             access.handle(record)
 
 
