@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from benchmarks import picture, report
-from benchmarks.measure import Figures, quantile
-from benchmarks.rows import ROWS
+from benchmarks.load import Answers
+from benchmarks.measure import Figures, Spent, Turn, figures, quantile
+from benchmarks.rows import MANY, ROWS
 from benchmarks.verdict import JUDGES, trust
 
 from .conftest import BIN, run
@@ -97,6 +98,16 @@ def test_a_quantile_is_the_nearest_rank(count: int, median: int, p99: int) -> No
     assert (quantile(backwards, 0.5), quantile(backwards, 0.99)) == (median, p99)
 
 
+def test_a_ways_turns_are_taken_together() -> None:
+    slow = Turn(Answers([30.0, 40.0], failed=1, seconds=2.0), [9.0], Spent(0.4, 0.2, 0.0), 2.0, 9, 4)
+    quick = Turn(Answers([10.0, 20.0], refused=MANY, seconds=2.0), [1.0, 2.0], Spent(0.2, 0.0, 0.0), 2.0, 5, 8)
+    found = figures([slow, quick])
+    assert (found.requests, found.per_second, found.p50, found.p99) == (4, 1.0, 20.0, 40.0)
+    assert (found.cpu, found.cpu_web) == (pytest.approx(200.0), pytest.approx(150.0))
+    assert (found.threads, found.connections, found.failed, found.refused) == (9, 8, 1, 0.25)
+    assert (found.neighbour_p50, found.neighbour_worst) == (2.0, 9.0)
+
+
 def test_a_noisy_machine_and_failed_requests_are_told() -> None:
     quiet = {"orm": world("orm")}
     assert trust(quiet) == ""
@@ -125,15 +136,13 @@ def test_make_bench_measures_draws_and_says_what_it_means(with_example: Path, tm
     assert ran.returncode == 0, ran.stdout
     found = json.loads((tmp_path / "result.json").read_text())
     assert list(found["rows"]) == ["computing", "unbounded"]
-    figures = {row: it["ways"] for row, it in found["rows"].items()}
-    assert list(figures["computing"]) == ["async", "sync", "sync_to_async", "threads", "worker"]
+    ways = {row: it["ways"] for row, it in found["rows"].items()}
+    assert list(ways["computing"]) == ["async", "sync", "sync_to_async", "threads", "worker"]
     assert all(
-        it["requests"] > 0 and it["cpu"] > 0 and not it["failed"] for row in figures.values() for it in row.values()
+        it["requests"] > 0 and it["cpu"] > 0 and not it["failed"] for row in ways.values() for it in row.values()
     )
-    assert (
-        figures["computing"]["worker"]["cpu_web"] < figures["computing"]["worker"]["cpu"] / 2
-    )  # it was another's work
-    assert figures["unbounded"]["unbounded"]["refused"] > 0 == figures["unbounded"]["bounded"]["refused"]
+    assert ways["computing"]["worker"]["cpu_web"] < ways["computing"]["worker"]["cpu"] / 2  # it was another's work
+    assert ways["unbounded"]["unbounded"]["refused"] > 0 == ways["unbounded"]["bounded"]["refused"]
     printed = " ".join(ran.stdout.split())
     assert all(verdict["sentence"] in printed for verdict in found["verdicts"])
     assert (tmp_path / "overview.svg").exists()

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import psutil
 
 from benchmarks import load
 from benchmarks.rows import MANY, Way
-from benchmarks.service import Service
+from benchmarks.service import Service, Web
 
 GLANCE = 0.1  # seconds between two looks at the web process
 WARMUP_CLIENTS = 8  # as many as a web process keeps threads and connections, and next to no work
@@ -77,7 +77,19 @@ def _of(process: psutil.Process) -> float:
         times = process.cpu_times()
     except psutil.NoSuchProcess:
         return 0.0
-    return float(times.user + times.system)
+    return float(sum(times[:4]))  # its own and, on Linux, its ended children's: a worker renews its processes
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What was seen while one way had its turn: answers, the neighbour's milliseconds, CPU and wall seconds."""
+
+    answers: load.Answers
+    waited: list[float]
+    spent: Spent
+    elapsed: float
+    threads: int
+    connections: int
 
 
 class Bench:
@@ -88,45 +100,65 @@ class Bench:
         self.pool = pool
         self.stop = stop
 
-    def measure(self, way: Way, web: psutil.Process, amount: int, seconds: float) -> Figures:
-        """Run one way for so many seconds, after a warm-up."""
-        url, token = f"{self.service.address}{way.path}?amount=", self.service.token
-        self.pool.submit(load.ask, f"{url}1", token, min(way.clients, WARMUP_CLIENTS), 0.1).result()
+    def warm(self, way: Way) -> None:
+        """Ask before it counts: a process's first requests import, connect and start threads."""
+        clients = min(way.clients, WARMUP_CLIENTS)
+        self.pool.submit(load.ask, self._url(way, 1), self.service.token, clients, 0.1).result()
+
+    def turn(self, way: Way, amount: int, seconds: float) -> Turn:
+        """Load one way for so many seconds."""
+        web = self.service.webs[way.server]
         self.stop.clear()
-        listening = self.pool.submit(load.neighbour, f"{self.service.address}/api/bench/ping")
-        before, begun = _spent(self.service, web), time.perf_counter()
+        listening = self.pool.submit(load.neighbour, f"{web.address}/api/bench/ping")
+        before, begun = _spent(self.service, web.process), time.perf_counter()
         asking = self.pool.submit(
-            load.ask, f"{url}{amount}", token, way.clients, 0.0 if way.once else seconds, way.pause
+            load.ask,
+            self._url(way, amount),
+            self.service.token,
+            way.clients,
+            0.0 if way.once else seconds,
+            way.pause,
         )
         threads = connections = 0
         while not asking.done():
-            threads = max(threads, web.num_threads())
+            threads = max(threads, web.process.num_threads())
             connections = max(connections, self._connections(web))
             time.sleep(GLANCE)
         answers, elapsed = asking.result(), time.perf_counter() - begun
-        spent = _spent(self.service, web) - before
+        spent = _spent(self.service, web.process) - before
         self.stop.set()
-        waited = listening.result()
-        count = len(answers.ms)
-        return Figures(
-            requests=count,
-            per_second=count / answers.seconds,
-            p50=quantile(answers.ms, 0.5),
-            p99=quantile(answers.ms, 0.99),
-            cpu=(spent.web + spent.workers) / count * 1000,
-            cpu_web=spent.web / count * 1000,
-            threads=threads,
-            connections=connections,
-            neighbour_p50=quantile(waited, 0.5),
-            neighbour_p99=quantile(waited, 0.99),
-            neighbour_worst=max(waited),
-            failed=answers.failed,
-            refused=answers.refused / (count * MANY),
-            strangers=max(0.0, spent.strangers) / elapsed / (psutil.cpu_count() or 1),
-        )
+        return Turn(answers, listening.result(), spent, elapsed, threads, connections)
 
-    def _connections(self, web: psutil.Process) -> int:
-        return sum(file.path == str(self.service.database) for file in web.open_files())
+    def _url(self, way: Way, amount: int) -> str:
+        return f"{self.service.webs[way.server].address}{way.path}?amount={amount}"
+
+    def _connections(self, web: Web) -> int:
+        return sum(file.path == str(self.service.database) for file in web.process.open_files())
+
+
+def figures(turns: Sequence[Turn]) -> Figures:
+    """One way's turns taken together."""
+    ms = [each for turn in turns for each in turn.answers.ms]
+    waited = [each for turn in turns for each in turn.waited]
+    web = sum(turn.spent.web for turn in turns)
+    return Figures(
+        requests=len(ms),
+        per_second=len(ms) / sum(turn.answers.seconds for turn in turns),
+        p50=quantile(ms, 0.5),
+        p99=quantile(ms, 0.99),
+        cpu=(web + sum(turn.spent.workers for turn in turns)) / len(ms) * 1000,
+        cpu_web=web / len(ms) * 1000,
+        threads=max(turn.threads for turn in turns),
+        connections=max(turn.connections for turn in turns),
+        neighbour_p50=quantile(waited, 0.5),
+        neighbour_p99=quantile(waited, 0.99),
+        neighbour_worst=max(waited),
+        failed=sum(turn.answers.failed for turn in turns),
+        refused=sum(turn.answers.refused for turn in turns) / (len(ms) * MANY),
+        strangers=max(0.0, sum(turn.spent.strangers for turn in turns))
+        / sum(turn.elapsed for turn in turns)
+        / (psutil.cpu_count() or 1),
+    )
 
 
 @contextmanager

@@ -11,7 +11,7 @@ LIMIT = 40  # of them that the API serves at a time
 class Way:
     """One way to do a row's work.
 
-    `server`: ways of the same name share a web process, those with few clients first. What one fills with threads and
+    `server`: ways of the same name share a web process, rows with few clients first. What one fills with threads and
     connections would spoil another's count.
     `amount`: milliseconds or rows; None for the rounds that take `COMPUTING` seconds here.
     """
@@ -34,6 +34,11 @@ class Row:
     name: str
     title: str
     ways: tuple[Way, ...]
+
+    @property
+    def clients(self) -> int:
+        """Of its busiest way."""
+        return max(way.clients for way in self.ways)
 
 
 FIVE_WAYS = ("async", "sync", "sync_to_async", "threads", "worker")

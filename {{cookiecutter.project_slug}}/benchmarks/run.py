@@ -4,7 +4,6 @@ import argparse
 import json
 import signal
 import sys
-from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
@@ -12,11 +11,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import picture, report
 from benchmarks.compute import rounds_of
-from benchmarks.measure import Figures, bench
+from benchmarks.measure import Figures, Turn, bench, figures
 from benchmarks.rows import COMPUTING, ROWS, Row
 from benchmarks.service import service
 
-SECONDS, QUICK = 5.0, 0.25  # of load on each way
+# Of load on each way, in so many turns of so many seconds. A row's ways take turns, so that a machine that grows faster
+# or slower meanwhile does so for all of them.
+TURNS, SECONDS = 3, 1.7
+QUICK_TURNS, QUICK_SECONDS = 1, 0.25
 
 
 def arguments() -> argparse.Namespace:
@@ -24,7 +26,7 @@ def arguments() -> argparse.Namespace:
     names = [row.name for row in ROWS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Prove the rule on this machine.")
     parser.add_argument(
-        "--quick", action="store_true", help="about a minute; good for a look, not for figures to quote"
+        "--quick", action="store_true", help="under a minute; good for a look, not for figures to quote"
     )
     parser.add_argument("--only", help=f"rows to measure, separated by commas: {', '.join(names)}")
     parser.add_argument("--out", type=Path, default=Path("var/bench"), help="where results go (default: %(default)s)")
@@ -35,10 +37,9 @@ def arguments() -> argparse.Namespace:
     return found
 
 
-def run(rows: list[Row], seconds: float, console: Console) -> dict[str, dict[str, Figures]]:
+def run(rows: list[Row], turns: int, seconds: float, console: Console) -> dict[str, dict[str, Figures]]:
     """Measure every way of the rows: `{row: {way: figures}}`, in the rows' order."""
-    found: dict[str, dict[str, Figures]] = {row.name: {} for row in rows}
-    ways = sorted(((way, row) for row in rows for way in row.ways), key=lambda pair: (pair[0].server, pair[0].clients))
+    seen: dict[str, dict[str, list[Turn]]] = {row.name: {way.name: [] for way in row.ways} for row in rows}
     rounds = rounds_of(COMPUTING)
     columns = (
         TextColumn("{task.description:<26}"),
@@ -46,18 +47,21 @@ def run(rows: list[Row], seconds: float, console: Console) -> dict[str, dict[str
         TextColumn("{task.percentage:3.0f} %"),
         TimeElapsedColumn(),
     )
+    servers = dict.fromkeys(way.server for row in rows for way in row.ways)
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("starting the service", total=len(ways) + 2)
-        with service() as started, bench(started) as measuring:
+        task = progress.add_task("starting the service", total=turns * sum(len(row.ways) for row in rows) + 2)
+        with service(servers) as started, bench(started) as measuring:
             progress.advance(task, 2)
-            for _, served in groupby(ways, key=lambda pair: pair[0].server):
-                with started.web() as web:
-                    for way, row in served:
+            for row in sorted(rows, key=lambda row: row.clients):
+                for way in row.ways:
+                    measuring.warm(way)
+                for _ in range(turns):
+                    for way in row.ways:
                         progress.update(task, description=f"{row.name}: {way.name}")
                         amount = rounds if way.amount is None else way.amount
-                        found[row.name][way.name] = measuring.measure(way, web, amount, seconds)
+                        seen[row.name][way.name].append(measuring.turn(way, amount, seconds))
                         progress.advance(task)
-    return {row.name: {way.name: found[row.name][way.name] for way in row.ways} for row in rows}
+    return {row: {way: figures(turns) for way, turns in ways.items()} for row, ways in seen.items()}
 
 
 def main() -> None:
@@ -66,7 +70,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C does: stop what was started
     console = Console()
     rows = [row for row in ROWS if row.name in asked.rows]
-    found = report.document(rows, run(rows, QUICK if asked.quick else SECONDS, console))
+    load = (QUICK_TURNS, QUICK_SECONDS) if asked.quick else (TURNS, SECONDS)
+    found = report.document(rows, run(rows, *load, console))
     asked.out.mkdir(parents=True, exist_ok=True)
     results = asked.out / "result.json"
     results.write_text(json.dumps(found, indent=2) + "\n")

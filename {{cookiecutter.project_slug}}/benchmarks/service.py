@@ -1,11 +1,12 @@
-"""The real service, on ports and a database of its own: broker, stand-ins, worker, and a web process at a time."""
+"""The real service, on ports and a database of its own: broker, stand-ins, worker, and several web processes."""
 
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -16,18 +17,28 @@ PATIENCE = 60.0  # seconds for a start
 GROUPS = 100  # rows that the ORM's work queries
 
 
+@dataclass(frozen=True)
+class Web:
+    """A web process, and where it answers."""
+
+    process: psutil.Popen
+    address: str
+
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+
 class Service:
-    """What runs: `address` of the web process, a `token` for it, the `database` file, the `worker`'s main process."""
+    """What runs: a `token` for its API, the `database` file, the `worker`'s main process, the `webs` by name."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_ports(4)
-        self.address = f"http://127.0.0.1:{self.port}"
         self.database = folder / "db.sqlite3"
         self.log = folder / "service.log"
         self.worker: psutil.Popen
-        self._probe = "/health/ready"
+        self.webs: dict[str, Web]
         os.environ.update(
-            PORT=str(self.port),
+            PORT=str(free_ports(4)),
             DATABASE_URL=f"sqlite:///{self.database}",
             DJANGO_SETTINGS_MODULE="benchmarks.settings",
             WORKER_GRACE="1",
@@ -54,29 +65,32 @@ class Service:
             except psutil.TimeoutExpired:
                 process.kill()
 
-    @contextmanager
-    def web(self) -> Iterator[psutil.Popen]:
-        """A fresh web process that answers; the first is waited for until it has heard of the worker, too.
+    def start(self, names: Iterable[str], stack: ExitStack) -> None:
+        """Broker, stand-ins, worker and a web process for each name; all start at once, and then answer.
 
         Raises:
-            RuntimeError: it doesn't start; the message holds what it printed.
+            RuntimeError: one doesn't start; the message holds what was printed.
         """
-        with self.running("offload.serving") as process:
-            if not answers(self.address + self._probe, PATIENCE, alive=lambda: process.poll() is None):
+        stack.enter_context(self.running("offload.dev.valkey"))
+        stack.enter_context(self.running("sandbox"))
+        self.worker = stack.enter_context(self.running("offload.jobs", "-Q", "cpu", "-n", "cpu@%h"))
+        self.webs = {}
+        for name in names:
+            port = free_ports(1)
+            process = stack.enter_context(self.running("offload.serving", "--port", str(port)))
+            self.webs[name] = Web(process, f"http://127.0.0.1:{port}")
+        for web in self.webs.values():
+            if not answers(web.address + "/health/ready", PATIENCE, web.runs):
                 raise RuntimeError(f"the service did not start:\n{self.log.read_text(errors='replace')[-4000:]}")
-            self._probe = "/health/live"
-            yield process
 
 
 @contextmanager
-def service() -> Iterator[Service]:
-    """Everything but a web process."""
+def service(webs: Iterable[str]) -> Iterator[Service]:
+    """A running service with web processes of these names."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         started = Service(folder.resolve())  # as the system names the files that a process has open
-        stack.enter_context(started.running("offload.dev.valkey"))
-        stack.enter_context(started.running("sandbox"))
-        started.worker = stack.enter_context(started.running("offload.jobs", "-Q", "cpu", "-n", "cpu@%h"))
+        started.start(webs, stack)
         yield started
 
 
