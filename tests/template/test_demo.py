@@ -140,6 +140,11 @@ def test_it_says_where_everything_is(demo: Demo) -> None:
     assert demo.client.get("/health/ready").json()["worker"] is True
 
 
+def test_an_unknown_address_of_the_api_is_a_problem_under_debug_too(demo: Demo) -> None:
+    answer = demo.client.get("/api/nothing/here")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
 def test_quotes_answer_inside_their_deadline_although_a_source_is_slow(demo: Demo) -> None:
     started = time.monotonic()
     answer = demo.client.get("/api/portfolio/quotes", params={"symbols": "ACME,GLOBEX"})
@@ -166,6 +171,15 @@ def test_a_job_streams_progress_and_ends_with_a_result_that_repeats(demo: Demo) 
         assert any(0 < event["progress"] < 1 for event in events)
         results.append(events[-1]["result"])
     assert results[0] == results[1]
+
+
+def test_a_job_reads_the_same_when_it_is_taken_asked_for_and_watched(demo: Demo) -> None:
+    taken = demo.client.post("/api/portfolio/risk", json=RISK).json()
+    location = f"/api/jobs/{taken['id']}"
+    asked = demo.until(location, "succeeded")
+    watched = json.loads(demo.client.get(f"{location}/events").text.partition("data: ")[2])
+    assert asked == watched
+    assert taken["created_at"] == asked["created_at"]
 
 
 def test_delete_stops_a_running_job_and_one_that_never_reports(demo: Demo) -> None:

@@ -31,11 +31,9 @@ async def metrics(request: HttpRequest) -> HttpResponse:
     return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
 
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """404: a problem for callers of the API, a page for people."""
-    if request.path.startswith("/api/"):
-        return Problem(404, f"no such address: {request.path}; /api/docs lists them").response()
-    return defaults.page_not_found(request, exception)
+async def no_such_address(request: HttpRequest, address: str) -> HttpResponse:
+    """404 for callers of the API, under DEBUG, too, where Django shows people a page of its own."""
+    return Problem(404, f"no such address: {request.path}; /api/docs lists them").response()
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
