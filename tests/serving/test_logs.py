@@ -21,6 +21,7 @@ RECORDS = {
         "name of a file": "\udcff",
         "n": None,
     },
+    "uvicorn's, in colours": {"msg": "Started", "color_message": "\x1b[36mStarted"},
     "structlog's own": {"msg": {"event": "said", "user": 7}, "levelname": "INFO"},
 }
 
@@ -61,6 +62,7 @@ def test_a_line_is_structlogs(logs: Any, facts: dict[str, Any]) -> None:
         logs.request_id.reset(token)
     when = [datetime.fromisoformat(line.pop("timestamp")) for line in (ours, theirs) if "timestamp" in line]
     assert ours == theirs
+    assert "color_message" not in ours
     assert not when or when[0].tzinfo == when[1].tzinfo
 
 

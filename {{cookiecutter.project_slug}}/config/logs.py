@@ -23,12 +23,19 @@ def _add_request_id(_logger: Any, _method: str, event: MutableMapping[str, Any])
     return event
 
 
+def _drop_colors(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """uvicorn says some lines twice, the second time with a terminal's colours."""
+    event.pop("color_message", None)
+    return event
+
+
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     _add_request_id,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.ExtraAdder(),
+    _drop_colors,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
@@ -47,7 +54,8 @@ _RENDER: list[Any] = (
     else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
 )
 
-_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime"}  # what is not somebody's `extra`
+# What is not somebody's `extra`, or is dropped.
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
 
 
 @lru_cache(maxsize=1)
