@@ -1,6 +1,6 @@
-"""The endpoints in the frame that the template gives every API."""
+"""The endpoints in the API of the template, without the routes that it gives every service."""
 
-from offload.api import make_api
+from offload.api import Api, Json
 from serving_apps.urls import routes
 
-urlpatterns = routes(make_api("Peers"))
+urlpatterns = routes(Api(docs_url=None, openapi_url=None, renderer=Json()))
