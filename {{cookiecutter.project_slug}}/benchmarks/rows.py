@@ -5,6 +5,7 @@ from dataclasses import dataclass
 COMPUTING = 0.5  # seconds of CPU a request of the computing row takes
 MANY = 100  # calls of one request to an API, in the row of unbounded fan-out
 LIMIT = 40  # of them that the API serves at a time
+CROWD = 500  # requests at once
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,10 @@ MISTAKES = (
     ),
     Row(
         "crowd",
-        "500 requests at once, each waiting 50 ms for an API",
+        f"{CROWD} requests at once, each waiting 50 ms for an API",
         (
-            Way("async", "/api/bench/one", 500, 50, "async", once=True),
-            Way("sync", "/api/bench/one_sync", 500, 50, "sync", once=True),
+            Way("async", "/api/bench/one", CROWD, 50, "async", once=True),
+            Way("sync", "/api/bench/one_sync", CROWD, 50, "sync", once=True),
         ),
     ),
 )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from benchmarks.measure import Figures
-from benchmarks.rows import LIMIT, MANY
+from benchmarks.rows import CROWD, LIMIT, MANY
 
 Ways = Mapping[str, Figures]
 
@@ -141,7 +141,7 @@ def crowd(ways: Ways) -> Verdict:
     return Verdict(
         "crowd",
         holds,
-        f"{loop.requests} requests at once: 99 % were answered within {ms(loop.p99)} by {loop.threads} threads, in "
+        f"{CROWD} requests at once: 99 % were answered within {ms(loop.p99)} by {loop.threads} threads, in "
         f"sync views within {ms(plain.p99)} by {plain.threads}: {advice}.",
     )
 
