@@ -73,7 +73,8 @@ class LeanHandler(ASGIHandler):
         if prefix := get_script_prefix(scope):  # each request has a context of its own, where "/" holds
             set_script_prefix(prefix)
         await _signal(request_started, scope=scope)
-        await release()  # a receiver may have borrowed, and the view may not need it
+        if thread.borrowed:  # by a receiver, and the view may not need it
+            await release()
         request, response = self.create_request(scope, body)
 
         async def respond() -> None:

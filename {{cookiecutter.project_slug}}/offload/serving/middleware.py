@@ -117,16 +117,19 @@ class AccessLog(Timed):
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
         level = logging.DEBUG if request.path.startswith(self.probes) else logging.INFO
         if access.isEnabledFor(level):
-            facts = {
+            record = logging.LogRecord.__new__(logging.LogRecord)  # its `__init__` made the sample
+            now = time()
+            record.__dict__ = {
+                **self.samples[level],
+                "created": now,
+                "msecs": now % 1 * 1000,
+                "args": (request.method, request.path, status),
                 "method": request.method,
                 "path": request.path,
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "request_id": request_id.get(),
             }
-            record = logging.LogRecord.__new__(logging.LogRecord)  # its `__init__` made the sample
-            what, now = (request.method, request.path, status), time()
-            vars(record).update(self.samples[level], args=what, created=now, msecs=now % 1 * 1000, **facts)
             access.handle(record)
 
 
