@@ -34,7 +34,8 @@ urlpatterns = [
 {%- else %}
     path("", RedirectView.as_view(pattern_name="api-1.0.0:openapi-view")),
 {%- endif %}
-    path("api/<path:address>", views.no_such_address),  # last: whatever of the API nothing above answers
+    path("api/<path:address>", views.no_such_address),  # last: what stands below it in the API is never reached
 ]
 
+handler404 = views.not_found
 handler500 = views.server_error

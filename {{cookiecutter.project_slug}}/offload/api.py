@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.renderers import JSONRenderer
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from offload.access.bearer import BearerToken
 from offload.jobs.api import router as jobs
@@ -39,7 +39,11 @@ class Json(JSONRenderer):
 
     def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
         """The JSON document, UTF-8."""
-        return to_json(data, fallback=_lazy)
+        try:
+            return to_json(data, by_alias=False, inf_nan_mode="null", fallback=_lazy)
+        except PydanticSerializationError:  # half a character (a lone surrogate), which only an escape can write
+            text: str = super().render(request, data, response_status=response_status)
+            return text.encode()
 
 
 def _lazy(value: object) -> str:

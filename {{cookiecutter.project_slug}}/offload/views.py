@@ -1,6 +1,6 @@
 """The addresses every service has: the cheapest request, health, metrics, and errors in the right shape."""
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -32,8 +32,15 @@ async def metrics(request: HttpRequest) -> HttpResponse:
 
 
 async def no_such_address(request: HttpRequest, address: str) -> HttpResponse:
-    """404 for callers of the API, under DEBUG, too, where Django shows people a page of its own."""
-    return Problem(404, f"no such address: {request.path}; /api/docs lists them").response()
+    """404 for callers of the API, under DEBUG, too, where `not_found` is not asked."""
+    return not_found(request, Http404())
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404: a problem for callers of the API, a page for people."""
+    if request.path.startswith("/api/"):
+        return Problem(404, f"there is nothing at {request.path}; /api/docs lists what there is").response()
+    return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -26,8 +26,9 @@ def test_without_a_valid_token_the_answer_is_a_problem(service: Service, token: 
     assert "make token" in answer.json()["detail"]
 
 
-def test_an_unknown_address_of_the_api_is_a_problem(service: Service) -> None:
-    answer = service.client.get("/api/nothing")
+@pytest.mark.parametrize("address", ["/api/nothing", "/api/", "/api/jobs/no-uuid"])
+def test_an_unknown_address_of_the_api_is_a_problem(service: Service, address: str) -> None:
+    answer = service.client.get(address)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
