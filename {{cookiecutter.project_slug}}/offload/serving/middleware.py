@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from random import randbytes
 from time import perf_counter, time
 from typing import Any
 
@@ -22,6 +22,7 @@ GetResponse = Callable[[HttpRequest], Any]
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 access = logging.getLogger("offload.access")
+TEXT = "%s %s %d"  # of an access line: method, path, status
 
 CLIENT_LEFT = 499  # nginx's number for a client that closed before its answer; never sent
 
@@ -73,7 +74,7 @@ class RequestId(Middleware):
 
     def before(self, request: HttpRequest) -> str:
         theirs = request.META.get("HTTP_X_REQUEST_ID", "")
-        ours = theirs if self.SANE.fullmatch(theirs) else randbytes(16).hex()
+        ours = theirs if self.SANE.fullmatch(theirs) else os.urandom(16).hex()
         request_id.set(ours)
         return ours
 
@@ -107,30 +108,31 @@ class AccessLog(Timed):
     def __init__(self, get_response: GetResponse) -> None:
         super().__init__(get_response)
         self.probes = conf().probe_prefixes
-        # What all the lines have in common. A record made anew asks for its caller, thread, process and task, which are
-        # always these: a third of a line's time.
+        # What all the lines have in common. A record made anew looks up caller, thread, process and task, a third of a
+        # line's time, and no line of ours shows them: these are the start's.
         self.samples = {
-            level: vars(logging.LogRecord(access.name, level, __file__, 0, "%s %s %d", (), None))
+            level: vars(logging.LogRecord(access.name, level, __file__, 0, TEXT, (), None))
             for level in (logging.DEBUG, logging.INFO)
         }
 
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
         level = logging.DEBUG if request.path.startswith(self.probes) else logging.INFO
         if access.isEnabledFor(level):
-            record = logging.LogRecord.__new__(logging.LogRecord)  # its `__init__` made the sample
-            now = time()
-            record.__dict__ = {
-                **self.samples[level],
-                "created": now,
-                "msecs": now % 1 * 1000,
-                "args": (request.method, request.path, status),
+            facts = {
                 "method": request.method,
                 "path": request.path,
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "request_id": request_id.get(),
             }
-            access.handle(record)
+            access.handle(self._line(level, (request.method, request.path, status), facts))
+
+    def _line(self, level: int, what: tuple[Any, ...], facts: dict[str, Any]) -> logging.LogRecord:
+        if logging.getLogRecordFactory() is not logging.LogRecord:  # somebody adds to every record, as tracing does
+            return access.makeRecord(access.name, level, __file__, 0, TEXT, what, None, extra=facts)
+        record, now = logging.LogRecord.__new__(logging.LogRecord), time()
+        record.__dict__ = {**self.samples[level], "created": now, "msecs": now % 1 * 1000, "args": what, **facts}
+        return record
 
 
 class Metrics(Timed):

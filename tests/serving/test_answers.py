@@ -1,0 +1,82 @@
+"""What leaves a service that is set up: the API's JSON, and the line that tells of it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cookiecutter.main import cookiecutter
+
+SETTINGS = {"DEBUG": "0", "SECRET_KEY": "only for tests", "DJANGO_SETTINGS_MODULE": "config.settings"}
+
+RENDERED = """
+from django.utils.translation import gettext_lazy
+from offload.api import Json
+def text(value):
+    try:
+        return Json().render(None, value, response_status=200).decode()
+    except Exception as error:
+        return type(error).__name__
+"""
+VALUES = {
+    "gettext_lazy('Yes')": '"Yes"',
+    "'\\ud800'": '"\\ud800"',
+    "float('nan')": "null",
+    "__import__('datetime').datetime(2026, 1, 2, 3, 4, 5, 678901, __import__('datetime').UTC)": (
+        '"2026-01-02T03:04:05.678901Z"'
+    ),
+    "object()": "TypeError",
+}
+
+LINES = """
+import logging
+from django.test import RequestFactory
+from offload.serving.middleware import AccessLog
+told, plain = [], logging.LogRecord
+def traced(*args, **kwargs):
+    record = plain(*args, **kwargs)
+    record.trace = "t-1"
+    return record
+class Listener(logging.Handler):
+    def emit(self, record):
+        told.append(record)
+logging.getLogger("offload.access").addHandler(Listener())
+middleware = AccessLog(lambda request: None)
+for factory in (plain, traced):
+    logging.setLogRecordFactory(factory)
+    middleware.record(RequestFactory().get("/api/x"), 200, 0.25)
+facts = [{"text": each.getMessage(), "known": sorted(vars(each)), "ms": each.ms} for each in told]
+result = facts, told[1].trace, logging.Formatter("%(asctime)s %(threadName)s").format(told[0])
+"""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated service."""
+    folder = tmp_path_factory.mktemp("service")
+    return Path(cookiecutter(str(Path(__file__).parents[2]), no_input=True, output_dir=str(folder)))
+
+
+def told(service: Path, code: str) -> Any:
+    """`result` as this program leaves it."""
+    program = f"import django; django.setup()\n{code}\nimport json; print(json.dumps(result))"
+    command, variables = [sys.executable, "-c", program], os.environ | SETTINGS
+    return json.loads(subprocess.run(command, cwd=service, env=variables, capture_output=True, check=True).stdout)
+
+
+def test_an_answer_is_json_that_pydantic_and_django_agree_on(service: Path) -> None:
+    assert told(service, f"{RENDERED}\nresult = [{', '.join(f'text({value})' for value in VALUES)}]") == list(
+        VALUES.values()
+    )
+
+
+def test_an_access_line_is_a_whole_record_and_made_by_whoever_adds_to_all_of_them(service: Path) -> None:
+    (sampled, made), trace, formatted = told(service, LINES)
+    assert sampled["text"] == made["text"] == "GET /api/x 200"
+    assert sampled["ms"] == made["ms"] == 250.0
+    assert {*sampled["known"], "trace"} == {*made["known"]}
+    assert trace == "t-1"
+    assert formatted.endswith("MainThread")
