@@ -77,7 +77,8 @@ def _of(process: psutil.Process) -> float:
         times = process.cpu_times()
     except psutil.NoSuchProcess:
         return 0.0
-    return float(sum(times[:4]))  # its own and, on Linux, its ended children's: a worker renews its processes
+    ended = times.children_user + times.children_system  # known on Linux; a worker renews its processes
+    return float(times.user + times.system + ended)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def run(rows: list[Row], turns: int, seconds: float, console: Console) -> dict[s
         TextColumn("{task.percentage:3.0f} %"),
         TimeElapsedColumn(),
     )
-    servers = dict.fromkeys(way.server for row in rows for way in row.ways)
+    servers = list(dict.fromkeys(way.server for row in rows for way in row.ways))
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("starting the service", total=turns * sum(len(row.ways) for row in rows) + 2)
         with service(servers) as started, bench(started) as measuring:
@@ -61,7 +61,7 @@ def run(rows: list[Row], turns: int, seconds: float, console: Console) -> dict[s
                         amount = rounds if way.amount is None else way.amount
                         seen[row.name][way.name].append(measuring.turn(way, amount, seconds))
                         progress.advance(task)
-    return {row: {way: figures(turns) for way, turns in ways.items()} for row, ways in seen.items()}
+    return {name: {way: figures(told) for way, told in ways.items()} for name, ways in seen.items()}
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +32,15 @@ class Web:
 class Service:
     """What runs: a `token` for its API, the `database` file, the `worker`'s main process, the `webs` by name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, webs: Sequence[str]) -> None:
+        first = free_ports(4 + len(webs))  # of the settings (web, Flower, sandbox, broker), and one a web process
+        self.ports = dict(zip(webs, range(first + 4, first + 4 + len(webs)), strict=True))
         self.database = folder / "db.sqlite3"
         self.log = folder / "service.log"
         self.worker: psutil.Popen
         self.webs: dict[str, Web]
         os.environ.update(
-            PORT=str(free_ports(4)),
+            PORT=str(first),
             DATABASE_URL=f"sqlite:///{self.database}",
             DJANGO_SETTINGS_MODULE="benchmarks.settings",
             WORKER_GRACE="1",
@@ -65,8 +67,8 @@ class Service:
             except psutil.TimeoutExpired:
                 process.kill()
 
-    def start(self, names: Iterable[str], stack: ExitStack) -> None:
-        """Broker, stand-ins, worker and a web process for each name; all start at once, and then answer.
+    def start(self, stack: ExitStack) -> None:
+        """Broker, stand-ins, worker and web processes: all start at once, and then answer.
 
         Raises:
             RuntimeError: one doesn't start; the message holds what was printed.
@@ -75,8 +77,7 @@ class Service:
         stack.enter_context(self.running("sandbox"))
         self.worker = stack.enter_context(self.running("offload.jobs", "-Q", "cpu", "-n", "cpu@%h"))
         self.webs = {}
-        for name in names:
-            port = free_ports(1)
+        for name, port in self.ports.items():
             process = stack.enter_context(self.running("offload.serving", "--port", str(port)))
             self.webs[name] = Web(process, f"http://127.0.0.1:{port}")
         for web in self.webs.values():
@@ -85,13 +86,17 @@ class Service:
 
 
 @contextmanager
-def service(webs: Iterable[str]) -> Iterator[Service]:
+def service(webs: Sequence[str]) -> Iterator[Service]:
     """A running service with web processes of these names."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        started = Service(folder.resolve())  # as the system names the files that a process has open
-        started.start(webs, stack)
-        yield started
+        started = Service(folder.resolve(), webs)  # as the system names the files that a process has open
+        started.start(stack)
+        try:
+            yield started
+        finally:
+            for web in started.webs.values():  # all at once, and then the stack waits for each
+                web.process.terminate()
 
 
 def _fill() -> str:

@@ -8,7 +8,10 @@ _deadline: ContextVar[float] = ContextVar("offload_deadline", default=inf)
 
 
 class deadline:  # noqa: N801 - a class for speed, like `contextlib.suppress`: every request enters one
-    """Give the upstream calls inside at most `seconds` altogether; an outer, earlier deadline stays."""
+    """Give the upstream calls inside at most `seconds` altogether; an outer, earlier deadline stays.
+
+    Enter an instance once.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

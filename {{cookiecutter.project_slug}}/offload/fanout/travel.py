@@ -24,7 +24,7 @@ _KEYS = {name: meta_key(name) for name in PASSED_ON}
 
 
 class carrying:  # noqa: N801 - as `deadline`
-    """Pass on what the headers in a request's META carry to every upstream called inside."""
+    """Pass on what the headers in a request's META carry to every upstream called inside. Enter an instance once."""
 
     def __init__(self, meta: Mapping[str, str]) -> None:
         self._travelling = {name: meta[key] for name, key in _KEYS.items() if key in meta}

@@ -43,7 +43,7 @@ def until_disconnect(work: Coroutine[Any, Any, None], receive: Receive) -> Gener
             raise
     finally:
         step = resume  # an error in it would hold this frame, and so a half-read generator, until the collector runs
-        if gone and task is not None:
+        if gone and task is not None:  # there is one where there is a watcher
             task.uncancel()
         elif watcher is not None:
             watcher.cancel()

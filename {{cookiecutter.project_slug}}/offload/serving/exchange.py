@@ -79,8 +79,8 @@ class Exchange:
 def is_event_stream(start: Message) -> bool:
     """Whether this `http.response.start` opens a Server-Sent Events stream."""
     for name, value in start["headers"]:
-        if value.startswith(b"text/event-stream"):
-            return bool(name.lower() == b"content-type")
+        if value.startswith(b"text/event-stream") and name.lower() == b"content-type":
+            return True
     return False
 
 
