@@ -10,6 +10,16 @@ import pytest
 import structlog
 from cookiecutter.main import cookiecutter
 
+
+class NoSecrets:
+    """Its repr is all that may be seen of it."""
+
+    secret = "s"
+
+    def __repr__(self) -> str:
+        return "NoSecrets()"
+
+
 ACCESS = {"method": "GET", "path": '/api/"quoted"\n', "status": 200, "ms": 0.12, "request_id": "r-1"}
 RECORDS = {
     "an access line": {"msg": "%s %s %d", "args": ("GET", "/api/ping", 200), **ACCESS},
@@ -19,9 +29,11 @@ RECORDS = {
         "levelname": "WARNING",
         "at": Path("/x"),
         "name of a file": "\udcff",
+        "key": NoSecrets(),
         "n": None,
     },
     "uvicorn's, in colours": {"msg": "Started", "color_message": "\x1b[36mStarted"},
+    "text of any language": {"msg": "Grüße \u2028 \x9b", "where": "/größe"},
     "structlog's own": {"msg": {"event": "said", "user": 7}, "levelname": "INFO"},
 }
 
@@ -57,9 +69,11 @@ def test_a_line_is_structlogs(logs: Any, facts: dict[str, Any]) -> None:
     token = logs.request_id.set("r-2")
     try:
         with structlog.contextvars.bound_contextvars(tenant="acme", event="never", ms="never"):
-            ours, theirs = (json.loads(formatter.format(record)) for formatter in formatters(logs))
+            lines = [formatter.format(record) for formatter in formatters(logs)]
     finally:
         logs.request_id.reset(token)
+    assert lines[0].isascii(), "a terminal obeys some of the rest"
+    ours, theirs = map(json.loads, lines)
     when = [datetime.fromisoformat(line.pop("timestamp")) for line in (ours, theirs) if "timestamp" in line]
     assert ours == theirs
     assert "color_message" not in ours

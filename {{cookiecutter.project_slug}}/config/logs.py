@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import structlog
+from pydantic_core import PydanticSerializationError, to_json
 
 from config.env import load
 from offload.serving.middleware import request_id
@@ -37,17 +38,29 @@ _SHARED: list[Any] = [
     _drop_colors,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
-
-
 _RENDER: list[Any] = (
     [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)]
     if _env.debug
-    else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(separators=(",", ":"))]
 )
 
 # What is not somebody's `extra`, or is dropped.
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
-_encode = json.JSONEncoder(default=repr).encode
+_PLAIN = {str, int, float, bool, type(None)}
+_encode = json.JSONEncoder(default=repr, separators=(",", ":")).encode
+
+
+def _json(event: MutableMapping[str, Any]) -> str:
+    """The event as a line: by pydantic's encoder, twice as fast, where there are plain values alone and no surrogates.
+
+    Of others it would write out what their `repr` hides, and read generators to their end.
+    """
+    if not _PLAIN.issuperset(map(type, event.values())):
+        return _encode(event)
+    try:
+        return to_json(event, ensure_ascii=True).decode()
+    except PydanticSerializationError:
+        return _encode(event)
 
 
 @lru_cache(maxsize=1)
@@ -73,7 +86,7 @@ class Lines(structlog.stdlib.ProcessorFormatter):
             **{name: value for name, value in vars(record).items() if name not in _STANDARD},
             "timestamp": f"{_iso(second)}.{int(fraction * 1e6):06}Z",
         }
-        return _encode(_add_request_id(None, "", structlog.contextvars.merge_contextvars(None, "", event)))
+        return _json(_add_request_id(None, "", structlog.contextvars.merge_contextvars(None, "", event)))
 
 
 class ErrorsAlone(logging.Filter):

@@ -165,14 +165,15 @@ class SecurityHeaders(Middleware):
             headers["Cross-Origin-Opener-Policy"] = settings.SECURE_CROSS_ORIGIN_OPENER_POLICY
         self.plain = HttpResponse(headers=headers).headers._store
         del self.plain["content-type"]
+        self.secure = self.plain
         if age := settings.SECURE_HSTS_SECONDS:
             more = "; includeSubDomains" if settings.SECURE_HSTS_INCLUDE_SUBDOMAINS else ""
             more += "; preload" if settings.SECURE_HSTS_PRELOAD else ""
             headers["Strict-Transport-Security"] = f"max-age={age}{more}"
-        self.secure = HttpResponse(headers=headers).headers._store
-        del self.secure["content-type"]
+            self.secure = HttpResponse(headers=headers).headers._store
+            del self.secure["content-type"]
 
     def after(self, request: HttpRequest, response: HttpResponseBase, begun: None) -> None:
         # One merge of checked headers under the view's own, instead of four times a check and two encodings.
-        ours = self.secure if request.is_secure() else self.plain
+        ours = self.secure if self.secure is not self.plain and request.is_secure() else self.plain
         response.headers._store = {**ours, **response.headers._store}
