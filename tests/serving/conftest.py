@@ -13,6 +13,7 @@ from typing import Protocol
 
 import httpx
 import pytest
+from cookiecutter.main import cookiecutter
 
 HERE = Path(__file__).resolve().parent
 SERVICE = HERE.parent.parent / "{{cookiecutter.project_slug}}"
@@ -106,6 +107,13 @@ def environment(directory: Path) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "serving_project.settings",
         "SERVING_TEST_DATA": str(directory),
     }
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated service: `config/` is a template here."""
+    folder = tmp_path_factory.mktemp("service")
+    return Path(cookiecutter(str(HERE.parent.parent), no_input=True, output_dir=str(folder)))
 
 
 @contextmanager

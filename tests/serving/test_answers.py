@@ -7,9 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-from cookiecutter.main import cookiecutter
-
 SETTINGS = {"DEBUG": "0", "SECRET_KEY": "only for tests", "DJANGO_SETTINGS_MODULE": "config.settings"}
 
 RENDERED = """
@@ -51,13 +48,6 @@ for factory in (plain, traced):
 facts = [{"text": each.getMessage(), "known": sorted(vars(each)), "ms": each.ms} for each in told]
 result = facts, told[1].trace, logging.Formatter("%(asctime)s %(threadName)s").format(told[0])
 """
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A generated service."""
-    folder = tmp_path_factory.mktemp("service")
-    return Path(cookiecutter(str(Path(__file__).parents[2]), no_input=True, output_dir=str(folder)))
 
 
 def told(service: Path, code: str) -> Any:
