@@ -49,6 +49,39 @@ facts = [{"text": each.getMessage(), "known": sorted(vars(each)), "ms": each.ms}
 result = facts, told[1].trace, logging.Formatter("%(asctime)s %(threadName)s").format(told[0])
 """
 
+AS_ANSWERED = [("/a", 200), ("/b", 200), ("/slow", 499)]
+ROUND = """
+import asyncio, logging
+import structlog
+from django.test import RequestFactory
+from offload.serving.middleware import AccessLog, request_id
+told = []
+class Listener(logging.Handler):
+    def emit(self, record):
+        told.append((record.path, record.status, record.request_id, structlog.contextvars.get_contextvars()))
+logging.getLogger("offload.access").addHandler(Listener())
+class Answer:
+    status_code = 200
+async def view(request):
+    if request.path == "/slow":
+        await asyncio.sleep(60)
+    return Answer()
+async def ask(path):
+    structlog.contextvars.bind_contextvars(asked=path)
+    request_id.set(f"id-of-{path}")
+    await middleware(RequestFactory().get(path))
+    return len(told)
+async def main():
+    slow = asyncio.create_task(ask("/slow"))
+    by_then = await asyncio.gather(ask("/a"), ask("/b"))
+    slow.cancel()
+    await asyncio.wait([slow])
+    await asyncio.sleep(0)
+    return by_then
+middleware = AccessLog(view)
+result = asyncio.run(main()), told
+"""
+
 
 def told(service: Path, code: str) -> Any:
     """`result` as this program leaves it."""
@@ -70,3 +103,9 @@ def test_an_access_line_is_a_whole_record_and_made_by_whoever_adds_to_all_of_the
     assert {*sampled["known"], "trace"} == {*made["known"]}
     assert trace == "t-1"
     assert formatted.endswith("MainThread")
+
+
+def test_requests_are_logged_at_the_end_of_the_loops_round_each_in_its_own_context(service: Path) -> None:
+    by_then, lines = told(service, ROUND)
+    assert by_then == [0, 0]
+    assert lines == [[path, status, f"id-of-{path}", {"asked": path}] for path, status in AS_ANSWERED]
