@@ -114,8 +114,8 @@ class Timed(Middleware):
     def round_ends(self) -> None:
         """Record what is due."""
         due, self.due = self.due, []
-        for context, *facts in due:
-            context.run(self.record, *facts)
+        for context, request, status, seconds in due:
+            context.run(self.record, request, status, seconds)
 
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
         """Write it down."""
