@@ -4,24 +4,17 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import threading
 import time
 import urllib.request
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from offload.dev.plugin import free_ports
-
-from .conftest import BIN, ROOT, bake
-
-MARK = f"OFFLOAD_TEST_{uuid.uuid4().hex}"  # in the environment of every process of the demo, to find them all
-RISK = {"holdings": {"ACME": 10, "GLOBEX": 3}, "horizon_days": 10, "simulations": 100_000, "seed": 7}
+from .conftest import bake
+from .running import RISK, Demo, processes
 
 # Jobs that the example has no use for: one that never reports, and one that fails.
 MORE_JOBS = '''
@@ -50,67 +43,6 @@ async def more(request: HttpRequest, kind: str) -> HttpResponse:
 """
 
 
-class Demo:
-    """The running demo: where it is, what it printed, and what one does with it."""
-
-    def __init__(self, project: Path, port: int, log: Path) -> None:
-        self.project = project
-        self.port = port
-        self.log = log
-        self.address = f"http://127.0.0.1:{port}"
-        headers = {"Authorization": "Bearer dev-token"}
-        self.client = httpx.Client(base_url=self.address, headers=headers, timeout=30, trust_env=False)
-
-    def printed(self) -> str:
-        return self.log.read_text(errors="replace")
-
-    def risk(self, **changes: Any) -> str:
-        answer = self.client.post("/api/portfolio/risk", json=RISK | changes)
-        assert answer.status_code == 202, answer.text
-        location = answer.headers["location"]
-        assert location.startswith("/api/jobs/")
-        return location
-
-    def job(self, location: str) -> dict[str, Any]:
-        document: dict[str, Any] = self.client.get(location).json()
-        return document
-
-    def until(self, location: str, *states: str, patience: float = 60) -> dict[str, Any]:
-        deadline = time.monotonic() + patience
-        while (job := self.job(location))["status"] not in states:
-            assert time.monotonic() < deadline, (states, job, self.printed()[-3000:])
-            time.sleep(0.1)
-        return job
-
-    def flower(self, path: str) -> Any:
-        page = httpx.get(f"http://127.0.0.1:{self.port + 1}{path}", auth=("admin", "flower"), trust_env=False)
-        return page.json() if page.status_code == 200 else page.status_code
-
-
-def _processes() -> dict[int, str]:
-    """Every process that carries the mark (Linux; elsewhere nothing is found and nothing can be left)."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if MARK.encode() in (folder / "environ").read_bytes() and int(folder.name) != os.getpid():
-                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-    return found
-
-
-def _start(folder: Path, log: Path, port: int) -> "subprocess.Popen[bytes]":
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            ["make", "demo", f"DEMO={folder}", f"PORT={port}", f"VENV={BIN.parent}", f"READY={BIN / 'python'}"],
-            cwd=ROOT,
-            env=os.environ | {MARK: "1"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("demo")
@@ -119,18 +51,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     feature = folder / "risk_desk" / "risk_desk" / "portfolio"
     for name, more in (("jobs.py", MORE_JOBS), ("api.py", MORE_ROUTES)):
         (feature / name).write_text((feature / name).read_text() + more)
-    log = folder / "demo.log"
-    running = Demo(folder / "risk_desk", free_ports(4), log)
-    process = _start(folder, log, running.port)
-    deadline = time.monotonic() + 90
-    while "Ready:" not in running.printed():
-        assert process.poll() is None, running.printed()
-        assert time.monotonic() < deadline, running.printed()
-        time.sleep(0.2)
+    running = Demo(folder)
     with running.client:
         yield running
-    os.killpg(process.pid, signal.SIGINT)
-    process.wait(30)
+    running.interrupt()
+    running.process.wait(30)
 
 
 def test_it_says_where_everything_is(demo: Demo) -> None:
@@ -138,11 +63,14 @@ def test_it_says_where_everything_is(demo: Demo) -> None:
     for told in (f"{demo.address}/", f"{demo.address}/api/docs", "dev-token", f"http://127.0.0.1:{demo.port + 1}/"):
         assert told in printed
     assert demo.client.get("/health/ready").json()["worker"] is True
+    for alarm in ("[warning", "[error", "Warning:", "Traceback"):
+        assert alarm not in printed.partition("Ready:")[0], printed
 
 
 def test_an_unknown_address_of_the_api_is_a_problem_under_debug_too(demo: Demo) -> None:
-    answer = demo.client.get("/api/nothing/here")
-    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    for address in ("/api/", "/api/nothing/here"):
+        answer = demo.client.get(address)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json"), address
 
 
 def test_quotes_answer_inside_their_deadline_although_a_source_is_slow(demo: Demo) -> None:
@@ -216,10 +144,10 @@ def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> Non
     demo.until(location, "running")
     while not demo.job(location)["progress"]:  # its parts are computed now, by every process
         time.sleep(0.05)
-    children = [pid for pid, command in _processes().items() if "offload.jobs -Q cpu" in command]
+    children = [pid for pid, command in processes().items() if "offload.jobs -Q cpu" in command]
     parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[1]) for pid in children}
     for pid in children:
-        if parents[pid] in children and "offload.dev.reload" not in _processes()[parents[pid]]:
+        if parents[pid] in children and "offload.dev.reload" not in processes()[parents[pid]]:
             os.kill(pid, signal.SIGKILL)
     demo.until(location, "succeeded", patience=90)
     assert "worker lost: its process" in demo.printed()
@@ -291,14 +219,8 @@ def test_a_browser_sees_the_waterfall_the_progress_and_the_histogram(demo: Demo)
 
 
 def test_ctrl_c_leaves_no_process_behind_although_a_stream_is_open_and_a_job_computes(tmp_path: Path) -> None:
-    folder, port, log = tmp_path, free_ports(4), tmp_path / "demo.log"
-    before = set(_processes())
-    process = _start(folder, log, port)
-    demo = Demo(folder / "risk_desk", port, log)
-    deadline = time.monotonic() + 90
-    while "Ready:" not in demo.printed():
-        assert time.monotonic() < deadline, demo.printed()
-        time.sleep(0.2)
+    before = set(processes())
+    demo = Demo(tmp_path)
     location = demo.risk(simulations=50_000_000)
     demo.until(location, "running")
     ended = threading.Event()
@@ -312,11 +234,13 @@ def test_ctrl_c_leaves_no_process_behind_although_a_stream_is_open_and_a_job_com
     threading.Thread(target=watch, daemon=True).start()
     time.sleep(1)
     started = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)
+    demo.interrupt()
     assert ended.wait(20), "the open stream was not ended"
     print(f"the stream ended {time.monotonic() - started:.2f} s after Ctrl-C")
-    process.wait(20)
+    demo.process.wait(20)
     print(f"everything ended {time.monotonic() - started:.2f} s after Ctrl-C")
+    for name in ("cpu", "default", "valkey"):
+        assert f"{name} stopped (rc=0)" in demo.printed(), "it had to be killed"
     time.sleep(0.5)
-    assert {pid: command for pid, command in _processes().items() if pid not in before} == {}
+    assert {pid: command for pid, command in processes().items() if pid not in before} == {}
     demo.client.close()

@@ -113,6 +113,7 @@ LOGGING: dict[str, Any] = {
         "httpx": {"level": "WARNING"},  # a line for every upstream call, which metrics tell better
         "django": {"handlers": [], "level": "INFO"},  # Django's own handlers would print everything twice
         "django.request": {"filters": ["errors_alone"]},
+        "flower.inspector": {"level": "ERROR"},  # warns four times at every start, before there are workers to ask
         "celery.worker.strategy": {"level": "WARNING"},  # "received": every job has a line of its own
         "celery.app.trace": {"level": "WARNING"},
     },

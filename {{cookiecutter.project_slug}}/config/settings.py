@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "servestatic",  # for its checks alone; the middleware below serves
     "ninja",  # the API's page from this host, not from a CDN
     "offload.guard",
     "offload.jobs",

@@ -24,6 +24,7 @@ api.add_router("/portfolio", portfolio)
 
 urlpatterns = [
     path("api/ping", views.ping),
+    path("api/", views.no_such_address),  # before ninja's own, a page of HTML under DEBUG
     path("api/", api.urls),
     path("health/live", views.live),
     path("health/ready", views.ready),

@@ -31,7 +31,7 @@ async def metrics(request: HttpRequest) -> HttpResponse:
     return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
 
-async def no_such_address(request: HttpRequest, address: str) -> HttpResponse:
+async def no_such_address(request: HttpRequest, address: str = "") -> HttpResponse:
     """404 for callers of the API, under DEBUG, too, where `not_found` is not asked."""
     return not_found(request, Http404())
 

@@ -1,8 +1,19 @@
-"""`python -m offload.dev.valkey`: the embedded Valkey, for development and tests, at REDIS_URL's port."""
+"""`python -m offload.dev.valkey`: the embedded Valkey, for development and tests, at REDIS_URL's port.
 
-import os
+Told to stop together with the rest of the service it is the last to go: a worker whose broker has left can't end.
+"""
+
+import signal
+import subprocess
+import sys
+import time
 from importlib.util import find_spec
+from types import FrameType
 from urllib.parse import urlsplit
+
+import redis
+
+PATIENCE = 4.5  # seconds it waits for its clients to leave; honcho kills this process after 5
 
 
 def command(port: int) -> list[str]:
@@ -26,8 +37,31 @@ def command(port: int) -> list[str]:
     return [str(get_binary_path()), *arguments]
 
 
+def run(port: int) -> int:
+    """Run the server until SIGTERM or SIGINT and until its clients have left; returns its exit status."""
+    # A session of its own: a signal to this process's group must not reach the server first.
+    server = subprocess.Popen(command(port), start_new_session=True)
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until and _has_clients(port):
+            time.sleep(0.1)
+        server.terminate()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    return server.wait()
+
+
+def _has_clients(port: int) -> bool:
+    try:
+        with redis.Redis(port=port, socket_timeout=1) as client:
+            return int(client.info("clients")["connected_clients"]) > 1  # one is this question
+    except redis.RedisError:
+        return False
+
+
 if __name__ == "__main__":
     from config.env import load
 
-    arguments = command(urlsplit(load().redis_url).port or 6379)
-    os.execv(arguments[0], arguments)  # noqa: S606 - becomes the server, so that signals reach it
+    sys.exit(run(urlsplit(load().redis_url).port or 6379))

@@ -1,0 +1,90 @@
+"""A running demo, and what one does with it."""
+
+import os
+import signal
+import subprocess
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from offload.dev.plugin import free_ports
+
+from .conftest import BIN, ROOT
+
+MARK = f"OFFLOAD_TEST_{uuid.uuid4().hex}"  # in the environment of every process of the demo, to find them all
+RISK = {"holdings": {"ACME": 10, "GLOBEX": 3}, "horizon_days": 10, "simulations": 100_000, "seed": 7}
+
+
+class Demo:
+    """The running demo: where it is, what it printed, and what one does with it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start it in `folder`, generated there or by `make demo` itself, and wait until it is ready."""
+        self.project = folder / "risk_desk"
+        self.port = free_ports(4)
+        self.log = folder / "demo.log"
+        self.process = self._start(folder)
+        deadline = time.monotonic() + 90
+        while "Ready:" not in self.printed():
+            assert self.process.poll() is None, self.printed()
+            assert time.monotonic() < deadline, self.printed()
+            time.sleep(0.2)
+        self.address = f"http://127.0.0.1:{self.port}"
+        headers = {"Authorization": "Bearer dev-token"}
+        self.client = httpx.Client(base_url=self.address, headers=headers, timeout=30, trust_env=False)
+
+    def _start(self, folder: Path) -> "subprocess.Popen[bytes]":
+        variables = [f"DEMO={folder}", f"PORT={self.port}", f"VENV={BIN.parent}", f"READY={BIN / 'python'}"]
+        with self.log.open("wb") as output:
+            return subprocess.Popen(
+                ["make", "demo", *variables],
+                cwd=ROOT,
+                env=os.environ | {MARK: "1"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def interrupt(self) -> None:
+        """What Ctrl-C in its terminal does."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def printed(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def risk(self, **changes: Any) -> str:
+        answer = self.client.post("/api/portfolio/risk", json=RISK | changes)
+        assert answer.status_code == 202, answer.text
+        location = answer.headers["location"]
+        assert location.startswith("/api/jobs/")
+        return location
+
+    def job(self, location: str) -> dict[str, Any]:
+        document: dict[str, Any] = self.client.get(location).json()
+        return document
+
+    def until(self, location: str, *states: str, patience: float = 60) -> dict[str, Any]:
+        deadline = time.monotonic() + patience
+        while (job := self.job(location))["status"] not in states:
+            assert time.monotonic() < deadline, (states, job, self.printed()[-3000:])
+            time.sleep(0.1)
+        return job
+
+    def flower(self, path: str) -> Any:
+        page = httpx.get(f"http://127.0.0.1:{self.port + 1}{path}", auth=("admin", "flower"), trust_env=False)
+        return page.json() if page.status_code == 200 else page.status_code
+
+
+def processes() -> dict[int, str]:
+    """Every process that carries the mark (Linux; elsewhere nothing is found and nothing can be left)."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if MARK.encode() in (folder / "environ").read_bytes() and int(folder.name) != os.getpid():
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+    return found
