@@ -39,11 +39,14 @@ bake: $(READY)  ## Generate without questions: make bake DEST=dir ARGS='project_
 
 install: $(READY)  ## Install what this repository needs into .venv
 
-test: $(READY) $(ROOMS)  ## Run every test: the rooms, the bakes, and a running demo
+test: $(READY) $(ROOMS) stock  ## Run every test: the rooms, the bakes, and a running demo
 
 # A process a suite: each has Django settings of its own.
 $(ROOMS): $(READY)
 	pytest $@
+
+stock: $(READY)  ## Run the serving room's tests on Django's stock handler, which one setting puts back
+	OFFLOAD_LEAN=0 pytest tests/serving
 
 test-next: $(NEXT)/.installed  ## Run the serving room's tests on Django 6.1, lean and stock; needs Python 3.12
 	PATH="$(abspath $(NEXT)/bin):$$PATH" OFFLOAD_LEAN=1 pytest tests/serving
@@ -93,4 +96,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test test-next peers proof check fix lock $(ROOMS)
+.PHONY: help install demo bake test stock test-next peers proof check fix lock $(ROOMS)

@@ -18,6 +18,7 @@ from cookiecutter.main import cookiecutter
 HERE = Path(__file__).resolve().parent
 SERVICE = HERE.parent.parent / "{{cookiecutter.project_slug}}"
 LEAN = os.environ.get("OFFLOAD_LEAN", "1") == "1"
+lean = pytest.mark.skipif(not LEAN, reason="the lean handler's own: stock Django does otherwise")
 PATIENCE = 30  # seconds for anything that should happen soon
 
 

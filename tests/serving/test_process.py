@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from conftest import PATIENCE, Serve, Server, eventually
+from conftest import PATIENCE, Serve, Server, eventually, lean
 
 
 def test_a_client_that_leaves_cancels_its_view_and_is_no_error(serve: Serve) -> None:
@@ -25,6 +25,7 @@ def test_a_client_that_leaves_cancels_its_view_and_is_no_error(serve: Serve) -> 
     assert "GET /api/wait 499" in log
 
 
+@lean  # stock Django's generator is the garbage collector's
 def test_a_client_that_leaves_closes_a_generator_that_waits_to_be_read(serve: Serve) -> None:
     server = serve()
     with httpx.stream("GET", server.url + "/api/export") as answer:

@@ -8,11 +8,9 @@ from contextlib import ExitStack
 
 import httpx
 import pytest
-from conftest import LEAN, PATIENCE, Serve, Server, eventually
+from conftest import PATIENCE, Serve, Server, eventually, lean
 
 from offload.serving.threads import RequestThread, ThreadPool
-
-lean = pytest.mark.skipif(not LEAN, reason="Django's stock handler has a thread for every request")
 
 
 def many(server: Server, path: str, number: int) -> list[httpx.Response]:
