@@ -51,7 +51,7 @@ WORLDS = [
         "may stay in a sync view, a thread pool",
     ),
     ("orm", {}, {"async": {"per_second": 200.0}}, "leave such a view sync", "against the rule"),
-    ("orm", {}, {"worker": {"per_second": 200.0}}, "about the sync view's", "2.0 times"),
+    ("orm", {}, {"worker": {"per_second": 200.0}}, "a worker about the sync view's", "a worker 2.0 times"),
     (
         "computing",
         {"async": {"neighbour_p99": 512.0}, "threads": {"neighbour_p99": 200.0}},

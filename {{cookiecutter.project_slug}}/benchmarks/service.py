@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,9 +63,11 @@ class Service:
         finally:
             process.terminate()
             try:
-                process.wait(20)
-            except psutil.TimeoutExpired:
-                process.kill()
+                with suppress(psutil.TimeoutExpired):
+                    process.wait(20)
+            finally:  # of whoever loses patience with Ctrl-C, too
+                if process.is_running():
+                    process.kill()
 
     def start(self, stack: ExitStack) -> None:
         """Broker, stand-ins, worker and web processes: all start at once, and then answer.

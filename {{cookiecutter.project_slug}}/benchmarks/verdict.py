@@ -52,17 +52,18 @@ def waiting(ways: Ways) -> Verdict:
 
 
 def orm(ways: Ways) -> Verdict:
-    fast, plain, worker = ways["async"], ways["sync"], ways["worker"]
+    fast, plain, pool, worker = ways["async"], ways["sync"], ways["threads"], ways["worker"]
     gain = fast.per_second / plain.per_second
     holds = gain < NOTICEABLE and worker.per_second < NOTICEABLE * plain.per_second
     advice = "async does nothing for the ORM, so leave such a view sync" if holds else "here it helps, against the rule"
     gave = times(gain, "a sync view's throughput")
-    worker_gave = times(worker.per_second / plain.per_second, "the sync view's")
+    pool_gave, worker_gave = (times(other.per_second / plain.per_second, "the sync view's") for other in (pool, worker))
     return Verdict(
         "orm",
         holds,
-        f"Three queries in an async view gave {gave} for {times(fast.cpu / plain.cpu, 'its CPU a request')}; a worker "
-        f"gave {worker_gave}: {advice}.",
+        f"Three queries in an async view gave {gave} for {times(fast.cpu / plain.cpu, 'its CPU a request')}; a thread "
+        f"pool gave {pool_gave} with {pool.connections} connections instead of {plain.connections}, a worker "
+        f"{worker_gave}: {advice}.",
     )
 
 
