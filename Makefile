@@ -30,12 +30,12 @@ $(READY): requirements/dev.txt
 
 demo: $(READY)  ## Generate a service with the defaults into demo/ and start it; PORT=8100 moves it
 	@if [ -d $(DEMO)/risk_desk ]; then echo "$(DEMO)/risk_desk is there already and starts as it is; delete it for a new one."; \
-	else cookiecutter . --no-input --output-dir $(DEMO) >/dev/null; fi
+	else cookiecutter "$(CURDIR)" --no-input --output-dir $(DEMO) >/dev/null; fi
 	@# This repository's environment holds all the demo needs: no second installation.
 	@exec $(MAKE) --no-print-directory -C $(DEMO)/risk_desk dev VENV=$(abspath $(VENV)) READY=$(abspath $(READY))
 
 bake: $(READY)  ## Generate without questions: make bake DEST=dir ARGS='project_name="My Service" example=no'
-	@cookiecutter . --no-input --output-dir $(DEST) $(ARGS)
+	@cookiecutter "$(CURDIR)" --no-input --output-dir $(DEST) $(ARGS)
 
 install: $(READY)  ## Install what this repository needs into .venv
 
@@ -75,7 +75,7 @@ peers: $(READY)  ## Measure this service beside startproject, FastAPI and Starle
 
 proof: $(READY)  ## Run the benchmark and the peers, and write them into docs/proof.md (ten quiet minutes, needs wrk)
 	@rm -rf build/proof && mkdir -p build/proof
-	cookiecutter . --no-input --output-dir build/proof >/dev/null
+	cookiecutter "$(CURDIR)" --no-input --output-dir build/proof >/dev/null
 	cd build/proof/risk_desk && python -m benchmarks --out ..
 	for peer in serving fanout submit; do python tests/peers/$$peer.py --json build/proof/$$peer.json || echo "a bound is broken"; done
 	python tests/peers/proof.py build/proof

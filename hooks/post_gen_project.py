@@ -1,6 +1,7 @@
 """Removes what was not asked for, notes where the project comes from, and says the next step."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -26,12 +27,17 @@ def remove_unwanted():
 
 
 def note_origin():
-    """Complete `.cruft.json` with the template's commit, so that `cruft update` works after plain cookiecutter, too."""
+    """Complete `.cruft.json`, so that `cruft update` works after plain cookiecutter, too; `cruft create` writes its own.
+
+    A template given as a relative path is noted as an absolute one; only the caller's shell knows what it is relative to.
+    """
     record = json.loads(Path(".cruft.json").read_text(encoding="utf-8"))
-    found = subprocess.run(
-        ["git", "-C", {{ cookiecutter._repo_dir | pprint }}, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    record["commit"] = found.stdout.strip() or None
+    origin = Path(os.environ.get("PWD", "."), {{ cookiecutter._repo_dir | default(".") | pprint }})
+    if (origin / "cookiecutter.json").is_file():
+        found = subprocess.run(["git", "-C", origin, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        record["commit"] = found.stdout.strip() or None
+        if Path(os.environ.get("PWD", "."), record["template"]).is_dir():
+            record["template"] = str(origin.resolve())
     answers = record["context"]["cookiecutter"]
     record["context"]["cookiecutter"] = {name: value for name, value in answers.items() if name not in OF_THIS_MACHINE}
     Path(".cruft.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

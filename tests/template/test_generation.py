@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
 import tomllib
@@ -74,6 +75,37 @@ def test_it_records_the_template_and_the_answers_for_cruft(with_example: Path) -
     assert record["context"]["cookiecutter"]["__version"]
     same = run("cruft", "check", cwd=with_example)
     assert "SUCCESS" in same.stdout, same.stdout
+
+
+def test_a_template_named_by_a_relative_path_is_found_again(tmp_path: Path) -> None:
+    made = run("cookiecutter", ".", "--no-input", "--output-dir", tmp_path, cwd=ROOT, PWD=str(ROOT))
+    assert made.returncode == 0, made.stdout
+    assert json.loads((tmp_path / "risk_desk" / ".cruft.json").read_text())["template"] == str(ROOT)
+
+
+def test_cruft_creates_a_service_and_brings_it_the_next_version_of_the_standard(tmp_path: Path) -> None:
+    template, git = tmp_path / "template", ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+
+    def commit(folder: Path) -> None:
+        for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "a version"]):
+            assert run(*git, *command, cwd=folder).returncode == 0
+
+    for name in ("cookiecutter.json", "hooks", "{{cookiecutter.project_slug}}"):
+        template.mkdir(exist_ok=True)
+        run("cp", "-r", ROOT / name, template, cwd=tmp_path)
+    shutil.copy(ROOT / ".gitignore", template)
+    commit(template)
+    made = run("cruft", "create", template, "--no-input", cwd=tmp_path)
+    assert made.returncode == 0, made.stdout
+    service = tmp_path / "risk_desk"
+    commit(service)
+    with (template / "{{cookiecutter.project_slug}}/offload/__init__.py").open("a") as standard:
+        standard.write("# the next version\n")
+    commit(template)
+    updated = run("cruft", "update", "--skip-apply-ask", cwd=service)
+    assert updated.returncode == 0, updated.stdout
+    changed = run("git", "diff", "--name-only", "HEAD", cwd=service).stdout.split()
+    assert changed == [".cruft.json", "offload/__init__.py"]
 
 
 def test_what_was_not_asked_for_is_not_there(without_example: Path) -> None:
