@@ -44,6 +44,11 @@ async def waits(request: HttpRequest) -> HttpResponse:
     return HttpResponse("waited")
 
 
+async def long_poll(request: HttpRequest) -> HttpResponse:
+    await asyncio.sleep(3)
+    return HttpResponse("nothing yet")
+
+
 def pause() -> None:
     time.sleep(3)
 
@@ -68,6 +73,6 @@ async def fine(request: HttpRequest) -> HttpResponse:
 
 
 slow = [waits, sleeps_in_its_thread, waits_for_its_thread, goes_back_to_the_loop]
-urlpatterns = [path(view.__name__, view) for view in (sleeps, computes, holds_the_gil, hangs, fine, *slow)]
+urlpatterns = [path(view.__name__, view) for view in (sleeps, computes, holds_the_gil, hangs, fine, long_poll, *slow)]
 urlpatterns.append(path("library", partial(Queue[None]().get, timeout=3)))  # get(request, timeout=3) waits, and raises
 application = Application(lifespans=[guard.lifespan])

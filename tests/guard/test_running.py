@@ -125,6 +125,11 @@ def test_a_slow_request_is_logged_once_with_where_it_waits(served: Served) -> No
     assert log.count("has no answer") == 1
 
 
+def test_who_waits_as_long_as_the_caller_asked_is_not_slow(served: Served) -> None:
+    served.get("long_poll")
+    assert "has no answer" not in served.log.read_text()
+
+
 @on_both_handlers
 def test_a_slow_request_in_a_thread_is_logged_with_the_line_there(served: Served) -> None:
     lines = {

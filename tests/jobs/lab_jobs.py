@@ -12,6 +12,7 @@ from offload.jobs.kinds import Report, job
 class Work(BaseModel):
     log: str
     units: int = 100
+    weight: float = 1.0
 
 
 class Death(BaseModel):

@@ -189,8 +189,10 @@ def test_a_strangers_job_is_not_found(served: httpx.Client, running: Lab) -> Non
 
 def test_what_is_too_large_or_unknown_is_refused_in_a_sentence(lab: Lab) -> None:
     from offload.jobs import kinds
-    from offload.jobs.rows import ParamsTooLarge
+    from offload.jobs.rows import ParamsTooLarge, ParamsUnfit
 
+    with pytest.raises(ParamsUnfit, match="do not come back from JSON as they went: weight: Input should be a valid"):
+        lab.submit("lab.burn", weight=float("nan"))
     with pytest.raises(ParamsTooLarge, match="put large inputs into storage"):
         lab.submit("lab.burn", log="x" * 70_000)
     with pytest.raises(kinds.UnknownKind, match=r"no job of kind 'lab\.nothing': known are lab\.burn"):

@@ -81,7 +81,7 @@ class Holds(Protocol):
 
 
 class Serve(Protocol):
-    """Starts a server: `serve("--reload", SERVING_TEST_REQUESTS="5")`."""
+    """Starts a server: `serve("--grace", "1", SERVING_TEST_REQUESTS="5")`."""
 
     def __call__(self, *arguments: str, wait: bool = True, **environment: str) -> Server: ...
 

@@ -76,7 +76,7 @@ def test_a_stop_ends_streams_at_once_and_lets_requests_finish(serve: Serve) -> N
 
 
 def test_ctrl_c_in_development_does_not_wait_for_streams(serve: Serve) -> None:
-    server = serve("--reload")
+    server = serve("--grace", "1")
     with httpx.stream("GET", server.url + "/api/stream") as answer:
         lines = answer.iter_lines()
         next(lines)

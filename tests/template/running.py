@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,29 @@ class Demo:
             assert time.monotonic() < deadline, (states, job, self.printed()[-3000:])
             time.sleep(0.1)
         return job
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, self.printed()[-3000:]
+            time.sleep(0.1)
+
+    def ready(self) -> None:
+        def answers() -> bool:
+            try:
+                return self.client.get("/health/ready").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        self.wait(answers)
+
+    def edit(self, file: Path, text: str) -> None:
+        """Change a file, and wait until web and workers run with it."""
+        told, before = f"{file.name} changed: starting it anew", self.printed()
+        file.write_text(text)
+        self.wait(lambda: self.printed().count(told) == before.count(told) + 3)
+        self.wait(lambda: self.printed().count("ready. [celery") >= before.count("ready. [celery") + 2)
+        self.ready()
 
     def flower(self, path: str) -> Any:
         page = httpx.get(f"http://127.0.0.1:{self.port + 1}{path}", auth=("admin", "flower"), trust_env=False)

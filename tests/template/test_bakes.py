@@ -38,6 +38,7 @@ def test_all_faults_of_the_environment_are_told_at_once(with_example: Path) -> N
     assert told.returncode == 1
     assert "PORT" in told.stdout
     assert "LOG_LEVEL" in told.stdout
+    assert told.stdout.count("  - ") == 2, "what follows from a fault is no fault of its own"
     assert "Traceback" not in told.stdout
 
 

@@ -3,6 +3,7 @@
 import os
 
 from celery import Celery
+from celery.signals import setup_logging
 from kombu import Exchange, Queue
 
 from config.env import load
@@ -43,7 +44,11 @@ app.conf.update(
     worker_lost_wait=0.5,  # seconds; default 10, for a result that may still arrive. Ours are in the rows already
     worker_max_tasks_per_child=200,  # bounds what a leaking library can leak
     worker_send_task_events=True,  # Flower
-    worker_hijack_root_logger=False,  # logs are Django's LOGGING's
     # --- time ---
     timezone="UTC",
 )
+
+
+@setup_logging.connect
+def _keep_logging(**_: object) -> None:
+    """Logs are Django's LOGGING's: where nobody is connected, Celery sets the root logger's level to WARNING."""

@@ -68,7 +68,9 @@ def load() -> Env:
     try:
         env = Env()
     except ValidationError as invalid:
-        faults = [_fault(error["loc"], error["type"], error["msg"]) for error in invalid.errors()]
+        # A default made from another value fails with that one, and is no fault of its own.
+        own = (error for error in invalid.errors() if error["type"] != "default_factory_not_called")
+        faults = [_fault(error["loc"], error["type"], error["msg"]) for error in own]
     else:
         faults = [] if env.secret_key else _make_secret(env)
     if faults:

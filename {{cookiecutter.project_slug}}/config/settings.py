@@ -118,6 +118,7 @@ OFFLOAD = Offload(
     worker_grace=env.worker_grace,
     worker_nice=env.worker_nice,
 )
+DATA_UPLOAD_MAX_MEMORY_SIZE = OFFLOAD.body_limit  # past it there is a 413 at the door; Django's 2.5 MB would be a 500
 {%- if cookiecutter.example == "yes" %}
 MARKETS_URL = env.markets_url
 {%- endif %}

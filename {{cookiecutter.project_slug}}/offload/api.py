@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+from django.core.exceptions import SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from ninja import NinjaAPI
@@ -69,6 +70,8 @@ def _problem(error: Any) -> Problem:
             return Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
         case HttpError():
             return Problem(error.status_code, str(error))
+        case SuspiciousOperation():
+            return Problem(400, str(error))
         case Http404():
             return Problem(404, str(error) or "there is nothing here")
     log.error("unhandled error in a view", exc_info=error)

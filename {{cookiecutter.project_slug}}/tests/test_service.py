@@ -5,6 +5,7 @@ import sys
 
 import httpx
 import pytest
+from django.test import AsyncClient, Client
 
 from offload.dev.plugin import Service
 
@@ -57,3 +58,11 @@ def test_runserver_points_to_make_dev() -> None:
     refused = subprocess.run([sys.executable, "manage.py", "runserver"], capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "make dev" in refused.stderr
+
+
+async def test_an_async_view_answers_without_a_server_inside_the_guards_net(async_client: AsyncClient) -> None:
+    assert (await async_client.get("/api/ping")).json() == {"pong": True}
+
+
+def test_a_page_answers_without_a_server(client: Client) -> None:
+    assert client.get("/health/live").json() == {"live": True}

@@ -1,4 +1,7 @@
-"""`python -m offload.dev.reload COMMAND…`: runs a worker, and runs it anew when Python code changes or it has died."""
+"""`python -m offload.dev.reload COMMAND…`: runs a process, and runs it anew when Python code changes or it has died.
+
+One that dies at its start would die again: it waits for a change.
+"""
 
 import contextlib
 import os
@@ -6,12 +9,16 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from watchfiles import PythonFilter, watch
 
-PATIENCE = 4.0  # seconds a stopping worker gets before it is killed; honcho kills this process after 5
+PATIENCE = 4.0  # seconds a stopping process gets before it is killed; honcho kills this one after 5
+START = 30.0  # seconds; what fails sooner has failed at its start, by a mistake in the code
+NAMED = 3  # changed files are named up to so many
 
 
 def run(command: list[str]) -> int:
@@ -23,22 +30,30 @@ def run(command: list[str]) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    process = _start(command)
+    process, started = _start(command), time.monotonic()
     every_second: Any = {"rust_timeout": 1000, "yield_on_timeout": True}
-    for changes in watch(".", watch_filter=PythonFilter(), stop_event=stopping, raise_interrupt=False, **every_second):
+    of_interest = PythonFilter(ignore_paths=[Path("tests").absolute()])
+    told = False  # that it failed at its start
+    for changes in watch(".", watch_filter=of_interest, stop_event=stopping, raise_interrupt=False, **every_second):
+        status = process.poll()
         if changes:
-            print(f"{len(changes)} file(s) changed: the worker starts anew", flush=True)  # noqa: T201
-        elif process.poll() is not None:
-            print(f"the worker ended with status {process.returncode}: it starts anew", flush=True)  # noqa: T201
+            names = sorted(os.path.relpath(path) for _, path in changes)
+            why, told = f"{', '.join(names[:NAMED])}{' and more' * (len(names) > NAMED)} changed", False
+        elif status is None or told:
+            continue
         else:
+            why = f"ended with status {status}"
+            told = status > 0 and time.monotonic() - started < START
+        print(f"{why}{' at its start: the next change starts' if told else ': starting'} it anew", flush=True)  # noqa: T201
+        if told:
             continue
         _end(process)
-        process = _start(command)
+        process, started, told = _start(command), time.monotonic(), False
     return _end(process)
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:
-    # A session of its own: whoever stops this process stops the worker through it, with one signal, once.
+    # A session of its own: whoever stops this process stops the other through it, with one signal, once.
     return subprocess.Popen(command, start_new_session=True)
 
 
@@ -49,7 +64,8 @@ def _end(process: subprocess.Popen[bytes]) -> int:
             process.wait(PATIENCE)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # and any child that outlived it
-    return process.wait()
+    status = process.wait()
+    return 0 if status == -signal.SIGTERM else status  # it did as told
 
 
 if __name__ == "__main__":

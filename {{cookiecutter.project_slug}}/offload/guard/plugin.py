@@ -12,6 +12,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
+from django.urls import get_resolver
 
 from offload.guard.running.watchdog import Block, Watchdog
 from offload.guard.tested import leaks
@@ -46,6 +47,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Run one test inside the net."""
     if item.get_closest_marker("offload_allow"):
         return (yield)
+    client: Any = item.funcargs.get("async_client") if isinstance(item, pytest.Function) else None
+    if client is not None:  # made ready before its loop, as a server is at its start
+        client.handler.load_middleware(is_async=True)
+        get_resolver().check()  # loads and compiles all addresses
     found: list[str] = []
     if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
         item.obj = _watched(item.obj, found)

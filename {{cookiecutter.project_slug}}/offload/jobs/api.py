@@ -103,7 +103,7 @@ async def get_job(request: HttpRequest, job_id: UUID) -> JobView:
     job = await submit.find(job_id, caller(request))
     wait = re.search(r"\bwait=(\d+)", request.headers.get("Prefer", ""))
     if wait and not job.final:
-        job = await _ended(job, min(float(wait[1]), LONGEST_WAIT))
+        job = await long_poll(job, min(float(wait[1]), LONGEST_WAIT))
     return await view(job)
 
 
@@ -143,7 +143,7 @@ async def _event(job: Job) -> bytes:
     return f"id: {job.version}\nevent: {name}\ndata: {(await view(job)).model_dump_json()}\n\n".encode()
 
 
-async def _ended(job: Job, wait: float) -> Job:
+async def long_poll(job: Job, wait: float) -> Job:
     hub = lifespan.hub()
     try:
         async with asyncio.timeout(wait), hub.watch(job.pk) as changes:

@@ -76,8 +76,8 @@ def execute(kind: "JobKind[Any, Any]", job_id: str) -> str:
     events.publish(ended)
     if ended.parent_id and ended.final:
         _tell_parent(ended.parent_id)
-    extra = {"job_id": job_id, "kind": kind.kind, "request_id": job.request_id, "attempt": job.attempts}
-    log.info("job %s", ended.status, extra=extra | {"seconds": round(time.perf_counter() - started, 3)})
+    seconds = round(time.perf_counter() - started, 3)
+    log.info("job %s", ended.status, extra=job.facts() | {"seconds": seconds})
     if ended.status == Status.FAILED:
         raise JobFailed(ended.error)
     return ended.status
@@ -124,7 +124,7 @@ def _settle_error(kind: "JobKind[Any, Any]", job: Job, error: BaseException, lif
         delay = kind.retry_delay * 2 ** (job.attempts - 1)
         reason = f"{_in_words(kind, error)}, attempt {job.attempts} of {job.max_attempts}"
         return _insist(lambda: transitions.retry(job, reason, delay))
-    log.error("job %s of kind %s failed", job.pk, kind.kind, exc_info=error)
+    log.error("job %s of kind %s failed", job.pk, kind.kind, exc_info=error, extra=job.facts())
     return _insist(lambda: transitions.fail(job, _in_words(kind, error), lifetime))
 
 
@@ -156,7 +156,7 @@ def _reporter(job: Job) -> Callable[..., None]:
             row = transitions.progress(job, min(max(fraction, 0.0), 1.0), message[:200])
         except (DatabaseError, InterfaceError):  # progress is worth no failure: the lease decides
             connections.close_all()
-            log.warning("job %s: progress not written, the database is away", job.pk)
+            log.warning("job %s: progress not written, the database is away", job.pk, extra=job.facts())
             return
         if row is None:
             raise LeaseLost

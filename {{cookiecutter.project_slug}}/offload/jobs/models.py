@@ -91,6 +91,12 @@ class Job(models.Model):
         """Whether the job has ended and will never change again."""
         return self.status in FINAL
 
+    def facts(self) -> dict[str, Any]:
+        """What every log line about it carries as `extra`, so that one id finds the request, the job and its parts."""
+        part = {"parent_id": str(self.parent_id)} if self.parent_id else {}
+        ids = {"job_id": str(self.pk), "kind": self.kind, "request_id": self.request_id}
+        return {**ids, **part, "attempt": self.attempts}
+
     def snapshot(self) -> dict[str, Any]:
         """What watchers are told of a change: small, and without parameters or result."""
         return {

@@ -63,6 +63,7 @@ async def submit(
         Problem: 503 with `Retry-After` where the queue is too deep or too old; 422 where the key came with another
             request.
         ParamsTooLarge: the parameters are over `conf().params_limit` bytes.
+        ParamsUnfit: a worker could not read them back.
     """
     admit(kind.queue)
     return await sync_to_async(_insert)(kind, params, owner, idempotency, request_id or current_request_id.get())

@@ -64,7 +64,7 @@ class Supervisor(bootsteps.StartStopStep):
         with relay.FORK_LOCK:
             for job in Job.objects.filter(worker=execute.WORKER_ID, status=Status.RUNNING):
                 if handed := transitions.hand_back(job):
-                    log.warning("job %s: %s at shutdown", job.pk, handed.status)
+                    log.warning("job %s: %s at shutdown", job.pk, handed.status, extra=job.facts())
                     events.publish(handed)
             Worker.objects.filter(pk=execute.WORKER_ID).delete()
         relay.stop()
@@ -157,7 +157,8 @@ def _stop_cancelled(worker: Any) -> None:
     held = Job.objects.filter(worker=execute.WORKER_ID, status=Status.RUNNING)
     overdue = held.filter(cancel_requested_at__lt=transitions.from_now(-conf().cancel_grace))
     for job in overdue:
-        log.warning("job %s: cancelled and silent, its process %s is killed", job.pk, job.pid)
+        told = "job %s: cancelled and silent, its process %s is killed"
+        log.warning(told, job.pk, job.pid, extra=job.facts())
         for request in _running():
             if request.args[0] == str(job.pk) and request.worker_pid == job.pid:
                 # In the worker's own loop: it talks to Flower over the worker's connection, which is not ours.
@@ -182,7 +183,7 @@ def _settle() -> None:
 
 def _note(settled: Job | None) -> None:
     if settled is not None:
-        log.warning("job %s: %s", settled.pk, settled.error or settled.status)
+        log.warning("job %s: %s", settled.pk, settled.error or settled.status, extra=settled.facts())
         events.publish(settled)
 
 

@@ -81,7 +81,8 @@ class Sweeper:
             reason = f"worker lost: no sign of it for {lease:g} s"
             settled = transitions.lose(job, reason, conf().result_lifetime)
             if settled is not None:
-                log.warning("job %s: %s, attempt %s of %s", job.pk, reason, job.attempts, job.max_attempts)
+                told = "job %s: %s, attempt %s of %s"
+                log.warning(told, job.pk, reason, job.attempts, job.max_attempts, extra=job.facts())
                 events.publish(settled)
 
     def oldest_unrung(self, queue: str, count: int) -> list[Job]:

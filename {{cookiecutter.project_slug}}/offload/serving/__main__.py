@@ -1,4 +1,4 @@
-"""`python -m offload.serving [--reload]`: the web process, exactly as production runs it."""
+"""`python -m offload.serving`: the web process, exactly as production runs it."""
 
 import argparse
 import errno
@@ -8,7 +8,6 @@ import socket
 import sys
 
 import uvicorn
-from uvicorn.supervisors import ChangeReload
 
 from offload.serving.protocol import Protocol
 
@@ -21,7 +20,6 @@ def main() -> None:
     listener = _bind(arguments.host, arguments.port)
     config = uvicorn.Config(
         arguments.application,
-        reload=arguments.reload,
         loop="uvloop",  # named, so that a missing one fails the start and not the speed
         http=Protocol,
         lifespan="on",  # "auto" takes a broken start for an application without one and serves anyway
@@ -31,22 +29,13 @@ def main() -> None:
         # Longer than the proxy's idle time (nginx, AWS ALB: 60 s): if we close first, a request can meet the closing
         # socket and the caller sees a 502.
         timeout_keep_alive=65,
-        # Requests may end; what outlives this is cancelled. Kubernetes kills after 30 s, and closing needs time, too.
-        # Whoever edits code waits for nobody.
-        timeout_graceful_shutdown=1 if arguments.reload else 20,
+        timeout_graceful_shutdown=arguments.grace,
     )
     server = uvicorn.Server(config)
-    if arguments.reload:
-        logging.basicConfig(level=logging.INFO, format="%(message)s")  # this process never loads the settings
-        logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every write to the database's files
-    else:
-        config.load()
+    config.load()
     host, port = listener.getsockname()[:2]
     logger.info("Serving on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    if arguments.reload:
-        ChangeReload(config, target=server.run, sockets=[listener]).run()
-    else:
-        server.run(sockets=[listener])
+    server.run(sockets=[listener])
 
 
 def _arguments() -> argparse.Namespace:
@@ -54,7 +43,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("application", nargs="?", default="config.asgi:application", help="default: %(default)s")
     parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"), help="default: $HOST or 127.0.0.1")
     parser.add_argument("--port", type=int, default=os.environ.get("PORT", "8000"), help="default: $PORT or 8000")
-    parser.add_argument("--reload", action="store_true", help="start again when a file changes (development)")
+    # Kubernetes kills after 30 s, and closing needs time, too.
+    grace = "seconds for requests to end when told to stop; then they are cancelled (default: %(default)s)"
+    parser.add_argument("--grace", type=int, default=20, help=grace)
     return parser.parse_args()
 
 
@@ -69,7 +60,6 @@ def _bind(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             sys.exit(f"Port {port} on {host} is taken: stop what runs there, or choose another with --port or PORT=.")
         sys.exit(f"Cannot listen on {host}, port {port} ({error.strerror}): choose others with --host and --port.")
-    listener.set_inheritable(True)  # the reloader hands it to each new server
     return listener
 
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar, copy_context
 from time import perf_counter, time
 from typing import Any
+from urllib.parse import quote
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
@@ -141,14 +142,17 @@ class AccessLog(Timed):
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
         level = logging.DEBUG if request.path.startswith(self.probes) else logging.INFO
         if access.isEnabledFor(level):
+            path = (
+                request.path if request.path.isprintable() else quote(request.path)
+            )  # no line is forged by a line end
             facts = {
                 "method": request.method,
-                "path": request.path,
+                "path": path,
                 "status": status,
                 "ms": round(seconds * 1000, 2),
                 "request_id": request_id.get(),
             }
-            access.handle(self._line(level, (request.method, request.path, status), facts))
+            access.handle(self._line(level, (request.method, path, status), facts))
 
     def _line(self, level: int, what: tuple[Any, ...], facts: dict[str, Any]) -> logging.LogRecord:
         if logging.getLogRecordFactory() is not logging.LogRecord:  # somebody adds to every record, as tracing does

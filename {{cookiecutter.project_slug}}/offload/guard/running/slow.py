@@ -10,7 +10,9 @@ from weakref import WeakKeyDictionary, WeakSet
 from offload.guard.running import metrics, stacks
 
 logger = logging.getLogger("offload.guard")
-SENDING = "send_response"  # the handler's method that sends an answer, perhaps a stream: the view is done
+# Functions in which a request may take its time: the handler's that sends an answer, perhaps a stream (the view is
+# done), and one that waits as long as its caller asked to.
+PATIENT = {"send_response", "long_poll"}
 
 
 async def watch(threshold: float) -> None:
@@ -39,7 +41,7 @@ def _waiting(tasks: list[asyncio.Task[Any]], told: WeakSet[Any]) -> dict[Any, st
     for task in tasks:
         steps = stacks.waiting(task)
         request = stacks.request(steps)
-        if request is None or request in told or any(step.code.co_name == SENDING for step in steps):
+        if request is None or request in told or any(step.code.co_name in PATIENT for step in steps):
             continue
         thread = threads().get(stacks.sync_call(steps), [])
         place = _place(steps, thread)

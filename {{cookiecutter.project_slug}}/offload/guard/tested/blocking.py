@@ -8,11 +8,13 @@ from blockbuster import BlockBuster, BlockingError
 
 from offload.guard.running import stacks
 
-# Where blocking is right: what is read once, at first use, and this net itself. (End of a file's name, function.)
+# Where blocking is right: what is read once, at first use, log lines to standard error, and this net itself.
+# (End of a file's name, function.)
 ALLOWED = [
     ("zoneinfo/_common.py", "load_tzdata"),
     ("mimetypes.py", "init"),
     ("importlib/metadata/__init__.py", "version"),
+    ("logging/__init__.py", "emit"),
     ("offload/guard/running/watchdog.py", "start"),
 ]
 
