@@ -14,7 +14,7 @@ SHARED = (f"VENV={BIN.parent}", f"READY={BIN / 'python'}")
 def test_a_newcomer_who_follows_the_readme_has_an_endpoint_and_a_job(tmp_path: Path) -> None:
     assert bake(tmp_path, example="no").returncode == 0
     project = tmp_path / "risk_desk"
-    upstreams, api, compute, jobs, endpoint = re.findall(
+    upstreams, api, routes, compute, jobs, endpoint = re.findall(
         r"```python\n(.*?)```", (project / "README.md").read_text(), re.DOTALL
     )
     feature = project / "risk_desk" / "weather"
@@ -30,9 +30,9 @@ def test_a_newcomer_who_follows_the_readme_has_an_endpoint_and_a_job(tmp_path: P
     settings.write_text(
         settings.read_text().replace('"offload.access",', '"offload.access",\n    "risk_desk.weather",')
     )
-    router = "from risk_desk.weather.api import router as weather"
+    router, added = routes.split("\n\n")
     text = urls.read_text().replace("from offload import views", f"from offload import views\n{router}")
-    urls.write_text(text.replace("\nurlpatterns", 'api.add_router("/weather", weather)\n\nurlpatterns', 1))
+    urls.write_text(text.replace("\nurlpatterns", f"{added}\nurlpatterns", 1))
     run("make", "fix", *SHARED, cwd=project)
     checked = run("make", "check", *SHARED, cwd=project)
     assert checked.returncode == 0, checked.stdout
