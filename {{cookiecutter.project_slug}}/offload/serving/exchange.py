@@ -63,6 +63,8 @@ class Exchange:
         elif not message.get("more_body", False):
             self.complete = True
         await self._send(message)
+        if message.get("more_body", False):
+            await asyncio.sleep(0)  # a body that never waits would keep the loop from learning that its client has left
 
     def end(self) -> None:
         """End a stream: its handler believes that the client has gone, and the client sees a clean end."""
