@@ -16,6 +16,7 @@ import pytest
 from cookiecutter.main import cookiecutter
 
 HERE = Path(__file__).resolve().parent
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving_project.settings")  # for tests without a process
 SERVICE = HERE.parent.parent / "{{cookiecutter.project_slug}}"
 LEAN = os.environ.get("OFFLOAD_LEAN", "1") == "1"
 lean = pytest.mark.skipif(not LEAN, reason="the lean handler's own: stock Django does otherwise")

@@ -24,6 +24,49 @@ def test_a_page_has_its_id_its_security_headers_and_the_open_lifespans(server: S
     assert ("X-Sync-Only" in answer.headers) == (not prefix), "the sync-only middleware is in the full chain alone"
 
 
+@BOTH
+def test_a_views_own_headers_win_and_it_may_be_framed(server: Server, prefix: str) -> None:
+    answer = server.get(f"{prefix}/embedded")
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert "X-Frame-Options" not in answer.headers
+    assert server.get(f"{prefix}/ping").headers["X-Frame-Options"] == "DENY"
+
+
+@BOTH
+def test_browsers_are_told_to_stay_on_https_where_they_are(server: Server, prefix: str) -> None:
+    secure = server.get(f"{prefix}/ping", headers={"X-Forwarded-Proto": "https"})
+    assert secure.headers["Strict-Transport-Security"] == "max-age=3600"
+    assert "Strict-Transport-Security" not in server.get(f"{prefix}/ping").headers
+
+
+def test_an_answer_without_a_body_has_no_length(server: Server) -> None:
+    answer = server.get("/api/nothing")
+    assert (answer.status_code, answer.headers.get("Content-Length")) == (204, None)
+
+
+def test_requests_are_counted_by_their_route(server: Server) -> None:
+    assert server.get("/api/items/7").json() == {"number": 7}
+    counted = server.get("/metrics").text
+    assert 'route="api/items/<int:number>",status="200"' in counted
+    assert "items/7" not in counted
+
+
+def test_a_probe_is_no_line_of_the_log(server: Server) -> None:
+    server.get("/health/live")
+    server.get("/api/items/8")
+    eventually(lambda: "GET /api/items/8 200" in server.log.read_text(), "the line of the request after it")
+    assert "/health/live" not in server.log.read_text()
+
+
+def test_a_service_below_a_prefix_keeps_its_two_chains(serve: Serve) -> None:
+    server = serve(SERVING_TEST_PREFIX="/app")
+    for prefix in ("", "/app"):  # some proxies strip it
+        assert "X-Sync-Only" not in server.get(f"{prefix}/api/ping").headers
+        assert "X-Sync-Only" in server.get(f"{prefix}/ping").headers
+        assert server.get(f"{prefix}/health/live", headers={"Host": "10.0.0.7:8000"}).status_code == 200
+    assert "/health/live" not in server.log.read_text()
+
+
 def test_an_id_that_could_forge_a_log_line_is_replaced(server: Server) -> None:
     assert server.get("/api/ping", headers={"X-Request-ID": "a b"}).headers["X-Request-ID"] != "a b"
 
@@ -34,6 +77,7 @@ def test_a_foreign_host_is_refused_before_django(server: Server, prefix: str) ->
     assert answer.status_code == 400
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert "ALLOWED_HOSTS" in answer.json()["detail"]
+    assert f"GET {prefix}/ping 400" in server.log.read_text()
 
 
 def test_a_probe_may_ask_by_address(server: Server) -> None:
@@ -59,6 +103,21 @@ def test_a_body_that_hides_its_length_is_refused_before_it_is_read_whole(server:
 def test_an_upload_arrives_whole(server: Server) -> None:
     answer = httpx.post(server.url + "/api/upload", files={"file": b"y" * 900_000})
     assert (answer.status_code, answer.json()["size"], answer.json()["first"]) == (200, 900_000, "y")
+
+
+@BOTH
+def test_answers_and_uploads_are_closed(server: Server, prefix: str) -> None:
+    before = server.facts()["closed"]
+    server.get(f"{prefix}/closing")
+    eventually(lambda: server.facts()["closed"] == before + 1, "the answer's close")
+    if prefix:  # Django's pages want a CSRF token
+        httpx.post(server.url + f"{prefix}/upload", files={"file": b"y"})
+    eventually(lambda: server.facts()["open_uploads"] == 0, "the upload's close")
+
+
+@BOTH
+def test_a_stream_may_go_on_with_its_views_query(server: Server, prefix: str) -> None:
+    assert server.get(f"{prefix}/peeked").text == "0123456"
 
 
 @BOTH

@@ -5,10 +5,13 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
 import pytest
-from conftest import PATIENCE, Serve, Server, eventually, lean
+from conftest import LEAN, PATIENCE, Serve, Server, eventually, lean
+
+from offload.serving.__main__ import _bind
 
 
 def test_a_client_that_leaves_cancels_its_view_and_is_no_error(serve: Serve) -> None:
@@ -34,6 +37,22 @@ def test_a_client_that_leaves_closes_a_generator_that_waits_to_be_read(serve: Se
     eventually(lambda: server.facts()["streams_closed"] == 1, "the export's end")
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_body_that_never_waits_leaves_the_loop_to_others(serve: Serve, method: str) -> None:
+    server = serve()
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        client.sendall(f"{method} /api/export HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert client.recv(1000).startswith(b"HTTP/1.1 200")
+        assert server.get("/api/ping").status_code == 200
+    assert server.get("/api/ping").status_code == 200
+
+
+def test_a_view_that_somebody_else_cancelled_is_a_500(server: Server) -> None:
+    assert server.get("/api/awaits_cancelled").status_code == 500
+    eventually(lambda: "GET /api/awaits_cancelled 500" in server.log.read_text(), "its line")
+    assert "GET /api/awaits_cancelled 499" not in server.log.read_text()
+
+
 def test_a_request_too_many_is_shed_and_probes_are_not(serve: Serve) -> None:
     server = serve(SERVING_TEST_REQUESTS="5")
     with ThreadPoolExecutor(5) as clients:
@@ -44,9 +63,25 @@ def test_a_request_too_many_is_shed_and_probes_are_not(serve: Serve) -> None:
             assert answer.status_code == 503
             assert answer.headers["Retry-After"] == "1"
             assert answer.headers["Content-Type"] == "application/problem+json"
+            assert f"GET {path} 503" in server.log.read_text()
         assert server.get("/health/go").status_code == 200
         assert [request.result().status_code for request in waiting] == [200] * 5
     assert server.get("/api/ping").status_code == 200
+
+
+def test_bodies_that_arrive_slowly_shed_nobody(serve: Serve) -> None:
+    server = serve(SERVING_TEST_REQUESTS="2")
+    with ExitStack() as clients:
+        slow = []
+        for _ in range(3):
+            client = clients.enter_context(socket.create_connection(("127.0.0.1", server.port), PATIENCE))
+            client.sendall(b"POST /api/ping HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n-")
+            slow.append(client)
+        assert server.get("/api/ping").status_code == 200
+        for client in slow:
+            client.sendall(b"-")
+            assert client.recv(1000).startswith(b"HTTP/1.1 200")
+            eventually(lambda: server.metric("offload_serving_requests_in_flight") == 0, "its end")
 
 
 def test_streams_are_counted_apart(serve: Serve) -> None:
@@ -54,9 +89,13 @@ def test_streams_are_counted_apart(serve: Serve) -> None:
     url = server.url + "/api/stream"
     with httpx.stream("GET", url) as one, httpx.stream("GET", url) as two, httpx.stream("GET", url) as three:
         assert [answer.status_code for answer in (one, two, three)] == [200, 200, 503]
+        assert three.headers["Retry-After"] == "1"
+        assert server.metric("offload_serving_threads_lent") == 0 or not LEAN, "a stream waits without a thread"
         assert server.get("/api/ping").status_code == 200
         assert server.metric("offload_serving_streams_in_flight") == 2
     eventually(lambda: server.metric("offload_serving_streams_in_flight") == 0, "no streams left")
+    lines = [line for line in server.log.read_text().splitlines() if "GET /api/stream" in line]
+    assert sorted(line.split()[-1] for line in lines) == ["200", "200", "503"], "the log says what was sent"
 
 
 def test_a_stop_ends_streams_at_once_and_lets_requests_finish(serve: Serve) -> None:
@@ -73,6 +112,32 @@ def test_a_stop_ends_streams_at_once_and_lets_requests_finish(serve: Serve) -> N
     log = server.log.read_text()
     ends = ["GET /api/wait 200", "second closed", "first closed"]
     assert [log.index(end) for end in ends] == sorted(log.index(end) for end in ends)
+
+
+def test_a_stream_that_begins_during_a_stop_ends_at_once(serve: Serve) -> None:
+    server = serve()
+    with ThreadPoolExecutor(1) as clients:
+        stream = clients.submit(server.get, "/api/stream?after=1")
+        eventually(lambda: server.metric("offload_serving_requests_in_flight") == 1, "the stream's request")
+        begun = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert stream.result(PATIENCE).status_code == 200
+    server.process.wait(PATIENCE)
+    assert time.monotonic() - begun < 15, "it didn't last until the grace of 20 s was over"
+
+
+@lean  # stock Django's view is not told of the end
+def test_what_outlives_the_grace_cleans_up_before_the_lifespans_close(serve: Serve) -> None:
+    server = serve("--grace", "1")
+    with ThreadPoolExecutor(1) as clients:
+        answer = clients.submit(server.get, "/api/cleans_up")
+        eventually(lambda: server.metric("offload_serving_requests_in_flight") == 1, "the request")
+        server.process.send_signal(signal.SIGTERM)
+        assert answer.result(PATIENCE).status_code == 500
+    server.process.wait(PATIENCE)
+    log = server.log.read_text()
+    assert log.index("cleaned up") < log.index("second closed")
+    assert "GET /api/cleans_up 500" in log
 
 
 def test_ctrl_c_in_development_does_not_wait_for_streams(serve: Serve) -> None:
@@ -105,6 +170,13 @@ def test_a_taken_port_is_one_sentence(serve: Serve) -> None:
     assert server.log.read_text().strip() == (
         f"Port {port} on 127.0.0.1 is taken: stop what runs there, or choose another with --port or PORT=."
     )
+
+
+def test_of_two_starts_at_once_one_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with _bind("127.0.0.1", port), pytest.raises(SystemExit, match="is taken"):
+        _bind("127.0.0.1", port)
 
 
 @pytest.mark.skipif("SERVING_LONG" not in os.environ, reason="the cost of idle streams: SERVING_LONG=1")

@@ -1,14 +1,16 @@
 """The wire: fewer packets, and still HTTP."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 import time
 from collections.abc import Callable, Iterable
 
+import pytest
 from conftest import PATIENCE, Serve, Server, lean
 
-from offload.serving.protocol import HELD, LONG, Round, Together
+from offload.serving.protocol import HEAD, HELD, LONG, Round, Together
 
 
 class Wire:
@@ -126,6 +128,34 @@ def test_requests_in_one_packet_are_answered_in_their_order(server: Server) -> N
     assert answer.count(b'{"pong": true') == 2, "a HEAD has no body"
 
 
+def test_requests_in_one_packet_share_no_context(server: Server) -> None:
+    names = [("X-Name: first",), ("X-Name: second",), ("X-Name: third", "Connection: close")]
+    answer = talk(server, b"".join(request("GET", "/api/remembers", *headers) for headers in names))
+    assert answer.count(b'{"last": "nobody"}') == 3
+
+
+CHUNKED = request("POST", "/api/ping", "Transfer-Encoding: chunked")
+ENDLESS = {"a head": request("GET", "/api/ping")[:-2], "trailers": CHUNKED + b"1\r\n-\r\n0\r\n", "no request": b""}
+
+
+@pytest.mark.parametrize("start", ENDLESS.values(), ids=ENDLESS)
+def test_a_head_without_an_end_is_refused(server: Server, start: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        client.sendall(start)
+        with contextlib.suppress(ConnectionError):
+            for number in range(10_000):
+                client.sendall(b"X-%d: " % number + b"x" * 2000 + b"\r\n" if start else b"\r\n" * 1000)
+            pytest.fail("twenty megabytes were taken")
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        client.sendall(request("GET", "/api/ping", "X-Long: " + "x" * 2 * HEAD)[:-4])
+        assert b"head is larger than 65536 bytes" in client.recv(1000)
+
+
+def test_a_large_body_in_small_pieces_is_no_large_head(server: Server) -> None:
+    pieces = b"".join(b"100\r\n" + b"-" * 256 + b"\r\n" for _ in range(2000)) + b"0\r\n\r\n"
+    assert talk(server, CHUNKED[:-2] + b"Connection: close\r\n\r\n", pieces).startswith(b"HTTP/1.1 200")
+
+
 def test_a_client_may_ask_before_it_sends_its_body(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
         client.sendall(request("POST", "/api/ping", "Content-Length: 5", "Expect: 100-continue", "Connection: close"))
@@ -135,7 +165,7 @@ def test_a_client_may_ask_before_it_sends_its_body(server: Server) -> None:
 
 
 @lean  # stock Django takes it for one that has left
-def test_a_client_that_ends_its_half_still_gets_its_answer(server: Server) -> None:
+def test_a_client_that_ends_its_half_still_gets_an_answer_that_nothing_keeps_waiting(server: Server) -> None:
     for _ in range(50):
         with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
             client.sendall(request("GET", "/api/ping"))
@@ -155,7 +185,7 @@ def test_clients_that_reset_their_connections_cost_nothing(serve: Serve) -> None
     assert "rror" not in log
 
 
-def test_a_websocket_where_none_is_served_is_refused(server: Server) -> None:
+def test_an_upgrade_to_a_websocket_where_none_is_served_is_refused(server: Server) -> None:
     upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AQIDBA==")
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
         client.sendall(request("GET", "/ws", *upgrade))

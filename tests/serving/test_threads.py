@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 from conftest import PATIENCE, Serve, Server, eventually, lean
+from django.db import connections
 
 from offload.serving.threads import RequestThread, ThreadPool
 
@@ -85,6 +86,52 @@ def test_threads_lent_beyond_the_bound_end_with_their_requests(serve: Serve) -> 
 @pytest.mark.parametrize("path", ["/api/nested", "/nested"])
 def test_nested_sync_and_async_calls_share_one_thread_and_never_deadlock(server: Server, path: str) -> None:
     assert [answer.json() for answer in many(server, path, 20)] == [{"threads": 1}] * 20
+
+
+def test_a_query_that_is_read_beside_a_release_keeps_its_thread(server: Server) -> None:
+    answers = many(server, "/api/beside", 20)
+    assert [answer.json() for answer in answers] == [{"kept": True}] * 20
+
+
+def test_a_transaction_left_open_is_nobody_elses(server: Server) -> None:
+    assert [answer.json() for answer in many(server, "/api/left_open", 20)] == [{"met": False}] * 20
+
+
+@lean  # stock Django gives it a thread
+def test_a_task_that_outlives_its_request_is_refused_the_thread(server: Server) -> None:
+    before = server.facts()["refused"]
+    server.get("/api/outlives")
+    eventually(lambda: server.facts()["refused"] == before + 1, "the refusal")
+
+
+async def test_a_thread_whose_clean_up_fails_is_counted_as_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError("the database is gone")
+
+    monkeypatch.setattr("offload.serving.threads.close_old_connections", fail)
+    pool = ThreadPool(1)
+    for _ in range(3):
+        request = RequestThread(pool)
+        await asyncio.wrap_future(request.submit(int))
+        request.close()
+    async with asyncio.timeout(PATIENCE):
+        while pool.lent:  # noqa: ASYNC110 - a thread sets it
+            await asyncio.sleep(0.01)
+    assert pool.idle == []
+
+
+async def test_a_thread_closes_its_connections_at_its_end() -> None:
+    pool = ThreadPool(1)
+    request = RequestThread(pool)
+    connection = await asyncio.wrap_future(request.submit(lambda: connections["default"]))
+    await asyncio.wrap_future(request.submit(connection.ensure_connection))
+    request.close()
+    async with asyncio.timeout(PATIENCE):
+        while not pool.idle:  # noqa: ASYNC110 - a thread sets it
+            await asyncio.sleep(0.01)
+    assert connection.connection is not None, "kept for the next request"
+    await asyncio.to_thread(pool.close)
+    assert connection.connection is None
 
 
 @lean

@@ -51,7 +51,6 @@ MIDDLEWARE = [
     "offload.serving.middleware.RequestId",
     "offload.serving.middleware.AccessLog",
     "offload.serving.middleware.Metrics",
-    "offload.serving.middleware.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",  # async-native; WhiteNoise blocks a thread a request
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
-from http import HTTPStatus
+from http.client import responses
 from typing import Any
 
 from django.http import HttpResponse
@@ -31,7 +31,7 @@ class Problem(Exception):
 
     def body(self) -> bytes:
         """The JSON document: `type`, `title`, `status`, `detail` and the extension members."""
-        title = HTTPStatus(self.status).phrase
+        title = responses.get(self.status, "Unknown Status Code")  # Django's words for it
         document = {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
         return json.dumps(document | self.members, default=str).encode()
 

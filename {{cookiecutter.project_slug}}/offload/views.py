@@ -38,13 +38,13 @@ async def no_such_address(request: HttpRequest, address: str = "") -> HttpRespon
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404: a problem for callers of the API, a page for people."""
-    if request.path.startswith("/api/"):
+    if request.path_info.startswith("/api/"):
         return Problem(404, f"there is nothing at {request.path}; /api/docs lists what there is").response()
     return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """500: a problem for callers of the API, a page for people."""
-    if request.path.startswith("/api/"):
+    if request.path_info.startswith("/api/"):
         return Problem(500, "this is our fault; the log has the reason under the request's id").response()
     return defaults.server_error(request)

@@ -12,6 +12,9 @@ from offload.conf import Offload
 DEBUG = False
 SECRET_KEY = "only for tests"
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+FORCE_SCRIPT_NAME = os.environ.get("SERVING_TEST_PREFIX")
+SECURE_HSTS_SECONDS = 3600
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 ROOT_URLCONF = "serving_project.urls"
 USE_TZ = True
 DATABASES: dict[str, dict[str, Any]] = {
@@ -43,6 +46,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 API_MIDDLEWARE = [
     "offload.serving.RequestId",

@@ -11,7 +11,13 @@ urlpatterns = [
     path("health/live", views.ping),
     path("health/go", views.go),  # a probe, and so let in where everything else is shed
     path("session", views.session),
+    path("api/items/<int:number>", views.item),
 ]
-NAMES = "ping facts wait fan_out go stream export in_thread in_thread_async transactions nested held upload fail"
+EVERYWHERE = (
+    *(views.ping, views.facts, views.wait, views.fan_out, views.go, views.fail, views.upload),
+    *(views.stream, views.export, views.peeked, views.embedded, views.nothing, views.closing, views.remembers),
+    *(views.in_thread, views.in_thread_async, views.transactions, views.left_open, views.nested, views.held),
+    *(views.beside, views.outlives, views.awaits_cancelled, views.cleans_up),
+)
 for prefix in ("", "api/"):
-    urlpatterns += [path(prefix + name, getattr(views, name)) for name in NAMES.split()]
+    urlpatterns += [path(prefix + view.__name__, view) for view in EVERYWHERE]

@@ -7,17 +7,23 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
 from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import Group
+from django.core.files import File
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.views.decorators.clickjacking import xframe_options_exempt
 from prometheus_client import generate_latest
 
 from offload.serving import release
+from offload.serving.threads import current
 
-FACTS: dict[str, int] = {"cancelled": 0, "started": 0, "finished": 0, "finished_async": 0, "streams_closed": 0}
+COUNTED = ("cancelled", "started", "finished", "finished_async", "streams_closed", "closed", "refused")
+FACTS: dict[str, int] = dict.fromkeys(COUNTED, 0)
+UPLOADS: "list[File[Any]]" = []
 BUSY: set[int] = set()  # threads with a sync call running in them
 IN_TRANSACTION: set[int] = set()  # database connections with a transaction open
 GO = asyncio.Event()
@@ -39,7 +45,7 @@ async def ping(request: HttpRequest) -> JsonResponse:
 
 
 async def facts(request: HttpRequest) -> JsonResponse:
-    return JsonResponse(FACTS)
+    return JsonResponse({**FACTS, "open_uploads": sum(not file.closed for file in UPLOADS)})
 
 
 async def metrics(request: HttpRequest) -> HttpResponse:
@@ -70,6 +76,7 @@ async def go(request: HttpRequest) -> JsonResponse:
 
 async def stream(request: HttpRequest) -> StreamingHttpResponse:
     await Group.objects.acount()  # a stream that came with a thread
+    await asyncio.sleep(float(request.GET.get("after", "0")))
 
     async def events() -> AsyncIterator[str]:
         number = int(request.GET.get("from", "0"))
@@ -102,6 +109,7 @@ def in_thread(request: HttpRequest) -> JsonResponse:
     """A sync view, alone in its thread."""
     ident = threading.get_ident()
     shared = ident in BUSY
+    connection.ensure_connection()
     BUSY.add(ident)
     time.sleep(float(request.GET.get("seconds", "0")))
     BUSY.discard(ident)
@@ -173,6 +181,7 @@ async def held(request: HttpRequest) -> JsonResponse:
 
 async def upload(request: HttpRequest) -> JsonResponse:
     file = request.FILES["file"]
+    UPLOADS.append(file)
     return JsonResponse({"size": file.size, "first": file.read(1).decode(), "pid": os.getpid()})
 
 
@@ -184,3 +193,118 @@ async def session(request: HttpRequest) -> JsonResponse:
     seen = await request.session.aget("seen", 0) + 1
     await request.session.aset("seen", seen)
     return JsonResponse({"seen": seen})
+
+
+async def item(request: HttpRequest, number: int) -> JsonResponse:
+    return JsonResponse({"number": number})
+
+
+@xframe_options_exempt
+async def embedded(request: HttpRequest) -> HttpResponse:
+    """May be framed, and has a policy of its own."""
+    return HttpResponse("in a frame", headers={"Referrer-Policy": "no-referrer"})
+
+
+async def nothing(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(status=204)
+
+
+class Closing(JsonResponse):
+    """Wants to be closed."""
+
+    def close(self) -> None:
+        super().close()
+        FACTS["closed"] += 1
+
+
+async def closing(request: HttpRequest) -> HttpResponse:
+    return Closing({})
+
+
+LAST: ContextVar[str] = ContextVar("last", default="nobody")
+
+
+async def remembers(request: HttpRequest) -> JsonResponse:
+    """Who was the last to leave a name in this context."""
+    last = LAST.get()
+    LAST.set(request.headers["X-Name"])
+    return JsonResponse({"last": last})
+
+
+async def peeked(request: HttpRequest) -> StreamingHttpResponse:
+    """The view reads the first row, and the stream the others of the same query."""
+    groups = Group.objects.aiterator(chunk_size=2)
+    first = await anext(groups)
+
+    async def names() -> AsyncIterator[str]:
+        yield first.name
+        async for group in groups:
+            yield group.name
+
+    return StreamingHttpResponse(names())
+
+
+async def left_open(request: HttpRequest) -> JsonResponse:
+    """Says whether it met a transaction that somebody left open, and leaves one."""
+
+    def enter() -> bool:
+        met = connection.in_atomic_block
+        transaction.atomic().__enter__()
+        return met
+
+    return JsonResponse({"met": await sync_to_async(enter)()})
+
+
+async def beside(request: HttpRequest) -> JsonResponse:
+    """A query is read while another task of the request releases; the query holds on to its thread."""
+    kept: set[bool] = set()
+    thread = current.get()  # none on the stock handler, which keeps it to the end
+
+    async def leave() -> None:
+        with contextlib.suppress(RuntimeError):
+            await release()
+
+    async def read() -> None:
+        async for _ in Group.objects.aiterator(chunk_size=1):
+            kept.add(thread is None or thread.borrowed)
+
+    async def compute() -> None:
+        time.sleep(0.01)  # noqa: ASYNC251 - the loop hears of both calls' ends at once
+
+    await Group.objects.acount()
+    await asyncio.gather(leave(), read(), compute())
+    return JsonResponse({"kept": all(kept)})
+
+
+OUTLIVING: set[asyncio.Task[None]] = set()
+
+
+async def outlives(request: HttpRequest) -> JsonResponse:
+    """Leaves a task that wants its request's thread after the end."""
+
+    async def late() -> None:
+        await asyncio.sleep(0.2)
+        try:
+            await sync_to_async(threading.get_ident)()
+        except RuntimeError:
+            FACTS["refused"] += 1
+
+    OUTLIVING.add(asyncio.create_task(late()))
+    return JsonResponse({})
+
+
+async def awaits_cancelled(request: HttpRequest) -> JsonResponse:
+    task = asyncio.create_task(asyncio.sleep(60))
+    task.cancel()
+    await task
+    return JsonResponse({})
+
+
+async def cleans_up(request: HttpRequest) -> JsonResponse:
+    """Needs what the lifespans opened when it is cancelled, too."""
+    try:
+        await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep(0.3)
+        print("cleaned up", flush=True)
+    return JsonResponse({})

@@ -26,6 +26,8 @@ def main() -> None:
         log_config=None,  # the service's own LOGGING holds for the server's messages, too
         access_log=False,  # ours knows the request's id and the route, and is structured
         server_header=False,  # nobody needs to know
+        # Else a pipelined request starts with what the one before it left in its context (python/cpython#140947).
+        reset_contextvars=True,
         # Longer than the proxy's idle time (nginx, AWS ALB: 60 s): if we close first, a request can meet the closing
         # socket and the caller sees a 502.
         timeout_keep_alive=65,
@@ -52,15 +54,14 @@ def _arguments() -> argparse.Namespace:
 def _bind(host: str, port: int) -> socket.socket:
     """Take the port before anything slow happens. Exits with a sentence where that can't be."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart needn't wait for TIME_WAIT
-        listener.bind(address)
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # "::" serves IPv4, too
+        # It listens from now on: between two processes that only bind, neither is refused.
+        return socket.create_server(address[:2], family=family, dualstack_ipv6=both)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             sys.exit(f"Port {port} on {host} is taken: stop what runs there, or choose another with --port or PORT=.")
         sys.exit(f"Cannot listen on {host}, port {port} ({error.strerror}): choose others with --host and --port.")
-    return listener
 
 
 if __name__ == "__main__":

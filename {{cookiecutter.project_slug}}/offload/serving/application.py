@@ -8,6 +8,7 @@ from typing import Any
 
 import django
 from django.conf import settings
+from django.core.handlers.asgi import get_script_prefix
 from django.http.request import split_domain_port, validate_host
 
 from offload.conf import conf
@@ -16,6 +17,7 @@ from offload.serving import metrics
 from offload.serving.exchange import Exchange, too_large
 from offload.serving.handler import chain
 from offload.serving.lifespan import run_lifespan
+from offload.serving.middleware import log_refusal
 from offload.serving.threads import ThreadPool
 from offload.serving.types import ASGIApp, Lifespan, Receive, Scope, Send
 
@@ -58,16 +60,19 @@ class Application:
             await send({"type": "websocket.close"})  # before it was accepted: the client sees a 403
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        exchange = Exchange(receive, send, self.conf.body_limit, self._stream)
+        path = scope["path"].removeprefix(get_script_prefix(scope))
+        probe = path.startswith(self.conf.probe_prefixes)
+        admit = _let_in if probe else self._admit
+        exchange = scope["offload.exchange"] = Exchange(receive, send, self.conf.body_limit, admit, self._stream)
         handler = self.api if path.startswith(self.conf.api_prefixes) else self.pages
         try:
-            self._admit(scope, exchange, probe=path.startswith(self.conf.probe_prefixes))
+            self._check(dict(scope["headers"]), probe)
             await handler(scope, exchange.receive, exchange.send)
             await exchange.finish()
         except Problem as problem:
             if exchange.started:
                 raise
+            log_refusal(scope["method"], scope["path"], problem)
             await problem.send(send)
         finally:
             self.requests.discard(exchange)
@@ -75,24 +80,34 @@ class Application:
             if exchange.gone:
                 metrics.DISCONNECTS.inc()
 
-    def _admit(self, scope: Scope, exchange: Exchange, *, probe: bool) -> None:
-        """Refuse what Django shouldn't see. Probes and scrapes come in by address and must get through a crowd.
+    def _check(self, headers: dict[bytes, bytes], probe: bool) -> None:
+        """Refuse what Django shouldn't see; probes and scrapes come in by address.
 
         Raises:
-            Problem: 400 for a foreign host, 413 for a body that says it is too large, 503 for one request too many.
+            Problem: 400 for a foreign host, 413 for a body that says it is too large.
         """
-        headers = dict(scope["headers"])
         if not probe:
-            if len(self.requests) >= self.conf.requests_in_flight:
-                metrics.SHED.labels("requests").inc()
-                raise _busy()
-            self.requests.add(exchange)
             check_host(headers)
         if int(headers.get(b"content-length", 0)) > self.conf.body_limit:
             raise too_large(self.conf.body_limit)
 
+    def _admit(self, exchange: Exchange) -> None:
+        """Count a request from where its body has arrived: slow senders must not shed everybody else.
+
+        Raises:
+            Problem: 503, one request too many.
+        """
+        if len(self.requests) >= self.conf.requests_in_flight:
+            metrics.SHED.labels("requests").inc()
+            raise _busy()
+        self.requests.add(exchange)
+
     def _stream(self, exchange: Exchange) -> None:
-        """A request turned out to be an event stream: they are long, so they are counted apart."""
+        """A request turned out to be an event stream: they are long, so they are counted apart.
+
+        Raises:
+            Problem: 503, one stream too many.
+        """
         if len(self.streams) >= self.conf.streams_in_flight:
             metrics.SHED.labels("streams").inc()
             raise _busy()
@@ -110,6 +125,9 @@ class Application:
     @asynccontextmanager
     async def _request_threads(self, state: dict[str, Any]) -> AsyncIterator[None]:
         """The first to open and so the last to close: the rooms may still query while they end."""
+        self.stopping = False
+        if self.threads is not None:
+            self.threads.size = self.conf.request_threads
         yield
         if self.threads is not None:
             await asyncio.to_thread(self.threads.close)
@@ -139,6 +157,10 @@ def check_host(headers: dict[bytes, bytes]) -> None:
 def _is_allowed(name: str, allowed: tuple[str, ...]) -> bool:
     domain, _ = split_domain_port(name)
     return bool(domain) and validate_host(domain, allowed)
+
+
+def _let_in(exchange: Exchange) -> None:
+    """A probe must get through a crowd, and isn't counted."""
 
 
 def _busy() -> Problem:

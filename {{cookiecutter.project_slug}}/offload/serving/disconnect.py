@@ -46,4 +46,5 @@ def until_disconnect(work: Coroutine[Any, Any, None], receive: Receive) -> Gener
         if gone and task is not None:  # there is one where there is a watcher
             task.uncancel()
         elif watcher is not None:
+            task = None  # the watcher may be about to hear of the client, and what the task does now is not for it
             watcher.cancel()

@@ -1,8 +1,12 @@
 """One request and its answer as seen from outside Django: the body's size, the stream's end, the client's leaving."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.decorators import async_only_middleware
 
 from offload.problems import Problem
 from offload.serving.types import Message, Receive, Send
@@ -11,11 +15,27 @@ DISCONNECT: Message = {"type": "http.disconnect"}
 
 
 class Exchange:
-    """Stands between the server and a handler; `receive` and `send` are what the handler is given."""
+    """Stands between the server and a handler; `receive` and `send` are what the handler is given.
 
-    def __init__(self, receive: Receive, send: Send, limit: int, on_stream: Callable[["Exchange"], Any]) -> None:
+    Args:
+        receive: the server's.
+        send: the server's.
+        limit: of the body, in bytes.
+        on_request: called when the body has been read; may refuse the request with a `Problem`.
+        on_stream: called when the answer is an event stream; may refuse it with a `Problem`.
+    """
+
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        limit: int,
+        on_request: Callable[["Exchange"], None],
+        on_stream: Callable[["Exchange"], None],
+    ) -> None:
         self._receive = receive
         self._send = send
+        self._on_request = on_request
         self._on_stream = on_stream
         self._received = False
         self._body = 0
@@ -30,9 +50,9 @@ class Exchange:
         """The next message; a body past the limit raises a 413 before it is read whole.
 
         Raises:
-            Problem: 413, the body is too large.
+            Problem: 413, the body is too large; 503, the body is whole and there are too many requests.
         """
-        if self._ended:
+        if self._ended and self.started:
             return DISCONNECT
         if self._received:  # before, there is no stream to end
             self._listener = asyncio.current_task()
@@ -52,24 +72,34 @@ class Exchange:
             self._body += len(message.get("body", b""))
             if self._body > self.limit:
                 raise too_large(self.limit)
+            if not message.get("more_body", False):
+                self._on_request(self)
         return message
 
     async def send(self, message: Message) -> None:
-        """Pass the answer on, and notice an event stream when it starts."""
+        """Pass the answer on."""
         if message["type"] == "http.response.start":
-            if is_event_stream(message):
-                self._on_stream(self)  # before `started`: it may refuse
             self.started = True
         elif not message.get("more_body", False):
             self.complete = True
         await self._send(message)
+        if self._ended and message["type"] == "http.response.start":
+            self.end()
         if message.get("more_body", False):
             await asyncio.sleep(0)  # a body that never waits would keep the loop from learning that its client has left
 
+    def stream(self) -> None:
+        """The answer is an event stream.
+
+        Raises:
+            Problem: 503, there are too many.
+        """
+        self._on_stream(self)
+
     def end(self) -> None:
-        """End a stream: its handler believes that the client has gone, and the client sees a clean end."""
+        """End a stream once it has started: its handler believes the client gone, and the client sees a clean end."""
         self._ended = True
-        if self._listener is not None:
+        if self.started and self._listener is not None:
             self._listener.cancel()
 
     async def finish(self) -> None:
@@ -78,12 +108,30 @@ class Exchange:
             await self.send({"type": "http.response.body", "body": b""})
 
 
-def is_event_stream(start: Message) -> bool:
-    """Whether this `http.response.start` opens a Server-Sent Events stream."""
-    for name, value in start["headers"]:
-        if value.startswith(b"text/event-stream") and name.lower() == b"content-type":
-            return True
-    return False
+def exchange_of(request: HttpRequest) -> Exchange | None:
+    """The exchange that a request is part of; in a test's request there is none."""
+    found: Exchange | None = getattr(request, "scope", {}).get("offload.exchange")
+    return found
+
+
+@async_only_middleware
+def streams(get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> Any:
+    """The innermost middleware of both chains: the others see the 503 that refuses a stream, and record it."""
+
+    async def answer(request: HttpRequest) -> HttpResponseBase:
+        response = await get_response(request)
+        if response.streaming and response.headers.get("Content-Type", "").startswith("text/event-stream"):
+            exchange = exchange_of(request)
+            try:
+                if exchange is not None:
+                    exchange.stream()
+            except Problem as problem:
+                refusal = problem.response()
+                refusal._resource_closers += response._resource_closers  # type: ignore[attr-defined]
+                return refusal
+        return response
+
+    return answer
 
 
 def too_large(limit: int) -> Problem:

@@ -5,6 +5,7 @@ What it leans on in Django, and how a break would show: docs/decisions/0001-lean
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
 from typing import IO, Any
@@ -32,12 +33,12 @@ BUILT_IN = {reset_queries, close_old_connections, close_caches, reset_urlconf}
 
 
 def chain(middleware: Sequence[str], pool: ThreadPool | None) -> ASGIApp:
-    """A handler with this list of middleware; without a pool, Django's stock one.
+    """A handler with this list of middleware, and the bound on streams; without a pool, Django's stock one.
 
     Django's handlers read `settings.MIDDLEWARE`, once, when they are built.
     """
     pages = settings.MIDDLEWARE
-    settings.MIDDLEWARE = list(middleware)
+    settings.MIDDLEWARE = [*middleware, "offload.serving.exchange.streams"]
     try:
         return LeanHandler(pool) if pool else ASGIHandler()
     finally:
@@ -54,15 +55,17 @@ class LeanHandler(ASGIHandler):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         thread = RequestThread(self.pool)
-        current.set(thread)
-        # What `async with` would do, less what guards a caller's context: the server gives each request a fresh one.
+        before = current.set(thread)
+        # What `async with` would do, less its checks: the server gives each request a fresh context.
         context = ThreadSensitiveContext(executor=thread)
-        SyncToAsync.thread_sensitive_context.set(context)
+        context_before = SyncToAsync.thread_sensitive_context.set(context)
         SyncToAsync.context_to_thread_executor[context] = thread
         try:
             await self._answer(scope, receive, send, thread)
         finally:
             context._exited = True  # a task that outlives its request is told so
+            SyncToAsync.thread_sensitive_context.reset(context_before)  # a test's client has no fresh one
+            current.reset(before)
             thread.close()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, thread: RequestThread) -> None:
@@ -98,6 +101,7 @@ class LeanHandler(ASGIHandler):
             else:
                 await _signal(request_finished)
         elif thread.borrowed or not _is_plain(request, response):
+            response._handler_class = ASGIHandler  # the sender of `request_finished`
             await sync_to_async(response.close)()
         else:
             response._resource_closers.clear()
@@ -129,7 +133,8 @@ class LeanHandler(ASGIHandler):
     async def send_response(self, response: HttpResponseBase, send: Send) -> None:
         """Send the answer: whole ones in two messages, streams as Django does, without a thread while they wait."""
         if response.streaming:
-            await release()
+            with suppress(RuntimeError):  # one that goes on with a query that its view began has to keep its thread
+                await release()
         if not isinstance(response, HttpResponse) or response.cookies:
             await super().send_response(response, send)
             return

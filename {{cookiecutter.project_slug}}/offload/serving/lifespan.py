@@ -74,6 +74,9 @@ def _on_stop_signal(stopping: Callable[[], None]) -> Iterator[None]:
         loop.call_soon_threadsafe(stopping)
         if callable(before[number]):
             before[number](number, frame)
+        elif before[number] is signal.SIG_DFL:  # nobody else hears it, as in a script that runs the application itself
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
     try:
         for stop in (signal.SIGTERM, signal.SIGINT):

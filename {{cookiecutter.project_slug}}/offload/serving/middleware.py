@@ -5,7 +5,8 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable
-from contextvars import Context, ContextVar, copy_context
+from contextvars import ContextVar
+from http import HTTPStatus
 from time import perf_counter, time
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from offload.conf import conf
+from offload.problems import Problem
+from offload.serving.exchange import exchange_of
 from offload.serving.metrics import REQUESTS
 
 GetResponse = Callable[[HttpRequest], Any]
@@ -90,33 +93,21 @@ class Timed(Middleware):
     processor's caches full of Django, the same work takes twice as long.
     """
 
-    def __init__(self, get_response: GetResponse) -> None:
-        super().__init__(get_response)
-        self.due: list[tuple[Context, HttpRequest, int, float]] = []
-
     def before(self, request: HttpRequest) -> float:
         return perf_counter()
 
     def after(self, request: HttpRequest, response: HttpResponseBase, begun: float) -> None:
+        seconds = perf_counter() - begun
         if self.is_async:
-            self.later(request, response.status_code, perf_counter() - begun)
+            asyncio.get_running_loop().call_soon(self.record, request, response.status_code, seconds)
         else:
-            self.record(request, response.status_code, perf_counter() - begun)
+            self.record(request, response.status_code, seconds)
 
     def cancelled(self, request: HttpRequest, begun: float) -> None:
-        self.later(request, CLIENT_LEFT, perf_counter() - begun)
-
-    def later(self, request: HttpRequest, status: int, seconds: float) -> None:
-        """Record at the round's end, in the context of now."""
-        if not self.due:
-            asyncio.get_running_loop().call_soon(self.round_ends)
-        self.due.append((copy_context(), request, status, seconds))
-
-    def round_ends(self) -> None:
-        """Record what is due."""
-        due, self.due = self.due, []
-        for context, request, status, seconds in due:
-            context.run(self.record, request, status, seconds)
+        exchange = exchange_of(request)
+        # A view may be cancelled by a stop, too, or because it awaited something that was: its client is sent a 500.
+        status = CLIENT_LEFT if exchange is None or exchange.gone else HTTPStatus.INTERNAL_SERVER_ERROR
+        asyncio.get_running_loop().call_soon(self.record, request, int(status), perf_counter() - begun)
 
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
         """Write it down."""
@@ -140,11 +131,9 @@ class AccessLog(Timed):
         }
 
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
-        level = logging.DEBUG if request.path.startswith(self.probes) else logging.INFO
+        level = logging.DEBUG if request.path_info.startswith(self.probes) else logging.INFO
         if access.isEnabledFor(level):
-            path = (
-                request.path if request.path.isprintable() else quote(request.path)
-            )  # no line is forged by a line end
+            path = _printable(request.path)
             facts = {
                 "method": request.method,
                 "path": path,
@@ -160,6 +149,17 @@ class AccessLog(Timed):
         record, now = logging.LogRecord.__new__(logging.LogRecord), time()
         record.__dict__ = {**self.samples[level], "created": now, "msecs": now % 1 * 1000, "args": what, **facts}
         return record
+
+
+def log_refusal(method: str, path: str, problem: Problem) -> None:
+    """The access line of a request that was answered before Django saw it."""
+    facts = {"method": method, "path": _printable(path), "status": problem.status, "detail": problem.detail}
+    access.info(TEXT, method, facts["path"], problem.status, extra=facts)
+
+
+def _printable(path: str) -> str:
+    """No line is forged by a line end in an address."""
+    return path if path.isprintable() else quote(path)
 
 
 class Metrics(Timed):
@@ -204,3 +204,5 @@ class SecurityHeaders(Middleware):
         # One merge of checked headers under the view's own, instead of four times a check and two encodings.
         ours = self.secure if self.secure is not self.plain and request.is_secure() else self.plain
         response.headers._store = {**ours, **response.headers._store}
+        if getattr(response, "xframe_options_exempt", False):  # Django's decorator for a view that may be framed
+            response.headers._store.pop("x-frame-options", None)

@@ -7,6 +7,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+HEAD = 64 * 1024  # bytes of a request that the parser may keep to itself: its address and headers (h11's limit, too)
 HELD = 16 * 1024  # bytes a connection holds back at most; more leaves at once, and a slow reader pauses the writer
 LONG = 0.002  # seconds: a round of many requests that compute a little must not keep its first answers to its end
 
@@ -23,6 +24,24 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
         super().connection_made(Together(transport, round_of(self.loop)))  # type: ignore[arg-type]
+        self._unread = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes; a head without an end is refused: the parser copies it anew with each packet."""
+        self._unread += len(data)
+        super().data_received(data)
+        if self._unread > HEAD and not self.transport.is_closing():
+            self.send_400_response(f"The request's head is larger than {HEAD} bytes: send fewer or shorter headers.")
+
+    def on_headers_complete(self) -> None:
+        """The parser has read the head."""
+        self._unread = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """The parser has read a piece of the body."""
+        self._unread = 0
+        super().on_body(body)
 
     def eof_received(self) -> None:
         """The client sends no more, and may still read: the server closes now, so what it was to read goes first."""

@@ -88,17 +88,20 @@ class ThreadPool:
 
     def take_back(self, worker: Worker) -> None:
         """Clean up and lend on; runs in the thread itself."""
-        close_old_connections()
-        spoilt = any(connection.in_atomic_block for connection in connections.all(initialized_only=True))
-        with self.lock:
-            self.lent -= 1
-            self.returned += 1
-            if not spoilt and (self.waiting or len(self.idle) < self.size):
-                self.idle.append(worker)
-            else:
-                worker.inbox.put(None)
-            if self.waiting:  # before any later request can find the idle thread
-                self._hand_over(self.waiting.popleft())
+        spoilt = True
+        try:
+            close_old_connections()
+            spoilt = any(connection.in_atomic_block for connection in connections.all(initialized_only=True))
+        finally:
+            with self.lock:
+                self.lent -= 1
+                self.returned += 1
+                if not spoilt and (self.waiting or len(self.idle) < self.size):
+                    self.idle.append(worker)
+                else:
+                    worker.inbox.put(None)
+                if self.waiting:  # before any later request can find the idle thread
+                    self._hand_over(self.waiting.popleft())
 
     def close(self) -> None:
         """End the idle threads and with them their database connections; blocks until they did."""
@@ -166,9 +169,9 @@ class RequestThread(Executor):
             if self._closed:
                 self._give_back()
 
-    def _give_back(self) -> None:
-        """Under the pool's lock."""
-        if self._worker is not None and not self._pending:
+    def _give_back(self, pending: int = 0) -> None:
+        """Unless more than these calls are pending. Under the pool's lock."""
+        if self._worker is not None and self._pending == pending:
             self._worker.inbox.put(partial(self._pool.take_back, self._worker))
             self._worker = None
 
@@ -180,11 +183,14 @@ class RequestThread(Executor):
 
     async def release(self) -> None:
         """See the function below."""
-        if self._worker is None or self._pending:
-            return
-        await sync_to_async(finish)()
+        if self._worker is not None and not self._pending:
+            await sync_to_async(self._leave)()
+
+    def _leave(self) -> None:
+        """Give back the thread this runs in, before a task beside this one can open anything in it."""
+        finish()
         with self._pool.lock:
-            self._give_back()
+            self._give_back(pending=1)
 
 
 current: ContextVar[RequestThread | None] = ContextVar("request_thread", default=None)

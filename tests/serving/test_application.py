@@ -1,0 +1,140 @@
+"""The application without a server's process: under a test's client, a second start, another server."""
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from conftest import HERE, PATIENCE, environment, lean
+from django.http import HttpRequest, StreamingHttpResponse
+from django.test import AsyncRequestFactory, override_settings
+
+from offload.problems import Problem
+from offload.serving.application import Application, check_host
+from offload.serving.disconnect import until_disconnect
+from offload.serving.exchange import DISCONNECT, Exchange, streams
+from offload.serving.types import Message
+
+STOPS_ITSELF = """
+import asyncio, os, signal
+from serving_project.asgi import application
+async def main():
+    told = iter(["lifespan.startup"])
+    async def receive():
+        for kind in told:
+            return {"type": kind}
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(60)
+    async def send(message):
+        print(message["type"], flush=True)
+    await application({"type": "lifespan"}, receive, send)
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="session")
+def application() -> Application:
+    """One application, started as often as a test likes."""
+    return Application()
+
+
+@asynccontextmanager
+async def started(application: Application) -> AsyncIterator[httpx.AsyncClient]:
+    """Its client, between its start and its end."""
+    lifespan = ApplicationCommunicator(application, {"type": "lifespan"})
+    await lifespan.send_input({"type": "lifespan.startup"})
+    assert (await lifespan.receive_output(PATIENCE))["type"] == "lifespan.startup.complete"
+    transport = httpx.ASGITransport(application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        yield client
+    await lifespan.send_input({"type": "lifespan.shutdown"})
+    assert (await lifespan.receive_output(PATIENCE))["type"] == "lifespan.shutdown.complete"
+    await lifespan.wait(PATIENCE)
+
+
+@lean  # the stock handler's threads are asgiref's own
+async def test_an_application_starts_again_and_serves_many_requests_of_one_task(application: Application) -> None:
+    threads = set()
+    for _ in range(2):
+        async with started(application) as client:
+            for _ in range(3):
+                answer = await client.get("/api/in_thread")
+                threads.add(answer.json()["thread"])
+            assert await sync_to_async(threading.get_ident)() not in threads, "the test's own context is whole"
+            assert not application.stopping
+    assert len(threads) == 2, "kept from one request to the next, ended with the application"
+
+
+async def test_a_websocket_is_refused_where_none_is_served(application: Application) -> None:
+    websocket = ApplicationCommunicator(application, {"type": "websocket", "path": "/ws", "headers": []})
+    await websocket.send_input({"type": "websocket.connect"})
+    assert (await websocket.receive_output(PATIENCE))["type"] == "websocket.close"
+
+
+async def test_another_application_may_serve_websockets() -> None:
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept", "subprotocol": scope["path"]})
+
+    websocket = ApplicationCommunicator(Application(websocket=echo), {"type": "websocket", "path": "/ws"})
+    assert (await websocket.receive_output(PATIENCE))["subprotocol"] == "/ws"
+
+
+async def test_a_refused_stream_closes_what_it_holds() -> None:
+    closed = []
+
+    def refuse(_: Exchange) -> None:
+        raise Problem(503, "as the test wants")
+
+    async def view(_: HttpRequest) -> StreamingHttpResponse:
+        response = StreamingHttpResponse(content_type="text/event-stream")
+        response._resource_closers.append(lambda: closed.append(True))
+        return response
+
+    request = AsyncRequestFactory().get("/api/stream")
+    request.scope["offload.exchange"] = Exchange(None, None, 0, refuse, refuse)
+    response = await streams(view)(request)
+    assert response.status_code == 503
+    response.close()
+    assert closed == [True]
+
+
+async def test_a_client_that_leaves_as_its_answer_ends_cancels_nothing() -> None:
+    async def receive() -> Message:
+        with contextlib.suppress(asyncio.CancelledError):  # the exchange hides this one from its handler, too
+            await asyncio.sleep(PATIENCE)
+        return DISCONNECT
+
+    await until_disconnect(asyncio.sleep(0.01), receive)
+    await asyncio.sleep(0.01)
+    task = asyncio.current_task()
+    assert task
+    assert not task.cancelling()
+
+
+def test_the_host_is_the_proxys_word_where_the_proxy_is_trusted() -> None:
+    headers = {b"host": b"10.0.0.7", b"x-forwarded-host": b"localhost"}
+    with pytest.raises(Problem, match=r"10\.0\.0\.7"):
+        check_host(headers)
+    with override_settings(USE_X_FORWARDED_HOST=True):
+        check_host(headers)
+
+
+def test_sigterm_ends_a_process_whose_server_does_not_listen_for_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STOPS_ITSELF]
+    ended = subprocess.run(command, env=environment(tmp_path), cwd=HERE, capture_output=True, timeout=PATIENCE)
+    assert ended.returncode == -signal.SIGTERM, ended.stderr.decode()
+
+
+@pytest.mark.parametrize(("status", "title"), [(404, "Not Found"), (499, "Unknown Status Code")])
+def test_a_problem_may_have_any_status(status: int, title: str) -> None:
+    assert f'"title": "{title}"'.encode() in Problem(status, "as the test wants").body()
