@@ -16,13 +16,13 @@ import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from conftest import HERE, PATIENCE, environment, lean
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 from django.test import AsyncRequestFactory, override_settings
 
 from offload.problems import Problem
 from offload.serving.application import Application, check_host
 from offload.serving.disconnect import until_disconnect
-from offload.serving.exchange import DISCONNECT, Exchange, streams
+from offload.serving.exchange import DISCONNECT, Exchange, admitted
 from offload.serving.types import Message
 
 STOPS_ITSELF = """
@@ -89,20 +89,17 @@ async def test_another_application_may_serve_websockets() -> None:
     assert (await websocket.receive_output(PATIENCE))["subprotocol"] == "/ws"
 
 
-async def test_a_refused_stream_closes_what_it_holds() -> None:
+def test_a_refused_stream_closes_what_it_holds() -> None:
     closed = []
 
     def refuse(_: Exchange) -> None:
         raise Problem(503, "as the test wants")
 
-    async def view(_: HttpRequest) -> StreamingHttpResponse:
-        response = StreamingHttpResponse(content_type="text/event-stream")
-        response._resource_closers.append(lambda: closed.append(True))
-        return response
-
+    stream = StreamingHttpResponse(content_type="text/event-stream")
+    stream._resource_closers.append(lambda: closed.append(True))
     request = AsyncRequestFactory().get("/api/stream")
     request.scope["offload.exchange"] = Exchange(None, None, 0, refuse, refuse)
-    response = await streams(view)(request)
+    response = admitted(request, stream)
     assert response.status_code == 503
     response.close()
     assert closed == [True]

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import django
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished, request_started
@@ -13,6 +14,7 @@ from django.core.signals import request_finished, request_started
 django.setup()  # what the lifespans and views import below has models
 
 from offload.serving import Application  # noqa: E402
+from offload.serving.handler import Handler  # noqa: E402
 from serving_project.views import FACTS  # noqa: E402
 
 
@@ -39,7 +41,7 @@ def started(**named: Any) -> None:
 
 
 def finished(**named: Any) -> None:
-    FACTS["finished"] += named["sender"] is ASGIHandler
+    FACTS["finished"] += named["sender"] is (ASGIHandler if settings.OFFLOAD.lean else Handler)
 
 
 async def finished_async(**named: Any) -> None:

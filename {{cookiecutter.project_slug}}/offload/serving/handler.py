@@ -25,6 +25,7 @@ from django.urls import set_script_prefix
 from django.utils.log import log_response
 
 from offload.serving.disconnect import until_disconnect
+from offload.serving.exchange import admitted
 from offload.serving.threads import RequestThread, ThreadPool, current, release
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,19 +34,26 @@ BUILT_IN = {reset_queries, close_old_connections, close_caches, reset_urlconf}
 
 
 def chain(middleware: Sequence[str], pool: ThreadPool | None) -> ASGIApp:
-    """A handler with this list of middleware, and the bound on streams; without a pool, Django's stock one.
+    """A handler with this list of middleware; without a pool, almost Django's stock one.
 
     Django's handlers read `settings.MIDDLEWARE`, once, when they are built.
     """
     pages = settings.MIDDLEWARE
-    settings.MIDDLEWARE = [*middleware, "offload.serving.exchange.streams"]
+    settings.MIDDLEWARE = list(middleware)
     try:
-        return LeanHandler(pool) if pool else ASGIHandler()
+        return LeanHandler(pool) if pool else Handler()
     finally:
         settings.MIDDLEWARE = pages
 
 
-class LeanHandler(ASGIHandler):
+class Handler(ASGIHandler):
+    """Django's handler, that refuses a stream too many inside of the middleware, which records what is answered."""
+
+    async def _get_response_async(self, request: HttpRequest) -> HttpResponseBase:
+        return admitted(request, await super()._get_response_async(request))  # type: ignore[misc]
+
+
+class LeanHandler(Handler):
     """Django's handler with a thread only where one is used, and a task to watch the client only where a view waits."""
 
     def __init__(self, pool: ThreadPool) -> None:

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from http import HTTPStatus
 from time import perf_counter, time
 from typing import Any
@@ -25,6 +25,7 @@ GetResponse = Callable[[HttpRequest], Any]
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
+logger = logging.getLogger("offload.serving")
 access = logging.getLogger("offload.access")
 TEXT = "%s %s %d"  # of an access line: method, path, status
 
@@ -93,13 +94,17 @@ class Timed(Middleware):
     processor's caches full of Django, the same work takes twice as long.
     """
 
+    def __init__(self, get_response: GetResponse) -> None:
+        super().__init__(get_response)
+        self.due: list[tuple[Context, HttpRequest, int, float]] = []
+
     def before(self, request: HttpRequest) -> float:
         return perf_counter()
 
     def after(self, request: HttpRequest, response: HttpResponseBase, begun: float) -> None:
         seconds = perf_counter() - begun
         if self.is_async:
-            asyncio.get_running_loop().call_soon(self.record, request, response.status_code, seconds)
+            self.later(request, response.status_code, seconds)
         else:
             self.record(request, response.status_code, seconds)
 
@@ -107,7 +112,22 @@ class Timed(Middleware):
         exchange = exchange_of(request)
         # A view may be cancelled by a stop, too, or because it awaited something that was: its client is sent a 500.
         status = CLIENT_LEFT if exchange is None or exchange.gone else HTTPStatus.INTERNAL_SERVER_ERROR
-        asyncio.get_running_loop().call_soon(self.record, request, int(status), perf_counter() - begun)
+        self.later(request, int(status), perf_counter() - begun)
+
+    def later(self, request: HttpRequest, status: int, seconds: float) -> None:
+        """Record at the round's end, in the context of now. A `call_soon` for each costs 1.5 us more."""
+        if not self.due:
+            asyncio.get_running_loop().call_soon(self.round_ends)
+        self.due.append((copy_context(), request, status, seconds))
+
+    def round_ends(self) -> None:
+        """Record what is due."""
+        due, self.due = self.due, []
+        for context, request, status, seconds in due:
+            try:
+                context.run(self.record, request, status, seconds)
+            except Exception:  # the round's others are to be recorded, too
+                logger.exception("A request could not be recorded.")
 
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
         """Write it down."""
