@@ -114,10 +114,13 @@ async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_paus
         together = await asyncio.gather(*(upstream.get_json("/", params={"n": n}).outcome() for n in range(5)))
         assert sorted(outcome.status for outcome in together) == ["ok"] * 2 + ["open"] * 3, "two probes, no more"
         assert upstream.live().breaker.state == "closed"
+    failed = "Upstream scripted: GET / failed: HTTPStatusError('HTTP 500')"
     assert [record.getMessage() for record in caplog.records] == [
+        *[failed] * 4,
         "Upstream scripted: circuit breaker open, was closed",
+        failed,
         "Upstream scripted: circuit breaker closed, was half-open",
-    ]
+    ], "neither what an open breaker refused nor what may be secret, the query"
 
 
 async def test_a_retry_that_meets_an_open_breaker_leaves_the_real_reason_standing() -> None:

@@ -96,6 +96,12 @@ def test_an_answer_is_json_that_pydantic_and_django_agree_on(service: Path) -> N
     )
 
 
+def test_a_fault_in_a_body_is_named_as_its_sender_wrote_it(service: Path) -> None:
+    faults = {"body.rows.0": ("body", "body", "rows", 0), "body": ("body",), "query.limit": ("query", "limit")}
+    code = f"from offload.api import _where\nresult = [_where(*parts) for parts in {list(faults.values())}]"
+    assert told(service, code) == list(faults)
+
+
 def test_an_access_line_is_a_whole_record_and_made_by_whoever_adds_to_all_of_them(service: Path) -> None:
     (sampled, made), trace, formatted = told(service, LINES)
     assert sampled["text"] == made["text"] == "GET /api/x 200"

@@ -54,6 +54,11 @@ def _lazy(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
+def _where(*parts: str | int) -> str:
+    """Where in the request a fault is. The body's name in the code is `body`, too, and says nothing to its sender."""
+    return ".".join(map(str, parts[1:] if parts[:2] == ("body", "body") else parts))
+
+
 def _answer(request: HttpRequest, error: Any) -> HttpResponse:
     return _problem(error).response()
 
@@ -63,7 +68,7 @@ def _problem(error: Any) -> Problem:
         case Problem():
             return error
         case ValidationError():
-            faults = [{"where": ".".join(map(str, fault["loc"])), "what": fault["msg"]} for fault in error.errors]
+            faults = [{"where": _where(*fault["loc"]), "what": fault["msg"]} for fault in error.errors]
             return Problem(422, "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults), errors=faults)
         case AuthenticationError():
             detail = "send Authorization: Bearer <token>; `make token NAME=you` makes one"

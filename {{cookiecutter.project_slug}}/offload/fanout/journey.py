@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from math import inf
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .live import Live, Trip
 
 T = TypeVar("T")
+log = logging.getLogger("offload.fanout")
 
 
 class Journey(Generic[T]):
@@ -65,10 +67,14 @@ class Journey(Generic[T]):
         return found
 
     def _failed(self, error: Exception) -> Outcome[T]:
+        status = status_of(error)
+        if status in ("timeout", "error"):  # an open breaker was told when it opened, a full bulkhead is counted
+            call, upstream = self._call, self._live.upstream.name
+            log.warning("Upstream %s: %s %s failed: %r", upstream, call.method, call.url.path, error)
         if kept := self._live.stale(self._call):
             with suppress(ValueError):  # kept for a call that read it in another way
                 return self._told("stale", self._call.decode(kept.answer), age=kept.age, error=error)
-        return self._told(status_of(error), error=error)
+        return self._told(status, error=error)
 
     def _told(self, status: Status, value: T | None = None, **more: Any) -> Outcome[T]:
         attempts, hedged, ended = 0, False, 0.0
