@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.operation import PathView
 from ninja.renderers import JSONRenderer
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -33,6 +34,15 @@ class Api(NinjaAPI):
     def create_temporal_response(self, request: HttpRequest) -> HttpResponse:
         """What a view may set headers on, and what the answer is put into."""
         return HttpResponse(b"", content_type=self.get_content_type())
+
+
+def _not_allowed(self: PathView) -> HttpResponse:
+    allowed = ", ".join(sorted({method for operation in self.operations for method in operation.methods}))
+    return Problem(405, f"this address takes {allowed}", headers={"Allow": allowed}).response()
+
+
+# ninja's is plain text, and no exception handler sees it.
+PathView._not_allowed = _not_allowed  # type: ignore[method-assign]  # noqa: SLF001
 
 
 class Json(JSONRenderer):

@@ -38,6 +38,12 @@ def test_a_job_that_is_not_there_is_a_problem(service: Service) -> None:
     assert (answer.status_code, answer.json()["status"]) == (404, 404)
 
 
+def test_a_wrong_method_is_a_problem_that_names_the_right_ones(service: Service) -> None:
+    answer = service.client.put("/api/jobs")
+    assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
+    assert answer.headers["allow"] == "GET"
+
+
 PAGES = ["/", "/api/docs", "/static/ninja/swagger-ui.css", "/admin/login/", "/static/admin/css/base.css", "/metrics"]
 
 
