@@ -71,13 +71,19 @@ def test_a_taken_port_is_one_sentence(with_example: Path) -> None:
     assert "Traceback" not in told.stdout
 
 
-def test_an_unreachable_redis_is_one_sentence(with_example: Path) -> None:
-    told = run(
-        sys.executable, "-m", "offload.dev", "dev", cwd=with_example, PORT="48211", REDIS_URL="redis://127.0.0.1:1/0"
-    )
+@pytest.mark.parametrize(
+    ("variable", "url", "sentence"),
+    [
+        ("REDIS_URL", "redis://127.0.0.1:1/0", "No Redis answers at REDIS_URL"),
+        ("DATABASE_URL", "postgres://u:hidden@127.0.0.1:1/x", "The database of DATABASE_URL does not answer (conn"),
+    ],
+)
+def test_what_does_not_answer_is_one_sentence(with_example: Path, variable: str, url: str, sentence: str) -> None:
+    told = run(sys.executable, "-m", "offload.dev", "dev", cwd=with_example, PORT="48211", **{variable: url})
     assert told.returncode == 1
-    assert "No Redis answers at REDIS_URL" in told.stdout
+    assert sentence in told.stdout
     assert "Traceback" not in told.stdout
+    assert "hidden" not in told.stdout
 
 
 def test_the_openapi_document_describes_jobs_and_results(with_example: Path) -> None:

@@ -49,6 +49,8 @@ def main() -> int:
             _check_free(name, port)
     if "valkey" not in processes:
         _check_redis(env.redis_url)
+    if not env.database_url.startswith("sqlite"):
+        _check_database()
     migrated = subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], check=False)
     if migrated.returncode:
         return migrated.returncode
@@ -104,6 +106,19 @@ def _check_redis(url: str) -> None:
         redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2).ping()
     except (redis.RedisError, ValueError) as error:
         sys.exit(f"No Redis answers at REDIS_URL ({error}). Start it, or unset REDIS_URL to use the embedded Valkey.")
+
+
+def _check_database() -> None:
+    connect = "import django; django.setup(); from django.db import connection; connection.ensure_connection()"
+    environment = {"DJANGO_SETTINGS_MODULE": "config.settings", **os.environ}
+    command = [sys.executable, "-c", connect]
+    asked = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
+    if asked.returncode:
+        reason = " ".join(asked.stderr.rpartition("Error: ")[2].split())
+        sys.exit(
+            f"The database of DATABASE_URL does not answer ({reason}). Start it, or unset DATABASE_URL to use the "
+            "SQLite file in var/."
+        )
 
 
 def _announce(probe: str, lines: list[str]) -> None:
