@@ -85,6 +85,7 @@ def test_a_blocked_loop_is_reported_with_its_line_function_and_request(served: S
     log = served.says(rf"service.py:\d+ {view} blocked the event loop for \d+ ms during GET /{view}")
     assert view in str(headers["X-Offload-Blocked"])
     assert len(re.findall("blocked the event loop", log)) == 1
+    assert "What to do: docs/when-async-helps/" in log
 
 
 @on_both_loops

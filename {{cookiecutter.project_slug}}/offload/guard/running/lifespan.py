@@ -20,7 +20,8 @@ recent: deque[Block] = deque(maxlen=20)  # the newest last; the development head
 def _report(block: Block) -> None:
     recent.append(block)
     metrics.count(block)
-    logger.warning("%s\n%s", block, "\n".join(f"    {step}" for step in block.stack))
+    stack = "\n".join(f"    {step}" for step in block.stack)
+    logger.warning("%s\n%s\n    What to do: docs/when-async-helps/debugging.md", block, stack)
 
 
 @asynccontextmanager
