@@ -253,6 +253,21 @@ def test_a_full_queue_answers_503_with_an_honest_retry_after(lab: Lab) -> None:
     admit("cpu")
 
 
+@pytest.mark.parametrize(
+    ("status", "depth", "drain", "seconds"),
+    [("queued", 30, 4.0, 7.5), ("queued", 0, 4.0, None), ("queued", 30, 0.0, None), ("running", 30, 4.0, None)],
+)
+def test_a_start_is_expected_where_the_queue_tells(
+    lab: Lab, status: str, depth: int, drain: float, seconds: float | None
+) -> None:
+    from offload.jobs import relay
+    from offload.jobs.api import _expected_start
+    from offload.jobs.models import Job
+
+    relay.create().figures.queues["cpu"] = relay.QueueFigures(depth=depth, drain=drain)
+    assert _expected_start(Job(queue="cpu", status=status)) == seconds
+
+
 @pytest.mark.parametrize("broker", ["up", "refused", "silent"])
 async def test_a_submit_never_opens_a_socket_on_the_event_loop(lab: Lab, broker: str) -> None:
     """The loop's own thread is watched for connects, and its longest silence is told."""

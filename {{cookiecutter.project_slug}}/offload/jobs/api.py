@@ -39,7 +39,7 @@ class JobView(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     expected_start_seconds: float | None = None
-    """For a queued job: how long until it starts, from its queue's depth and drain rate."""
+    """For a queued job: seconds until it starts, by its queue's depth and drain rate; null if they say nothing."""
 
 
 class JobList(BaseModel):
@@ -158,6 +158,6 @@ async def long_poll(job: Job, wait: float) -> Job:
 def _expected_start(job: Job) -> float | None:
     running = relay.current()
     figures = running.figures.queues.get(job.queue) if running else None
-    if job.status != Status.QUEUED or figures is None or not figures.drain:
-        return None
+    if job.status != Status.QUEUED or figures is None or not (figures.depth and figures.drain):
+        return None  # an empty queue, seen a second ago, may be one of idle workers or of busy ones
     return round(figures.depth / figures.drain, 1)
