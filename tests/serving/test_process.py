@@ -69,7 +69,30 @@ def test_a_request_too_many_is_shed_and_probes_are_not(serve: Serve) -> None:
     assert server.get("/api/ping").status_code == 200
 
 
-def test_bodies_that_arrive_slowly_shed_nobody(serve: Serve) -> None:
+def test_clients_that_send_more_and_leave_end_what_is_being_answered(serve: Serve) -> None:
+    server = serve()
+    for path in ("stream", "wait"):
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+            for each in (path, "ping"):
+                client.sendall(f"GET /api/{each} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            eventually(lambda: in_flight(server) == 1, "the first of them")
+        eventually(lambda: in_flight(server) == 0, f"the end of {path}")
+
+
+def in_flight(server: Server) -> float:
+    """Requests and streams."""
+    return sum(server.metric(f"offload_serving_{kind}_in_flight") for kind in ("requests", "streams"))
+
+
+@lean
+def test_a_request_leaves_nothing_to_the_garbage_collector(server: Server) -> None:
+    server.get("/api/garbage")
+    for _ in range(50):
+        server.get("/api/ping")
+    assert server.get("/api/garbage").json()["found"] < 50
+
+
+def test_bodies_that_arrive_slowly_shed_only_each_other(serve: Serve) -> None:
     server = serve(SERVING_TEST_REQUESTS="2")
     with ExitStack() as clients:
         slow = []
@@ -77,6 +100,7 @@ def test_bodies_that_arrive_slowly_shed_nobody(serve: Serve) -> None:
             client = clients.enter_context(socket.create_connection(("127.0.0.1", server.port), PATIENCE))
             client.sendall(b"POST /api/ping HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n-")
             slow.append(client)
+        assert slow.pop().recv(1000).startswith(b"HTTP/1.1 503")
         assert server.get("/api/ping").status_code == 200
         for client in slow:
             client.sendall(b"-")
@@ -96,6 +120,15 @@ def test_streams_are_counted_apart(serve: Serve) -> None:
     eventually(lambda: server.metric("offload_serving_streams_in_flight") == 0, "no streams left")
     lines = [line for line in server.log.read_text().splitlines() if "GET /api/stream" in line]
     assert sorted(line.split()[-1] for line in lines) == ["200", "200", "503"], "the log says what was sent"
+
+
+def test_a_stream_that_a_middleware_makes_is_one(serve: Serve) -> None:
+    server = serve()
+    with httpx.stream("GET", server.url + "/api/made") as answer:
+        lines = answer.iter_lines()  # while somebody reads them
+        assert next(lines) == "id: 0"
+        assert server.metric("offload_serving_streams_in_flight") == 1
+        assert server.metric("offload_serving_requests_in_flight") == 0
 
 
 def test_a_stop_ends_streams_at_once_and_lets_requests_finish(serve: Serve) -> None:
@@ -177,6 +210,11 @@ def test_of_two_starts_at_once_one_is_refused() -> None:
         port = free.getsockname()[1]
     with _bind("127.0.0.1", port), pytest.raises(SystemExit, match="is taken"):
         _bind("127.0.0.1", port)
+
+
+def test_an_address_that_is_not_ours_is_one_sentence() -> None:
+    with pytest.raises(SystemExit, match=r"^Cannot listen on 192\.0\.2\.1, port 8000 \([\w -]+\): choose"):
+        _bind("192.0.2.1", 8000)
 
 
 @pytest.mark.skipif("SERVING_LONG" not in os.environ, reason="the cost of idle streams: SERVING_LONG=1")

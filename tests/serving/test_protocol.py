@@ -151,6 +151,20 @@ def test_a_head_without_an_end_is_refused(server: Server, start: bytes) -> None:
         assert b"head is larger than 65536 bytes" in client.recv(1000)
 
 
+@pytest.mark.parametrize("path", ["stream", "wait?seconds=5"])
+def test_the_refusal_of_a_head_gets_into_no_other_answer(server: Server, path: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        client.sendall(request("GET", f"/api/{path}"))
+        time.sleep(0.3)
+        client.sendall(request("GET", "/api/ping", "X-Long: " + "x" * 8 * HEAD)[:-4])
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := client.recv(65536):
+                answer += piece
+    assert b"400" not in answer
+    assert not answer or answer.count(b"HTTP/1.1 200") == 1
+
+
 def test_a_large_body_in_small_pieces_is_no_large_head(server: Server) -> None:
     pieces = b"".join(b"100\r\n" + b"-" * 256 + b"\r\n" for _ in range(2000)) + b"0\r\n\r\n"
     assert talk(server, CHUNKED[:-2] + b"Connection: close\r\n\r\n", pieces).startswith(b"HTTP/1.1 200")

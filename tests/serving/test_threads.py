@@ -120,6 +120,23 @@ async def test_a_thread_whose_clean_up_fails_is_counted_as_back(monkeypatch: pyt
     assert pool.idle == []
 
 
+async def test_a_thread_that_cannot_start_is_neither_lent_nor_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool = ThreadPool(1)
+    request = RequestThread(pool)
+    with monkeypatch.context() as full:
+        full.setattr("offload.serving.threads.Worker", fail)
+        with pytest.raises(RuntimeError, match="can't start"):
+            request.submit(int)
+    assert pool.lent == 0
+    assert not request.borrowed
+    assert await asyncio.wrap_future(request.submit(int)) == 0
+    request.close()
+    await asyncio.to_thread(pool.close)
+
+
 async def test_a_thread_closes_its_connections_at_its_end() -> None:
     pool = ThreadPool(1)
     request = RequestThread(pool)

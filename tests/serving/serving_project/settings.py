@@ -53,6 +53,7 @@ API_MIDDLEWARE = [
     "offload.serving.AccessLog",
     "offload.serving.Metrics",
     "offload.serving.SecurityHeaders",
+    "serving_project.views.makes_streams",
 ]
 TEMPLATES = [
     {

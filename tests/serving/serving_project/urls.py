@@ -14,7 +14,7 @@ urlpatterns = [
     path("api/items/<int:number>", views.item),
 ]
 EVERYWHERE = (
-    *(views.ping, views.facts, views.wait, views.fan_out, views.go, views.fail, views.upload),
+    *(views.ping, views.facts, views.garbage, views.wait, views.fan_out, views.go, views.fail, views.upload),
     *(views.stream, views.export, views.peeked, views.embedded, views.nothing, views.closing, views.remembers),
     *(views.in_thread, views.in_thread_async, views.transactions, views.left_open, views.nested, views.held),
     *(views.beside, views.outlives, views.awaits_cancelled, views.cleans_up),

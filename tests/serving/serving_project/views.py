@@ -6,7 +6,7 @@ import gc
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -15,6 +15,7 @@ from django.contrib.auth.models import Group
 from django.core.files import File
 from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.utils.decorators import async_only_middleware
 from django.views.decorators.clickjacking import xframe_options_exempt
 from prometheus_client import generate_latest
 
@@ -27,6 +28,16 @@ UPLOADS: "list[File[Any]]" = []
 BUSY: set[int] = set()  # threads with a sync call running in them
 IN_TRANSACTION: set[int] = set()  # database connections with a transaction open
 GO = asyncio.Event()
+
+
+@async_only_middleware
+def makes_streams(get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> Any:
+    """Answers `/api/made` with an event stream that no view made."""
+
+    async def middleware(request: HttpRequest) -> HttpResponseBase:
+        return await (stream(request) if request.path_info == "/api/made" else get_response(request))
+
+    return middleware
 
 
 def sync_only(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
@@ -46,6 +57,12 @@ async def ping(request: HttpRequest) -> JsonResponse:
 
 async def facts(request: HttpRequest) -> JsonResponse:
     return JsonResponse({**FACTS, "open_uploads": sum(not file.closed for file in UPLOADS)})
+
+
+async def garbage(request: HttpRequest) -> JsonResponse:
+    """How many objects only the collector could free since the last time."""
+    gc.disable()
+    return JsonResponse({"found": gc.collect()})
 
 
 async def metrics(request: HttpRequest) -> HttpResponse:

@@ -56,12 +56,13 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # "::" serves IPv4, too
-        # It listens from now on: between two processes that only bind, neither is refused.
-        return socket.create_server(address[:2], family=family, dualstack_ipv6=both)
+        # It listens from now on: of two processes that only bind, neither is refused. Who connects waits for the start.
+        return socket.create_server(address, family=family, dualstack_ipv6=both)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             sys.exit(f"Port {port} on {host} is taken: stop what runs there, or choose another with --port or PORT=.")
-        sys.exit(f"Cannot listen on {host}, port {port} ({error.strerror}): choose others with --host and --port.")
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        sys.exit(f"Cannot listen on {host}, port {port} ({reason}): choose others with --host and --port.")
 
 
 if __name__ == "__main__":

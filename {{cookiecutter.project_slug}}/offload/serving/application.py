@@ -41,6 +41,7 @@ class Application:
         self.threads = ThreadPool(self.conf.request_threads) if self.conf.lean else None
         self.api = chain(settings.API_MIDDLEWARE, self.threads)
         self.pages = chain(settings.MIDDLEWARE, self.threads)
+        self.arriving: set[Exchange] = set()
         self.requests: set[Exchange] = set()
         self.streams: set[Exchange] = set()
         self.stopping = False
@@ -75,6 +76,8 @@ class Application:
             log_refusal(scope["method"], scope["path"], problem)
             await problem.send(send)
         finally:
+            del scope["offload.exchange"]  # the server's cycle holds the scope, and the exchange the cycle
+            self.arriving.discard(exchange)
             self.requests.discard(exchange)
             self.streams.discard(exchange)
             if exchange.gone:
@@ -91,16 +94,18 @@ class Application:
         if int(headers.get(b"content-length", 0)) > self.conf.body_limit:
             raise too_large(self.conf.body_limit)
 
-    def _admit(self, exchange: Exchange) -> None:
-        """Count a request from where its body has arrived: slow senders must not shed everybody else.
+    def _admit(self, exchange: Exchange, whole: bool) -> None:
+        """Count a request once its body is whole, and apart before: slow senders must only shed each other.
 
         Raises:
-            Problem: 503, one request too many.
+            Problem: 503, one request or one unfinished body too many.
         """
-        if len(self.requests) >= self.conf.requests_in_flight:
-            metrics.SHED.labels("requests").inc()
+        self.arriving.discard(exchange)
+        counted = self.requests if whole else self.arriving
+        if len(counted) >= self.conf.requests_in_flight:
+            metrics.SHED.labels("requests" if whole else "bodies").inc()
             raise _busy()
-        self.requests.add(exchange)
+        counted.add(exchange)
 
     def _stream(self, exchange: Exchange) -> None:
         """A request turned out to be an event stream: they are long, so they are counted apart.
@@ -159,7 +164,7 @@ def _is_allowed(name: str, allowed: tuple[str, ...]) -> bool:
     return bool(domain) and validate_host(domain, allowed)
 
 
-def _let_in(exchange: Exchange) -> None:
+def _let_in(exchange: Exchange, whole: bool) -> None:
     """A probe must get through a crowd, and isn't counted."""
 
 

@@ -12,6 +12,7 @@ from offload.problems import Problem
 from offload.serving.types import Message, Receive, Send
 
 TURN = 0.002  # seconds of a body until the loop has a turn; after each of many small pieces it would cost 9 us
+EVENT_STREAM = b"text/event-stream"
 DISCONNECT: Message = {"type": "http.disconnect"}
 
 
@@ -22,8 +23,8 @@ class Exchange:
         receive: the server's.
         send: the server's.
         limit: of the body, in bytes.
-        on_request: called when the body has been read; may refuse the request with a `Problem`.
-        on_stream: called when the answer is an event stream; may refuse it with a `Problem`.
+        on_body: called for each piece of the body, with whether it was the last; may refuse the request (`Problem`).
+        on_stream: called when the answer is an event stream; may refuse it (`Problem`).
     """
 
     def __init__(
@@ -31,17 +32,18 @@ class Exchange:
         receive: Receive,
         send: Send,
         limit: int,
-        on_request: Callable[["Exchange"], None],
+        on_body: Callable[["Exchange", bool], None],
         on_stream: Callable[["Exchange"], None],
     ) -> None:
         self._receive = receive
         self._send = send
-        self._on_request = on_request
+        self._on_body = on_body
         self._on_stream = on_stream
         self._received = False
         self._body = 0
         self._ended = False
         self._turned = 0.0
+        self._streams = False
         self._listener: asyncio.Task[Any] | None = None
         self.limit = limit
         self.started = False
@@ -52,7 +54,7 @@ class Exchange:
         """The next message; a body past the limit raises a 413 before it is read whole.
 
         Raises:
-            Problem: 413, the body is too large; 503, the body is whole and there are too many requests.
+            Problem: 413, the body is too large; 503, there are too many requests.
         """
         if self._ended and self.started:
             return DISCONNECT
@@ -74,13 +76,14 @@ class Exchange:
             self._body += len(message.get("body", b""))
             if self._body > self.limit:
                 raise too_large(self.limit)
-            if not message.get("more_body", False):
-                self._on_request(self)
+            self._on_body(self, not message.get("more_body", False))
         return message
 
     async def send(self, message: Message) -> None:
         """Pass the answer on."""
         if message["type"] == "http.response.start":
+            if not self._streams and _is_event_stream(message):
+                self.stream()  # made by a middleware: it is refused late, and logged as what it was to be
             self.started = True
         elif not message.get("more_body", False):
             self.complete = True
@@ -98,6 +101,7 @@ class Exchange:
             Problem: 503, there are too many.
         """
         self._on_stream(self)
+        self._streams = True
 
     def end(self) -> None:
         """End a stream once it has started: its handler believes the client gone, and the client sees a clean end."""
@@ -111,6 +115,10 @@ class Exchange:
             await self.send({"type": "http.response.body", "body": b""})
 
 
+def _is_event_stream(start: Message) -> bool:
+    return any(value.startswith(EVENT_STREAM) and name.lower() == b"content-type" for name, value in start["headers"])
+
+
 def exchange_of(request: HttpRequest) -> Exchange | None:
     """The exchange that a request is part of; in a test's request there is none."""
     found: Exchange | None = getattr(request, "scope", {}).get("offload.exchange")
@@ -119,13 +127,14 @@ def exchange_of(request: HttpRequest) -> Exchange | None:
 
 def admitted(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """The view's answer; the 503 that refuses it if it is an event stream too many."""
-    if response.streaming and response.headers.get("Content-Type", "").startswith("text/event-stream"):
+    if response.streaming and response.headers.get("Content-Type", "").startswith(EVENT_STREAM.decode()):
         exchange = exchange_of(request)
         try:
             if exchange is not None:
                 exchange.stream()
         except Problem as problem:
             refusal = problem.response()
+            refusal._has_been_logged = True  # type: ignore[attr-defined]  # as an error, which Django may mail
             refusal._resource_closers += response._resource_closers  # type: ignore[attr-defined]
             return refusal
     return response

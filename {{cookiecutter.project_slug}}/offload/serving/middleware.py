@@ -69,7 +69,7 @@ class Middleware:
         """On the way out."""
 
     def cancelled(self, request: HttpRequest, begun: Any) -> None:
-        """Instead of `after`, where the client left and the view was cancelled."""
+        """Instead of `after`, where the view was cancelled, mostly because its client left."""
 
 
 class RequestId(Middleware):
@@ -223,6 +223,6 @@ class SecurityHeaders(Middleware):
     def after(self, request: HttpRequest, response: HttpResponseBase, begun: None) -> None:
         # One merge of checked headers under the view's own, instead of four times a check and two encodings.
         ours = self.secure if self.secure is not self.plain and request.is_secure() else self.plain
-        response.headers._store = {**ours, **response.headers._store}
         if getattr(response, "xframe_options_exempt", False):  # Django's decorator for a view that may be framed
-            response.headers._store.pop("x-frame-options", None)
+            ours = {name: header for name, header in ours.items() if name != "x-frame-options"}
+        response.headers._store = {**ours, **response.headers._store}

@@ -7,7 +7,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD = 64 * 1024  # bytes of a request that the parser may keep to itself: its address and headers (h11's limit, too)
+HEAD = 64 * 1024  # bytes that the parser may have read without coming to the end of a head (h11's limit, too)
 HELD = 16 * 1024  # bytes a connection holds back at most; more leaves at once, and a slow reader pauses the writer
 LONG = 0.002  # seconds: a round of many requests that compute a little must not keep its first answers to its end
 
@@ -25,13 +25,37 @@ class Protocol(HttpToolsProtocol):
         """A client has connected."""
         super().connection_made(Together(transport, round_of(self.loop)))  # type: ignore[arg-type]
         self._unread = 0
+        self._answering: Any = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has left. Of pipelined requests uvicorn tells the last, not the one that is being answered."""
+        super().connection_lost(exc)
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes; a head without an end is refused: the parser copies it anew with each packet."""
+        """Some bytes; a head (or trailers) without an end is refused: the parser copies it anew with each packet."""
         self._unread += len(data)
         super().data_received(data)
         if self._unread > HEAD and not self.transport.is_closing():
-            self.send_400_response(f"The request's head is larger than {HEAD} bytes: send fewer or shorter headers.")
+            self.logger.warning("A request's head had no end after %d bytes.", self._unread)
+            if self._may_answer():
+                self.send_400_response(f"The request's head is larger than {HEAD} bytes: send less in its headers.")
+            else:
+                self.transport.close()
+
+    def _may_answer(self) -> bool:
+        """Whether the next bytes to the client would be the answer to what it sends now."""
+        now = self._answering
+        if now is None or now.response_complete:
+            return True
+        in_trailers = now is self.cycle and now.more_body
+        return in_trailers and not now.response_started
 
     def on_headers_complete(self) -> None:
         """The parser has read the head."""

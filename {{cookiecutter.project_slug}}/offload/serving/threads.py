@@ -75,16 +75,23 @@ class ThreadPool:
                 asyncio.get_running_loop().call_later(PATIENCE, self._grow, self.returned)
 
     def _hand_over(self, request: "RequestThread") -> None:
+        worker = self.idle.pop() if self.idle else Worker()  # raises RuntimeError where the system gives no more
         self.lent += 1
-        request.take(self.idle.pop() if self.idle else Worker())
+        request.take(worker)
+
+    def _hand_over_next(self) -> None:
+        self._hand_over(self.waiting[0])
+        self.waiting.popleft()
 
     def _grow(self, returned: int) -> None:
         with self.lock:
-            if returned == self.returned:
-                for _ in range(min(len(self.waiting), self.lent)):
-                    self._hand_over(self.waiting.popleft())
-            if self.waiting:
-                asyncio.get_running_loop().call_later(PATIENCE, self._grow, self.returned)
+            try:
+                if returned == self.returned:
+                    for _ in range(min(len(self.waiting), self.lent)):
+                        self._hand_over_next()
+            finally:
+                if self.waiting:
+                    asyncio.get_running_loop().call_later(PATIENCE, self._grow, self.returned)
 
     def take_back(self, worker: Worker) -> None:
         """Clean up and lend on; runs in the thread itself."""
@@ -101,7 +108,7 @@ class ThreadPool:
                 else:
                     worker.inbox.put(None)
                 if self.waiting:  # before any later request can find the idle thread
-                    self._hand_over(self.waiting.popleft())
+                    self._hand_over_next()
 
     def close(self) -> None:
         """End the idle threads and with them their database connections; blocks until they did."""
@@ -129,7 +136,11 @@ class RequestThread(Executor):
         return self._worker is not None or self._pending > 0
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Run a call in the request's thread, after those before it."""
+        """Run a call in the request's thread, after those before it.
+
+        Raises:
+            RuntimeError: there is none idle, and the system starts no more.
+        """
         future: Future[R] = Future()
         call = partial(self._run, future, partial(fn, *args, **kwargs))
         with self._pool.lock:
@@ -139,7 +150,12 @@ class RequestThread(Executor):
             else:
                 self._queued.append(call)
                 if len(self._queued) == 1:
-                    self._pool.lend(self)
+                    try:
+                        self._pool.lend(self)
+                    except RuntimeError:
+                        self._queued.clear()
+                        self._pending -= 1
+                        raise
         return future
 
     def take(self, worker: Worker) -> None:
