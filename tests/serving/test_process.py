@@ -6,11 +6,14 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from conftest import LEAN, PATIENCE, Serve, Server, eventually, lean
 
+from offload.serving.__main__ import Server as Web
 from offload.serving.__main__ import _bind
 
 
@@ -205,16 +208,19 @@ def test_a_taken_port_is_one_sentence(serve: Serve) -> None:
     )
 
 
-def test_of_two_starts_at_once_one_is_refused() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with _bind("127.0.0.1", port), pytest.raises(SystemExit, match="is taken"):
-        _bind("127.0.0.1", port)
+def test_of_two_starts_at_once_the_second_to_listen_closes_what_it_opened() -> None:
+    said: list[str] = []
 
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        for kind in ("startup", "shutdown"):
+            said.append((await receive())["type"])
+            await send({"type": f"lifespan.{kind}.complete"})
 
-def test_an_address_that_is_not_ours_is_one_sentence() -> None:
-    with pytest.raises(SystemExit, match=r"^Cannot listen on 192\.0\.2\.1, port 8000 \([\w -]+\): choose"):
-        _bind("192.0.2.1", 8000)
+    with _bind("127.0.0.1", 0) as quicker, _bind("127.0.0.1", quicker.getsockname()[1]) as slower:
+        quicker.listen()
+        with pytest.raises(SystemExit, match="is taken"):
+            Web(uvicorn.Config(application, lifespan="on", log_config=None)).run([slower])
+    assert said == ["lifespan.startup", "lifespan.shutdown"]
 
 
 @pytest.mark.skipif("SERVING_LONG" not in os.environ, reason="the cost of idle streams: SERVING_LONG=1")

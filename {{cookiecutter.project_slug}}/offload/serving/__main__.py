@@ -14,6 +14,26 @@ from offload.serving.protocol import Protocol
 logger = logging.getLogger("offload.serving")
 
 
+TAKEN = "Port {port} on {host} is taken: stop what runs there, or choose another with --port or PORT=."
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, which ends where another process took the port during the start, instead of living on unheard."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the lifespans, then listen: who connects before is refused, and asks another instance."""
+        copies = [listener.dup() for listener in sockets or ()]
+        await super().startup(sockets)
+        for copy in copies:
+            with copy:
+                try:
+                    copy.listen(self.config.backlog)  # again: uvloop closes its own without a word if it was refused
+                except OSError:
+                    await self.lifespan.shutdown()
+                    host, port = copy.getsockname()[:2]
+                    sys.exit(TAKEN.format(port=port, host=host))
+
+
 def main() -> None:
     """Run the server until it is told to stop. Exits with 1 if the port is taken, 3 if the start failed."""
     arguments = _arguments()
@@ -33,7 +53,7 @@ def main() -> None:
         timeout_keep_alive=65,
         timeout_graceful_shutdown=arguments.grace,
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     config.load()
     host, port = listener.getsockname()[:2]
     logger.info("Serving on http://%s:%d", f"[{host}]" if ":" in host else host, port)
@@ -54,15 +74,15 @@ def _arguments() -> argparse.Namespace:
 def _bind(host: str, port: int) -> socket.socket:
     """Take the port before anything slow happens. Exits with a sentence where that can't be."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # "::" serves IPv4, too
-        # It listens from now on: of two processes that only bind, neither is refused. Who connects waits for the start.
-        return socket.create_server(address, family=family, dualstack_ipv6=both)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart needn't wait for TIME_WAIT
+        listener.bind(address)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            sys.exit(f"Port {port} on {host} is taken: stop what runs there, or choose another with --port or PORT=.")
-        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-        sys.exit(f"Cannot listen on {host}, port {port} ({reason}): choose others with --host and --port.")
+            sys.exit(TAKEN.format(port=port, host=host))
+        sys.exit(f"Cannot listen on {host}, port {port} ({error.strerror}): choose others with --host and --port.")
+    return listener
 
 
 if __name__ == "__main__":
