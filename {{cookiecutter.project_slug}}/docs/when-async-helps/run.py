@@ -3,6 +3,7 @@
 The tests run every page so. Line numbers in a traceback are the page's own.
 """
 
+import logging
 import os
 import re
 import sys
@@ -39,6 +40,7 @@ def main() -> None:
         from django.core.management import call_command
 
         django.setup()
+        logging.getLogger("offload.fanout").setLevel(logging.ERROR)  # the pages print what came of their calls
         call_command("migrate", verbosity=0)
         page = sys.modules["page"] = ModuleType("page")  # a name under which a forked process finds its functions
         exec(compile(python_of(path.read_text()), path, "exec"), vars(page))  # noqa: S102 - the page is ours
