@@ -24,7 +24,7 @@ from offload.problems import Problem
 from offload.serving.application import Application, check_host
 from offload.serving.disconnect import until_disconnect
 from offload.serving.exchange import DISCONNECT, Exchange, admitted
-from offload.serving.middleware import SecurityHeaders
+from offload.serving.middleware import SecurityHeaders, Timed
 from offload.serving.types import Message
 
 STOPS_ITSELF = """
@@ -125,6 +125,24 @@ def test_a_view_that_may_be_framed_keeps_a_header_of_its_own() -> None:
 
     response = SecurityHeaders(xframe_options_exempt(view))(RequestFactory().get("/"))
     assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
+
+
+async def test_a_record_that_raises_loses_none_of_its_rounds_others() -> None:
+    told = []
+
+    class Records(Timed):
+        def record(self, request: HttpRequest, status: int, seconds: float) -> None:
+            if request.path == "/bad":
+                raise ValueError("as the test wants")
+            told.append(request.path)
+
+    async def view(_: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    records = Records(view)
+    await asyncio.gather(*(records(AsyncRequestFactory().get(path)) for path in ("/bad", "/good")))
+    await asyncio.sleep(0)
+    assert told == ["/good"]
 
 
 def test_the_host_is_the_proxys_word_where_the_proxy_is_trusted() -> None:
