@@ -76,7 +76,7 @@ def mypy(tree: Path) -> Caught:
 
 
 def guard(tree: Path) -> Caught:
-    found = json.loads(run(tree, sys.executable, "-m", "offload.guard", "--json", "--fail-on", "never", tree))[
+    found = json.loads(run(tree, sys.executable, "-m", "offload_dev.lint", "--json", "--fail-on", "never", tree))[
         "findings"
     ]
     return by_case((finding["path"].split("/")[1], finding["rule"]) for finding in found)
@@ -96,7 +96,7 @@ def tested(tree: Path, cases: Iterable[str]) -> Caught:
     report = tree / "report.xml"
     options = [
         "-p",
-        "offload.guard.plugin",
+        "offload_dev.pytest.guard",
         "--noconftest",
         "-p",
         "no:cacheprovider",
@@ -163,7 +163,7 @@ async def _watch(cases: list[str]) -> list[tuple[str, str]]:
     import corpus_calls
 
     from offload.conf import Offload
-    from offload.guard.running.watchdog import Block, Watchdog
+    from offload.guard.runtime.watchdog import Block, Watchdog
 
     blocks: list[Block] = []
     found = []

@@ -14,7 +14,7 @@ NUMBERS = "../{{cookiecutter.project_slug}}/docs/guard"
 BEGIN, END = "<!-- table: tests/guard/table.py writes it -->\n", "<!-- end of table -->\n"
 WRITTEN = ("ruff", "flake8_async", "import_linter", "mypy", "guard")
 NETS = (*WRITTEN, "started", "running", "tested")
-HEADS = ("ruff", "flake8-async", "import-linter", "mypy", "`offload.guard`", "checks", "watchdog", "pytest plugin")
+HEADS = ("ruff", "flake8-async", "import-linter", "mypy", "`offload_dev.lint`", "checks", "watchdog", "pytest plugin")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import pytest
 from cases import CASES
 from table import NETS, Result, cast_all, written_table
 
-from offload.guard.written.findings import RULES
+from offload_dev.lint.findings import RULES
 
 RUNNING = 8  # the watchdog's column: what it sees of a borderline case is up to the machine
 

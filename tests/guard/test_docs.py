@@ -7,9 +7,9 @@ import pytest
 from cases import FENCE
 from nets import SERVICE
 
-from offload.guard.__main__ import grade
-from offload.guard.written.findings import RULES
-from offload.guard.written.source import Project
+from offload_dev.lint.__main__ import grade
+from offload_dev.lint.findings import RULES
+from offload_dev.lint.source import Project
 
 PAGES = SERVICE / "docs" / "guard"
 

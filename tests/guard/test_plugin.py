@@ -28,7 +28,7 @@ def configured(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def run(pytester: pytest.Pytester) -> pytest.RunResult:
-    return pytester.runpytest_subprocess("-p", "offload.guard.plugin", "-p", "no:django", "-p", "no:cacheprovider")
+    return pytester.runpytest_subprocess("-p", "offload_dev.pytest.guard", "-p", "no:django", "-p", "no:cacheprovider")
 
 
 @pytest.mark.parametrize("fault", FAULTS)

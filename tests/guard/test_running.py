@@ -20,7 +20,7 @@ from urllib.error import HTTPError
 import pytest
 from nets import HERE, SERVICE
 
-from offload.guard.running.watchdog import Block, Watchdog
+from offload.guard.runtime.watchdog import Block, Watchdog
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -8,7 +8,7 @@ from django.core import checks
 from django.test import override_settings
 
 from offload import guard
-from offload.guard.started import StartRefused, run_checks
+from offload.guard.checks import StartRefused, run_checks
 
 
 async def test_an_error_stops_the_start_with_the_place_and_what_to_write_instead() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from nets import SERVICE
 
-from offload.guard.__main__ import grade, main
-from offload.guard.written.source import Project
+from offload_dev.lint.__main__ import grade, main
+from offload_dev.lint.source import Project
 
 BLOCKING = "import time\n\n\nasync def view(request):\n    time.sleep(1)\n"
 
@@ -26,7 +26,7 @@ def write(root: Path, **files: str) -> Path:
 def test_a_bare_python_grades_a_tree_without_any_dependency(tmp_path: Path) -> None:
     write(tmp_path, views=BLOCKING)
     code = (
-        f"import sys; sys.path.insert(0, {str(SERVICE)!r}); from offload.guard.__main__ import main; sys.exit(main())"
+        f"import sys; sys.path.insert(0, {str(SERVICE)!r}); from offload_dev.lint.__main__ import main; sys.exit(main())"
     )
     bare = [sys.executable, "-I", "-S", "-c", code, str(tmp_path), "--json"]  # -S: no site-packages
     done = subprocess.run(bare, capture_output=True, text=True, timeout=30, check=False)

@@ -35,7 +35,7 @@ RUNS = {
 @contextmanager
 def up(port: int, variables: dict[str, str]) -> Iterator[None]:
     """A real broker."""
-    process = subprocess.Popen([sys.executable, "-m", "offload.dev.valkey"], env=variables, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-m", "offload_dev.launcher.valkey"], env=variables, stdout=subprocess.DEVNULL)
     try:
         yield
     finally:

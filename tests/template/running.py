@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from offload.dev.plugin import free_ports
+from offload_dev.pytest.service import free_ports
 
 from .conftest import BIN, ROOT
 

@@ -65,7 +65,7 @@ def test_a_taken_port_is_one_sentence(with_example: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        told = run(sys.executable, "-m", "offload.dev", "dev", cwd=with_example, PORT=port)
+        told = run(sys.executable, "-m", "offload_dev.launcher", "dev", cwd=with_example, PORT=port)
     assert told.returncode == 1
     assert f"Port {port} is taken" in told.stdout
     assert "Traceback" not in told.stdout
@@ -79,7 +79,7 @@ def test_a_taken_port_is_one_sentence(with_example: Path) -> None:
     ],
 )
 def test_what_does_not_answer_is_one_sentence(with_example: Path, variable: str, url: str, sentence: str) -> None:
-    told = run(sys.executable, "-m", "offload.dev", "dev", cwd=with_example, PORT="48211", **{variable: url})
+    told = run(sys.executable, "-m", "offload_dev.launcher", "dev", cwd=with_example, PORT="48211", **{variable: url})
     assert told.returncode == 1
     assert sentence in told.stdout
     assert "Traceback" not in told.stdout

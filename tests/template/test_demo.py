@@ -160,7 +160,7 @@ def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> Non
     children = [pid for pid, command in processes().items() if "offload.jobs -Q cpu" in command]
     parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[1]) for pid in children}
     for pid in children:
-        if parents[pid] in children and "offload.dev.reload" not in processes()[parents[pid]]:
+        if parents[pid] in children and "offload_dev.launcher.reload" not in processes()[parents[pid]]:
             os.kill(pid, signal.SIGKILL)
     demo.until(location, "succeeded", patience=90)
     assert "worker lost: its process" in demo.printed()
@@ -194,7 +194,7 @@ def test_a_large_body_is_read_and_told_what_is_wrong_with_it(demo: Demo) -> None
 
 def test_a_killed_web_process_and_broken_code_are_told_and_heal(demo: Demo) -> None:
     for pid, command in processes().items():
-        if "offload.serving" in command and "offload.dev.reload" not in command:
+        if "offload.serving" in command and "offload_dev.launcher.reload" not in command:
             os.kill(pid, signal.SIGKILL)
     demo.wait(lambda: "ended with status -9: starting it anew" in demo.printed())
     demo.ready()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from offload.dev.ports import answers, free_ports
+from offload_dev.launcher.ports import answers, free_ports
 
 PATIENCE = 60.0  # seconds for a start
 GROUPS = 100  # rows that the ORM's work queries
@@ -75,7 +75,7 @@ class Service:
         Raises:
             RuntimeError: one doesn't start; the message holds what was printed.
         """
-        stack.enter_context(self.running("offload.dev.valkey"))
+        stack.enter_context(self.running("offload_dev.launcher.valkey"))
         stack.enter_context(self.running("sandbox"))
         self.worker = stack.enter_context(self.running("offload.jobs", "-Q", "cpu", "-n", "cpu@%h"))
         self.webs = {}

@@ -1,6 +1,7 @@
 """Django's settings. A line differs from the default only with its reason beside it."""
 
 import warnings
+from importlib.util import find_spec
 from typing import Any
 
 import dj_database_url
@@ -19,7 +20,8 @@ DEBUG = env.debug
 ALLOWED_HOSTS = env.allowed_hosts
 
 INSTALLED_APPS = [
-    "offload.dev",  # before staticfiles, whose `runserver` it replaces
+    # Before staticfiles, whose `runserver` it replaces. A production image leaves it out.
+    *(["offload_dev"] if find_spec("offload_dev") else []),
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -46,7 +48,7 @@ API_MIDDLEWARE = [
     "offload.fanout.DeadlineMiddleware",
 ]
 if DEBUG:  # an answer says where its request blocked the event loop
-    API_MIDDLEWARE.append("offload.guard.running.middleware.blocked_header")
+    API_MIDDLEWARE.append("offload.guard.runtime.middleware.blocked_header")
 MIDDLEWARE = [
     "offload.serving.middleware.RequestId",
     "offload.serving.middleware.AccessLog",

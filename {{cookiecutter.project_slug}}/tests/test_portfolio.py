@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from offload.dev.plugin import Service
+from offload_dev.pytest.service import Service
 
 from {{ cookiecutter.package }}.portfolio import compute
 

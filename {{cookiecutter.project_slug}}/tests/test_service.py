@@ -7,7 +7,7 @@ import httpx
 import pytest
 from django.test import AsyncClient, Client
 
-from offload.dev.plugin import Service
+from offload_dev.pytest.service import Service
 
 
 def test_ping_needs_no_token(service: Service) -> None:

@@ -8,4 +8,4 @@ class GuardConfig(AppConfig):
     label = "offload_guard"
 
     def ready(self) -> None:
-        from offload.guard.started import celery, web  # noqa: F401 - they register their checks
+        from offload.guard.checks import celery, web  # noqa: F401 - they register their checks

@@ -1,8 +1,0 @@
-"""The app that replaces `runserver`."""
-
-from django.apps import AppConfig
-
-
-class DevConfig(AppConfig):
-    name = "offload.dev"
-    label = "offload_dev"

@@ -1,1 +1,0 @@
-"""The written net: what can be read from the source. Needs nothing but Python."""

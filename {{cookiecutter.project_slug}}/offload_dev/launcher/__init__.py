@@ -1,0 +1,1 @@
+"""Starts the whole service on one machine: `make dev` and `make serve`."""

@@ -1,0 +1,1 @@
+"""Two pytest plugins: `guard` fails a test that blocks or leaks, `service` starts everything."""
