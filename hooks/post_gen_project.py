@@ -27,9 +27,11 @@ def remove_unwanted():
 
 
 def note_origin():
-    """Complete `.cruft.json`, so that `cruft update` works after plain cookiecutter, too; `cruft create` writes its own.
+    """Complete `.cruft.json`, so that `cruft update` works after plain cookiecutter, too; `cruft
+    create` writes its own.
 
-    A template given as a relative path is noted as an absolute one; only the caller's shell knows what it is relative to.
+    A template given as a relative path is noted as an absolute one; only the caller's shell knows
+    what it is relative to.
     """
     record = json.loads(Path(".cruft.json").read_text(encoding="utf-8"))
     origin = Path(os.environ.get("PWD", "."), {{ cookiecutter._repo_dir | default(".") | pprint }})

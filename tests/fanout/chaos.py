@@ -1,4 +1,6 @@
-"""An upstream that misbehaves on real sockets, one path a kind of fault, and writes down what it saw."""
+"""An upstream that misbehaves on real sockets, one path a kind of fault, and writes down what it
+saw.
+"""
 
 import asyncio
 import gzip
@@ -37,17 +39,22 @@ def tasks() -> list[str]:
 
 
 class Chaos:
-    """A server on loopback. `seen` counts the requests that were read whole, by "METHOD /path"; `left` those whose
-    client went away before the answer was whole; `open` holds the connections still there."""
+    """A server on loopback. `seen` counts the requests that were read whole, by "METHOD /path";
+    `left` those whose client went away before the answer was whole; `open` holds the connections
+    still there.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
         self.seen: Counter[str] = Counter()
         self.left: Counter[str] = Counter()
         self.headers: list[dict[str, str]] = []
-        self.sent = 0  # bytes written
-        self.delay = 0.05  # seconds, /slow
-        self.delays: list[float] = []  # seconds, /planned: popped from the front, then 0
+        # Bytes written.
+        self.sent = 0
+        # Seconds, /slow.
+        self.delay = 0.05
+        # Seconds, /planned: popped from the front, then 0.
+        self.delays: list[float] = []
         self.open: set[asyncio.StreamWriter] = set()
         self.connections = 0
 
@@ -79,7 +86,8 @@ class Chaos:
                 fault = getattr(self, "do_" + path.strip("/").split("/")[0].replace("-", "_"))
                 answering = asyncio.ensure_future(fault(writer, body))
                 gone = asyncio.ensure_future(self._gone(reader))
-                answering.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen; told below
+                # Seen; told below.
+                answering.add_done_callback(lambda task: task.cancelled() or task.exception())
                 await asyncio.wait({answering, gone}, return_when=asyncio.FIRST_COMPLETED)
                 gone.cancel()
                 if not answering.done():
@@ -91,7 +99,8 @@ class Chaos:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         except asyncio.CancelledError:
-            pass  # the loop is going down
+            # The loop is going down.
+            pass
         finally:
             self.open.discard(writer)
             writer.transport.abort()
@@ -102,9 +111,20 @@ class Chaos:
             await asyncio.sleep(0.005)
 
     async def answer(
-        self, writer: asyncio.StreamWriter, body: bytes, status: str = "200 OK", more: tuple[str, ...] = ()
+        self,
+        writer: asyncio.StreamWriter,
+        body: bytes,
+        status: str = "200 OK",
+        more: tuple[str, ...] = (),
     ) -> None:
-        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Content-Type: application/json", *more, "", ""]
+        lines = [
+            f"HTTP/1.1 {status}",
+            f"Content-Length: {len(body)}",
+            "Content-Type: application/json",
+            *more,
+            "",
+            "",
+        ]
         await self.write(writer, "\r\n".join(lines).encode() + body)
 
     async def write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
@@ -113,7 +133,9 @@ class Chaos:
         self.sent += len(data)
 
     async def do_ok(self, writer: asyncio.StreamWriter, body: bytes) -> None:
-        await self.answer(writer, json.dumps({"echo": body.decode(), "number": sum(self.seen.values())}).encode())
+        await self.answer(
+            writer, json.dumps({"echo": body.decode(), "number": sum(self.seen.values())}).encode()
+        )
 
     async def do_cookie(self, writer: asyncio.StreamWriter, _: bytes) -> None:
         await self.answer(writer, b"{}", more=("Set-Cookie: who=alice; Path=/",))
@@ -176,7 +198,9 @@ class Chaos:
 
     async def do_huge(self, writer: asyncio.StreamWriter, _: bytes) -> None:
         """A gigabyte, announced."""
-        await self.write(writer, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (1024 * MEGABYTE))
+        await self.write(
+            writer, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (1024 * MEGABYTE)
+        )
         for _ in range(1024):
             await self.write(writer, b"x" * MEGABYTE)
 
@@ -191,7 +215,9 @@ class Chaos:
         await self.answer(writer, bomb(), more=("Content-Encoding: gzip",))
 
     async def do_zipped(self, writer: asyncio.StreamWriter, _: bytes) -> None:
-        await self.answer(writer, gzip.compress(b'{"zipped": true}'), more=("Content-Encoding: gzip",))
+        await self.answer(
+            writer, gzip.compress(b'{"zipped": true}'), more=("Content-Encoding: gzip",)
+        )
 
 
 @cache

@@ -8,14 +8,22 @@ import pytest_asyncio
 from django.conf import settings
 
 if not settings.configured:
-    settings.configure(SECRET_KEY="test", ALLOWED_HOSTS=["*"], ROOT_URLCONF="urls", MIDDLEWARE=[], API_MIDDLEWARE=[])
+    settings.configure(
+        SECRET_KEY="test",
+        ALLOWED_HOSTS=["*"],
+        ROOT_URLCONF="urls",
+        MIDDLEWARE=[],
+        API_MIDDLEWARE=[],
+    )
     django.setup()
 
 from chaos import Chaos
 
 from offload.fanout.http import httpx
 
-assert httpx.__name__ == os.environ.get("OFFLOAD_HTTPX", "httpx"), "test_httpx2.py runs these tests with httpx2"
+assert httpx.__name__ == os.environ.get("OFFLOAD_HTTPX", "httpx"), (
+    "test_httpx2.py runs these tests with httpx2"
+)
 
 
 @pytest_asyncio.fixture

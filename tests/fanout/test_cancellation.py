@@ -21,7 +21,9 @@ async def test_the_next_call_succeeds_at_once_after_ten_thousand_cancelled_ones(
     chaos: Chaos, single_flight: bool
 ) -> None:
     chaos.delay = 0.02
-    async with opened(chaos.url, max_in_flight=5, max_waiting=100, single_flight=single_flight) as upstream:
+    async with opened(
+        chaos.url, max_in_flight=5, max_waiting=100, single_flight=single_flight
+    ) as upstream:
 
         async def leave_early(number: int, seconds: float) -> None:
             call = upstream.get_json("/slow", params={"number": number % 50})
@@ -31,9 +33,12 @@ async def test_the_next_call_succeeds_at_once_after_ten_thousand_cancelled_ones(
             except TimeoutError:
                 pass
 
-        for batch in range(100):  # at random, and all at one instant, as a deadline does it
+        # At random, and all at one instant, as a deadline does it.
+        for batch in range(100):
             instants = [0.02 if batch % 2 else random.uniform(0, 0.03) for _ in range(100)]
-            await asyncio.gather(*(leave_early(number, seconds) for number, seconds in enumerate(instants)))
+            await asyncio.gather(
+                *(leave_early(number, seconds) for number, seconds in enumerate(instants))
+            )
 
         outcome = await upstream.get_json("/ok").outcome()
         assert (outcome.status, outcome.attempts) == ("ok", 1)
@@ -42,7 +47,9 @@ async def test_the_next_call_succeeds_at_once_after_ten_thousand_cancelled_ones(
         assert upstream.live().bulkhead.waiting == 0
         assert not tasks()
         full = [upstream.get_json("/slow", params={"slot": slot}).outcome() for slot in range(5)]
-        assert [outcome.status for outcome in await asyncio.gather(*full)] == ["ok"] * 5, "no slot was lost"
+        assert [outcome.status for outcome in await asyncio.gather(*full)] == ["ok"] * 5, (
+            "no slot was lost"
+        )
         await until(lambda: len(chaos.open) <= 5)
 
 
@@ -72,7 +79,9 @@ async def served(url: str, count: int) -> AsyncIterator[int]:
         await serving
 
 
-async def test_a_client_that_leaves_cancels_every_upstream_call_of_its_request(chaos: Chaos) -> None:
+async def test_a_client_that_leaves_cancels_every_upstream_call_of_its_request(
+    chaos: Chaos,
+) -> None:
     async with served(chaos.url, 5) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /fan?ask=/silent HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -1,4 +1,6 @@
-"""Whatever an upstream does, the call ends inside its deadline with the right outcome and leaves nothing behind."""
+"""Whatever an upstream does, the call ends inside its deadline with the right outcome and leaves
+nothing behind.
+"""
 
 import gc
 import socket
@@ -13,12 +15,14 @@ from offload.fanout.http import httpx
 
 pytestmark = pytest.mark.timeout(30)
 
-TIMEOUT = 0.6  # of a whole call; each attempt has half of it
+# Of a whole call; each attempt has half of it.
+TIMEOUT = 0.6
 LIMITS = {"attempt_timeout": TIMEOUT / 2, "timeout": TIMEOUT, "connect_timeout": TIMEOUT / 4}
 
 LATE = httpx.TimeoutException | DeadlineExceeded
 
-# fault: status of the outcome, class of its error, requests the upstream sees for a GET (a POST is sent once)
+# fault: status of the outcome, class of its error, requests the upstream sees for a GET (a POST is
+# sent once)
 FAULTS = {
     "silent": ("timeout", LATE, 2),
     "drip": ("timeout", LATE, 2),
@@ -27,7 +31,8 @@ FAULTS = {
     "garbage": ("error", httpx.RemoteProtocolError, 3),
     "mangled": ("error", httpx.RemoteProtocolError, 3),
     "busy": ("error", httpx.HTTPStatusError, 3),
-    "later": ("error", httpx.HTTPStatusError, 1),  # asks to be left alone for longer than anybody waits
+    # Asks to be left alone for longer than anybody waits.
+    "later": ("error", httpx.HTTPStatusError, 1),
     "fails": ("error", httpx.HTTPStatusError, 3),
     "missing": ("error", httpx.HTTPStatusError, 1),
     "broken": ("error", Undecodable, 1),
@@ -40,11 +45,18 @@ FAULTS = {
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_fault_ends_in_time_with_its_outcome_and_leaves_nothing(chaos: Chaos, fault: str, method: str) -> None:
+async def test_a_fault_ends_in_time_with_its_outcome_and_leaves_nothing(
+    chaos: Chaos, fault: str, method: str
+) -> None:
     status, error, sent = FAULTS[fault]
-    bomb()  # made once, and not on this test's time
+    # Made once, and not on this test's time.
+    bomb()
     async with opened(chaos.url, **LIMITS) as upstream:
-        call = upstream.get_json(f"/{fault}") if method == "GET" else upstream.post_json(f"/{fault}", {})
+        call = (
+            upstream.get_json(f"/{fault}")
+            if method == "GET"
+            else upstream.post_json(f"/{fault}", {})
+        )
         gc.collect()
         tracemalloc.start()
         started = time.monotonic()
@@ -55,7 +67,8 @@ async def test_a_fault_ends_in_time_with_its_outcome_and_leaves_nothing(chaos: C
 
         assert outcome.status == status
         assert isinstance(outcome.error, error)
-        assert took < TIMEOUT * 3  # the clock of a busy machine; without a deadline these never end
+        # The clock of a busy machine; without a deadline these never end.
+        assert took < TIMEOUT * 3
         assert outcome.ms <= took * 1000
         assert peak < 16 * MEGABYTE
         if method == "POST":
@@ -65,7 +78,8 @@ async def test_a_fault_ends_in_time_with_its_outcome_and_leaves_nothing(chaos: C
             assert outcome.attempts == sent or status == "timeout" or outcome.attempts > 1
         await until(lambda: not tasks())
         if error is not httpx.HTTPStatusError and error is not Undecodable:
-            await until(lambda: not chaos.open)  # a connection that failed is closed, not kept
+            # A connection that failed is closed, not kept.
+            await until(lambda: not chaos.open)
         assert await upstream.get_json("/ok").outcome(), "the next call finds the upstream usable"
 
 
@@ -87,7 +101,8 @@ async def test_a_read_dropped_on_a_kept_connection_is_sent_again_by_us_alone(cha
 
 async def test_a_refused_connection_is_a_connect_error(chaos: Chaos) -> None:
     with socket.socket() as placeholder:
-        placeholder.bind(("127.0.0.1", 0))  # bound, not listening: nobody else gets the port
+        # Bound, not listening: nobody else gets the port.
+        placeholder.bind(("127.0.0.1", 0))
         async with opened(f"http://127.0.0.1:{placeholder.getsockname()[1]}", **LIMITS) as upstream:
             outcome = await upstream.get_json("/").outcome()
     assert (outcome.status, type(outcome.error)) == ("error", httpx.ConnectError)
@@ -103,8 +118,12 @@ async def test_a_name_that_does_not_resolve_ends_in_time() -> None:
     await until(lambda: not tasks())
 
 
-async def test_a_connection_that_hangs_in_the_tls_handshake_is_a_connect_timeout(chaos: Chaos) -> None:
-    async with opened(chaos.url.replace("http:", "https:"), **LIMITS, retry=Retry(attempts=1)) as upstream:
+async def test_a_connection_that_hangs_in_the_tls_handshake_is_a_connect_timeout(
+    chaos: Chaos,
+) -> None:
+    async with opened(
+        chaos.url.replace("http:", "https:"), **LIMITS, retry=Retry(attempts=1)
+    ) as upstream:
         outcome = await upstream.get_json("/").outcome()
         assert (outcome.status, type(outcome.error)) == ("timeout", httpx.ConnectTimeout)
         await until(lambda: not chaos.open and not tasks())
@@ -122,6 +141,13 @@ async def test_one_bad_source_does_not_hold_up_the_others(chaos: Chaos) -> None:
     async with opened(chaos.url, **LIMITS) as upstream:
         kinds = ["ok", "silent", "drip", "reset", "broken", "zipped"]
         outcomes = await gather({kind: upstream.get_json(f"/{kind}") for kind in kinds})
-    assert [outcomes[kind].status for kind in kinds] == ["ok", "timeout", "timeout", "error", "error", "ok"]
+    assert [outcomes[kind].status for kind in kinds] == [
+        "ok",
+        "timeout",
+        "timeout",
+        "error",
+        "error",
+        "ok",
+    ]
     assert outcomes["zipped"].value == {"zipped": True}
     assert outcomes["ok"].ms < outcomes["silent"].ms

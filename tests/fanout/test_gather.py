@@ -15,7 +15,11 @@ pytestmark = pytest.mark.timeout(30)
 async def test_every_source_has_its_outcome_in_the_order_asked(chaos: Chaos) -> None:
     async with opened(chaos.url) as upstream:
         outcomes = await gather(
-            {"late": upstream.get_json("/slow"), "good": upstream.get_json("/ok"), "bad": upstream.get_json("/missing")}
+            {
+                "late": upstream.get_json("/slow"),
+                "good": upstream.get_json("/ok"),
+                "bad": upstream.get_json("/missing"),
+            }
         )
     assert list(outcomes) == ["late", "good", "bad"]
     assert outcomes["late"].value == {"slow": True}
@@ -29,14 +33,18 @@ async def test_the_sources_are_asked_side_by_side(chaos: Chaos) -> None:
     async with opened(chaos.url) as upstream:
         started = time.monotonic()
         await gather({str(n): upstream.get_json("/slow", params={"n": n}) for n in range(10)})
-        assert time.monotonic() - started < 5 * chaos.delay  # one after the other: ten times
+        # One after the other: ten times.
+        assert time.monotonic() - started < 5 * chaos.delay
 
 
-async def test_a_required_source_that_fails_ends_the_others_and_is_a_503_that_names_it(chaos: Chaos) -> None:
+async def test_a_required_source_that_fails_ends_the_others_and_is_a_503_that_names_it(
+    chaos: Chaos,
+) -> None:
     async with opened(chaos.url) as upstream:
         with pytest.raises(Problem) as raised:
             await gather(
-                {"silent": upstream.get_json("/silent"), "needed": upstream.get_json("/missing")}, required={"needed"}
+                {"silent": upstream.get_json("/silent"), "needed": upstream.get_json("/missing")},
+                required={"needed"},
             )
         assert raised.value.status == 503
         assert "needed" in raised.value.detail
@@ -45,7 +53,9 @@ async def test_a_required_source_that_fails_ends_the_others_and_is_a_503_that_na
         await until(lambda: chaos.left["GET /silent"] == chaos.seen["GET /silent"])
 
 
-async def test_a_mistake_in_code_is_raised_as_it_is_and_leaves_no_call_running(chaos: Chaos) -> None:
+async def test_a_mistake_in_code_is_raised_as_it_is_and_leaves_no_call_running(
+    chaos: Chaos,
+) -> None:
     async with opened(chaos.url) as upstream:
         blunder = upstream.request("GET", "/ok").read(lambda response: response.no_such_attribute)  # type: ignore[attr-defined]
         with pytest.raises(AttributeError):
@@ -61,7 +71,8 @@ async def test_within_ends_the_gather_and_an_outer_deadline_ends_it_sooner(chaos
         assert outcomes["silent"].status == "timeout"
         outcomes = await gather({"silent": upstream.get_json("/silent")}, within=0.2)
         assert outcomes["silent"].status == "timeout"
-        assert time.monotonic() - started < 2.0  # the upstream's own attempt timeout
+        # The upstream's own attempt timeout.
+        assert time.monotonic() - started < 2.0
 
 
 async def test_a_required_name_that_is_not_called_is_a_mistake() -> None:
@@ -71,7 +82,9 @@ async def test_a_required_name_that_is_not_called_is_a_mistake() -> None:
 
 async def test_a_cancelled_gather_leaves_no_call(chaos: Chaos) -> None:
     async with opened(chaos.url) as upstream:
-        gathering = asyncio.create_task(gather({str(n): upstream.get_json("/silent", params={"n": n}) for n in "12"}))
+        gathering = asyncio.create_task(
+            gather({str(n): upstream.get_json("/silent", params={"n": n}) for n in "12"})
+        )
         await until(lambda: chaos.seen["GET /silent"] == 2)
         gathering.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -24,7 +24,16 @@ def test_every_test_of_this_room_passes_with_httpx2(tmp_path: Path) -> None:
     text = imports.read_text()
     assert text.count(LINE) == 1
     imports.write_text(text.replace(LINE, "import httpx2 as httpx\n"))
-    options = ["-o", f"pythonpath={tmp_path}", "-o", "asyncio_mode=auto", "-p", "no:cacheprovider", "-q", str(HERE)]
+    options = [
+        "-o",
+        f"pythonpath={tmp_path}",
+        "-o",
+        "asyncio_mode=auto",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        str(HERE),
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(HERE), *options],
         env=os.environ | {"OFFLOAD_HTTPX": "httpx2"},

@@ -14,9 +14,13 @@ pytestmark = pytest.mark.timeout(30)
 
 
 class Script:
-    """A transport that answers as told: a status, or an exception to raise; the last one for ever after."""
+    """A transport that answers as told: a status, or an exception to raise; the last one for ever
+    after.
+    """
 
-    def __init__(self, *answers: int | Exception, delay: float = 0.0, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *answers: int | Exception, delay: float = 0.0, headers: dict[str, str] | None = None
+    ) -> None:
         self.answers = list(answers)
         self.delay = delay
         self.headers = headers or {}
@@ -41,7 +45,9 @@ def declare(**limits: Any) -> Upstream:
     return Upstream("scripted", base_url="http://upstream.test", **limits)
 
 
-async def repeat(upstream: Upstream, times: int, make: Callable[[int], Any] | None = None) -> list[Outcome[Any]]:
+async def repeat(
+    upstream: Upstream, times: int, make: Callable[[int], Any] | None = None
+) -> list[Outcome[Any]]:
     call = make or (lambda number: upstream.get_json("/", params={"number": number}))
     return [await call(number).outcome() for number in range(times)]
 
@@ -69,7 +75,8 @@ async def test_a_write_is_sent_once_unless_declared_idempotent(fault: int | Exce
 
 
 async def test_retry_after_is_waited_for_or_the_call_given_up() -> None:
-    for seconds, sent in (("0", 3), ("1", 1)):  # one second would pass the deadline
+    # One second would pass the deadline.
+    for seconds, sent in (("0", 3), ("1", 1)):
         script = Script(503, headers={"Retry-After": seconds})
         upstream = declare(retry=QUICK)
         with upstream.using(httpx.MockTransport(script)), deadline(0.8):
@@ -98,7 +105,8 @@ async def test_the_floor_lets_a_quiet_upstream_retry() -> None:
     upstream = declare(retry=Retry(base=0.0, share=0.0, floor=1.0), breaker=Breaker(share=2.0))
     with upstream.using(httpx.MockTransport(script)):
         await repeat(upstream, 50)
-    assert len(script.requests) == 60  # 1 a second over the ten seconds of the budget
+    # 1 a second over the ten seconds of the budget.
+    assert len(script.requests) == 60
 
 
 async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_pause(
@@ -111,8 +119,12 @@ async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_paus
         assert statuses == ["error"] * 5 + ["open"] * 3
         assert len(script.requests) == 5
         await asyncio.sleep(0.25)
-        together = await asyncio.gather(*(upstream.get_json("/", params={"n": n}).outcome() for n in range(5)))
-        assert sorted(outcome.status for outcome in together) == ["ok"] * 2 + ["open"] * 3, "two probes, no more"
+        together = await asyncio.gather(
+            *(upstream.get_json("/", params={"n": n}).outcome() for n in range(5))
+        )
+        assert sorted(outcome.status for outcome in together) == ["ok"] * 2 + ["open"] * 3, (
+            "two probes, no more"
+        )
         assert upstream.live().breaker.state == "closed"
     failed = "Upstream scripted: GET / failed: HTTPStatusError('HTTP 500')"
     assert [record.getMessage() for record in caplog.records] == [
@@ -127,7 +139,11 @@ async def test_a_retry_that_meets_an_open_breaker_leaves_the_real_reason_standin
     upstream = declare(retry=QUICK, breaker=Breaker(least=1))
     with upstream.using(httpx.MockTransport(Script(500))):
         outcome = await upstream.get_json("/").outcome()
-    assert (outcome.status, outcome.attempts, type(outcome.error)) == ("error", 1, httpx.HTTPStatusError)
+    assert (outcome.status, outcome.attempts, type(outcome.error)) == (
+        "error",
+        1,
+        httpx.HTTPStatusError,
+    )
 
 
 async def test_a_probe_that_fails_opens_the_breaker_again() -> None:
@@ -152,10 +168,17 @@ def test_an_attempt_from_before_the_breaker_opened_is_no_probe() -> None:
 async def test_answers_that_are_good_but_slow_open_the_breaker() -> None:
     upstream = declare(breaker=Breaker(least=3, slow_after=0.01))
     with upstream.using(httpx.MockTransport(Script(200, delay=0.02))):
-        assert [outcome.status for outcome in await repeat(upstream, 4)] == ["ok", "ok", "ok", "open"]
+        assert [outcome.status for outcome in await repeat(upstream, 4)] == [
+            "ok",
+            "ok",
+            "ok",
+            "open",
+        ]
 
 
-async def test_a_deadline_that_passes_after_a_long_wait_counts_as_slow_and_a_short_one_does_not() -> None:
+async def test_a_deadline_that_passes_after_a_long_wait_counts_as_slow_and_a_short_one_does_not() -> (
+    None
+):
     for seconds, state in ((0.15, "open"), (0.02, "closed")):
         upstream = declare(attempt_timeout=0.5, breaker=Breaker(least=3, slow_after=0.1))
         with upstream.using(httpx.MockTransport(Script(200, delay=60))):
@@ -206,7 +229,8 @@ async def test_the_rate_limit_spreads_calls_out() -> None:
     upstream = declare(rate=(5, 0.5))
     with upstream.using(httpx.MockTransport(Script(200))):
         started = time.monotonic()
-        await repeat(upstream, 8)  # five at once, then one each tenth of a second
+        # Five at once, then one each tenth of a second.
+        await repeat(upstream, 8)
         assert time.monotonic() - started > 0.25
         with deadline(0.01):
             assert (await repeat(upstream, 1))[0].status == "timeout"

@@ -34,9 +34,13 @@ async def test_a_call_is_never_shared_across_identities() -> None:
     upstream = declare()
     with upstream.using(httpx.MockTransport(script)):
         await asyncio.gather(
-            ask(upstream, 3, Authorization="Bearer alice"), ask(upstream, 3, Authorization="Bearer bob")
+            ask(upstream, 3, Authorization="Bearer alice"),
+            ask(upstream, 3, Authorization="Bearer bob"),
         )
-    assert sorted(request.headers["Authorization"] for request in script.requests) == ["Bearer alice", "Bearer bob"]
+    assert sorted(request.headers["Authorization"] for request in script.requests) == [
+        "Bearer alice",
+        "Bearer bob",
+    ]
 
 
 async def test_the_identity_that_auth_gives_separates_calls_too() -> None:
@@ -63,7 +67,8 @@ async def test_a_read_after_a_write_does_not_join_a_read_from_before_its_end() -
         writing = asyncio.create_task(upstream.post_json("/orders", {}).outcome())
         await asyncio.sleep(0.01)
         script.delay = 0.2
-        before = asyncio.create_task(ask(upstream, 1))  # may still see what was there before the write
+        # May still see what was there before the write.
+        before = asyncio.create_task(ask(upstream, 1))
         await writing
         await ask(upstream, 1)
         await before
@@ -134,12 +139,18 @@ async def test_a_fresh_answer_stands_in_for_a_call_and_a_stale_one_for_a_failed_
         assert isinstance(stale.error, httpx.HTTPStatusError)
         outcomes = await gather({"prices": call}, required={"prices"})
         assert outcomes.sources()["prices"]["age"] >= 0.1
-        other = await upstream.get_json("/prices", headers={"Authorization": "Bearer bob"}).outcome()
+        other = await upstream.get_json(
+            "/prices", headers={"Authorization": "Bearer bob"}
+        ).outcome()
         assert other.status == "error", "one caller's answer was given to another"
 
 
-async def test_a_stale_answer_stands_in_when_the_breaker_is_open_and_when_it_is_too_old_nothing_does() -> None:
-    upstream = declare(cache=Cache(stale_for=0.2), retry=Retry(attempts=1), breaker=Breaker(least=2, pause=60))
+async def test_a_stale_answer_stands_in_when_the_breaker_is_open_and_when_it_is_too_old_nothing_does() -> (
+    None
+):
+    upstream = declare(
+        cache=Cache(stale_for=0.2), retry=Retry(attempts=1), breaker=Breaker(least=2, pause=60)
+    )
     with upstream.using(httpx.MockTransport(Script(200, 500))):
         assert [(await ask(upstream, 1))[0] for _ in range(4)] == ["ok", "stale", "stale", "stale"]
         assert upstream.live().breaker.state == "open"
@@ -170,7 +181,9 @@ async def test_the_cache_keeps_no_more_than_it_may_and_nothing_marked_no_store()
 
 
 async def bimodal(hedge: Hedge | None) -> tuple[float, int]:
-    """p99 in ms, and requests sent, of 1,000 calls to an upstream that takes 20 times as long for 2 of 100."""
+    """p99 in ms, and requests sent, of 1,000 calls to an upstream that takes 20 times as long for 2
+    of 100.
+    """
     chance = random.Random(7)
     sent = 0
 
@@ -185,7 +198,10 @@ async def bimodal(hedge: Hedge | None) -> tuple[float, int]:
     with upstream.using(httpx.MockTransport(answer)):
 
         async def client(number: int) -> None:
-            calls = [upstream.get_json("/", params={"number": number, "turn": turn}) for turn in range(25)]
+            calls = [
+                upstream.get_json("/", params={"number": number, "turn": turn})
+                for turn in range(25)
+            ]
             times.extend([(await call.outcome()).ms for call in calls])
 
         await asyncio.gather(*(client(number) for number in range(40)))
@@ -195,7 +211,8 @@ async def bimodal(hedge: Hedge | None) -> tuple[float, int]:
 async def test_hedging_cuts_p99_below_a_third_for_a_twentieth_more_load() -> None:
     plain, sent = await bimodal(None)
     assert sent == 1000
-    for _ in range(3):  # a machine that stalls makes fast answers slow, and takes the hedges that slow ones needed
+    # A machine that stalls makes fast answers slow, and takes the hedges that slow ones needed.
+    for _ in range(3):
         hedged, sent = await bimodal(Hedge())
         assert 1000 < sent <= 1050
         if hedged < plain / 3:
@@ -210,7 +227,9 @@ async def test_a_hedged_call_says_so_and_its_loser_is_cancelled() -> None:
     async def answer(request: httpx.Request) -> httpx.Response:
         asked.append(request.url.path)
         try:
-            await asyncio.sleep(30.0 if asked.count("/slow") == 1 and request.url.path == "/slow" else 0.01)
+            await asyncio.sleep(
+                30.0 if asked.count("/slow") == 1 and request.url.path == "/slow" else 0.01
+            )
         finally:
             ended.append(request.url.path)
         return httpx.Response(200, json={})
@@ -222,7 +241,12 @@ async def test_a_hedged_call_says_so_and_its_loser_is_cancelled() -> None:
         asked.clear()
         ended.clear()
         outcome = await upstream.get_json("/slow").outcome()
-        assert (outcome.status, outcome.hedged, asked, ended) == ("ok", True, ["/slow"] * 2, ["/slow"] * 2)
+        assert (outcome.status, outcome.hedged, asked, ended) == (
+            "ok",
+            True,
+            ["/slow"] * 2,
+            ["/slow"] * 2,
+        )
         assert outcome.ms < 20_000, "the loser was waited for"
         await upstream.post_json("/write", {})
         assert asked.count("/write") == 1, "a write was hedged"

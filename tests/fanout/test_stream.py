@@ -59,7 +59,9 @@ async def test_an_upstream_that_never_starts_to_answer_opens_the_breaker(chaos: 
         assert upstream.live().breaker.state == "open"
 
 
-async def test_an_error_status_is_raised_and_a_timeout_of_the_reader_stays_its_own(chaos: Chaos) -> None:
+async def test_an_error_status_is_raised_and_a_timeout_of_the_reader_stays_its_own(
+    chaos: Chaos,
+) -> None:
     async with opened(chaos.url) as upstream:
         with pytest.raises(httpx.HTTPStatusError):
             async with upstream.stream("/missing", max_bytes=1, within=5):

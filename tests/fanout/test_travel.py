@@ -27,7 +27,9 @@ async def test_an_upstream_is_told_the_time_it_has_and_the_trace(chaos: Chaos) -
                 await upstream.get_json("/ok")
             return HttpResponse()
 
-        request = AsyncRequestFactory().get("/", headers={"traceparent": TRACE, "X-Request-ID": "r7", "Cookie": "a=b"})
+        request = AsyncRequestFactory().get(
+            "/", headers={"traceparent": TRACE, "X-Request-ID": "r7", "Cookie": "a=b"}
+        )
         await cast(Awaitable[HttpResponseBase], DeadlineMiddleware(view)(request))
         await upstream.get_json("/ok")
     inside, hurried, outside = chaos.headers
@@ -56,7 +58,9 @@ async def test_a_request_has_the_deadline_its_caller_asks_for_but_no_longer_than
     headers = {DEADLINE: asked} if asked else {}
     middleware = DeadlineMiddleware(view)
     assert iscoroutinefunction(middleware)
-    await cast(Awaitable[HttpResponseBase], middleware(AsyncRequestFactory().get("/", headers=headers)))
+    await cast(
+        Awaitable[HttpResponseBase], middleware(AsyncRequestFactory().get("/", headers=headers))
+    )
     DeadlineMiddleware(sync_view)(RequestFactory().get("/", headers=headers))
     assert len(found) == 2
     assert all(least < seconds <= most for seconds in found)
@@ -67,7 +71,9 @@ async def test_a_view_answers_with_its_sources_or_a_503(chaos: Chaos) -> None:
     async with served(chaos.url, 3) as port, opened(f"http://127.0.0.1:{port}") as service:
         answer = await service.get_json("/fan", params={"ask": "/ok"})
         assert list(answer["sources"]) == ["source0", "source1", "source2"]
-        outcome = await service.get_json("/fan", params={"ask": "/missing", "required": "source1"}).outcome()
+        outcome = await service.get_json(
+            "/fan", params={"ask": "/missing", "required": "source1"}
+        ).outcome()
     assert isinstance(outcome.error, httpx.HTTPStatusError)
     assert outcome.error.response.status_code == 503
     assert outcome.error.response.json()["sources"]["source1"]["error"] == "HTTP 404"

@@ -25,14 +25,25 @@ def answering(*statuses: int) -> tuple[httpx.MockTransport, list[httpx.Request]]
 
     def handler(request: httpx.Request) -> httpx.Response:
         seen.append(request)
-        return httpx.Response(statuses[min(len(seen), len(statuses)) - 1], json={"symbol": "ACME", "price": 12.5})
+        return httpx.Response(
+            statuses[min(len(seen), len(statuses)) - 1], json={"symbol": "ACME", "price": 12.5}
+        )
 
     return httpx.MockTransport(handler), seen
 
 
 @pytest.mark.parametrize(
     "path",
-    ["http://10.0.0.1/", "//10.0.0.1/", "prices", "/../admin", "/a/%2e%2e/admin", "/..%2fadmin", "/a?x=1", "/a#b"]
+    [
+        "http://10.0.0.1/",
+        "//10.0.0.1/",
+        "prices",
+        "/../admin",
+        "/a/%2e%2e/admin",
+        "/..%2fadmin",
+        "/a?x=1",
+        "/a#b",
+    ]
     + ["/a b", "/a\\b", "/a\n", ""],
 )
 def test_a_path_cannot_lead_away_from_the_base_url(path: str) -> None:
@@ -40,7 +51,9 @@ def test_a_path_cannot_lead_away_from_the_base_url(path: str) -> None:
         Upstream("fixed", base_url="http://upstream.test/v1").get_json(path)
 
 
-@pytest.mark.parametrize("url", ["ftp://host", "host/path", "http://", "http://user:secret@host", "http://host?q=1"])
+@pytest.mark.parametrize(
+    "url", ["ftp://host", "host/path", "http://", "http://user:secret@host", "http://host?q=1"]
+)
 def test_a_base_url_that_is_no_plain_address_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="base_url"):
         Upstream("odd", base_url=url)
@@ -58,13 +71,21 @@ def test_secrets_stay_out_of_the_repr() -> None:
 
 async def test_what_is_asked_arrives_as_asked() -> None:
     transport, seen = answering(200)
-    upstream = Upstream("x", base_url="http://upstream.test/v1/", headers={"X-Key": "k"}, auth="Bearer t")
+    upstream = Upstream(
+        "x", base_url="http://upstream.test/v1/", headers={"X-Key": "k"}, auth="Bearer t"
+    )
     with upstream.using(transport):
-        await upstream.get_json("/prices/a%2Fb", params={"symbols": ["ACME", "A&B"], "n": 2}, headers={"X-More": "m"})
+        await upstream.get_json(
+            "/prices/a%2Fb", params={"symbols": ["ACME", "A&B"], "n": 2}, headers={"X-More": "m"}
+        )
         await upstream.post_json("/orders", {"n": 1}, headers={"Idempotency-Key": "7"})
     get, post = seen
     assert str(get.url) == "http://upstream.test/v1/prices/a%2Fb?symbols=ACME&symbols=A%26B&n=2"
-    assert [get.headers[name] for name in ("X-Key", "Authorization", "X-More")] == ["k", "Bearer t", "m"]
+    assert [get.headers[name] for name in ("X-Key", "Authorization", "X-More")] == [
+        "k",
+        "Bearer t",
+        "m",
+    ]
     assert (post.content, post.headers["Content-Type"], post.headers["Idempotency-Key"]) == (
         b'{"n":1}', "application/json", "7",
     )  # fmt: skip
@@ -72,9 +93,13 @@ async def test_what_is_asked_arrives_as_asked() -> None:
 
 async def test_what_a_call_says_replaces_what_is_declared() -> None:
     transport, seen = answering(200)
-    upstream = Upstream("x", base_url="http://h", headers={"Accept": "text/html", "x-key": "k"}, auth="Bearer ours")
+    upstream = Upstream(
+        "x", base_url="http://h", headers={"Accept": "text/html", "x-key": "k"}, auth="Bearer ours"
+    )
     with upstream.using(transport):
-        await upstream.get_json("/", headers={"authorization": "Bearer theirs", "accept": "application/json"})
+        await upstream.get_json(
+            "/", headers={"authorization": "Bearer theirs", "accept": "application/json"}
+        )
     wanted = {"accept": "application/json", "authorization": "Bearer theirs", "x-key": "k"}
     assert wanted.items() <= dict(seen[0].headers).items()
     assert len(seen[0].headers.get_list("Authorization")) == 1
@@ -84,7 +109,9 @@ async def test_a_body_may_hold_what_pydantic_can_write() -> None:
     transport, seen = answering(200)
     upstream = Upstream("x", base_url="http://upstream.test")
     with upstream.using(transport):
-        await upstream.post_json("/", {"price": Price(symbol="ACME", price=1.5), "day": date(2026, 1, 5)})
+        await upstream.post_json(
+            "/", {"price": Price(symbol="ACME", price=1.5), "day": date(2026, 1, 5)}
+        )
     assert seen[0].content == b'{"price":{"symbol":"ACME","price":1.5},"day":"2026-01-05"}'
 
 
@@ -93,7 +120,10 @@ async def test_the_same_arrives_over_a_real_connection(chaos: Chaos) -> None:
         assert (await upstream.post_json("/ok", {"n": 1}))["echo"] == '{"n":1}'
         response = await upstream.request("GET", "/zipped", params={"a b": "ä"})
     assert isinstance(response, httpx.Response)
-    assert (response.json(), str(response.request.url)) == ({"zipped": True}, f"{chaos.url}/zipped?a+b=%C3%A4")
+    assert (response.json(), str(response.request.url)) == (
+        {"zipped": True},
+        f"{chaos.url}/zipped?a+b=%C3%A4",
+    )
     assert chaos.headers[0]["x-key"] == "k"
 
 
@@ -145,11 +175,13 @@ def test_an_upstream_used_in_another_event_loop_says_what_to_do() -> None:
             second.run(use_it())
         first.run(opening.__aexit__(None, None, None))
     with asyncio.Runner() as third:
-        third.run(use_it())  # closed again
+        # Closed again.
+        third.run(use_it())
 
 
 async def test_the_lifespan_opens_all_declared_upstreams_and_closes_them(chaos: Chaos) -> None:
-    declared.clear()  # those of other tests
+    # Those of other tests.
+    declared.clear()
     first, second = Upstream("first", base_url=chaos.url), Upstream("second", base_url=chaos.url)
     async with lifespan({}):
         await first.get_json("/ok")
@@ -162,7 +194,9 @@ async def test_the_lifespan_opens_all_declared_upstreams_and_closes_them(chaos: 
 
 async def test_metrics_tell_of_each_upstream() -> None:
     def value(name: str, **labels: str) -> float | None:
-        return REGISTRY.get_sample_value(f"offload_fanout_{name}", {"upstream": "measured", **labels})
+        return REGISTRY.get_sample_value(
+            f"offload_fanout_{name}", {"upstream": "measured", **labels}
+        )
 
     transport, _ = answering(500, 200, 404)
     upstream = Upstream("measured", base_url="http://upstream.test", breaker=Breaker(least=3))
@@ -179,7 +213,9 @@ async def test_metrics_tell_of_each_upstream() -> None:
 async def test_tls_is_verified_against_the_given_authority(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)  # noqa: ASYNC221
+    subprocess.run(  # noqa: ASYNC221
+        [*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     async with Chaos(context) as chaos:

@@ -6,7 +6,8 @@ from django.urls import path
 from offload.fanout import Outcomes, Upstream, gather, remaining
 from offload.problems import Problem
 
-sources: dict[str, Upstream] = {}  # filled by the test that serves this
+# Filled by the test that serves this.
+sources: dict[str, Upstream] = {}
 
 
 async def fan(request: HttpRequest) -> JsonResponse:

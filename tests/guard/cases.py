@@ -12,7 +12,9 @@ HEAD = re.compile(r"^- (\w+): (.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Case:
-    """One mistake: its name (also its package's), its family, the number expected, and its files by half and name."""
+    """One mistake: its name (also its package's), its family, the number expected, and its files by
+    half and name.
+    """
 
     name: str
     family: str

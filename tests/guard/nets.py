@@ -25,10 +25,18 @@ def run(tree: Path, *command: str | Path, **environment: str) -> str:
     """What a command prints, run in a tree with the tree and `offload` importable."""
     paths = os.pathsep.join(map(str, (tree, SERVICE, HERE)))
     env = (
-        os.environ | {"PYTHONPATH": paths, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | environment
+        os.environ
+        | {"PYTHONPATH": paths, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        | environment
     )
     done = subprocess.run(
-        [*map(str, command)], cwd=tree, env=env, capture_output=True, text=True, timeout=120, check=False
+        [*map(str, command)],
+        cwd=tree,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     return done.stdout or done.stderr
 
@@ -42,7 +50,15 @@ def by_case(pairs: Iterable[tuple[str, str]]) -> Caught:
 
 def ruff(tree: Path) -> Caught:
     printed = run(
-        tree, "ruff", "check", "--no-cache", "--config", STANDARD / "ruff.toml", "--output-format", "concise", "shop"
+        tree,
+        "ruff",
+        "check",
+        "--no-cache",
+        "--config",
+        STANDARD / "ruff.toml",
+        "--output-format",
+        "concise",
+        "shop",
     )
     return by_case(re.findall(r"^shop/(\w+)/\w+\.py:\d+:\d+: (\w+)", printed, re.MULTILINE))
 
@@ -54,9 +70,12 @@ def flake8_async(tree: Path) -> Caught:
 
 
 def import_linter(tree: Path) -> Caught:
-    printed = run(tree, "lint-imports", "--no-cache", "--config", STANDARD / "contracts.toml", COLUMNS="200")
+    printed = run(
+        tree, "lint-imports", "--no-cache", "--config", STANDARD / "contracts.toml", COLUMNS="200"
+    )
     return by_case(
-        (case, "contract") for case in re.findall(r"^shop\.(\w+)\.\w+ is not allowed", printed, re.MULTILINE)
+        (case, "contract")
+        for case in re.findall(r"^shop\.(\w+)\.\w+ is not allowed", printed, re.MULTILINE)
     )
 
 
@@ -69,21 +88,31 @@ def mypy(tree: Path) -> Caught:
         "--enable-error-code",
         "unused-awaitable",
     ]
-    printed = run(tree, "mypy", *options, "--cache-dir", os.devnull, "--follow-imports", "silent", "shop")
+    printed = run(
+        tree, "mypy", *options, "--cache-dir", os.devnull, "--follow-imports", "silent", "shop"
+    )
     return by_case(
-        re.findall(r"^shop/(\w+)/\w+\.py:\d+: error: .*\[(unused-coroutine|unused-awaitable)\]", printed, re.MULTILINE)
+        re.findall(
+            r"^shop/(\w+)/\w+\.py:\d+: error: .*\[(unused-coroutine|unused-awaitable)\]",
+            printed,
+            re.MULTILINE,
+        )
     )
 
 
 def guard(tree: Path) -> Caught:
-    found = json.loads(run(tree, sys.executable, "-m", "offload_dev.lint", "--json", "--fail-on", "never", tree))[
-        "findings"
-    ]
+    found = json.loads(
+        run(tree, sys.executable, "-m", "offload_dev.lint", "--json", "--fail-on", "never", tree)
+    )["findings"]
     return by_case((finding["path"].split("/")[1], finding["rule"]) for finding in found)
 
 
 def started(tree: Path) -> Caught:
-    return by_case(json.loads(run(tree, sys.executable, HERE / "nets.py", "started", **_work()).splitlines()[-1]))
+    return by_case(
+        json.loads(
+            run(tree, sys.executable, HERE / "nets.py", "started", **_work()).splitlines()[-1]
+        )
+    )
 
 
 def running(tree: Path, cases: Iterable[str]) -> Caught:
@@ -121,9 +150,13 @@ def tested(tree: Path, cases: Iterable[str]) -> Caught:
     if len(results) != len(list(cases)) or any(case.find("error") is not None for case in results):
         raise RuntimeError(f"the corpus did not run:\n{report.read_text()}")
     failures = (
-        (case.get("name", ""), failure.get("message", "")) for case in results for failure in case.iter("failure")
+        (case.get("name", ""), failure.get("message", ""))
+        for case in results
+        for failure in case.iter("failure")
     )
-    return by_case((name.removeprefix("test_case[").removesuffix("]"), message) for name, message in failures)
+    return by_case(
+        (name.removeprefix("test_case[").removesuffix("]"), message) for name, message in failures
+    )
 
 
 def _work() -> dict[str, str]:
@@ -147,14 +180,19 @@ def _check_settings(tree: Path) -> list[tuple[str, str]]:
         for receiver in receivers:
             request_started.connect(receiver)
         with override_settings(**values):
-            found += [(path.parent.name, message.id) for message in checks.run_checks(tags=["offload"])]
+            found += [
+                (path.parent.name, message.id) for message in checks.run_checks(tags=["offload"])
+            ]
         for receiver in receivers:
             request_started.disconnect(receiver)
         os.environ.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
     for path in sorted(tree.glob("shop/*/api.py")):
         if "urlpatterns" in path.read_text():
             with override_settings(ROOT_URLCONF=f"shop.{path.parent.name}.api"):
-                found += [(path.parent.name, message.id) for message in checks.run_checks(tags=["offload"])]
+                found += [
+                    (path.parent.name, message.id)
+                    for message in checks.run_checks(tags=["offload"])
+                ]
     return [(case, (number or "").removeprefix("offload.")) for case, number in found]
 
 
@@ -169,13 +207,17 @@ async def _watch(cases: list[str]) -> list[tuple[str, str]]:
     found = []
     modules = {case: corpus_calls.load(case) for case in cases}
     browser = await corpus_calls.client()
-    watchdog = Watchdog(asyncio.get_running_loop(), threshold=Offload().block_threshold, report=blocks.append)
+    watchdog = Watchdog(
+        asyncio.get_running_loop(), threshold=Offload().block_threshold, report=blocks.append
+    )
     watchdog.start()
     for case, urls in modules.items():
         blocks.clear()
-        with suppress(Exception):  # Django's own guard and asyncio's refuse some; the tested net tells of it
+        # Django's own guard and asyncio's refuse some; the tested net tells of it.
+        with suppress(Exception):
             await corpus_calls.call(browser, urls)
-        await asyncio.sleep(0.15)  # longer than the watchdog's pause
+        # Longer than the watchdog's pause.
+        await asyncio.sleep(0.15)
         await watchdog.settle()
         found += [(case, "block") for block in blocks if f"/{case}/" in block.place]
     await watchdog.stop()

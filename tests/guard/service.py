@@ -1,4 +1,6 @@
-"""A small service under the guard, for uvicorn: one view for each way to keep the loop, and one that does not."""
+"""A small service under the guard, for uvicorn: one view for each way to keep the loop, and one
+that does not.
+"""
 
 import asyncio
 import ctypes
@@ -35,7 +37,8 @@ async def holds_the_gil(request: HttpRequest) -> HttpResponse:
 
 
 async def hangs(request: HttpRequest) -> HttpResponse:
-    ctypes.PyDLL(None).sleep(4)  # PyDLL keeps the GIL
+    # PyDLL keeps the GIL.
+    ctypes.PyDLL(None).sleep(4)
     return HttpResponse("hung")
 
 
@@ -73,6 +76,10 @@ async def fine(request: HttpRequest) -> HttpResponse:
 
 
 slow = [waits, sleeps_in_its_thread, waits_for_its_thread, goes_back_to_the_loop]
-urlpatterns = [path(view.__name__, view) for view in (sleeps, computes, holds_the_gil, hangs, fine, long_poll, *slow)]
-urlpatterns.append(path("library", partial(Queue[None]().get, timeout=3)))  # get(request, timeout=3) waits, and raises
+urlpatterns = [
+    path(view.__name__, view)
+    for view in (sleeps, computes, holds_the_gil, hangs, fine, long_poll, *slow)
+]
+# get(request, timeout=3) waits, and raises.
+urlpatterns.append(path("library", partial(Queue[None]().get, timeout=3)))
 application = Application(lifespans=[guard.lifespan])

@@ -1,4 +1,6 @@
-"""Runs every net over the corpus, and makes the table mistake x net. `python tests/guard/table.py` renews the docs."""
+"""Runs every net over the corpus, and makes the table mistake x net. `python tests/guard/table.py`
+renews the docs.
+"""
 
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +16,16 @@ NUMBERS = "../{{cookiecutter.project_slug}}/docs/guard"
 BEGIN, END = "<!-- table: tests/guard/table.py writes it -->\n", "<!-- end of table -->\n"
 WRITTEN = ("ruff", "flake8_async", "import_linter", "mypy", "guard")
 NETS = (*WRITTEN, "started", "running", "tested")
-HEADS = ("ruff", "flake8-async", "import-linter", "mypy", "`offload_dev.lint`", "checks", "watchdog", "pytest plugin")
+HEADS = (
+    "ruff",
+    "flake8-async",
+    "import-linter",
+    "mypy",
+    "`offload_dev.lint`",
+    "checks",
+    "watchdog",
+    "pytest plugin",
+)
 
 
 @dataclass(frozen=True)
@@ -32,14 +43,20 @@ class Result:
 
     def row(self, case: Case) -> str:
         caught, called = self.caught_by(case), case.runs("wrong")
-        marks = ["●" if net in caught else "·" if called or net not in ("running", "tested") else "" for net in NETS]
+        marks = [
+            "●" if net in caught else "·" if called or net not in ("running", "tested") else ""
+            for net in NETS
+        ]
         title = f"[{case.title}](../tests/guard/corpus/{case.family}/{case.name}.md)"
         number = f"[{case.expect}]({NUMBERS}/{case.expect}.md)" if case.expect != "none" else "none"
         return f"| {title} | {number} | {' | '.join(marks)} |"
 
     def table(self) -> str:
         head = f"| mistake | number | {' | '.join(HEADS)} |\n|{'---|' * (len(HEADS) + 2)}\n"
-        early, all_caught = sum(map(self.before_run_time, CASES)), sum(bool(self.caught_by(case)) for case in CASES)
+        early, all_caught = (
+            sum(map(self.before_run_time, CASES)),
+            sum(bool(self.caught_by(case)) for case in CASES),
+        )
         share = f"{early / len(CASES):.0%}"
         sums = f"{len(CASES)} mistakes: {early} caught before run time ({share}), {all_caught} by some net.\n"
         return f"{sums}\n{head}" + "\n".join(map(self.row, CASES)) + "\n"
@@ -47,14 +64,25 @@ class Result:
 
 def cast_all() -> Result:
     """Every net over both halves: about a minute on two cores."""
-    with TemporaryDirectory() as directory, ThreadPoolExecutor(4) as pool:  # half of them sleep most of the time
+    # Half of them sleep most of the time.
+    with TemporaryDirectory() as directory, ThreadPoolExecutor(4) as pool:
         jobs: dict[str, dict[str, Future[nets.Caught]]] = {}
         for half in ("wrong", "right"):
             tree = lay_out(half, Path(directory) / half)
             runnable = [case.name for case in CASES if case.runs(half)]
-            jobs[half] = {net: pool.submit(getattr(nets, net), tree, runnable) for net in ("running", "tested")}
-            jobs[half] |= {net: pool.submit(getattr(nets, net), tree) for net in (*WRITTEN, "started")}
-        return Result({half: {net: job.result() for net, job in found.items()} for half, found in jobs.items()})
+            jobs[half] = {
+                net: pool.submit(getattr(nets, net), tree, runnable)
+                for net in ("running", "tested")
+            }
+            jobs[half] |= {
+                net: pool.submit(getattr(nets, net), tree) for net in (*WRITTEN, "started")
+            }
+        return Result(
+            {
+                half: {net: job.result() for net, job in found.items()}
+                for half, found in jobs.items()
+            }
+        )
 
 
 def written_table() -> str:
@@ -67,6 +95,10 @@ if __name__ == "__main__":
     before, _, rest = text.partition(BEGIN)
     result = cast_all()
     PAGE.write_text(before + BEGIN + result.table() + END + rest.partition(END)[2])
-    false = {(net, case): said for net, found in result.said["right"].items() for case, said in found.items()}
+    false = {
+        (net, case): said
+        for net, found in result.said["right"].items()
+        for case, said in found.items()
+    }
     print(result.table().partition("\n")[0], f"False alarms: {false or 'none'}.")
     sys.exit(bool(false))

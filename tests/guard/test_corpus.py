@@ -36,13 +36,24 @@ def test_at_least_85_percent_are_caught_before_anything_runs(result: Result) -> 
 
 @pytest.mark.timeout(300)
 def test_each_mistake_gets_its_own_number(result: Result) -> None:
-    said = {case.name: result.said["wrong"]["guard" if case.expect.startswith("OFF") else "started"] for case in CASES}
-    assert [case.name for case in CASES if case.expect not in ("none", *said[case.name].get(case.name, ()))] == []
+    said = {
+        case.name: result.said["wrong"]["guard" if case.expect.startswith("OFF") else "started"]
+        for case in CASES
+    }
+    assert [
+        case.name
+        for case in CASES
+        if case.expect not in ("none", *said[case.name].get(case.name, ()))
+    ] == []
 
 
 @pytest.mark.timeout(300)
 def test_every_mistake_that_can_be_called_fails_its_test(result: Result) -> None:
-    assert [case.name for case in CASES if case.runs("wrong") and case.name not in result.said["wrong"]["tested"]] == []
+    assert [
+        case.name
+        for case in CASES
+        if case.runs("wrong") and case.name not in result.said["wrong"]["tested"]
+    ] == []
 
 
 @pytest.mark.timeout(300)

@@ -1,4 +1,6 @@
-"""Every number has a page, and the pages' examples are what they say: the wrong one is found, the right one is not."""
+"""Every number has a page, and the pages' examples are what they say: the wrong one is found, the
+right one is not.
+"""
 
 import re
 from pathlib import Path
@@ -27,14 +29,20 @@ def test_the_examples_of_a_page_are_true(number: str, tmp_path: Path) -> None:
         (package / name).write_text(source)
         for other in ("compute", "jobs"):
             (package / f"{other}.py").touch()
-    wrong, right = ([finding.rule for finding in grade(Project(tmp_path / half))] for half in ("wrong", "right"))
+    wrong, right = (
+        [finding.rule for finding in grade(Project(tmp_path / half))] for half in ("wrong", "right")
+    )
     assert number in wrong
     assert right == []
 
 
 def test_every_check_has_a_page() -> None:
     started = SERVICE / "offload" / "guard" / "started"
-    numbers = {number for path in started.glob("*.py") for number in re.findall(r'"([EW]7\d\d)"', path.read_text())}
+    numbers = {
+        number
+        for path in started.glob("*.py")
+        for number in re.findall(r'"([EW]7\d\d)"', path.read_text())
+    }
     assert numbers == {path.stem for path in PAGES.glob("[EW]7*.md")}
 
 

@@ -1,17 +1,31 @@
-"""The pytest plugin tests itself: each fault must fail its test, with the line, and good tests must pass."""
+"""The pytest plugin tests itself: each fault must fail its test, with the line, and good tests must
+pass.
+"""
 
 import pytest
 from nets import SERVICE
 
 FAULTS = {
-    "sleeps": ("import time; time.sleep(0.001)", r"*test_sleeps.py:* blocked the event loop with time.sleep*"),
+    "sleeps": (
+        "import time; time.sleep(0.001)",
+        r"*test_sleeps.py:* blocked the event loop with time.sleep*",
+    ),
     "swallows": (
         "import time\n    try:\n        time.sleep(0.001)\n    except Exception:\n        pass",
         "*test_swallows.py:* blocked the event loop with time.sleep*",
     ),
-    "computes": ("sum(i * i for i in range(4_000_000))", "*test_computes.py:* blocked the event loop for * ms*"),
-    "holds_gil": ("import re; re.match('(a+)+$', 'a' * 24 + '!')", "* blocked the event loop for * ms*"),
-    "leaks_task": ("global kept; kept = asyncio.create_task(asyncio.sleep(30))", "*task *is left running*"),
+    "computes": (
+        "sum(i * i for i in range(4_000_000))",
+        "*test_computes.py:* blocked the event loop for * ms*",
+    ),
+    "holds_gil": (
+        "import re; re.match('(a+)+$', 'a' * 24 + '!')",
+        "* blocked the event loop for * ms*",
+    ),
+    "leaks_task": (
+        "global kept; kept = asyncio.create_task(asyncio.sleep(30))",
+        "*task *is left running*",
+    ),
     "leaks_thread": (
         "import threading; threading.Thread(target=asyncio.run, args=[asyncio.sleep(2)]).start()",
         "*test_leaks_thread.py:* left a Thread open*",
@@ -28,13 +42,17 @@ def configured(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def run(pytester: pytest.Pytester) -> pytest.RunResult:
-    return pytester.runpytest_subprocess("-p", "offload_dev.pytest.guard", "-p", "no:django", "-p", "no:cacheprovider")
+    return pytester.runpytest_subprocess(
+        "-p", "offload_dev.pytest.guard", "-p", "no:django", "-p", "no:cacheprovider"
+    )
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_fails_its_test_with_the_line(pytester: pytest.Pytester, fault: str) -> None:
     body, sentence = FAULTS[fault]
-    pytester.makepyfile(**{f"test_{fault}": f"import asyncio\nimport aiohttp\n\nasync def test_it():\n    {body}\n"})
+    pytester.makepyfile(
+        **{f"test_{fault}": f"import asyncio\nimport aiohttp\n\nasync def test_it():\n    {body}\n"}
+    )
     result = run(pytester)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([sentence])
@@ -73,6 +91,10 @@ def test_the_way_out_needs_a_reason(pytester: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(["*write @pytest.mark.offload_allow(reason=*"])
 
 
-def test_the_tests_own_error_keeps_its_place_and_gains_the_line_that_blocked(pytester: pytest.Pytester) -> None:
+def test_the_tests_own_error_keeps_its_place_and_gains_the_line_that_blocked(
+    pytester: pytest.Pytester,
+) -> None:
     pytester.makepyfile("import time\n\nasync def test_it():\n    time.sleep(0.001)\n")
-    run(pytester).stdout.fnmatch_lines(["*BlockingError*", "*blocked the event loop with time.sleep*"])
+    run(pytester).stdout.fnmatch_lines(
+        ["*BlockingError*", "*blocked the event loop with time.sleep*"]
+    )

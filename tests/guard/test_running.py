@@ -56,7 +56,10 @@ def serving(log: Path, loop: str, handler: str) -> Iterator[Served]:
     env = os.environ | {"PYTHONPATH": f"{SERVICE}{os.pathsep}{HERE}"} | settings
     options = ["--port", str(port), "--lifespan", "on", "--loop", loop]
     command = [sys.executable, "-m", "uvicorn", "service:application", *options]
-    with log.open("wb") as file, subprocess.Popen(command, cwd=HERE, env=env, stdout=file, stderr=file) as process:
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(command, cwd=HERE, env=env, stdout=file, stderr=file) as process,
+    ):
         served = Served(f"http://127.0.0.1:{port}", process, log)
         try:
             served.says("startup complete")
@@ -75,14 +78,20 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
 
 
 on_both_loops = pytest.mark.parametrize("served", ["uvloop", "asyncio"], indirect=True)
-on_both_handlers = pytest.mark.parametrize("served", ["uvloop lean", "asyncio stock"], indirect=True)
+on_both_handlers = pytest.mark.parametrize(
+    "served", ["uvloop lean", "asyncio stock"], indirect=True
+)
 
 
 @on_both_loops
 @pytest.mark.parametrize("view", ["sleeps", "computes"])
-def test_a_blocked_loop_is_reported_with_its_line_function_and_request(served: Served, view: str) -> None:
+def test_a_blocked_loop_is_reported_with_its_line_function_and_request(
+    served: Served, view: str
+) -> None:
     headers = served.get(view)
-    log = served.says(rf"service.py:\d+ {view} blocked the event loop for \d+ ms during GET /{view}")
+    log = served.says(
+        rf"service.py:\d+ {view} blocked the event loop for \d+ ms during GET /{view}"
+    )
     assert view in str(headers["X-Offload-Blocked"])
     assert len(re.findall("blocked the event loop", log)) == 1
     assert "What to do: docs/when-async-helps/" in log
@@ -108,7 +117,8 @@ async def test_two_blocks_in_a_row_are_reported_each_with_its_own_line() -> None
     watchdog = Watchdog(asyncio.get_running_loop(), threshold=0.1, report=reported.append)
     watchdog.start()
     await asyncio.sleep(0.3)
-    await asyncio.gather(call(computes), call(sleeps))  # the loop answers nobody between the two
+    # The loop answers nobody between the two.
+    await asyncio.gather(call(computes), call(sleeps))
     await watchdog.settle()
     await watchdog.stop()
     assert [block.place.rpartition(".")[2] for block in reported] == ["computes", "sleeps"]
@@ -138,7 +148,8 @@ def test_a_slow_request_in_a_thread_is_logged_with_the_line_there(served: Served
         "sleeps_in_its_thread": r"service.py:\d+ pause",
         "waits_for_its_thread": r"service.py:\d+ pause",
         "goes_back_to_the_loop": r"service.py:\d+ waits",
-        "library": r"\S*threading.py:\d+ Condition.wait",  # no line of the service's: what the thread does
+        # No line of the service's: what the thread does.
+        "library": r"\S*threading.py:\d+ Condition.wait",
     }
     with ThreadPoolExecutor(len(lines)) as pool:
         calls = {view: pool.submit(served.get, view) for view in lines}
@@ -150,12 +161,18 @@ def test_a_slow_request_in_a_thread_is_logged_with_the_line_there(served: Served
 
 def test_a_call_that_holds_the_gil_is_dumped_while_it_lasts(served: Served) -> None:
     served.get("hangs")
-    assert re.search(r'Timeout \(.*File "[^"]*service.py", line \d+ in hangs', served.log.read_text(), re.DOTALL)
+    assert re.search(
+        r'Timeout \(.*File "[^"]*service.py", line \d+ in hangs', served.log.read_text(), re.DOTALL
+    )
 
 
 def test_sigusr1_prints_every_task_and_thread(served: Served) -> None:
     waiting = subprocess.Popen(
-        [sys.executable, "-c", f"import urllib.request; urllib.request.urlopen('{served.url}/waits').read()"]
+        [
+            sys.executable,
+            "-c",
+            f"import urllib.request; urllib.request.urlopen('{served.url}/waits').read()",
+        ]
     )
     time.sleep(1)
     served.process.send_signal(signal.SIGUSR1)

@@ -25,10 +25,9 @@ def write(root: Path, **files: str) -> Path:
 
 def test_a_bare_python_grades_a_tree_without_any_dependency(tmp_path: Path) -> None:
     write(tmp_path, views=BLOCKING)
-    code = (
-        f"import sys; sys.path.insert(0, {str(SERVICE)!r}); from offload_dev.lint.__main__ import main; sys.exit(main())"
-    )
-    bare = [sys.executable, "-I", "-S", "-c", code, str(tmp_path), "--json"]  # -S: no site-packages
+    code = f"import sys; sys.path.insert(0, {str(SERVICE)!r}); from offload_dev.lint.__main__ import main; sys.exit(main())"
+    # -S: no site-packages.
+    bare = [sys.executable, "-I", "-S", "-c", code, str(tmp_path), "--json"]
     done = subprocess.run(bare, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1, done.stderr
     printed = json.loads(done.stdout)
@@ -51,8 +50,14 @@ def test_a_call_through_helpers_shows_the_whole_chain(tmp_path: Path) -> None:
 
 
 def test_helpers_that_call_each_other_end_the_search(tmp_path: Path) -> None:
-    helpers = "import time\n\n\ndef ping():\n    pong()\n\n\ndef pong():\n    ping()\n    time.sleep(1)\n"
-    write(tmp_path, views="from .helpers import ping\n\n\nasync def view(request):\n    ping()\n", helpers=helpers)
+    helpers = (
+        "import time\n\n\ndef ping():\n    pong()\n\n\ndef pong():\n    ping()\n    time.sleep(1)\n"
+    )
+    write(
+        tmp_path,
+        views="from .helpers import ping\n\n\nasync def view(request):\n    ping()\n",
+        helpers=helpers,
+    )
     assert [finding.rule for finding in grade(Project(tmp_path))] == ["OFF103"]
 
 
@@ -61,7 +66,11 @@ def test_exit_status_tells_the_severity(tmp_path: Path, capsys: pytest.CaptureFi
     fails = write(tmp_path / "fails", views=BLOCKING)
     clean = write(tmp_path / "clean", views="async def view(request):\n    return 1\n")
     assert [main([str(tree)]) for tree in (clean, warns, fails)] == [0, 0, 1]
-    assert [main([str(tree), "--fail-on", "warning"]) for tree in (clean, warns, fails)] == [0, 1, 1]
+    assert [main([str(tree), "--fail-on", "warning"]) for tree in (clean, warns, fails)] == [
+        0,
+        1,
+        1,
+    ]
     assert main([str(fails), "--fail-on", "never"]) == 0
     assert "instead:" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
@@ -71,7 +80,8 @@ def test_exit_status_tells_the_severity(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_waiver_needs_its_reason_and_something_to_waive(tmp_path: Path) -> None:
     def rules(comment: str) -> list[str]:
         tree = write(
-            tmp_path / str(len(list(tmp_path.iterdir()))), views=BLOCKING.replace("(1)\n", f"(1)  # {comment}\n")
+            tmp_path / str(len(list(tmp_path.iterdir()))),
+            views=BLOCKING.replace("(1)\n", f"(1)  # {comment}\n"),
         )
         return [finding.rule for finding in grade(Project(tree))]
 
@@ -81,7 +91,9 @@ def test_a_waiver_needs_its_reason_and_something_to_waive(tmp_path: Path) -> Non
     assert rules("offload: allow OFF101: a reason for another rule") == ["OFF003", "OFF103"]
 
 
-def test_a_baseline_forgives_old_findings_wherever_they_move_and_no_new_ones(tmp_path: Path) -> None:
+def test_a_baseline_forgives_old_findings_wherever_they_move_and_no_new_ones(
+    tmp_path: Path,
+) -> None:
     tree, baseline = write(tmp_path / "tree", views=BLOCKING), tmp_path / "baseline.json"
     assert main([str(tree), "--write-baseline", str(baseline)]) == 0
     views = tree / "app" / "views.py"
@@ -115,7 +127,11 @@ def test_the_standard_itself_is_clean() -> None:
 
 def test_a_waiver_at_the_end_of_a_chain_excuses_every_way_there(tmp_path: Path) -> None:
     slow = "import time\n\n\ndef pause():\n    time.sleep(1)  # offload: allow OFF103: it only runs at start\n"
-    write(tmp_path, views="from .slow import pause\n\n\nasync def view(request):\n    pause()\n", slow=slow)
+    write(
+        tmp_path,
+        views="from .slow import pause\n\n\nasync def view(request):\n    pause()\n",
+        slow=slow,
+    )
     assert grade(Project(tmp_path)) == []
 
 
@@ -134,7 +150,9 @@ def test_a_waiver_at_the_end_of_a_chain_excuses_every_way_there(tmp_path: Path) 
     ],
 )
 def test_a_query_beside_something_else_is_no_queue(tmp_path: Path, body: str) -> None:
-    imports = "import asyncio\nfrom django.contrib.auth.models import User\nfrom .other import ask\n"
+    imports = (
+        "import asyncio\nfrom django.contrib.auth.models import User\nfrom .other import ask\n"
+    )
     tree = write(tmp_path, views=f"{imports}\n\nasync def view(request):\n    {body}\n")
     assert grade(Project(tree)) == []
 
@@ -157,7 +175,13 @@ def test_a_sync_view_with_a_second_loop_warns_where_it_may_run_under_wsgi(tmp_pa
     (found,) = grade(Project(write(tmp_path / "stranger", views=SECOND_LOOP)))
     assert (found.rule, found.severity) == ("OFF109", "warning")
     (found,) = grade(
-        Project(write(tmp_path / "ours", views=SECOND_LOOP, upstreams="from offload.fanout import Upstream"))
+        Project(
+            write(
+                tmp_path / "ours",
+                views=SECOND_LOOP,
+                upstreams="from offload.fanout import Upstream",
+            )
+        )
     )
     assert (found.rule, found.severity) == ("OFF109", "error")
 
@@ -174,7 +198,9 @@ def test_a_sync_view_with_a_second_loop_warns_where_it_may_run_under_wsgi(tmp_pa
         "async def query():\n    return await asyncio.to_thread(User.objects.count)",
     ],
 )
-def test_a_second_loop_that_leaves_the_request_s_thread_alone_is_right(tmp_path: Path, code: str) -> None:
+def test_a_second_loop_that_leaves_the_request_s_thread_alone_is_right(
+    tmp_path: Path, code: str
+) -> None:
     assert grade(Project(write(tmp_path, views=f"{SECOND_LOOP}\n{code}\n"))) == []
 
 
@@ -233,5 +259,9 @@ async def view(request):
         ("next(endless(300_000))", None),
     ],
 )
-def test_a_number_that_a_call_gives_decides_how_long_a_loop_is(tmp_path: Path, call: str, rule: str | None) -> None:
-    assert [found.rule for found in grade(Project(write(tmp_path, views=COMPUTING + call)))] == ([rule] if rule else [])
+def test_a_number_that_a_call_gives_decides_how_long_a_loop_is(
+    tmp_path: Path, call: str, rule: str | None
+) -> None:
+    assert [found.rule for found in grade(Project(write(tmp_path, views=COMPUTING + call)))] == (
+        [rule] if rule else []
+    )

@@ -1,6 +1,8 @@
-"""A laboratory: a baked project with jobs of its own, and real processes to start, stop, freeze and kill.
+"""A laboratory: a baked project with jobs of its own, and real processes to start, stop, freeze and
+kill.
 
-The test process is a shell to it: it has the project's settings and database, and no relay of its own.
+The test process is a shell to it: it has the project's settings and database, and no relay of its
+own.
 """
 
 import os
@@ -40,7 +42,11 @@ def free_port() -> int:
 def _make_project() -> None:
     bin_path = Path(sys.executable).parent / "cookiecutter"
     answers = ["project_name=Labyrinth", "example=no", "ci=none"]
-    subprocess.run([bin_path, ROOT, "--no-input", "-o", _folder, *answers], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [bin_path, ROOT, "--no-input", "-o", _folder, *answers],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     shutil.rmtree(_project / "offload")
     (_project / "offload").symlink_to(ROOT / "{{cookiecutter.project_slug}}" / "offload")
     lab = _project / "labyrinth" / "lab"
@@ -60,9 +66,19 @@ def pytest_configure() -> None:
 
     _make_project()
     sys.path.insert(0, str(_project))
-    os.environ |= {"DJANGO_SETTINGS_MODULE": "config.settings", "PORT": str(free_port()), "LOG_LEVEL": "WARNING"}
-    os.environ |= {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "WORKER_GRACE": "1", "WORKER_NICE": "0"}
-    os.environ["DATABASE_URL"] = os.environ.get("LAB_DATABASE_URL", f"sqlite:///{_folder / 'lab.sqlite3'}")
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "PORT": str(free_port()),
+        "LOG_LEVEL": "WARNING",
+    }
+    os.environ |= {
+        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+        "WORKER_GRACE": "1",
+        "WORKER_NICE": "0",
+    }
+    os.environ["DATABASE_URL"] = os.environ.get(
+        "LAB_DATABASE_URL", f"sqlite:///{_folder / 'lab.sqlite3'}"
+    )
     sys.dont_write_bytecode = True
     django.setup()
 
@@ -84,7 +100,12 @@ class Lab:
     def start(self, name: str, *command: str, **environment: str) -> "subprocess.Popen[bytes]":
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                command, cwd=_project, env=os.environ | environment, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=_project,
+                env=os.environ | environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self.processes[name] = process
         return process
@@ -102,7 +123,9 @@ class Lab:
     def proxy(self, *mode: str) -> str:
         """A proxy before Redis; its URL."""
         port = free_port()
-        self.start("proxy", sys.executable, str(HERE / "proxy.py"), str(port), str(self.redis_port), *mode)
+        self.start(
+            "proxy", sys.executable, str(HERE / "proxy.py"), str(port), str(self.redis_port), *mode
+        )
         return f"redis://127.0.0.1:{port}/0"
 
     def redis_client(self) -> Any:
@@ -118,7 +141,9 @@ class Lab:
         except redis.RedisError:
             return False
 
-    def worker(self, name: str = "worker", slots: int = 2, wait: bool = True, **environment: str) -> Any:
+    def worker(
+        self, name: str = "worker", slots: int = 2, wait: bool = True, **environment: str
+    ) -> Any:
         from offload.jobs.models import Worker
 
         before = Worker.objects.count()
@@ -150,13 +175,18 @@ class Lab:
 
     def children(self, name: str) -> list[int]:
         pid = self.processes[name].pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
 
     def until(self, condition: Any, what: str, patience: float = 40) -> Any:
         deadline = time.monotonic() + patience
         while not (found := condition()):
             if time.monotonic() > deadline:
-                logs = "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in self.folder.glob("*.log"))
+                logs = "\n".join(
+                    f"--- {path.name}\n{path.read_text()[-3000:]}"
+                    for path in self.folder.glob("*.log")
+                )
                 pytest.fail(f"waited {patience} s for {what}\n{logs}")
             time.sleep(0.05)
         return found
@@ -173,7 +203,11 @@ class Lab:
 
     def executions(self, job: Any, line: str = "start") -> int:
         path = Path(job.params["log"])
-        return sum(text.startswith(line) for text in path.read_text().splitlines()) if path.exists() else 0
+        return (
+            sum(text.startswith(line) for text in path.read_text().splitlines())
+            if path.exists()
+            else 0
+        )
 
     def reaches(self, job: Any, *states: str, patience: float = 60) -> Any:
         """The job's row, once it is in one of these states."""

@@ -1,4 +1,6 @@
-"""What the lab's jobs compute: real work, and every way to die of it. Each execution writes itself down."""
+"""What the lab's jobs compute: real work, and every way to die of it. Each execution writes itself
+down.
+"""
 
 import ctypes
 import os
@@ -14,7 +16,8 @@ Report = Callable[..., None]
 
 
 def _note(log: str, line: str) -> None:
-    with Path(log).open("a") as file:  # O_APPEND: lines of several processes never mix
+    # O_APPEND: lines of several processes never mix.
+    with Path(log).open("a") as file:
         file.write(f"{line} {os.getpid()}\n")
 
 
@@ -30,7 +33,9 @@ def burn(log: str, units: int, report: Report) -> int:
 
 
 def hold_the_gil(log: str, letters: int, report: Report) -> int:
-    """One call into C that never reports, never lets go of the GIL, and doubles with each letter (24: about 1 s)."""
+    """One call into C that never reports, never lets go of the GIL, and doubles with each letter
+    (24: about 1 s).
+    """
     _note(log, "start")
     re.match(r"(a+)+$", "a" * letters + "b")
     _note(log, "end")
@@ -55,7 +60,8 @@ def die(log: str, way: str, report: Report) -> int:
         case "sys.exit":
             sys.exit(3)
         case "segfault":
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # writing a core can take longer than the time limit
+            # Writing a core can take longer than the time limit.
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             ctypes.string_at(0)
         case "MemoryError":
             raise MemoryError

@@ -66,7 +66,13 @@ def die(params: Death, report: Report) -> Done:
     return Done(value=die(params.log, params.way, report))
 
 
-@job("lab.stumble", time_limit=30, memory_limit=256 * MiB, retry_on=(ConnectionError,), retry_delay=0.5)
+@job(
+    "lab.stumble",
+    time_limit=30,
+    memory_limit=256 * MiB,
+    retry_on=(ConnectionError,),
+    retry_delay=0.5,
+)
 def stumble(params: Work, report: Report) -> Done:
     from .compute import stumble
 
@@ -95,7 +101,8 @@ def whole(params: Whole, parts: list[Done]) -> Done:
 
 
 def divide_slowly(params: Whole) -> list[Work]:
-    time.sleep(0.6)  # less than the grace after which a silent job is killed
+    # Less than the grace after which a silent job is killed.
+    time.sleep(0.6)
     return divide(params)
 
 

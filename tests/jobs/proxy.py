@@ -1,7 +1,7 @@
 """`python proxy.py PORT UPSTREAM [silent]`: a TCP proxy before the broker.
 
-It says a line for every connection. SIGUSR1 black-holes the connections there are, for ever; new ones pass. As
-`silent` it accepts and never passes anything.
+It says a line for every connection. SIGUSR1 black-holes the connections there are, for ever; new
+ones pass. As `silent` it accepts and never passes anything.
 """
 
 import asyncio

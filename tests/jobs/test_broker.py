@@ -1,4 +1,6 @@
-"""The broker is a doorbell: dead, silent, full, emptied or restarted, it costs time and never a job."""
+"""The broker is a doorbell: dead, silent, full, emptied or restarted, it costs time and never a
+job.
+"""
 
 import os
 import signal
@@ -15,12 +17,17 @@ from .conftest import Lab
 
 @pytest.fixture
 def api(lab: Lab) -> Iterator[httpx.Client]:
-    """A web process of the lab, with a client that has a token; `/api/lab` is not needed: jobs come from the shell."""
+    """A web process of the lab, with a client that has a token; `/api/lab` is not needed: jobs come
+    from the shell.
+    """
     from offload.access.models import ApiToken
 
     _, token = ApiToken.make("lab")
     with httpx.Client(
-        base_url=lab.address, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
+        base_url=lab.address,
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=30,
+        trust_env=False,
     ) as client:
         yield client
     ApiToken.objects.all().delete()
@@ -33,8 +40,13 @@ def _post(api: httpx.Client, **body: Any) -> httpx.Response:
 def _all_succeed(lab: Lab, count: int, patience: float = 90) -> list[Any]:
     from offload.jobs.models import Job
 
-    mine = Job.objects.filter(owner="lab")  # the schedule has some, too
-    lab.until(lambda: mine.filter(status="succeeded").count() >= count, f"{count} jobs to succeed", patience)
+    # The schedule has some, too.
+    mine = Job.objects.filter(owner="lab")
+    lab.until(
+        lambda: mine.filter(status="succeeded").count() >= count,
+        f"{count} jobs to succeed",
+        patience,
+    )
     rows = list(mine)
     assert len(rows) == count
     assert {row.attempts for row in rows} == {1}
@@ -42,7 +54,9 @@ def _all_succeed(lab: Lab, count: int, patience: float = 90) -> list[Any]:
     return rows
 
 
-def test_jobs_submitted_while_redis_is_down_are_accepted_and_done(lab: Lab, api: httpx.Client) -> None:
+def test_jobs_submitted_while_redis_is_down_are_accepted_and_done(
+    lab: Lab, api: httpx.Client
+) -> None:
     lab.web()
     lab.worker(wait=True)
     times = []
@@ -74,7 +88,9 @@ def test_flushall_costs_no_job(running: Lab) -> None:
     _all_succeed(running, 50)
 
 
-def test_a_redis_restart_while_one_of_two_slots_is_busy_harms_neither_worker_nor_job(running: Lab) -> None:
+def test_a_redis_restart_while_one_of_two_slots_is_busy_harms_neither_worker_nor_job(
+    running: Lab,
+) -> None:
     job = running.submit("lab.burn", units=300)
     running.computes(job)
     running.kill("redis", signal.SIGTERM)
@@ -124,7 +140,8 @@ def test_a_full_redis_costs_no_job(lab: Lab) -> None:
     lab.worker(wait=False)
     time.sleep(6)
     client.flushall()
-    if lab.processes["worker"].poll() is not None:  # Celery ends on OutOfMemoryError; its supervisor starts it anew
+    # Celery ends on OutOfMemoryError; its supervisor starts it anew.
+    if lab.processes["worker"].poll() is not None:
         lab.worker()
     for job in jobs:
         lab.reaches(job, "succeeded")
@@ -141,16 +158,20 @@ def test_a_backlog_is_rung_once_not_at_every_sweep(lab: Lab, api: httpx.Client) 
     client = lab.redis_client()
     lab.until(lambda: client.llen("cpu") >= waiting, "a message for every job")
     renewals = set()
-    while len(renewals) < 5:  # the lead is renewed every 2.5 s, and a leader sweeps every second: over ten sweeps
+    # The lead is renewed every 2.5 s, and a leader sweeps every second: over ten sweeps.
+    while len(renewals) < 5:
         renewals.add(Leader.objects.get().until)
         time.sleep(0.2)
     print(f"{client.llen('cpu')} messages for {waiting} waiting jobs after more than ten sweeps")
     assert waiting <= client.llen("cpu") <= waiting + 20
 
 
-def test_a_web_process_killed_before_it_published_loses_nothing(lab: Lab, api: httpx.Client) -> None:
+def test_a_web_process_killed_before_it_published_loses_nothing(
+    lab: Lab, api: httpx.Client
+) -> None:
     lab.redis()
-    lab.kill("redis", signal.SIGSTOP)  # silent: nothing can be published
+    # Silent: nothing can be published.
+    lab.kill("redis", signal.SIGSTOP)
     lab.web()
     answer = _post(api, log=str(lab.folder / "executions"), units=1)
     assert answer.status_code == 202
@@ -160,7 +181,9 @@ def test_a_web_process_killed_before_it_published_loses_nothing(lab: Lab, api: h
     _all_succeed(lab, 1)
 
 
-def test_a_broker_that_accepts_and_stays_silent_slows_no_request(lab: Lab, api: httpx.Client) -> None:
+def test_a_broker_that_accepts_and_stays_silent_slows_no_request(
+    lab: Lab, api: httpx.Client
+) -> None:
     url = lab.proxy("silent")
     lab.redis()
     lab.web(REDIS_URL=url)
@@ -170,7 +193,11 @@ def test_a_broker_that_accepts_and_stays_silent_slows_no_request(lab: Lab, api: 
         assert answer.status_code == 202
         assert answer.elapsed.total_seconds() < 5
     ready = api.get("/health/ready")
-    assert (ready.status_code, ready.json()["broker"], ready.json()["database"]) == (503, False, True)
+    assert (ready.status_code, ready.json()["broker"], ready.json()["database"]) == (
+        503,
+        False,
+        True,
+    )
     lab.worker()
     _all_succeed(lab, 20)
 
@@ -184,12 +211,16 @@ def test_a_worker_finds_out_that_its_broker_connection_is_dead(lab: Lab) -> None
     jobs = [lab.submit("lab.burn", units=1) for _ in range(10)]
     for job in jobs:
         lab.reaches(job, "succeeded", patience=90)
-    print(f"10 jobs ended {time.monotonic() - started:.1f} s after every connection was black-holed")
+    print(
+        f"10 jobs ended {time.monotonic() - started:.1f} s after every connection was black-holed"
+    )
     assert [lab.executions(job) for job in jobs] == [1] * 10
 
 
 def test_a_worker_with_a_wrong_clock_neither_steals_nor_loses(lab: Lab) -> None:
-    (lab.folder / "sitecustomize.py").write_text("import time\n_now = time.time\ntime.time = lambda: _now() + 3600\n")
+    (lab.folder / "sitecustomize.py").write_text(
+        "import time\n_now = time.time\ntime.time = lambda: _now() + 3600\n"
+    )
     lab.redis()
     lab.worker("skewed", PYTHONPATH=str(lab.folder))
     lab.worker("right")
@@ -207,19 +238,24 @@ def test_a_locked_database_costs_no_job(running: Lab) -> None:
     jobs = [running.submit("lab.burn", units=50) for _ in range(4)]
     running.computes(jobs[0])
     with transaction.atomic():
-        time.sleep(5)  # longer than a lease
+        # Longer than a lease.
+        time.sleep(5)
     for job in jobs:
         ended = running.reaches(job, "succeeded")
         assert (ended.attempts, running.executions(job)) == (1, 1)
 
 
-@pytest.mark.skipif("LAB_DATABASE_RESTART" not in os.environ, reason="a server to restart: test_postgres.py has one")
+@pytest.mark.skipif(
+    "LAB_DATABASE_RESTART" not in os.environ, reason="a server to restart: test_postgres.py has one"
+)
 def test_a_restarted_database_costs_no_job(running: Lab) -> None:
     from django.db import connection
 
     jobs = [running.submit("lab.burn", units=100) for _ in range(4)]
     running.computes(jobs[0])
-    subprocess.run(os.environ["LAB_DATABASE_RESTART"].split(), check=True, stdout=subprocess.DEVNULL, cwd="/")
+    subprocess.run(
+        os.environ["LAB_DATABASE_RESTART"].split(), check=True, stdout=subprocess.DEVNULL, cwd="/"
+    )
     connection.close()
     for job in jobs:
         ended = running.reaches(job, "succeeded")

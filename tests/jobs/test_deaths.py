@@ -1,4 +1,6 @@
-"""Whatever dies, an accepted job ends in exactly one state with the right result, and its attempts are counted true."""
+"""Whatever dies, an accepted job ends in exactly one state with the right result, and its attempts
+are counted true.
+"""
 
 import os
 import signal
@@ -32,13 +34,16 @@ def test_a_killed_worker_costs_one_attempt_and_one_lease(running: Lab) -> None:
 def freeze(lab: Lab, name: str) -> None:
     """Stop a process where it holds no lock of the database: those it held would stay with it."""
     while True:
-        with transaction.atomic():  # SQLite's one write lock
+        # SQLite's one write lock.
+        with transaction.atomic():
             lab.kill(name, signal.SIGSTOP)
         if connection.vendor != "postgresql":
             return
         time.sleep(0.2)
         with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+            )
             if cursor.fetchone() == (0,):
                 return
         lab.kill(name, signal.SIGCONT)
@@ -52,14 +57,22 @@ def test_a_worker_that_wakes_after_its_lease_overwrites_nothing(running: Lab) ->
     running.worker("second")
     ended = running.reaches(job, "succeeded")
     running.kill("worker", signal.SIGCONT)
-    running.until(lambda: "another worker has taken over" in running.log("worker"), "the woken worker to give up")
+    running.until(
+        lambda: "another worker has taken over" in running.log("worker"),
+        "the woken worker to give up",
+    )
     after = running.reaches(job, "succeeded")
     assert after.token == ended.token > first.token
-    assert (after.version, after.finished_at, after.attempts) == (ended.version, ended.finished_at, 2)
+    assert (after.version, after.finished_at, after.attempts) == (
+        ended.version,
+        ended.finished_at,
+        2,
+    )
 
 
 def test_a_job_that_outlives_its_lease_is_not_taken_from_its_worker(running: Lab) -> None:
-    job = running.submit("lab.gil", units=27)  # holds the GIL in C for several leases
+    # Holds the GIL in C for several leases.
+    job = running.submit("lab.gil", units=27)
     running.worker("second")
     ended = running.reaches(job, "succeeded", patience=100)
     assert (ended.finished_at - ended.started_at).total_seconds() > LEASE
@@ -95,13 +108,16 @@ def test_a_deploy_lets_a_short_job_end(lab: Lab) -> None:
         ("os._exit", "exitcode 7"),
     ],
 )
-def test_a_job_that_kills_its_process_fails_after_its_attempts(running: Lab, way: str, reason: str) -> None:
+def test_a_job_that_kills_its_process_fails_after_its_attempts(
+    running: Lab, way: str, reason: str
+) -> None:
     job = running.submit("lab.die", way=way)
     ended = running.reaches(job, "failed")
     assert (ended.attempts, running.executions(job)) == (3, 3)
     assert ended.error in (
         f"worker lost: its process ended by itself: {reason}, attempt 3 of 3",
-        "worker lost: its process is gone, attempt 3 of 3",  # where Celery had not read that the job was accepted
+        # Where Celery had not read that the job was accepted.
+        "worker lost: its process is gone, attempt 3 of 3",
     )
     assert running.processes["worker"].poll() is None
     running.reaches(running.submit("lab.burn", units=1), "succeeded")
@@ -116,7 +132,9 @@ def test_a_job_that_kills_its_process_fails_after_its_attempts(running: Lab, way
         ("swallow the soft limit", "time limit: killed after 4 s"),
     ],
 )
-def test_a_job_that_fails_by_itself_fails_once_and_the_worker_lives(running: Lab, way: str, reason: str) -> None:
+def test_a_job_that_fails_by_itself_fails_once_and_the_worker_lives(
+    running: Lab, way: str, reason: str
+) -> None:
     job = running.submit("lab.die", way=way)
     ended = running.reaches(job, "failed")
     assert (ended.error, ended.attempts, running.executions(job)) == (reason, 1, 1)
@@ -127,7 +145,9 @@ def test_a_job_that_fails_by_itself_fails_once_and_the_worker_lives(running: Lab
 def test_a_job_that_kills_every_worker_fails_after_its_attempts(running: Lab) -> None:
     job = running.submit("lab.die", way="kill the group")
     for attempt in (1, 2, 3):
-        running.until(lambda attempt=attempt: running.executions(job) == attempt, f"execution {attempt}")
+        running.until(
+            lambda attempt=attempt: running.executions(job) == attempt, f"execution {attempt}"
+        )
         running.processes["worker"].wait(30)
         running.worker("worker", wait=False)
     ended = running.reaches(job, "failed")
@@ -140,7 +160,10 @@ def test_an_error_worth_another_attempt_gets_one_later(running: Lab) -> None:
     ended = running.reaches(job, "succeeded")
     assert (ended.result, ended.attempts, ended.error) == ({"value": 3}, 3, "")
     hopeless = running.reaches(running.submit("lab.stumble", units=9), "failed")
-    assert (hopeless.attempts, hopeless.error) == (3, "ConnectionError: the disk is away for a moment")
+    assert (hopeless.attempts, hopeless.error) == (
+        3,
+        "ConnectionError: the disk is away for a moment",
+    )
 
 
 def test_a_large_result_goes_to_storage_and_a_huge_one_fails(running: Lab) -> None:
@@ -150,7 +173,10 @@ def test_a_large_result_goes_to_storage_and_a_huge_one_fails(running: Lab) -> No
     assert stored.result is None
     assert result_of(stored) == {"text": "x" * 200_000}
     large = running.reaches(running.submit("lab.letters", units=2**28, log=""), "failed")
-    assert large.error == "ValueError: a result of 256 MiB is over the limit of 64 MiB: store it elsewhere"
+    assert (
+        large.error
+        == "ValueError: a result of 256 MiB is over the limit of 64 MiB: store it elsewhere"
+    )
     huge = running.reaches(running.submit("lab.letters", units=2**30, log=""), "failed")
     assert (huge.attempts, huge.result) == (1, None)
     assert running.processes["worker"].poll() is None

@@ -1,4 +1,6 @@
-"""What jobs cost: `JOBS_FIGURES=1 pytest tests/jobs/test_figures.py -s`. CPU per job and ratios, from one run."""
+"""What jobs cost: `JOBS_FIGURES=1 pytest tests/jobs/test_figures.py -s`. CPU per job and ratios,
+from one run.
+"""
 
 import asyncio
 import os
@@ -57,12 +59,17 @@ def test_cpu_of_a_submit(lab: Lab, client: httpx.Client) -> None:
         assert client.post("/api/lab/burn", json=body).status_code == 202
     time.sleep(1)
     print(f"\nsubmit over HTTP, ring included: {(cpu(web.pid) - before) * 2:.2f} ms of CPU")
-    with current_app.connection_for_write() as connection, current_app.amqp.Producer(connection) as producer:
+    with (
+        current_app.connection_for_write() as connection,
+        current_app.amqp.Producer(connection) as producer,
+    ):
         current_app.tasks["lab.plain"].apply_async(queue="cpu", producer=producer)
         started = time.process_time()
         for _ in range(500):
             current_app.tasks["lab.plain"].apply_async(queue="cpu", producer=producer)
-    print(f"plain apply_async alone: {(time.process_time() - started) * 2:.2f} ms of CPU, blocking its caller")
+    print(
+        f"plain apply_async alone: {(time.process_time() - started) * 2:.2f} ms of CPU, blocking its caller"
+    )
 
 
 def test_cpu_of_a_job_in_the_worker(running: Lab) -> None:
@@ -74,15 +81,23 @@ def test_cpu_of_a_job_in_the_worker(running: Lab) -> None:
     before = cpu(*pids)
     for _ in range(100):
         running.submit("lab.burn", units=0, log="/dev/null")
-    running.until(lambda: Job.objects.filter(kind="lab.burn", status="succeeded").count() == 100, "100 jobs to end")
+    running.until(
+        lambda: Job.objects.filter(kind="lab.burn", status="succeeded").count() == 100,
+        "100 jobs to end",
+    )
     job = (cpu(*pids) - before) / 100 * 1000
     before = cpu(*pids)
-    with current_app.connection_for_write() as connection, current_app.amqp.Producer(connection) as producer:
+    with (
+        current_app.connection_for_write() as connection,
+        current_app.amqp.Producer(connection) as producer,
+    ):
         for _ in range(100):
             current_app.tasks["lab.plain"].apply_async(queue="cpu", producer=producer)
     running.until(lambda: running.redis_client().llen("cpu") == 0, "100 plain tasks to end")
     time.sleep(1)
-    print(f"\na job costs its worker {job:.2f} ms of CPU, a plain task {(cpu(*pids) - before) / 100 * 1000:.2f} ms")
+    print(
+        f"\na job costs its worker {job:.2f} ms of CPU, a plain task {(cpu(*pids) - before) / 100 * 1000:.2f} ms"
+    )
 
 
 def test_pickup_of_a_job_by_an_idle_worker(lab: Lab, client: httpx.Client) -> None:
@@ -97,7 +112,9 @@ def test_pickup_of_a_job_by_an_idle_worker(lab: Lab, client: httpx.Client) -> No
         client.get(location, headers={"Prefer": "wait=10"})
     rows = Job.objects.filter(kind="lab.burn", status="succeeded")
     waits = sorted((row.started_at - row.created_at).total_seconds() * 1000 for row in rows)
-    print(f"\npickup, idle: p50 {statistics.median(waits):.0f} ms, p99 {waits[int(len(waits) * 0.99) - 1]:.0f} ms")
+    print(
+        f"\npickup, idle: p50 {statistics.median(waits):.0f} ms, p99 {waits[int(len(waits) * 0.99) - 1]:.0f} ms"
+    )
 
 
 @pytest.mark.parametrize("nice", [10, 0])
@@ -163,7 +180,9 @@ def test_a_thousand_watchers_of_one_job(lab: Lab, client: httpx.Client) -> None:
             used, each = cpu(web.pid), (memory() - before) / 1000
             await asyncio.sleep(5)
             share = (cpu(web.pid) - used) / 5
-            print(f"\n1,000 watchers of one job: {each:.0f} kB each, {share:.0%} of a core at two events a second")
+            print(
+                f"\n1,000 watchers of one job: {each:.0f} kB each, {share:.0%} of a core at two events a second"
+            )
             await asyncio.to_thread(client.delete, location)
         return [task.result() for task in watching]
 

@@ -1,4 +1,6 @@
-"""The same promises on PostgreSQL: what hangs on rows and locks, again, with a server that is restarted under it."""
+"""The same promises on PostgreSQL: what hangs on rows and locks, again, with a server that is
+restarted under it.
+"""
 
 import os
 import shutil
@@ -34,9 +36,19 @@ def test_postgresql_keeps_the_same_promises() -> None:
     user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     folder = Path(subprocess.check_output([*user, "mktemp", "-d"], text=True, cwd="/").strip())
     port = free_port()
-    server = [*user, str(programs / "pg_ctl"), "-D", str(folder / "data"), "-w", "-l", str(folder / "log")]
+    server = [
+        *user,
+        str(programs / "pg_ctl"),
+        "-D",
+        str(folder / "data"),
+        "-w",
+        "-l",
+        str(folder / "log"),
+    ]
     options = ["-o", f"-p {port} -h 127.0.0.1 -k {folder}"]
-    outside = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    outside = {
+        name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"
+    }
     environment = outside | {
         "LAB_DATABASE_URL": f"postgres://lab@127.0.0.1:{port}/postgres",
         "LAB_DATABASE_RESTART": " ".join([*server, "-m", "immediate", "restart"]),
@@ -46,9 +58,13 @@ def test_postgresql_keeps_the_same_promises() -> None:
     subprocess.run([*server, *options, "start"], check=True, stdout=subprocess.DEVNULL, cwd="/")
     try:
         again = [sys.executable, "-m", "pytest", HERE, "-q", "-k", AGAIN, "-p", "no:cacheprovider"]
-        ran = subprocess.run(again, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        ran = subprocess.run(
+            again, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
     finally:
-        subprocess.run([*server, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL, cwd="/")
+        subprocess.run(
+            [*server, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL, cwd="/"
+        )
         subprocess.run([*user, "rm", "-r", folder], check=True, cwd="/")
     print(ran.stdout[-300:])
     assert ran.returncode == 0, ran.stdout

@@ -25,7 +25,9 @@ def served(running: Lab) -> Any:
     running.web()
     _, token = ApiToken.make("lab")
     headers = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=running.address, headers=headers, timeout=60, trust_env=False) as client:
+    with httpx.Client(
+        base_url=running.address, headers=headers, timeout=60, trust_env=False
+    ) as client:
         yield client
     ApiToken.objects.all().delete()
 
@@ -53,10 +55,13 @@ def test_one_failed_part_is_tried_again_alone(running: Lab) -> None:
 
 
 def test_a_part_that_fails_for_good_fails_the_whole_and_stops_the_others(running: Lab) -> None:
-    ended = running.reaches(running.submit("lab.stumbling", logs=_logs(running, 3), stumbles=9), "failed")
+    ended = running.reaches(
+        running.submit("lab.stumbling", logs=_logs(running, 3), stumbles=9), "failed"
+    )
     assert "failed: ConnectionError: the disk is away for a moment" in ended.error
     running.until(
-        lambda: not ended.parts.exclude(status__in=("failed", "cancelled")).exists(), "the other parts to stop"
+        lambda: not ended.parts.exclude(status__in=("failed", "cancelled")).exists(),
+        "the other parts to stop",
     )
 
 
@@ -68,12 +73,19 @@ def test_cancelling_a_divided_job_stops_all_its_parts(served: httpx.Client, runn
     from offload.jobs.models import Job
 
     whole = Job.objects.get(kind="lab.whole")
-    running.until(lambda: whole.parts.filter(status="cancelled").count() == 6, "all parts to be cancelled")
+    running.until(
+        lambda: whole.parts.filter(status="cancelled").count() == 6, "all parts to be cancelled"
+    )
 
 
-def test_a_job_that_is_cancelled_while_it_is_divided_has_no_parts(served: httpx.Client, running: Lab) -> None:
+def test_a_job_that_is_cancelled_while_it_is_divided_has_no_parts(
+    served: httpx.Client, running: Lab
+) -> None:
     job = running.submit("lab.slowly_divided", logs=_logs(running, 2), units=1)
-    running.until(lambda: served.get(f"/api/jobs/{job.pk}").json()["status"] == "running", "the job to be divided")
+    running.until(
+        lambda: served.get(f"/api/jobs/{job.pk}").json()["status"] == "running",
+        "the job to be divided",
+    )
     served.delete(f"/api/jobs/{job.pk}")
     assert not running.reaches(job, "cancelled").parts.exists()
 
@@ -81,7 +93,10 @@ def test_a_job_that_is_cancelled_while_it_is_divided_has_no_parts(served: httpx.
 def test_a_job_that_was_asked_to_stop_is_neither_handed_back_nor_tried_again(lab: Lab) -> None:
     from offload.jobs import transitions
 
-    for give_up in (transitions.hand_back, lambda job: transitions.retry(job, "the disk is away", 0)):
+    for give_up in (
+        transitions.hand_back,
+        lambda job: transitions.retry(job, "the disk is away", 0),
+    ):
         claimed = transitions.claim(lab.submit("lab.burn").pk, uuid4(), 1)
         assert claimed
         transitions.request_cancel(claimed.pk, 60)
@@ -126,7 +141,11 @@ def test_the_same_key_at_the_same_time_makes_one_job(served: httpx.Client, runni
     answers: list[httpx.Response] = []
 
     def post() -> None:
-        answers.append(httpx.post(f"{served.base_url}/api/lab/burn", json=body, headers=headers, trust_env=False))
+        answers.append(
+            httpx.post(
+                f"{served.base_url}/api/lab/burn", json=body, headers=headers, trust_env=False
+            )
+        )
 
     headers = dict(served.headers) | {"Idempotency-Key": "once"}
     threads = [threading.Thread(target=post) for _ in range(8)]
@@ -139,10 +158,12 @@ def test_the_same_key_at_the_same_time_makes_one_job(served: httpx.Client, runni
     assert Job.objects.filter(kind="lab.burn").count() == 1
 
 
-def test_an_event_stream_starts_with_the_newest_state_and_ends_with_the_job(served: httpx.Client, running: Lab) -> None:
-    location = served.post("/api/lab/burn", json={"log": str(running.folder / "executions"), "units": 150}).headers[
-        "location"
-    ]
+def test_an_event_stream_starts_with_the_newest_state_and_ends_with_the_job(
+    served: httpx.Client, running: Lab
+) -> None:
+    location = served.post(
+        "/api/lab/burn", json={"log": str(running.folder / "executions"), "units": 150}
+    ).headers["location"]
     versions, names = [], []
     with served.stream("GET", f"{location}/events", headers={"Last-Event-ID": "0"}) as stream:
         for line in stream.iter_lines():
@@ -158,18 +179,25 @@ def test_an_event_stream_starts_with_the_newest_state_and_ends_with_the_job(serv
 
 
 def test_streams_go_on_without_redis(served: httpx.Client, running: Lab) -> None:
-    location = served.post("/api/lab/burn", json={"log": str(running.folder / "executions"), "units": 300}).headers[
-        "location"
-    ]
+    location = served.post(
+        "/api/lab/burn", json={"log": str(running.folder / "executions"), "units": 300}
+    ).headers["location"]
     running.until(lambda: served.get(location).json()["status"] == "running", "the job to run")
     running.kill("redis")
     with served.stream("GET", f"{location}/events") as stream:
-        last = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: ")][-1]
+        last = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: ")][
+            -1
+        ]
     assert last["status"] == "succeeded"
 
 
-def test_watchers_hold_no_thread_and_so_no_database_connection(served: httpx.Client, running: Lab) -> None:
-    jobs = [running.submit("lab.burn", log=str(running.folder / "executions"), units=4000) for _ in range(20)]
+def test_watchers_hold_no_thread_and_so_no_database_connection(
+    served: httpx.Client, running: Lab
+) -> None:
+    jobs = [
+        running.submit("lab.burn", log=str(running.folder / "executions"), units=4000)
+        for _ in range(20)
+    ]
     with contextlib.ExitStack() as open_streams:
         for job in jobs:
             stream = open_streams.enter_context(served.stream("GET", f"/api/jobs/{job.pk}/events"))
@@ -184,18 +212,26 @@ def test_a_strangers_job_is_not_found(served: httpx.Client, running: Lab) -> Non
         served.delete(f"/api/jobs/{strange.pk}"),
         served.get(f"/api/jobs/{strange.pk}/events"),
     ):
-        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+        assert (answer.status_code, answer.headers["content-type"]) == (
+            404,
+            "application/problem+json",
+        )
 
 
 def test_what_is_too_large_or_unknown_is_refused_in_a_sentence(lab: Lab) -> None:
     from offload.jobs import kinds
     from offload.jobs.rows import ParamsTooLarge, ParamsUnfit
 
-    with pytest.raises(ParamsUnfit, match="do not come back from JSON as they went: weight: Input should be a valid"):
+    with pytest.raises(
+        ParamsUnfit,
+        match="do not come back from JSON as they went: weight: Input should be a valid",
+    ):
         lab.submit("lab.burn", weight=float("nan"))
     with pytest.raises(ParamsTooLarge, match="put large inputs into storage"):
         lab.submit("lab.burn", log="x" * 70_000)
-    with pytest.raises(kinds.UnknownKind, match=r"no job of kind 'lab\.nothing': known are lab\.burn"):
+    with pytest.raises(
+        kinds.UnknownKind, match=r"no job of kind 'lab\.nothing': known are lab\.burn"
+    ):
         kinds.find("lab.nothing")
 
 
@@ -242,20 +278,27 @@ def test_a_full_queue_answers_503_with_an_honest_retry_after(lab: Lab) -> None:
     from offload.jobs.submit import admit
     from offload.problems import Problem
 
-    made = relay.create()  # not started: its figures are ours to set
+    # Not started: its figures are ours to set.
+    made = relay.create()
     depth = conf().queue_depth
     made.figures.queues["cpu"] = relay.QueueFigures(depth=depth + 99, age=5.0, drain=10.0)
     with pytest.raises(Problem) as refused:
         admit("cpu")
     assert refused.value.status == 503
-    assert 10 <= int(refused.value.headers["Retry-After"]) <= 12  # 100 too many, 10 a second, and some jitter
+    # 100 too many, 10 a second, and some jitter.
+    assert 10 <= int(refused.value.headers["Retry-After"]) <= 12
     made.figures.queues["cpu"] = relay.QueueFigures(depth=depth - 1, age=5.0, drain=10.0)
     admit("cpu")
 
 
 @pytest.mark.parametrize(
     ("status", "depth", "drain", "seconds"),
-    [("queued", 30, 4.0, 7.5), ("queued", 0, 4.0, None), ("queued", 30, 0.0, None), ("running", 30, 4.0, None)],
+    [
+        ("queued", 30, 4.0, 7.5),
+        ("queued", 0, 4.0, None),
+        ("queued", 30, 0.0, None),
+        ("running", 30, 4.0, None),
+    ],
 )
 def test_a_start_is_expected_where_the_queue_tells(
     lab: Lab, status: str, depth: int, drain: float, seconds: float | None
@@ -279,7 +322,8 @@ async def test_a_submit_never_opens_a_socket_on_the_event_loop(lab: Lab, broker:
     if broker != "refused":
         lab.redis()
     if broker == "silent":
-        lab.kill("redis", 19)  # SIGSTOP
+        # SIGSTOP.
+        lab.kill("redis", 19)
     connects: list[str] = []
     loop_thread = threading.get_ident()
 
@@ -299,13 +343,17 @@ async def test_a_submit_never_opens_a_socket_on_the_event_loop(lab: Lab, broker:
             longest = max(longest, time.perf_counter() - before - 0.001)
 
     async with lifespan({}):
-        await asyncio.sleep(1.5)  # the hub and the relay have met the broker
+        # The hub and the relay have met the broker.
+        await asyncio.sleep(1.5)
         heart = asyncio.create_task(beat())
         watching = True
         for number in range(50):
-            await submit(burn, Work(log=str(lab.folder / f"executions-{number}"), units=1), owner="lab")
+            await submit(
+                burn, Work(log=str(lab.folder / f"executions-{number}"), units=1), owner="lab"
+            )
         watching = going = False
         await heart
     print(f"broker {broker}: the loop's longest silence in 50 submits was {longest * 1000:.1f} ms")
     redis = [address for address in connects if str(lab.redis_port) in address]
-    assert len(redis) < 10  # the hub's subscription tries again once a second, without blocking; a submit never does
+    # The hub's subscription tries again once a second, without blocking; a submit never does.
+    assert len(redis) < 10

@@ -1,8 +1,9 @@
 """A fan-out of ten beside its peers, in one run: `python tests/peers/fanout.py [--json FILE]`.
 
-Needs wrk, and fastapi and starlette beside the service's own requirements. Every request asks ten upstreams of 50 ms
-at once; every server runs alone, on uvloop and httptools, with 8 and then 32 clients. CPU is the server process's user
-and system time divided by wrk's number of requests; p50 is wrk's. Read ratios: the machine may be shared.
+Needs wrk, and fastapi and starlette beside the service's own requirements. Every request asks ten
+upstreams of 50 ms at once; every server runs alone, on uvloop and httptools, with 8 and then 32
+clients. CPU is the server process's user and system time divided by wrk's number of requests; p50
+is wrk's. Read ratios: the machine may be shared.
 """
 
 import argparse
@@ -38,10 +39,14 @@ def load(pid: int, port: int, clients: int, seconds: int) -> Figures:
     command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "--latency", url]
     report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     spent = cpu(pid) - before
-    count, median = re.search(r"(\d+) requests in", report), re.search(r"50%\s+([\d.]+)(us|ms|s)\s", report)
+    count, median = (
+        re.search(r"(\d+) requests in", report),
+        re.search(r"50%\s+([\d.]+)(us|ms|s)\s", report),
+    )
     if not count or not median:
         sys.exit(f"{url} did not answer:\n{report}")
-    if not int(count[1]):  # none had its answer in time
+    # None had its answer in time.
+    if not int(count[1]):
         return {"cpu": inf, "p50": inf, "failed": 1.0}
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", report)
     return {
@@ -53,7 +58,9 @@ def load(pid: int, port: int, clients: int, seconds: int) -> Figures:
 
 def measure(seconds: int, rounds: int) -> dict[str, dict[int, Figures]]:
     """Medians over rounds, the servers taking turns: `{server: {clients: figures}}`."""
-    samples: dict[str, dict[int, list[Figures]]] = {name: {clients: [] for clients in CLIENTS} for name in RUNS}
+    samples: dict[str, dict[int, list[Figures]]] = {
+        name: {clients: [] for clients in CLIENTS} for name in RUNS
+    }
     with tempfile.TemporaryDirectory() as directory:
         prepare(directory)
         with served(["fanout_apps.upstream"], directory) as (_, upstream):
@@ -65,12 +72,16 @@ def measure(seconds: int, rounds: int) -> dict[str, dict[int, Figures]]:
                         "PEERS_URLS": "fanout_apps.stock_urls",
                     }
                     with served(command, directory, **variables) as (pid, port):
-                        load(pid, port, 8, 1)  # warm
+                        # Warm.
+                        load(pid, port, 8, 1)
                         for clients in CLIENTS:
                             samples[name][clients].append(load(pid, port, clients, seconds))
     return {
         name: {
-            clients: {what: statistics.median(figures[what] for figures in found) for what in ("cpu", "p50", "failed")}
+            clients: {
+                what: statistics.median(figures[what] for figures in found)
+                for what in ("cpu", "p50", "failed")
+            }
             for clients, found in by_clients.items()
         }
         for name, by_clients in samples.items()
@@ -84,15 +95,23 @@ def bounds(found: dict[str, dict[int, Figures]]) -> list[tuple[str, float, float
     return [
         ("CPU a call, all protections on, to raw aiohttp's", ours / raw, 1.5),
         ("p50 of the fan-out to its slowest upstream", at8["ours"]["p50"] / DELAY_MS, 1.15),
-        ("CPU a request to FastAPI + httpx's", at8["ours"]["cpu"] / at8["FastAPI + httpx"]["cpu"], 1 / 15),
+        (
+            "CPU a request to FastAPI + httpx's",
+            at8["ours"]["cpu"] / at8["FastAPI + httpx"]["cpu"],
+            1 / 15,
+        ),
     ]
 
 
 def main() -> None:
     """Measure, print the table, and fail where a bound is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=3, help="of load at each number of clients (default: 3)")
-    parser.add_argument("--rounds", type=int, default=3, help="of which the median counts (default: 3)")
+    parser.add_argument(
+        "--seconds", type=int, default=3, help="of load at each number of clients (default: 3)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="of which the median counts (default: 3)"
+    )
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     arguments = parser.parse_args()
     found = measure(arguments.seconds, arguments.rounds)
@@ -106,7 +125,9 @@ def main() -> None:
         )
     checked: list[dict[str, Any]] = []
     for what, figure, bound in bounds(found):
-        print(f"{what}: {figure:.3f}, the bound is {bound:.3f}{' BROKEN' if figure > bound else ''}")
+        print(
+            f"{what}: {figure:.3f}, the bound is {bound:.3f}{' BROKEN' if figure > bound else ''}"
+        )
         checked.append({"what": what, "figure": figure, "bound": bound})
     if arguments.json:
         arguments.json.write_text(json.dumps({"figures": found, "bounds": checked}, indent=2))

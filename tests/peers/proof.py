@@ -1,6 +1,8 @@
-"""Writes a run into `docs/proof.md`: `python tests/peers/proof.py FOLDER`, with what `make proof` measured in it.
+"""Writes a run into `docs/proof.md`: `python tests/peers/proof.py FOLDER`, with what `make proof`
+measured in it.
 
-The prose of the page is written by hand; what stands between `<!-- name -->` and `<!-- /name -->` is written here.
+The prose of the page is written by hand; what stands between `<!-- name -->` and `<!-- /name -->`
+is written here.
 """
 
 import json
@@ -42,7 +44,10 @@ def machine(run: Mapping[str, Any]) -> str:
 
 
 def verdicts(run: Mapping[str, Any]) -> str:
-    return "\n".join(f"- {'✓' if it['holds'] else '✗'} **{it['row']}**: {it['sentence']}" for it in run["verdicts"])
+    return "\n".join(
+        f"- {'✓' if it['holds'] else '✗'} **{it['row']}**: {it['sentence']}"
+        for it in run["verdicts"]
+    )
 
 
 def rows(run: Mapping[str, Any]) -> str:
@@ -65,8 +70,21 @@ def rows(run: Mapping[str, Any]) -> str:
             ]
             for way, it in row["ways"].items()
         ]
-        head = ["", "CPU/request", "ratio", "requests/s", "p50", "p99", "threads", "db", "refused", "neighbour p99"]
-        parts.append(f"### {name}: {row['title']}\n\n![{row['title']}](proof/{name}.svg)\n\n{table(head, lines)}")
+        head = [
+            "",
+            "CPU/request",
+            "ratio",
+            "requests/s",
+            "p50",
+            "p99",
+            "threads",
+            "db",
+            "refused",
+            "neighbour p99",
+        ]
+        parts.append(
+            f"### {name}: {row['title']}\n\n![{row['title']}](proof/{name}.svg)\n\n{table(head, lines)}"
+        )
     return "\n\n".join(parts)
 
 
@@ -83,8 +101,20 @@ def fanout(found: Mapping[str, Any]) -> str:
     lines = []
     for name, clients in found["figures"].items():
         at8, at32 = clients["8"], clients["32"]
-        lines.append([name, ms(at8["cpu"]), ms(at8["p50"]), ms(at32["cpu"]), ms(at32["p50"]), f"{at32['failed']:.0%}"])
-    return table(["ten upstreams of 50 ms", "CPU, 8 clients", "p50", "CPU, 32 clients", "p50", "failed"], lines)
+        lines.append(
+            [
+                name,
+                ms(at8["cpu"]),
+                ms(at8["p50"]),
+                ms(at32["cpu"]),
+                ms(at32["p50"]),
+                f"{at32['failed']:.0%}",
+            ]
+        )
+    return table(
+        ["ten upstreams of 50 ms", "CPU, 8 clients", "p50", "CPU, 32 clients", "p50", "failed"],
+        lines,
+    )
 
 
 def submit(found: Mapping[str, Any]) -> str:
@@ -100,7 +130,10 @@ def submit(found: Mapping[str, Any]) -> str:
         for name, states in found.items()
         for state, it in states.items()
     ]
-    return table(["a job handed over", "broker", "CPU a job", "p50", "answered", "a neighbour waited up to"], lines)
+    return table(
+        ["a job handed over", "broker", "CPU a job", "p50", "answered", "a neighbour waited up to"],
+        lines,
+    )
 
 
 def main() -> None:
@@ -120,13 +153,16 @@ def main() -> None:
     text = PAGE.read_text()
     for name, block in written.items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        text = re.sub(f"{begin}.*?{end}", lambda _, new=f"{begin}\n{block}\n{end}": new, text, flags=re.DOTALL)
+        text = re.sub(
+            f"{begin}.*?{end}", lambda _, new=f"{begin}\n{block}\n{end}": new, text, flags=re.DOTALL
+        )
     PAGE.write_text(text)
     PICTURES.mkdir(exist_ok=True)
     for name in run["rows"]:
         shutil.copy(folder / f"{name}.svg", PICTURES)
     shutil.copy(folder / "overview.svg", HANDBOOK)
-    shutil.copy(folder / "overview.png", PICTURES)  # for slides
+    # For slides.
+    shutil.copy(folder / "overview.png", PICTURES)
     (PICTURES / "result.json").write_text(json.dumps({"bench": run, **peers}, indent=1) + "\n")
 
 

@@ -1,10 +1,11 @@
-"""CPU per request of the serving room beside its peers, in one run: `python tests/peers/serving.py [--json FILE]`.
+"""CPU per request of the serving room beside its peers, in one run: `python tests/peers/serving.py
+[--json FILE]`.
 
-Needs wrk, and fastapi and starlette beside the service's own requirements. Ours is a generated service as production
-runs it: its settings, chain, lifespans and structured access log, only the routes are the benchmark's. Every server
-runs alone, on uvloop and httptools, the peers without an access log. The figure is the server process's user and system
-time over a wrk run divided by wrk's number of requests: unlike requests a second, it hardly depends on who shares the
-machine.
+Needs wrk, and fastapi and starlette beside the service's own requirements. Ours is a generated
+service as production runs it: its settings, chain, lifespans and structured access log, only the
+routes are the benchmark's. Every server runs alone, on uvloop and httptools, the peers without an
+access log. The figure is the server process's user and system time over a wrk run divided by wrk's
+number of requests: unlike requests a second, it hardly depends on who shares the machine.
 """
 
 import argparse
@@ -27,10 +28,22 @@ from cookiecutter.main import cookiecutter
 HERE = Path(__file__).resolve().parent
 TEMPLATE = HERE.parent.parent
 PING, TYPED, ORM = "/api/ping", "/api/items/7?name=lamp&price=12.5", "/api/orm"
-UVICORN = ["uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+UVICORN = [
+    "uvicorn",
+    "--loop",
+    "uvloop",
+    "--http",
+    "httptools",
+    "--no-access-log",
+    "--log-level",
+    "warning",
+]
 RUNS: dict[str, tuple[list[str], dict[str, str]]] = {
     "ours": (["offload.serving"], {"trivial": PING, "typed": TYPED, "orm": ORM}),
-    "startproject": ([*UVICORN, "serving_apps.stock:application"], {"trivial": PING, "typed": TYPED, "orm": ORM}),
+    "startproject": (
+        [*UVICORN, "serving_apps.stock:application"],
+        {"trivial": PING, "typed": TYPED, "orm": ORM},
+    ),
     "FastAPI": ([*UVICORN, "serving_apps.fast:application"], {"trivial": PING, "typed": TYPED}),
     "Starlette": ([*UVICORN, "serving_apps.bare:application"], {"trivial": PING}),
 }
@@ -77,7 +90,8 @@ def served(command: list[str], directory: str, **variables: str) -> Iterator[tup
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(30)
-        except subprocess.TimeoutExpired:  # its event loop stands still
+        except subprocess.TimeoutExpired:
+            # Its event loop stands still.
             process.kill()
 
 
@@ -122,29 +136,44 @@ def measure(seconds: int, rounds: int) -> dict[str, dict[str, float]]:
                 with served(command, directory) as (pid, port):
                     for endpoint, path in endpoints.items():
                         url = f"http://127.0.0.1:{port}{path}"
-                        load(pid, url, 1)  # warm
-                        samples.setdefault(name, {}).setdefault(endpoint, []).append(load(pid, url, seconds))
-    return {name: {what: statistics.median(s) for what, s in found.items()} for name, found in samples.items()}
+                        # Warm.
+                        load(pid, url, 1)
+                        samples.setdefault(name, {}).setdefault(endpoint, []).append(
+                            load(pid, url, seconds)
+                        )
+    return {
+        name: {what: statistics.median(s) for what, s in found.items()}
+        for name, found in samples.items()
+    }
 
 
 def main() -> None:
     """Measure, print the table, and fail where a bound is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=3, help="of load on each endpoint (default: 3)")
-    parser.add_argument("--rounds", type=int, default=3, help="of which the median counts (default: 3)")
+    parser.add_argument(
+        "--seconds", type=int, default=3, help="of load on each endpoint (default: 3)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="of which the median counts (default: 3)"
+    )
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     arguments = parser.parse_args()
     found = measure(arguments.seconds, arguments.rounds)
     print(f"{'CPU per request, ms':<22}{'trivial':>9}{'typed':>9}{'orm':>9}")
     for name, figures in found.items():
         print(
-            f"{name:<22}" + "".join(f"{figures.get(what, float('nan')):9.3f}" for what in ("trivial", "typed", "orm"))
+            f"{name:<22}"
+            + "".join(
+                f"{figures.get(what, float('nan')):9.3f}" for what in ("trivial", "typed", "orm")
+            )
         )
     broken = False
     for what, peer, bound in BOUNDS:
         ratio = found["ours"][what] / found[peer][what]
         broken |= ratio > bound
-        print(f"{what}: {ratio:.2f} of {peer}'s, the bound is {bound:.3f}{' BROKEN' if ratio > bound else ''}")
+        print(
+            f"{what}: {ratio:.2f} of {peer}'s, the bound is {bound:.3f}{' BROKEN' if ratio > bound else ''}"
+        )
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2))
     sys.exit(1 if broken else 0)

@@ -1,9 +1,11 @@
-"""Handing over a job, beside peers, with Redis up, refusing and silent: `python tests/peers/submit.py [--json FILE]`.
+"""Handing over a job, beside peers, with Redis up, refusing and silent: `python
+tests/peers/submit.py [--json FILE]`.
 
-Each service is asked for a job again and again by one client, and for next to nothing by a neighbour every 20 ms.
-CPU is the web process's, a job; "froze" is the longest that the neighbour waited. Whoever has no answer after 20
-seconds has failed: nobody waits longer. While the broker is up the process's first job, which imports and connects, is
-not counted. Ours is a generated service; nobody works, it is the handing over that counts.
+Each service is asked for a job again and again by one client, and for next to nothing by a
+neighbour every 20 ms. CPU is the web process's, a job; "froze" is the longest that the neighbour
+waited. Whoever has no answer after 20 seconds has failed: nobody waits longer. While the broker is
+up the process's first job, which imports and connects, is not counted. Ours is a generated service;
+nobody works, it is the handing over that counts.
 """
 
 import argparse
@@ -22,7 +24,8 @@ from typing import Any
 import aiohttp
 from serving import UVICORN, cpu, environment, prepare, served
 
-JOBS, PATIENCE, BEAT = 50, 20.0, 0.02  # jobs at most; seconds for an answer and for all jobs; between the neighbour's
+# Jobs at most; seconds for an answer and for all jobs; between the neighbour's.
+JOBS, PATIENCE, BEAT = 50, 20.0, 0.02
 STOCK = [*UVICORN, "serving_apps.stock:application"]
 RUNS = {
     "ours": (["offload.serving"], "/api/bench/computing/worker?amount=1"),
@@ -35,7 +38,11 @@ RUNS = {
 @contextmanager
 def up(port: int, variables: dict[str, str]) -> Iterator[None]:
     """A real broker."""
-    process = subprocess.Popen([sys.executable, "-m", "offload_dev.launcher.valkey"], env=variables, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "offload_dev.launcher.valkey"],
+        env=variables,
+        stdout=subprocess.DEVNULL,
+    )
     try:
         yield
     finally:
@@ -64,7 +71,9 @@ BROKERS: dict[str, Callable[[int, dict[str, str]], AbstractContextManager[None]]
 
 
 async def ask(pid: int, port: int, path: str, *, warm: bool) -> dict[str, float]:
-    """Times in milliseconds; `answered` of `asked` jobs got their 202. `warm`: one job before those that count."""
+    """Times in milliseconds; `answered` of `asked` jobs got their 202. `warm`: one job before those
+    that count.
+    """
     timeout = aiohttp.ClientTimeout(total=PATIENCE)
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=timeout) as session:
 
@@ -117,10 +126,16 @@ def measure() -> dict[str, dict[str, dict[str, float]]]:
             with socket.create_server(("127.0.0.1", 0)) as free:
                 port = free.getsockname()[1]
             url = f"redis://127.0.0.1:{port}/0"
-            settings = {"DJANGO_SETTINGS_MODULE": "benchmarks.settings", "PEERS_URLS": "submit_apps.urls"}
+            settings = {
+                "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
+                "PEERS_URLS": "submit_apps.urls",
+            }
             with broker(port, environment(directory) | {"REDIS_URL": url}):
                 for name, (module, path) in RUNS.items():
-                    with served(module, directory, **settings, REDIS_URL=url, PEERS_BROKER=url) as (pid, web):
+                    with served(module, directory, **settings, REDIS_URL=url, PEERS_BROKER=url) as (
+                        pid,
+                        web,
+                    ):
                         found[name][state] = asyncio.run(ask(pid, web, path, warm=state == "up"))
     return found
 
@@ -131,7 +146,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     arguments = parser.parse_args()
     found: dict[str, Any] = measure()
-    print(f"{'a job handed over':<36}{'broker':>10}{'CPU':>10}{'p50':>11}{'worst':>11}{'froze':>11}  answered")
+    print(
+        f"{'a job handed over':<36}{'broker':>10}{'CPU':>10}{'p50':>11}{'worst':>11}{'froze':>11}  answered"
+    )
     for name, states in found.items():
         for state, it in states.items():
             print(

@@ -1,4 +1,6 @@
-"""Real servers for the serving room's tests; with `OFFLOAD_LEAN=0` in the environment on Django's stock handler."""
+"""Real servers for the serving room's tests; with `OFFLOAD_LEAN=0` in the environment on Django's
+stock handler.
+"""
 
 import os
 import signal
@@ -16,11 +18,13 @@ import pytest
 from cookiecutter.main import cookiecutter
 
 HERE = Path(__file__).resolve().parent
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving_project.settings")  # for tests without a process
+# For tests without a process.
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving_project.settings")
 SERVICE = HERE.parent.parent / "{{cookiecutter.project_slug}}"
 LEAN = os.environ.get("OFFLOAD_LEAN", "1") == "1"
 lean = pytest.mark.skipif(not LEAN, reason="the lean handler's own: stock Django does otherwise")
-PATIENCE = 30  # seconds for anything that should happen soon
+# Seconds for anything that should happen soon.
+PATIENCE = 30
 
 
 class Server:
@@ -57,7 +61,8 @@ class Server:
         handles = Path(f"/proc/{self.process.pid}/fd")
         found = 0
         for handle in handles.iterdir():
-            with suppress(FileNotFoundError):  # closed since it was listed
+            # Closed since it was listed.
+            with suppress(FileNotFoundError):
                 found += os.readlink(handle).endswith("serving.sqlite3")
         return found
 
@@ -119,25 +124,38 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def running(directory: Path, arguments: tuple[str, ...], wait: bool, more: dict[str, str]) -> Iterator[Server]:
+def running(
+    directory: Path, arguments: tuple[str, ...], wait: bool, more: dict[str, str]
+) -> Iterator[Server]:
     """A server, killed at the end."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     log = directory / f"{port}.log"
-    command = [sys.executable, "-m", "offload.serving", "serving_project.asgi:application", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "offload.serving",
+        "serving_project.asgi:application",
+        "--port",
+        str(port),
+    ]
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*command, *arguments],
             env=environment(directory) | more,
             stdout=out,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # a group to press Ctrl-C in
+            # A group to press Ctrl-C in.
+            start_new_session=True,
             cwd=HERE,
         )
         server = Server(process, port, log)
         try:
             if wait:
-                eventually(lambda: "Application startup complete" in log.read_text() or process.poll(), "the start")
+                eventually(
+                    lambda: "Application startup complete" in log.read_text() or process.poll(),
+                    "the start",
+                )
                 assert process.poll() is None, log.read_text()
             yield server
         finally:

@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SETTINGS = {"DEBUG": "0", "SECRET_KEY": "only for tests", "DJANGO_SETTINGS_MODULE": "config.settings"}
+SETTINGS = {
+    "DEBUG": "0",
+    "SECRET_KEY": "only for tests",
+    "DJANGO_SETTINGS_MODULE": "config.settings",
+}
 
 RENDERED = """
 from django.utils.translation import gettext_lazy
@@ -87,22 +91,30 @@ def told(service: Path, code: str) -> Any:
     """`result` as this program leaves it."""
     program = f"import django; django.setup()\n{code}\nimport json; print(json.dumps(result))"
     command, variables = [sys.executable, "-c", program], os.environ | SETTINGS
-    return json.loads(subprocess.run(command, cwd=service, env=variables, capture_output=True, check=True).stdout)
-
-
-def test_an_answer_is_json_that_pydantic_and_django_agree_on(service: Path) -> None:
-    assert told(service, f"{RENDERED}\nresult = [{', '.join(f'text({value})' for value in VALUES)}]") == list(
-        VALUES.values()
+    return json.loads(
+        subprocess.run(command, cwd=service, env=variables, capture_output=True, check=True).stdout
     )
 
 
+def test_an_answer_is_json_that_pydantic_and_django_agree_on(service: Path) -> None:
+    assert told(
+        service, f"{RENDERED}\nresult = [{', '.join(f'text({value})' for value in VALUES)}]"
+    ) == list(VALUES.values())
+
+
 def test_a_fault_in_a_body_is_named_as_its_sender_wrote_it(service: Path) -> None:
-    faults = {"body.rows.0": ("body", "body", "rows", 0), "body": ("body",), "query.limit": ("query", "limit")}
+    faults = {
+        "body.rows.0": ("body", "body", "rows", 0),
+        "body": ("body",),
+        "query.limit": ("query", "limit"),
+    }
     code = f"from offload.api import _where\nresult = [_where(*parts) for parts in {list(faults.values())}]"
     assert told(service, code) == list(faults)
 
 
-def test_an_access_line_is_a_whole_record_and_made_by_whoever_adds_to_all_of_them(service: Path) -> None:
+def test_an_access_line_is_a_whole_record_and_made_by_whoever_adds_to_all_of_them(
+    service: Path,
+) -> None:
     (sampled, made), trace, formatted = told(service, LINES)
     assert sampled["text"] == made["text"] == "GET /api/x 200"
     assert sampled["ms"] == made["ms"] == 250.0
@@ -111,7 +123,11 @@ def test_an_access_line_is_a_whole_record_and_made_by_whoever_adds_to_all_of_the
     assert formatted.endswith("MainThread")
 
 
-def test_requests_are_logged_at_the_end_of_the_loops_round_each_in_its_own_context(service: Path) -> None:
+def test_requests_are_logged_at_the_end_of_the_loops_round_each_in_its_own_context(
+    service: Path,
+) -> None:
     by_then, lines = told(service, ROUND)
     assert by_then == [0, 0]
-    assert lines == [[path, status, f"id-of-{path}", {"asked": path}] for path, status in AS_ANSWERED]
+    assert lines == [
+        [path, status, f"id-of-{path}", {"asked": path}] for path, status in AS_ANSWERED
+    ]

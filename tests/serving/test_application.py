@@ -1,4 +1,6 @@
-"""The application without a server's process: under a test's client, a second start, another server."""
+"""The application without a server's process: under a test's client, a second start, another
+server.
+"""
 
 import asyncio
 import contextlib
@@ -64,20 +66,27 @@ async def started(application: Application) -> AsyncIterator[httpx.AsyncClient]:
     await lifespan.wait(PATIENCE)
 
 
-@lean  # the stock handler's threads are asgiref's own
-async def test_an_application_starts_again_and_serves_many_requests_of_one_task(application: Application) -> None:
+# The stock handler's threads are asgiref's own.
+@lean
+async def test_an_application_starts_again_and_serves_many_requests_of_one_task(
+    application: Application,
+) -> None:
     threads = set()
     for _ in range(2):
         async with started(application) as client:
             for _ in range(3):
                 answer = await client.get("/api/in_thread")
                 threads.add(answer.json()["thread"])
-            assert await sync_to_async(threading.get_ident)() not in threads, "the test's own context is whole"
+            assert await sync_to_async(threading.get_ident)() not in threads, (
+                "the test's own context is whole"
+            )
             assert not application.stopping
 
 
 async def test_a_websocket_is_refused_where_none_is_served(application: Application) -> None:
-    websocket = ApplicationCommunicator(application, {"type": "websocket", "path": "/ws", "headers": []})
+    websocket = ApplicationCommunicator(
+        application, {"type": "websocket", "path": "/ws", "headers": []}
+    )
     await websocket.send_input({"type": "websocket.connect"})
     assert (await websocket.receive_output(PATIENCE))["type"] == "websocket.close"
 
@@ -86,7 +95,9 @@ async def test_another_application_may_serve_websockets() -> None:
     async def echo(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "websocket.accept", "subprotocol": scope["path"]})
 
-    websocket = ApplicationCommunicator(Application(websocket=echo), {"type": "websocket", "path": "/ws"})
+    websocket = ApplicationCommunicator(
+        Application(websocket=echo), {"type": "websocket", "path": "/ws"}
+    )
     assert (await websocket.receive_output(PATIENCE))["subprotocol"] == "/ws"
 
 
@@ -108,7 +119,8 @@ def test_a_refused_stream_closes_what_it_holds() -> None:
 
 async def test_a_client_that_leaves_as_its_answer_ends_cancels_nothing() -> None:
     async def receive() -> Message:
-        with contextlib.suppress(asyncio.CancelledError):  # the exchange hides this one from its handler, too
+        # The exchange hides this one from its handler, too.
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(PATIENCE)
         return DISCONNECT
 
@@ -155,7 +167,9 @@ def test_the_host_is_the_proxys_word_where_the_proxy_is_trusted() -> None:
 
 def test_sigterm_ends_a_process_whose_server_does_not_listen_for_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", STOPS_ITSELF]
-    ended = subprocess.run(command, env=environment(tmp_path), cwd=HERE, capture_output=True, timeout=PATIENCE)
+    ended = subprocess.run(
+        command, env=environment(tmp_path), cwd=HERE, capture_output=True, timeout=PATIENCE
+    )
     assert ended.returncode == -signal.SIGTERM, ended.stderr.decode()
 
 

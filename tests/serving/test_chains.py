@@ -15,13 +15,17 @@ BOTH = pytest.mark.parametrize("prefix", ["/api", ""])
 
 
 @BOTH
-def test_a_page_has_its_id_its_security_headers_and_the_open_lifespans(server: Server, prefix: str) -> None:
+def test_a_page_has_its_id_its_security_headers_and_the_open_lifespans(
+    server: Server, prefix: str
+) -> None:
     answer = server.get(f"{prefix}/ping", headers={"X-Request-ID": "ours-1"})
     assert answer.json() == {"pong": True, "state": ["first", "second"]}
     assert answer.headers["X-Request-ID"] == "ours-1"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "Content-Length" in answer.headers or not LEAN
-    assert ("X-Sync-Only" in answer.headers) == (not prefix), "the sync-only middleware is in the full chain alone"
+    assert ("X-Sync-Only" in answer.headers) == (not prefix), (
+        "the sync-only middleware is in the full chain alone"
+    )
 
 
 @BOTH
@@ -54,16 +58,22 @@ def test_requests_are_counted_by_their_route(server: Server) -> None:
 def test_a_probe_is_no_line_of_the_log(server: Server) -> None:
     server.get("/health/live")
     server.get("/api/items/8")
-    eventually(lambda: "GET /api/items/8 200" in server.log.read_text(), "the line of the request after it")
+    eventually(
+        lambda: "GET /api/items/8 200" in server.log.read_text(), "the line of the request after it"
+    )
     assert "/health/live" not in server.log.read_text()
 
 
 def test_a_service_below_a_prefix_keeps_its_two_chains(serve: Serve) -> None:
     server = serve(SERVING_TEST_PREFIX="/app")
-    for prefix in ("", "/app"):  # some proxies strip it
+    # Some proxies strip it.
+    for prefix in ("", "/app"):
         assert "X-Sync-Only" not in server.get(f"{prefix}/api/ping").headers
         assert "X-Sync-Only" in server.get(f"{prefix}/ping").headers
-        assert server.get(f"{prefix}/health/live", headers={"Host": "10.0.0.7:8000"}).status_code == 200
+        assert (
+            server.get(f"{prefix}/health/live", headers={"Host": "10.0.0.7:8000"}).status_code
+            == 200
+        )
     assert "/health/live" not in server.log.read_text()
 
 
@@ -92,7 +102,9 @@ def test_a_body_past_the_limit_is_a_413(server: Server, prefix: str) -> None:
 
 
 @BOTH
-def test_a_body_that_hides_its_length_is_refused_before_it_is_read_whole(server: Server, prefix: str) -> None:
+def test_a_body_that_hides_its_length_is_refused_before_it_is_read_whole(
+    server: Server, prefix: str
+) -> None:
     def chunks() -> Iterator[bytes]:
         for _ in range(100):
             yield b"x" * 65536
@@ -102,7 +114,11 @@ def test_a_body_that_hides_its_length_is_refused_before_it_is_read_whole(server:
 
 def test_an_upload_arrives_whole(server: Server) -> None:
     answer = httpx.post(server.url + "/api/upload", files={"file": b"y" * 900_000})
-    assert (answer.status_code, answer.json()["size"], answer.json()["first"]) == (200, 900_000, "y")
+    assert (answer.status_code, answer.json()["size"], answer.json()["first"]) == (
+        200,
+        900_000,
+        "y",
+    )
 
 
 @BOTH
@@ -110,7 +126,8 @@ def test_answers_and_uploads_are_closed(server: Server, prefix: str) -> None:
     before = server.facts()["closed"]
     server.get(f"{prefix}/closing")
     eventually(lambda: server.facts()["closed"] == before + 1, "the answer's close")
-    if prefix:  # Django's pages want a CSRF token
+    # Django's pages want a CSRF token.
+    if prefix:
         httpx.post(server.url + f"{prefix}/upload", files={"file": b"y"})
     eventually(lambda: server.facts()["open_uploads"] == 0, "the upload's close")
 
@@ -126,7 +143,9 @@ def test_missing_and_failing_pages_are_djangos(server: Server, prefix: str) -> N
     answer = server.get(f"{prefix}/fail")
     assert answer.status_code == 500
     assert "Server Error (500)" in answer.text
-    eventually(lambda: "ValueError: as the test wants" in server.log.read_text(), "the error in the log")
+    eventually(
+        lambda: "ValueError: as the test wants" in server.log.read_text(), "the error in the log"
+    )
 
 
 def test_the_admin_lets_its_administrator_in(server: Server) -> None:
@@ -134,7 +153,12 @@ def test_the_admin_lets_its_administrator_in(server: Server) -> None:
         form = browser.get("/admin/login/")
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form.text)
         assert token
-        fields = {"csrfmiddlewaretoken": token[1], "username": "ada", "password": "pw", "next": "/admin/"}
+        fields = {
+            "csrfmiddlewaretoken": token[1],
+            "username": "ada",
+            "password": "pw",
+            "next": "/admin/",
+        }
         page = browser.post("/admin/login/", data=fields)
         assert "Site administration" in page.text
         assert browser.get("/admin/auth/group/").status_code == 200
@@ -154,7 +178,9 @@ def test_a_third_partys_receivers_hear_every_request(serve: Serve, prefix: str) 
     eventually(lambda: server.facts()["finished"] >= 50, "fifty request_finished")
     facts = server.facts()
     assert facts["started"] >= facts["finished"] >= 50
-    assert facts["started"] - facts["finished"] <= 1, "only the request that asks is still unfinished"
+    assert facts["started"] - facts["finished"] <= 1, (
+        "only the request that asks is still unfinished"
+    )
     assert facts["finished_async"] == facts["finished"]
 
 
@@ -164,7 +190,8 @@ async def test_a_receiver_hears_from_its_connection_to_its_end() -> None:
     async def receiver(**named: object) -> None:
         heard.append(named)
 
-    await _signal(request_finished)  # only Django's own are there
+    # Only Django's own are there.
+    await _signal(request_finished)
     for connected in (True, False, True):
         (request_finished.connect if connected else request_finished.disconnect)(receiver)
         await _signal(request_finished)

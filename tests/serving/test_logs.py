@@ -19,7 +19,13 @@ class Key:
     secret: str = field(default="s", repr=False)
 
 
-ACCESS = {"method": "GET", "path": '/api/"quoted"\n', "status": 200, "ms": 0.12, "request_id": "r-1"}
+ACCESS = {
+    "method": "GET",
+    "path": '/api/"quoted"\n',
+    "status": 200,
+    "ms": 0.12,
+    "request_id": "r-1",
+}
 RECORDS = {
     "an access line": {"msg": "%s %s %d", "args": ("GET", "/api/ping", 200), **ACCESS},
     "facts of any type": {
@@ -41,7 +47,11 @@ RECORDS = {
 def logs(service: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The service's `config.logs`, as production loads it."""
     monkeypatch.syspath_prepend(service)
-    for name, value in {"DEBUG": "0", "SECRET_KEY": "only for tests", "DJANGO_SETTINGS_MODULE": "unused"}.items():
+    for name, value in {
+        "DEBUG": "0",
+        "SECRET_KEY": "only for tests",
+        "DJANGO_SETTINGS_MODULE": "unused",
+    }.items():
         monkeypatch.setenv(name, value)
     import config.logs
 
@@ -66,7 +76,11 @@ def test_a_line_is_structlogs(logs: Any, facts: dict[str, Any]) -> None:
         logs.request_id.reset(token)
     assert lines[0].isascii(), "a terminal obeys some of the rest"
     ours, theirs = map(json.loads, lines)
-    when = [datetime.fromisoformat(line.pop("timestamp")) for line in (ours, theirs) if "timestamp" in line]
+    when = [
+        datetime.fromisoformat(line.pop("timestamp"))
+        for line in (ours, theirs)
+        if "timestamp" in line
+    ]
     assert ours == theirs
     assert "color_message" not in ours
     assert not when or when[0].tzinfo == when[1].tzinfo
@@ -76,5 +90,10 @@ def test_a_line_with_a_traceback_has_it(logs: Any) -> None:
     try:
         raise ValueError("as the test wants")
     except ValueError as error:
-        record = logging.makeLogRecord({"msg": "failed", "exc_info": (type(error), error, error.__traceback__)})
-    assert "ValueError: as the test wants" in json.loads(formatters(logs)[0].format(record))["exception"]
+        record = logging.makeLogRecord(
+            {"msg": "failed", "exc_info": (type(error), error, error.__traceback__)}
+        )
+    assert (
+        "ValueError: as the test wants"
+        in json.loads(formatters(logs)[0].format(record))["exception"]
+    )

@@ -25,18 +25,22 @@ def test_a_client_that_leaves_cancels_its_view_and_is_no_error(serve: Serve) -> 
     with httpx.stream("GET", server.url + "/api/stream") as answer:
         next(answer.iter_lines())
     eventually(lambda: server.facts()["streams_closed"] == 1, "the stream's end")
-    eventually(lambda: server.metric("offload_serving_disconnects_total") == 2, "two disconnects counted")
+    eventually(
+        lambda: server.metric("offload_serving_disconnects_total") == 2, "two disconnects counted"
+    )
     log = server.log.read_text()
     assert "Traceback" not in log
     assert "GET /api/wait 499" in log
 
 
-@lean  # stock Django's generator is the garbage collector's
+# Stock Django's generator is the garbage collector's.
+@lean
 def test_a_client_that_leaves_closes_a_generator_that_waits_to_be_read(serve: Serve) -> None:
     server = serve()
     with httpx.stream("GET", server.url + "/api/export") as answer:
         next(answer.iter_raw(1))
-        time.sleep(0.3)  # until the sockets are full
+        # Until the sockets are full.
+        time.sleep(0.3)
     eventually(lambda: server.facts()["streams_closed"] == 1, "the export's end")
 
 
@@ -60,7 +64,10 @@ def test_a_request_too_many_is_shed_and_probes_are_not(serve: Serve) -> None:
     server = serve(SERVING_TEST_REQUESTS="5")
     with ThreadPoolExecutor(5) as clients:
         waiting = [clients.submit(server.get, "/api/fan_out") for _ in range(5)]
-        eventually(lambda: server.metric("offload_serving_requests_in_flight") >= 5, "five requests in flight")
+        eventually(
+            lambda: server.metric("offload_serving_requests_in_flight") >= 5,
+            "five requests in flight",
+        )
         for path in ("/api/ping", "/ping"):
             answer = server.get(path)
             assert answer.status_code == 503
@@ -84,7 +91,9 @@ def test_clients_that_send_more_and_leave_end_what_is_being_answered(serve: Serv
 
 def in_flight(server: Server) -> float:
     """Requests and streams."""
-    return sum(server.metric(f"offload_serving_{kind}_in_flight") for kind in ("requests", "streams"))
+    return sum(
+        server.metric(f"offload_serving_{kind}_in_flight") for kind in ("requests", "streams")
+    )
 
 
 @lean
@@ -100,8 +109,12 @@ def test_bodies_that_arrive_slowly_shed_only_each_other(serve: Serve) -> None:
     with ExitStack() as clients:
         slow = []
         for _ in range(3):
-            client = clients.enter_context(socket.create_connection(("127.0.0.1", server.port), PATIENCE))
-            client.sendall(b"POST /api/ping HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n-")
+            client = clients.enter_context(
+                socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+            )
+            client.sendall(
+                b"POST /api/ping HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n-"
+            )
             slow.append(client)
         assert slow.pop().recv(1000).startswith(b"HTTP/1.1 503")
         assert server.get("/api/ping").status_code == 200
@@ -114,21 +127,30 @@ def test_bodies_that_arrive_slowly_shed_only_each_other(serve: Serve) -> None:
 def test_streams_are_counted_apart(serve: Serve) -> None:
     server = serve(SERVING_TEST_STREAMS="2", SERVING_TEST_REQUESTS="2")
     url = server.url + "/api/stream"
-    with httpx.stream("GET", url) as one, httpx.stream("GET", url) as two, httpx.stream("GET", url) as three:
+    with (
+        httpx.stream("GET", url) as one,
+        httpx.stream("GET", url) as two,
+        httpx.stream("GET", url) as three,
+    ):
         assert [answer.status_code for answer in (one, two, three)] == [200, 200, 503]
         assert three.headers["Retry-After"] == "1"
-        assert server.metric("offload_serving_threads_lent") == 0 or not LEAN, "a stream waits without a thread"
+        assert server.metric("offload_serving_threads_lent") == 0 or not LEAN, (
+            "a stream waits without a thread"
+        )
         assert server.get("/api/ping").status_code == 200
         assert server.metric("offload_serving_streams_in_flight") == 2
     eventually(lambda: server.metric("offload_serving_streams_in_flight") == 0, "no streams left")
     lines = [line for line in server.log.read_text().splitlines() if "GET /api/stream" in line]
-    assert sorted(line.split()[-1] for line in lines) == ["200", "200", "503"], "the log says what was sent"
+    assert sorted(line.split()[-1] for line in lines) == ["200", "200", "503"], (
+        "the log says what was sent"
+    )
 
 
 def test_a_stream_that_a_middleware_makes_is_one(serve: Serve) -> None:
     server = serve()
     with httpx.stream("GET", server.url + "/api/made") as answer:
-        lines = answer.iter_lines()  # while somebody reads them
+        # While somebody reads them.
+        lines = answer.iter_lines()
         assert next(lines) == "id: 0"
         assert server.metric("offload_serving_streams_in_flight") == 1
         assert server.metric("offload_serving_requests_in_flight") == 0
@@ -138,7 +160,8 @@ def test_a_stop_ends_streams_at_once_and_lets_requests_finish(serve: Serve) -> N
     server = serve()
     with ThreadPoolExecutor(2) as clients:
         slow = clients.submit(server.get, "/api/wait?seconds=3")
-        stream = clients.submit(server.get, "/api/stream")  # raises if the stream ends other than cleanly
+        # Raises if the stream ends other than cleanly.
+        stream = clients.submit(server.get, "/api/stream")
         eventually(lambda: server.metric("offload_serving_streams_in_flight") == 1, "the stream")
         server.process.send_signal(signal.SIGTERM)
         assert stream.result(PATIENCE).text.startswith("id: 0")
@@ -154,7 +177,9 @@ def test_a_stream_that_begins_during_a_stop_ends_at_once(serve: Serve) -> None:
     server = serve()
     with ThreadPoolExecutor(1) as clients:
         stream = clients.submit(server.get, "/api/stream?after=1")
-        eventually(lambda: server.metric("offload_serving_requests_in_flight") == 1, "the stream's request")
+        eventually(
+            lambda: server.metric("offload_serving_requests_in_flight") == 1, "the stream's request"
+        )
         begun = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         assert stream.result(PATIENCE).status_code == 200
@@ -162,7 +187,8 @@ def test_a_stream_that_begins_during_a_stop_ends_at_once(serve: Serve) -> None:
     assert time.monotonic() - begun < 15, "it didn't last until the grace of 20 s was over"
 
 
-@lean  # stock Django's view is not told of the end
+# Stock Django's view is not told of the end.
+@lean
 def test_what_outlives_the_grace_cleans_up_before_the_lifespans_close(serve: Serve) -> None:
     server = serve("--grace", "1")
     with ThreadPoolExecutor(1) as clients:
@@ -182,7 +208,8 @@ def test_ctrl_c_in_development_does_not_wait_for_streams(serve: Serve) -> None:
         lines = answer.iter_lines()
         next(lines)
         os.killpg(server.process.pid, signal.SIGINT)
-        for _ in lines:  # to a clean end
+        # To a clean end.
+        for _ in lines:
             pass
     server.process.wait(PATIENCE)
     assert "Cancel 1 running task" not in server.log.read_text()
@@ -223,7 +250,9 @@ def test_of_two_starts_at_once_the_second_to_listen_closes_what_it_opened() -> N
     assert said == ["lifespan.startup", "lifespan.shutdown"]
 
 
-@pytest.mark.skipif("SERVING_LONG" not in os.environ, reason="the cost of idle streams: SERVING_LONG=1")
+@pytest.mark.skipif(
+    "SERVING_LONG" not in os.environ, reason="the cost of idle streams: SERVING_LONG=1"
+)
 def test_two_thousand_idle_streams_fit_in_one_process(serve: Serve) -> None:
     server = serve()
     before = _memory(server)
@@ -235,7 +264,9 @@ def test_two_thousand_idle_streams_fit_in_one_process(serve: Serve) -> None:
     eventually(lambda: server.metric("offload_serving_streams_in_flight") == 2000, "2,000 streams")
     time.sleep(1)
     each = (_memory(server) - before) / 2000
-    print(f"\n{each:.1f} kB a stream, {server.threads()} threads, {server.connections()} database connections")
+    print(
+        f"\n{each:.1f} kB a stream, {server.threads()} threads, {server.connections()} database connections"
+    )
     for client in clients:
         client.close()
     assert each < 200

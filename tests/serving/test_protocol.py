@@ -122,7 +122,11 @@ def test_requests_in_one_packet_are_answered_in_their_order(server: Server) -> N
         + request("HEAD", "/api/ping", "X-Request-ID: second")
         + request("GET", "/api/ping", "X-Request-ID: third", "Connection: close"),
     )
-    ids = [line.partition(b": ")[2] for line in answer.split(b"\r\n") if line.startswith(b"x-request-id")]
+    ids = [
+        line.partition(b": ")[2]
+        for line in answer.split(b"\r\n")
+        if line.startswith(b"x-request-id")
+    ]
     assert ids == [b"first", b"second", b"third"]
     assert answer.count(b"HTTP/1.1 200") == 3
     assert answer.count(b'{"pong": true') == 2, "a HEAD has no body"
@@ -135,7 +139,11 @@ def test_requests_in_one_packet_share_no_context(server: Server) -> None:
 
 
 CHUNKED = request("POST", "/api/ping", "Transfer-Encoding: chunked")
-ENDLESS = {"a head": request("GET", "/api/ping")[:-2], "trailers": CHUNKED + b"1\r\n-\r\n0\r\n", "no request": b""}
+ENDLESS = {
+    "a head": request("GET", "/api/ping")[:-2],
+    "trailers": CHUNKED + b"1\r\n-\r\n0\r\n",
+    "no request": b"",
+}
 
 
 @pytest.mark.parametrize("start", ENDLESS.values(), ids=ENDLESS)
@@ -144,7 +152,9 @@ def test_a_head_without_an_end_is_refused(server: Server, start: bytes) -> None:
         client.sendall(start)
         with contextlib.suppress(ConnectionError):
             for number in range(10_000):
-                client.sendall(b"X-%d: " % number + b"x" * 2000 + b"\r\n" if start else b"\r\n" * 1000)
+                client.sendall(
+                    b"X-%d: " % number + b"x" * 2000 + b"\r\n" if start else b"\r\n" * 1000
+                )
             pytest.fail("twenty megabytes were taken")
     assert "A request's head had no end after" in server.log.read_text()
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
@@ -168,19 +178,32 @@ def test_the_refusal_of_a_head_gets_into_no_other_answer(server: Server, path: s
 
 def test_a_large_body_in_small_pieces_is_no_large_head(server: Server) -> None:
     pieces = b"".join(b"100\r\n" + b"-" * 256 + b"\r\n" for _ in range(2000)) + b"0\r\n\r\n"
-    assert talk(server, CHUNKED[:-2] + b"Connection: close\r\n\r\n", pieces).startswith(b"HTTP/1.1 200")
+    assert talk(server, CHUNKED[:-2] + b"Connection: close\r\n\r\n", pieces).startswith(
+        b"HTTP/1.1 200"
+    )
 
 
 def test_a_client_may_ask_before_it_sends_its_body(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
-        client.sendall(request("POST", "/api/ping", "Content-Length: 5", "Expect: 100-continue", "Connection: close"))
+        client.sendall(
+            request(
+                "POST",
+                "/api/ping",
+                "Content-Length: 5",
+                "Expect: 100-continue",
+                "Connection: close",
+            )
+        )
         assert client.recv(100).startswith(b"HTTP/1.1 100")
         client.sendall(b"hello")
         assert client.recv(100).startswith(b"HTTP/1.1 200")
 
 
-@lean  # stock Django takes it for one that has left
-def test_a_client_that_ends_its_half_still_gets_an_answer_that_nothing_keeps_waiting(server: Server) -> None:
+# Stock Django takes it for one that has left.
+@lean
+def test_a_client_that_ends_its_half_still_gets_an_answer_that_nothing_keeps_waiting(
+    server: Server,
+) -> None:
     for _ in range(50):
         with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
             client.sendall(request("GET", "/api/ping"))
@@ -192,7 +215,8 @@ def test_clients_that_reset_their_connections_cost_nothing(serve: Serve) -> None
     server = serve()
     for _ in range(300):
         with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() sends a reset
+            # close() sends a reset.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.sendall(request("GET", "/api/ping") * 3)
     assert server.get("/api/ping").status_code == 200
     log = server.log.read_text()
@@ -201,7 +225,12 @@ def test_clients_that_reset_their_connections_cost_nothing(serve: Serve) -> None
 
 
 def test_an_upgrade_to_a_websocket_where_none_is_served_is_refused(server: Server) -> None:
-    upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AQIDBA==")
+    upgrade = (
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AQIDBA==",
+    )
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
         client.sendall(request("GET", "/ws", *upgrade))
         status = client.recv(1000).split()[1]

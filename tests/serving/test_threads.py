@@ -20,8 +20,12 @@ def many(server: Server, path: str, number: int) -> list[httpx.Response]:
         return list(clients.map(lambda _: server.get(path), range(number)))
 
 
-@pytest.mark.parametrize("path", ["/api/transactions", "/api/transactions?release", "/transactions"])
-def test_transactions_of_concurrent_requests_never_share_a_connection(server: Server, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/api/transactions", "/api/transactions?release", "/transactions"]
+)
+def test_transactions_of_concurrent_requests_never_share_a_connection(
+    server: Server, path: str
+) -> None:
     answers = many(server, path, 40)
     assert [answer.json() for answer in answers] == [{"shared": False}] * 40
 
@@ -49,19 +53,23 @@ def test_threads_that_hang_hold_nobody_up_for_long(server: Server) -> None:
 
 
 async def test_a_thread_that_comes_back_goes_to_whoever_waits_longest() -> None:
-    """Where more were lent than the bound says, later requests found it idle, and the one that waited never had one."""
+    """Where more were lent than the bound says, later requests found it idle, and the one that
+    waited never had one.
+    """
     pool = ThreadPool(1)
     first, second, third, *later = (RequestThread(pool) for _ in range(20))
     holds = threading.Event()
     try:
         await asyncio.wrap_future(first.submit(int))
-        waits = second.submit(holds.wait)  # for a thread, until more than one is lent
+        # For a thread, until more than one is lent.
+        waits = second.submit(holds.wait)
         async with asyncio.timeout(PATIENCE):
             while not waits.running():  # noqa: ASYNC110 - a thread sets it
                 await asyncio.sleep(0.01)
         waited = third.submit(int)
         first.close()
-        for request in later:  # one comes back again and again, so no more are lent
+        # One comes back again and again, so no more are lent.
+        for request in later:
             await asyncio.wrap_future(request.submit(int))
             request.close()
             await asyncio.sleep(0.05)
@@ -78,13 +86,17 @@ def test_threads_lent_beyond_the_bound_end_with_their_requests(serve: Serve) -> 
     server = serve()
     before = server.threads()
     answers = many(server, "/api/in_thread?seconds=1", 24)
-    assert len({answer.json()["thread"] for answer in answers}) > 8, "none came back in time, so more were lent"
+    assert len({answer.json()["thread"] for answer in answers}) > 8, (
+        "none came back in time, so more were lent"
+    )
     eventually(lambda: server.threads() <= before + 8, "only those that are kept are left")
     assert server.get("/api/in_thread").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/api/nested", "/nested"])
-def test_nested_sync_and_async_calls_share_one_thread_and_never_deadlock(server: Server, path: str) -> None:
+def test_nested_sync_and_async_calls_share_one_thread_and_never_deadlock(
+    server: Server, path: str
+) -> None:
     assert [answer.json() for answer in many(server, path, 20)] == [{"threads": 1}] * 20
 
 
@@ -97,14 +109,17 @@ def test_a_transaction_left_open_is_nobody_elses(server: Server) -> None:
     assert [answer.json() for answer in many(server, "/api/left_open", 20)] == [{"met": False}] * 20
 
 
-@lean  # stock Django gives it a thread
+# Stock Django gives it a thread.
+@lean
 def test_a_task_that_outlives_its_request_is_refused_the_thread(server: Server) -> None:
     before = server.facts()["refused"]
     server.get("/api/outlives")
     eventually(lambda: server.facts()["refused"] == before + 1, "the refusal")
 
 
-async def test_a_thread_whose_clean_up_fails_is_counted_as_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_thread_whose_clean_up_fails_is_counted_as_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fail() -> None:
         raise OSError("the database is gone")
 
@@ -120,7 +135,9 @@ async def test_a_thread_whose_clean_up_fails_is_counted_as_back(monkeypatch: pyt
     assert pool.idle == []
 
 
-async def test_a_thread_that_cannot_start_is_neither_lent_nor_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_thread_that_cannot_start_is_neither_lent_nor_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fail() -> None:
         raise RuntimeError("can't start new thread")
 
@@ -171,13 +188,17 @@ def test_five_hundred_waiting_requests_hold_few_threads_and_connections(serve: S
     with ExitStack() as clients:
         waiting = []
         for _ in range(500):
-            client = clients.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE))
+            client = clients.enter_context(
+                socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+            )
             client.sendall(b"GET /api/fan_out HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             waiting.append(clients.enter_context(client.makefile("rb")))
         eventually(all_in, "500 requests in flight")
         held.append((server.threads(), server.connections()))
         server.get("/api/go")
-        assert {answer.readline() for answer in waiting} == {b"HTTP/1.1 200 OK\r\n"}, "none was refused"
+        assert {answer.readline() for answer in waiting} == {b"HTTP/1.1 200 OK\r\n"}, (
+            "none was refused"
+        )
     held.append((server.threads(), server.connections()))
     assert max(threads for threads, _ in held) <= 20
     assert max(connections for _, connections in held) <= 10

@@ -46,8 +46,17 @@ def with_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def without_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project without the example, with a package of another name that sorts first and other licences."""
+    """A project without the example, with a package of another name that sorts first and other
+    licences.
+    """
     folder = tmp_path_factory.mktemp("without-example")
-    made = bake(folder, project_name="Atlas", package="atlas_core", example="no", ci="gitlab", license="Proprietary")
+    made = bake(
+        folder,
+        project_name="Atlas",
+        package="atlas_core",
+        example="no",
+        ci="gitlab",
+        license="Proprietary",
+    )
     assert made.returncode == 0, made.stdout
     return folder / "atlas"

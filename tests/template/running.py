@@ -15,15 +15,23 @@ from offload_dev.pytest.service import free_ports
 
 from .conftest import BIN, ROOT
 
-MARK = f"OFFLOAD_TEST_{uuid.uuid4().hex}"  # in the environment of every process of the demo, to find them all
-RISK = {"holdings": {"ACME": 10, "GLOBEX": 3}, "horizon_days": 10, "simulations": 100_000, "seed": 7}
+# In the environment of every process of the demo, to find them all.
+MARK = f"OFFLOAD_TEST_{uuid.uuid4().hex}"
+RISK = {
+    "holdings": {"ACME": 10, "GLOBEX": 3},
+    "horizon_days": 10,
+    "simulations": 100_000,
+    "seed": 7,
+}
 
 
 class Demo:
     """The running demo: where it is, what it printed, and what one does with it."""
 
     def __init__(self, folder: Path) -> None:
-        """Start it in `folder`, generated there or by `make demo` itself, and wait until it is ready."""
+        """Start it in `folder`, generated there or by `make demo` itself, and wait until it is
+        ready.
+        """
         self.project = folder / "risk_desk"
         self.port = free_ports(4)
         self.log = folder / "demo.log"
@@ -35,10 +43,17 @@ class Demo:
             time.sleep(0.2)
         self.address = f"http://127.0.0.1:{self.port}"
         headers = {"Authorization": "Bearer dev-token"}
-        self.client = httpx.Client(base_url=self.address, headers=headers, timeout=30, trust_env=False)
+        self.client = httpx.Client(
+            base_url=self.address, headers=headers, timeout=30, trust_env=False
+        )
 
     def _start(self, folder: Path) -> "subprocess.Popen[bytes]":
-        variables = [f"DEMO={folder}", f"PORT={self.port}", f"VENV={BIN.parent}", f"READY={BIN / 'python'}"]
+        variables = [
+            f"DEMO={folder}",
+            f"PORT={self.port}",
+            f"VENV={BIN.parent}",
+            f"READY={BIN / 'python'}",
+        ]
         with self.log.open("wb") as output:
             return subprocess.Popen(
                 ["make", "demo", *variables],
@@ -94,21 +109,32 @@ class Demo:
         told, before = f"{file.name} changed: starting it anew", self.printed()
         file.write_text(text)
         self.wait(lambda: self.printed().count(told) == before.count(told) + 3)
-        self.wait(lambda: self.printed().count("ready. [celery") >= before.count("ready. [celery") + 2)
+        self.wait(
+            lambda: self.printed().count("ready. [celery") >= before.count("ready. [celery") + 2
+        )
         self.ready()
 
     def flower(self, path: str) -> Any:
-        page = httpx.get(f"http://127.0.0.1:{self.port + 1}{path}", auth=("admin", "flower"), trust_env=False)
+        page = httpx.get(
+            f"http://127.0.0.1:{self.port + 1}{path}", auth=("admin", "flower"), trust_env=False
+        )
         return page.json() if page.status_code == 200 else page.status_code
 
 
 def processes() -> dict[int, str]:
-    """Every process that carries the mark (Linux; elsewhere nothing is found and nothing can be left)."""
+    """Every process that carries the mark (Linux; elsewhere nothing is found and nothing can be
+    left).
+    """
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if MARK.encode() in (folder / "environ").read_bytes() and int(folder.name) != os.getpid():
-                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if (
+                MARK.encode() in (folder / "environ").read_bytes()
+                and int(folder.name) != os.getpid()
+            ):
+                found[int(folder.name)] = (
+                    (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                )
         except OSError:
             continue
     return found

@@ -10,7 +10,8 @@ import pytest
 from .conftest import BIN, run
 
 BAKES = ["with_example", "without_example"]
-SHARED = (f"VENV={BIN.parent}", f"READY={BIN / 'python'}")  # this run's environment holds all they need
+# This run's environment holds all they need.
+SHARED = (f"VENV={BIN.parent}", f"READY={BIN / 'python'}")
 
 
 @pytest.mark.parametrize("name", BAKES)
@@ -75,11 +76,25 @@ def test_a_taken_port_is_one_sentence(with_example: Path) -> None:
     ("variable", "url", "sentence"),
     [
         ("REDIS_URL", "redis://127.0.0.1:1/0", "No Redis answers at REDIS_URL"),
-        ("DATABASE_URL", "postgres://u:hidden@127.0.0.1:1/x", "The database of DATABASE_URL does not answer (conn"),
+        (
+            "DATABASE_URL",
+            "postgres://u:hidden@127.0.0.1:1/x",
+            "The database of DATABASE_URL does not answer (conn",
+        ),
     ],
 )
-def test_what_does_not_answer_is_one_sentence(with_example: Path, variable: str, url: str, sentence: str) -> None:
-    told = run(sys.executable, "-m", "offload_dev.launcher", "dev", cwd=with_example, PORT="48211", **{variable: url})
+def test_what_does_not_answer_is_one_sentence(
+    with_example: Path, variable: str, url: str, sentence: str
+) -> None:
+    told = run(
+        sys.executable,
+        "-m",
+        "offload_dev.launcher",
+        "dev",
+        cwd=with_example,
+        PORT="48211",
+        **{variable: url},
+    )
     assert told.returncode == 1
     assert sentence in told.stdout
     assert "Traceback" not in told.stdout

@@ -1,4 +1,6 @@
-"""The benchmark measures the real service, and its words follow its figures: also where these go against the rule."""
+"""The benchmark measures the real service, and its words follow its figures: also where these go
+against the rule.
+"""
 
 import json
 from dataclasses import replace
@@ -39,10 +41,23 @@ def world(row: str, **ways: dict[str, Any]) -> dict[str, Figures]:
     return {way.name: replace(PLAIN, **ways.get(way.name.replace("-", "_"), {})) for way in names}
 
 
-# Each row in a world where the rule is right and in one where it is wrong, with a word of each sentence.
+# Each row in a world where the rule is right and in one where it is wrong, with a word of each
+# sentence.
 WORLDS = [
-    ("waiting", {"async": {"per_second": 900.0}}, {"async": {"per_second": 80.0}}, "9.0 times", "0.80 of"),
-    ("waiting", {"async": {"per_second": 900.0}}, {"worker": {"per_second": 300.0}}, "a worker 0.11", "a worker 3.00"),
+    (
+        "waiting",
+        {"async": {"per_second": 900.0}},
+        {"async": {"per_second": 80.0}},
+        "9.0 times",
+        "0.80 of",
+    ),
+    (
+        "waiting",
+        {"async": {"per_second": 900.0}},
+        {"worker": {"per_second": 300.0}},
+        "a worker 0.11",
+        "a worker 3.00",
+    ),
     (
         "waiting",
         {"async": {"per_second": 900.0}},
@@ -51,7 +66,13 @@ WORLDS = [
         "may stay in a sync view, a thread pool",
     ),
     ("orm", {}, {"async": {"per_second": 200.0}}, "leave such a view sync", "against the rule"),
-    ("orm", {}, {"worker": {"per_second": 200.0}}, "a worker about the sync view's", "a worker 2.0 times"),
+    (
+        "orm",
+        {},
+        {"worker": {"per_second": 200.0}},
+        "a worker about the sync view's",
+        "a worker 2.0 times",
+    ),
     (
         "computing",
         {"async": {"neighbour_p99": 512.0}, "threads": {"neighbour_p99": 200.0}},
@@ -66,12 +87,30 @@ WORLDS = [
         "compute in processes",
         "a thread pool does as well",
     ),
-    ("middleware", {"sync_only": {"per_second": 20.0}}, {}, "0.20 of the throughput", "does no harm"),
+    (
+        "middleware",
+        {"sync_only": {"per_second": 20.0}},
+        {},
+        "0.20 of the throughput",
+        "does no harm",
+    ),
     ("middleware", {"sync_only": {"cpu": 6.0}}, {}, "3.0 times the CPU", "does no harm"),
-    ("blocking", {"blocking": {"neighbour_p99": 200.0}}, {}, "one such line is enough", "does no harm"),
+    (
+        "blocking",
+        {"blocking": {"neighbour_p99": 200.0}},
+        {},
+        "one such line is enough",
+        "does no harm",
+    ),
     ("unbounded", {"unbounded": {"refused": 0.6}}, {}, "60% were refused", "a bound gains nothing"),
     ("held", {"held": {"connections": 40}}, {}, "used 40 connections", "they may be kept"),
-    ("crowd", {"sync": {"threads": 500, "p99": 4000.0}}, {}, "4.0 s by 500", "threads wait as well"),
+    (
+        "crowd",
+        {"sync": {"threads": 500, "p99": 4000.0}},
+        {},
+        "4.0 s by 500",
+        "threads wait as well",
+    ),
 ]
 
 
@@ -92,15 +131,26 @@ def test_every_row_has_its_judge_and_every_judge_was_tried_both_ways() -> None:
     assert {row for row, *_ in WORLDS} == set(JUDGES)
 
 
-@pytest.mark.parametrize(("count", "median", "p99"), [(1, 1, 1), (2, 1, 2), (100, 50, 99), (500, 250, 495)])
+@pytest.mark.parametrize(
+    ("count", "median", "p99"), [(1, 1, 1), (2, 1, 2), (100, 50, 99), (500, 250, 495)]
+)
 def test_a_quantile_is_the_nearest_rank(count: int, median: int, p99: int) -> None:
     backwards = [float(number) for number in range(count, 0, -1)]
     assert (quantile(backwards, 0.5), quantile(backwards, 0.99)) == (median, p99)
 
 
 def test_a_ways_turns_are_taken_together() -> None:
-    slow = Turn(Answers([30.0, 40.0], failed=1, seconds=2.0), [9.0], Spent(0.4, 0.2, 0.0), 2.0, 9, 4)
-    quick = Turn(Answers([10.0, 20.0], refused=MANY, seconds=2.0), [1.0, 2.0], Spent(0.2, 0.0, 0.0), 2.0, 5, 8)
+    slow = Turn(
+        Answers([30.0, 40.0], failed=1, seconds=2.0), [9.0], Spent(0.4, 0.2, 0.0), 2.0, 9, 4
+    )
+    quick = Turn(
+        Answers([10.0, 20.0], refused=MANY, seconds=2.0),
+        [1.0, 2.0],
+        Spent(0.2, 0.0, 0.0),
+        2.0,
+        5,
+        8,
+    )
     found = figures([slow, quick])
     assert (found.requests, found.per_second, found.p50, found.p99) == (4, 1.0, 20.0, 40.0)
     assert (found.cpu, found.cpu_web) == (pytest.approx(200.0), pytest.approx(150.0))
@@ -111,13 +161,17 @@ def test_a_ways_turns_are_taken_together() -> None:
 def test_a_noisy_machine_and_failed_requests_are_told() -> None:
     quiet = {"orm": world("orm")}
     assert trust(quiet) == ""
-    assert "40% of this machine (orm, sync)" in trust({"orm": world("orm", sync={"strangers": 0.4})})
+    assert "40% of this machine (orm, sync)" in trust(
+        {"orm": world("orm", sync={"strangers": 0.4})}
+    )
     assert "3 requests failed" in trust({"orm": world("orm", sync={"failed": 3})})
 
 
 def test_the_pictures_show_who_wins_and_who_suffers(tmp_path: Path) -> None:
     found = {row.name: world(row.name) for row in ROWS}
-    found["computing"] = world("computing", **{"async": {"neighbour_p99": 500.0, "per_second": 300.0}})
+    found["computing"] = world(
+        "computing", **{"async": {"neighbour_p99": 500.0, "per_second": 300.0}}
+    )
     document = report.document(list(ROWS), found)
     files = picture.draw(document, tmp_path)
     assert {file.name for file in files} == {
@@ -125,11 +179,18 @@ def test_the_pictures_show_who_wins_and_who_suffers(tmp_path: Path) -> None:
     }
     assert all(file.stat().st_size > 5_000 for file in files)
     assert picture.HARM.lower() in (tmp_path / "overview.svg").read_text().lower()
-    assert picture.winners(document["rows"]["computing"]["ways"]) == {"sync", "sync_to_async", "threads", "worker"}
+    assert picture.winners(document["rows"]["computing"]["ways"]) == {
+        "sync",
+        "sync_to_async",
+        "threads",
+        "worker",
+    }
 
 
 @pytest.mark.timeout(200)
-def test_make_bench_measures_draws_and_says_what_it_means(with_example: Path, tmp_path: Path) -> None:
+def test_make_bench_measures_draws_and_says_what_it_means(
+    with_example: Path, tmp_path: Path
+) -> None:
     shared = (f"VENV={BIN.parent}", f"READY={BIN / 'python'}")
     asked = f"ARGS=--quick --only computing,unbounded --out {tmp_path}"
     ran = run("make", "bench", *shared, asked, cwd=with_example)
@@ -139,9 +200,12 @@ def test_make_bench_measures_draws_and_says_what_it_means(with_example: Path, tm
     ways = {row: it["ways"] for row, it in found["rows"].items()}
     assert list(ways["computing"]) == ["async", "sync", "sync_to_async", "threads", "worker"]
     assert all(
-        it["requests"] > 0 and it["cpu"] > 0 and not it["failed"] for row in ways.values() for it in row.values()
+        it["requests"] > 0 and it["cpu"] > 0 and not it["failed"]
+        for row in ways.values()
+        for it in row.values()
     )
-    assert ways["computing"]["worker"]["cpu_web"] < ways["computing"]["worker"]["cpu"] / 2  # it was another's work
+    # It was another's work.
+    assert ways["computing"]["worker"]["cpu_web"] < ways["computing"]["worker"]["cpu"] / 2
     assert ways["unbounded"]["unbounded"]["refused"] > 0 == ways["unbounded"]["bounded"]["refused"]
     printed = " ".join(ran.stdout.split())
     assert all(verdict["sentence"] in printed for verdict in found["verdicts"])

@@ -1,4 +1,6 @@
-"""`make demo`, as a newcomer meets it: one running service for all these tests, edited and hurt as they go on."""
+"""`make demo`, as a newcomer meets it: one running service for all these tests, edited and hurt as
+they go on.
+"""
 
 import json
 import os
@@ -60,7 +62,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 def test_it_says_where_everything_is(demo: Demo) -> None:
     printed = demo.printed()
-    for told in (f"{demo.address}/", f"{demo.address}/api/docs", "dev-token", f"http://127.0.0.1:{demo.port + 1}/"):
+    for told in (
+        f"{demo.address}/",
+        f"{demo.address}/api/docs",
+        "dev-token",
+        f"http://127.0.0.1:{demo.port + 1}/",
+    ):
         assert told in printed
     assert demo.client.get("/health/ready").json()["worker"] is True
     for alarm in ("[warning", "[error", "Warning:", "Traceback"):
@@ -70,7 +77,10 @@ def test_it_says_where_everything_is(demo: Demo) -> None:
 def test_an_unknown_address_of_the_api_is_a_problem_under_debug_too(demo: Demo) -> None:
     for address in ("/api/", "/api/nothing/here"):
         answer = demo.client.get(address)
-        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json"), address
+        assert (answer.status_code, answer.headers["content-type"]) == (
+            404,
+            "application/problem+json",
+        ), address
 
 
 def test_quotes_answer_inside_their_deadline_although_a_source_is_slow(demo: Demo) -> None:
@@ -149,18 +159,26 @@ def test_quotes_go_on_while_jobs_saturate_both_cores(demo: Demo) -> None:
         demo.client.delete(job)
     for job in jobs:
         demo.until(job, "cancelled")
-    print(f"quotes beside two computing jobs: p95 {sorted(times)[18]:.3f} s (its slowest source is cut at 1 s)")
+    print(
+        f"quotes beside two computing jobs: p95 {sorted(times)[18]:.3f} s (its slowest source is cut at 1 s)"
+    )
 
 
 def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> None:
     location = demo.risk(simulations=10_000_000)
     demo.until(location, "running")
-    while not demo.job(location)["progress"]:  # its parts are computed now, by every process
+    # Its parts are computed now, by every process.
+    while not demo.job(location)["progress"]:
         time.sleep(0.05)
     children = [pid for pid, command in processes().items() if "offload.jobs -Q cpu" in command]
-    parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[1]) for pid in children}
+    parents = {
+        pid: int(Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[1]) for pid in children
+    }
     for pid in children:
-        if parents[pid] in children and "offload_dev.launcher.reload" not in processes()[parents[pid]]:
+        if (
+            parents[pid] in children
+            and "offload_dev.launcher.reload" not in processes()[parents[pid]]
+        ):
             os.kill(pid, signal.SIGKILL)
     demo.until(location, "succeeded", patience=90)
     assert "worker lost: its process" in demo.printed()
@@ -188,7 +206,9 @@ def test_flower_shows_workers_and_what_succeeded_and_failed(demo: Demo) -> None:
 
 def test_a_large_body_is_read_and_told_what_is_wrong_with_it(demo: Demo) -> None:
     """Between Django's own limit, 2.5 MB, and the service's."""
-    answer = demo.client.post("/api/portfolio/risk", content=b'{"holdings": "' + b"x" * 3_000_000 + b'"}')
+    answer = demo.client.post(
+        "/api/portfolio/risk", content=b'{"holdings": "' + b"x" * 3_000_000 + b'"}'
+    )
     assert (answer.status_code, answer.json()["title"]) == (422, "Unprocessable Entity")
 
 
@@ -202,7 +222,8 @@ def test_a_killed_web_process_and_broken_code_are_told_and_heal(demo: Demo) -> N
     whole = api.read_text()
     api.write_text(whole + "import nothing_of_that_name\n")
     demo.wait(lambda: demo.printed().count("at its start: the next change starts it anew") == 3)
-    with pytest.raises(httpx.ConnectError):  # at once, not after a timeout
+    # At once, not after a timeout.
+    with pytest.raises(httpx.ConnectError):
         demo.client.get("/api/ping")
     printed = len(demo.printed())
     time.sleep(3)
@@ -227,13 +248,22 @@ def test_a_browser_sees_the_waterfall_the_progress_and_the_histogram(demo: Demo)
         pytest.skip("NO CHROMIUM ON THIS MACHINE: the live page was not looked at")
     from playwright.sync_api import sync_playwright
 
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    quiet = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+    ]
     problems: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=quiet)
         page = browser.new_page(viewport={"width": 1180, "height": 760})
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console",
+            lambda message: problems.append(message.text) if message.type == "error" else None,
+        )
         page.goto(demo.address)
         page.wait_for_selector("#waterfall li.ok")
         assert page.locator("#waterfall li").count() == 5
@@ -252,7 +282,9 @@ def test_a_browser_sees_the_waterfall_the_progress_and_the_histogram(demo: Demo)
     assert [problem for problem in problems if "401" not in problem] == []
 
 
-def test_ctrl_c_leaves_no_process_behind_although_a_stream_is_open_and_a_job_computes(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_no_process_behind_although_a_stream_is_open_and_a_job_computes(
+    tmp_path: Path,
+) -> None:
     before = set(processes())
     demo = Demo(tmp_path)
     location = demo.risk(simulations=50_000_000)
@@ -260,7 +292,9 @@ def test_ctrl_c_leaves_no_process_behind_although_a_stream_is_open_and_a_job_com
     ended = threading.Event()
 
     def watch() -> None:
-        request = urllib.request.Request(f"{demo.address}{location}/events", headers=dict(demo.client.headers))
+        request = urllib.request.Request(
+            f"{demo.address}{location}/events", headers=dict(demo.client.headers)
+        )
         with urllib.request.urlopen(request, timeout=60) as stream:
             stream.read()
         ended.set()

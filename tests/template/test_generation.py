@@ -1,4 +1,6 @@
-"""What generating promises: fast, offline, safe against odd answers, and nothing left behind by a refused one."""
+"""What generating promises: fast, offline, safe against odd answers, and nothing left behind by a
+refused one.
+"""
 
 import json
 import os
@@ -24,7 +26,10 @@ def test_hostile_but_legal_answers_give_a_project_that_starts(tmp_path: Path) ->
     made = bake(tmp_path, **HOSTILE)
     assert made.returncode == 0, made.stdout
     project = tmp_path / "muellers_desk"
-    assert tomllib.loads((project / "pyproject.toml").read_text())["project"]["description"] == HOSTILE["description"]
+    assert (
+        tomllib.loads((project / "pyproject.toml").read_text())["project"]["description"]
+        == HOSTILE["description"]
+    )
     checked = run(BIN / "python", "manage.py", "check", cwd=project)
     assert checked.returncode == 0, checked.stdout
     styled = run("ruff", "check", cwd=project), run("ruff", "format", "--check", cwd=project)
@@ -58,7 +63,9 @@ def test_a_bad_answer_is_refused_with_the_rule_and_leaves_nothing(
 
 
 def test_generating_is_fast_and_needs_no_network(tmp_path: Path) -> None:
-    """In a network namespace of its own where the machine allows that; else at least without proxies and indexes."""
+    """In a network namespace of its own where the machine allows that; else at least without
+    proxies and indexes.
+    """
     alone = ["unshare", "--net"] if os.geteuid() == 0 else []
     started = time.monotonic()
     made = run(*alone, "cookiecutter", ROOT, "--no-input", "--output-dir", tmp_path, cwd=tmp_path)
@@ -83,11 +90,20 @@ def test_a_template_named_by_a_relative_path_is_found_again(tmp_path: Path) -> N
     assert json.loads((tmp_path / "risk_desk" / ".cruft.json").read_text())["template"] == str(ROOT)
 
 
-def test_cruft_creates_a_service_and_brings_it_the_next_version_of_the_standard(tmp_path: Path) -> None:
-    template, git = tmp_path / "template", ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+def test_cruft_creates_a_service_and_brings_it_the_next_version_of_the_standard(
+    tmp_path: Path,
+) -> None:
+    template, git = (
+        tmp_path / "template",
+        ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com"],
+    )
 
     def commit(folder: Path) -> None:
-        for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "a version"]):
+        for command in (
+            ["init", "--quiet"],
+            ["add", "--all"],
+            ["commit", "--quiet", "--message", "a version"],
+        ):
             assert run(*git, *command, cwd=folder).returncode == 0
 
     for name in ("cookiecutter.json", "hooks", "{{cookiecutter.project_slug}}"):
@@ -112,7 +128,9 @@ def test_what_was_not_asked_for_is_not_there(without_example: Path) -> None:
     there = {path.name for path in without_example.iterdir()}
     assert ".github" not in there
     assert ".gitlab-ci.yml" in there
-    text = "".join(path.read_text() for path in without_example.rglob("*.py") if "offload" not in path.parts)
+    text = "".join(
+        path.read_text() for path in without_example.rglob("*.py") if "offload" not in path.parts
+    )
     assert "portfolio" not in text
     assert "All rights reserved" in (without_example / "LICENSE").read_text()
 
@@ -124,8 +142,18 @@ def test_nothing_is_left_to_render(tmp_path: Path) -> None:
             assert "cookiecutter." not in path.read_text(), path
 
 
-def test_offload_is_the_same_everywhere_and_holds_no_jinja(with_example: Path, without_example: Path) -> None:
-    different = run("diff", "-r", "-x", "__pycache__", with_example / "offload", without_example / "offload", cwd=ROOT)
+def test_offload_is_the_same_everywhere_and_holds_no_jinja(
+    with_example: Path, without_example: Path
+) -> None:
+    different = run(
+        "diff",
+        "-r",
+        "-x",
+        "__pycache__",
+        with_example / "offload",
+        without_example / "offload",
+        cwd=ROOT,
+    )
     assert different.stdout == ""
     for path in (with_example / "offload").rglob("*.py"):
         assert "{{" not in path.read_text(), path
@@ -137,7 +165,12 @@ def test_caches_in_the_template_are_not_carried_along(tmp_path: Path) -> None:
     for name in ("cookiecutter.json", "hooks", "{{cookiecutter.project_slug}}"):
         run("cp", "-r", ROOT / name, copy, cwd=tmp_path)
     inner = copy / "{{cookiecutter.project_slug}}"
-    for folder in ("offload/jobs/__pycache__", "config/__pycache__", ".mypy_cache", ".ruff_cache/0.1"):
+    for folder in (
+        "offload/jobs/__pycache__",
+        "config/__pycache__",
+        ".mypy_cache",
+        ".ruff_cache/0.1",
+    ):
         (inner / folder).mkdir(parents=True, exist_ok=True)
         (inner / folder / "left.pyc").write_bytes(b"\x89{{ nothing }}\x00\xff")
     made = run("cookiecutter", copy, "--no-input", "--output-dir", tmp_path, cwd=tmp_path)

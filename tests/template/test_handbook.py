@@ -9,7 +9,9 @@ from .conftest import BIN, ROOT, bake, run
 
 PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 PAGES = sorted(
-    page.stem for page in (PROJECT / "docs/when-async-helps").glob("*.md") if "```python" in page.read_text()
+    page.stem
+    for page in (PROJECT / "docs/when-async-helps").glob("*.md")
+    if "```python" in page.read_text()
 )
 
 
@@ -27,7 +29,9 @@ def without_figures(text: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_example_prints_what_its_page_says(project: Path, page: str) -> None:
-    said = re.findall(r"```text\n(.*?)```", (project / f"docs/when-async-helps/{page}.md").read_text(), re.DOTALL)
+    said = re.findall(
+        r"```text\n(.*?)```", (project / f"docs/when-async-helps/{page}.md").read_text(), re.DOTALL
+    )
     ran = run(BIN / "python", "-W", "error", "docs/when-async-helps/run.py", page, cwd=project)
     assert ran.returncode == 0, ran.stdout
     assert without_figures(ran.stdout) == without_figures("".join(said))

@@ -25,13 +25,19 @@ def test_a_newcomer_who_follows_the_readme_has_an_endpoint_and_a_job(tmp_path: P
     (feature / "jobs.py").write_text(jobs)
     # A person puts imports at the top, and `make fix` sorts them.
     (imports, get), (more_imports, post) = api.split("\n\n\n"), endpoint.split("\n\n\n")
-    (feature / "api.py").write_text(f'"""Weather for callers."""\n\n{more_imports}\n{imports}\n\n\n{get}\n\n{post}')
+    (feature / "api.py").write_text(
+        f'"""Weather for callers."""\n\n{more_imports}\n{imports}\n\n\n{get}\n\n{post}'
+    )
     settings, urls = project / "config" / "settings.py", project / "config" / "urls.py"
     settings.write_text(
-        settings.read_text().replace('"offload.access",', '"offload.access",\n    "risk_desk.weather",')
+        settings.read_text().replace(
+            '"offload.access",', '"offload.access",\n    "risk_desk.weather",'
+        )
     )
     router, added = routes.split("\n\n")
-    text = urls.read_text().replace("from offload import views", f"from offload import views\n{router}")
+    text = urls.read_text().replace(
+        "from offload import views", f"from offload import views\n{router}"
+    )
     urls.write_text(text.replace("\nurlpatterns", f"{added}\nurlpatterns", 1))
     run("make", "fix", *SHARED, cwd=project)
     checked = run("make", "check", *SHARED, cwd=project)

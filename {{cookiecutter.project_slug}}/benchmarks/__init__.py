@@ -1,1 +1,3 @@
-"""`make bench`: proves the rule on this machine. The same work five ways, and what a neighbour pays for each."""
+"""`make bench`: proves the rule on this machine. The same work five ways, and what a neighbour pays
+for each.
+"""

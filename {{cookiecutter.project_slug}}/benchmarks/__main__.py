@@ -1,6 +1,9 @@
-"""`python -m benchmarks [--quick] [--only ROWS] [--out DIR]`: measures, draws and says what it means."""
+"""`python -m benchmarks [--quick] [--only ROWS] [--out DIR]`: measures, draws and says what it
+means.
+"""
 
 if __name__ == "__main__":
-    from benchmarks.run import main  # not above: the clients' processes import this module, too, and need none of it
+    # Not above: the clients' processes import this module, too, and need none of it.
+    from benchmarks.run import main
 
     main()

@@ -12,7 +12,9 @@ def compute(rounds: int) -> int:
 
 
 def rounds_of(seconds: float, sample: int = 1_000_000) -> int:
-    """How many rounds take so many seconds of CPU on this machine; the fastest of three tries counts."""
+    """How many rounds take so many seconds of CPU on this machine; the fastest of three tries
+    counts.
+    """
     tries = []
     for _ in range(3):
         before = time.process_time()

@@ -1,4 +1,6 @@
-"""The three kinds of work as jobs. Two of them have no business in a worker: what that costs is measured."""
+"""The three kinds of work as jobs. Two of them have no business in a worker: what that costs is
+measured.
+"""
 
 from pydantic import BaseModel
 

@@ -1,4 +1,6 @@
-"""Load from processes of its own: clients who ask again and again, and a neighbour who asks for little."""
+"""Load from processes of its own: clients who ask again and again, and a neighbour who asks for
+little.
+"""
 
 import asyncio
 import json
@@ -10,7 +12,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-BEAT = 0.02  # seconds between two requests of the neighbour
+# Seconds between two requests of the neighbour.
+BEAT = 0.02
 
 
 @dataclass
@@ -26,7 +29,8 @@ class Answers:
 
 
 def ask(url: str, token: str, clients: int, seconds: float, pause: float = 0.0) -> Answers:
-    """So many clients at once, each asking again `pause` seconds after its answer, until the seconds are over.
+    """So many clients at once, each asking again `pause` seconds after its answer, until the
+    seconds are over.
 
     Each asks at least once. A 202 is not the answer: its job is waited for.
     """
@@ -44,7 +48,9 @@ async def _ask(url: str, token: str, clients: int, seconds: float, pause: float)
     return answers
 
 
-async def _client(session: aiohttp.ClientSession, url: str, until: float, pause: float, answers: Answers) -> None:
+async def _client(
+    session: aiohttp.ClientSession, url: str, until: float, pause: float, answers: Answers
+) -> None:
     while True:
         begun = time.perf_counter()
         status, document = await _get(session, url)
@@ -61,7 +67,8 @@ async def _client(session: aiohttp.ClientSession, url: str, until: float, pause:
 
 
 def _session(**headers: str) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers)  # as many as are asked for
+    # As many as are asked for.
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers)
 
 
 async def _get(session: aiohttp.ClientSession, url: str) -> tuple[int, dict[str, Any]]:
@@ -88,8 +95,9 @@ def meet() -> None:
 def neighbour(url: str) -> list[float]:
     """Ask every 20 ms until told to stop; gives the milliseconds of each request.
 
-    It asks on time, whether or not the one before has its answer: a loop that stands still for half a second is late
-    for all 25 requests of that time (a client that waits its turn would count one: "coordinated omission").
+    It asks on time, whether or not the one before has its answer: a loop that stands still for half
+    a second is late for all 25 requests of that time (a client that waits its turn would count one:
+    "coordinated omission").
     """
     return asyncio.run(_neighbour(url))
 

@@ -1,4 +1,6 @@
-"""One way of one row under load: what its clients see, what its processes spend, what its neighbour suffers."""
+"""One way of one row under load: what its clients see, what its processes spend, what its neighbour
+suffers.
+"""
 
 import math
 import time
@@ -15,16 +17,19 @@ from benchmarks import load
 from benchmarks.rows import MANY, Way
 from benchmarks.service import Service, Web
 
-GLANCE = 0.1  # seconds between two looks at the web process
-WARMUP_CLIENTS = 8  # as many as a web process keeps threads and connections, and next to no work
+# Seconds between two looks at the web process.
+GLANCE = 0.1
+# As many as a web process keeps threads and connections, and next to no work.
+WARMUP_CLIENTS = 8
 
 
 @dataclass(frozen=True)
 class Figures:
     """What one way cost. Times in milliseconds.
 
-    `cpu` is user and system time a request, of web and workers: all they used meanwhile, with the neighbour's requests
-    and what runs when nobody asks. Where there are few requests a second, that is most of it.
+    `cpu` is user and system time a request, of web and workers: all they used meanwhile, with the
+    neighbour's requests and what runs when nobody asks. Where there are few requests a second, that
+    is most of it.
     """
 
     requests: int
@@ -61,14 +66,25 @@ class Spent:
     strangers: float
 
     def __sub__(self, then: "Spent") -> "Spent":
-        return Spent(self.web - then.web, self.workers - then.workers, self.strangers - then.strangers)
+        return Spent(
+            self.web - then.web, self.workers - then.workers, self.strangers - then.strangers
+        )
 
 
 def _spent(service: Service, web: psutil.Process) -> Spent:
-    ours = sum(_of(process) for process in (psutil.Process(), *psutil.Process().children(recursive=True)))
-    workers = sum(_of(process) for process in (service.worker, *service.worker.children(recursive=True)))
+    ours = sum(
+        _of(process) for process in (psutil.Process(), *psutil.Process().children(recursive=True))
+    )
+    workers = sum(
+        _of(process) for process in (service.worker, *service.worker.children(recursive=True))
+    )
     machine = psutil.cpu_times()
-    busy = machine.user + machine.system + getattr(machine, "nice", 0.0) + getattr(machine, "steal", 0.0)
+    busy = (
+        machine.user
+        + machine.system
+        + getattr(machine, "nice", 0.0)
+        + getattr(machine, "steal", 0.0)
+    )
     return Spent(_of(web), workers, busy - ours)
 
 
@@ -77,13 +93,16 @@ def _of(process: psutil.Process) -> float:
         times = process.cpu_times()
     except psutil.NoSuchProcess:
         return 0.0
-    ended = times.children_user + times.children_system  # known on Linux; a worker renews its processes
+    # Known on Linux; a worker renews its processes.
+    ended = times.children_user + times.children_system
     return float(times.user + times.system + ended)
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What was seen while one way had its turn: answers, the neighbour's milliseconds, CPU and wall seconds."""
+    """What was seen while one way had its turn: answers, the neighbour's milliseconds, CPU and wall
+    seconds.
+    """
 
     answers: load.Answers
     waited: list[float]
@@ -165,9 +184,12 @@ def figures(turns: Sequence[Turn]) -> Figures:
 @contextmanager
 def bench(service: Service) -> Iterator[Bench]:
     """A bench over a running service."""
-    context = get_context("spawn")  # a fork would copy this process's Django into the clients
+    # A fork would copy this process's Django into the clients.
+    context = get_context("spawn")
     stop, both = context.Event(), context.Barrier(2)
-    with ProcessPoolExecutor(2, mp_context=context, initializer=load.prepare, initargs=(stop, both)) as pool:
+    with ProcessPoolExecutor(
+        2, mp_context=context, initializer=load.prepare, initargs=(stop, both)
+    ) as pool:
         for met in [pool.submit(load.meet) for _ in range(2)]:
             met.result()
         yield Bench(service, pool, stop)

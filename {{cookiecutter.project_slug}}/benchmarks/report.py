@@ -28,7 +28,9 @@ def machine() -> dict[str, Any]:
     """Where a run was made, and with what."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
@@ -40,17 +42,27 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.partition(": ")[2] for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
 
 
 def document(rows: list[Row], found: Mapping[str, Mapping[str, Figures]]) -> dict[str, Any]:
-    """The whole run as plain data: `rows[name]["ways"][way]` are the figures, times in milliseconds."""
+    """The whole run as plain data: `rows[name]["ways"][way]` are the figures, times in
+    milliseconds.
+    """
     return {
-        "command": " ".join(["make bench", *(f"ARGS={' '.join(sys.argv[1:])!r}" for _ in sys.argv[1:2])]),
+        "command": " ".join(
+            ["make bench", *(f"ARGS={' '.join(sys.argv[1:])!r}" for _ in sys.argv[1:2])]
+        ),
         "machine": machine(),
         "warning": trust(found),
         "rows": {
-            row.name: {"title": row.title, "ways": {way: asdict(figures) for way, figures in found[row.name].items()}}
+            row.name: {
+                "title": row.title,
+                "ways": {way: asdict(figures) for way, figures in found[row.name].items()},
+            }
             for row in rows
         },
         "verdicts": [asdict(verdict) for verdict in judge(found)],
@@ -59,10 +71,25 @@ def document(rows: list[Row], found: Mapping[str, Mapping[str, Figures]]) -> dic
 
 def table(row: Mapping[str, Any]) -> Table:
     """One row's ways side by side; the figures that travel between machines come first."""
-    drawn = Table(title=row["title"], title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    drawn = Table(
+        title=row["title"],
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     drawn.add_column("", no_wrap=True)
     refused = any(figures["refused"] for figures in row["ways"].values())
-    for head in ("CPU", "ratio", "req/s", "p50", "p99", "threads", "refused" if refused else "db", "neighbour"):
+    for head in (
+        "CPU",
+        "ratio",
+        "req/s",
+        "p50",
+        "p99",
+        "threads",
+        "refused" if refused else "db",
+        "neighbour",
+    ):
         drawn.add_column(head, justify="right", no_wrap=True)
     first = next(iter(row["ways"].values()))
     for way, figures in row["ways"].items():

@@ -2,19 +2,23 @@
 
 from dataclasses import dataclass
 
-COMPUTING = 0.5  # seconds of CPU a request of the computing row takes
-MANY = 100  # calls of one request to an API, in the row of unbounded fan-out
-LIMIT = 40  # of them that the API serves at a time
-CROWD = 500  # requests at once
+# Seconds of CPU a request of the computing row takes.
+COMPUTING = 0.5
+# Calls of one request to an API, in the row of unbounded fan-out.
+MANY = 100
+# Of them that the API serves at a time.
+LIMIT = 40
+# Requests at once.
+CROWD = 500
 
 
 @dataclass(frozen=True)
 class Way:
     """One way to do a row's work.
 
-    `server`: ways of the same name share a web process, rows with few clients first. What one fills with threads and
-    connections would spoil another's count.
-    `amount`: milliseconds or rows; None for the rounds that take `COMPUTING` seconds here.
+    `server`: ways of the same name share a web process, rows with few clients first. What one fills
+    with threads and connections would spoil another's count. `amount`: milliseconds or rows; None
+    for the rounds that take `COMPUTING` seconds here.
     """
 
     name: str
@@ -46,15 +50,24 @@ FIVE_WAYS = ("async", "sync", "sync_to_async", "threads", "worker")
 
 
 def five_ways(
-    name: str, title: str, clients: int, amount: int | None, pause: float = 0.0, loop_server: str = "async"
+    name: str,
+    title: str,
+    clients: int,
+    amount: int | None,
+    pause: float = 0.0,
+    loop_server: str = "async",
 ) -> Row:
-    """The same work in an async view, a sync view, behind `sync_to_async`, in a thread pool, in a worker."""
+    """The same work in an async view, a sync view, behind `sync_to_async`, in a thread pool, in a
+    worker.
+    """
     servers = {"async": loop_server}
     return Row(
         name,
         title,
         tuple(
-            Way(way, f"/api/bench/{name}/{way}", clients, amount, servers.get(way, way), pause=pause)
+            Way(
+                way, f"/api/bench/{name}/{way}", clients, amount, servers.get(way, way), pause=pause
+            )
             for way in FIVE_WAYS
         ),
     )

@@ -15,8 +15,8 @@ from benchmarks.measure import Figures, Turn, bench, figures
 from benchmarks.rows import COMPUTING, ROWS, Row
 from benchmarks.service import service
 
-# Of load on each way, in so many turns of so many seconds. A row's ways take turns, so that a machine that grows faster
-# or slower meanwhile does so for all of them.
+# Of load on each way, in so many turns of so many seconds. A row's ways take turns, so that a
+# machine that grows faster or slower meanwhile does so for all of them.
 TURNS, SECONDS = 3, 1.7
 QUICK_TURNS, QUICK_SECONDS = 1, 0.25
 
@@ -24,22 +24,37 @@ QUICK_TURNS, QUICK_SECONDS = 1, 0.25
 def arguments() -> argparse.Namespace:
     """What was asked for."""
     names = [row.name for row in ROWS]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Prove the rule on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Prove the rule on this machine."
+    )
     parser.add_argument(
-        "--quick", action="store_true", help="under a minute; good for a look, not for figures to quote"
+        "--quick",
+        action="store_true",
+        help="under a minute; good for a look, not for figures to quote",
     )
     parser.add_argument("--only", help=f"rows to measure, separated by commas: {', '.join(names)}")
-    parser.add_argument("--out", type=Path, default=Path("var/bench"), help="where results go (default: %(default)s)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("var/bench"),
+        help="where results go (default: %(default)s)",
+    )
     found = parser.parse_args()
     found.rows = found.only.split(",") if found.only else names
     if unknown := set(found.rows) - set(names):
-        parser.error(f"there is no row {', '.join(sorted(unknown))}: choose from {', '.join(names)}")
+        parser.error(
+            f"there is no row {', '.join(sorted(unknown))}: choose from {', '.join(names)}"
+        )
     return found
 
 
-def run(rows: list[Row], turns: int, seconds: float, console: Console) -> dict[str, dict[str, Figures]]:
+def run(
+    rows: list[Row], turns: int, seconds: float, console: Console
+) -> dict[str, dict[str, Figures]]:
     """Measure every way of the rows: `{row: {way: figures}}`, in the rows' order."""
-    seen: dict[str, dict[str, list[Turn]]] = {row.name: {way.name: [] for way in row.ways} for row in rows}
+    seen: dict[str, dict[str, list[Turn]]] = {
+        row.name: {way.name: [] for way in row.ways} for row in rows
+    }
     rounds = rounds_of(COMPUTING)
     columns = (
         TextColumn("{task.description:<26}"),
@@ -49,7 +64,9 @@ def run(rows: list[Row], turns: int, seconds: float, console: Console) -> dict[s
     )
     servers = list(dict.fromkeys(way.server for row in rows for way in row.ways))
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("starting the service", total=turns * sum(len(row.ways) for row in rows) + 2)
+        task = progress.add_task(
+            "starting the service", total=turns * sum(len(row.ways) for row in rows) + 2
+        )
         with service(servers) as started, bench(started) as measuring:
             progress.advance(task, 2)
             for row in sorted(rows, key=lambda row: row.clients):
@@ -67,7 +84,8 @@ def run(rows: list[Row], turns: int, seconds: float, console: Console) -> dict[s
 def main() -> None:
     """Run, print, draw."""
     asked = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C does: stop what was started
+    # As Ctrl-C does: stop what was started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console()
     rows = [row for row in ROWS if row.name in asked.rows]
     load = (QUICK_TURNS, QUICK_SECONDS) if asked.quick else (TURNS, SECONDS)
@@ -77,4 +95,6 @@ def main() -> None:
     results.write_text(json.dumps(found, indent=2) + "\n")
     report.show(found, console)
     files = [results, *picture.draw(found, asked.out)]
-    console.print(f"\nIn {asked.out}: {', '.join(file.name for file in files if file.suffix != '.png')} (and .png)")
+    console.print(
+        f"\nIn {asked.out}: {', '.join(file.name for file in files if file.suffix != '.png')} (and .png)"
+    )

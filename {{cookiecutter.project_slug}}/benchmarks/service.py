@@ -1,4 +1,6 @@
-"""The real service, on ports and a database of its own: broker, stand-ins, worker, and several web processes."""
+"""The real service, on ports and a database of its own: broker, stand-ins, worker, and several web
+processes.
+"""
 
 import os
 import subprocess
@@ -13,8 +15,10 @@ import psutil
 
 from offload_dev.launcher.ports import answers, free_ports
 
-PATIENCE = 60.0  # seconds for a start
-GROUPS = 100  # rows that the ORM's work queries
+# Seconds for a start.
+PATIENCE = 60.0
+# Rows that the ORM's work queries.
+GROUPS = 100
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,13 @@ class Web:
 
 
 class Service:
-    """What runs: a `token` for its API, the `database` file, the `worker`'s main process, the `webs` by name."""
+    """What runs: a `token` for its API, the `database` file, the `worker`'s main process, the
+    `webs` by name.
+    """
 
     def __init__(self, folder: Path, webs: Sequence[str]) -> None:
-        first = free_ports(4 + len(webs))  # of the settings (web, Flower, sandbox, broker), and one a web process
+        # Of the settings (web, Flower, sandbox, broker), and one a web process.
+        first = free_ports(4 + len(webs))
         self.ports = dict(zip(webs, range(first + 4, first + 4 + len(webs)), strict=True))
         self.database = folder / "db.sqlite3"
         self.log = folder / "service.log"
@@ -47,7 +54,8 @@ class Service:
             DEBUG="0",
             LOG_LEVEL="INFO",
         )
-        for name in ("REDIS_URL", "FLOWER_PORT", "SANDBOX_PORT"):  # they follow the port
+        # They follow the port.
+        for name in ("REDIS_URL", "FLOWER_PORT", "SANDBOX_PORT"):
             os.environ.pop(name, None)
         self.token = _fill()
 
@@ -56,7 +64,10 @@ class Service:
         """A process of the service: `python -m module`."""
         with self.log.open("ab") as log:
             process = psutil.Popen(
-                [sys.executable, "-m", module, *arguments], stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                [sys.executable, "-m", module, *arguments],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         try:
             yield process
@@ -65,7 +76,8 @@ class Service:
             try:
                 with suppress(psutil.TimeoutExpired):
                     process.wait(20)
-            finally:  # of whoever loses patience with Ctrl-C, too
+            finally:
+                # Of whoever loses patience with Ctrl-C, too.
                 if process.is_running():
                     process.kill()
 
@@ -84,7 +96,9 @@ class Service:
             self.webs[name] = Web(process, f"http://127.0.0.1:{port}")
         for web in self.webs.values():
             if not answers(web.address + "/health/ready", PATIENCE, web.runs):
-                raise RuntimeError(f"the service did not start:\n{self.log.read_text(errors='replace')[-4000:]}")
+                raise RuntimeError(
+                    f"the service did not start:\n{self.log.read_text(errors='replace')[-4000:]}"
+                )
 
 
 @contextmanager
@@ -92,12 +106,14 @@ def service(webs: Sequence[str]) -> Iterator[Service]:
     """A running service with web processes of these names."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        started = Service(folder.resolve(), webs)  # as the system names the files that a process has open
+        # As the system names the files that a process has open.
+        started = Service(folder.resolve(), webs)
         started.start(stack)
         try:
             yield started
         finally:
-            for web in started.webs.values():  # all at once, and then the stack waits for each
+            # All at once, and then the stack waits for each.
+            for web in started.webs.values():
                 web.process.terminate()
 
 

@@ -1,4 +1,6 @@
-"""What a run says about the rule, in words made from its figures: any of them can go against the rule."""
+"""What a run says about the rule, in words made from its figures: any of them can go against the
+rule.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,9 +10,12 @@ from benchmarks.rows import CROWD, LIMIT, MANY
 
 Ways = Mapping[str, Figures]
 
-NOTICEABLE = 1.25  # a smaller ratio is the noise of two runs
-HARMFUL = 3.0  # times as long a wait of the neighbour: its p99 hangs on few requests, so it wants a wider margin
-STRANGERS = 0.1  # share of the machine that others may take before a run is not to be trusted
+# A smaller ratio is the noise of two runs.
+NOTICEABLE = 1.25
+# Times as long a wait of the neighbour: its p99 hangs on few requests, so it wants a wider margin.
+HARMFUL = 3.0
+# Share of the machine that others may take before a run is not to be trusted.
+STRANGERS = 0.1
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,9 @@ class Verdict:
 
 
 def times(ratio: float, what: str) -> str:
-    """`9.3 times a sync view's throughput`, `0.43 of ...`, or, where two runs could differ as much, `about ...`."""
+    """`9.3 times a sync view's throughput`, `0.43 of ...`, or, where two runs could differ as much,
+    `about ...`.
+    """
     if 1 / NOTICEABLE < ratio < NOTICEABLE:
         return f"about {what}"
     return f"{ratio:.1f} times {what}" if ratio > 1 else f"{ratio:.2f} of {what}"
@@ -39,7 +46,11 @@ def ms(value: float) -> str:
 def waiting(ways: Ways) -> Verdict:
     fast, plain, pool, worker = ways["async"], ways["sync"], ways["threads"], ways["worker"]
     holds = all(fast.per_second >= NOTICEABLE * other.per_second for other in (plain, pool, worker))
-    advice = "wait on the event loop" if holds else "here waiting may stay in a sync view, a thread pool or a worker"
+    advice = (
+        "wait on the event loop"
+        if holds
+        else "here waiting may stay in a sync view, a thread pool or a worker"
+    )
     gave = times(fast.per_second / plain.per_second, "a sync view's throughput")
     pool_gave, worker_gave = (other.per_second / fast.per_second for other in (pool, worker))
     return Verdict(
@@ -55,9 +66,15 @@ def orm(ways: Ways) -> Verdict:
     fast, plain, pool, worker = ways["async"], ways["sync"], ways["threads"], ways["worker"]
     gain = fast.per_second / plain.per_second
     holds = gain < NOTICEABLE and worker.per_second < NOTICEABLE * plain.per_second
-    advice = "async does nothing for the ORM, so leave such a view sync" if holds else "here it helps, against the rule"
+    advice = (
+        "async does nothing for the ORM, so leave such a view sync"
+        if holds
+        else "here it helps, against the rule"
+    )
     gave = times(gain, "a sync view's throughput")
-    pool_gave, worker_gave = (times(other.per_second / plain.per_second, "the sync view's") for other in (pool, worker))
+    pool_gave, worker_gave = (
+        times(other.per_second / plain.per_second, "the sync view's") for other in (pool, worker)
+    )
     return Verdict(
         "orm",
         holds,
@@ -148,7 +165,8 @@ def crowd(ways: Ways) -> Verdict:
 
 
 JUDGES: dict[str, Callable[[Ways], Verdict]] = {
-    judge.__name__: judge for judge in (waiting, orm, computing, middleware, blocking, unbounded, held, crowd)
+    judge.__name__: judge
+    for judge in (waiting, orm, computing, middleware, blocking, unbounded, held, crowd)
 }
 
 
@@ -161,7 +179,9 @@ def trust(found: Mapping[str, Ways]) -> str:
     """A warning where the run is not to be trusted, else the empty string."""
     warnings = []
     busiest, row = max(
-        (figures.strangers, f"{row}, {way}") for row, ways in found.items() for way, figures in ways.items()
+        (figures.strangers, f"{row}, {way}")
+        for row, ways in found.items()
+        for way, figures in ways.items()
     )
     if busiest > STRANGERS:
         warnings.append(

@@ -1,4 +1,6 @@
-"""The same work five ways, and five mistakes beside what is right. The wrong ways stand here to be measured."""
+"""The same work five ways, and five mistakes beside what is right. The wrong ways stand here to be
+measured.
+"""
 
 import asyncio
 import time
@@ -22,7 +24,8 @@ from offload.jobs.kinds import JobKind
 from offload.jobs.submit import submit
 from offload.serving import release
 
-OWNER = "benchmarks"  # of the jobs, and of the token that waits for them
+# Of the jobs, and of the token that waits for them.
+OWNER = "benchmarks"
 threads = ThreadPoolExecutor(32, "benchmarks")
 
 
@@ -96,7 +99,9 @@ async def ask_from_threads(ms: int) -> int:
     return len([await answer for answer in asked])
 
 
-def sync_only(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+def sync_only(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
     """A middleware that does nothing, the sync way."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
@@ -127,9 +132,14 @@ def ask_many(upstream: Upstream) -> Any:
 
     async def view(request: HttpRequest) -> HttpResponse:
         address = f"/{amount(request)}/many"
-        calls = {f"{number}": upstream.get_json(address, params={"limit": LIMIT}) for number in range(MANY)}
+        calls = {
+            f"{number}": upstream.get_json(address, params={"limit": LIMIT})
+            for number in range(MANY)
+        }
         outcomes = await gather(calls)
-        return JsonResponse({"refused": sum(outcome.status != "ok" for outcome in outcomes.values())})
+        return JsonResponse(
+            {"refused": sum(outcome.status != "ok" for outcome in outcomes.values())}
+        )
 
     return view
 
@@ -162,12 +172,20 @@ async def ping(request: HttpRequest) -> HttpResponse:
 measured = [
     *five_ways("waiting", work.wait, wait, jobs.waiting, ask_from_threads),
     *five_ways("orm", work.query, query, jobs.orm, from_the_pool(work.query)),
-    *five_ways("computing", computing.compute, compute, jobs.computing, from_the_pool(computing.compute)),
+    *five_ways(
+        "computing", computing.compute, compute, jobs.computing, from_the_pool(computing.compute)
+    ),
     *[path(upstream.name, ask_many(upstream)) for upstream in (bounded, unbounded)],
-    *[path(view.__name__, view) for view in (one, one_sync, sleeping, blocking, held, released, ping)],
+    *[
+        path(view.__name__, view)
+        for view in (one, one_sync, sleeping, blocking, held, released, ping)
+    ],
 ]
 urlpatterns = [
-    path("api/bench/", include(measured)),  # through API_MIDDLEWARE
-    path("pages/bench/", include(measured)),  # through MIDDLEWARE
-    *service,  # the jobs' own routes, and the probes
+    # Through API_MIDDLEWARE.
+    path("api/bench/", include(measured)),
+    # Through MIDDLEWARE.
+    path("pages/bench/", include(measured)),
+    # The jobs' own routes, and the probes.
+    *service,
 ]

@@ -9,7 +9,9 @@ SANDBOX = f"http://127.0.0.1:{load().sandbox_port}"
 APIS = [f"api{number}" for number in range(10)]
 
 # As a sync service has it: one client of the process, whose connections its threads share.
-_client = httpx.Client(base_url=SANDBOX, timeout=30, trust_env=False, limits=httpx.Limits(max_connections=None))
+_client = httpx.Client(
+    base_url=SANDBOX, timeout=30, trust_env=False, limits=httpx.Limits(max_connections=None)
+)
 
 
 def ask(api: str, ms: int) -> int:

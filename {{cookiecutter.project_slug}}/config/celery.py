@@ -1,4 +1,6 @@
-"""What Celery is told. The row of a job is the truth and the broker a doorbell, so nothing here has to be durable."""
+"""What Celery is told. The row of a job is the truth and the broker a doorbell, so nothing here has
+to be durable.
+"""
 
 import os
 
@@ -15,35 +17,49 @@ app.conf.update(
     # --- broker ---
     broker_url=load().redis_url,
     broker_transport_options={
-        # The consumer's profile; the relay, which publishes, has a stricter one. kombu's default is to wait for ever:
-        # a half-open socket kept a worker from 30 of 30 jobs for over 110 s. Above BRPOP's own second.
+        # The consumer's profile; the relay, which publishes, has a stricter one. kombu's default is
+        # to wait for ever: a half-open socket kept a worker from 30 of 30 jobs for over 110 s.
+        # Above BRPOP's own second.
         "socket_timeout": 5,
         "socket_connect_timeout": 2,
         "socket_keepalive": True,
-        "health_check_interval": 5,  # default 25: a lost connection is found after about 50 s; 11.7 s with this
+        # Default 25: a lost connection is found after about 50 s; 11.7 s with this.
+        "health_check_interval": 5,
     },
-    broker_connection_retry_on_startup=True,  # a worker that starts before its broker waits for it
-    broker_connection_max_retries=None,  # default 100: then the worker would give up
-    # --- queues ---
-    # With a routing key each: without one all share the default's, and every message would land in all of them.
+    # A worker that starts before its broker waits for it.
+    broker_connection_retry_on_startup=True,
+    # Default 100: then the worker would give up.
+    broker_connection_max_retries=None,
+    # --- queues --- With a routing key each: without one all share the default's, and every message
+    # would land in all of them.
     task_queues=[Queue(name, Exchange("jobs"), routing_key=name) for name in ("default", "cpu")],
     task_default_queue="default",
     task_default_exchange="jobs",
     task_default_routing_key="default",
-    task_create_missing_queues=False,  # a misspelt queue is an error, not a queue that nobody reads
+    # A misspelt queue is an error, not a queue that nobody reads.
+    task_create_missing_queues=False,
     # --- tasks ---
-    task_acks_late=False,  # the row's lease is the real acknowledgement; late ones lost and doubled messages on Redis
-    task_ignore_result=True,  # results are in the row; each kept one would subscribe a Redis channel
+    # The row's lease is the real acknowledgement; late ones lost and doubled messages on Redis.
+    task_acks_late=False,
+    # Results are in the row; each kept one would subscribe a Redis channel.
+    task_ignore_result=True,
     task_serializer="json",
-    accept_content=["json"],  # pickle would run whatever anybody puts into Redis
+    # Pickle would run whatever anybody puts into Redis.
+    accept_content=["json"],
     # --- workers ---
-    worker_pool="prefork",  # processes for computing
-    worker_concurrency="auto",  # the container's cores, not the host's
+    # Processes for computing.
+    worker_pool="prefork",
+    # The container's cores, not the host's.
+    worker_concurrency="auto",
     worker_prefetch_multiplier=1,
-    worker_disable_prefetch=True,  # no job waits behind a long one while another worker idles (Redis; 5.6)
-    worker_lost_wait=0.5,  # seconds; default 10, for a result that may still arrive. Ours are in the rows already
-    worker_max_tasks_per_child=200,  # bounds what a leaking library can leak
-    worker_send_task_events=True,  # Flower
+    # No job waits behind a long one while another worker idles (Redis; 5.6).
+    worker_disable_prefetch=True,
+    # Seconds; default 10, for a result that may still arrive. Ours are in the rows already.
+    worker_lost_wait=0.5,
+    # Bounds what a leaking library can leak.
+    worker_max_tasks_per_child=200,
+    # Flower.
+    worker_send_task_events=True,
     # --- time ---
     timezone="UTC",
 )
@@ -51,4 +67,6 @@ app.conf.update(
 
 @setup_logging.connect
 def _keep_logging(**_: object) -> None:
-    """Logs are Django's LOGGING's: where nobody is connected, Celery sets the root logger's level to WARNING."""
+    """Logs are Django's LOGGING's: where nobody is connected, Celery sets the root logger's level
+    to WARNING.
+    """

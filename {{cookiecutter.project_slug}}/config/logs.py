@@ -1,4 +1,6 @@
-"""Logs: one JSON line each, readable ones under DEBUG. structlog renders what the standard library's loggers say."""
+"""Logs: one JSON line each, readable ones under DEBUG. structlog renders what the standard
+library's loggers say.
+"""
 
 import json
 import logging
@@ -52,7 +54,8 @@ _encode = json.JSONEncoder(default=repr, separators=(",", ":")).encode
 
 
 def _json(event: MutableMapping[str, Any]) -> str:
-    """The event as a line: by pydantic's encoder, twice as fast, where there are plain values alone and no surrogates.
+    """The event as a line: by pydantic's encoder, twice as fast, where there are plain values alone
+    and no surrogates.
 
     Of others it would write out what their `repr` hides, and read generators to their end.
     """
@@ -71,13 +74,16 @@ def _iso(second: float) -> str:
 
 
 class Lines(structlog.stdlib.ProcessorFormatter):
-    """structlog's formatter, with a short way to the same line for plain records: every request writes one.
+    """structlog's formatter, with a short way to the same line for plain records: every request
+    writes one.
 
-    7 us a line instead of 15: no two copies of the record, no chain of calls, no second round of formatting.
+    7 us a line instead of 15: no two copies of the record, no chain of calls, no second round of
+    formatting.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        if _env.debug or record.exc_info or record.stack_info or isinstance(record.msg, dict):  # a dict is structlog's
+        # A dict is structlog's.
+        if _env.debug or record.exc_info or record.stack_info or isinstance(record.msg, dict):
             return super().format(record)
         second, fraction = divmod(record.created, 1)
         event: MutableMapping[str, Any] = {
@@ -111,11 +117,15 @@ LOGGING: dict[str, Any] = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structlog"}},
     "root": {"handlers": ["stderr"], "level": _env.log_level.upper()},
     "loggers": {
-        "httpx": {"level": "WARNING"},  # a line for every upstream call, which metrics tell better
-        "django": {"handlers": [], "level": "INFO"},  # Django's own handlers would print everything twice
+        # A line for every upstream call, which metrics tell better.
+        "httpx": {"level": "WARNING"},
+        # Django's own handlers would print everything twice.
+        "django": {"handlers": [], "level": "INFO"},
         "django.request": {"filters": ["errors_alone"]},
-        "flower.inspector": {"level": "ERROR"},  # warns four times at every start, before there are workers to ask
-        "celery.worker.strategy": {"level": "WARNING"},  # "received": every job has a line of its own
+        # Warns four times at every start, before there are workers to ask.
+        "flower.inspector": {"level": "ERROR"},
+        # "received": every job has a line of its own.
+        "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
     },
 }

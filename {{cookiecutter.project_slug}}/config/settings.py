@@ -28,8 +28,10 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "servestatic",  # for its checks alone; the middleware below serves
-    "ninja",  # the API's page from this host, not from a CDN
+    # For its checks alone; the middleware below serves.
+    "servestatic",
+    # The API's page from this host, not from a CDN.
+    "ninja",
     "offload.guard",
     "offload.jobs",
     "offload.access",
@@ -38,8 +40,9 @@ INSTALLED_APPS = [
 {%- endif %}
 ]
 
-# Two chains. The API's is async from end to end: no built-in middleware, each of which costs two thread hops a request
-# (docs/guard/E704.md has the figures). Everything else keeps Django's full stack.
+# Two chains. The API's is async from end to end: no built-in middleware, each of which costs two
+# thread hops a request (docs/guard/E704.md has the figures). Everything else keeps Django's full
+# stack.
 API_MIDDLEWARE = [
     "offload.serving.middleware.RequestId",
     "offload.serving.middleware.AccessLog",
@@ -47,14 +50,16 @@ API_MIDDLEWARE = [
     "offload.serving.middleware.SecurityHeaders",
     "offload.fanout.DeadlineMiddleware",
 ]
-if DEBUG:  # an answer says where its request blocked the event loop
+# An answer says where its request blocked the event loop.
+if DEBUG:
     API_MIDDLEWARE.append("offload.guard.runtime.middleware.blocked_header")
 MIDDLEWARE = [
     "offload.serving.middleware.RequestId",
     "offload.serving.middleware.AccessLog",
     "offload.serving.middleware.Metrics",
     "django.middleware.security.SecurityMiddleware",
-    "servestatic.middleware.ServeStaticMiddleware",  # async-native; WhiteNoise blocks a thread a request
+    # Async-native; WhiteNoise blocks a thread a request.
+    "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -81,9 +86,10 @@ TEMPLATES: list[dict[str, Any]] = [
 
 _database = dj_database_url.parse(env.database_url, conn_max_age=env.database_max_age, conn_health_checks=True)
 if _database["ENGINE"] == "django.db.backends.sqlite3":
-    # WAL: readers and one writer at a time. IMMEDIATE takes the write lock at BEGIN, where the busy timeout can wait
-    # for it; the default takes it at the first write and fails at once if another process was faster (Django docs,
-    # "Database is locked errors"). synchronous=NORMAL survives crashes of processes under WAL (sqlite.org/wal).
+    # WAL: readers and one writer at a time. IMMEDIATE takes the write lock at BEGIN, where the busy
+    # timeout can wait for it; the default takes it at the first write and fails at once if another
+    # process was faster (Django docs, "Database is locked errors"). synchronous=NORMAL survives
+    # crashes of processes under WAL (sqlite.org/wal).
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
@@ -94,11 +100,13 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Static files straight from the apps: no collectstatic step to forget. ServeStatic lists them once, at start.
+# Static files straight from the apps: no collectstatic step to forget. ServeStatic lists them once,
+# at start.
 STATIC_URL = "static/"
 STATIC_ROOT = environment.VAR_DIR / "static"
 SERVESTATIC_USE_FINDERS = True
-MEDIA_ROOT = environment.VAR_DIR / "media"  # large job results; a shared volume or S3 storage with several hosts
+# Large job results; a shared volume or S3 storage with several hosts.
+MEDIA_ROOT = environment.VAR_DIR / "media"
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
@@ -108,10 +116,12 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-if env.allowed_hosts != environment.LOOPBACK:  # cookies over HTTPS alone, wherever this is not a laptop
+# Cookies over HTTPS alone, wherever this is not a laptop.
+if env.allowed_hosts != environment.LOOPBACK:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # TLS ends at the proxy in front
+    # TLS ends at the proxy in front.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 OFFLOAD = Offload(
     redis_url=env.redis_url,
@@ -119,7 +129,8 @@ OFFLOAD = Offload(
     worker_grace=env.worker_grace,
     worker_nice=env.worker_nice,
 )
-DATA_UPLOAD_MAX_MEMORY_SIZE = OFFLOAD.body_limit  # past it there is a 413 at the door; Django's 2.5 MB would be a 500
+# Past it there is a 413 at the door; Django's 2.5 MB would be a 500.
+DATA_UPLOAD_MAX_MEMORY_SIZE = OFFLOAD.body_limit
 {%- if cookiecutter.example == "yes" %}
 MARKETS_URL = env.markets_url
 {%- endif %}

@@ -24,7 +24,8 @@ api.add_router("/portfolio", portfolio)
 
 urlpatterns = [
     path("api/ping", views.ping),
-    path("api/", views.no_such_address),  # before ninja's own, a page of HTML under DEBUG
+    # Before ninja's own, a page of HTML under DEBUG.
+    path("api/", views.no_such_address),
     path("api/", api.urls),
     path("health/live", views.live),
     path("health/ready", views.ready),
@@ -35,7 +36,8 @@ urlpatterns = [
 {%- else %}
     path("", RedirectView.as_view(pattern_name="api-1.0.0:openapi-view")),
 {%- endif %}
-    path("api/<path:address>", views.no_such_address),  # last: what stands below it in the API is never reached
+    # Last: what stands below it in the API is never reached.
+    path("api/<path:address>", views.no_such_address),
 ]
 
 handler404 = views.not_found

@@ -1,1 +1,3 @@
-"""The standard: async for waiting, processes for computing. The same in every service; updated, never edited."""
+"""The standard: async for waiting, processes for computing. The same in every service; updated,
+never edited.
+"""

@@ -21,7 +21,9 @@ log = logging.getLogger("offload.api")
 
 def make_api(title: str, description: str = "", version: str = "1.0.0") -> NinjaAPI:
     """A `NinjaAPI` whose routes need a token and whose errors are `application/problem+json`."""
-    api = Api(title=title, description=description, version=version, auth=BearerToken(), renderer=Json())
+    api = Api(
+        title=title, description=description, version=version, auth=BearerToken(), renderer=Json()
+    )
     api.add_router("/jobs", jobs)
     for error in (Problem, ValidationError, AuthenticationError, HttpError, Http404, Exception):
         api.add_exception_handler(error, _answer)
@@ -29,7 +31,9 @@ def make_api(title: str, description: str = "", version: str = "1.0.0") -> Ninja
 
 
 class Api(NinjaAPI):
-    """Starts each answer with empty bytes: for an empty text Django looks a charset up, 5 % of a small request."""
+    """Starts each answer with empty bytes: for an empty text Django looks a charset up, 5 % of a
+    small request.
+    """
 
     def create_temporal_response(self, request: HttpRequest) -> HttpResponse:
         """What a view may set headers on, and what the answer is put into."""
@@ -37,7 +41,9 @@ class Api(NinjaAPI):
 
 
 def _not_allowed(self: PathView) -> HttpResponse:
-    allowed = ", ".join(sorted({method for operation in self.operations for method in operation.methods}))
+    allowed = ", ".join(
+        sorted({method for operation in self.operations for method in operation.methods})
+    )
     return Problem(405, f"this address takes {allowed}", headers={"Allow": allowed}).response()
 
 
@@ -46,13 +52,16 @@ PathView._not_allowed = _not_allowed  # type: ignore[method-assign]  # noqa: SLF
 
 
 class Json(JSONRenderer):
-    """Answers as pydantic writes them: a job reads the same here and in its events, and it costs a third of the CPU."""
+    """Answers as pydantic writes them: a job reads the same here and in its events, and it costs a
+    third of the CPU.
+    """
 
     def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
         """The JSON document, UTF-8."""
         try:
             return to_json(data, by_alias=False, inf_nan_mode="null", fallback=_lazy)
-        except PydanticSerializationError:  # half a character (a lone surrogate), which only an escape can write
+        except PydanticSerializationError:
+            # Half a character (a lone surrogate), which only an escape can write.
             text: str = super().render(request, data, response_status=response_status)
             return text.encode()
 
@@ -65,7 +74,9 @@ def _lazy(value: object) -> str:
 
 
 def _where(*parts: str | int) -> str:
-    """Where in the request a fault is. The body's name in the code is `body`, too, and says nothing to its sender."""
+    """Where in the request a fault is. The body's name in the code is `body`, too, and says nothing
+    to its sender.
+    """
     return ".".join(map(str, parts[1:] if parts[:2] == ("body", "body") else parts))
 
 
@@ -78,8 +89,14 @@ def _problem(error: Any) -> Problem:
         case Problem():
             return error
         case ValidationError():
-            faults = [{"where": _where(*fault["loc"]), "what": fault["msg"]} for fault in error.errors]
-            return Problem(422, "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults), errors=faults)
+            faults = [
+                {"where": _where(*fault["loc"]), "what": fault["msg"]} for fault in error.errors
+            ]
+            return Problem(
+                422,
+                "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults),
+                errors=faults,
+            )
         case AuthenticationError():
             detail = "send Authorization: Bearer <token>; `make token NAME=you` makes one"
             return Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})

@@ -22,7 +22,9 @@ class Problem(Exception):
         members: further members of the JSON body, such as `sources` (RFC 9457 section 3.2).
     """
 
-    def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None, **members: Any) -> None:
+    def __init__(
+        self, status: int, detail: str, *, headers: dict[str, str] | None = None, **members: Any
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
@@ -31,13 +33,21 @@ class Problem(Exception):
 
     def body(self) -> bytes:
         """The JSON document: `type`, `title`, `status`, `detail` and the extension members."""
-        title = responses.get(self.status, "Unknown Status Code")  # Django's words for it
-        document = {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
+        # Django's words for it.
+        title = responses.get(self.status, "Unknown Status Code")
+        document = {
+            "type": "about:blank",
+            "title": title,
+            "status": self.status,
+            "detail": self.detail,
+        }
         return json.dumps(document | self.members, default=str).encode()
 
     def response(self) -> HttpResponse:
         """The same as a Django response, for views and middleware."""
-        return HttpResponse(self.body(), status=self.status, content_type=CONTENT_TYPE, headers=self.headers)
+        return HttpResponse(
+            self.body(), status=self.status, content_type=CONTENT_TYPE, headers=self.headers
+        )
 
     async def send(self, send: Send) -> None:
         """The same as bare ASGI messages, for what answers before Django is reached."""

@@ -1,4 +1,6 @@
-"""The addresses every service has: the cheapest request, health, metrics, and errors in the right shape."""
+"""The addresses every service has: the cheapest request, health, metrics, and errors in the right
+shape.
+"""
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
@@ -19,11 +21,15 @@ async def live(request: HttpRequest) -> JsonResponse:
 
 
 async def ready(request: HttpRequest) -> JsonResponse:
-    """Database, broker and a worker heard from, as the relay saw them a second ago: a probe asks nobody anything."""
+    """Database, broker and a worker heard from, as the relay saw them a second ago: a probe asks
+    nobody anything.
+    """
     running = relay.current()
     figures = running.figures if running else relay.Figures()
     checks = {"database": figures.database, "broker": figures.broker, "worker": figures.workers > 0}
-    return JsonResponse(checks | {"workers": figures.workers}, status=200 if all(checks.values()) else 503)
+    return JsonResponse(
+        checks | {"workers": figures.workers}, status=200 if all(checks.values()) else 503
+    )
 
 
 async def metrics(request: HttpRequest) -> HttpResponse:
@@ -39,12 +45,16 @@ async def no_such_address(request: HttpRequest, address: str = "") -> HttpRespon
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404: a problem for callers of the API, a page for people."""
     if request.path_info.startswith("/api/"):
-        return Problem(404, f"there is nothing at {request.path}; /api/docs lists what there is").response()
+        return Problem(
+            404, f"there is nothing at {request.path}; /api/docs lists what there is"
+        ).response()
     return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """500: a problem for callers of the API, a page for people."""
     if request.path_info.startswith("/api/"):
-        return Problem(500, "this is our fault; the log has the reason under the request's id").response()
+        return Problem(
+            500, "this is our fault; the log has the reason under the request's id"
+        ).response()
     return defaults.server_error(request)

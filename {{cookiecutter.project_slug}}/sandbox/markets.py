@@ -1,4 +1,6 @@
-"""The example's price sources, each with its own latency. One fails now and then, one is far too slow; seeded."""
+"""The example's price sources, each with its own latency. One fails now and then, one is far too
+slow; seeded.
+"""
 
 import asyncio
 import random
@@ -11,7 +13,9 @@ from sandbox.answer import Scope, Send, answer
 
 @dataclass
 class Source:
-    """One stand-in API: seconds it takes, share of requests it fails (0 to 1), by what its prices are off."""
+    """One stand-in API: seconds it takes, share of requests it fails (0 to 1), by what its prices
+    are off.
+    """
 
     latency: float
     failures: float = 0.0

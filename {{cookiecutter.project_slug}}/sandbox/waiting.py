@@ -1,4 +1,6 @@
-"""An API that takes its time and has its limit: what benchmarks and the handbook's examples wait for."""
+"""An API that takes its time and has its limit: what benchmarks and the handbook's examples wait
+for.
+"""
 
 import asyncio
 from collections import Counter
@@ -6,11 +8,13 @@ from urllib.parse import parse_qs
 
 from sandbox.answer import Scope, Send, answer
 
-_at_once: Counter[str] = Counter()  # requests in each path's hands
+# Requests in each path's hands.
+_at_once: Counter[str] = Counter()
 
 
 async def waiting(scope: Scope, send: Send) -> None:
-    """`GET /wait/{ms}/{name}?limit=N`: answers after `ms` milliseconds, 503 at once to more than `limit` at a time.
+    """`GET /wait/{ms}/{name}?limit=N`: answers after `ms` milliseconds, 503 at once to more than
+    `limit` at a time.
 
     The answer tells how many of this path it had in hand: `{"ms": 50, "at_once": 3}`.
     """

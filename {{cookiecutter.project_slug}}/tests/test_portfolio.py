@@ -34,7 +34,8 @@ def test_quotes_answer_within_their_deadline_although_one_source_is_slow(service
     started = time.monotonic()
     answer = service.client.get("/api/portfolio/quotes", params={"symbols": "ACME,GLOBEX"})
     assert answer.status_code == 200
-    assert time.monotonic() - started < 3.0  # the slow source takes 4
+    # The slow source takes 4.
+    assert time.monotonic() - started < 3.0
     document = answer.json()
     assert set(document["quotes"]) == {"ACME", "GLOBEX"}
     assert document["sources"]["northbank"]["status"] == "ok"

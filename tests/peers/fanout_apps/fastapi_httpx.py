@@ -31,4 +31,8 @@ async def one(client: httpx.AsyncClient, source: str) -> Any:
 @application.get("/api/fan")
 async def fan(request: Request) -> dict[str, Any]:
     """Ten upstreams at once."""
-    return {"answers": await asyncio.gather(*(one(request.app.state.client, source) for source in SOURCES))}
+    return {
+        "answers": await asyncio.gather(
+            *(one(request.app.state.client, source) for source in SOURCES)
+        )
+    }

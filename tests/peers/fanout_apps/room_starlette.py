@@ -28,7 +28,9 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
 async def fan(request: Request) -> JSONResponse:
     """Ten upstreams at once."""
     outcomes = await ask()
-    return JSONResponse({"answers": [outcome.value for outcome in outcomes.values()], "sources": outcomes.sources()})
+    return JSONResponse(
+        {"answers": [outcome.value for outcome in outcomes.values()], "sources": outcomes.sources()}
+    )
 
 
 application = Starlette(routes=[Route("/api/fan", fan)], lifespan=lifespan)

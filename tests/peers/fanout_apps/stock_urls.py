@@ -9,12 +9,15 @@ from django.urls import path
 from fanout_apps import SOURCES
 from fanout_apps.fastapi_httpx import NO_LIMITS, one
 
-client = httpx.AsyncClient(timeout=30, limits=NO_LIMITS)  # uvicorn has one loop, and so it may stand here
+# uvicorn has one loop, and so it may stand here.
+client = httpx.AsyncClient(timeout=30, limits=NO_LIMITS)
 
 
 async def fan(request: HttpRequest) -> JsonResponse:
     """Ten upstreams at once."""
-    return JsonResponse({"answers": await asyncio.gather(*(one(client, source) for source in SOURCES))})
+    return JsonResponse(
+        {"answers": await asyncio.gather(*(one(client, source) for source in SOURCES))}
+    )
 
 
 urlpatterns = [path("api/fan", fan)]

@@ -1,4 +1,6 @@
-"""The ten upstreams, ten addresses of one process: any request is answered after `DELAY`, and costs next to nothing."""
+"""The ten upstreams, ten addresses of one process: any request is answered after `DELAY`, and costs
+next to nothing.
+"""
 
 import argparse
 import asyncio
@@ -6,9 +8,13 @@ from typing import cast
 
 import uvloop
 
-DELAY = 0.05  # seconds
+# Seconds.
+DELAY = 0.05
 BODY = b'{"prices": {"ACME": 101.25, "GLOBEX": 55.5}, "currency": "EUR", "as_of": "2026-01-05T09:00:00Z"}'
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+    len(BODY),
+    BODY,
+)
 
 
 class Upstream(asyncio.Protocol):

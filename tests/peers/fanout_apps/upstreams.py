@@ -9,5 +9,6 @@ UPSTREAMS = [Upstream(f"source{number}", base_url=source) for number, source in 
 async def ask() -> Outcomes:
     """All of them at once."""
     return await gather(
-        {upstream.name: upstream.get_json("/prices", params=asked()) for upstream in UPSTREAMS}, within=2
+        {upstream.name: upstream.get_json("/prices", params=asked()) for upstream in UPSTREAMS},
+        within=2,
     )

@@ -9,7 +9,9 @@ from fanout_apps.upstreams import ask
 async def fan(request: HttpRequest) -> JsonResponse:
     """Ten upstreams at once."""
     outcomes = await ask()
-    return JsonResponse({"answers": [outcome.value for outcome in outcomes.values()], "sources": outcomes.sources()})
+    return JsonResponse(
+        {"answers": [outcome.value for outcome in outcomes.values()], "sources": outcomes.sources()}
+    )
 
 
 urlpatterns = [path("api/fan", fan)]

@@ -1,4 +1,6 @@
-"""`startproject` as it comes, with production settings: its seven middlewares and its six apps, no access log."""
+"""`startproject` as it comes, with production settings: its seven middlewares and its six apps, no
+access log.
+"""
 
 import os
 

@@ -1,4 +1,6 @@
-"""The test project's application: two lifespans that say what they do, and a third party's signal receivers."""
+"""The test project's application: two lifespans that say what they do, and a third party's signal
+receivers.
+"""
 
 import os
 from collections.abc import AsyncIterator
@@ -11,7 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished, request_started
 
-django.setup()  # what the lifespans and views import below has models
+# What the lifespans and views import below has models.
+django.setup()
 
 from offload.serving import Application  # noqa: E402
 from offload.serving.handler import Handler  # noqa: E402

@@ -1,4 +1,6 @@
-"""A small Django project for the serving room's tests; `OFFLOAD_LEAN=0` puts Django's stock handler in."""
+"""A small Django project for the serving room's tests; `OFFLOAD_LEAN=0` puts Django's stock handler
+in.
+"""
 
 import os
 import tempfile
@@ -20,12 +22,14 @@ USE_TZ = True
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": Path(os.environ.get("SERVING_TEST_DATA", tempfile.gettempdir())) / "serving.sqlite3",
+        "NAME": Path(os.environ.get("SERVING_TEST_DATA", tempfile.gettempdir()))
+        / "serving.sqlite3",
         "OPTIONS": {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"},
         "CONN_MAX_AGE": 60,
     }
 }
-if "DATABASE_URL" in os.environ:  # the same tests on PostgreSQL
+# The same tests on PostgreSQL.
+if "DATABASE_URL" in os.environ:
     DATABASES["default"] = {**dj_database_url.config(conn_max_age=60, conn_health_checks=True)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = [

@@ -9,14 +9,39 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("metrics", views.metrics),
     path("health/live", views.ping),
-    path("health/go", views.go),  # a probe, and so let in where everything else is shed
+    # A probe, and so let in where everything else is shed.
+    path("health/go", views.go),
     path("session", views.session),
     path("api/items/<int:number>", views.item),
 ]
 EVERYWHERE = (
-    *(views.ping, views.facts, views.garbage, views.wait, views.fan_out, views.go, views.fail, views.upload),
-    *(views.stream, views.export, views.peeked, views.embedded, views.nothing, views.closing, views.remembers),
-    *(views.in_thread, views.in_thread_async, views.transactions, views.left_open, views.nested, views.held),
+    *(
+        views.ping,
+        views.facts,
+        views.garbage,
+        views.wait,
+        views.fan_out,
+        views.go,
+        views.fail,
+        views.upload,
+    ),
+    *(
+        views.stream,
+        views.export,
+        views.peeked,
+        views.embedded,
+        views.nothing,
+        views.closing,
+        views.remembers,
+    ),
+    *(
+        views.in_thread,
+        views.in_thread_async,
+        views.transactions,
+        views.left_open,
+        views.nested,
+        views.held,
+    ),
     *(views.beside, views.outlives, views.awaits_cancelled, views.cleans_up),
 )
 for prefix in ("", "api/"):

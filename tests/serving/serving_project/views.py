@@ -14,7 +14,13 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import Group
 from django.core.files import File
 from django.db import connection, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    JsonResponse,
+    StreamingHttpResponse,
+)
 from django.utils.decorators import async_only_middleware
 from django.views.decorators.clickjacking import xframe_options_exempt
 from prometheus_client import generate_latest
@@ -22,11 +28,21 @@ from prometheus_client import generate_latest
 from offload.serving import release
 from offload.serving.threads import current
 
-COUNTED = ("cancelled", "started", "finished", "finished_async", "streams_closed", "closed", "refused")
+COUNTED = (
+    "cancelled",
+    "started",
+    "finished",
+    "finished_async",
+    "streams_closed",
+    "closed",
+    "refused",
+)
 FACTS: dict[str, int] = dict.fromkeys(COUNTED, 0)
 UPLOADS: "list[File[Any]]" = []
-BUSY: set[int] = set()  # threads with a sync call running in them
-IN_TRANSACTION: set[int] = set()  # database connections with a transaction open
+# Threads with a sync call running in them.
+BUSY: set[int] = set()
+# Database connections with a transaction open.
+IN_TRANSACTION: set[int] = set()
 GO = asyncio.Event()
 
 
@@ -35,12 +51,16 @@ def makes_streams(get_response: Callable[[HttpRequest], Awaitable[HttpResponseBa
     """Answers `/api/made` with an event stream that no view made."""
 
     async def middleware(request: HttpRequest) -> HttpResponseBase:
-        return await (stream(request) if request.path_info == "/api/made" else get_response(request))
+        return await (
+            stream(request) if request.path_info == "/api/made" else get_response(request)
+        )
 
     return middleware
 
 
-def sync_only(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
+def sync_only(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
     """A third party's middleware that knows nothing of async."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
@@ -92,7 +112,8 @@ async def go(request: HttpRequest) -> JsonResponse:
 
 
 async def stream(request: HttpRequest) -> StreamingHttpResponse:
-    await Group.objects.acount()  # a stream that came with a thread
+    # A stream that came with a thread.
+    await Group.objects.acount()
     await asyncio.sleep(float(request.GET.get("after", "0")))
 
     async def events() -> AsyncIterator[str]:
@@ -109,7 +130,9 @@ async def stream(request: HttpRequest) -> StreamingHttpResponse:
 
 
 async def export(request: HttpRequest) -> StreamingHttpResponse:
-    """More than the sockets hold, so it comes to stand at its `yield`; without a collector that would find it later."""
+    """More than the sockets hold, so it comes to stand at its `yield`; without a collector that
+    would find it later.
+    """
     gc.disable()
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -162,7 +185,8 @@ async def nested(request: HttpRequest) -> JsonResponse:
     idents: list[int] = []
 
     async def inner() -> None:
-        await release()  # has to leave the waiting thread alone
+        # Has to leave the waiting thread alone.
+        await release()
         idents.append(await sync_to_async(threading.get_ident)())
         await Group.objects.acount()
 
@@ -185,7 +209,8 @@ async def held(request: HttpRequest) -> JsonResponse:
             with contextlib.suppress(RuntimeError):
                 await release()
                 said["query"] = "was lost"
-    await release()  # read to its end: nothing is open
+    # Read to its end: nothing is open.
+    await release()
     await sync_to_async(transaction.set_autocommit)(False)
     try:
         await release()
@@ -275,7 +300,8 @@ async def left_open(request: HttpRequest) -> JsonResponse:
 async def beside(request: HttpRequest) -> JsonResponse:
     """A query is read while another task of the request releases; the query holds on to its thread."""
     kept: set[bool] = set()
-    thread = current.get()  # none on the stock handler, which keeps it to the end
+    # None on the stock handler, which keeps it to the end.
+    thread = current.get()
 
     async def leave() -> None:
         with contextlib.suppress(RuntimeError):

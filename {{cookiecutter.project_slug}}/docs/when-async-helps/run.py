@@ -1,4 +1,5 @@
-"""`python docs/when-async-helps/run.py computing`: runs the Python of a page, top to bottom, as one program.
+"""`python docs/when-async-helps/run.py computing`: runs the Python of a page, top to bottom, as one
+program.
 
 The tests run every page so. Line numbers in a traceback are the page's own.
 """
@@ -40,9 +41,11 @@ def main() -> None:
         from django.core.management import call_command
 
         django.setup()
-        logging.getLogger("offload.fanout").setLevel(logging.ERROR)  # the pages print what came of their calls
+        # The pages print what came of their calls.
+        logging.getLogger("offload.fanout").setLevel(logging.ERROR)
         call_command("migrate", verbosity=0)
-        page = sys.modules["page"] = ModuleType("page")  # a name under which a forked process finds its functions
+        # A name under which a forked process finds its functions.
+        page = sys.modules["page"] = ModuleType("page")
         exec(compile(python_of(path.read_text()), path, "exec"), vars(page))  # noqa: S102 - the page is ours
 
 

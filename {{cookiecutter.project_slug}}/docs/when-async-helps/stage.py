@@ -1,4 +1,6 @@
-"""What the examples share: a neighbour who notices when the loop is held, a real server, and a service on it."""
+"""What the examples share: a neighbour who notices when the loop is held, a real server, and a
+service on it.
+"""
 
 import asyncio
 import contextlib
@@ -16,7 +18,8 @@ from django.urls import path
 from offload import fanout
 from offload.serving import Application
 
-BEAT = 0.005  # seconds between two looks of the neighbour
+# Seconds between two looks of the neighbour.
+BEAT = 0.005
 
 
 class Neighbour:
@@ -47,13 +50,16 @@ async def neighbour() -> AsyncIterator[Neighbour]:
     try:
         yield other
     finally:
-        await asyncio.sleep(2 * BEAT)  # a silence that lasted to the end is noticed at the next beat
+        # A silence that lasted to the end is noticed at the next beat.
+        await asyncio.sleep(2 * BEAT)
         living.cancel()
 
 
 @contextlib.asynccontextmanager
 async def serve(application: Any, lifespan: Literal["on", "off"] = "off") -> AsyncIterator[str]:
-    """An ASGI application on a real uvicorn, with a thread and a loop of its own; gives its address."""
+    """An ASGI application on a real uvicorn, with a thread and a loop of its own; gives its
+    address.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(uvicorn.Config(application, log_level="warning", lifespan=lifespan))
         # offload: allow OFF505: a server of its own, as if it were another process
@@ -70,12 +76,17 @@ async def serve(application: Any, lifespan: Literal["on", "off"] = "off") -> Asy
 
 @contextlib.asynccontextmanager
 async def service(
-    *views: Callable[..., Any], middleware: Sequence[str] = (), lifespans: Sequence[Any] = (fanout.lifespan,)
+    *views: Callable[..., Any],
+    middleware: Sequence[str] = (),
+    lifespans: Sequence[Any] = (fanout.lifespan,),
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """The service's own application with these views, each at `/api/<its name>`; gives a client for it."""
+    """The service's own application with these views, each at `/api/<its name>`; gives a client for
+    it.
+    """
     settings.ROOT_URLCONF = tuple(path(f"api/{view.__name__}", view) for view in views)
     settings.API_MIDDLEWARE, settings.MIDDLEWARE = [*middleware], []
-    async with (  # the client outlives the server, for its last answers count
+    # The client outlives the server, for its last answers count.
+    async with (
         httpx.AsyncClient(timeout=60, trust_env=False) as client,
         serve(Application(lifespans), lifespan="on") as client.base_url,
     ):

@@ -1,4 +1,6 @@
-"""Tokens in the admin: to see and to revoke. `manage.py createtoken` makes them, since only it can show one."""
+"""Tokens in the admin: to see and to revoke. `manage.py createtoken` makes them, since only it can
+show one.
+"""
 
 from django.contrib import admin
 from django.http import HttpRequest

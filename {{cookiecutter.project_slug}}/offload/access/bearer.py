@@ -1,4 +1,6 @@
-"""`Authorization: Bearer <token>`, checked without a thread or a query for a token seen in the last seconds."""
+"""`Authorization: Bearer <token>`, checked without a thread or a query for a token seen in the last
+seconds.
+"""
 
 import time
 
@@ -12,8 +14,10 @@ from offload.access.models import ApiToken, digest
 from offload.problems import Problem
 
 DEV_TOKEN = "dev-token"  # noqa: S105 - works with DEBUG alone, and DEBUG is off by default
-REMEMBER = 10.0  # seconds a checked token is trusted: the longest a revoked one still works
-_MOST_REMEMBERED = 10_000  # tokens; then the memory starts afresh
+# Seconds a checked token is trusted: the longest a revoked one still works.
+REMEMBER = 10.0
+# Tokens; then the memory starts afresh.
+_MOST_REMEMBERED = 10_000
 
 _checked: dict[str, tuple[str, float]] = {}
 
@@ -47,5 +51,7 @@ def caller(request: HttpRequest) -> str:
     """
     owner = getattr(request, "auth", None)
     if not isinstance(owner, str):
-        raise Problem(401, "send Authorization: Bearer <token>", headers={"WWW-Authenticate": "Bearer"})
+        raise Problem(
+            401, "send Authorization: Bearer <token>", headers={"WWW-Authenticate": "Bearer"}
+        )
     return owner

@@ -1,4 +1,6 @@
-"""Fan-out: the room for waiting. Declare each external API as an `Upstream`, ask many at once with `gather`."""
+"""Fan-out: the room for waiting. Declare each external API as an `Upstream`, ask many at once with
+`gather`.
+"""
 
 from .breaker import Breaker
 from .cache import Cache

@@ -1,4 +1,6 @@
-"""A circuit breaker over a sliding window: an upstream that mostly fails is left alone until it recovers."""
+"""A circuit breaker over a sliding window: an upstream that mostly fails is left alone until it
+recovers.
+"""
 
 from dataclasses import dataclass, field
 from time import monotonic
@@ -12,18 +14,26 @@ State = Literal["closed", "open", "half-open"]
 
 @dataclass(kw_only=True)
 class Breaker:
-    """Opens when too many of the last attempts failed or were slow; probes then decide whether it closes.
+    """Opens when too many of the last attempts failed or were slow; probes then decide whether it
+    closes.
 
-    What counts is what the upstream did: a failed connection, a 5xx, a timeout, an answer slower than `slow_after`.
-    A caller that leaves counts as nothing, or ten closed browser tabs would cut an upstream off.
+    What counts is what the upstream did: a failed connection, a 5xx, a timeout, an answer slower
+    than `slow_after`. A caller that leaves counts as nothing, or ten closed browser tabs would cut
+    an upstream off.
     """
 
-    window: float = 30.0  # seconds looked back on
-    least: int = 20  # attempts in the window before it may open: two failures of three say nothing
-    share: float = 0.5  # of failed and slow attempts at which it opens
-    pause: float = 5.0  # seconds open before the first probe
-    probes: int = 3  # attempts let through when half open; all must do well
-    slow_after: float | None = None  # seconds; None is 0.8 of the upstream's attempt timeout
+    # Seconds looked back on.
+    window: float = 30.0
+    # Attempts in the window before it may open: two failures of three say nothing.
+    least: int = 20
+    # Of failed and slow attempts at which it opens.
+    share: float = 0.5
+    # Seconds open before the first probe.
+    pause: float = 5.0
+    # Attempts let through when half open; all must do well.
+    probes: int = 3
+    # Seconds; None is 0.8 of the upstream's attempt timeout.
+    slow_after: float | None = None
     state: State = field(default="closed", init=False)
     _reopen: float = field(default=0.0, init=False, repr=False)
     _probing: int = field(default=0, init=False, repr=False)
@@ -33,22 +43,28 @@ class Breaker:
         self._seen = Window(self.window)
 
     def admit(self) -> float:
-        """Let an attempt pass and hand out its ticket, to be given back by one `record`; raises `BreakerOpen`."""
+        """Let an attempt pass and hand out its ticket, to be given back by one `record`; raises
+        `BreakerOpen`.
+        """
         if self.state == "open" and monotonic() >= self._reopen:
             self.state, self._probing, self._healthy = "half-open", 0, 0
         if self.state == "open" or (self.state == "half-open" and self._probing >= self.probes):
-            raise BreakerOpen("Too many of the last calls failed; waiting for the upstream to recover.")
+            raise BreakerOpen(
+                "Too many of the last calls failed; waiting for the upstream to recover."
+            )
         self._probing += 1
         return self._reopen
 
     def record(self, ticket: float, good: bool | None) -> None:
         """How an admitted attempt went; None where it says nothing about the upstream."""
         if ticket != self._reopen:
-            return  # admitted before the breaker last opened: old news
+            # Admitted before the breaker last opened: old news.
+            return
         if self.state == "closed":
             self._count(good)
         elif good is None:
-            self._probing -= 1  # its place is free for another probe
+            # Its place is free for another probe.
+            self._probing -= 1
         elif good:
             self._healthy += 1
             if self._healthy >= self.probes:

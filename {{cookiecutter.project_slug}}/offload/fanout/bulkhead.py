@@ -15,11 +15,14 @@ class Bulkhead:
         self.waiting = 0
 
     async def enter(self, until: float) -> None:
-        """Take a slot, waiting for one until that instant. Raises `Overloaded` or `DeadlineExceeded`."""
+        """Take a slot, waiting for one until that instant. Raises `Overloaded` or
+        `DeadlineExceeded`.
+        """
         if self.full:
             await self._queue(until)
         else:
-            await self._free.acquire()  # does not wait
+            # Does not wait.
+            await self._free.acquire()
 
     @property
     def full(self) -> bool:
@@ -32,7 +35,9 @@ class Bulkhead:
 
     async def _queue(self, until: float) -> None:
         if self.waiting >= self._places:
-            raise Overloaded("All calls allowed to this upstream are in flight, and all places to wait are taken.")
+            raise Overloaded(
+                "All calls allowed to this upstream are in flight, and all places to wait are taken."
+            )
         self.waiting += 1
         try:
             async with asyncio.timeout(until - monotonic()):

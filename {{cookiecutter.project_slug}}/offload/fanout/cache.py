@@ -18,16 +18,25 @@ class Kept:
 
 @dataclass(kw_only=True)
 class Cache:
-    """In this process's memory, the least recently used answer leaving first; `Cache-Control: no-store` is heeded."""
+    """In this process's memory, the least recently used answer leaving first; `Cache-Control:
+    no-store` is heeded.
+    """
 
-    fresh_for: float = 0.0  # seconds an answer stands in for a call
-    stale_for: float = 300.0  # seconds it stands in for a failed one
+    # Seconds an answer stands in for a call.
+    fresh_for: float = 0.0
+    # Seconds it stands in for a failed one.
+    stale_for: float = 300.0
     entries: int = 256
-    _kept: OrderedDict[Hashable, tuple[Answer, float]] = field(default_factory=OrderedDict, init=False, repr=False)
+    _kept: OrderedDict[Hashable, tuple[Answer, float]] = field(
+        default_factory=OrderedDict, init=False, repr=False
+    )
 
     def keep(self, key: Hashable, answer: Answer) -> None:
         """Remember an answer."""
-        if any(name.lower() == b"cache-control" and b"no-store" in value for name, value in answer.headers):
+        if any(
+            name.lower() == b"cache-control" and b"no-store" in value
+            for name, value in answer.headers
+        ):
             return
         self._kept[key] = answer, monotonic()
         self._kept.move_to_end(key)

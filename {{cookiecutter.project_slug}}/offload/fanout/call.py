@@ -1,4 +1,6 @@
-"""A call described and not yet made: `gather` makes many at once, `await` makes one and raises if it fails."""
+"""A call described and not yet made: `gather` makes many at once, `await` makes one and raises if
+it fails.
+"""
 
 from __future__ import annotations
 
@@ -26,28 +28,38 @@ U = TypeVar("U")
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One request to one upstream, and how its response is read. Made by `Upstream.get_json` and its like."""
+    """One request to one upstream, and how its response is read. Made by `Upstream.get_json` and
+    its like.
+    """
 
     upstream: Upstream
     method: str
     url: URL
-    headers: tuple[tuple[str, str], ...] = field(repr=False)  # secrets among them stay out of logs
+    # Secrets among them stay out of logs.
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes | None = field(repr=False)
     idempotent: bool
     decode: Callable[[Answer], T]
 
     @property
     def key(self) -> tuple[Any, ...] | None:
-        """What the answer of a read depends on, None for anything else. The headers say who asks: nobody is given
-        another's answer."""
-        return (self.method, self.url, self.headers) if self.method in ("GET", "HEAD") and self.body is None else None
+        """What the answer of a read depends on, None for anything else. The headers say who asks:
+        nobody is given another's answer.
+        """
+        return (
+            (self.method, self.url, self.headers)
+            if self.method in ("GET", "HEAD") and self.body is None
+            else None
+        )
 
     def read(self, reader: Callable[[httpx.Response], U]) -> Call[U]:
         """The same call, its value made by `reader`; a `ValueError` there is an outcome, `error`."""
         return self._with(lambda answer: reader(answer.response()))
 
     def into(self, model: type[U]) -> Call[U]:
-        """The same call, its JSON validated as `model`: a pydantic model, a dataclass, `list[Price]`..."""
+        """The same call, its JSON validated as `model`: a pydantic model, a dataclass,
+        `list[Price]`...
+        """
         adapter: TypeAdapter[U] = _adapter(model)
         return self._with(lambda answer: adapter.validate_json(answer.body))
 
@@ -55,7 +67,9 @@ class Call(Generic[T]):
         return cast("Call[U]", replace(self, decode=cast(Any, decode)))
 
     async def outcome(self) -> Outcome[T]:
-        """Make the call and tell what became of it. Raises nothing but mistakes in the calling code."""
+        """Make the call and tell what became of it. Raises nothing but mistakes in the calling
+        code.
+        """
         await release()
         return (await travel({self.upstream.name: self}))[self.upstream.name]
 
@@ -69,4 +83,5 @@ class Call(Generic[T]):
         return cast(T, outcomes[self.upstream.name].value)
 
 
-_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)  # a model's validator is built once
+# A model's validator is built once.
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)

@@ -1,14 +1,19 @@
-"""One absolute deadline a request, in a context variable: whatever is called inside can only shorten it."""
+"""One absolute deadline a request, in a context variable: whatever is called inside can only
+shorten it.
+"""
 
 from contextvars import ContextVar
 from math import inf
-from time import monotonic  # the clock of asyncio's and uvloop's loops, and it can be read in a sync view, too
+
+# The clock of asyncio's and uvloop's loops, and it can be read in a sync view, too.
+from time import monotonic
 
 _deadline: ContextVar[float] = ContextVar("offload_deadline", default=inf)
 
 
 class deadline:  # noqa: N801 - a class for speed, like `contextlib.suppress`: every request enters one
-    """Give the upstream calls inside at most `seconds` altogether; an outer, earlier deadline stays.
+    """Give the upstream calls inside at most `seconds` altogether; an outer, earlier deadline
+    stays.
 
     Enter an instance once.
     """
@@ -24,7 +29,9 @@ class deadline:  # noqa: N801 - a class for speed, like `contextlib.suppress`: e
 
 
 def until(limit: float = inf) -> float:
-    """The instant, in `time.monotonic()` seconds, at which something allowed `limit` seconds has to be over."""
+    """The instant, in `time.monotonic()` seconds, at which something allowed `limit` seconds has to
+    be over.
+    """
     return min(_deadline.get(), monotonic() + limit)
 
 

@@ -1,4 +1,6 @@
-"""What can go wrong with an upstream call beside httpx's own exceptions, and the status each failure has."""
+"""What can go wrong with an upstream call beside httpx's own exceptions, and the status each
+failure has.
+"""
 
 from typing import ClassVar, Literal
 
@@ -20,7 +22,9 @@ class DeadlineExceeded(UpstreamError):
 
 
 class BreakerOpen(UpstreamError):
-    """Too many of the last calls failed: nothing is sent until the upstream has had time to recover."""
+    """Too many of the last calls failed: nothing is sent until the upstream has had time to
+    recover.
+    """
 
     status = "open"
 
@@ -39,7 +43,8 @@ class Undecodable(UpstreamError):
     """The upstream answered 2xx with a body that isn't what was asked for."""
 
 
-FAILURES = (UpstreamError, httpx.HTTPError)  # all a call can fail with; anything else is a mistake in code and raised
+# All a call can fail with; anything else is a mistake in code and raised.
+FAILURES = (UpstreamError, httpx.HTTPError)
 
 
 def status_of(error: Exception) -> Status:

@@ -1,4 +1,6 @@
-"""Calls under way, each a task; reads that ask the same thing at the same time share one (single flight)."""
+"""Calls under way, each a task; reads that ask the same thing at the same time share one (single
+flight).
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable, Iterable
@@ -9,19 +11,23 @@ from typing import Any, Generic, Protocol, TypeVar
 class Wanted(Protocol):
     """A call that may have several callers."""
 
-    wanted: float  # the instant at which the last of them stops waiting
+    # The instant at which the last of them stops waiting.
+    wanted: float
 
 
 T = TypeVar("T", bound=Wanted)
 
 
 class Flight(Generic[T]):
-    """One call under way. It belongs to none of its callers: it lives on when the first one leaves, and is cancelled
-    when the last one does."""
+    """One call under way. It belongs to none of its callers: it lives on when the first one leaves,
+    and is cancelled when the last one does.
+    """
 
     __slots__ = ("callers", "home", "key", "task", "trip")
 
-    def __init__(self, home: "Flights[T]", key: Hashable, trip: T, task: asyncio.Task[None]) -> None:
+    def __init__(
+        self, home: "Flights[T]", key: Hashable, trip: T, task: asyncio.Task[None]
+    ) -> None:
         self.home = home
         self.key = key
         self.trip = trip
@@ -35,14 +41,19 @@ class Flights(Generic[T]):
     def __init__(self) -> None:
         self._open: dict[Hashable, Flight[T]] = {}
 
-    def board(self, key: Hashable, trip: T, travel: Callable[[T], Coroutine[Any, Any, None]]) -> Flight[T]:
-        """Join the flight under way with this key, or start one for this trip; `leave` it in any case.
+    def board(
+        self, key: Hashable, trip: T, travel: Callable[[T], Coroutine[Any, Any, None]]
+    ) -> Flight[T]:
+        """Join the flight under way with this key, or start one for this trip; `leave` it in any
+        case.
 
-        The key has to hold everything the answer depends on, the caller's identity included; None is never shared.
+        The key has to hold everything the answer depends on, the caller's identity included; None
+        is never shared.
         """
         flight = self._open.get(key) if key else None
         if flight is None:
-            context = Context() if key else None  # what is shared is nobody's, and runs in nobody's context
+            # What is shared is nobody's, and runs in nobody's context.
+            context = Context() if key else None
             task = asyncio.get_running_loop().create_task(travel(trip), context=context)
             flight = Flight(self, key, trip, task)
             if key:
@@ -63,7 +74,9 @@ class Flights(Generic[T]):
 
 
 async def leave(flights: Iterable[Flight[Any]]) -> None:
-    """Get off; what nobody is waiting for any more is cancelled, and its connection closed when this returns."""
+    """Get off; what nobody is waiting for any more is cancelled, and its connection closed when
+    this returns.
+    """
     idle: set[asyncio.Task[None]] = set()
     for flight in flights:
         flight.callers -= 1

@@ -1,4 +1,6 @@
-"""A hedged request: when an answer takes unusually long, ask a second time and take whichever comes first."""
+"""A hedged request: when an answer takes unusually long, ask a second time and take whichever comes
+first.
+"""
 
 import asyncio
 from collections import deque
@@ -14,10 +16,14 @@ T = TypeVar("T")
 
 @dataclass(kw_only=True)
 class Hedge:
-    """For reads of an upstream whose slow answers are chance, not load ("The Tail at Scale", Dean and Barroso 2013)."""
+    """For reads of an upstream whose slow answers are chance, not load ("The Tail at Scale", Dean
+    and Barroso 2013).
+    """
 
-    quantile: float = 0.95  # of the latest answers' times; a call that takes longer is hedged
-    extra: float = 0.05  # hedged requests may add this share to the load
+    # Of the latest answers' times; a call that takes longer is hedged.
+    quantile: float = 0.95
+    # Hedged requests may add this share to the load.
+    extra: float = 0.05
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=200), init=False, repr=False)
     _after: float | None = field(default=None, init=False, repr=False)
     _count: int = field(default=0, init=False, repr=False)
@@ -26,7 +32,9 @@ class Hedge:
         self._sent = Window(60.0)
 
     async def race(
-        self, send: Callable[[], Coroutine[Any, Any, T]], spare: Callable[[], Coroutine[Any, Any, T] | None]
+        self,
+        send: Callable[[], Coroutine[Any, Any, T]],
+        spare: Callable[[], Coroutine[Any, Any, T] | None],
     ) -> T:
         """The first good answer of one request, or of two; the loser is cancelled.
 
@@ -60,7 +68,8 @@ class Hedge:
     def _learn(self, seconds: float) -> None:
         self._times.append(seconds)
         self._count += 1
-        if self._count % 20 == 0:  # sorting 200 numbers costs 10 us: not with every answer
+        # Sorting 200 numbers costs 10 us: not with every answer.
+        if self._count % 20 == 0:
             self._after = sorted(self._times)[int(self.quantile * len(self._times))]
 
 

@@ -1,4 +1,6 @@
-"""A caller's part in its calls: they begin together, are waited for until the deadline, and none outlives it."""
+"""A caller's part in its calls: they begin together, are waited for until the deadline, and none
+outlives it.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ log = logging.getLogger("offload.fanout")
 
 
 class Journey(Generic[T]):
-    """One caller's call: aboard a flight, or over at once with an answer kept from before or no time left."""
+    """One caller's call: aboard a flight, or over at once with an answer kept from before or no
+    time left.
+    """
 
     __slots__ = ("_call", "_live", "_started", "flight", "kept")
 
@@ -61,19 +65,26 @@ class Journey(Generic[T]):
             return DeadlineExceeded("The deadline passed before the request was sent.")
         if not self.flight.task.done():
             return DeadlineExceeded("The deadline passed before the answer came.")
-        self.flight.task.result()  # raises what is a mistake in code
+        # Raises what is a mistake in code.
+        self.flight.task.result()
         found = self.flight.trip.answer or self.flight.trip.error
         assert found is not None
         return found
 
     def _failed(self, error: Exception) -> Outcome[T]:
         status = status_of(error)
-        if status in ("timeout", "error"):  # an open breaker was told when it opened, a full bulkhead is counted
+        # An open breaker was told when it opened, a full bulkhead is counted.
+        if status in ("timeout", "error"):
             call, upstream = self._call, self._live.upstream.name
-            log.warning("Upstream %s: %s %s failed: %r", upstream, call.method, call.url.path, error)
+            log.warning(
+                "Upstream %s: %s %s failed: %r", upstream, call.method, call.url.path, error
+            )
         if kept := self._live.stale(self._call):
-            with suppress(ValueError):  # kept for a call that read it in another way
-                return self._told("stale", self._call.decode(kept.answer), age=kept.age, error=error)
+            # Kept for a call that read it in another way.
+            with suppress(ValueError):
+                return self._told(
+                    "stale", self._call.decode(kept.answer), age=kept.age, error=error
+                )
         return self._told(status, error=error)
 
     def _told(self, status: Status, value: T | None = None, **more: Any) -> Outcome[T]:
@@ -96,7 +107,9 @@ async def travel(calls: Mapping[str, Call[Any]], required: Collection[str] = ())
             journeys[name] = call.upstream.live().begin(call, travelling)
         pending = dict(journeys)
         while pending:
-            over = await _some(pending, end, asyncio.FIRST_COMPLETED if required else asyncio.ALL_COMPLETED)
+            over = await _some(
+                pending, end, asyncio.FIRST_COMPLETED if required else asyncio.ALL_COMPLETED
+            )
             for name in over:
                 outcomes[name] = pending.pop(name).outcome()
             outcomes.require([name for name in over if name in required])
@@ -110,5 +123,11 @@ async def _some(pending: Mapping[str, Journey[Any]], end: float, which: str) -> 
     tasks = {journey.flight.task for journey in pending.values() if journey.flight}
     if not tasks:
         return list(pending)
-    done, _ = await asyncio.wait(tasks, timeout=None if end == inf else end - monotonic(), return_when=which)
-    return [name for name, journey in pending.items() if not done or not journey.flight or journey.flight.task in done]
+    done, _ = await asyncio.wait(
+        tasks, timeout=None if end == inf else end - monotonic(), return_when=which
+    )
+    return [
+        name
+        for name, journey in pending.items()
+        if not done or not journey.flight or journey.flight.task in done
+    ]

@@ -11,7 +11,9 @@ from .upstream import declared
 
 @asynccontextmanager
 async def lifespan(state: dict[str, Any]) -> AsyncIterator[None]:
-    """Import every installed app's `upstreams.py`, since Django loads views with the first request, and open all."""
+    """Import every installed app's `upstreams.py`, since Django loads views with the first request,
+    and open all.
+    """
     autodiscover_modules("upstreams")
     async with AsyncExitStack() as stack:
         for upstream in list(declared):

@@ -38,11 +38,14 @@ class Trip:
 
     call: Call[Any]
     headers: Headers
-    end: float  # its own deadline
-    wanted: float  # the latest of its callers' deadlines
+    # Its own deadline.
+    end: float
+    # The latest of its callers' deadlines.
+    wanted: float
     attempts: int = 0
     hedged: bool = False
-    ended: float = 0.0  # when it was over; 0 until then
+    # When it was over; 0 until then.
+    ended: float = 0.0
     answer: Answer | None = None
     error: Exception | None = None
 
@@ -50,21 +53,31 @@ class Trip:
 class Live:
     """An upstream's transport and the state of its protections, from its opening to its closing.
 
-    A call goes through cache, single flight, bulkhead, retry within a budget, rate limit, circuit breaker and attempt
-    timeout, in this order; every wait on the way ends at the call's one deadline.
+    A call goes through cache, single flight, bulkhead, retry within a budget, rate limit, circuit
+    breaker and attempt timeout, in this order; every wait on the way ends at the call's one
+    deadline.
     """
 
     def __init__(
-        self, upstream: Upstream, transport: httpx.AsyncBaseTransport, loop: asyncio.AbstractEventLoop | None
+        self,
+        upstream: Upstream,
+        transport: httpx.AsyncBaseTransport,
+        loop: asyncio.AbstractEventLoop | None,
     ) -> None:
         self.upstream = upstream
         self.transport = transport
-        self._fetch = transport.fetch if isinstance(transport, AiohttpTransport) else partial(fetch, transport)
+        self._fetch = (
+            transport.fetch
+            if isinstance(transport, AiohttpTransport)
+            else partial(fetch, transport)
+        )
         self.loop = loop
         self.bulkhead = Bulkhead(upstream.max_in_flight, upstream.max_waiting)
         self.breaker = replace(upstream.breaker)
         self.meter = Meter(upstream.name)
-        self.meter.breaker.set_function(lambda: ("closed", "half-open", "open").index(self.breaker.state))
+        self.meter.breaker.set_function(
+            lambda: ("closed", "half-open", "open").index(self.breaker.state)
+        )
         self.meter.waiting.set_function(lambda: self.bulkhead.waiting)
         self._retry = replace(upstream.retry)
         self._hedge = replace(upstream.hedge) if upstream.hedge else None
@@ -73,7 +86,9 @@ class Live:
         self._flights: Flights[Trip] = Flights()
 
     def begin(self, call: Call[T], travelling: Headers) -> Journey[T]:
-        """Start the call, these headers added to its own, unless a fresh answer was kept or no time is left."""
+        """Start the call, these headers added to its own, unless a fresh answer was kept or no time
+        is left.
+        """
         journey = Journey(self, call)
         key = call.key
         if self._cache and key:
@@ -81,7 +96,9 @@ class Live:
         end, now = until(self.upstream.timeout), monotonic()
         if not journey.kept and end > now:
             trip = Trip(call, [*call.headers, *travelling], now + self.upstream.timeout, end)
-            journey.flight = self._flights.board(key if self.upstream.single_flight else None, trip, self._travel)
+            journey.flight = self._flights.board(
+                key if self.upstream.single_flight else None, trip, self._travel
+            )
         return journey
 
     def keep(self, call: Call[Any], answer: Answer) -> None:
@@ -113,7 +130,9 @@ class Live:
         while True:
             try:
                 if self._hedge and trip.call.key:
-                    return await self._hedge.race(lambda: self._attempt(trip), lambda: self._spare(trip))
+                    return await self._hedge.race(
+                        lambda: self._attempt(trip), lambda: self._spare(trip)
+                    )
                 return await self._attempt(trip)
             except BreakerOpen as refusal:
                 raise last or refusal from None
@@ -163,14 +182,21 @@ class Live:
             self._record(ticket, good)
         if not 200 <= answer.status < 300:
             response = answer.response()
-            raise httpx.HTTPStatusError(f"HTTP {answer.status}", request=response.request, response=response)
+            raise httpx.HTTPStatusError(
+                f"HTTP {answer.status}", request=response.request, response=response
+            )
         return answer
 
     def _record(self, ticket: float, good: bool | None) -> None:
         before = self.breaker.state
         self.breaker.record(ticket, good)
         if self.breaker.state != before:
-            log.warning("Upstream %s: circuit breaker %s, was %s", self.upstream.name, self.breaker.state, before)
+            log.warning(
+                "Upstream %s: circuit breaker %s, was %s",
+                self.upstream.name,
+                self.breaker.state,
+                before,
+            )
 
     def _slow(self, started: float) -> bool:
         after = self.breaker.slow_after or 0.8 * self.upstream.attempt_timeout
@@ -187,7 +213,11 @@ class Live:
         try:
             async with asyncio.timeout(limit):
                 return await self._fetch(
-                    trip.call.method, trip.call.url, headers, trip.call.body, self.upstream.max_bytes
+                    trip.call.method,
+                    trip.call.url,
+                    headers,
+                    trip.call.body,
+                    self.upstream.max_bytes,
                 )
         except TimeoutError:
             if limit < self.upstream.attempt_timeout:
@@ -199,4 +229,6 @@ class Live:
             async with asyncio.timeout(end - monotonic()):
                 await limiter.acquire()
         except TimeoutError:
-            raise DeadlineExceeded("The deadline passed while the rate limit held the call back.") from None
+            raise DeadlineExceeded(
+                "The deadline passed while the rate limit held the call back."
+            ) from None

@@ -12,10 +12,18 @@ LATENCY = Histogram(
     ["upstream"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
-OUTCOMES = Counter("offload_fanout_outcomes", "Calls by what became of them.", ["upstream", "status"])
-ATTEMPTS = Counter("offload_fanout_attempts", "Requests sent, retries and hedged ones included.", ["upstream"])
+OUTCOMES = Counter(
+    "offload_fanout_outcomes", "Calls by what became of them.", ["upstream", "status"]
+)
+ATTEMPTS = Counter(
+    "offload_fanout_attempts", "Requests sent, retries and hedged ones included.", ["upstream"]
+)
 HEDGES = Counter("offload_fanout_hedges", "Second, parallel requests sent.", ["upstream"])
-DENIED = Counter("offload_fanout_retries_denied", "Retries not made because the budget was used up.", ["upstream"])
+DENIED = Counter(
+    "offload_fanout_retries_denied",
+    "Retries not made because the budget was used up.",
+    ["upstream"],
+)
 BREAKER = Gauge("offload_fanout_breaker_state", "0 closed, 1 half open, 2 open.", ["upstream"])
 WAITING = Gauge("offload_fanout_waiting", "Calls waiting for a slot of the bulkhead.", ["upstream"])
 

@@ -15,15 +15,19 @@ DEADLINE_KEY = meta_key(DEADLINE)
 
 
 class DeadlineMiddleware:
-    """The request's deadline is the shorter of the service's `request_deadline` and what the caller's header gives.
+    """The request's deadline is the shorter of the service's `request_deadline` and what the
+    caller's header gives.
 
-    Native in both modes, no thread hop in either. A streamed body runs after the middleware and has no deadline.
+    Native in both modes, no thread hop in either. A streamed body runs after the middleware and has
+    no deadline.
     """
 
     sync_capable = True
     async_capable = True
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
+    def __init__(
+        self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
+    ) -> None:
         self._next = get_response
         self._longest = conf().request_deadline
         self._is_async = iscoroutinefunction(get_response)
@@ -41,5 +45,6 @@ class DeadlineMiddleware:
             return await cast(Awaitable[HttpResponseBase], self._next(request))
 
     def _seconds(self, request: HttpRequest) -> float:
-        asked = request.META.get(DEADLINE_KEY, "")  # `request.headers` is made anew for each request
+        # `request.headers` is made anew for each request.
+        asked = request.META.get(DEADLINE_KEY, "")
         return min(int(asked) / 1000, self._longest) if asked.isdecimal() else self._longest

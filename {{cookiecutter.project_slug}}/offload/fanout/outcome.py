@@ -16,14 +16,16 @@ class Outcome(Generic[T]):
     """What one call came to.
 
     Attributes:
-        status: `ok`; `stale` (an older answer in place of a failed call); `timeout`; `open` (circuit breaker);
-            `rejected` (bulkhead full); or `error`.
+        status: `ok`; `stale` (an older answer in place of a failed call); `timeout`; `open`
+            (circuit breaker); `rejected` (bulkhead full); or `error`.
         value: what was asked for, with `ok` and `stale`; else `None`.
         ms: milliseconds the caller waited, queueing and retries included.
-        attempts: requests sent, hedged ones not included; 0 if the answer came from the cache or nothing was sent.
+        attempts: requests sent, hedged ones not included; 0 if the answer came from the cache or
+            nothing was sent.
         hedged: a second, parallel request was sent.
         age: seconds since the value was fetched; 0 unless it came from the cache.
-        error: why the call failed, with every status but `ok`: an `httpx.HTTPError` or an `UpstreamError`.
+        error: why the call failed, with every status but `ok`: an `httpx.HTTPError` or an
+            `UpstreamError`.
     """
 
     status: Status
@@ -50,7 +52,9 @@ class Outcomes(dict[str, Outcome[Any]]):
     """The outcomes of a `gather`, by source name."""
 
     def sources(self) -> dict[str, dict[str, Any]]:
-        """Every source with its `status`, `ms`, `attempts`, `hedged`, `age` and `error`, ready for JSON."""
+        """Every source with its `status`, `ms`, `attempts`, `hedged`, `age` and `error`, ready for
+        JSON.
+        """
         return {name: outcome.source() for name, outcome in self.items()}
 
     def require(self, names: Collection[str]) -> None:

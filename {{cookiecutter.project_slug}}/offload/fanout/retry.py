@@ -1,4 +1,6 @@
-"""When to try again and how long to pause before: full jitter, `Retry-After`, and a budget for each upstream."""
+"""When to try again and how long to pause before: full jitter, `Retry-After`, and a budget for each
+upstream.
+"""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -8,7 +10,8 @@ from random import uniform
 from .http import httpx
 from .window import Window
 
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})  # RFC 9110, section 9.2.2
+# RFC 9110, section 9.2.2.
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -16,16 +19,19 @@ TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 class Retry:
     """How often an idempotent call is tried again.
 
-    The budget keeps retries from multiplying an outage: over ten seconds they may be `share` of the calls plus
-    `floor` a second (Finagle's RetryBudget has the same defaults).
+    The budget keeps retries from multiplying an outage: over ten seconds they may be `share` of the
+    calls plus `floor` a second (Finagle's RetryBudget has the same defaults).
 
-    Own lines in place of stamina: stamina adds its jitter to an exponential wait (full jitter draws from the whole
-    of it), has no budget, and costs 53 us a successful call, a third of the whole request (docs/decisions).
+    Own lines in place of stamina: stamina adds its jitter to an exponential wait (full jitter draws
+    from the whole of it), has no budget, and costs 53 us a successful call, a third of the whole
+    request (docs/decisions).
     """
 
     attempts: int = 3
-    base: float = 0.05  # seconds; the n-th pause is drawn from 0 to base * 2^n
-    longest: float = 1.0  # seconds; also the longest Retry-After waited for, past it the call fails at once
+    # Seconds; the n-th pause is drawn from 0 to base * 2^n.
+    base: float = 0.05
+    # Seconds; also the longest Retry-After waited for, past it the call fails at once.
+    longest: float = 1.0
     share: float = 0.2
     floor: float = 10.0
     _spent: Window = field(init=False, repr=False)
@@ -46,7 +52,9 @@ class Retry:
         return True
 
     def pause(self, error: Exception, attempt: int) -> float | None:
-        """Seconds to wait after this failure of the `attempt`-th attempt (1, 2, ...), or None to give up."""
+        """Seconds to wait after this failure of the `attempt`-th attempt (1, 2, ...), or None to
+        give up.
+        """
         if attempt >= self.attempts:
             return None
         drawn = uniform(0.0, min(self.longest, self.base * 2**attempt))

@@ -1,4 +1,6 @@
-"""A large body, read piece by piece and not at once: with a slot, a breaker, a deadline and a limit like any call."""
+"""A large body, read piece by piece and not at once: with a slot, a breaker, a deadline and a limit
+like any call.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +26,21 @@ if TYPE_CHECKING:
 async def stream(
     live: Live, call: Call[httpx.Response], max_bytes: int, within: float
 ) -> AsyncIterator[httpx.Response]:
-    """The response, its body still to be read with `aiter_bytes()`; never retried, hedged, shared or kept.
+    """The response, its body still to be read with `aiter_bytes()`; never retried, hedged, shared
+    or kept.
 
-    Raises `httpx.HTTPStatusError` unless the status is 2xx, what `httpx` and this room raise for failures, and
-    `DeadlineExceeded` if the body isn't read to its end within that many seconds.
+    Raises `httpx.HTTPStatusError` unless the status is 2xx, what `httpx` and this room raise for
+    failures, and `DeadlineExceeded` if the body isn't read to its end within that many seconds.
     """
     await release()
     end = until(within)
     headers = [*call.headers, *outgoing()]
     request = httpx.Request(
-        call.method, str(call.url), headers=headers, content=call.body, extensions={"max_bytes": max_bytes}
+        call.method,
+        str(call.url),
+        headers=headers,
+        content=call.body,
+        extensions={"max_bytes": max_bytes},
     )
     await live.bulkhead.enter(end)
     try:
@@ -41,13 +48,16 @@ async def stream(
             response = await _begin(live, request)
             try:
                 if not response.is_success:
-                    raise httpx.HTTPStatusError(f"HTTP {response.status_code}", request=request, response=response)
+                    raise httpx.HTTPStatusError(
+                        f"HTTP {response.status_code}", request=request, response=response
+                    )
                 yield response
             finally:
                 await response.aclose()
     except TimeoutError:
         if not timer.expired():
-            raise  # not ours: from the code that reads the body
+            # Not ours: from the code that reads the body.
+            raise
         raise DeadlineExceeded(f"The body wasn't read to its end within {within} s.") from None
     finally:
         live.bulkhead.leave()
@@ -63,7 +73,9 @@ async def _begin(live: Live, request: httpx.Request) -> httpx.Response:
         good = response.status_code < 500
     except TimeoutError:
         good = False
-        raise httpx.TimeoutException("No answer within the attempt timeout.", request=request) from None
+        raise httpx.TimeoutException(
+            "No answer within the attempt timeout.", request=request
+        ) from None
     except httpx.TransportError:
         good = False
         raise

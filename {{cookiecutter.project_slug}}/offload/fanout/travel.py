@@ -1,4 +1,6 @@
-"""What travels with a request to its upstreams: trace context, request id, and the time that is left."""
+"""What travels with a request to its upstreams: trace context, request id, and the time that is
+left.
+"""
 
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -6,13 +8,18 @@ from types import MappingProxyType
 
 try:
     from opentelemetry import propagate  # type: ignore[import-not-found,unused-ignore]
-except ImportError:  # tracing is optional; the caller's own trace context is passed on as it came
+except ImportError:
+    # Tracing is optional; the caller's own trace context is passed on as it came.
     propagate = None  # type: ignore[assignment,unused-ignore]
 
-DEADLINE = "X-Request-Timeout-Ms"  # milliseconds the receiver has for the request; no RFC names one
-PASSED_ON = ("traceparent", "tracestate", "x-request-id")  # W3C Trace Context; the id our logs are found by
+# Milliseconds the receiver has for the request; no RFC names one.
+DEADLINE = "X-Request-Timeout-Ms"
+# W3C Trace Context; the id our logs are found by.
+PASSED_ON = ("traceparent", "tracestate", "x-request-id")
 
-_incoming: ContextVar[Mapping[str, str]] = ContextVar("offload_travelling", default=MappingProxyType({}))
+_incoming: ContextVar[Mapping[str, str]] = ContextVar(
+    "offload_travelling", default=MappingProxyType({})
+)
 
 
 def meta_key(name: str) -> str:
@@ -24,7 +31,9 @@ _KEYS = {name: meta_key(name) for name in PASSED_ON}
 
 
 class carrying:  # noqa: N801 - as `deadline`
-    """Pass on what the headers in a request's META carry to every upstream called inside. Enter an instance once."""
+    """Pass on what the headers in a request's META carry to every upstream called inside. Enter an
+    instance once.
+    """
 
     def __init__(self, meta: Mapping[str, str]) -> None:
         self._travelling = {name: meta[key] for name, key in _KEYS.items() if key in meta}

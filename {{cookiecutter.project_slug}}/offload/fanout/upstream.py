@@ -1,4 +1,6 @@
-"""An external API, declared once: where it is, how long it may take, how much of it is used at a time."""
+"""An external API, declared once: where it is, how long it may take, how much of it is used at a
+time.
+"""
 
 from __future__ import annotations
 
@@ -34,27 +36,36 @@ declared: WeakSet[Upstream] = WeakSet()
 class Upstream:
     """An external API and its limits; times are in seconds, sizes in bytes.
 
-    Declared in an app's `upstreams.py`, opened by `fanout.lifespan`, called through `get_json` and its like, which
-    describe a `Call` for `gather` or `await`.
+    Declared in an app's `upstreams.py`, opened by `fanout.lifespan`, called through `get_json` and
+    its like, which describe a `Call` for `gather` or `await`.
     """
 
     name: str
     _: KW_ONLY
     base_url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    auth: Callable[[], str] | str | None = field(default=None, repr=False)  # Authorization; a function: asked each call
-    timeout: float = 5.0  # a call with all its retries; a request's own deadline only shortens it
-    attempt_timeout: float = 2.0  # one request, from connecting to the last byte
-    connect_timeout: float = 1.0  # a lost SYN is sent again after 1 s (RFC 6298): waiting longer mostly waits in vain
+    # Authorization; a function: asked each call.
+    auth: Callable[[], str] | str | None = field(default=None, repr=False)
+    # A call with all its retries; a request's own deadline only shortens it.
+    timeout: float = 5.0
+    # One request, from connecting to the last byte.
+    attempt_timeout: float = 2.0
+    # A lost SYN is sent again after 1 s (RFC 6298): waiting longer mostly waits in vain.
+    connect_timeout: float = 1.0
     max_in_flight: int = 64
     max_waiting: int = 64
-    max_bytes: int = 2**20  # of a decoded body; json.loads of a megabyte holds the event loop some 10 ms
-    keepalive: float = 4.0  # idle connections close before the upstream does it: uvicorn and Node after 5 s
-    ca_file: str | None = None  # trusted instead of the system's certificates
+    # Of a decoded body; json.loads of a megabyte holds the event loop some 10 ms.
+    max_bytes: int = 2**20
+    # Idle connections close before the upstream does it: uvicorn and Node after 5 s.
+    keepalive: float = 4.0
+    # Trusted instead of the system's certificates.
+    ca_file: str | None = None
     retry: Retry = field(default_factory=Retry)
     breaker: Breaker = field(default_factory=Breaker)
-    single_flight: bool = True  # equal reads at the same time share one request
-    rate: tuple[float, float] | None = None  # so many requests in so many seconds, from this process
+    # Equal reads at the same time share one request.
+    single_flight: bool = True
+    # So many requests in so many seconds, from this process.
+    rate: tuple[float, float] | None = None
     hedge: Hedge | None = None
     cache: Cache | None = None
 
@@ -83,9 +94,11 @@ class Upstream:
         headers: Mapping[str, str] | None = None,
         idempotent: bool = False,
     ) -> Call[Any]:
-        """A POST of JSON whose answer is JSON; the body may hold pydantic models, dataclasses, dates and decimals.
+        """A POST of JSON whose answer is JSON; the body may hold pydantic models, dataclasses,
+        dates and decimals.
 
-        It is sent once, unless `idempotent` says that again does no harm (an `Idempotency-Key` it knows, say).
+        It is sent once, unless `idempotent` says that again does no harm (an `Idempotency-Key` it
+        knows, say).
         """
         sent = {"Content-Type": "application/json", **(headers or {})}
         return self._call("POST", path, params, sent, to_json(body), idempotent, _json)
@@ -104,7 +117,8 @@ class Upstream:
 
         Args:
             path: below `base_url`; values in it go through `urllib.parse.quote(value, safe="")`.
-            idempotent: whether it may be sent again after a failure; by default as its method says (RFC 9110).
+            idempotent: whether it may be sent again after a failure; by default as its method says
+                (RFC 9110).
         """
         again = method in IDEMPOTENT if idempotent is None else idempotent
         return self._call(method, path, params, headers, body, again, Answer.response)
@@ -118,13 +132,19 @@ class Upstream:
         params: Params | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AbstractAsyncContextManager[httpx.Response]:
-        """A GET whose body is read in pieces: `async with upstream.stream(...) as response`, then `aiter_bytes()`.
+        """A GET whose body is read in pieces: `async with upstream.stream(...) as response`, then
+        `aiter_bytes()`.
 
         Args:
             max_bytes: of the decoded body; beyond it reading raises `TooLarge`.
             within: seconds until its last byte.
         """
-        return stream(self.live(), self.request("GET", path, params=params, headers=headers), max_bytes, within)
+        return stream(
+            self.live(),
+            self.request("GET", path, params=params, headers=headers),
+            max_bytes,
+            within,
+        )
 
     def _call(
         self,
@@ -136,11 +156,20 @@ class Upstream:
         idempotent: bool,
         decode: Callable[[Answer], T],
     ) -> Call[T]:
-        sent = CIMultiDict(self.headers)  # names regardless of case: what the call says replaces what is declared here
+        # Names regardless of case: what the call says replaces what is declared here.
+        sent = CIMultiDict(self.headers)
         if self.auth:
             sent["Authorization"] = self.auth() if callable(self.auth) else self.auth
         sent.update(headers or {})
-        return Call(self, method, join(self.base_url, path, params), tuple(sent.items()), body, idempotent, decode)
+        return Call(
+            self,
+            method,
+            join(self.base_url, path, params),
+            tuple(sent.items()),
+            body,
+            idempotent,
+            decode,
+        )
 
     def live(self) -> Live:
         """The open upstream; raises `RuntimeError` if it isn't open, or open in another event loop."""
@@ -173,7 +202,9 @@ class Upstream:
     def using(
         self, transport: httpx.AsyncBaseTransport, loop: asyncio.AbstractEventLoop | None = None
     ) -> Iterator[None]:
-        """Send through this transport, every protection in its first state: for tests, `httpx.MockTransport`."""
+        """Send through this transport, every protection in its first state: for tests,
+        `httpx.MockTransport`.
+        """
         before, self._live = self._live, Live(self, transport, loop)
         try:
             yield

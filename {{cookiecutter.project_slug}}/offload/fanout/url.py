@@ -10,14 +10,25 @@ from yarl import URL
 Value = str | int | float
 Params = Mapping[str, Value | Sequence[Value]]
 
-_PATH = re.compile(r"/(?!/)[!-~]*")  # visible ASCII; what else a URL may hold is percent-encoded
+# Visible ASCII; what else a URL may hold is percent-encoded.
+_PATH = re.compile(r"/(?!/)[!-~]*")
 
 
 def check_base(url: str) -> str:
-    """The base URL without a closing slash; raises `ValueError` unless it is plain `http(s)://host[:port][/path]`."""
+    """The base URL without a closing slash; raises `ValueError` unless it is plain
+    `http(s)://host[:port][/path]`.
+    """
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"base_url must be http(s)://host[:port][/path], without user, query or fragment: {url!r}")
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+        or parts.username
+    ):
+        raise ValueError(
+            f"base_url must be http(s)://host[:port][/path], without user, query or fragment: {url!r}"
+        )
     return url.rstrip("/")
 
 

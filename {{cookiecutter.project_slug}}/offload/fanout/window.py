@@ -1,9 +1,12 @@
-"""Two counts over the last seconds: calls and failures for the breaker, calls and retries for the budget."""
+"""Two counts over the last seconds: calls and failures for the breaker, calls and retries for the
+budget.
+"""
 
 from collections import deque
 from time import monotonic
 
-STEPS = 10  # old counts leave in tenths of the window
+# Old counts leave in tenths of the window.
+STEPS = 10
 
 
 class Window:
@@ -11,7 +14,8 @@ class Window:
 
     def __init__(self, seconds: float) -> None:
         self._step = seconds / STEPS
-        self._slots: deque[list[int]] = deque(maxlen=STEPS)  # [step number, total, marked]
+        # [step number, total, marked].
+        self._slots: deque[list[int]] = deque(maxlen=STEPS)
 
     def add(self, total: int = 0, marked: int = 0) -> None:
         """Count something that happens now."""

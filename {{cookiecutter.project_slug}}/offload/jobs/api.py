@@ -21,7 +21,8 @@ from offload.jobs.rows import result_of
 
 router = Router(tags=["jobs"])
 
-LONGEST_WAIT = 30.0  # seconds; `Prefer: wait=` beyond it is cut (proxies often end idle requests after 60 s)
+# Seconds; `Prefer: wait=` beyond it is cut (proxies often end idle requests after 60 s).
+LONGEST_WAIT = 30.0
 
 
 class JobView(BaseModel):
@@ -39,7 +40,9 @@ class JobView(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     expected_start_seconds: float | None = None
-    """For a queued job: seconds until it starts, by its queue's depth and drain rate; null if they say nothing."""
+    """For a queued job: seconds until it starts, by its queue's depth and drain rate; null if they
+    say nothing.
+    """
 
 
 class JobList(BaseModel):
@@ -85,9 +88,13 @@ async def list_jobs(
     cursor: UUID | None = None,
 ) -> JobList:
     mine = Job.objects.filter(owner=caller(request), parent=None)
-    counts = {name: count async for name, count in mine.order_by().values_list("status").annotate(Count("pk"))}
+    counts = {
+        name: count
+        async for name, count in mine.order_by().values_list("status").annotate(Count("pk"))
+    }
     page = mine.filter(status=status) if status else mine
-    if cursor:  # the database compares its own times: SQLite's have three digits where Python's have six
+    # The database compares its own times: SQLite's have three digits where Python's have six.
+    if cursor:
         then = Subquery(mine.filter(pk=cursor).values("created_at"))
         page = page.filter(Q(created_at__lt=then) | Q(created_at=then, pk__lt=cursor))
     rows = [row async for row in page.order_by("-created_at", "-pk")[: limit + 1]]
@@ -98,7 +105,11 @@ async def list_jobs(
     )
 
 
-@router.get("/{uuid:job_id}", response=JobView, summary="One job; `Prefer: wait=N` waits N seconds for its end")
+@router.get(
+    "/{uuid:job_id}",
+    response=JobView,
+    summary="One job; `Prefer: wait=N` waits N seconds for its end",
+)
 async def get_job(request: HttpRequest, job_id: UUID) -> JobView:
     job = await submit.find(job_id, caller(request))
     wait = re.search(r"\bwait=(\d+)", request.headers.get("Prefer", ""))
@@ -113,10 +124,13 @@ async def cancel_job(request: HttpRequest, job_id: UUID) -> HttpResponse:
     return await accepted(await submit.cancel(job))
 
 
-@router.get("/{uuid:job_id}/events", summary="Server-sent events: `progress`, and last how it ended")
+@router.get(
+    "/{uuid:job_id}/events", summary="Server-sent events: `progress`, and last how it ended"
+)
 async def watch_job(request: HttpRequest, job_id: UUID) -> StreamingHttpResponse:
     job = await submit.find(job_id, caller(request))
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx would hold the events back
+    # nginx would hold the events back.
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingHttpResponse(_events(job), content_type="text/event-stream", headers=headers)
 
 
@@ -159,5 +173,6 @@ def _expected_start(job: Job) -> float | None:
     running = relay.current()
     figures = running.figures.queues.get(job.queue) if running else None
     if job.status != Status.QUEUED or figures is None or not (figures.depth and figures.drain):
-        return None  # an empty queue, seen a second ago, may be one of idle workers or of busy ones
+        # An empty queue, seen a second ago, may be one of idle workers or of busy ones.
+        return None
     return round(figures.depth / figures.drain, 1)

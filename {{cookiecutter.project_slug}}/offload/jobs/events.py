@@ -1,7 +1,8 @@
-"""Tells every web process that a job has changed: Redis pub/sub, with one subscription in each web process.
+"""Tells every web process that a job has changed: Redis pub/sub, with one subscription in each web
+process.
 
-Events are a courtesy, rows the truth: without Redis the hub reads the watched rows instead, and a lost event costs a
-watcher at most `RECHECK` seconds.
+Events are a courtesy, rows the truth: without Redis the hub reads the watched rows instead, and a
+lost event costs a watcher at most `RECHECK` seconds.
 """
 
 import asyncio
@@ -27,9 +28,12 @@ from offload.serving import release
 
 log = logging.getLogger("offload.jobs")
 
-RECHECK = 5.0  # seconds between reads of the watched rows while events flow
-POLL = 1.0  # ... and while Redis is away
-_SILENCE = 5.0  # seconds without trying after Redis failed, so that a dead Redis does not slow every report
+# Seconds between reads of the watched rows while events flow.
+RECHECK = 5.0
+# ... and while Redis is away.
+POLL = 1.0
+# Seconds without trying after Redis failed, so that a dead Redis does not slow every report.
+_SILENCE = 5.0
 
 _quiet_until = 0.0
 
@@ -40,12 +44,15 @@ def _channel() -> str:
 
 @cache
 def _publisher() -> "redis.Redis":
-    # A worker must not hang on a frozen Redis: both default to None, for ever (a publish still hung after 45 s).
+    # A worker must not hang on a frozen Redis: both default to None, for ever (a publish still hung
+    # after 45 s).
     return redis.Redis.from_url(conf().redis_url, socket_timeout=0.5, socket_connect_timeout=0.25)
 
 
 def publish(job: Job) -> None:
-    """Tell the watchers of `job`, if Redis is there. Never raises, blocks for half a second at most."""
+    """Tell the watchers of `job`, if Redis is there. Never raises, blocks for half a second at
+    most.
+    """
     global _quiet_until
     if time.monotonic() < _quiet_until:
         return
@@ -79,12 +86,14 @@ class Hub:
         queue: asyncio.Queue[int] = asyncio.Queue(maxsize=1)
         self._watchers[job_id].add(queue)
         try:
-            # What changed after the watcher read its row and before it was heard of here would be missed.
+            # What changed after the watcher read its row and before it was heard of here would be
+            # missed.
             if (known := self._rows.get(job_id)) is not None:
                 queue.put_nowait(known.version)
             else:
                 await self._refresh([job_id])
-            await release()  # the reads borrowed a thread with its connection, and a watcher may wait for hours
+            # The reads borrowed a thread with its connection, and a watcher may wait for hours.
+            await release()
             yield queue
         finally:
             self._watchers[job_id].discard(queue)
@@ -109,16 +118,22 @@ class Hub:
 
     async def _listen(self) -> None:
         while True:
-            # health_check_interval finds a half-open connection; the wait for messages itself has no limit.
+            # health_check_interval finds a half-open connection; the wait for messages itself has
+            # no limit.
             client = redis.asyncio.Redis.from_url(
-                conf().redis_url, socket_connect_timeout=1.0, socket_timeout=5.0, health_check_interval=5
+                conf().redis_url,
+                socket_connect_timeout=1.0,
+                socket_timeout=5.0,
+                health_check_interval=5,
             )
             try:
                 async with client, client.pubsub() as subscription:
                     await subscription.subscribe(_channel())
                     self._subscribed = True
                     while True:
-                        message = await subscription.get_message(ignore_subscribe_messages=True, timeout=POLL)
+                        message = await subscription.get_message(
+                            ignore_subscribe_messages=True, timeout=POLL
+                        )
                         if message is not None:
                             await self._on_event(json.loads(message["data"]))
             except (redis.RedisError, OSError) as error:
@@ -133,10 +148,16 @@ class Hub:
             return
         known = self._rows.get(job_id)
         if known is None or event["status"] != known.status:
-            await self._refresh([job_id])  # started, result, error: only the row has them
+            # Started, result, error: only the row has them.
+            await self._refresh([job_id])
         elif event["version"] > known.version:
-            newer = copy.copy(known)  # watchers hold the old one, to compare with
-            newer.version, newer.progress, newer.message = event["version"], event["progress"], event["message"]
+            # Watchers hold the old one, to compare with.
+            newer = copy.copy(known)
+            newer.version, newer.progress, newer.message = (
+                event["version"],
+                event["progress"],
+                event["message"],
+            )
             self._rows[job_id] = newer
             self._tell(newer)
 
@@ -151,5 +172,6 @@ class Hub:
     def _tell(self, job: Job) -> None:
         for queue in self._watchers[job.pk]:
             if queue.full():
-                queue.get_nowait()  # a slow reader gets the newest state, not every state
+                # A slow reader gets the newest state, not every state.
+                queue.get_nowait()
             queue.put_nowait(job.version)

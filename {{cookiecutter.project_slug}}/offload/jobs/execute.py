@@ -1,4 +1,6 @@
-"""The worker process's part: claim, run the function, finish. Any way out of the function ends in one transition."""
+"""The worker process's part: claim, run the function, finish. Any way out of the function ends in
+one transition.
+"""
 
 import contextlib
 import json
@@ -38,21 +40,26 @@ class JobFailed(Exception):
 
 
 class Cancelled(BaseException):
-    """Raised by `report()` in a job that was asked to stop. No `Exception`: a job's `except Exception` lets it by."""
+    """Raised by `report()` in a job that was asked to stop. No `Exception`: a job's `except
+    Exception` lets it by.
+    """
 
 
 class LeaseLost(BaseException):
-    """Raised by `report()` when another worker has taken the job over: what this one computes no longer counts."""
+    """Raised by `report()` when another worker has taken the job over: what this one computes no
+    longer counts.
+    """
 
 
 def execute(kind: "JobKind[Any, Any]", job_id: str) -> str:
-    """Run one job to its next state and return that state's name; `duplicate` where there was nothing to do.
+    """Run one job to its next state and return that state's name; `duplicate` where there was
+    nothing to do.
 
     Raises:
         JobFailed: the job failed; the row holds the reason.
     """
-    # billiard's handler raises SystemExit in the job's code, but a worker that shuts down is no failure of the job.
-    # Dying at once leaves the row as it is, for the main process to hand back.
+    # billiard's handler raises SystemExit in the job's code, but a worker that shuts down is no
+    # failure of the job. Dying at once leaves the row as it is, for the main process to hand back.
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     claimed = _insist(lambda: transitions.claim(uuid.UUID(job_id), WORKER_ID, os.getpid()))
     if claimed is None:
@@ -119,7 +126,9 @@ def _tell_parent(parent_id: uuid.UUID) -> None:
         relay.ring([parent])
 
 
-def _settle_error(kind: "JobKind[Any, Any]", job: Job, error: BaseException, lifetime: float) -> Job | None:
+def _settle_error(
+    kind: "JobKind[Any, Any]", job: Job, error: BaseException, lifetime: float
+) -> Job | None:
     if isinstance(error, kind.retry_on) and job.attempts < job.max_attempts:
         delay = kind.retry_delay * 2 ** (job.attempts - 1)
         reason = f"{_in_words(kind, error)}, attempt {job.attempts} of {job.max_attempts}"
@@ -142,7 +151,9 @@ def _in_words(kind: "JobKind[Any, Any]", error: BaseException) -> str:
 
 
 def _reporter(job: Job) -> Callable[..., None]:
-    """The `report` handed to the function: throttled, so that calling it in a tight loop costs a clock read."""
+    """The `report` handed to the function: throttled, so that calling it in a tight loop costs a
+    clock read.
+    """
     interval = conf().report_interval
     due = time.monotonic()
 
@@ -154,9 +165,12 @@ def _reporter(job: Job) -> Callable[..., None]:
         due = now + interval
         try:
             row = transitions.progress(job, min(max(fraction, 0.0), 1.0), message[:200])
-        except (DatabaseError, InterfaceError):  # progress is worth no failure: the lease decides
+        except (DatabaseError, InterfaceError):
+            # Progress is worth no failure: the lease decides.
             connections.close_all()
-            log.warning("job %s: progress not written, the database is away", job.pk, extra=job.facts())
+            log.warning(
+                "job %s: progress not written, the database is away", job.pk, extra=job.facts()
+            )
             return
         if row is None:
             raise LeaseLost
@@ -172,20 +186,27 @@ def _reporter(job: Job) -> Callable[..., None]:
 def _keep(kind: "JobKind[Any, Any]", job: Job, result: Any) -> tuple[Any, str]:
     """The result as JSON for its row, or its file's name where it is large."""
     if not isinstance(result, kind.result):
-        raise TypeError(f"{kind.function.__qualname__} returned {type(result).__name__}, not {kind.result.__name__}")
+        raise TypeError(
+            f"{kind.function.__qualname__} returned {type(result).__name__}, not {kind.result.__name__}"
+        )
     model: BaseModel = result
     document = model.model_dump_json()
     if len(document) <= conf().result_limit:
         return json.loads(document), ""
     if len(document) > conf().stored_result_limit:
         size, limit = len(document) // 2**20, conf().stored_result_limit // 2**20
-        raise ValueError(f"a result of {size} MiB is over the limit of {limit} MiB: store it elsewhere")
-    name = f"job-results/{job.pk}-{job.token}.json"  # the token: a fenced-off attempt never overwrites
+        raise ValueError(
+            f"a result of {size} MiB is over the limit of {limit} MiB: store it elsewhere"
+        )
+    # The token: a fenced-off attempt never overwrites.
+    name = f"job-results/{job.pk}-{job.token}.json"
     return None, default_storage.save(name, ContentFile(document.encode()))
 
 
 def _insist(write: Callable[[], T]) -> T:
-    """Try a transition until the database answers: a result must survive a restart of the database (5 minutes)."""
+    """Try a transition until the database answers: a result must survive a restart of the database
+    (5 minutes).
+    """
     for attempt in range(10):
         try:
             return write()
@@ -198,10 +219,11 @@ def _insist(write: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def _memory_limit(limit: int) -> Iterator[None]:
-    """Let the process allocate `limit` bytes of private data; beyond it Python raises `MemoryError`.
+    """Let the process allocate `limit` bytes of private data; beyond it Python raises
+    `MemoryError`.
 
-    RLIMIT_DATA counts private writable mappings since Linux 4.7 (man 2 getrlimit); elsewhere there is no such limit,
-    and the container's own is all there is.
+    RLIMIT_DATA counts private writable mappings since Linux 4.7 (man 2 getrlimit); elsewhere there
+    is no such limit, and the container's own is all there is.
     """
     if sys.platform != "linux":
         yield

@@ -1,4 +1,6 @@
-"""`@job`: binds a plain function to a kind of job, with its limits. Everything wrong is said at import."""
+"""`@job`: binds a plain function to a kind of job, with its limits. Everything wrong is said at
+import.
+"""
 
 import ast
 import importlib
@@ -15,10 +17,14 @@ from offload.jobs.execute import JobFailed, execute
 
 
 class Report(Protocol):
-    """What a compute function calls as it goes on; raises `Cancelled` or `LeaseLost` when it should stop."""
+    """What a compute function calls as it goes on; raises `Cancelled` or `LeaseLost` when it should
+    stop.
+    """
 
     def __call__(self, fraction: float, message: str = "") -> None:
-        """Say how far the work is: `fraction` from 0 to 1, `message` up to 200 characters. Cheap to call often."""
+        """Say how far the work is: `fraction` from 0 to 1, `message` up to 200 characters. Cheap to
+        call often.
+        """
 
 
 class InvalidJob(Exception):
@@ -55,7 +61,9 @@ class JobKind(Generic[P, R]):
     part: "JobKind[Any, Any] | None"
 
     def preload(self) -> None:
-        """Run the imports in the function's body, so that a broken one is found at worker start and shared by forks."""
+        """Run the imports in the function's body, so that a broken one is found at worker start and
+        shared by forks.
+        """
         source = textwrap.dedent(inspect.getsource(self.function))
         package = self.function.__module__.rpartition(".")[0]
         for node in ast.walk(ast.parse(source)):
@@ -88,24 +96,31 @@ def job(
     split: Callable[[P], Sequence[BaseModel]] | None = None,
     part: "JobKind[Any, Any] | None" = None,
 ) -> Callable[[Callable[..., R]], JobKind[P, R]]:
-    """Declare a job. The function takes a pydantic model and a `Report`, and returns a pydantic model.
+    """Declare a job. The function takes a pydantic model and a `Report`, and returns a pydantic
+    model.
 
-    A divided job names a `split`, which makes a list of parameters of another job, the `part`. Its function puts the
-    parts' results together, once all have succeeded: `def name(params: ParamsModel, parts: list[PartResult])`.
+    A divided job names a `split`, which makes a list of parameters of another job, the `part`. Its
+    function puts the parts' results together, once all have succeeded: `def name(params:
+    ParamsModel, parts: list[PartResult])`.
 
     Args:
         kind: the job's name for ever: rows, Flower and logs show it. By custom `feature.name`.
-        time_limit: hard limit in seconds; the process is killed and the job fails, without another attempt.
-        memory_limit: bytes of data the process may allocate; beyond it `MemoryError` fails the job (Linux).
+        time_limit: hard limit in seconds; the process is killed and the job fails, without another
+            attempt.
+        memory_limit: bytes of data the process may allocate; beyond it `MemoryError` fails the job
+            (Linux).
         queue: `cpu` for computing, `default` for housekeeping.
-        soft_time_limit: seconds until `SoftTimeLimitExceeded` is raised in the function; 95 % of the hard one unless
-            told.
-        max_attempts: starts in all, when workers die under the job or an error of `retry_on` is raised.
+        soft_time_limit: seconds until `SoftTimeLimitExceeded` is raised in the function; 95 % of
+            the hard one unless told.
+        max_attempts: starts in all, when workers die under the job or an error of `retry_on` is
+            raised.
         retry_on: errors worth another attempt (a full disk, not a wrong formula).
         retry_delay: seconds before that attempt; doubles with each.
         result_lifetime: seconds until a finished job is deleted; the service's default unless told.
-        unique: while an owner has an unfinished job with the same parameters, submitting gives that one.
-        every: seconds between starts by the service itself, with the parameters' defaults and the owner `schedule`.
+        unique: while an owner has an unfinished job with the same parameters, submitting gives that
+            one.
+        every: seconds between starts by the service itself, with the parameters' defaults and the
+            owner `schedule`.
         split: divides the parameters into those of the parts, at least one.
         part: the job that computes one part.
 
@@ -115,7 +130,9 @@ def job(
 
     def bind(function: Callable[..., R]) -> JobKind[P, R]:
         if (split is None) != (part is None):
-            raise InvalidJob(f"job {kind!r}: split and part go together, the one makes parameters for the other")
+            raise InvalidJob(
+                f"job {kind!r}: split and part go together, the one makes parameters for the other"
+            )
         params, result = _models(kind, function, part)
         declared = JobKind(
             kind=kind,
@@ -137,12 +154,18 @@ def job(
         )
         if kind in _kinds:
             other = _kinds[kind].function
-            raise InvalidJob(f"job {kind!r} is declared twice: in {other.__module__} and in {function.__module__}")
+            raise InvalidJob(
+                f"job {kind!r} is declared twice: in {other.__module__} and in {function.__module__}"
+            )
         if time_limit <= 0 or memory_limit <= 0 or max_attempts < 1:
-            raise InvalidJob(f"job {kind!r}: time_limit, memory_limit and max_attempts must be positive")
+            raise InvalidJob(
+                f"job {kind!r}: time_limit, memory_limit and max_attempts must be positive"
+            )
         queues = current_app.amqp.queues
         if queue not in queues:
-            raise InvalidJob(f"job {kind!r}: config/celery.py declares no queue {queue!r}, only {', '.join(queues)}")
+            raise InvalidJob(
+                f"job {kind!r}: config/celery.py declares no queue {queue!r}, only {', '.join(queues)}"
+            )
         _kinds[kind] = declared
         _register_task(declared)
         return declared
@@ -166,29 +189,44 @@ def all_kinds() -> list[JobKind[Any, Any]]:
     return list(_kinds.values())
 
 
-def _models(kind: str, function: Callable[..., Any], part: "JobKind[Any, Any] | None") -> tuple[type[Any], type[Any]]:
+def _models(
+    kind: str, function: Callable[..., Any], part: "JobKind[Any, Any] | None"
+) -> tuple[type[Any], type[Any]]:
     if inspect.iscoroutinefunction(function):
-        raise InvalidJob(f"job {kind!r} is async: a worker computes. Write `def`, and await upstreams in api.py")
+        raise InvalidJob(
+            f"job {kind!r} is async: a worker computes. Write `def`, and await upstreams in api.py"
+        )
     hints = get_type_hints(function)
     names = list(inspect.signature(function).parameters)
     second = f"parts: list[{part.result.__name__}]" if part else "report: Report"
     wanted = list[part.result] if part else Report  # type: ignore[name-defined]  # a model known at run time
-    if len(names) != 2 or any(name not in hints for name in [*names, "return"]) or hints[names[1]] != wanted:
-        raise InvalidJob(f"job {kind!r} must read `def name(params: ParamsModel, {second}) -> ResultModel`")
+    if (
+        len(names) != 2
+        or any(name not in hints for name in [*names, "return"])
+        or hints[names[1]] != wanted
+    ):
+        raise InvalidJob(
+            f"job {kind!r} must read `def name(params: ParamsModel, {second}) -> ResultModel`"
+        )
     for role, model in (("parameter", hints[names[0]]), ("result", hints["return"])):
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            raise InvalidJob(f"job {kind!r}: its {role} must be annotated with a pydantic model, not {model!r}")
+            raise InvalidJob(
+                f"job {kind!r}: its {role} must be annotated with a pydantic model, not {model!r}"
+            )
     return hints[names[0]], hints["return"]
 
 
 def _register_task(declared: JobKind[Any, Any]) -> None:
-    """One Celery task a kind, so that Flower groups by it; its one argument is the job's id, never a payload."""
+    """One Celery task a kind, so that Flower groups by it; its one argument is the job's id, never
+    a payload.
+    """
 
     @shared_task(  # type: ignore[call-overload,untyped-decorator]  # limits may be fractions of a second
         name=declared.kind,
         soft_time_limit=declared.soft_time_limit,
         time_limit=declared.time_limit,
-        throws=(JobFailed,),  # a failed job is a failed task, without a second traceback in the log
+        # A failed job is a failed task, without a second traceback in the log.
+        throws=(JobFailed,),
     )
     def run(job_id: str) -> str:
         return execute(declared, job_id)

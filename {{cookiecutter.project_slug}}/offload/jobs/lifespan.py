@@ -17,7 +17,9 @@ def hub() -> events.Hub:
         RuntimeError: the application was started without lifespan.
     """
     if _hub is None:
-        raise RuntimeError("jobs have no event hub: list jobs.lifespan in config/asgi.py and run uvicorn --lifespan on")
+        raise RuntimeError(
+            "jobs have no event hub: list jobs.lifespan in config/asgi.py and run uvicorn --lifespan on"
+        )
     return _hub
 
 

@@ -21,15 +21,19 @@ class Phase(models.TextChoices):
     """Where a divided job stands; the others stay at `WHOLE`."""
 
     WHOLE = ""
-    PARTS = "parts"  # waits for its parts, and holds neither a worker nor a lease
-    JOIN = "join"  # all parts have succeeded: due again, to be put together
+    # Waits for its parts, and holds neither a worker nor a lease.
+    PARTS = "parts"
+    # All parts have succeeded: due again, to be put together.
+    JOIN = "join"
 
 
 FINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
 
 class Job(models.Model):
-    """One accepted piece of computing. Every write goes through `transitions.py`, fenced by `token`."""
+    """One accepted piece of computing. Every write goes through `transitions.py`, fenced by
+    `token`.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(max_length=100)
@@ -37,31 +41,45 @@ class Job(models.Model):
     owner = models.CharField(max_length=150)
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="parts")
-    number = models.PositiveIntegerField(default=0)  # of a part, from 1
+    # Of a part, from 1.
+    number = models.PositiveIntegerField(default=0)
     phase = models.CharField(max_length=5, choices=Phase, default=Phase.WHOLE, blank=True)
     params = models.JSONField()
     result = models.JSONField(null=True)
-    result_file = models.CharField(max_length=255, blank=True)  # a large result's name in file storage
+    # A large result's name in file storage.
+    result_file = models.CharField(max_length=255, blank=True)
     error = models.TextField(blank=True)
-    progress = models.FloatField(default=0.0)  # 0 to 1
+    # 0 to 1.
+    progress = models.FloatField(default=0.0)
     message = models.CharField(max_length=200, blank=True)
 
-    attempts = models.PositiveSmallIntegerField(default=0)  # counts starts that were not handed back
+    # Counts starts that were not handed back.
+    attempts = models.PositiveSmallIntegerField(default=0)
     max_attempts = models.PositiveSmallIntegerField()
-    token = models.BigIntegerField(default=0)  # fencing token: grows at every claim and hand-back, never reused
-    version = models.BigIntegerField(default=0)  # grows at every change a watcher may see; the id of its event
-    worker = models.UUIDField(null=True)  # the worker that holds the lease
-    pid = models.IntegerField(null=True)  # its process that computes
+    # Fencing token: grows at every claim and hand-back, never reused.
+    token = models.BigIntegerField(default=0)
+    # Grows at every change a watcher may see; the id of its event.
+    version = models.BigIntegerField(default=0)
+    # The worker that holds the lease.
+    worker = models.UUIDField(null=True)
+    # Its process that computes.
+    pid = models.IntegerField(null=True)
     lease_until = models.DateTimeField(null=True)
-    not_before = models.DateTimeField(null=True)  # a retry waits, queued, until then
+    # A retry waits, queued, until then.
+    not_before = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
 
-    idempotency_key = models.CharField(max_length=255, null=True)  # NULLs are distinct in a constraint
-    fingerprint = models.CharField(max_length=64, blank=True)  # SHA-256 of the request that used the key
-    unique_key = models.CharField(max_length=64, null=True)  # one unfinished job for each
-    request_id = models.CharField(max_length=100, blank=True)  # ties the worker's log lines to the request's
+    # NULLs are distinct in a constraint.
+    idempotency_key = models.CharField(max_length=255, null=True)
+    # SHA-256 of the request that used the key.
+    fingerprint = models.CharField(max_length=64, blank=True)
+    # One unfinished job for each.
+    unique_key = models.CharField(max_length=64, null=True)
+    # Ties the worker's log lines to the request's.
+    request_id = models.CharField(max_length=100, blank=True)
 
-    created_at = models.DateTimeField(db_default=Now())  # all times are the database's: hosts' clocks differ
+    # All times are the database's: hosts' clocks differ.
+    created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
@@ -70,7 +88,9 @@ class Job(models.Model):
         db_table = "offload_job"
         ordering = ("-created_at", "-id")
         constraints = (
-            models.UniqueConstraint(fields=("owner", "kind", "idempotency_key"), name="offload_job_idempotency"),
+            models.UniqueConstraint(
+                fields=("owner", "kind", "idempotency_key"), name="offload_job_idempotency"
+            ),
             models.UniqueConstraint(
                 fields=("unique_key",),
                 condition=models.Q(status__in=("queued", "running")),
@@ -92,7 +112,9 @@ class Job(models.Model):
         return self.status in FINAL
 
     def facts(self) -> dict[str, Any]:
-        """What every log line about it carries as `extra`, so that one id finds the request, the job and its parts."""
+        """What every log line about it carries as `extra`, so that one id finds the request, the
+        job and its parts.
+        """
         part = {"parent_id": str(self.parent_id)} if self.parent_id else {}
         ids = {"job_id": str(self.pk), "kind": self.kind, "request_id": self.request_id}
         return {**ids, **part, "attempt": self.attempts}
@@ -114,7 +136,8 @@ class Worker(models.Model):
     id = models.UUIDField(primary_key=True)
     name = models.CharField(max_length=200)
     queues = models.JSONField()
-    slots = models.PositiveSmallIntegerField()  # pool processes
+    # Pool processes.
+    slots = models.PositiveSmallIntegerField()
     busy = models.PositiveSmallIntegerField(default=0)
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())

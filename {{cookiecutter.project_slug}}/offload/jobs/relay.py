@@ -1,7 +1,9 @@
-"""The one publisher: a thread in every web process and every worker's main process that rings for queued rows.
+"""The one publisher: a thread in every web process and every worker's main process that rings for
+queued rows.
 
-It alone talks to the broker, so a dead, silent or slow broker costs a submit nothing. One relay at a time, by a lease
-in the database, also sweeps (`sweep.py`); all of them keep the figures that admission and health checks read.
+It alone talks to the broker, so a dead, silent or slow broker costs a submit nothing. One relay at
+a time, by a lease in the database, also sweeps (`sweep.py`); all of them keep the figures that
+admission and health checks read.
 """
 
 import contextlib
@@ -28,25 +30,32 @@ from offload.jobs.models import FINAL, Job, Worker
 
 log = logging.getLogger("offload.jobs")
 
-INTERVAL = 1.0  # seconds between looks at the rows; a ring for a new row does not wait for it
+# Seconds between looks at the rows; a ring for a new row does not wait for it.
+INTERVAL = 1.0
 
-# The producer's profile. kombu's defaults wait for ever on a silent broker and 134 s on one that drops packets
-# (measured, Celery 5.7); this thread may wait a little, never long. No retry: the sweeper is the retry.
+# The producer's profile. kombu's defaults wait for ever on a silent broker and 134 s on one that
+# drops packets (measured, Celery 5.7); this thread may wait a little, never long. No retry: the
+# sweeper is the retry.
 BROKER_LIMITS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0, "max_retries": 0}
 
 WAITING = Gauge("offload_jobs_waiting", "Jobs that are due and not begun", ["queue"])
 OLDEST = Gauge("offload_jobs_oldest_seconds", "Age of the oldest of them", ["queue"])
 WORKERS = Gauge("offload_jobs_workers", "Workers heard from lately")
 
-# A child forked while another thread is inside the database library would inherit its locks, held for ever. Threads
-# of a worker's main process touch the database only under this lock, and forks wait for it.
+# A child forked while another thread is inside the database library would inherit its locks, held
+# for ever. Threads of a worker's main process touch the database only under this lock, and forks
+# wait for it.
 FORK_LOCK = threading.RLock()
-os.register_at_fork(before=FORK_LOCK.acquire, after_in_parent=FORK_LOCK.release, after_in_child=FORK_LOCK.release)
+os.register_at_fork(
+    before=FORK_LOCK.acquire, after_in_parent=FORK_LOCK.release, after_in_child=FORK_LOCK.release
+)
 
 
 @dataclass
 class QueueFigures:
-    """One queue as its relay saw it last: due rows, age of the oldest (seconds), jobs ended per second."""
+    """One queue as its relay saw it last: due rows, age of the oldest (seconds), jobs ended per
+    second.
+    """
 
     depth: int = 0
     age: float = 0.0
@@ -58,19 +67,23 @@ class Figures:
     """What one relay knows without asking anybody: read by admission and by the health checks."""
 
     queues: dict[str, QueueFigures] = field(default_factory=dict)
-    workers: int = 0  # heard from within `worker_silence`
+    # Heard from within `worker_silence`.
+    workers: int = 0
     database: bool = False
     broker: bool = False
 
 
 class Relay(threading.Thread):
-    """Start it, `ring()` for new rows from any thread or loop, or from a process forked off this one; `stop()` it."""
+    """Start it, `ring()` for new rows from any thread or loop, or from a process forked off this
+    one; `stop()` it.
+    """
 
     def __init__(self) -> None:
         super().__init__(name="offload-relay", daemon=True)
         self.id = uuid.uuid4()
         self.figures = Figures()
-        # A pipe, since a worker's children ring, too: for the parts of a job, and for a parent to be put together.
+        # A pipe, since a worker's children ring, too: for the parts of a job, and for a parent to
+        # be put together.
         self._rings, self._bell = os.pipe()
         os.set_blocking(self._bell, False)
         self._stopping = False
@@ -78,10 +91,13 @@ class Relay(threading.Thread):
         self._sweeper = sweep.Sweeper(self.id)
 
     def ring(self, jobs: Iterable[Job]) -> None:
-        """Have the broker told of new rows, soon. Never blocks; what does not fit (some 500) waits for the sweeper."""
+        """Have the broker told of new rows, soon. Never blocks; what does not fit (some 500) waits
+        for the sweeper.
+        """
         with contextlib.suppress(BlockingIOError):
             for job in jobs:
-                # One write each, below PIPE_BUF (4096): the lines of two processes never mix (man 7 pipe).
+                # One write each, below PIPE_BUF (4096): the lines of two processes never mix (man 7
+                # pipe).
                 os.write(self._bell, f"{job.kind}\t{job.queue}\t{job.pk}\n".encode())
 
     def stop(self) -> None:
@@ -110,7 +126,8 @@ class Relay(threading.Thread):
     def _publish(self, rings: Iterable[list[str]]) -> None:
         for kind, queue, job_id in rings:
             if not self._broker.ring(kind, queue, job_id):
-                break  # the rows are safe, and the sweeper rings for them later
+                # The rows are safe, and the sweeper rings for them later.
+                break
 
     def _look(self) -> None:
         try:
@@ -150,11 +167,17 @@ class Relay(threading.Thread):
         for row in rows.annotate(depth=Count("pk"), oldest=Min("created_at"), now=Now()).order_by():
             age = (row["now"] - row["oldest"]).total_seconds()
             found[row["queue"]] = QueueFigures(row["depth"], age)
-        ended = Job.objects.filter(status__in=FINAL, finished_at__gt=transitions.from_now(-60.0)).values("queue")
-        for queue, count in ended.annotate(count=Count("pk")).order_by().values_list("queue", "count"):
+        ended = Job.objects.filter(
+            status__in=FINAL, finished_at__gt=transitions.from_now(-60.0)
+        ).values("queue")
+        for queue, count in (
+            ended.annotate(count=Count("pk")).order_by().values_list("queue", "count")
+        ):
             found.setdefault(queue, QueueFigures()).drain = count / 60.0
         self.figures.queues = found
-        self.figures.workers = Worker.objects.filter(seen_at__gt=transitions.from_now(-sweep.silence())).count()
+        self.figures.workers = Worker.objects.filter(
+            seen_at__gt=transitions.from_now(-sweep.silence())
+        ).count()
         WORKERS.set(self.figures.workers)
         for name, figures in found.items():
             WAITING.labels(name).set(figures.depth)
@@ -162,7 +185,9 @@ class Relay(threading.Thread):
 
 
 class Broker:
-    """The relay's own bounded connection. Failures are logged once an outage, and answered with False or 0."""
+    """The relay's own bounded connection. Failures are logged once an outage, and answered with
+    False or 0.
+    """
 
     def __init__(self) -> None:
         self._open = ExitStack()
@@ -171,11 +196,15 @@ class Broker:
         self._up = True
 
     def ring(self, kind: str, queue: str, job_id: str) -> bool:
-        """Publish one ring. Each has a Celery id of its own: a revoked id would swallow a later ring."""
+        """Publish one ring. Each has a Celery id of its own: a revoked id would swallow a later
+        ring.
+        """
         return self._try(lambda: self._send(kind, queue, job_id)) is not None
 
     def depth(self, queue: str) -> int:
-        """Messages waiting in a queue; a huge number while the broker is away, so that nobody re-rings."""
+        """Messages waiting in a queue; a huge number while the broker is away, so that nobody
+        re-rings.
+        """
         count: int | None = self._try(lambda: self._count(queue))
         return 2**31 if count is None else count
 
@@ -188,7 +217,8 @@ class Broker:
         self._producer = None
         try:
             self._open.close()
-        except Exception:  # it is being thrown away
+        except Exception:
+            # It is being thrown away.
             log.debug("closing the broker connection failed", exc_info=True)
 
     def _send(self, kind: str, queue: str, job_id: str) -> bool:
@@ -197,7 +227,9 @@ class Broker:
         return True
 
     def _count(self, queue: str) -> int:
-        declared: Any = current_app.amqp.queues[queue].bind(self._connected().channel).queue_declare()
+        declared: Any = (
+            current_app.amqp.queues[queue].bind(self._connected().channel).queue_declare()
+        )
         return int(declared.message_count)
 
     def _connected(self) -> Any:
@@ -233,7 +265,9 @@ def create() -> Relay:
 
 
 def current() -> Relay | None:
-    """This process's relay; None in a shell or a cron job, whose rows another process's sweeper finds in a second."""
+    """This process's relay; None in a shell or a cron job, whose rows another process's sweeper
+    finds in a second.
+    """
     return _relay
 
 

@@ -20,7 +20,9 @@ class ParamsTooLarge(Problem):
 
 
 class ParamsUnfit(Problem):
-    """422: a job's parameters do not come back from JSON as they went, such as a float that is not a number."""
+    """422: a job's parameters do not come back from JSON as they went, such as a float that is not
+    a number.
+    """
 
 
 def new_row(kind: "JobKind[Any, Any]", params: BaseModel, owner: str, **values: Any) -> Job:
@@ -32,7 +34,9 @@ def new_row(kind: "JobKind[Any, Any]", params: BaseModel, owner: str, **values: 
         ParamsUnfit: a worker could not read them back.
     """
     if not isinstance(params, kind.params):
-        raise TypeError(f"job {kind.kind!r} takes {kind.params.__name__}, not {type(params).__name__}")
+        raise TypeError(
+            f"job {kind.kind!r} takes {kind.params.__name__}, not {type(params).__name__}"
+        )
     document = params.model_dump_json()
     if len(document) > conf().params_limit:
         raise ParamsTooLarge(
@@ -43,12 +47,17 @@ def new_row(kind: "JobKind[Any, Any]", params: BaseModel, owner: str, **values: 
     try:
         kind.params.model_validate_json(document)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
         raise ParamsUnfit(
-            422, f"the parameters of {kind.kind!r} do not come back from JSON as they went: {faults}"
+            422,
+            f"the parameters of {kind.kind!r} do not come back from JSON as they went: {faults}",
         ) from error
     if kind.unique:
-        values["unique_key"] = hashlib.sha256(f"{kind.kind}\n{owner}\n{document}".encode()).hexdigest()
+        values["unique_key"] = hashlib.sha256(
+            f"{kind.kind}\n{owner}\n{document}".encode()
+        ).hexdigest()
     return Job(
         kind=kind.kind,
         queue=kind.queue,

@@ -43,14 +43,22 @@ class IdempotencyKey:
         if key is None:
             return None
         if not 0 < len(key) <= 255:
-            raise Problem(400, "Idempotency-Key must have 1 to 255 characters; a UUID is a good one")
+            raise Problem(
+                400, "Idempotency-Key must have 1 to 255 characters; a UUID is a good one"
+            )
         return cls(key, hashlib.sha256(request.body).hexdigest())
 
 
 async def submit(
-    kind: JobKind[P, R], params: P, *, owner: str, idempotency: IdempotencyKey | None = None, request_id: str = ""
+    kind: JobKind[P, R],
+    params: P,
+    *,
+    owner: str,
+    idempotency: IdempotencyKey | None = None,
+    request_id: str = "",
 ) -> Job:
-    """Accept a job: when this returns it is safe in the database, and it will run whatever dies meanwhile.
+    """Accept a job: when this returns it is safe in the database, and it will run whatever dies
+    meanwhile.
 
     Args:
         kind: what `@job` returned.
@@ -60,13 +68,15 @@ async def submit(
         request_id: carried to the worker's log lines; the request's own unless told.
 
     Raises:
-        Problem: 503 with `Retry-After` where the queue is too deep or too old; 422 where the key came with another
-            request.
+        Problem: 503 with `Retry-After` where the queue is too deep or too old; 422 where the key
+            came with another request.
         ParamsTooLarge: the parameters are over `conf().params_limit` bytes.
         ParamsUnfit: a worker could not read them back.
     """
     admit(kind.queue)
-    return await sync_to_async(_insert)(kind, params, owner, idempotency, request_id or current_request_id.get())
+    return await sync_to_async(_insert)(
+        kind, params, owner, idempotency, request_id or current_request_id.get()
+    )
 
 
 def submit_sync(kind: JobKind[P, R], params: P, *, owner: str, request_id: str = "") -> Job:
@@ -88,7 +98,9 @@ async def submit_many(kind: JobKind[P, R], params: Iterable[P], *, owner: str) -
     return await sync_to_async(insert)()
 
 
-async def repeated(kind: JobKind[P, R], *, owner: str, idempotency: IdempotencyKey | None) -> Job | None:
+async def repeated(
+    kind: JobKind[P, R], *, owner: str, idempotency: IdempotencyKey | None
+) -> Job | None:
     """The job this key has already made, for a view to answer before it does any work.
 
     Raises:
@@ -96,7 +108,9 @@ async def repeated(kind: JobKind[P, R], *, owner: str, idempotency: IdempotencyK
     """
     if idempotency is None:
         return None
-    found = await Job.objects.filter(owner=owner, kind=kind.kind, idempotency_key=idempotency.key).afirst()
+    found = await Job.objects.filter(
+        owner=owner, kind=kind.kind, idempotency_key=idempotency.key
+    ).afirst()
     return _same(found, idempotency) if found else None
 
 
@@ -104,8 +118,8 @@ def admit(queue: str) -> None:
     """Refuse work that would wait too long, from figures at most a second old.
 
     Raises:
-        Problem: 503, with a `Retry-After` from the drain rate (AWS Builders' Library, "Avoiding insurmountable queue
-            backlogs": shed early, by age).
+        Problem: 503, with a `Retry-After` from the drain rate (AWS Builders' Library, "Avoiding
+            insurmountable queue backlogs": shed early, by age).
     """
     running = relay.current()
     figures = running.figures.queues.get(queue) if running else None
@@ -113,7 +127,8 @@ def admit(queue: str) -> None:
         return
     excess = max(figures.depth - conf().queue_depth, 0) + 1
     wait = min(max(excess / figures.drain if figures.drain else 60.0, 1.0), 60.0)
-    retry_after = math.ceil(wait * random.uniform(1.0, 1.2))  # spreads the callers
+    # Spreads the callers.
+    retry_after = math.ceil(wait * random.uniform(1.0, 1.2))
     raise Problem(
         503,
         f"the queue {queue!r} holds {figures.depth} jobs, the oldest for {figures.age:.0f} s: "
@@ -133,7 +148,9 @@ async def cancel(job: Job) -> Job:
     return await sync_to_async(ask)()
 
 
-def _insert(kind: JobKind[P, R], params: P, owner: str, idempotency: IdempotencyKey | None, request_id: str) -> Job:
+def _insert(
+    kind: JobKind[P, R], params: P, owner: str, idempotency: IdempotencyKey | None, request_id: str
+) -> Job:
     job = new_row(kind, params, owner, request_id=request_id)
     if idempotency is not None:
         job.idempotency_key, job.fingerprint = idempotency.key, idempotency.fingerprint
@@ -148,23 +165,31 @@ def _insert(kind: JobKind[P, R], params: P, owner: str, idempotency: Idempotency
 
 
 def _earlier(job: Job, idempotency: IdempotencyKey | None) -> Job:
-    """The row that stood in the way of an INSERT: the key's, or the unfinished one with the same parameters."""
+    """The row that stood in the way of an INSERT: the key's, or the unfinished one with the same
+    parameters.
+    """
     if idempotency is not None:
-        keyed = Job.objects.filter(owner=job.owner, kind=job.kind, idempotency_key=idempotency.key).first()
+        keyed = Job.objects.filter(
+            owner=job.owner, kind=job.kind, idempotency_key=idempotency.key
+        ).first()
         if keyed is not None:
             return _same(keyed, idempotency)
     if job.unique_key is not None:
         unfinished = Job.objects.filter(unique_key=job.unique_key).exclude(status__in=FINAL).first()
         if unfinished is not None:
             return unfinished
-    job.save(force_insert=True)  # what stood in the way has just ended
+    # What stood in the way has just ended.
+    job.save(force_insert=True)
     relay.ring([job])
     return job
 
 
 def _same(job: Job, idempotency: IdempotencyKey) -> Job:
     if job.fingerprint != idempotency.fingerprint:
-        raise Problem(422, "this Idempotency-Key was used with another request: send the same body, or a new key")
+        raise Problem(
+            422,
+            "this Idempotency-Key was used with another request: send the same body, or a new key",
+        )
     return job
 
 

@@ -1,4 +1,5 @@
-"""The worker's main process: renews leases, stops cancelled jobs, settles dead children, says that it is alive.
+"""The worker's main process: renews leases, stops cancelled jobs, settles dead children, says that
+it is alive.
 
 It never computes, so a function that holds the GIL in a child starves none of this.
 """
@@ -27,10 +28,12 @@ from offload.jobs.models import Job, Status, Worker
 
 log = logging.getLogger("offload.jobs")
 
-INTERVAL = 0.5  # seconds between looks at cancel flags
+# Seconds between looks at cancel flags.
+INTERVAL = 0.5
 
 _woken = threading.Event()
-_idle = threading.Event()  # set in a shutdown, when the worker holds no running row any more
+# Set in a shutdown, when the worker holds no running row any more.
+_idle = threading.Event()
 _settlements: "queue.SimpleQueue[tuple[UUID, Callable[[Job], Job | None]]]" = queue.SimpleQueue()
 
 
@@ -42,10 +45,13 @@ class Supervisor(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(worker,), name="offload-supervisor", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(worker,), name="offload-supervisor", daemon=True
+        )
         self._announced = self._renewed = 0.0
         self._gone: set[tuple[UUID, int]] = set()
-        self._relay = relay.create()  # before the pool forks: its children ring through a pipe
+        # Before the pool forks: its children ring through a pipe.
+        self._relay = relay.create()
 
     def start(self, worker: Any) -> None:
         """Called by Celery once the pool has forked."""
@@ -54,7 +60,9 @@ class Supervisor(bootsteps.StartStopStep):
         self._relay.start()
         _check_policy()
         queues = ", ".join(sorted(worker.app.amqp.queues.consume_from))
-        log.info("worker %s is there: %s processes for %s", worker.hostname, worker.concurrency, queues)
+        log.info(
+            "worker %s is there: %s processes for %s", worker.hostname, worker.concurrency, queues
+        )
 
     def stop(self, worker: Any) -> None:
         """Called by Celery at shutdown: what still runs is handed back, with its attempt returned."""
@@ -103,8 +111,9 @@ class Supervisor(bootsteps.StartStopStep):
             self._renewed = now
         gone = [job for job in held if not _alive(job.pid)]
         for job in gone:
-            # Seen twice: Celery, which knows the signal, had its chance to say it. It overlooks a child that dies
-            # before its "accepted" was read (billiard 4.3), and would wait for the time limit.
+            # Seen twice: Celery, which knows the signal, had its chance to say it. It overlooks a
+            # child that dies before its "accepted" was read (billiard 4.3), and would wait for the
+            # time limit.
             if (job.pk, job.token) in self._gone and not _shutting_down:
                 _note(transitions.lose(job, "worker lost: its process is gone", _lifetime(job)))
         self._gone = {(job.pk, job.token) for job in gone}
@@ -115,13 +124,17 @@ class Supervisor(bootsteps.StartStopStep):
 def _check_policy() -> None:
     """Warn of a Redis that drops messages when its memory is full; managed ones may not say."""
     try:
-        with redis.Redis.from_url(conf().redis_url, socket_timeout=2, socket_connect_timeout=2) as client:
+        with redis.Redis.from_url(
+            conf().redis_url, socket_timeout=2, socket_connect_timeout=2
+        ) as client:
             policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
     except redis.RedisError as error:
         log.info("maxmemory-policy can't be asked for: %s", error)
         return
     if policy != "noeviction":
-        log.warning("Redis has maxmemory-policy %s and may drop messages: set it to noeviction", policy)
+        log.warning(
+            "Redis has maxmemory-policy %s and may drop messages: set it to noeviction", policy
+        )
 
 
 def _alive(pid: int | None) -> bool:
@@ -130,7 +143,8 @@ def _alive(pid: int | None) -> bool:
         return not Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
     except ProcessLookupError:
         return False
-    except FileNotFoundError:  # no /proc on macOS
+    except FileNotFoundError:
+        # No /proc on macOS.
         return True
 
 
@@ -153,7 +167,9 @@ def _announce(worker: Any) -> None:
 
 
 def _stop_cancelled(worker: Any) -> None:
-    """Kill the process of a job that was asked to stop and has not reported since: its grace is over."""
+    """Kill the process of a job that was asked to stop and has not reported since: its grace is
+    over.
+    """
     held = Job.objects.filter(worker=execute.WORKER_ID, status=Status.RUNNING)
     overdue = held.filter(cancel_requested_at__lt=transitions.from_now(-conf().cancel_grace))
     for job in overdue:
@@ -161,7 +177,8 @@ def _stop_cancelled(worker: Any) -> None:
         log.warning(told, job.pk, job.pid, extra=job.facts())
         for request in _running():
             if request.args[0] == str(job.pk) and request.worker_pid == job.pid:
-                # In the worker's own loop: it talks to Flower over the worker's connection, which is not ours.
+                # In the worker's own loop: it talks to Flower over the worker's connection, which
+                # is not ours.
                 worker.consumer.call_soon(request.terminate, worker.pool, signal.SIGKILL)
                 break
         else:
@@ -173,7 +190,9 @@ def _settle() -> None:
     while not _settlements.empty():
         job_id, settlement = _settlements.get()
         try:
-            job = Job.objects.filter(pk=job_id, worker=execute.WORKER_ID, status=Status.RUNNING).first()
+            job = Job.objects.filter(
+                pk=job_id, worker=execute.WORKER_ID, status=Status.RUNNING
+            ).first()
             ended = settlement(job) if job is not None else None
         except (DatabaseError, InterfaceError):
             _settlements.put((job_id, settlement))
@@ -183,7 +202,9 @@ def _settle() -> None:
 
 def _note(settled: Job | None) -> None:
     if settled is not None:
-        log.warning("job %s: %s", settled.pk, settled.error or settled.status, extra=settled.facts())
+        log.warning(
+            "job %s: %s", settled.pk, settled.error or settled.status, extra=settled.facts()
+        )
         events.publish(settled)
 
 
@@ -203,7 +224,9 @@ def _child_lost(sender: Any, args: Any, exception: BaseException, **_: Any) -> N
 def _child_killed(request: Any, **_: Any) -> None:
     """The supervisor's own kill, after a cancelled job's grace."""
     if request.args and not _shutting_down:
-        _settle_later(request.args, lambda job: transitions.lose(job, "worker lost: killed", _lifetime(job)))
+        _settle_later(
+            request.args, lambda job: transitions.lose(job, "worker lost: killed", _lifetime(job))
+        )
 
 
 def _settle_later(args: Any, settlement: Callable[[Job], Job | None]) -> None:
@@ -216,18 +239,25 @@ def _lifetime(job: Job) -> float:
 
 
 def _why(error: WorkerLostError) -> str:
-    """Celery's words hold the signal or exit code: 'Worker exited prematurely: signal 9 (SIGKILL) Job: 3.'"""
-    return "its process ended by itself: " + str(error).partition("prematurely: ")[2].partition(" Job:")[0]
+    """Celery's words hold the signal or exit code: 'Worker exited prematurely: signal 9 (SIGKILL)
+    Job: 3.'
+    """
+    return (
+        "its process ended by itself: "
+        + str(error).partition("prematurely: ")[2].partition(" Job:")[0]
+    )
 
 
 _shutting_down = False
 
 
 def _shut_down_softly() -> None:
-    """Learn of a shutdown before Celery does: wait for what fits into the grace, then let Celery end the rest.
+    """Learn of a shutdown before Celery does: wait for what fits into the grace, then let Celery
+    end the rest.
 
-    From the first signal on a dead child is ours to hand back, not an attempt lost. Celery's own soft shutdown sleeps
-    its whole time even if the jobs end early, and its Ctrl-C waits for every running job; this does for both.
+    From the first signal on a dead child is ours to hand back, not an attempt lost. Celery's own
+    soft shutdown sleeps its whole time even if the jobs end early, and its Ctrl-C waits for every
+    running job; this does for both.
     """
     celery_stops: Any = signal.getsignal(signal.SIGTERM)
 

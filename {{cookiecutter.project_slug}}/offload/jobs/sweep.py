@@ -1,4 +1,6 @@
-"""The leading relay's duties: settle lost leases, find rows without a ring, delete what has expired."""
+"""The leading relay's duties: settle lost leases, find rows without a ring, delete what has
+expired.
+"""
 
 import contextlib
 import logging
@@ -18,10 +20,14 @@ from offload.jobs.rows import new_row
 
 log = logging.getLogger("offload.jobs")
 
-LEAD = 5.0  # seconds the lead lasts without renewal: how long nobody sweeps after a leader's death
-GAP = 3.0  # seconds between two looks that count as "out of sight": a suspended host or a stalled database
-PURGE_EVERY = 60.0  # seconds between purges
-PURGE_BATCH = 500  # rows a purge: a long DELETE would hold SQLite's one write lock
+# Seconds the lead lasts without renewal: how long nobody sweeps after a leader's death.
+LEAD = 5.0
+# Seconds between two looks that count as "out of sight": a suspended host or a stalled database.
+GAP = 3.0
+# Seconds between purges.
+PURGE_EVERY = 60.0
+# Rows a purge: a long DELETE would hold SQLite's one write lock.
+PURGE_BATCH = 500
 
 
 def silence() -> float:
@@ -30,7 +36,9 @@ def silence() -> float:
 
 
 class Sweeper:
-    """State of one relay's sweeping: whether it leads, and since when it has reached the database without a gap."""
+    """State of one relay's sweeping: whether it leads, and since when it has reached the database
+    without a gap.
+    """
 
     def __init__(self, holder: UUID) -> None:
         self._holder = holder
@@ -44,7 +52,8 @@ class Sweeper:
     def lead(self) -> bool:
         """Take or keep the lead; False while another relay holds it."""
         now, wall = time.monotonic(), time.time()
-        if self._sight_since is None or wall - self._last_look > GAP:  # wall clock: it goes on while a laptop sleeps
+        # Wall clock: it goes on while a laptop sleeps.
+        if self._sight_since is None or wall - self._last_look > GAP:
             self._sight_since = now
         self._last_look = wall
         if now >= self._renew_at:
@@ -53,7 +62,9 @@ class Sweeper:
         return self._leading
 
     def lost_sight(self) -> None:
-        """The database did not answer: leases that ran out meanwhile may have been renewable no more than mine."""
+        """The database did not answer: leases that ran out meanwhile may have been renewable no
+        more than mine.
+        """
         self._sight_since = None
         self._renew_at = 0.0
 
@@ -72,7 +83,9 @@ class Sweeper:
         return True
 
     def settle_lost(self) -> None:
-        """Give back the jobs of workers that stopped renewing, if I have watched the database all that while."""
+        """Give back the jobs of workers that stopped renewing, if I have watched the database all
+        that while.
+        """
         lease = conf().lease
         if self._sight_since is None or time.monotonic() - self._sight_since < lease:
             return
@@ -86,12 +99,18 @@ class Sweeper:
                 events.publish(settled)
 
     def oldest_unrung(self, queue: str, count: int) -> list[Job]:
-        """Up to `count` due rows of a queue, oldest first; rows a moment old are left to the relay that made them."""
-        rows = Job.objects.filter(transitions.due(), queue=queue, created_at__lt=transitions.from_now(-0.5))
+        """Up to `count` due rows of a queue, oldest first; rows a moment old are left to the relay
+        that made them.
+        """
+        rows = Job.objects.filter(
+            transitions.due(), queue=queue, created_at__lt=transitions.from_now(-0.5)
+        )
         return list(rows.order_by("created_at").only("pk", "kind", "queue")[:count])
 
     def fire_schedules(self) -> None:
-        """Submit what is due by its `every`: the tick is an idempotency key, so that it fires once in all processes."""
+        """Submit what is due by its `every`: the tick is an idempotency key, so that it fires once
+        in all processes.
+        """
         now: datetime = Leader.objects.values_list(Now(), flat=True)[0]
         for kind in kinds.all_kinds():
             tick = int(now.timestamp() // kind.every) if kind.every else 0
@@ -106,7 +125,9 @@ class Sweeper:
         """Delete a batch of expired jobs with their stored results, and workers long gone."""
         if time.monotonic() < self._purge_at:
             return
-        expired = list(Job.objects.filter(expires_at__lt=Now()).values_list("pk", "result_file")[:PURGE_BATCH])
+        expired = list(
+            Job.objects.filter(expires_at__lt=Now()).values_list("pk", "result_file")[:PURGE_BATCH]
+        )
         for _, name in expired:
             if name:
                 default_storage.delete(name)

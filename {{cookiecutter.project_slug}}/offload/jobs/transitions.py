@@ -1,7 +1,8 @@
-"""Every arrow of the state machine, each one fenced UPDATE: whoever holds an old token changes nothing.
+"""Every arrow of the state machine, each one fenced UPDATE: whoever holds an old token changes
+nothing.
 
-All functions are synchronous and need a thread of their own from async code. They return the job's new row, or
-None where the row had moved on, and leave telling the watchers to their callers.
+All functions are synchronous and need a thread of their own from async code. They return the job's
+new row, or None where the row had moved on, and leave telling the watchers to their callers.
 """
 
 from datetime import timedelta
@@ -19,7 +20,9 @@ from offload.jobs.models import Job, Phase, Status
 
 def from_now(seconds: float) -> Combinable:
     """The database's clock plus `seconds`."""
-    return ExpressionWrapper(Now() + Value(timedelta(seconds=seconds)), output_field=DateTimeField())
+    return ExpressionWrapper(
+        Now() + Value(timedelta(seconds=seconds)), output_field=DateTimeField()
+    )
 
 
 def due() -> Q:
@@ -50,7 +53,9 @@ _UNHELD: dict[str, Any] = {"worker": None, "pid": None, "lease_until": None}
 
 
 def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
-    """queued → running, with a new token, one more attempt and a lease. None: a duplicate ring, or not yet due."""
+    """queued → running, with a new token, one more attempt and a lease. None: a duplicate ring, or
+    not yet due.
+    """
     return _change(
         due(),
         job_id,
@@ -74,7 +79,14 @@ def progress(job: Job, fraction: float, message: str) -> Job | None:
 def succeed(job: Job, result: Any, result_file: str, lifetime: float) -> Job | None:
     """running → succeeded."""
     return _finish(
-        job, Status.SUCCEEDED, lifetime, result=result, result_file=result_file, progress=1.0, message="", error=""
+        job,
+        Status.SUCCEEDED,
+        lifetime,
+        result=result,
+        result_file=result_file,
+        progress=1.0,
+        message="",
+        error="",
     )
 
 
@@ -111,12 +123,17 @@ def divide(job: Job, parts: list[Job]) -> Job | None:
 
 
 def _part_ended(part: Job, parent_id: UUID) -> None:
-    """In the transaction that ended a part: the last success makes its parent due, anything else fails it."""
-    parent = Job.objects.select_for_update().get(pk=parent_id)  # two last parts must not overlook each other
+    """In the transaction that ended a part: the last success makes its parent due, anything else
+    fails it.
+    """
+    # Two last parts must not overlook each other.
+    parent = Job.objects.select_for_update().get(pk=parent_id)
     waiting = Q(status=Status.RUNNING, phase=Phase.PARTS)
     if part.status != Status.SUCCEEDED:
         error = f"part {part.number} {part.status}: {part.error}".rstrip(": ")
-        if _change(waiting, parent.pk, error=error, **_ended(Status.FAILED, conf().result_lifetime)):
+        if _change(
+            waiting, parent.pk, error=error, **_ended(Status.FAILED, conf().result_lifetime)
+        ):
             _cancel_parts(parent.pk, conf().result_lifetime)
     elif not parent.parts.exclude(status=Status.SUCCEEDED).exists():
         _change(waiting, parent.pk, phase=Phase.JOIN, progress=1.0)
@@ -152,7 +169,9 @@ def hand_back(job: Job) -> Job | None:
 
 
 def lose(job: Job, reason: str, lifetime: float) -> Job | None:
-    """running → queued, or failed after the last attempt, or cancelled if that was asked: its process is gone."""
+    """running → queued, or failed after the last attempt, or cancelled if that was asked: its
+    process is gone.
+    """
     if job.cancel_requested_at:
         return stop(job, lifetime)
     error = f"{reason}, attempt {job.attempts} of {job.max_attempts}"
@@ -164,7 +183,9 @@ def lose(job: Job, reason: str, lifetime: float) -> Job | None:
 def _requeue(job: Job, **values: Any) -> Job | None:
     """running → queued, or cancelled if that was asked."""
     token: Combinable = F("token") + 1
-    queued = _change(_wanted(job.token), job.pk, status=Status.QUEUED, token=token, **_UNHELD, **values)
+    queued = _change(
+        _wanted(job.token), job.pk, status=Status.QUEUED, token=token, **_UNHELD, **values
+    )
     return queued or stop(job, conf().result_lifetime)
 
 
@@ -187,4 +208,6 @@ def request_cancel(job_id: UUID, lifetime: float) -> Job:
 
 def renew(worker: UUID, job_ids: list[UUID]) -> None:
     """Push the leases of a worker's running jobs forward. No version: nothing a watcher would see."""
-    Job.objects.filter(pk__in=job_ids, worker=worker, status=Status.RUNNING).update(lease_until=from_now(conf().lease))
+    Job.objects.filter(pk__in=job_ids, worker=worker, status=Status.RUNNING).update(
+        lease_until=from_now(conf().lease)
+    )

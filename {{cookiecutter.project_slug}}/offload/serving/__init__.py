@@ -1,7 +1,17 @@
-"""Serving: the ASGI application, its request threads and its middleware. An async request costs almost nothing."""
+"""Serving: the ASGI application, its request threads and its middleware. An async request costs
+almost nothing.
+"""
 
 from offload.serving.application import Application
 from offload.serving.middleware import AccessLog, Metrics, RequestId, SecurityHeaders, request_id
 from offload.serving.threads import release
 
-__all__ = ["AccessLog", "Application", "Metrics", "RequestId", "SecurityHeaders", "release", "request_id"]
+__all__ = [
+    "AccessLog",
+    "Application",
+    "Metrics",
+    "RequestId",
+    "SecurityHeaders",
+    "release",
+    "request_id",
+]

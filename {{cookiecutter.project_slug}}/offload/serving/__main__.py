@@ -14,20 +14,27 @@ from offload.serving.protocol import Protocol
 logger = logging.getLogger("offload.serving")
 
 
-TAKEN = "Port {port} on {host} is taken: stop what runs there, or choose another with --port or PORT=."
+TAKEN = (
+    "Port {port} on {host} is taken: stop what runs there, or choose another with --port or PORT=."
+)
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, which ends where another process took the port during the start, instead of living on unheard."""
+    """uvicorn's, which ends where another process took the port during the start, instead of living
+    on unheard.
+    """
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Open the lifespans, then listen: who connects before is refused, and asks another instance."""
+        """Open the lifespans, then listen: who connects before is refused, and asks another
+        instance.
+        """
         copies = [listener.dup() for listener in sockets or ()]
         await super().startup(sockets)
         for copy in copies:
             with copy:
                 try:
-                    copy.listen(self.config.backlog)  # again: uvloop closes its own without a word if it was refused
+                    # Again: uvloop closes its own without a word if it was refused.
+                    copy.listen(self.config.backlog)
                 except OSError:
                     await self.lifespan.shutdown()
                     host, port = copy.getsockname()[:2]
@@ -35,21 +42,29 @@ class Server(uvicorn.Server):
 
 
 def main() -> None:
-    """Run the server until it is told to stop. Exits with 1 if the port is taken, 3 if the start failed."""
+    """Run the server until it is told to stop. Exits with 1 if the port is taken, 3 if the start
+    failed.
+    """
     arguments = _arguments()
     listener = _bind(arguments.host, arguments.port)
     config = uvicorn.Config(
         arguments.application,
-        loop="uvloop",  # named, so that a missing one fails the start and not the speed
+        # Named, so that a missing one fails the start and not the speed.
+        loop="uvloop",
         http=Protocol,
-        lifespan="on",  # "auto" takes a broken start for an application without one and serves anyway
-        log_config=None,  # the service's own LOGGING holds for the server's messages, too
-        access_log=False,  # ours knows the request's id and the route, and is structured
-        server_header=False,  # nobody needs to know
-        # Else a pipelined request starts with what the one before it left in its context (python/cpython#140947).
+        # "auto" takes a broken start for an application without one and serves anyway.
+        lifespan="on",
+        # The service's own LOGGING holds for the server's messages, too.
+        log_config=None,
+        # Ours knows the request's id and the route, and is structured.
+        access_log=False,
+        # Nobody needs to know.
+        server_header=False,
+        # Else a pipelined request starts with what the one before it left in its context
+        # (python/cpython#140947).
         reset_contextvars=True,
-        # Longer than the proxy's idle time (nginx, AWS ALB: 60 s): if we close first, a request can meet the closing
-        # socket and the caller sees a 502.
+        # Longer than the proxy's idle time (nginx, AWS ALB: 60 s): if we close first, a request can
+        # meet the closing socket and the caller sees a 502.
         timeout_keep_alive=65,
         timeout_graceful_shutdown=arguments.grace,
     )
@@ -62,9 +77,15 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m offload.serving", description=__doc__)
-    parser.add_argument("application", nargs="?", default="config.asgi:application", help="default: %(default)s")
-    parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"), help="default: $HOST or 127.0.0.1")
-    parser.add_argument("--port", type=int, default=os.environ.get("PORT", "8000"), help="default: $PORT or 8000")
+    parser.add_argument(
+        "application", nargs="?", default="config.asgi:application", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--host", default=os.environ.get("HOST", "127.0.0.1"), help="default: $HOST or 127.0.0.1"
+    )
+    parser.add_argument(
+        "--port", type=int, default=os.environ.get("PORT", "8000"), help="default: $PORT or 8000"
+    )
     # Kubernetes kills after 30 s, and closing needs time, too.
     grace = "seconds for requests to end when told to stop; then they are cancelled (default: %(default)s)"
     parser.add_argument("--grace", type=int, default=20, help=grace)
@@ -74,14 +95,19 @@ def _arguments() -> argparse.Namespace:
 def _bind(host: str, port: int) -> socket.socket:
     """Take the port before anything slow happens. Exits with a sentence where that can't be."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
         listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart needn't wait for TIME_WAIT
+        # A restart needn't wait for TIME_WAIT.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             sys.exit(TAKEN.format(port=port, host=host))
-        sys.exit(f"Cannot listen on {host}, port {port} ({error.strerror}): choose others with --host and --port.")
+        sys.exit(
+            f"Cannot listen on {host}, port {port} ({error.strerror}): choose others with --host and --port."
+        )
     return listener
 
 

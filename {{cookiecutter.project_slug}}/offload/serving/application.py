@@ -1,4 +1,6 @@
-"""The outer ASGI application: start and end, who is let in, and which of Django's two chains answers."""
+"""The outer ASGI application: start and end, who is let in, and which of Django's two chains
+answers.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -21,8 +23,10 @@ from offload.serving.middleware import log_refusal
 from offload.serving.threads import ThreadPool
 from offload.serving.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]  # what Django allows under DEBUG where nothing is set
-LAST_REQUESTS = 2.0  # seconds; the server has cancelled what outlived its grace, this is the time to run `finally`
+# What Django allows under DEBUG where nothing is set.
+LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
+# Seconds; the server has cancelled what outlived its grace, this is the time to run `finally`.
+LAST_REQUESTS = 2.0
 
 
 class Application:
@@ -33,7 +37,9 @@ class Application:
         websocket: the ASGI application for WebSockets (Channels), if the service has them.
     """
 
-    def __init__(self, lifespans: Sequence[Lifespan] = (), websocket: ASGIApp | None = None) -> None:
+    def __init__(
+        self, lifespans: Sequence[Lifespan] = (), websocket: ASGIApp | None = None
+    ) -> None:
         django.setup(set_prefix=False)
         self.lifespans = [self._request_threads, *lifespans]
         self.websocket = websocket
@@ -54,17 +60,22 @@ class Application:
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await run_lifespan(self.lifespans, scope, receive, send, stopping=self._stop, drained=self._drained)
+            await run_lifespan(
+                self.lifespans, scope, receive, send, stopping=self._stop, drained=self._drained
+            )
         elif self.websocket is not None:
             await self.websocket(scope, receive, send)
         else:
-            await send({"type": "websocket.close"})  # before it was accepted: the client sees a 403
+            # Before it was accepted: the client sees a 403.
+            await send({"type": "websocket.close"})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(get_script_prefix(scope))
         probe = path.startswith(self.conf.probe_prefixes)
         admit = _let_in if probe else self._admit
-        exchange = scope["offload.exchange"] = Exchange(receive, send, self.conf.body_limit, admit, self._stream)
+        exchange = scope["offload.exchange"] = Exchange(
+            receive, send, self.conf.body_limit, admit, self._stream
+        )
         handler = self.api if path.startswith(self.conf.api_prefixes) else self.pages
         try:
             self._check(dict(scope["headers"]), probe)
@@ -76,7 +87,8 @@ class Application:
             log_refusal(scope["method"], scope["path"], problem)
             await problem.send(send)
         finally:
-            del scope["offload.exchange"]  # the server's cycle holds the scope, and the exchange the cycle
+            # The server's cycle holds the scope, and the exchange the cycle.
+            del scope["offload.exchange"]
             self.arriving.discard(exchange)
             self.requests.discard(exchange)
             self.streams.discard(exchange)
@@ -95,7 +107,8 @@ class Application:
             raise too_large(self.conf.body_limit)
 
     def _admit(self, exchange: Exchange, whole: bool) -> None:
-        """Count a request once its body is whole, and apart before: slow senders must only shed each other.
+        """Count a request once its body is whole, and apart before: slow senders must only shed
+        each other.
 
         Raises:
             Problem: 503, one request or one unfinished body too many.
@@ -138,7 +151,9 @@ class Application:
             await asyncio.to_thread(self.threads.close)
 
     async def _drained(self) -> None:
-        """Wait for the last requests, which the server may just have cancelled, before their clients are closed."""
+        """Wait for the last requests, which the server may just have cancelled, before their
+        clients are closed.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + LAST_REQUESTS
         while (self.requests or self.streams) and loop.time() < until:  # noqa: ASYNC110  # an event costs every request
@@ -155,7 +170,10 @@ def check_host(headers: dict[bytes, bytes]) -> None:
     name = (host or headers.get(b"host", b"")).decode("latin-1")
     allowed = settings.ALLOWED_HOSTS or (LOCAL_HOSTS if settings.DEBUG else [])
     if not _is_allowed(name, tuple(allowed)):
-        raise Problem(400, f"The host {name!r} is not served here. Ask for a known one, or add it to ALLOWED_HOSTS.")
+        raise Problem(
+            400,
+            f"The host {name!r} is not served here. Ask for a known one, or add it to ALLOWED_HOSTS.",
+        )
 
 
 @lru_cache(maxsize=256)
@@ -169,4 +187,6 @@ def _let_in(exchange: Exchange, whole: bool) -> None:
 
 
 def _busy() -> Problem:
-    return Problem(503, "The service is at its limit. Try again in a moment.", headers={"Retry-After": "1"})
+    return Problem(
+        503, "The service is at its limit. Try again in a moment.", headers={"Retry-After": "1"}
+    )

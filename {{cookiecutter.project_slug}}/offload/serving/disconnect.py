@@ -10,9 +10,14 @@ from offload.serving.types import Receive
 
 
 @types.coroutine
-def until_disconnect(work: Coroutine[Any, Any, None], receive: Receive) -> Generator[Any, Any, None]:
-    """Run `work`, and cancel it if the client leaves. Most requests never wait, and so nobody need watch for them."""
-    task: asyncio.Task[Any] | None = None  # found where it is needed: to ask is a system call before Python 3.12
+def until_disconnect(
+    work: Coroutine[Any, Any, None], receive: Receive
+) -> Generator[Any, Any, None]:
+    """Run `work`, and cancel it if the client leaves. Most requests never wait, and so nobody need
+    watch for them.
+    """
+    # Found where it is needed: to ask is a system call before Python 3.12.
+    task: asyncio.Task[Any] | None = None
     gone = False
 
     async def watch() -> None:
@@ -42,9 +47,14 @@ def until_disconnect(work: Coroutine[Any, Any, None], receive: Receive) -> Gener
         if not gone:
             raise
     finally:
-        step = resume  # an error in it would hold this frame, and so a half-read generator, until the collector runs
-        if gone and task is not None:  # there is one where there is a watcher
+        # An error in it would hold this frame, and so a half-read generator, until the collector
+        # runs.
+        step = resume
+        # There is one where there is a watcher.
+        if gone and task is not None:
             task.uncancel()
         elif watcher is not None:
-            task = None  # the watcher may be about to hear of the client, and what the task does now is not for it
+            # The watcher may be about to hear of the client, and what the task does now is not for
+            # it.
+            task = None
             watcher.cancel()

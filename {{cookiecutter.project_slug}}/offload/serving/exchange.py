@@ -1,4 +1,6 @@
-"""One request and its answer as seen from outside Django: the body's size, the stream's end, the client's leaving."""
+"""One request and its answer as seen from outside Django: the body's size, the stream's end, the
+client's leaving.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +13,8 @@ from django.http.response import HttpResponseBase
 from offload.problems import Problem
 from offload.serving.types import Message, Receive, Send
 
-TURN = 0.002  # seconds of a body until the loop has a turn; after each of many small pieces it would cost 9 us
+# Seconds of a body until the loop has a turn; after each of many small pieces it would cost 9 us.
+TURN = 0.002
 EVENT_STREAM = b"text/event-stream"
 DISCONNECT: Message = {"type": "http.disconnect"}
 
@@ -23,7 +26,8 @@ class Exchange:
         receive: the server's.
         send: the server's.
         limit: of the body, in bytes.
-        on_body: called for each piece of the body, with whether it was the last; may refuse the request (`Problem`).
+        on_body: called for each piece of the body, with whether it was the last; may refuse the
+            request (`Problem`).
         on_stream: called when the answer is an event stream; may refuse it (`Problem`).
     """
 
@@ -58,14 +62,16 @@ class Exchange:
         """
         if self._ended and self.started:
             return DISCONNECT
-        if self._received:  # before, there is no stream to end
+        # Before, there is no stream to end.
+        if self._received:
             self._listener = asyncio.current_task()
         try:
             message = await self._receive()
         except asyncio.CancelledError:
             if not self._ended or self._listener is None:
                 raise
-            self._listener.uncancel()  # `end` did this, and nobody else needs to know
+            # `end` did this, and nobody else needs to know.
+            self._listener.uncancel()
             return DISCONNECT
         finally:
             self._listener = None
@@ -83,7 +89,8 @@ class Exchange:
         """Pass the answer on."""
         if message["type"] == "http.response.start":
             if not self._streams and _is_event_stream(message):
-                self.stream()  # made by a middleware: it is refused late, and logged as what it was to be
+                # Made by a middleware: it is refused late, and logged as what it was to be.
+                self.stream()
             self.started = True
         elif not message.get("more_body", False):
             self.complete = True
@@ -91,7 +98,8 @@ class Exchange:
         if self._ended and message["type"] == "http.response.start":
             self.end()
         if message.get("more_body", False) and perf_counter() - self._turned > TURN:
-            await asyncio.sleep(0)  # a body that never waits would keep the loop from learning that its client has left
+            # A body that never waits would keep the loop from learning that its client has left.
+            await asyncio.sleep(0)
             self._turned = perf_counter()
 
     def stream(self) -> None:
@@ -104,7 +112,9 @@ class Exchange:
         self._streams = True
 
     def end(self) -> None:
-        """End a stream once it has started: its handler believes the client gone, and the client sees a clean end."""
+        """End a stream once it has started: its handler believes the client gone, and the client
+        sees a clean end.
+        """
         self._ended = True
         if self.started and self._listener is not None:
             self._listener.cancel()
@@ -116,7 +126,10 @@ class Exchange:
 
 
 def _is_event_stream(start: Message) -> bool:
-    return any(value.startswith(EVENT_STREAM) and name.lower() == b"content-type" for name, value in start["headers"])
+    return any(
+        value.startswith(EVENT_STREAM) and name.lower() == b"content-type"
+        for name, value in start["headers"]
+    )
 
 
 def exchange_of(request: HttpRequest) -> Exchange | None:
@@ -127,7 +140,9 @@ def exchange_of(request: HttpRequest) -> Exchange | None:
 
 def admitted(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """The view's answer; the 503 that refuses it if it is an event stream too many."""
-    if response.streaming and response.headers.get("Content-Type", "").startswith(EVENT_STREAM.decode()):
+    if response.streaming and response.headers.get("Content-Type", "").startswith(
+        EVENT_STREAM.decode()
+    ):
         exchange = exchange_of(request)
         try:
             if exchange is not None:

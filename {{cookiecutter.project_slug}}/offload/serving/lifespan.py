@@ -1,4 +1,6 @@
-"""Start and end of the process: opens what the rooms own, in order, and closes it in reverse after the last request."""
+"""Start and end of the process: opens what the rooms own, in order, and closes it in reverse after
+the last request.
+"""
 
 import asyncio
 import gc
@@ -42,13 +44,15 @@ async def run_lifespan(
             except Exception as error:
                 await send({"type": "lifespan.startup.failed", "message": _reason(lifespan, error)})
                 return
-            # What the start made lives as long as the process: the garbage collector needn't look at it again.
+            # What the start made lives as long as the process: the garbage collector needn't look
+            # at it again.
             gc.collect()
             gc.freeze()
             with _on_stop_signal(stopping):
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
-            stopping()  # where there was no signal, as under a test's server
+            # Where there was no signal, as under a test's server.
+            stopping()
             await drained()
     except Exception as error:
         logger.exception("The shutdown did not run to its end.")
@@ -58,15 +62,21 @@ async def run_lifespan(
 
 
 def _reason(lifespan: Lifespan, error: Exception) -> str:
-    """Why the process does not start, in a sentence; anything but a wrong setting is a bug and shows its traceback."""
-    logger.error("Start failed.", exc_info=None if isinstance(error, ImproperlyConfigured) else error)
+    """Why the process does not start, in a sentence; anything but a wrong setting is a bug and
+    shows its traceback.
+    """
+    logger.error(
+        "Start failed.", exc_info=None if isinstance(error, ImproperlyConfigured) else error
+    )
     where = getattr(lifespan, "__module__", type(lifespan).__module__)
     return f"The service did not start, {where} failed: {type(error).__name__}: {error}"
 
 
 @contextmanager
 def _on_stop_signal(stopping: Callable[[], None]) -> Iterator[None]:
-    """Hear SIGTERM and SIGINT beside the server, which tells the application only after all connections closed."""
+    """Hear SIGTERM and SIGINT beside the server, which tells the application only after all
+    connections closed.
+    """
     loop = asyncio.get_running_loop()
     before: dict[int, Any] = {}
 
@@ -74,7 +84,8 @@ def _on_stop_signal(stopping: Callable[[], None]) -> Iterator[None]:
         loop.call_soon_threadsafe(stopping)
         if callable(before[number]):
             before[number](number, frame)
-        elif before[number] is signal.SIG_DFL:  # nobody else hears it, as in a script that runs the application itself
+        elif before[number] is signal.SIG_DFL:
+            # Nobody else hears it, as in a script that runs the application itself.
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
@@ -83,7 +94,9 @@ def _on_stop_signal(stopping: Callable[[], None]) -> Iterator[None]:
             before[stop] = signal.getsignal(stop)
             signal.signal(stop, hear)
     except ValueError:
-        pass  # only a main thread may, and a test's server runs in another: it ends by the lifespan alone
+        # Only a main thread may, and a test's server runs in another: it ends by the lifespan
+        # alone.
+        pass
     try:
         yield
     finally:

@@ -7,8 +7,16 @@ REQUESTS = Histogram(
     "Time from the request to its answer's start, in seconds.",
     ["method", "route", "status"],
 )
-REQUESTS_IN_FLIGHT = Gauge("offload_serving_requests_in_flight", "Requests being answered, streams and probes apart.")
+REQUESTS_IN_FLIGHT = Gauge(
+    "offload_serving_requests_in_flight", "Requests being answered, streams and probes apart."
+)
 STREAMS_IN_FLIGHT = Gauge("offload_serving_streams_in_flight", "Open event streams.")
-THREADS_LENT = Gauge("offload_serving_threads_lent", "Request threads in use, and so database connections in use.")
-DISCONNECTS = Counter("offload_serving_disconnects_total", "Clients that left before their answer was complete.")
-SHED = Counter("offload_serving_shed_total", "Requests answered 503 because a limit was reached.", ["limit"])
+THREADS_LENT = Gauge(
+    "offload_serving_threads_lent", "Request threads in use, and so database connections in use."
+)
+DISCONNECTS = Counter(
+    "offload_serving_disconnects_total", "Clients that left before their answer was complete."
+)
+SHED = Counter(
+    "offload_serving_shed_total", "Requests answered 503 because a limit was reached.", ["limit"]
+)

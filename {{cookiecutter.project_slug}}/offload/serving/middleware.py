@@ -1,4 +1,6 @@
-"""Middleware that passes once, in its own mode: no thread hop in an async chain, no event loop in a sync one."""
+"""Middleware that passes once, in its own mode: no thread hop in an async chain, no event loop in a
+sync one.
+"""
 
 import asyncio
 import logging
@@ -27,9 +29,11 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 logger = logging.getLogger("offload.serving")
 access = logging.getLogger("offload.access")
-TEXT = "%s %s %d"  # of an access line: method, path, status
+# Of an access line: method, path, status.
+TEXT = "%s %s %d"
 
-CLIENT_LEFT = 499  # nginx's number for a client that closed before its answer; never sent
+# nginx's number for a client that closed before its answer; never sent.
+CLIENT_LEFT = 499
 
 
 class Middleware:
@@ -42,7 +46,8 @@ class Middleware:
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:
-            markcoroutinefunction(self)  # Django asks this of the instance
+            # Django asks this of the instance.
+            markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
@@ -73,9 +78,12 @@ class Middleware:
 
 
 class RequestId(Middleware):
-    """Gives each request an id, the caller's own if it sent a sane one, in a context variable and in the answer."""
+    """Gives each request an id, the caller's own if it sent a sane one, in a context variable and
+    in the answer.
+    """
 
-    SANE = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)  # it goes into logs and headers: no spaces, no line ends
+    # It goes into logs and headers: no spaces, no line ends.
+    SANE = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 
     def before(self, request: HttpRequest) -> str:
         theirs = request.META.get("HTTP_X_REQUEST_ID", "")
@@ -84,14 +92,15 @@ class RequestId(Middleware):
         return ours
 
     def after(self, request: HttpRequest, response: HttpResponseBase, begun: str) -> None:
-        response.headers._store["x-request-id"] = ("X-Request-ID", begun)  # sane, so it needn't be checked again
+        # Sane, so it needn't be checked again.
+        response.headers._store["x-request-id"] = ("X-Request-ID", begun)
 
 
 class Timed(Middleware):
     """Records each request once, a stream at its start.
 
-    On an event loop at the end of its round, those of many requests one after another: between two requests, with the
-    processor's caches full of Django, the same work takes twice as long.
+    On an event loop at the end of its round, those of many requests one after another: between two
+    requests, with the processor's caches full of Django, the same work takes twice as long.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -110,12 +119,17 @@ class Timed(Middleware):
 
     def cancelled(self, request: HttpRequest, begun: float) -> None:
         exchange = exchange_of(request)
-        # A view may be cancelled by a stop, too, or because it awaited something that was: its client is sent a 500.
-        status = CLIENT_LEFT if exchange is None or exchange.gone else HTTPStatus.INTERNAL_SERVER_ERROR
+        # A view may be cancelled by a stop, too, or because it awaited something that was: its
+        # client is sent a 500.
+        status = (
+            CLIENT_LEFT if exchange is None or exchange.gone else HTTPStatus.INTERNAL_SERVER_ERROR
+        )
         self.later(request, int(status), perf_counter() - begun)
 
     def later(self, request: HttpRequest, status: int, seconds: float) -> None:
-        """Record at the round's end, in the context of now. A `call_soon` for each costs 1.5 us more."""
+        """Record at the round's end, in the context of now. A `call_soon` for each costs 1.5 us
+        more.
+        """
         if not self.due:
             asyncio.get_running_loop().call_soon(self.round_ends)
         self.due.append((copy_context(), request, status, seconds))
@@ -126,7 +140,8 @@ class Timed(Middleware):
         for context, request, status, seconds in due:
             try:
                 context.run(self.record, request, status, seconds)
-            except Exception:  # the round's others are to be recorded, too
+            except Exception:
+                # The round's others are to be recorded, too.
                 logger.exception("A request could not be recorded.")
 
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
@@ -135,16 +150,18 @@ class Timed(Middleware):
 
 
 class AccessLog(Timed):
-    """One line a request to the logger `offload.access`, its facts in `extra`; `ms` is in milliseconds.
+    """One line a request to the logger `offload.access`, its facts in `extra`; `ms` is in
+    milliseconds.
 
-    The query string is left out: it may hold secrets. Probes come every few seconds, and are told at DEBUG alone.
+    The query string is left out: it may hold secrets. Probes come every few seconds, and are told
+    at DEBUG alone.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
         super().__init__(get_response)
         self.probes = conf().probe_prefixes
-        # What all the lines have in common. A record made anew looks up caller, thread, process and task, a third of a
-        # line's time, and no line of ours shows them: these are the start's.
+        # What all the lines have in common. A record made anew looks up caller, thread, process and
+        # task, a third of a line's time, and no line of ours shows them: these are the start's.
         self.samples = {
             level: vars(logging.LogRecord(access.name, level, __file__, 0, TEXT, (), None))
             for level in (logging.DEBUG, logging.INFO)
@@ -164,16 +181,28 @@ class AccessLog(Timed):
             access.handle(self._line(level, (request.method, path, status), facts))
 
     def _line(self, level: int, what: tuple[Any, ...], facts: dict[str, Any]) -> logging.LogRecord:
-        if logging.getLogRecordFactory() is not logging.LogRecord:  # somebody adds to every record, as tracing does
+        # Somebody adds to every record, as tracing does.
+        if logging.getLogRecordFactory() is not logging.LogRecord:
             return access.makeRecord(access.name, level, __file__, 0, TEXT, what, None, extra=facts)
         record, now = logging.LogRecord.__new__(logging.LogRecord), time()
-        record.__dict__ = {**self.samples[level], "created": now, "msecs": now % 1 * 1000, "args": what, **facts}
+        record.__dict__ = {
+            **self.samples[level],
+            "created": now,
+            "msecs": now % 1 * 1000,
+            "args": what,
+            **facts,
+        }
         return record
 
 
 def log_refusal(method: str, path: str, problem: Problem) -> None:
     """The access line of a request that was answered before Django saw it."""
-    facts = {"method": method, "path": _printable(path), "status": problem.status, "detail": problem.detail}
+    facts = {
+        "method": method,
+        "path": _printable(path),
+        "status": problem.status,
+        "detail": problem.detail,
+    }
     access.info(TEXT, method, facts["path"], problem.status, extra=facts)
 
 
@@ -183,11 +212,14 @@ def _printable(path: str) -> str:
 
 
 class Metrics(Timed):
-    """Counts and times requests by method, route and status; the route is the URL pattern, so there are few of them."""
+    """Counts and times requests by method, route and status; the route is the URL pattern, so there
+    are few of them.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         super().__init__(get_response)
-        self.series: dict[tuple[str, str, int], Any] = {}  # `labels()` takes a lock and makes strings each time
+        # `labels()` takes a lock and makes strings each time.
+        self.series: dict[tuple[str, str, int], Any] = {}
 
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
         match = request.resolver_match
@@ -199,7 +231,9 @@ class Metrics(Timed):
 
 
 class SecurityHeaders(Middleware):
-    """The headers that Django's SecurityMiddleware and XFrameOptionsMiddleware set, from the same settings."""
+    """The headers that Django's SecurityMiddleware and XFrameOptionsMiddleware set, from the same
+    settings.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         super().__init__(get_response)
@@ -221,8 +255,10 @@ class SecurityHeaders(Middleware):
             del self.secure["content-type"]
 
     def after(self, request: HttpRequest, response: HttpResponseBase, begun: None) -> None:
-        # One merge of checked headers under the view's own, instead of four times a check and two encodings.
+        # One merge of checked headers under the view's own, instead of four times a check and two
+        # encodings.
         ours = self.secure if self.secure is not self.plain and request.is_secure() else self.plain
-        if getattr(response, "xframe_options_exempt", False):  # Django's decorator for a view that may be framed
+        # Django's decorator for a view that may be framed.
+        if getattr(response, "xframe_options_exempt", False):
             ours = {name: header for name, header in ours.items() if name != "x-frame-options"}
         response.headers._store = {**ours, **response.headers._store}

@@ -1,4 +1,6 @@
-"""HTTP as uvicorn speaks it, in fewer packets: what is written in one round of the event loop leaves at its end."""
+"""HTTP as uvicorn speaks it, in fewer packets: what is written in one round of the event loop
+leaves at its end.
+"""
 
 import asyncio
 from functools import lru_cache
@@ -7,16 +9,21 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD = 64 * 1024  # bytes that the parser may have read without coming to the end of a head (h11's limit, too)
-HELD = 16 * 1024  # bytes a connection holds back at most; more leaves at once, and a slow reader pauses the writer
-LONG = 0.002  # seconds: a round of many requests that compute a little must not keep its first answers to its end
+# Bytes that the parser may have read without coming to the end of a head (h11's limit, too).
+HEAD = 64 * 1024
+# Bytes a connection holds back at most; more leaves at once, and a slow reader pauses the writer.
+HELD = 16 * 1024
+# Seconds: a round of many requests that compute a little must not keep its first answers to its
+# end.
+LONG = 0.002
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn writes an answer's head and its body apart, and each leaves at once and wakes the client.
+    """uvicorn writes an answer's head and its body apart, and each leaves at once and wakes the
+    client.
 
-    Sent together, after the round's other work, a small answer takes a quarter less CPU, and 16 connections get 30 %
-    more of them a second (docs/decisions/0001 of the template).
+    Sent together, after the round's other work, a small answer takes a quarter less CPU, and 16
+    connections get 30 % more of them a second (docs/decisions/0001 of the template).
     """
 
     transport: Any
@@ -28,7 +35,9 @@ class Protocol(HttpToolsProtocol):
         self._answering: Any = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has left. Of pipelined requests uvicorn tells the last, not the one that is being answered."""
+        """The client has left. Of pipelined requests uvicorn tells the last, not the one that is
+        being answered.
+        """
         super().connection_lost(exc)
         if self._answering is not None and not self._answering.response_complete:
             self._answering.disconnected = True
@@ -39,13 +48,17 @@ class Protocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes; a head (or trailers) without an end is refused: the parser copies it anew with each packet."""
+        """Some bytes; a head (or trailers) without an end is refused: the parser copies it anew
+        with each packet.
+        """
         self._unread += len(data)
         super().data_received(data)
         if self._unread > HEAD and not self.transport.is_closing():
             self.logger.warning("A request's head had no end after %d bytes.", self._unread)
             if self._may_answer():
-                self.send_400_response(f"The request's head is larger than {HEAD} bytes: send less in its headers.")
+                self.send_400_response(
+                    f"The request's head is larger than {HEAD} bytes: send less in its headers."
+                )
             else:
                 self.transport.close()
 
@@ -68,7 +81,9 @@ class Protocol(HttpToolsProtocol):
         super().on_body(body)
 
     def eof_received(self) -> None:
-        """The client sends no more, and may still read: the server closes now, so what it was to read goes first."""
+        """The client sends no more, and may still read: the server closes now, so what it was to
+        read goes first.
+        """
         self.transport.flush()
 
     def handle_websocket_upgrade(self) -> None:
@@ -109,7 +124,9 @@ def round_of(loop: asyncio.AbstractEventLoop) -> Round:
 
 
 class Together:
-    """A transport that holds small writes back, with as much of a transport as uvicorn's HTTP asks for."""
+    """A transport that holds small writes back, with as much of a transport as uvicorn's HTTP asks
+    for.
+    """
 
     def __init__(self, transport: Any, in_round: Round) -> None:
         self._transport = transport

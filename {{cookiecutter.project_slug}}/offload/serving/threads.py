@@ -1,7 +1,8 @@
 """Request threads: borrowed at a request's first sync call, its alone, lent on after its end.
 
-asgiref runs a request's sync calls on the executor of its `ThreadSensitiveContext`. `RequestThread` is that
-executor, and has no thread until it is needed. The threads live on, and so do their database connections.
+asgiref runs a request's sync calls on the executor of its `ThreadSensitiveContext`. `RequestThread`
+is that executor, and has no thread until it is needed. The threads live on, and so do their
+database connections.
 """
 
 import asyncio
@@ -26,14 +27,16 @@ Call = Callable[[], object]
 
 logger = logging.getLogger("offload.serving")
 
-PATIENCE = 0.25  # seconds without one thread coming back, while requests wait for one, before more are started
+# Seconds without one thread coming back, while requests wait for one, before more are started.
+PATIENCE = 0.25
 
 
 class Worker(threading.Thread):
     """A thread that does what is put into its inbox, until that is None."""
 
     def __init__(self) -> None:
-        super().__init__(name="request-thread", daemon=True)  # a hanging sync call must not hold up the exit
+        # A hanging sync call must not hold up the exit.
+        super().__init__(name="request-thread", daemon=True)
         self.inbox: SimpleQueue[Call | None] = SimpleQueue()
         self.start()
 
@@ -42,9 +45,11 @@ class Worker(threading.Thread):
         while (call := self.inbox.get()) is not None:
             try:
                 call()
-            except Exception:  # calls carry their own errors; this is Django's clean-up between them
+            except Exception:
+                # Calls carry their own errors; this is Django's clean-up between them.
                 logger.exception("A request thread could not be cleaned up.")
-            del call  # or an idle thread would keep its last request alive
+            # Or an idle thread would keep its last request alive.
+            del call
         connections.close_all()
 
 
@@ -52,21 +57,25 @@ class ThreadPool:
     """The threads of a process.
 
     Args:
-        size: so many are kept, and lent before a request waits for one. The bound holds database connections down. It
-            is soft, or requests that never give theirs back would stop all the others: while none comes back for
-            `PATIENCE` seconds, the number of lent threads doubles, and falls again when nobody waits any more.
+        size: so many are kept, and lent before a request waits for one. The bound holds database
+            connections down. It is soft, or requests that never give theirs back would stop all the
+            others: while none comes back for `PATIENCE` seconds, the number of lent threads
+            doubles, and falls again when nobody waits any more.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.lock = threading.Lock()  # guards this object and every RequestThread's state
+        # Guards this object and every RequestThread's state.
+        self.lock = threading.Lock()
         self.idle: list[Worker] = []
         self.lent = 0
         self.returned = 0
         self.waiting: deque[RequestThread] = deque()
 
     def lend(self, request: "RequestThread") -> None:
-        """Give the request a thread, now or when one comes back. Under the lock, on a running event loop."""
+        """Give the request a thread, now or when one comes back. Under the lock, on a running event
+        loop.
+        """
         if self.idle or self.lent < self.size:
             self._hand_over(request)
         else:
@@ -75,7 +84,8 @@ class ThreadPool:
                 asyncio.get_running_loop().call_later(PATIENCE, self._grow, self.returned)
 
     def _hand_over(self, request: "RequestThread") -> None:
-        worker = self.idle.pop() if self.idle else Worker()  # raises RuntimeError where the system gives no more
+        # Raises RuntimeError where the system gives no more.
+        worker = self.idle.pop() if self.idle else Worker()
         self.lent += 1
         request.take(worker)
 
@@ -98,7 +108,9 @@ class ThreadPool:
         spoilt = True
         try:
             close_old_connections()
-            spoilt = any(connection.in_atomic_block for connection in connections.all(initialized_only=True))
+            spoilt = any(
+                connection.in_atomic_block for connection in connections.all(initialized_only=True)
+            )
         finally:
             with self.lock:
                 self.lent -= 1
@@ -107,7 +119,8 @@ class ThreadPool:
                     self.idle.append(worker)
                 else:
                     worker.inbox.put(None)
-                if self.waiting:  # before any later request can find the idle thread
+                # Before any later request can find the idle thread.
+                if self.waiting:
                     self._hand_over_next()
 
     def close(self) -> None:
@@ -121,13 +134,17 @@ class ThreadPool:
 
 
 class RequestThread(Executor):
-    """One request's thread: none until the first call, then one, to the end of the request and of its last call."""
+    """One request's thread: none until the first call, then one, to the end of the request and of
+    its last call.
+    """
 
     def __init__(self, pool: ThreadPool) -> None:
         self._pool = pool
         self._worker: Worker | None = None
-        self._queued: list[Call] = []  # while it waits for a thread
-        self._pending = 0  # calls queued or running
+        # While it waits for a thread.
+        self._queued: list[Call] = []
+        # Calls queued or running.
+        self._pending = 0
         self._closed = False
 
     @property
@@ -213,10 +230,11 @@ current: ContextVar[RequestThread | None] = ContextVar("request_thread", default
 
 
 async def release() -> None:
-    """Give the request's thread and database connection back before a long wait; the next sync call borrows again.
+    """Give the request's thread and database connection back before a long wait; the next sync call
+    borrows again.
 
-    Does nothing where there is none, and while a sync call of the request is queued or running: a neighbour would get a
-    busy thread.
+    Does nothing where there is none, and while a sync call of the request is queued or running: a
+    neighbour would get a busy thread.
 
     Raises:
         RuntimeError: a transaction or a chunked query (`aiterator()`) is open and would be lost.

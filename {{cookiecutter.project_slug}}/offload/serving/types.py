@@ -10,5 +10,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# What a room brings to open at start and close at the end; it leaves its things in the state (`scope["state"]`).
+# What a room brings to open at start and close at the end; it leaves its things in the state
+# (`scope["state"]`).
 Lifespan = Callable[[dict[str, Any]], AbstractAsyncContextManager[None]]

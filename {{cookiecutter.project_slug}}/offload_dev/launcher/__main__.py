@@ -1,8 +1,9 @@
-"""`python -m offload_dev.launcher`: starts all a service needs on this machine, waits until it is ready, says where it is.
+"""`python -m offload_dev.launcher`: starts all a service needs on this machine, waits until it is
+ready, says where it is.
 
-`dev` runs Procfile.dev: reloading, with DEBUG. `serve` runs the Procfile's web process as production does, with
-stand-ins for what the environment does not name: a broker with workers unless REDIS_URL is set, the sandbox unless
-MARKETS_URL is.
+`dev` runs Procfile.dev: reloading, with DEBUG. `serve` runs the Procfile's web process as
+production does, with stand-ins for what the environment does not name: a broker with workers unless
+REDIS_URL is set, the sandbox unless MARKETS_URL is.
 """
 
 import os
@@ -19,7 +20,8 @@ from honcho.manager import Manager
 
 from offload_dev.launcher.ports import answers
 
-PATIENCE = 90.0  # seconds until "not ready" is said; a cold start takes about 5
+# Seconds until "not ready" is said; a cold start takes about 5.
+PATIENCE = 90.0
 
 # What development adds to the environment where the developer says nothing.
 DEVELOPMENT = {"DEBUG": "1", "FLOWER_PASSWORD": "flower", "WORKER_GRACE": "1"}
@@ -40,10 +42,16 @@ def main() -> int:
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     os.environ["PYTHONUNBUFFERED"] = "1"
 
-    from config.env import load  # after the environment is complete
+    # After the environment is complete.
+    from config.env import load
 
     env = load()
-    ports = {"web": env.port, "flower": env.flower_port, "sandbox": env.sandbox_port, "valkey": env.port + 3}
+    ports = {
+        "web": env.port,
+        "flower": env.flower_port,
+        "sandbox": env.sandbox_port,
+        "valkey": env.port + 3,
+    }
     for name, port in ports.items():
         if name in processes:
             _check_free(name, port)
@@ -51,14 +59,17 @@ def main() -> int:
         _check_redis(env.redis_url)
     if not env.database_url.startswith("sqlite"):
         _check_database()
-    migrated = subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], check=False)
+    migrated = subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0"], check=False
+    )
     if migrated.returncode:
         return migrated.returncode
 
     manager = Manager()
     for name, command in processes.items():
         manager.add_process(name, command)
-    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # a closed terminal is a Ctrl-C
+    # A closed terminal is a Ctrl-C.
+    signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     address = f"http://127.0.0.1:{env.port}"
     lines = [f"Ready:  {address}/", f"API:    {address}/api/docs"]
     if env.debug:
@@ -78,13 +89,16 @@ def _processes(mode: str) -> dict[str, str]:
     development = dict(parse_procfile(Path("Procfile.dev").read_text()).processes)
     if mode == "serve":
         production = parse_procfile(Path("Procfile").read_text()).processes
-        stand_ins = {name: development[name] for name in ("valkey", "sandbox") if name in development}
+        stand_ins = {
+            name: development[name] for name in ("valkey", "sandbox") if name in development
+        }
         development = stand_ins | {name: production[name] for name in ("web", "cpu", "default")}
     if "MARKETS_URL" in os.environ:
         development.pop("sandbox", None)
     if "REDIS_URL" in os.environ:
         development.pop("valkey")
-        if mode == "serve":  # whoever names a broker runs its workers there, too
+        # Whoever names a broker runs its workers there, too.
+        if mode == "serve":
             del development["cpu"], development["default"]
     return development
 
@@ -105,7 +119,9 @@ def _check_redis(url: str) -> None:
     try:
         redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2).ping()
     except (redis.RedisError, ValueError) as error:
-        sys.exit(f"No Redis answers at REDIS_URL ({error}). Start it, or unset REDIS_URL to use the embedded Valkey.")
+        sys.exit(
+            f"No Redis answers at REDIS_URL ({error}). Start it, or unset REDIS_URL to use the embedded Valkey."
+        )
 
 
 def _check_database() -> None:
@@ -123,7 +139,9 @@ def _check_database() -> None:
 
 def _announce(probe: str, lines: list[str]) -> None:
     if not answers(probe, PATIENCE):
-        lines = [f"Not ready after {PATIENCE:.0f} s: {probe} tells what is missing, the lines above tell why."]
+        lines = [
+            f"Not ready after {PATIENCE:.0f} s: {probe} tells what is missing, the lines above tell why."
+        ]
     width = max(map(len, lines))
     print("\n".join(["", "─" * width, *lines, "─" * width, ""]), flush=True)  # noqa: T201
 

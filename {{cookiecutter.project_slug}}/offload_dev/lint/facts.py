@@ -1,4 +1,6 @@
-"""Walks one function once, and notes what its lines do: the calls, reads, loops and blocks that rules then judge."""
+"""Walks one function once, and notes what its lines do: the calls, reads, loops and blocks that
+rules then judge.
+"""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -17,14 +19,19 @@ class Call:
 
     node: ast.Call
     origin: str
-    arguments: tuple[str, ...]  # the origins of the positional ones
+    # The origins of the positional ones.
+    arguments: tuple[str, ...]
     awaited: bool
-    dropped: bool  # a statement by itself
-    atomic: bool  # inside a transaction
+    # A statement by itself.
+    dropped: bool
+    # Inside a transaction.
+    atomic: bool
 
 
 class Loop(NamedTuple):
-    """A loop over a `range`: its turns as far as they are written there, and the parameter that multiplies them."""
+    """A loop over a `range`: its turns as far as they are written there, and the parameter that
+    multiplies them.
+    """
 
     node: ast.AST
     turns: int
@@ -37,10 +44,12 @@ class Facts:
 
     scope: Scope
     takes_request: bool = False
-    handed_on: set[str] = field(default_factory=set)  # what is an argument of some call
+    # What is an argument of some call.
+    handed_on: set[str] = field(default_factory=set)
     by_node: dict[ast.expr, Call] = field(default_factory=dict)
     evaluated: list[tuple[ast.expr, str]] = field(default_factory=list)
-    streamed: list[ast.expr] = field(default_factory=list)  # queries that `async for` runs
+    # Queries that `async for` runs.
+    streamed: list[ast.expr] = field(default_factory=list)
     disguised: list[ast.expr] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
     blocks: list[tuple[ast.With | ast.AsyncWith, ast.expr, str]] = field(default_factory=list)
@@ -64,17 +73,22 @@ def awaits(nodes: Iterable[ast.AST]) -> bool:
 
 
 class Walk(ast.NodeVisitor):
-    """Collects the facts of one scope, following what its local variables hold, in the order of its lines."""
+    """Collects the facts of one scope, following what its local variables hold, in the order of its
+    lines.
+    """
 
     def __init__(self, scope: Scope, origins: Origins) -> None:
         self.scope, self.origins, self.facts = scope, origins, Facts(scope)
         self.local: dict[str, str] = {}
-        self.rows: set[str] = set()  # variables that hold a row whose relations were not fetched with it
+        # Variables that hold a row whose relations were not fetched with it.
+        self.rows: set[str] = set()
         self.awaited: set[ast.AST] = set()
         self.dropped: set[ast.AST] = set()
         self.turns, self.by, self.atomic = 1, "", False
-        self.given: set[str] = set()  # parameters that keep what the caller gave
-        self.raising = False  # inside a handler that raises again at its end
+        # Parameters that keep what the caller gave.
+        self.given: set[str] = set()
+        # Inside a handler that raises again at its end.
+        self.raising = False
         if not isinstance(scope.node, ast.Module | ast.ClassDef):
             self._parameters(scope.node.args)
         for statement in scope.node.body:
@@ -85,7 +99,8 @@ class Walk(ast.NodeVisitor):
 
     def visit(self, node: ast.AST) -> None:
         if isinstance(node, SCOPES):
-            return  # facts of its own, or (a lambda) run by somebody else
+            # Facts of its own, or (a lambda) run by somebody else.
+            return
         super().visit(node)
 
     def visit_Await(self, node: ast.Await) -> None:
@@ -130,12 +145,17 @@ class Walk(ast.NodeVisitor):
         self._truth(node.test)
         self.generic_visit(node)
 
-    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
+    def _comprehension(
+        self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
+    ) -> None:
         results = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
         for generator in node.generators:
             self._iterate(generator.target, generator.iter, walked_here=not generator.is_async)
         with self._turning(node, node.generators[0].iter, [node]):
-            for part in [*(test for generator in node.generators for test in generator.ifs), *results]:
+            for part in [
+                *(test for generator in node.generators for test in generator.ifs),
+                *results,
+            ]:
                 self.visit(part)
 
     visit_ListComp = visit_SetComp = visit_GeneratorExp = visit_DictComp = _comprehension  # noqa: N815 - ast's names
@@ -174,7 +194,10 @@ class Walk(ast.NodeVisitor):
         self.facts.by_node[node] = Call(
             node, origin, arguments, node in self.awaited, node in self.dropped, self.atomic
         )
-        self.facts.handed_on |= {*arguments, *(self.origin(keyword.value) for keyword in node.keywords)}
+        self.facts.handed_on |= {
+            *arguments,
+            *(self.origin(keyword.value) for keyword in node.keywords),
+        }
         if node.args and among(origin, "orm", "consumers"):
             self._evaluate(node.args[0])
         self.generic_visit(node)
@@ -198,7 +221,9 @@ class Walk(ast.NodeVisitor):
 
     def _parameters(self, arguments: ast.arguments) -> None:
         owner = self.scope.owner
-        django = any(str(name).startswith(("django.", "ninja", "rest_framework")) for name in self._imports())
+        django = any(
+            str(name).startswith(("django.", "ninja", "rest_framework")) for name in self._imports()
+        )
         for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
             known = self.origins.of(argument.annotation, self.scope)
             if owner is not None and argument.arg in ("self", "cls"):
@@ -220,7 +245,9 @@ class Walk(ast.NodeVisitor):
     def _bind(self, target: ast.expr, value: ast.expr) -> None:
         if isinstance(target, ast.Name):
             self.local[target.id] = self.origin(value)
-            fetched = isinstance(value, ast.Await | ast.Call) and "_related(" not in ast.unparse(value)
+            fetched = isinstance(value, ast.Await | ast.Call) and "_related(" not in ast.unparse(
+                value
+            )
             (self.rows.add if fetched and self.local[target.id] else self.rows.discard)(target.id)
         elif isinstance(target, ast.Tuple | ast.List):
             for element in target.elts:
@@ -260,7 +287,8 @@ class Walk(ast.NodeVisitor):
         if (
             isinstance(source, ast.Call)
             and self.origin(source.func) == "builtins.range"
-            and len(source.args) in (1, 2)  # steps, such as the size of a chunk, make it short
+            # Steps, such as the size of a chunk, make it short.
+            and len(source.args) in (1, 2)
         ):
             end = source.args[-1]
             if isinstance(end, ast.Name) and end.id in self.given:

@@ -1,4 +1,6 @@
-"""Follows calls from the event loop through helpers to what stops it, and reports each with the chain between."""
+"""Follows calls from the event loop through helpers to what stops it, and reports each with the
+chain between.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -16,7 +18,8 @@ from offload_dev.lint.stopping import moved_to_threads, on_thread
 from offload_dev.lint.turns import made_long
 
 DEADLOCK = "OFF109"
-Path = tuple[tuple[Scope, int], ...]  # functions, and the line in each that goes on to the next
+# Functions, and the line in each that goes on to the next.
+Path = tuple[tuple[Scope, int], ...]
 
 
 class Graph:
@@ -28,7 +31,10 @@ class Graph:
         self.facts = {scope: Walk(scope, self.origins).facts for scope in project.functions}
         bridges = Bridges(self.facts, self.origins)
         self._sites = {
-            scope: [*on_thread(facts, self.origins), *(() if scope.on_loop else bridges.sites(facts))]
+            scope: [
+                *on_thread(facts, self.origins),
+                *(() if scope.on_loop else bridges.sites(facts)),
+            ]
             for scope, facts in self.facts.items()
         }
         handed_on = (origin for facts in self.facts.values() for origin in facts.handed_on)
@@ -52,24 +58,34 @@ class Graph:
 
     def _through_helpers(self, scope: Scope, facts: Facts) -> Iterator[Finding]:
         for line, path, site in self._onward(facts):
-            if site.rule != DEADLOCK:  # here it is a second loop, OFF106
+            # Here it is a second loop, OFF106.
+            if site.rule != DEADLOCK:
                 yield self._finding(scope, line, site, ((scope, line), *path))
 
     def _is_view(self, function: Scope) -> bool:
-        """Whether a plain function gets a request, and not from somebody who may run it in another thread."""
+        """Whether a plain function gets a request, and not from somebody who may run it in another
+        thread.
+        """
         return self.facts[function].takes_request and function not in self._handed_on
 
     def _deadlock(self, view: Scope) -> Iterator[Finding]:
-        """A sync view's, unless it is told of a view on the way. Under WSGI it is none: elsewhere it only warns."""
+        """A sync view's, unless it is told of a view on the way. Under WSGI it is none: elsewhere
+        it only warns.
+        """
         path, site = self.reached(view).get(DEADLOCK, ((), None))
         if site is not None and not any(self._is_view(helper) for helper, _ in path[1:]):
             chain = path if len(path) > 1 else ()
-            yield self._finding(view, path[0][1], replace(site, doubtful=not self.project.of_standard), chain)
+            yield self._finding(
+                view, path[0][1], replace(site, doubtful=not self.project.of_standard), chain
+            )
 
     def reached(self, helper: Scope) -> dict[str, tuple[Path, Site]]:
-        """What a plain function comes to, itself or through others: for each rule the first way found."""
+        """What a plain function comes to, itself or through others: for each rule the first way
+        found.
+        """
         if helper not in self._reached:
-            self._reached[helper] = {}  # ends recursion
+            # Ends recursion.
+            self._reached[helper] = {}
             found: dict[str, tuple[Path, Site]] = {}
             for site in self._sites[helper]:
                 found.setdefault(site.rule, (((helper, site.line),), site))
@@ -79,14 +95,22 @@ class Graph:
         return self._reached[helper]
 
     def _onward(self, facts: Facts) -> Iterator[tuple[int, Path, Site]]:
-        """What comes of calling the project's plain functions that run on the caller's own thread, by line."""
+        """What comes of calling the project's plain functions that run on the caller's own thread,
+        by line.
+        """
         for call in facts.calls:
             function = None if call.awaited else self.origins.function(call.origin)
-            if function in self.facts and not function.on_loop and not self._runs_elsewhere(function):
+            if (
+                function in self.facts
+                and not function.on_loop
+                and not self._runs_elsewhere(function)
+            ):
                 for path, site in self._through(function, call.node, facts.scope):
                     yield call.node.lineno, path, site
 
-    def _through(self, function: Scope, call: ast.Call | None, caller: Scope) -> Iterator[tuple[Path, Site]]:
+    def _through(
+        self, function: Scope, call: ast.Call | None, caller: Scope
+    ) -> Iterator[tuple[Path, Site]]:
         """What a plain function comes to by itself, and by what this call gives it."""
         yield from self.reached(function).values()
         if call is not None:
@@ -94,13 +118,19 @@ class Graph:
                 yield ((function, site.line),), site
 
     def _runs_elsewhere(self, function: Scope) -> bool:
-        wrapped = any(among(origin, "moves", "to_thread") for origin, _ in decorators(function, self.origins))
+        wrapped = any(
+            among(origin, "moves", "to_thread") for origin, _ in decorators(function, self.origins)
+        )
         return wrapped or is_task(function, self.origins)
 
     def _threads(self, facts: Facts) -> Iterator[Finding]:
         for moved in moved_to_threads(facts, self.origins):
             function = self.origins.function(moved.origin)
-            ways = list(self._through(function, moved.call, facts.scope)) if function in self.facts else []
+            ways = (
+                list(self._through(function, moved.call, facts.scope))
+                if function in self.facts
+                else []
+            )
             computing = [path for path, site in ways if site.in_gil]
             waiting = [path for path, site in ways if site.rule == DEADLOCK]
             site = Site("OFF203", moved.node, f"{moved.origin.rpartition('.')[2]}()")
@@ -109,8 +139,19 @@ class Graph:
             elif among(moved.origin, "computes", "holding_gil"):
                 yield self._finding(facts.scope, site.line, site)
             if moved.in_request and waiting:
-                yield self._finding(facts.scope, site.line, replace(site, rule=DEADLOCK), waiting[0])
+                yield self._finding(
+                    facts.scope, site.line, replace(site, rule=DEADLOCK), waiting[0]
+                )
 
     def _finding(self, scope: Scope, line: int, site: Site, path: Path = ()) -> Finding:
-        chain = tuple(f"{place(at.module.path, self.project.root)}:{line} {at.label}" for at, line in path)
-        return Finding(place(scope.module.path, self.project.root), line, site.rule, site.subject, chain, site.doubtful)
+        chain = tuple(
+            f"{place(at.module.path, self.project.root)}:{line} {at.label}" for at, line in path
+        )
+        return Finding(
+            place(scope.module.path, self.project.root),
+            line,
+            site.rule,
+            site.subject,
+            chain,
+            site.doubtful,
+        )

@@ -1,4 +1,6 @@
-"""What is wrong wherever it runs: lost coroutines and tasks, swallowed cancellations, false decorators."""
+"""What is wrong wherever it runs: lost coroutines and tasks, swallowed cancellations, false
+decorators.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -34,7 +36,9 @@ def in_place(facts: Facts, origins: Origins) -> Iterator[Site]:
         elif call.atomic and method in PUBLISH and is_task(origins.function(head), origins):
             yield Site("OFF306", call.node, subject)
         if call.origin.startswith(("httpx", "aiohttp.", "requests.")) and any(
-            keyword.arg == "timeout" and isinstance(keyword.value, ast.Constant) and keyword.value.value is None
+            keyword.arg == "timeout"
+            and isinstance(keyword.value, ast.Constant)
+            and keyword.value.value is None
             for keyword in call.node.keywords
         ):
             yield Site("OFF405", call.node, f"{subject} with timeout=None")
@@ -49,13 +53,17 @@ def _on_loop_only(facts: Facts, origins: Origins) -> Iterator[Site]:
         if call.node in in_turn:
             yield Site("OFF402", call.node, subject)
         elif call.origin == "asyncio.gather":
-            if not _returns_errors(call.node) or any(isinstance(part, ast.Starred) for part in call.node.args):
+            if not _returns_errors(call.node) or any(
+                isinstance(part, ast.Starred) for part in call.node.args
+            ):
                 yield Site("OFF401", call.node, subject)
         elif among(call.origin, "objects", "process_pools"):
             yield Site("OFF204", call.node, subject)
         elif among(call.origin, "objects", "thread_pools"):
             yield Site("OFF204", call.node, subject, doubtful=True)
-        elif call.origin == "django.http.StreamingHttpResponse" and _sync_iterator(call.node.args, facts, origins):
+        elif call.origin == "django.http.StreamingHttpResponse" and _sync_iterator(
+            call.node.args, facts, origins
+        ):
             yield Site("OFF108", call.node, subject)
     for block in facts.handlers:
         if awaits(block.body):
@@ -98,14 +106,22 @@ def _sync_iterator(arguments: list[ast.expr], facts: Facts, origins: Origins) ->
 
 
 def _swallowing(block: ast.Try, facts: Facts) -> Iterator[Site]:
-    cancels = any(isinstance(call.node.func, ast.Attribute) and call.node.func.attr == "cancel" for call in facts.calls)
+    cancels = any(
+        isinstance(call.node.func, ast.Attribute) and call.node.func.attr == "cancel"
+        for call in facts.calls
+    )
     for handler in block.handlers:
         caught = _caught(handler)
         raises = any(isinstance(node, ast.Raise) for node in ast.walk(handler))
         if "CancelledError" in caught and (raises or cancels):
-            return  # what comes after no longer sees it; one's own cancelled task is awaited so
+            # What comes after no longer sees it; one's own cancelled task is awaited so.
+            return
         if {"BaseException", "CancelledError"} & caught and not raises:
-            yield Site("OFF503", handler, f"except {words(handler.type) if handler.type else ''}".strip() + ":")
+            yield Site(
+                "OFF503",
+                handler,
+                f"except {words(handler.type) if handler.type else ''}".strip() + ":",
+            )
 
 
 def _caught(handler: ast.ExceptHandler) -> set[str]:
@@ -120,10 +136,20 @@ def _makes_sync(decorator: Scope | None) -> bool:
     """Whether the innermost wrapper that a decorator of this project returns is a plain function."""
     if decorator is None or not isinstance(decorator.node, ast.FunctionDef):
         return False
-    inner = [node for node in ast.walk(decorator.node) if isinstance(node, Def) and node is not decorator.node]
+    inner = [
+        node
+        for node in ast.walk(decorator.node)
+        if isinstance(node, Def) and node is not decorator.node
+    ]
     text = ast.unparse(decorator.node)
-    aware = any(word in text for word in ("iscoroutinefunction", "markcoroutinefunction", "isawaitable"))
-    return bool(inner) and not aware and not any(isinstance(node, ast.AsyncFunctionDef) for node in inner)
+    aware = any(
+        word in text for word in ("iscoroutinefunction", "markcoroutinefunction", "isawaitable")
+    )
+    return (
+        bool(inner)
+        and not aware
+        and not any(isinstance(node, ast.AsyncFunctionDef) for node in inner)
+    )
 
 
 def at_module_level(facts: Facts) -> Iterator[Site]:

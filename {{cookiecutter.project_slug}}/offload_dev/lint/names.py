@@ -6,7 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-NAMES: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("names.toml").read_text(encoding="utf-8"))
+NAMES: dict[str, dict[str, Any]] = tomllib.loads(
+    Path(__file__).with_name("names.toml").read_text(encoding="utf-8")
+)
 
 ORM = {name: frozenset(words) for name, words in NAMES["orm"].items()}
 FETCHING = ORM["fetching"] | {f"a{name}" for name in ORM["fetching"]}

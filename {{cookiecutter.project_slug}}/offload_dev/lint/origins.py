@@ -10,10 +10,11 @@ RELATIONS = ("ForeignKey", "OneToOneField")
 
 
 class Origins:
-    """Follows names through imports, assignments, constructors, annotations, attributes and base classes.
+    """Follows names through imports, assignments, constructors, annotations, attributes and base
+    classes.
 
-    A query is named by its model: `shop.models.Order.objects.filter`; a row fetched by one is the model itself.
-    What cannot be followed is the empty string, and matches nothing.
+    A query is named by its model: `shop.models.Order.objects.filter`; a row fetched by one is the
+    model itself. What cannot be followed is the empty string, and matches nothing.
     """
 
     def __init__(self, project: Project) -> None:
@@ -66,7 +67,9 @@ class Origins:
         parts = origin.split(".")
         for index in range(1, len(parts)):
             model, name = ".".join(parts[:index]), parts[index]
-            reverse = (model, name) in self.related or (name.endswith("_set") and self.is_model(model))
+            reverse = (model, name) in self.related or (
+                name.endswith("_set") and self.is_model(model)
+            )
             if name in ORM["managers"] or reverse or self._manager(model, name):
                 return model, parts[index + 1 :]
         return None
@@ -87,7 +90,9 @@ class Origins:
         if scope is None or not isinstance(scope.node, ast.ClassDef) or depth > 8:
             return False
         bases = [self.of(base, scope.parent or scope) for base in scope.node.bases]
-        return any(base == "django.db.models.Model" or self.is_model(base, depth + 1) for base in bases)
+        return any(
+            base == "django.db.models.Model" or self.is_model(base, depth + 1) for base in bases
+        )
 
     def relation(self, model: str, name: str) -> bool:
         """Whether `name` is a foreign key of a model whose source is known."""
@@ -126,16 +131,23 @@ class Origins:
         while here is not None:
             if name in here.names and (here is scope or not isinstance(here.node, ast.ClassDef)):
                 found = here.names[name]
-                return self.follow(found) if isinstance(found, str) else self.follow(f"{here.dotted}.{name}")
+                return (
+                    self.follow(found)
+                    if isinstance(found, str)
+                    else self.follow(f"{here.dotted}.{name}")
+                )
             here = here.parent
         return f"builtins.{name}"
 
     def _result(self, origin: str) -> str:
         function = self.project.scopes.get(origin)
-        if function is not None and isinstance(function.node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if function is not None and isinstance(
+            function.node, ast.FunctionDef | ast.AsyncFunctionDef
+        ):
             return self.of(function.node.returns, function)
         if origin == "asgiref.sync.async_to_sync":
-            return f"{origin}.call"  # wrapping is harmless, calling the wrapped is not
+            # Wrapping is harmless, calling the wrapped is not.
+            return f"{origin}.call"
         head, _, method = origin.rpartition(".")
         return self.row(head) if method in FETCHING and self.is_query(head) else origin
 
@@ -145,9 +157,14 @@ class Origins:
             return None
         if name in scope.names:
             return scope.names[name]
-        bases = (self._member(self.of(base, scope.parent or scope), name, depth + 1) for base in scope.node.bases)
+        bases = (
+            self._member(self.of(base, scope.parent or scope), name, depth + 1)
+            for base in scope.node.bases
+        )
         return next((found for found in bases if found is not None), None)
 
     def _manager(self, model: str, name: str) -> bool:
         value = self._member(model, name)
-        return isinstance(value, ast.Call) and ast.unparse(value.func).endswith(("Manager", ".as_manager"))
+        return isinstance(value, ast.Call) and ast.unparse(value.func).endswith(
+            ("Manager", ".as_manager")
+        )

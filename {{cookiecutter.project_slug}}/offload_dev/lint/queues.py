@@ -1,4 +1,6 @@
-"""Queries started side by side: a request has one thread for them, so they run one after the other all the same."""
+"""Queries started side by side: a request has one thread for them, so they run one after the other
+all the same.
+"""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -13,11 +15,14 @@ CHOICE = (ast.If, ast.IfExp, ast.Match, ast.ExceptHandler)
 
 
 def queued(facts: Facts, origins: Origins) -> Iterator[ast.Call]:
-    """Each `gather` of several queries, and the first query of each TaskGroup that is given several at once.
+    """Each `gather` of several queries, and the first query of each TaskGroup that is given several
+    at once.
 
     A single query has its sense there: it runs while another task waits for an upstream.
     """
-    queries = {call.node for call in facts.calls if not call.awaited and is_async_query(call, origins)}
+    queries = {
+        call.node for call in facts.calls if not call.awaited and is_async_query(call, origins)
+    }
     for call in facts.calls:
         if call.origin == "asyncio.gather" and len(list(_made(call.node.args, queries))) > 1:
             yield call.node
@@ -27,7 +32,8 @@ def queued(facts: Facts, origins: Origins) -> Iterator[ast.Call]:
         if call.origin == "asyncio.TaskGroup.create_task" and not queries.isdisjoint(call.node.args)
     }
     for block, _, origin in facts.blocks:
-        if origin == "asyncio.TaskGroup" and not awaits(block.body):  # else those before it may be done
+        # Else those before it may be done.
+        if origin == "asyncio.TaskGroup" and not awaits(block.body):
             made = list(_made(block.body, tasks))
             yield from made[:1] if len(made) > 1 else []
 

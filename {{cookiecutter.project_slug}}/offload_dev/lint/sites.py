@@ -33,7 +33,8 @@ def words(node: ast.AST) -> str:
 def is_task(scope: Scope | None, origins: Origins) -> bool:
     """Whether a function is made a task or job by its decorator."""
     return scope is not None and any(
-        among(origin, "moves", "tasks") or origin.endswith(".task") for origin, _ in decorators(scope, origins)
+        among(origin, "moves", "tasks") or origin.endswith(".task")
+        for origin, _ in decorators(scope, origins)
     )
 
 
@@ -58,7 +59,14 @@ def is_async_query(call: Call, origins: Origins) -> bool:
 
 
 def in_request_thread(origin: str, wrapper: ast.expr) -> bool:
-    """Whether what is wrapped so surely runs in the request's own thread, as asgiref does if nothing else is said."""
+    """Whether what is wrapped so surely runs in the request's own thread, as asgiref does if
+    nothing else is said.
+    """
     named = ast.unparse(wrapper.func if isinstance(wrapper, ast.Call) else wrapper)
-    wraps = named.endswith(origin.rpartition(".")[2])  # else it is the wrapped function itself that is called
-    return wraps and among(origin, "moves", "request_thread") and "thread_sensitive" not in ast.unparse(wrapper)
+    # Else it is the wrapped function itself that is called.
+    wraps = named.endswith(origin.rpartition(".")[2])
+    return (
+        wraps
+        and among(origin, "moves", "request_thread")
+        and "thread_sensitive" not in ast.unparse(wrapper)
+    )

@@ -8,12 +8,24 @@ from pathlib import Path
 
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-SKIPPED = {"tests", "test", "testing", "migrations", "node_modules", "site-packages", "__pycache__", "build", "dist"}
+SKIPPED = {
+    "tests",
+    "test",
+    "testing",
+    "migrations",
+    "node_modules",
+    "site-packages",
+    "__pycache__",
+    "build",
+    "dist",
+}
 
 
 @dataclass(eq=False)
 class Scope:
-    """A module, class or function: the names that it binds, each to a dotted origin or to the expression it holds."""
+    """A module, class or function: the names that it binds, each to a dotted origin or to the
+    expression it holds.
+    """
 
     module: "Module"
     dotted: str
@@ -78,7 +90,8 @@ class Project:
     """All modules under a path.
 
     Args:
-        root: a directory, or one file. Tests, migrations, hidden directories and virtual environments are left out.
+        root: a directory, or one file. Tests, migrations, hidden directories and virtual
+            environments are left out.
     """
 
     def __init__(self, root: Path) -> None:
@@ -101,7 +114,11 @@ class Project:
     @cached_property
     def of_standard(self) -> bool:
         """Whether this is a service of this standard, and so served by ASGI: it imports `offload`."""
-        return any(name.startswith("offload.") for module in self.modules.values() for name, _ in module.imported())
+        return any(
+            name.startswith("offload.")
+            for module in self.modules.values()
+            for name, _ in module.imported()
+        )
 
     @property
     def functions(self) -> list[Scope]:
@@ -113,9 +130,17 @@ class Project:
             return
         for path in root.iterdir():
             if path.is_dir():
-                if path.name not in SKIPPED and path.name[0] != "." and not (path / "pyvenv.cfg").exists():
+                if (
+                    path.name not in SKIPPED
+                    and path.name[0] != "."
+                    and not (path / "pyvenv.cfg").exists()
+                ):
                     yield from self._paths(path)
-            elif path.suffix == ".py" and not path.name.startswith("test_") and path.name != "conftest.py":
+            elif (
+                path.suffix == ".py"
+                and not path.name.startswith("test_")
+                and path.name != "conftest.py"
+            ):
                 yield path
 
     def _declare(self, scope: Scope) -> None:
@@ -128,21 +153,25 @@ class Project:
                         )
                 case ast.ImportFrom():
                     base = scope.module.absolute(node)
-                    scope.names |= {alias.asname or alias.name: f"{base}.{alias.name}" for alias in node.names}
+                    scope.names |= {
+                        alias.asname or alias.name: f"{base}.{alias.name}" for alias in node.names
+                    }
                 case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                     inner = Scope(scope.module, f"{scope.dotted}.{node.name}", node, scope)
                     scope.names[node.name] = inner.dotted
                     self.scopes[inner.dotted] = inner
                     self._declare(inner)
-                case ast.Assign(targets=[ast.Name(id=name)], value=value) if not isinstance(scope.node, Def):
-                    scope.names[name] = value
-                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if not isinstance(
+                case ast.Assign(targets=[ast.Name(id=name)], value=value) if not isinstance(
                     scope.node, Def
                 ):
                     scope.names[name] = value
-                case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)], value=value) if (
-                    scope.owner
+                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if (
+                    not isinstance(scope.node, Def)
                 ):
+                    scope.names[name] = value
+                case ast.Assign(
+                    targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)], value=value
+                ) if scope.owner:
                     scope.owner.names.setdefault(name, value)
 
 

@@ -24,7 +24,9 @@ def on_thread(facts: Facts, origins: Origins) -> Iterator[Site]:
     for block, context, origin in facts.blocks:
         if origin == "django.db.transaction.atomic":
             yield Site("OFF104", block, words(context))
-        elif among(origin, "objects", "locks") and isinstance(block, ast.With) and awaits(block.body):
+        elif (
+            among(origin, "objects", "locks") and isinstance(block, ast.With) and awaits(block.body)
+        ):
             yield Site("OFF105", block, words(context))
     for call in facts.calls:
         if site := _stopping(call, facts, origins):
@@ -37,7 +39,11 @@ def _stopping(call: Call, facts: Facts, origins: Origins) -> Site | None:
     if among(call.origin, "objects", "clients"):
         return None if _is_kept(call.node, facts, origins) else Site("OFF403", call.node, subject)
     if call.awaited:
-        return Site("OFF201", call.node, subject) if among(call.origin, "computes", "awaited") else None
+        return (
+            Site("OFF201", call.node, subject)
+            if among(call.origin, "computes", "awaited")
+            else None
+        )
     if method in ORM["evaluating"] and origins.is_query(head):
         return Site("OFF101", call.node, subject)
     if method in ORM["on_rows"] and origins.is_model(head):
@@ -50,7 +56,11 @@ def _stopping(call: Call, facts: Facts, origins: Origins) -> Site | None:
     if name in PUBLISH and not origins.function(call.origin):
         known = is_task(origins.function(head), origins) or call.origin.startswith("celery.")
         return Site("OFF301", call.node, subject, doubtful=not known)
-    if call.origin == "json.loads" and call.arguments and call.arguments[0].startswith(f"{REQUEST}.body"):
+    if (
+        call.origin == "json.loads"
+        and call.arguments
+        and call.arguments[0].startswith(f"{REQUEST}.body")
+    ):
         return Site("OFF205", call.node, subject)
     rule = stops(call.origin)
     if rule is None:
@@ -60,9 +70,15 @@ def _stopping(call: Call, facts: Facts, origins: Origins) -> Site | None:
 
 
 def _is_kept(client: ast.Call, facts: Facts, origins: Origins) -> bool:
-    """Whether a client outlives the call: kept by an object, or made for as long as a context manager is open."""
+    """Whether a client outlives the call: kept by an object, or made for as long as a context
+    manager is open.
+    """
     managers = [origin for origin, _ in decorators(facts.scope, origins)]
-    kept = (node for node in ast.walk(facts.scope.node) if isinstance(node, ast.Assign) and node.value is client)
+    kept = (
+        node
+        for node in ast.walk(facts.scope.node)
+        if isinstance(node, ast.Assign) and node.value is client
+    )
     return "contextlib.asynccontextmanager" in managers or any(
         isinstance(target, ast.Attribute) for assign in kept for target in assign.targets
     )
@@ -74,12 +90,16 @@ class Moved:
 
     node: ast.AST
     origin: str
-    call: ast.Call | None = None  # as the thread makes it, where that is known
-    in_request: bool = False  # to the request's own
+    # As the thread makes it, where that is known.
+    call: ast.Call | None = None
+    # To the request's own.
+    in_request: bool = False
 
 
 def moved_to_threads(facts: Facts, origins: Origins) -> Iterator[Moved]:
-    """What this function hands to a thread: through a wrapper, an executor, or a decorator of its own."""
+    """What this function hands to a thread: through a wrapper, an executor, or a decorator of its
+    own.
+    """
     node = facts.scope.node
     wrappers = node.decorator_list if isinstance(node, Def) else []
     for (origin, _), wrapper in zip(decorators(facts.scope, origins), wrappers, strict=True):
@@ -87,9 +107,13 @@ def moved_to_threads(facts: Facts, origins: Origins) -> Iterator[Moved]:
             yield Moved(node, facts.scope.dotted, in_request=in_request_thread(origin, wrapper))
     for call in facts.calls:
         if among(call.origin, "moves", "to_thread") and call.arguments:
-            wrapped = next((other.node for other in facts.calls if other.node.func is call.node), None)
+            wrapped = next(
+                (other.node for other in facts.calls if other.node.func is call.node), None
+            )
             made = wrapped or _without(call.node, 1)
-            yield Moved(call.node, call.arguments[0], made, in_request_thread(call.origin, call.node))
+            yield Moved(
+                call.node, call.arguments[0], made, in_request_thread(call.origin, call.node)
+            )
         elif (
             call.origin.endswith(".run_in_executor")
             and len(call.arguments) > 1

@@ -8,7 +8,8 @@ from offload_dev.lint.origins import Origins
 from offload_dev.lint.sites import Site, yields
 from offload_dev.lint.source import Def, Scope
 
-LONG = 100_000  # turns: some 5 ms of the emptiest Python
+# Turns: some 5 ms of the emptiest Python.
+LONG = 100_000
 
 
 def long_loops(facts: Facts) -> Iterator[Site]:
@@ -19,8 +20,11 @@ def long_loops(facts: Facts) -> Iterator[Site]:
 
 
 def made_long(facts: Facts, call: ast.Call, caller: Scope, origins: Origins) -> Iterator[Site]:
-    """The loops of a function that are long by a number that this call gives it, or by a default that it leaves."""
-    for loop in facts.loops if not yields(facts.scope) else ():  # a generator runs as far as it is asked
+    """The loops of a function that are long by a number that this call gives it, or by a default
+    that it leaves.
+    """
+    # A generator runs as far as it is asked.
+    for loop in facts.loops if not yields(facts.scope) else ():
         if loop.parameter and loop.turns < LONG:
             turns = loop.turns * _given(facts.scope, loop.parameter, call, caller, origins)
             if turns >= LONG:
@@ -36,12 +40,16 @@ def _given(function: Scope, name: str, call: ast.Call, caller: Scope, origins: O
     assert isinstance(function.node, Def)
     parameters = function.node.args
     names = [argument.arg for argument in (*parameters.posonlyargs, *parameters.args)]
-    if any(isinstance(argument, ast.Starred) for argument in call.args) or None in {word.arg for word in call.keywords}:
+    if any(isinstance(argument, ast.Starred) for argument in call.args) or None in {
+        word.arg for word in call.keywords
+    }:
         return 1
     placed = dict(zip(names[names[:1] in (["self"], ["cls"]) :], call.args, strict=False))
     named = {word.arg: word.value for word in call.keywords}
     if given := named.get(name) or placed.get(name):
         return origins.number(given, caller)
     defaults = dict(zip(reversed(names), reversed(parameters.defaults), strict=False))
-    named_only = zip((argument.arg for argument in parameters.kwonlyargs), parameters.kw_defaults, strict=True)
+    named_only = zip(
+        (argument.arg for argument in parameters.kwonlyargs), parameters.kw_defaults, strict=True
+    )
     return origins.number({**dict(named_only), **defaults}.get(name), function)

@@ -1,4 +1,6 @@
-"""Records blocking calls on a running loop: blockbuster raises, and broad excepts swallow what it raises."""
+"""Records blocking calls on a running loop: blockbuster raises, and broad excepts swallow what it
+raises.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +10,8 @@ from blockbuster import BlockBuster, BlockingError
 
 from offload.guard.runtime import stacks
 
-# Where blocking is right: what is read once, at first use, log lines to standard error, and this net itself.
-# (End of a file's name, function.)
+# Where blocking is right: what is read once, at first use, log lines to standard error, and this
+# net itself. (End of a file's name, function.)
 ALLOWED = [
     ("zoneinfo/_common.py", "load_tzdata"),
     ("mimetypes.py", "init"),
@@ -21,7 +23,9 @@ ALLOWED = [
 
 @contextmanager
 def recording() -> Iterator[list[str]]:
-    """While this is open, blocking I/O under a running loop raises, and is added to the list with its line."""
+    """While this is open, blocking I/O under a running loop raises, and is added to the list with
+    its line.
+    """
     found: list[str] = []
     original = BlockingError.__init__
 

@@ -1,7 +1,8 @@
-"""The tested net as a pytest plugin (`-p offload_dev.pytest.guard`): a test that blocks the event loop, or leaks, fails.
+"""The tested net as a pytest plugin (`-p offload_dev.pytest.guard`): a test that blocks the event
+loop, or leaks, fails.
 
-It fails with the line that did it, even where the code swallowed the error. The only way out of it is
-`@pytest.mark.offload_allow(reason="…")`.
+It fails with the line that did it, even where the code swallowed the error. The only way out of it
+is `@pytest.mark.offload_allow(reason="…")`.
 """
 
 import asyncio
@@ -18,7 +19,8 @@ from offload.guard.runtime.watchdog import Block, Watchdog
 from offload_dev.pytest import leaks
 from offload_dev.pytest.blocking import recording
 
-BUSY = 0.05  # seconds of the loop's own time: a tenth of what a person notices, and ten times a slow callback
+# Seconds of the loop's own time: a tenth of what a person notices, and ten times a slow callback.
+BUSY = 0.05
 FAULTS = (
     "error:coroutine .* was never awaited:RuntimeWarning",
     "error::pytest.PytestUnraisableExceptionWarning",
@@ -27,8 +29,12 @@ FAULTS = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Warnings about lost coroutines and sync streams become errors, and name where the coroutine was made."""
-    config.addinivalue_line("markers", "offload_allow(reason): let this test block the loop or leak, and say why.")
+    """Warnings about lost coroutines and sync streams become errors, and name where the coroutine
+    was made.
+    """
+    config.addinivalue_line(
+        "markers", "offload_allow(reason): let this test block the loop or leak, and say why."
+    )
     for fault in FAULTS:
         config.addinivalue_line("filterwarnings", fault)
     sys.set_coroutine_origin_tracking_depth(5)
@@ -48,9 +54,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if item.get_closest_marker("offload_allow"):
         return (yield)
     client: Any = item.funcargs.get("async_client") if isinstance(item, pytest.Function) else None
-    if client is not None:  # made ready before its loop, as a server is at its start
+    # Made ready before its loop, as a server is at its start.
+    if client is not None:
         client.handler.load_middleware(is_async=True)
-        get_resolver().check()  # loads and compiles all addresses
+        # Loads and compiles all addresses.
+        get_resolver().check()
     found: list[str] = []
     if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
         item.obj = _watched(item.obj, found)
@@ -66,7 +74,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     return result
 
 
-def _watched(test: Callable[..., Awaitable[object]], found: list[str]) -> Callable[..., Awaitable[object]]:
+def _watched(
+    test: Callable[..., Awaitable[object]], found: list[str]
+) -> Callable[..., Awaitable[object]]:
     """The test, with a watchdog on its own loop; what it finds is added to `found`."""
 
     def report(block: Block) -> None:

@@ -1,4 +1,6 @@
-"""What a test leaves behind: tasks that still run, threads that still live, clients that are still open."""
+"""What a test leaves behind: tasks that still run, threads that still live, clients that are still
+open.
+"""
 
 import asyncio
 import sys
@@ -12,7 +14,8 @@ from unittest.mock import patch
 
 from offload.guard.runtime import stacks
 
-GRACE = 0.5  # seconds for what is ending already; only a test that leaves something waits at all
+# Seconds for what is ending already; only a test that leaves something waits at all.
+GRACE = 0.5
 CLIENTS = (
     ("httpx", "AsyncClient", "is_closed"),
     ("httpx", "Client", "is_closed"),
@@ -27,12 +30,17 @@ async def tasks(before: set[asyncio.Task[Any]]) -> list[str]:
         if monotonic() > until:
             break
         await asyncio.sleep(0.005)
-    return [f"task {task.get_name()} is left running at {stacks.place(stacks.waiting(task))}" for task in left]
+    return [
+        f"task {task.get_name()} is left running at {stacks.place(stacks.waiting(task))}"
+        for task in left
+    ]
 
 
 @contextmanager
 def threads_and_clients() -> Iterator[Callable[[], list[str]]]:
-    """Notes where threads and HTTP clients are made; the function it gives says which of them are left."""
+    """Notes where threads and HTTP clients are made; the function it gives says which of them are
+    left.
+    """
     made: list[tuple[Any, str, str]] = []
 
     def noting(cls: type, method: str, closed: str) -> Any:
@@ -46,7 +54,9 @@ def threads_and_clients() -> Iterator[Callable[[], list[str]]]:
 
     def left() -> list[str]:
         until = monotonic() + GRACE
-        while (open_now := [item for item in made if _is_open(item[0], item[1])]) and monotonic() < until:
+        while (
+            open_now := [item for item in made if _is_open(item[0], item[1])]
+        ) and monotonic() < until:
             sleep(0.005)
         return [f"{place} left a {type(thing).__name__} open" for thing, _, place in open_now]
 

@@ -1,4 +1,6 @@
-"""A pytest plugin: `service` is the whole service running for real, on ports and a database of its own."""
+"""A pytest plugin: `service` is the whole service running for real, on ports and a database of its
+own.
+"""
 
 import os
 import signal
@@ -11,15 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from offload_dev.launcher.ports import answers, free_ports
 from offload.fanout.http import httpx
+from offload_dev.launcher.ports import answers, free_ports
 
-PATIENCE = 60.0  # seconds for a start; a slow machine takes 10
+# Seconds for a start; a slow machine takes 10.
+PATIENCE = 60.0
 
 
 @dataclass
 class Service:
-    """A running service: its address, an API token for it, its environment, and a client that uses both."""
+    """A running service: its address, an API token for it, its environment, and a client that uses
+    both.
+    """
 
     address: str
     token: str
@@ -41,14 +46,19 @@ def running(folder: Path, mode: str = "serve", **variables: str) -> Iterator[Ser
     log = folder / "service.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "offload_dev.launcher", mode], env=environment, stdout=output, stderr=subprocess.STDOUT
+            [sys.executable, "-m", "offload_dev.launcher", mode],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
     address = f"http://127.0.0.1:{port}"
     try:
         if not answers(f"{address}/health/ready", PATIENCE, alive=lambda: process.poll() is None):
             raise RuntimeError(f"the service was not ready:\n{log.read_text(errors='replace')}")
         make_token = [sys.executable, "manage.py", "createtoken", "tests"]
-        token = subprocess.check_output(make_token, env=environment, stderr=subprocess.DEVNULL, text=True).strip()
+        token = subprocess.check_output(
+            make_token, env=environment, stderr=subprocess.DEVNULL, text=True
+        ).strip()
         headers = {"Authorization": f"Bearer {token}"}
         with httpx.Client(base_url=address, headers=headers, timeout=30, trust_env=False) as client:
             yield Service(address, token, environment, client)

@@ -18,7 +18,8 @@ from .upstreams import QUOTES, REFERENCE, northbank, riskline
 
 router = Router(tags=["portfolio"])
 
-BUDGET = 1.0  # seconds for all sources together; who is slower is left out, and said to be
+# Seconds for all sources together; who is slower is left out, and said to be.
+BUDGET = 1.0
 
 Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9.]{1,12}$")]
 
@@ -33,7 +34,8 @@ class QuoteQuery(BaseModel):
 
 
 class Quotes(BaseModel):
-    """One price a symbol, the median of the sources that answered, and what became of each source."""
+    """One price a symbol, the median of the sources that answered, and what became of each source.
+    """
 
     quotes: dict[str, float]
     sources: dict[str, dict[str, Any]]

@@ -1,17 +1,23 @@
-"""Room: worker process. Plain functions in, plain data out: no Django, no httpx, no asyncio, no Celery."""
+"""Room: worker process. Plain functions in, plain data out: no Django, no httpx, no asyncio, no
+Celery.
+"""
 
 import math
 import random
 from collections.abc import Callable, Sequence
 
 TRADING_DAYS = 252
-BINS = 400  # over +-6 standard deviations: a quantile is exact to 3 % of one
+# Over +-6 standard deviations: a quantile is exact to 3 % of one.
+BINS = 400
 SPAN = 6.0
-BARS = 40  # what a histogram for people has
+# What a histogram for people has.
+BARS = 40
 
 
 def deviation(values: Sequence[float], volatilities: Sequence[float], days: int) -> float:
-    """Standard deviation of a portfolio's gain over `days`, for independent positions of these values."""
+    """Standard deviation of a portfolio's gain over `days`, for independent positions of these
+    values.
+    """
     return math.sqrt(sum((v * s) ** 2 for v, s in zip(values, volatilities, strict=True)) * days / TRADING_DAYS)
 
 
@@ -25,8 +31,9 @@ def simulate(
 ) -> list[int]:
     """Monte Carlo: how often a portfolio's gain falls into each of `BINS` bins around zero.
 
-    Each position moves by a log-normal factor without drift: value * (exp(s * sqrt(t) * z - s**2 * t / 2) - 1), with s
-    its yearly volatility and t = days / 252 (Glasserman, "Monte Carlo Methods in Financial Engineering", 3.2).
+    Each position moves by a log-normal factor without drift: value * (exp(s * sqrt(t) * z - s**2 *
+    t / 2) - 1), with s its yearly volatility and t = days / 252 (Glasserman, "Monte Carlo Methods
+    in Financial Engineering", 3.2).
 
     Args:
         values: what each position is worth, in money.
@@ -70,7 +77,9 @@ def quantile(counts: Sequence[int], span: float, share: float) -> float:
 
 
 def summarise(counts: Sequence[int], deviation: float) -> dict[str, object]:
-    """Value at risk at 95 and 99 %, the quantiles, and a histogram of `BARS` bars, from `simulate`'s counts."""
+    """Value at risk at 95 and 99 %, the quantiles, and a histogram of `BARS` bars, from
+    `simulate`'s counts.
+    """
     span = deviation * SPAN or 1.0
     shares = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
     quantiles = {f"{share:.0%}": round(quantile(counts, span, share), 2) for share in shares}

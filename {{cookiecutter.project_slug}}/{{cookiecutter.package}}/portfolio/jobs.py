@@ -5,8 +5,10 @@ from pydantic import BaseModel
 from offload.jobs import MiB
 from offload.jobs.kinds import Report, job
 
-PARTS = 8  # at most: enough to keep several workers busy to the end
-SMALLEST_PART = 100_000  # simulations, some 0.1 s: below that a part's own cost of about 10 ms would show
+# At most: enough to keep several workers busy to the end.
+PARTS = 8
+# Simulations, some 0.1 s: below that a part's own cost of about 10 ms would show.
+SMALLEST_PART = 100_000
 
 
 class RiskParams(BaseModel):

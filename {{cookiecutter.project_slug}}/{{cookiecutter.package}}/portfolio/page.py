@@ -1,4 +1,6 @@
-"""The live page. A sync view: it waits for nothing and computes nothing, so async would add nothing."""
+"""The live page. A sync view: it waits for nothing and computes nothing, so async would add
+nothing.
+"""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse

@@ -13,5 +13,7 @@ flaky = Upstream("flaky", base_url=f"{_at}/flaky", attempt_timeout=0.5)
 turtle = Upstream("turtle", base_url=f"{_at}/turtle", attempt_timeout=0.8)
 riskline = Upstream("riskline", base_url=f"{_at}/riskline", attempt_timeout=0.5)
 
-QUOTES = (northbank, eastdata, harbor, flaky, turtle)  # the more the better, and northbank at least
-REFERENCE = (northbank, eastdata, harbor)  # all of them, or there is no computing with their prices
+# The more the better, and northbank at least.
+QUOTES = (northbank, eastdata, harbor, flaky, turtle)
+# All of them, or there is no computing with their prices.
+REFERENCE = (northbank, eastdata, harbor)

@@ -29,15 +29,17 @@ def warning(number: str, what: str, instead: str) -> checks.CheckMessage:
 def run_checks() -> None:
     """Hold the settings, middleware and URLs as they are now against the rule.
 
-    `manage.py check` sees them as they were written; libraries insert middleware when they are imported. Warnings are
-    logged once a process.
+    `manage.py check` sees them as they were written; libraries insert middleware when they are
+    imported. Warnings are logged once a process.
 
     Raises:
         StartRefused: with one line for every error.
     """
     found = [message for message in checks.run_checks(tags=[TAG]) if not message.is_silenced()]
     sentences = [f"{message.id}: {message.msg} Instead: {message.hint}" for message in found]
-    errors = [sentence for message, sentence in zip(found, sentences, strict=True) if message.is_serious()]
+    errors = [
+        sentence for message, sentence in zip(found, sentences, strict=True) if message.is_serious()
+    ]
     for sentence in sentences:
         if sentence not in errors and sentence not in _told:
             _told.add(sentence)

@@ -13,9 +13,21 @@ from django.core.checks import CheckMessage, register
 from offload.guard.checks import TAG, error, warning
 
 PREFIX = "CELERY_"
-# What Celery reads from the environment (celery/app, loaders, utils/log, contrib/rdb) and its init scripts (extra/).
-ENVIRONMENT = ("BROKER_", "RESULT_BACKEND", "CONFIG_MODULE", "LOADER", "TRACE_APP", "LOG_", "RDB_", "APP", "BIN")
-VISIBILITY = 3600  # seconds: kombu's default for Redis
+# What Celery reads from the environment (celery/app, loaders, utils/log, contrib/rdb) and its init
+# scripts (extra/).
+ENVIRONMENT = (
+    "BROKER_",
+    "RESULT_BACKEND",
+    "CONFIG_MODULE",
+    "LOADER",
+    "TRACE_APP",
+    "LOG_",
+    "RDB_",
+    "APP",
+    "BIN",
+)
+# Seconds: kombu's default for Redis.
+VISIBILITY = 3600
 REDIS = ("redis://", "rediss://", "valkey://", "valkeys://", "sentinel://")
 
 
@@ -29,13 +41,25 @@ def names(**_: object) -> Iterator[CheckMessage]:
     """E709: settings that Celery would ignore in silence."""
     written = {name: "setting" for name in dir(settings) if name.startswith(PREFIX)}
     in_environment = (name for name in os.environ if name.startswith(PREFIX))
-    written |= {name: "variable" for name in in_environment if not name[len(PREFIX) :].startswith(ENVIRONMENT)}
+    written |= {
+        name: "variable"
+        for name in in_environment
+        if not name[len(PREFIX) :].startswith(ENVIRONMENT)
+    }
     for name, kind in written.items():
         key = name.removeprefix(PREFIX).lower()
         if key not in SETTING_KEYS:
             close = get_close_matches(key, SETTING_KEYS, n=1)
-            guess = f"{PREFIX}{close[0].upper()}, perhaps" if close else "a name from Celery's documentation"
-            yield error("E709", f"Celery knows no {kind} {name}, and would ignore it.", f"{guess}; or delete it.")
+            guess = (
+                f"{PREFIX}{close[0].upper()}, perhaps"
+                if close
+                else "a name from Celery's documentation"
+            )
+            yield error(
+                "E709",
+                f"Celery knows no {kind} {name}, and would ignore it.",
+                f"{guess}; or delete it.",
+            )
 
 
 @register(TAG)
@@ -65,11 +89,15 @@ def execution(**_: object) -> Iterator[CheckMessage]:
 
 @register(TAG)
 def broker(**_: object) -> Iterator[CheckMessage]:
-    """E710 and E711: a broker that may keep silent for ever, messages that come back while their task still runs."""
+    """E710 and E711: a broker that may keep silent for ever, messages that come back while their
+    task still runs.
+    """
     options = value("broker_transport_options") or {}
     if not str(value("broker_url") or "").startswith(REDIS):
         return
-    missing = [name for name in ("socket_timeout", "socket_connect_timeout") if not options.get(name)]
+    missing = [
+        name for name in ("socket_timeout", "socket_connect_timeout") if not options.get(name)
+    ]
     if missing:
         yield error(
             "E710",

@@ -38,7 +38,9 @@ def databases(**_: object) -> Iterator[CheckMessage]:
 
 @register(TAG)
 def middleware(**_: object) -> Iterator[CheckMessage]:
-    """E703, W703 and E704: middleware that cannot be async, and middleware that hops to a thread in the API's chain."""
+    """E703, W703 and E704: middleware that cannot be async, and middleware that hops to a thread in
+    the API's chain.
+    """
     api = list(getattr(settings, "API_MIDDLEWARE", []))
     for name in dict.fromkeys([*api, *settings.MIDDLEWARE]):
         piece = import_string(name)
@@ -114,8 +116,13 @@ def environment(**_: object) -> Iterator[CheckMessage]:
 @register(TAG)
 def receivers(**_: object) -> Iterator[CheckMessage]:
     """W714: sync receivers that take every request through a thread."""
-    for signal, name in ((request_started, "request_started"), (request_finished, "request_finished")):
+    for signal, name in (
+        (request_started, "request_started"),
+        (request_finished, "request_finished"),
+    ):
         for receiver in signal._live_receivers(None)[0]:  # noqa: SLF001 - there is no public list
             if not receiver.__module__.startswith("django."):
                 where = f"{receiver.__module__}.{getattr(receiver, '__qualname__', receiver)}"
-                yield warning("W714", f"{where} is a sync receiver of {name}.", "an async receiver.")
+                yield warning(
+                    "W714", f"{where} is a sync receiver of {name}.", "an async receiver."
+                )

@@ -1,1 +1,3 @@
-"""The running net: who blocks the loop, which requests are slow, and what everything is doing right now."""
+"""The running net: who blocks the loop, which requests are slow, and what everything is doing right
+now.
+"""

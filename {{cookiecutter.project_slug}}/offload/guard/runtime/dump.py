@@ -13,9 +13,12 @@ from offload.guard.runtime import stacks
 
 @contextmanager
 def on_signal(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Answer SIGUSR1 while this is open. Threads are written at once, even by a blocked loop; tasks soon after."""
+    """Answer SIGUSR1 while this is open. Threads are written at once, even by a blocked loop; tasks
+    soon after.
+    """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGUSR1"):
-        yield  # only a main thread hears signals; a test's server runs in another
+        # Only a main thread hears signals; a test's server runs in another.
+        yield
         return
     before = signal.signal(signal.SIGUSR1, lambda *_: sys.stderr.write(tasks(loop)))
     faulthandler.register(signal.SIGUSR1, all_threads=True, chain=True)

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from offload.conf import conf
+from offload.guard.checks import run_checks
 from offload.guard.runtime import dump, metrics, slow
 from offload.guard.runtime.watchdog import Block, Watchdog
-from offload.guard.checks import run_checks
 
 logger = logging.getLogger("offload.guard")
 
-recent: deque[Block] = deque(maxlen=20)  # the newest last; the development header and the live page show them
+# The newest last; the development header and the live page show them.
+recent: deque[Block] = deque(maxlen=20)
 
 
 def _report(block: Block) -> None:
@@ -26,7 +27,8 @@ def _report(block: Block) -> None:
 
 @asynccontextmanager
 async def lifespan(state: dict[str, Any]) -> AsyncIterator[None]:
-    """Refuse to start on settings that block, then watch the loop. `state["guard"]` is the watchdog.
+    """Refuse to start on settings that block, then watch the loop. `state["guard"]` is the
+    watchdog.
 
     Raises:
         StartRefused: the settings break the rule; its text has a sentence for each place.
@@ -34,7 +36,11 @@ async def lifespan(state: dict[str, Any]) -> AsyncIterator[None]:
     await asyncio.to_thread(run_checks)
     loop, knobs = asyncio.get_running_loop(), conf()
     watchdog = Watchdog(
-        loop, threshold=knobs.block_threshold, hang=knobs.hang_threshold, report=_report, lag=metrics.LAG.observe
+        loop,
+        threshold=knobs.block_threshold,
+        hang=knobs.hang_threshold,
+        report=_report,
+        lag=metrics.LAG.observe,
     )
     state["guard"] = watchdog
     looking = asyncio.create_task(slow.watch(knobs.slow_request), name="offload-slow-requests")

@@ -14,9 +14,17 @@ BLOCKED = Histogram(
     "How long the event loop was blocked each time.",
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
-PLACES = Counter("offload_guard_blocked_total", "Blocks of the event loop by the line that blocked it.", ["place"])
-SLOW = Counter("offload_guard_slow_requests_total", "Requests that took longer than the slow-request threshold.")
-MOST_PLACES = 50  # label values a process; later places are counted as "other"
+PLACES = Counter(
+    "offload_guard_blocked_total",
+    "Blocks of the event loop by the line that blocked it.",
+    ["place"],
+)
+SLOW = Counter(
+    "offload_guard_slow_requests_total",
+    "Requests that took longer than the slow-request threshold.",
+)
+# Label values a process; later places are counted as "other".
+MOST_PLACES = 50
 
 _places: set[str] = set()
 

@@ -15,7 +15,9 @@ GetResponse = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 @async_only_middleware
 def blocked_header(get_response: GetResponse) -> GetResponse:
-    """For the end of API_MIDDLEWARE under DEBUG, served by an application whose lifespan has the guard's."""
+    """For the end of API_MIDDLEWARE under DEBUG, served by an application whose lifespan has the
+    guard's.
+    """
 
     async def middleware(request: HttpRequest) -> HttpResponse:
         began = monotonic()
@@ -23,7 +25,11 @@ def blocked_header(get_response: GetResponse) -> GetResponse:
         watchdog = getattr(request, "scope", {}).get("state", {}).get("guard")
         if watchdog is not None:
             await watchdog.settle()
-            mine = [block for block in recent if block.ended > began and block.request == stacks.label(request)]
+            mine = [
+                block
+                for block in recent
+                if block.ended > began and block.request == stacks.label(request)
+            ]
             if mine:
                 response.headers[HEADER] = f"{mine[-1].seconds * 1000:.0f} ms at {mine[-1].place}"
         return response

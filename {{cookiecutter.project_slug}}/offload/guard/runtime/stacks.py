@@ -12,16 +12,24 @@ from typing import Any, NamedTuple
 
 from asgiref.sync import AsyncToSync, SyncToAsync
 
-_LIBRARIES = ("<", *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_LIBRARIES = (
+    "<",
+    *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")},
+)
 _ROOT = f"{Path.cwd()}/"
 _STANDARD = str(Path(__file__).parents[2])
-# Below these frames nothing belongs to a callback: asyncio's loop, and who runs uvloop's, which has no frames.
+# Below these frames nothing belongs to a callback: asyncio's loop, and who runs uvloop's, which has
+# no frames.
 _MACHINERY = (
     *("/asyncio/base_events.py", "/asyncio/events.py", "/asyncio/runners.py", "/selectors.py"),
     *("/uvicorn/_compat.py", "/uvloop/__init__.py"),
 )
 # The two ends of a sync call in asgiref, and a variable that both have and no other call.
-_AWAITED, _IN_THREAD, _CALL = SyncToAsync.__call__.__code__, SyncToAsync.thread_handler.__code__, "task_context"
+_AWAITED, _IN_THREAD, _CALL = (
+    SyncToAsync.__call__.__code__,
+    SyncToAsync.thread_handler.__code__,
+    "task_context",
+)
 
 
 class Step(NamedTuple):
@@ -56,25 +64,35 @@ def _from_loop(frame: FrameType | None) -> tuple[list[Step], bool]:
 
 
 def waiting(task: Task[Any]) -> list[Step]:
-    """Where a task that is not running waits: from its first coroutine to the one that waits, outermost first."""
+    """Where a task that is not running waits: from its first coroutine to the one that waits,
+    outermost first.
+    """
     steps: list[Step] = []
     awaited: Any = task.get_coro()
     while awaited is not None:
-        kind = next((kind for kind in ("cr", "ag", "gi") if getattr(awaited, f"{kind}_frame", None)), None)
+        kind = next(
+            (kind for kind in ("cr", "ag", "gi") if getattr(awaited, f"{kind}_frame", None)), None
+        )
         if kind is None:
-            break  # a future, or what is written in C
+            # A future, or what is written in C.
+            break
         frame = getattr(awaited, f"{kind}_frame")
         steps.append(Step(frame.f_code, frame.f_lineno, frame))
-        awaited = getattr(awaited, "gi_yieldfrom" if kind == "gi" else f"{kind}_await") or _driven(frame)
+        awaited = getattr(awaited, "gi_yieldfrom" if kind == "gi" else f"{kind}_await") or _driven(
+            frame
+        )
     return steps
 
 
 def in_threads() -> dict[int, list[Step]]:
-    """What each sync call that asgiref has handed to a thread is doing, outermost first, by what `sync_call` gives."""
+    """What each sync call that asgiref has handed to a thread is doing, outermost first, by what
+    `sync_call` gives.
+    """
     found: dict[int, list[Step]] = {}
     for thread, innermost in sys._current_frames().items():  # noqa: SLF001 - the same
         steps: list[Step] = []
-        frame = innermost if thread != get_ident() else None  # one's own would keep itself alive
+        # One's own would keep itself alive.
+        frame = innermost if thread != get_ident() else None
         while frame is not None:
             if frame.f_code is _IN_THREAD:
                 found[id(frame.f_locals[_CALL])] = steps[::-1]
@@ -85,7 +103,9 @@ def in_threads() -> dict[int, list[Step]]:
 
 def sync_call(steps: Sequence[Step]) -> int:
     """The identity of the sync call that a task waits for; 0 if it waits for none."""
-    return next((id(step.frame.f_locals[_CALL]) for step in reversed(steps) if step.code is _AWAITED), 0)
+    return next(
+        (id(step.frame.f_locals[_CALL]) for step in reversed(steps) if step.code is _AWAITED), 0
+    )
 
 
 def waits_for_loop(steps: Sequence[Step]) -> bool:
@@ -94,13 +114,17 @@ def waits_for_loop(steps: Sequence[Step]) -> bool:
 
 
 def _driven(frame: FrameType) -> Any:
-    """The coroutine that a generator drives by hand, as the request handler does: a suspended one it holds."""
+    """The coroutine that a generator drives by hand, as the request handler does: a suspended one
+    it holds.
+    """
     held = (value for value in frame.f_locals.values() if iscoroutine(value))
     return next((value for value in held if getcoroutinestate(value) == CORO_SUSPENDED), None)
 
 
 def common(earlier: list[Step], later: list[Step]) -> list[Step]:
-    """The frames that both samples show: the functions that did not return in between, at their later lines."""
+    """The frames that both samples show: the functions that did not return in between, at their
+    later lines.
+    """
     shared = 0
     for before, after in zip(earlier, later, strict=False):
         if before.frame is not after.frame:
@@ -122,7 +146,9 @@ def place(steps: Sequence[Step]) -> Step | None:
 
 
 def request(steps: Sequence[Step]) -> Any:
-    """The Django request that a stack works for, found in its functions' variables: nothing is kept per request."""
+    """The Django request that a stack works for, found in its functions' variables: nothing is kept
+    per request.
+    """
     for step in reversed(steps):
         if "request" in step.code.co_varnames:
             found = step.frame.f_locals.get("request")

@@ -1,4 +1,6 @@
-"""A thread that asks the event loop, many times a second, whether it is still there; and who keeps it, if not."""
+"""A thread that asks the event loop, many times a second, whether it is still there; and who keeps
+it, if not.
+"""
 
 import asyncio
 import faulthandler
@@ -22,8 +24,10 @@ class Block:
     place: str
     request: str
     seconds: float
-    ended: float  # of time.monotonic()
-    excused: bool  # a first import, which blocks once; or a thread's start, which waits for the machine alone
+    # Of time.monotonic().
+    ended: float
+    # A first import, which blocks once; or a thread's start, which waits for the machine alone.
+    excused: bool
     stack: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -34,17 +38,19 @@ class Block:
 class Watchdog:
     """Watches the loop that runs in the calling thread, from `start()` to `stop()`.
 
-    The thread asks, and takes a first sample of the loop's stack when half the threshold has passed, a second at the
-    threshold, and so on. It accuses the innermost of the functions that two in a row show. Time in which the machine
-    ran something else does not count (Linux, /proc/…/schedstat), so a busy machine raises no false alarm.
+    The thread asks, and takes a first sample of the loop's stack when half the threshold has
+    passed, a second at the threshold, and so on. It accuses the innermost of the functions that two
+    in a row show. Time in which the machine ran something else does not count (Linux,
+    /proc/…/schedstat), so a busy machine raises no false alarm.
 
     Args:
         loop: asyncio's or uvloop's.
-        threshold: seconds; a block 1.5 times as long is always seen, a shorter one than this never reported.
+        threshold: seconds; a block 1.5 times as long is always seen, a shorter one than this never
+            reported.
         report: called in the watchdog's thread, when the loop answers again.
         lag: called there with the seconds of every answer.
-        hang: seconds after which faulthandler writes every thread's stack to stderr, even if a call holds the GIL, when
-            no Python can run. It has one timer a process: for one watchdog.
+        hang: seconds after which faulthandler writes every thread's stack to stderr, even if a call
+            holds the GIL, when no Python can run. It has one timer a process: for one watchdog.
     """
 
     def __init__(
@@ -56,10 +62,20 @@ class Watchdog:
         lag: Callable[[float], None] | None = None,
         hang: float | None = None,
     ) -> None:
-        self._loop, self._threshold, self._report, self._lag, self._hang = loop, threshold, report, lag, hang
+        self._loop, self._threshold, self._report, self._lag, self._hang = (
+            loop,
+            threshold,
+            report,
+            lag,
+            hang,
+        )
         self._watched = threading.get_ident()
         self._queue = _Queue(threading.get_native_id())
-        self._clock = time.pthread_getcpuclockid(self._watched) if hasattr(time, "pthread_getcpuclockid") else None
+        self._clock = (
+            time.pthread_getcpuclockid(self._watched)
+            if hasattr(time, "pthread_getcpuclockid")
+            else None
+        )
         self._stopped = threading.Event()
         self._reported, self._ended = threading.Event(), asyncio.Event()
         self._reported.set()
@@ -69,7 +85,8 @@ class Watchdog:
 
     def start(self) -> None:
         self._thread.start()
-        self._ready.wait()  # offload: allow OFF105: once a loop, for the microseconds that a thread takes to start
+        # offload: allow OFF105: once a loop, for the microseconds that a thread takes to start
+        self._ready.wait()
 
     async def stop(self) -> None:
         """Returns when what was seen is reported and the thread has ended."""
@@ -93,23 +110,28 @@ class Watchdog:
                 self._reported.set()
             self._loop.call_soon_threadsafe(self._ended.set)
         except RuntimeError:
-            pass  # the loop was closed without a stop()
+            # The loop was closed without a stop().
+            pass
         finally:
             self._queue.close()
             self._own_queue.close()
 
     def _rearm(self) -> None:
-        if self._hang and monotonic() > self._armed + 1:  # once a second: each time starts a thread
+        # Once a second: each time starts a thread.
+        if self._hang and monotonic() > self._armed + 1:
             self._armed = monotonic()
             faulthandler.dump_traceback_later(self._hang + 1)
 
     def _look(self) -> bool:
-        """Pause, ask, wait for the answer, and report who was in its way. False when nothing is left to do."""
+        """Pause, ask, wait for the answer, and report who was in its way. False when nothing is
+        left to do.
+        """
         well, queued = self._last[0], self._queue.seconds()
         held = self._wait(self._stopped)
         kept, seen = held or [], 0 if held is None else 2
         stopped, answered, asked = self._stopped.is_set(), threading.Event(), monotonic()
-        latest = asked  # when `kept` was last known to hold the loop
+        # When `kept` was last known to hold the loop.
+        latest = asked
         self._loop.call_soon_threadsafe(answered.set)
         while True:
             held = self._wait(answered)
@@ -117,15 +139,20 @@ class Watchdog:
                 kept, seen = held, 2
             steps = stacks.running(self._watched)
             if answered.is_set():
-                break  # what the sample shows came afterwards
+                # What the sample shows came afterwards.
+                break
             if self._loop.is_closed():
                 return False
             self._reported.clear()
             if shared := stacks.common(kept, steps):
                 kept, seen = shared, seen + 1
             else:
-                if seen >= 2:  # that one is over, and the loop stands still in another before it came to our question
-                    self._accuse(kept, latest - well - self._pause - (self._queue.seconds() - queued), latest)
+                # That one is over, and the loop stands still in another before it came to our
+                # question.
+                if seen >= 2:
+                    self._accuse(
+                        kept, latest - well - self._pause - (self._queue.seconds() - queued), latest
+                    )
                     well, queued = monotonic() - self._pause, self._queue.seconds()
                 kept, seen = steps, 1
             latest = monotonic()
@@ -144,11 +171,13 @@ class Watchdog:
         return before if after is None else after
 
     def _held(self, paused: float) -> list[stacks.Step] | None:
-        """The loop's stack, if its thread has held the GIL since this was last asked; empty if it has gone on since.
+        """The loop's stack, if its thread has held the GIL since this was last asked; empty if it
+        has gone on since.
 
-        A call into C that holds the GIL stops this thread, too. It shows afterwards: this thread comes late though the
-        machine had time for it, and the loop's thread was computing. The stack is taken before anything that lets go
-        of the GIL, and so still shows the call, unless the machine put this thread aside in that very moment.
+        A call into C that holds the GIL stops this thread, too. It shows afterwards: this thread
+        comes late though the machine had time for it, and the loop's thread was computing. The
+        stack is taken before anything that lets go of the GIL, and so still shows the call, unless
+        the machine put this thread aside in that very moment.
         """
         now, computed = monotonic(), self._computed()
         last, computed_then, queued_then = self._last
@@ -162,7 +191,9 @@ class Watchdog:
         return steps
 
     def _computed(self) -> float:
-        """Seconds that the loop's thread has spent computing; always 0 where the system keeps no such clock."""
+        """Seconds that the loop's thread has spent computing; always 0 where the system keeps no
+        such clock.
+        """
         return time.clock_gettime(self._clock) if self._clock is not None else 0.0
 
     def _accuse(self, kept: list[stacks.Step], seconds: float, ended: float) -> None:
@@ -174,19 +205,25 @@ class Watchdog:
                 request=stacks.label(stacks.request(kept)),
                 seconds=seconds,
                 ended=ended,
-                excused=any(step.code is _THREAD_START or _IMPORT in step.code.co_filename for step in kept),
+                excused=any(
+                    step.code is _THREAD_START or _IMPORT in step.code.co_filename for step in kept
+                ),
                 stack=tuple(map(str, kept)),
             )
         )
 
 
 class _Queue:
-    """How long a thread was ready to run while the machine ran others (Linux: schedstat); always 0 elsewhere."""
+    """How long a thread was ready to run while the machine ran others (Linux: schedstat); always 0
+    elsewhere.
+    """
 
     def __init__(self, native_id: int) -> None:
         self._file = -1
         with suppress(OSError):
-            self._file = os.open(f"/proc/self/task/{native_id}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+            self._file = os.open(
+                f"/proc/self/task/{native_id}/schedstat", os.O_RDONLY | os.O_CLOEXEC
+            )
 
     def seconds(self) -> float:
         return int(os.pread(self._file, 80, 0).split()[1]) / 1e9 if self._file >= 0 else 0.0

@@ -10,14 +10,20 @@ from offload.access.models import ApiToken
 
 
 class Command(BaseCommand):
-    help = "Make an API token for OWNER and print it: it is stored as a hash and can't be shown again."
+    help = (
+        "Make an API token for OWNER and print it: it is stored as a hash and can't be shown again."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("owner", help="whose jobs it may see, such as a team's or a service's name")
+        parser.add_argument(
+            "owner", help="whose jobs it may see, such as a team's or a service's name"
+        )
         parser.add_argument("--days", type=int, help="valid for so many days; for ever unless told")
 
     def handle(self, *args: Any, owner: str, days: int | None, **options: Any) -> None:
         expiry = {"expires_at": timezone.now() + timedelta(days=days)} if days else {}
         _, token = ApiToken.make(owner, **expiry)
         self.stdout.write(token)
-        self.stderr.write(f"Send it as: Authorization: Bearer {token[:6]}...  (owner {owner}; shown only now)")
+        self.stderr.write(
+            f"Send it as: Authorization: Bearer {token[:6]}...  (owner {owner}; shown only now)"
+        )
