@@ -37,10 +37,10 @@ def test_the_examples_of_a_page_are_true(number: str, tmp_path: Path) -> None:
 
 
 def test_every_check_has_a_page() -> None:
-    started = SERVICE / "offload" / "guard" / "started"
+    checks = SERVICE / "offload" / "guard" / "checks"
     numbers = {
         number
-        for path in started.glob("*.py")
+        for path in checks.glob("*.py")
         for number in re.findall(r'"([EW]7\d\d)"', path.read_text())
     }
     assert numbers == {path.stem for path in PAGES.glob("[EW]7*.md")}
