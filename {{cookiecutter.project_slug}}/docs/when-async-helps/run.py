@@ -1,7 +1,7 @@
-"""`python docs/when-async-helps/run.py computing`: runs the Python of a page, top to bottom, as one
-program.
+"""Runs the Python blocks of a page as one program.
 
-The tests run every page so. Line numbers in a traceback are the page's own.
+`.venv/bin/python docs/when-async-helps/run.py computing` runs the page `computing.md`. The tests run
+every page in the same way. Line numbers in a traceback are line numbers of the page.
 """
 
 import logging
@@ -17,7 +17,7 @@ PAGES = sorted(page.stem for page in HERE.glob("*.md") if "```python" in page.re
 
 
 def python_of(page: str) -> str:
-    """The page with everything but its ```python blocks made blank."""
+    """The page's ```python blocks; every other line is empty, so line numbers stay the same."""
     kept, inside = [], False
     for line in page.splitlines():
         if re.match(r"```", line):
@@ -29,9 +29,9 @@ def python_of(page: str) -> str:
 
 
 def main() -> None:
-    """Run one page against a database of its own."""
+    """Run one page with its own database."""
     if len(sys.argv) != 2 or sys.argv[1] not in PAGES:
-        sys.exit(f"Say which page: {', '.join(PAGES)}")
+        sys.exit(f"Name one page: {', '.join(PAGES)}")
     path = HERE / f"{sys.argv[1]}.md"
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DATABASE_URL"] = f"sqlite:///{folder}/db.sqlite3"
@@ -41,12 +41,12 @@ def main() -> None:
         from django.core.management import call_command
 
         django.setup()
-        # The pages print what came of their calls.
+        # The pages print the outcomes of their calls, so the log lines would only repeat them.
         logging.getLogger("offload.fanout").setLevel(logging.ERROR)
         call_command("migrate", verbosity=0)
-        # A name under which a forked process finds its functions.
+        # The page is a module, so that a forked process finds its functions by name.
         page = sys.modules["page"] = ModuleType("page")
-        exec(compile(python_of(path.read_text()), path, "exec"), vars(page))  # noqa: S102 - the page is ours
+        exec(compile(python_of(path.read_text()), path, "exec"), vars(page))  # noqa: S102 - the page is part of this project
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""What the examples share: a neighbour who notices when the loop is held, a real server, and a
-service on it.
+"""What the pages' examples share: a neighbour that measures how long it waits, and a real server.
+
+This is the pages' scaffolding. A service does not import it.
 """
 
 import asyncio
@@ -18,51 +19,64 @@ from django.urls import path
 from offload import fanout
 from offload.serving import Application
 
-# Seconds between two looks of the neighbour.
-BEAT = 0.005
+# How long the neighbour sleeps between two turns.
+BEAT_SECONDS = 0.005
 
 
 class Neighbour:
-    """Another request on the same event loop, as it feels a view's work."""
+    """Another task on the same event loop. It measures how long it waits for its turns."""
 
     def __init__(self) -> None:
         self.beats = 0
-        """How often it came to its turn."""
+        """How many turns it had."""
         self.longest = 0.0
-        """The longest it had to wait for its turn, in seconds."""
+        """Its longest wait for a turn, in seconds."""
 
     async def live(self) -> None:
-        """Come to its turn again and again."""
+        """Take turns until the task is cancelled."""
         while True:
             before = time.perf_counter()
-            await asyncio.sleep(BEAT)
+            await asyncio.sleep(BEAT_SECONDS)
             self.beats += 1
-            self.longest = max(self.longest, time.perf_counter() - before - BEAT)
+            self.longest = max(self.longest, time.perf_counter() - before - BEAT_SECONDS)
 
 
 @contextlib.asynccontextmanager
 async def neighbour() -> AsyncIterator[Neighbour]:
-    """`async with neighbour() as other:` - what happens inside is what the other has to live with."""
+    """Run a neighbour during the block: `async with neighbour() as other:`."""
     other = Neighbour()
     living = asyncio.create_task(other.live())
-    await asyncio.sleep(2 * BEAT)
+    await asyncio.sleep(2 * BEAT_SECONDS)
     other.beats, other.longest = 0, 0.0
     try:
         yield other
     finally:
-        # A silence that lasted to the end is noticed at the next beat.
-        await asyncio.sleep(2 * BEAT)
+        # A block that lasted until the end is measured at the next turn.
+        await asyncio.sleep(2 * BEAT_SECONDS)
         living.cancel()
 
 
-@contextlib.asynccontextmanager
-async def serve(application: Any, lifespan: Literal["on", "off"] = "off") -> AsyncIterator[str]:
-    """An ASGI application on a real uvicorn, with a thread and a loop of its own; gives its
-    address.
-    """
+def free_address() -> str:
+    """An address on this machine whose port was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    application: Any, lifespan: Literal["on", "off"] = "off", at: str | None = None
+) -> AsyncIterator[str]:
+    """Run an ASGI application on uvicorn, with its own thread and event loop; yields its address.
+
+    Args:
+        application: the ASGI application.
+        lifespan: whether uvicorn runs the application's lifespan.
+        at: an address from `free_address()`; by default a free port.
+    """
+    port = int(at.rpartition(":")[2]) if at else 0
+    with socket.create_server(("127.0.0.1", port)) as listening:
         server = uvicorn.Server(uvicorn.Config(application, log_level="warning", lifespan=lifespan))
-        # offload: allow OFF505: a server of its own, as if it were another process
+        # offload: allow OFF505: this server takes the place of another process
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
@@ -80,12 +94,13 @@ async def service(
     middleware: Sequence[str] = (),
     lifespans: Sequence[Any] = (fanout.lifespan,),
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """The service's own application with these views, each at `/api/<its name>`; gives a client for
-    it.
+    """Serve these views with the service's own application; yields a client for it.
+
+    Each view is at `/api/<name of the view>`.
     """
     settings.ROOT_URLCONF = tuple(path(f"api/{view.__name__}", view) for view in views)
     settings.API_MIDDLEWARE, settings.MIDDLEWARE = [*middleware], []
-    # The client outlives the server, for its last answers count.
+    # The client closes after the server, because a page may count the server's last answers.
     async with (
         httpx.AsyncClient(timeout=60, trust_env=False) as client,
         serve(Application(lifespans), lifespan="on") as client.base_url,
