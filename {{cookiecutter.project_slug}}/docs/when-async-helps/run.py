@@ -1,7 +1,7 @@
 """Runs the Python blocks of a page as one program.
 
-`.venv/bin/python docs/when-async-helps/run.py computing` runs the page `computing.md`. The tests run
-every page in the same way. Line numbers in a traceback are line numbers of the page.
+`.venv/bin/python docs/when-async-helps/run.py computing` runs the page `computing.md`. The tests
+run every page in the same way. Line numbers in a traceback are line numbers of the page.
 """
 
 import logging
@@ -46,7 +46,7 @@ def main() -> None:
         call_command("migrate", verbosity=0)
         # The page is a module, so that a forked process finds its functions by name.
         page = sys.modules["page"] = ModuleType("page")
-        exec(compile(python_of(path.read_text()), path, "exec"), vars(page))  # noqa: S102 - the page is part of this project
+        exec(compile(python_of(path.read_text()), path, "exec"), vars(page))  # noqa: S102 - the page is ours
 
 
 if __name__ == "__main__":
