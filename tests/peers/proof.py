@@ -1,8 +1,7 @@
-"""Writes a run into `docs/proof.md`: `python tests/peers/proof.py FOLDER`, with what `make proof`
-measured in it.
+"""Writes the results of a run into `docs/proof.md`: `python tests/peers/proof.py FOLDER`.
 
-The prose of the page is written by hand; what stands between `<!-- name -->` and `<!-- /name -->`
-is written here.
+FOLDER has the results of `make proof`. A person writes the prose of the page. This script writes the
+blocks between `<!-- name -->` and `<!-- /name -->`.
 """
 
 import json
@@ -21,14 +20,14 @@ HANDBOOK = ROOT / "{{cookiecutter.project_slug}}" / "docs" / "when-async-helps"
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table whose figures stand right."""
+    """A Markdown table; all columns but the first are aligned to the right."""
     names = list(head)
     lines = [names, ["---", *["---:"] * (len(names) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def ms(value: float) -> str:
-    """Milliseconds as people read them; infinite where nobody had an answer."""
+    """Milliseconds in a readable form; infinite means that no request was answered."""
     if value == inf:
         return "no answer"
     if value >= 1000:
@@ -51,7 +50,7 @@ def verdicts(run: Mapping[str, Any]) -> str:
 
 
 def rows(run: Mapping[str, Any]) -> str:
-    """Each row of the benchmark: its picture, and its figures."""
+    """The picture and the table of each row of the benchmark."""
     parts = []
     for name, row in run["rows"].items():
         first = next(iter(row["ways"].values()))
@@ -94,7 +93,7 @@ def trivial(found: Mapping[str, Mapping[str, float]]) -> str:
 
     kinds = ("trivial", "typed", "orm")
     lines = [[name, *(cell(figures, kind) for kind in kinds)] for name, figures in found.items()]
-    return table(["CPU a request", "trivial", "typed", "one query"], lines)
+    return table(["CPU per request", "trivial", "typed", "one query"], lines)
 
 
 def fanout(found: Mapping[str, Any]) -> str:
@@ -131,13 +130,13 @@ def submit(found: Mapping[str, Any]) -> str:
         for state, it in states.items()
     ]
     return table(
-        ["a job handed over", "broker", "CPU a job", "p50", "answered", "a neighbour waited up to"],
+        ["a submitted job", "broker", "CPU per job", "p50", "answered", "longest wait of a neighbour"],
         lines,
     )
 
 
 def main() -> None:
-    """Renew the page, its pictures, and the handbook's."""
+    """Renew the page, its pictures, and the handbook's picture."""
     folder = Path(sys.argv[1])
     run, peers = json.loads((folder / "result.json").read_text()), {}
     for name in ("serving", "fanout", "submit"):
@@ -161,7 +160,7 @@ def main() -> None:
     for name in run["rows"]:
         shutil.copy(folder / f"{name}.svg", PICTURES)
     shutil.copy(folder / "overview.svg", HANDBOOK)
-    # For slides.
+    # The picture as PNG is for slides.
     shutil.copy(folder / "overview.png", PICTURES)
     (PICTURES / "result.json").write_text(json.dumps({"bench": run, **peers}, indent=1) + "\n")
 
