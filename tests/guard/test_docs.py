@@ -9,8 +9,8 @@ import pytest
 from cases import FENCE
 from nets import SERVICE
 
-from offload_dev.lint.__main__ import grade
-from offload_dev.lint.findings import RULES
+from offload_dev.lint.grade import grade
+from offload_dev.lint.registry import RULES
 from offload_dev.lint.source import Project
 
 PAGES = SERVICE / "docs" / "guard"
@@ -19,7 +19,7 @@ PAGES = SERVICE / "docs" / "guard"
 @pytest.mark.parametrize("number", RULES)
 def test_the_examples_of_a_page_are_true(number: str, tmp_path: Path) -> None:
     text = (PAGES / f"{number}.md").read_text()
-    assert text.startswith(f"# {number}: {RULES[number].what}\n")
+    assert text.startswith(f"# {number}: {RULES[number].message}\n")
     assert f"Instead: {RULES[number].instead}.\n" in text
     examples = {half: (name, source) for half, name, source in FENCE.findall(text)}
     for half, (name, source) in examples.items():

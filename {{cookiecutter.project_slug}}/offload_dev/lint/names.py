@@ -1,41 +1,39 @@
-"""Reads `names.toml`, and asks of an origin which list it is in."""
+"""The names that several rules share, read from `names.toml`."""
 
-import re
 import tomllib
-from functools import cache
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
+from offload_dev.lint.patterns import Patterns
+
+# importlib.resources also reads the file from inside a zip, for `make lint-zipapp`.
 NAMES: dict[str, dict[str, Any]] = tomllib.loads(
-    Path(__file__).with_name("names.toml").read_text(encoding="utf-8")
+    files("offload_dev.lint").joinpath("names.toml").read_text(encoding="utf-8")
 )
+
+
+def _patterns(section: str, name: str) -> Patterns:
+    return Patterns(*NAMES[section][name])
+
 
 ORM = {name: frozenset(words) for name, words in NAMES["orm"].items()}
 FETCHING = ORM["fetching"] | {f"a{name}" for name in ORM["fetching"]}
-AWAITABLE = {f"a{name}" for name in ORM["evaluating"]}
-AWAITABLE_ON_ROWS = {f"a{name}" for name in ORM["on_rows"]}
-PUBLISH = frozenset(NAMES["moves"]["publish"])
+ASYNC_QUERIES = {f"a{name}" for name in ORM["evaluating"]}
+ASYNC_QUERIES_ON_ROWS = {f"a{name}" for name in ORM["on_rows"]}
+ORM_COROUTINES = _patterns("orm", "coroutines")
+ORM_CONSUMERS = _patterns("orm", "consumers")
 
+TO_THREAD = _patterns("threads", "to_thread")
+REQUEST_THREAD = _patterns("threads", "request_thread")
+PROCESS_POOLS = _patterns("threads", "process_pools")
 
-def among(origin: str, section: str, name: str) -> bool:
-    """Whether an origin matches one of a list's patterns."""
-    return _pattern(section, name).fullmatch(origin) is not None
+NEW_TASK = _patterns("loops", "new_task")
+SECOND_LOOP = _patterns("loops", "second_loop")
 
+TASK_DECORATORS = _patterns("tasks", "decorators")
+PUBLISH = frozenset(NAMES["tasks"]["publish"])
 
-@cache
-def stops(origin: str) -> str | None:
-    """The rule that a call of this origin breaks on the event loop."""
-    if among(origin, "computes", "holding_gil"):
-        return "OFF201"
-    return next((rule for rule in NAMES["stops"] if among(origin, "stops", rule)), None)
+COMPUTING = _patterns("computing", "libraries")
 
-
-@cache
-def _pattern(section: str, name: str) -> re.Pattern[str]:
-    return re.compile("|".join(map(_expression, NAMES[section][name])))
-
-
-def _expression(pattern: str) -> str:
-    """`a.{b,c*}` as a regular expression."""
-    escaped = re.escape(pattern).replace(r"\{", "(?:").replace(r"\}", ")").replace(r"\*", ".*")
-    return re.sub(r",(?=[^(]*\))", "|", escaped)
+WAITING_PACKAGES: list[str] = NAMES["imports"]["waiting"]
+COMPUTING_PACKAGES: list[str] = NAMES["imports"]["computing"]

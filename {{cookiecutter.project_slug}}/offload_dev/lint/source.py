@@ -1,4 +1,4 @@
-"""Reads a source tree: its modules, classes and functions, and where each name in them comes from."""
+"""Reads a source tree: its modules, classes and functions, and the names that they bind."""
 
 import ast
 from collections.abc import Iterator
@@ -8,7 +8,9 @@ from pathlib import Path
 
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-SKIPPED = {
+STATEMENT_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
+# Directories that are not part of the service, or that hold tests and migrations.
+SKIPPED_DIRECTORIES = {
     "tests",
     "test",
     "testing",
@@ -23,8 +25,11 @@ SKIPPED = {
 
 @dataclass(eq=False)
 class Scope:
-    """A module, class or function: the names that it binds, each to a dotted origin or to the
-    expression it holds.
+    """A module, class or function.
+
+    Args:
+        dotted: its name with those of the scopes around it: `shop.views.View.get`.
+        names: what each name that it binds holds: a dotted origin, or an expression.
     """
 
     module: "Module"
@@ -35,22 +40,26 @@ class Scope:
 
     @property
     def on_loop(self) -> bool:
-        """Whether its body runs on the event loop by its own declaration."""
+        """Whether it is an async function, whose body runs on the event loop."""
         return isinstance(self.node, ast.AsyncFunctionDef)
 
     @property
     def owner(self) -> "Scope | None":
-        """The class of a method."""
+        """The class, if this is a method."""
         return self.parent if self.parent and isinstance(self.parent.node, ast.ClassDef) else None
 
     @property
     def label(self) -> str:
-        """Its name inside the module, for people."""
+        """Its name inside of the module, for messages."""
         return self.dotted.removeprefix(self.module.dotted + ".")
 
-    def imported(self) -> Iterator[tuple[str, int]]:
-        """The dotted name and line of each import in this scope itself."""
-        for node in own_nodes(self.node):
+    def imported(self, *, in_functions: bool = False) -> Iterator[tuple[str, int]]:
+        """The dotted name and the line of each import.
+
+        Args:
+            in_functions: whether imports inside of functions and classes count, too.
+        """
+        for node in ast.walk(self.node) if in_functions else own_statements(self.node):
             if isinstance(node, ast.Import):
                 yield from ((alias.name, node.lineno) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -70,7 +79,7 @@ class Module(Scope):
         return self.text.splitlines()
 
     def absolute(self, node: ast.ImportFrom) -> str:
-        """The absolute name of what `from … import` names, relative ones counted from here."""
+        """The absolute name of the module in `from … import`, which may be a relative one."""
         if not node.level:
             return node.module or ""
         parts = self.dotted.split(".")
@@ -79,11 +88,22 @@ class Module(Scope):
 
 
 def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node of a scope, in source order, without the bodies of the scopes inside it."""
-    for child in ast.iter_child_nodes(node):
+    """Every node of a scope in source order, without the bodies of the scopes inside of it."""
+    waiting = list(ast.iter_child_nodes(node))[::-1]
+    while waiting:
+        child = waiting.pop()
         yield child
         if not isinstance(child, SCOPES):
-            yield from own_nodes(child)
+            waiting += list(ast.iter_child_nodes(child))[::-1]
+
+
+def own_statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """Every statement of a scope in source order. Expressions are skipped, which saves time."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        if isinstance(child, STATEMENT_HOLDERS) and not isinstance(child, SCOPES):
+            yield from own_statements(child)
 
 
 class Project:
@@ -92,6 +112,8 @@ class Project:
     Args:
         root: a directory, or one file. Tests, migrations, hidden directories and virtual
             environments are left out.
+
+    `unreadable` lists the files that Python cannot parse: path, line, error.
     """
 
     def __init__(self, root: Path) -> None:
@@ -99,21 +121,12 @@ class Project:
         self.modules: dict[str, Module] = {}
         self.scopes: dict[str, Scope] = {}
         self.unreadable: list[tuple[Path, int, str]] = []
-        for path in sorted(self._paths(root)):
-            try:
-                text = path.read_text(encoding="utf-8")
-                tree = ast.parse(text)
-            except (SyntaxError, ValueError) as error:
-                self.unreadable.append((path, getattr(error, "lineno", None) or 1, str(error)))
-                continue
-            module = Module(module=None, dotted=_dotted(path), node=tree, path=path, text=text)  # type: ignore[arg-type]
-            module.module = module
-            self.modules[module.dotted] = module
-            self._declare(module)
+        for path in sorted(_source_files(root)):
+            self._read(path)
 
     @cached_property
     def of_standard(self) -> bool:
-        """Whether this is a service of this standard, and so served by ASGI: it imports `offload`."""
+        """Whether this is a service of this standard: it imports `offload`, and runs under ASGI."""
         return any(
             name.startswith("offload.")
             for module in self.modules.values()
@@ -124,59 +137,79 @@ class Project:
     def functions(self) -> list[Scope]:
         return [scope for scope in self.scopes.values() if isinstance(scope.node, Def)]
 
-    def _paths(self, root: Path) -> Iterator[Path]:
-        if root.is_file():
-            yield root
+    def _read(self, path: Path) -> None:
+        try:
+            text = path.read_text(encoding="utf-8")
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError) as error:
+            self.unreadable.append((path, getattr(error, "lineno", None) or 1, str(error)))
             return
-        for path in root.iterdir():
-            if path.is_dir():
-                if (
-                    path.name not in SKIPPED
-                    and path.name[0] != "."
-                    and not (path / "pyvenv.cfg").exists()
-                ):
-                    yield from self._paths(path)
-            elif (
-                path.suffix == ".py"
-                and not path.name.startswith("test_")
-                and path.name != "conftest.py"
-            ):
-                yield path
+
+        # A module is its own module, which the constructor cannot say.
+        module = Module(module=None, dotted=_dotted(path), node=tree, path=path, text=text)  # type: ignore[arg-type]
+        module.module = module
+        self.modules[module.dotted] = module
+        self._declare(module)
 
     def _declare(self, scope: Scope) -> None:
-        for node in own_nodes(scope.node):
+        """Read the names that a scope binds, and the scopes inside of it."""
+        for node in own_statements(scope.node):
             match node:
-                case ast.Import():
-                    for alias in node.names:
-                        scope.names[alias.asname or alias.name.partition(".")[0]] = (
-                            alias.name if alias.asname else alias.name.partition(".")[0]
-                        )
-                case ast.ImportFrom():
-                    base = scope.module.absolute(node)
-                    scope.names |= {
-                        alias.asname or alias.name: f"{base}.{alias.name}" for alias in node.names
-                    }
+                case ast.Import() | ast.ImportFrom():
+                    scope.names |= _imported_names(node, scope.module)
                 case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                     inner = Scope(scope.module, f"{scope.dotted}.{node.name}", node, scope)
                     scope.names[node.name] = inner.dotted
                     self.scopes[inner.dotted] = inner
                     self._declare(inner)
-                case ast.Assign(targets=[ast.Name(id=name)], value=value) if not isinstance(
-                    scope.node, Def
-                ):
-                    scope.names[name] = value
-                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if (
-                    not isinstance(scope.node, Def)
-                ):
-                    scope.names[name] = value
-                case ast.Assign(
-                    targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)], value=value
-                ) if scope.owner:
-                    scope.owner.names.setdefault(name, value)
+                case ast.Assign(targets=[target], value=value):
+                    _declare_variable(scope, target, value)
+                case ast.AnnAssign(target=ast.Name() as target, value=ast.expr() as value):
+                    _declare_variable(scope, target, value)
+
+
+def _imported_names(node: ast.Import | ast.ImportFrom, module: Module) -> dict[str, str]:
+    """What each name of an import statement holds. `import a.b` binds `a`."""
+    if isinstance(node, ast.ImportFrom):
+        base = module.absolute(node)
+        return {alias.asname or alias.name: f"{base}.{alias.name}" for alias in node.names}
+    top = ((alias, alias.name.partition(".")[0]) for alias in node.names)
+    return {alias.asname or name: alias.name if alias.asname else name for alias, name in top}
+
+
+def _declare_variable(scope: Scope, target: ast.expr, value: ast.expr) -> None:
+    """Note what a variable of a module or class holds, or an attribute of `self`.
+
+    A function's local variables change from line to line: the visitor follows them.
+    """
+    match target:
+        case ast.Name(id=name) if not isinstance(scope.node, Def):
+            scope.names[name] = value
+        case ast.Attribute(value=ast.Name(id="self"), attr=name) if scope.owner:
+            scope.owner.names.setdefault(name, value)
+
+
+def _source_files(root: Path) -> Iterator[Path]:
+    """The files to read: all but tests, migrations and what is not the service's own."""
+    if root.is_file():
+        yield root
+        return
+    for path in root.iterdir():
+        if path.is_dir():
+            is_hidden = path.name.startswith(".")
+            is_environment = (path / "pyvenv.cfg").exists()
+            if path.name not in SKIPPED_DIRECTORIES and not is_hidden and not is_environment:
+                yield from _source_files(path)
+        elif path.suffix == ".py" and not _is_test(path):
+            yield path
+
+
+def _is_test(path: Path) -> bool:
+    return path.name.startswith("test_") or path.name == "conftest.py"
 
 
 def _dotted(path: Path) -> str:
-    """The import name of a file: counted from the first directory above it that is no package."""
+    """The import name of a file, from the first directory above it that is no package."""
     parts = [] if path.name == "__init__.py" else [path.stem]
     directory = path.resolve().parent
     while (directory / "__init__.py").exists():

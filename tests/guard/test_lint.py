@@ -1,4 +1,4 @@
-"""The written net as a command: what it prints, what it exits with, and what it lets pass."""
+"""The linter as a command: what it prints, what it exits with, and what it lets pass."""
 
 import json
 import subprocess
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from nets import SERVICE
 
-from offload_dev.lint.__main__ import grade, main
+from offload_dev.lint.__main__ import main
+from offload_dev.lint.grade import grade
+from offload_dev.lint.registry import RULES
 from offload_dev.lint.source import Project
 
 BLOCKING = "import time\n\n\nasync def view(request):\n    time.sleep(1)\n"
@@ -25,7 +27,10 @@ def write(root: Path, **files: str) -> Path:
 
 def test_a_bare_python_grades_a_tree_without_any_dependency(tmp_path: Path) -> None:
     write(tmp_path, views=BLOCKING)
-    code = f"import sys; sys.path.insert(0, {str(SERVICE)!r}); from offload_dev.lint.__main__ import main; sys.exit(main())"
+    code = (
+        f"import sys; sys.path.insert(0, {str(SERVICE)!r}); "
+        "from offload_dev.lint.__main__ import run; run()"
+    )
     # -S: no site-packages.
     bare = [sys.executable, "-I", "-S", "-c", code, str(tmp_path), "--json"]
     done = subprocess.run(bare, capture_output=True, text=True, timeout=30, check=False)
@@ -77,7 +82,7 @@ def test_exit_status_tells_the_severity(tmp_path: Path, capsys: pytest.CaptureFi
         main([str(tmp_path / "nowhere")])
 
 
-def test_a_waiver_needs_its_reason_and_something_to_waive(tmp_path: Path) -> None:
+def test_a_suppression_needs_a_reason_and_something_to_suppress(tmp_path: Path) -> None:
     def rules(comment: str) -> list[str]:
         tree = write(
             tmp_path / str(len(list(tmp_path.iterdir()))),
@@ -86,7 +91,9 @@ def test_a_waiver_needs_its_reason_and_something_to_waive(tmp_path: Path) -> Non
         return [finding.rule for finding in grade(Project(tree))]
 
     assert rules("offload: allow OFF103: the device driver has no other way") == []
-    assert rules("noqa: ASYNC251  # offload: allow OFF103: beside the waiver of another tool") == []
+    assert (
+        rules("noqa: ASYNC251  # offload: allow OFF103: beside the comment of another tool") == []
+    )
     assert rules("offload: allow OFF103") == ["OFF002", "OFF103"]
     assert rules("offload: allow OFF101: a reason for another rule") == ["OFF003", "OFF103"]
 
@@ -125,8 +132,11 @@ def test_the_standard_itself_is_clean() -> None:
     assert grade(Project(SERVICE / "offload" / "guard")) == []
 
 
-def test_a_waiver_at_the_end_of_a_chain_excuses_every_way_there(tmp_path: Path) -> None:
-    slow = "import time\n\n\ndef pause():\n    time.sleep(1)  # offload: allow OFF103: it only runs at start\n"
+def test_a_suppression_at_the_end_of_a_chain_covers_every_way_there(tmp_path: Path) -> None:
+    slow = (
+        "import time\n\n\ndef pause():\n"
+        "    time.sleep(1)  # offload: allow OFF103: it only runs at start\n"
+    )
     write(
         tmp_path,
         views="from .slow import pause\n\n\nasync def view(request):\n    pause()\n",
@@ -139,7 +149,8 @@ def test_a_waiver_at_the_end_of_a_chain_excuses_every_way_there(tmp_path: Path) 
     "body",
     [
         "await asyncio.gather(User.objects.acount(), ask(), return_exceptions=True)",
-        "async with asyncio.TaskGroup() as group: group.create_task(User.objects.acount()), group.create_task(ask())",
+        "async with asyncio.TaskGroup() as group:\n"
+        "        group.create_task(User.objects.acount()), group.create_task(ask())",
         "async with asyncio.TaskGroup() as group:\n"
         "        first = group.create_task(User.objects.acount())\n"
         "        await ask()\n"
@@ -191,10 +202,14 @@ def test_a_sync_view_with_a_second_loop_warns_where_it_may_run_under_wsgi(tmp_pa
     [
         "def helper(request: HttpRequest):\n    return async_to_sync(query)()",
         "async def view(request):\n    return await asyncio.to_thread(helper, request)",
-        "async def view(request):\n    return await sync_to_async(helper, thread_sensitive=False)(request)",
-        "async def view(request):\n    own = sync_to_async(helper, thread_sensitive=False)\n    await own(request)",
-        "async def query():\n    async with ThreadSensitiveContext():\n        return await User.objects.acount()",
-        "async def query():\n    own = sync_to_async(len, thread_sensitive=False)\n    return await own([])",
+        "async def view(request):\n"
+        "    return await sync_to_async(helper, thread_sensitive=False)(request)",
+        "async def view(request):\n"
+        "    own = sync_to_async(helper, thread_sensitive=False)\n    await own(request)",
+        "async def query():\n"
+        "    async with ThreadSensitiveContext():\n        return await User.objects.acount()",
+        "async def query():\n"
+        "    own = sync_to_async(len, thread_sensitive=False)\n    return await own([])",
         "async def query():\n    return await asyncio.to_thread(User.objects.count)",
     ],
 )
@@ -264,4 +279,48 @@ def test_a_number_that_a_call_gives_decides_how_long_a_loop_is(
 ) -> None:
     assert [found.rule for found in grade(Project(write(tmp_path, views=COMPUTING + call)))] == (
         [rule] if rule else []
+    )
+
+
+def test_each_rule_is_a_file_named_after_its_number_with_a_page_of_its_own() -> None:
+    files = {path.stem for path in (SERVICE / "offload_dev" / "lint" / "rules").glob("off*.py")}
+    for number, rule in RULES.items():
+        file = rule.check.__module__.rpartition(".")[2]
+        assert file.startswith(f"{number.lower()}_")
+        assert rule.check.__doc__
+        assert (SERVICE / rule.docs).is_file()
+        files.discard(file)
+    assert files == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rules"),
+    [
+        ("api", "def view():\n    from .compute import risk\n", ["OFF601"]),
+        ("api", "from .helper import risk\n", ["OFF601"]),
+        ("upstreams", "def load():\n    from .models import Row\n", ["OFF602"]),
+        ("compute", "def simulate():\n    import httpx\n", ["OFF603"]),
+        ("jobs", "def risk():\n    from .compute import simulate\n", []),
+        ("jobs", "from .helper import risk\n", ["OFF604"]),
+    ],
+)
+def test_an_import_counts_wherever_it_stands_but_a_job_imports_in_its_function(
+    tmp_path: Path, name: str, text: str, rules: list[str]
+) -> None:
+    files = {
+        "compute": "import math\n",
+        "models": "Row = 1\n",
+        "helper": "from .compute import risk\n",
+        "service": "from offload.fanout import Upstream\n",
+    }
+    tree = write(tmp_path, **(files | {name: text}))
+    assert [found.rule for found in grade(Project(tree))] == rules
+
+
+def test_a_finding_about_an_import_reads_as_a_sentence(tmp_path: Path) -> None:
+    tree = write(tmp_path, api="import offload.fanout\nimport numpy\n")
+    (found,) = grade(Project(tree))
+    assert found.message == (
+        "this import loads numpy, but api.py waits: it does not load what computes, "
+        "and calls out only through upstreams.py and jobs.py"
     )

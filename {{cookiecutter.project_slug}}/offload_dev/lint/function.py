@@ -1,0 +1,142 @@
+"""One function, and what its lines do. This is what most rules check."""
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from offload_dev.lint.names import ASYNC_QUERIES, ASYNC_QUERIES_ON_ROWS
+from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.source import SCOPES, Scope, own_nodes
+
+
+class Call(NamedTuple):
+    """A call.
+
+    Args:
+        node: the call itself.
+        origin: where the called function comes from, as `resolver.py` names it.
+        arguments: the origins of the positional arguments.
+        awaited: whether its result is awaited at once.
+        dropped: whether the call is a statement by itself, so that nobody gets its result.
+        atomic: whether it stands inside of `with transaction.atomic()`.
+    """
+
+    node: ast.Call
+    origin: str
+    arguments: tuple[str, ...]
+    awaited: bool
+    dropped: bool
+    atomic: bool
+
+    @property
+    def method(self) -> str:
+        """The last part of the origin: `get` of `shop.models.Order.objects.get`."""
+        return self.origin.rpartition(".")[2]
+
+    @property
+    def holder(self) -> str:
+        """The origin without its last part: `shop.models.Order.objects`."""
+        return self.origin.rpartition(".")[0]
+
+
+class Loop(NamedTuple):
+    """A loop over a `range` without an `await`.
+
+    Args:
+        node: the loop or comprehension.
+        turns: the number of turns that is written in the source; nested loops are multiplied.
+        parameter: the parameter that multiplies `turns`; empty if there is none.
+    """
+
+    node: ast.AST
+    turns: int
+    parameter: str
+
+
+class Block(NamedTuple):
+    """A context manager of a `with` or `async with` statement."""
+
+    node: ast.With | ast.AsyncWith
+    manager: ast.expr
+    origin: str
+
+
+@dataclass(eq=False)
+class Function:
+    """One function (or the body of one module), and what its lines do.
+
+    Args:
+        takes_request: whether a parameter is an `HttpRequest`.
+        passed_on: the origins of all arguments of all calls.
+        evaluated: querysets that a line evaluates, with their origins; also `request.session`.
+        streamed: querysets that an `async for` reads.
+        hidden_queries: attributes that run a query when they are read.
+        try_blocks: `try` statements, without those in handlers that raise again.
+    """
+
+    scope: Scope
+    resolver: Resolver
+    takes_request: bool = False
+    passed_on: set[str] = field(default_factory=set)
+    calls_by_node: dict[ast.expr, Call] = field(default_factory=dict)
+    evaluated: list[tuple[ast.expr, str]] = field(default_factory=list)
+    streamed: list[ast.expr] = field(default_factory=list)
+    hidden_queries: list[ast.expr] = field(default_factory=list)
+    loops: list[Loop] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    try_blocks: list[ast.Try] = field(default_factory=list)
+
+    @cached_property
+    def calls(self) -> list[Call]:
+        """All calls, in the order of the source."""
+        return list(self.calls_by_node.values())
+
+    @cached_property
+    def calls_not_awaited(self) -> list[Call]:
+        """The calls that do their work when they are called, on the function's own thread."""
+        return [call for call in self.calls if not call.awaited]
+
+    def calls_to(self, patterns: Patterns) -> list[Call]:
+        """The calls, not awaited, of what these patterns name."""
+        return [call for call in self.calls_not_awaited if patterns.matches(call.origin)]
+
+    @cached_property
+    def decorators(self) -> list[tuple[str, ast.expr]]:
+        """The origin and the name of each decorator."""
+        return self.resolver.decorators(self.scope)
+
+    @cached_property
+    def is_task(self) -> bool:
+        """Whether a decorator makes this function a task or a job."""
+        return self.resolver.is_task(self.scope)
+
+    @cached_property
+    def is_generator(self) -> bool:
+        return is_generator(self.scope)
+
+
+def is_generator(scope: Scope) -> bool:
+    """Whether a function yields."""
+    return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in own_nodes(scope.node))
+
+
+def is_async_query(call: Call, resolver: Resolver) -> bool:
+    """Whether a call returns the coroutine of an async query."""
+    if call.method in ASYNC_QUERIES_ON_ROWS and resolver.is_model(call.holder):
+        return True
+    return call.method in ASYNC_QUERIES and resolver.is_query(call.holder)
+
+
+def awaits(nodes: Iterable[ast.AST]) -> bool:
+    """Whether these lines give way to the event loop. Functions inside of them do not count."""
+    for node in nodes:
+        if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) or (
+            isinstance(node, ast.comprehension) and node.is_async
+        ):
+            return True
+        if not isinstance(node, SCOPES) and awaits(ast.iter_child_nodes(node)):
+            return True
+    return False

@@ -1,0 +1,79 @@
+"""Runs all rules over a project."""
+
+import ast
+from collections.abc import Iterator
+
+from offload_dev.lint import rules  # noqa: F401 - registers the rules
+from offload_dev.lint.call_graph import CallGraph, ThreadRules
+from offload_dev.lint.findings import Finding, finding
+from offload_dev.lint.function import Function
+from offload_dev.lint.registry import Checks, Rule, rules_that_check
+from offload_dev.lint.source import Project, Scope
+from offload_dev.lint.suppressions import Suppressions
+from offload_dev.lint.violations import Violation
+from offload_dev.lint.visitor import visit
+
+
+def grade(project: Project) -> list[Finding]:
+    """Every finding in a project that no comment suppresses, in the order of files and lines."""
+    found = {
+        finding(violation, scope.module.path, project.root)
+        for scope, violation in _violations(project)
+    }
+    for rule in rules_that_check(Checks.PROJECT):
+        found |= {finding(each, project.root, project.root) for each in rule.violations(project)}
+
+    suppressions = Suppressions(project)
+    kept = list(suppressions.apply(found))
+    for rule in rules_that_check(Checks.SUPPRESSIONS):
+        kept += (
+            finding(each, project.root, project.root) for each in rule.violations(suppressions)
+        )
+    return sorted(kept)
+
+
+def _violations(project: Project) -> Iterator[tuple[Scope, Violation]]:
+    """The violations of all modules and functions."""
+    graph = CallGraph(project, _thread_rules())
+
+    modules = rules_that_check(Checks.MODULE)
+    bodies = rules_that_check(Checks.MODULE_BODY)
+    for module in project.modules.values():
+        body = visit(module, graph.resolver)
+        yield from _found(modules, module, module, project)
+        yield from _found(bodies, module, body)
+
+    functions = rules_that_check(Checks.FUNCTION)
+    async_functions = rules_that_check(Checks.ASYNC_FUNCTION)
+    of_graph = rules_that_check(Checks.CALL_GRAPH)
+    for scope, function in graph.functions.items():
+        yield from _found(functions, scope, function)
+        yield from _found(of_graph, scope, function, graph)
+        if scope.on_loop:
+            yield from _found(async_functions, scope, function)
+            yield from ((scope, each) for each in graph.blocking.own(function))
+            yield from ((scope, each) for each in graph.blocking.through_calls(function))
+
+
+def _found(
+    some_rules: list[Rule], scope: Scope, *checked: object
+) -> Iterator[tuple[Scope, Violation]]:
+    for rule in some_rules:
+        for violation in rule.violations(*checked):
+            yield scope, violation
+
+
+def _thread_rules() -> ThreadRules:
+    """All rules about what a function does to its thread, as one."""
+    thread_rules = rules_that_check(Checks.THREAD)
+    call_rules = [rule for rule in thread_rules if rule.check_call]
+
+    def find(function: Function) -> Iterator[Violation]:
+        for rule in thread_rules:
+            yield from rule.violations(function)
+
+    def find_at_call(function: Function, call: ast.Call, caller: Scope) -> Iterator[Violation]:
+        for rule in call_rules:
+            yield from rule.violations_at_call(function, call, caller)
+
+    return ThreadRules(find, find_at_call)

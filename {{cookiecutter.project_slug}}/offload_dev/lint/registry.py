@@ -1,0 +1,120 @@
+"""The rules by their numbers, and the decorator that registers them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Literal
+
+from offload_dev.lint.violations import Violation
+
+Severity = Literal["error", "warning"]
+Check = Callable[..., Iterator[Violation]]
+
+DOCS = "docs/guard/"
+AREAS = {
+    "0": "guard",
+    "1": "waiting",
+    "2": "computing",
+    "3": "jobs",
+    "4": "fan-out",
+    "5": "tasks",
+    "6": "rooms",
+}
+
+
+class Checks(Enum):
+    """What a rule's check is called with, and where its violations count."""
+
+    # `check(function)`, for every function. A violation counts if the function runs on the event
+    # loop: in an async function, and in a plain function that an async function calls. The finding
+    # then shows the chain of calls.
+    THREAD = auto()
+    # `check(function)`, for every function. A violation always counts.
+    FUNCTION = auto()
+    # `check(function)`, for every async function. A violation always counts.
+    ASYNC_FUNCTION = auto()
+    # `check(function)`, for the lines at the top of every module.
+    MODULE_BODY = auto()
+    # `check(function, graph)`, for every function, with the call graph.
+    CALL_GRAPH = auto()
+    # `check(module, project)`, for every module.
+    MODULE = auto()
+    # `check(project)`, once.
+    PROJECT = auto()
+    # `check(suppressions)`, once, when all other findings are known.
+    SUPPRESSIONS = auto()
+
+
+@dataclass
+class Rule:
+    """One rule.
+
+    Args:
+        number: such as OFF103.
+        message: what is wrong. It follows the subject of a violation: `time.sleep()` + message.
+        instead: what to write instead.
+        severity: an error fails `make check`, a warning does not.
+        checks: what `check` is called with.
+        check: yields the violations.
+        check_call: for a rule of `Checks.THREAD`, what a call adds to the function that it calls:
+            `check_call(function, call, caller)`.
+    """
+
+    number: str
+    message: str
+    instead: str
+    severity: Severity
+    checks: Checks
+    check: Check
+    check_call: Check | None = None
+
+    @property
+    def area(self) -> str:
+        return AREAS[self.number[3]]
+
+    @property
+    def docs(self) -> str:
+        """The page of the number."""
+        return f"{DOCS}{self.number}.md"
+
+    def violations(self, *checked: Any) -> Iterator[Violation]:
+        """What the check yields, with the rule's number."""
+        for found in self.check(*checked):
+            yield found._replace(rule=self.number)
+
+    def violations_at_call(self, *checked: Any) -> Iterator[Violation]:
+        """What the check of a call yields, with the rule's number."""
+        for found in self.check_call(*checked) if self.check_call else ():
+            yield found._replace(rule=self.number)
+
+    def at_call(self, check: Check) -> Check:
+        """Register what a call adds, as a decorator."""
+        self.check_call = check
+        return check
+
+
+# Each file of `rules/` adds its rule when it is imported.
+RULES: dict[str, Rule] = {}
+
+
+def rule(
+    number: str, *, message: str, instead: str, checks: Checks, severity: Severity = "error"
+) -> Callable[[Check], Rule]:
+    """Register the decorated function as the check of a rule. `Rule` explains the arguments.
+
+    Raises:
+        ValueError: if two rules have the same number.
+    """
+
+    def register(check: Check) -> Rule:
+        if number in RULES:
+            raise ValueError(f"two rules have the number {number}: give one of them a new number")
+        RULES[number] = Rule(number, message, instead, severity, checks, check)
+        return RULES[number]
+
+    return register
+
+
+def rules_that_check(checks: Checks) -> list[Rule]:
+    """The rules whose check is called this way, in the order of their numbers."""
+    return [each for each in RULES.values() if each.checks is checks]

@@ -1,0 +1,20 @@
+"""OFF002: a comment suppresses a finding, but gives no reason."""
+
+from collections.abc import Iterator
+
+from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.suppressions import Suppressions
+from offload_dev.lint.violations import Violation
+
+
+@rule(
+    "OFF002",
+    message="suppresses a finding without a reason",
+    instead="write `# offload: allow OFF…: the reason`",
+    checks=Checks.SUPPRESSIONS,
+)
+def suppression_without_reason(suppressions: Suppressions) -> Iterator[Violation]:
+    """Finds suppressions without a reason, which the next reader needs. They suppress nothing."""
+    for found in suppressions.unused:
+        if not found.reason:
+            yield Violation(found.line, f"`allow {found.rule}`", file=found.file)

@@ -1,0 +1,21 @@
+"""OFF003: a comment suppresses a finding that is not there."""
+
+from collections.abc import Iterator
+
+from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.suppressions import Suppressions
+from offload_dev.lint.violations import Violation
+
+
+@rule(
+    "OFF003",
+    message="suppresses nothing",
+    instead="delete the comment",
+    checks=Checks.SUPPRESSIONS,
+    severity="warning",
+)
+def unused_suppression(suppressions: Suppressions) -> Iterator[Violation]:
+    """Finds suppressions whose line is right: the comment now says something that is not true."""
+    for found in suppressions.unused:
+        if found.reason:
+            yield Violation(found.line, f"`allow {found.rule}`", file=found.file)

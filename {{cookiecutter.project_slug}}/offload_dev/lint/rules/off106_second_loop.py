@@ -1,0 +1,23 @@
+"""OFF106: an event loop is started inside of the running one."""
+
+from collections.abc import Iterator
+
+from offload_dev.lint.function import Function
+from offload_dev.lint.names import SECOND_LOOP
+from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.violations import Violation, call_violation
+
+
+@rule(
+    "OFF106",
+    message="starts an event loop inside of the running one",
+    instead="await the coroutine itself",
+    checks=Checks.THREAD,
+)
+def second_loop(function: Function) -> Iterator[Violation]:
+    """Finds `asyncio.run`, `async_to_sync` and the like.
+
+    They start an event loop, and raise `RuntimeError` where one runs already.
+    """
+    for call in function.calls_to(SECOND_LOOP):
+        yield call_violation(call.node)

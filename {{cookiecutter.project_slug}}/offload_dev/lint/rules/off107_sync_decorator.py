@@ -1,0 +1,53 @@
+"""OFF107: an async function is wrapped in a decorator for sync functions."""
+
+import ast
+from collections.abc import Iterator
+
+from offload_dev.lint.function import Function
+from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.snippet import snippet
+from offload_dev.lint.source import Def, Scope
+from offload_dev.lint.violations import Violation, violation
+
+SYNC_DECORATORS = Patterns(
+    "django.views.decorators.cache.cache_page",
+    "django.db.transaction.atomic",
+    "functools.{cache,lru_cache}",
+)
+# A decorator that has one of these words handles async functions, too.
+WORDS_OF_ASYNC_DECORATORS = ("iscoroutinefunction", "markcoroutinefunction", "isawaitable")
+
+
+@rule(
+    "OFF107",
+    message="wraps an async function, but is a decorator for sync functions",
+    instead="a decorator whose wrapper is async",
+    checks=Checks.ASYNC_FUNCTION,
+)
+def sync_decorator(function: Function) -> Iterator[Violation]:
+    """Finds decorators that get a coroutine where they expect a result.
+
+    `atomic` commits before the view begins, and `lru_cache` keeps a coroutine that can be awaited
+    only once. The project's own decorators are found if their wrapper is a plain function; that may
+    be right, so it is a warning.
+    """
+    for origin, name in function.decorators:
+        subject = f"@{snippet(name)}"
+        if SYNC_DECORATORS.matches(origin):
+            yield violation(function.scope.node, subject)
+        elif not function.is_generator and _has_sync_wrapper(function.resolver.function(origin)):
+            yield violation(function.scope.node, subject, uncertain=True)
+
+
+def _has_sync_wrapper(decorator: Scope | None) -> bool:
+    """Whether a decorator of this project returns a plain function."""
+    if decorator is None or not isinstance(decorator.node, ast.FunctionDef):
+        return False
+    text = ast.unparse(decorator.node)
+    if any(word in text for word in WORDS_OF_ASYNC_DECORATORS):
+        return False
+
+    inner = [node for node in ast.walk(decorator.node) if isinstance(node, Def)][1:]
+    has_async = any(isinstance(node, ast.AsyncFunctionDef) for node in inner)
+    return bool(inner) and not has_async

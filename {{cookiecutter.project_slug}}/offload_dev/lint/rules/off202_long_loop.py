@@ -1,0 +1,31 @@
+"""OFF202: a long loop runs on the event loop."""
+
+import ast
+from collections.abc import Iterator
+
+from offload_dev.lint.function import Function
+from offload_dev.lint.long_loops import long_loops, loops_made_long
+from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.source import Scope
+from offload_dev.lint.violations import Violation
+
+
+@rule(
+    "OFF202",
+    message="runs on the event loop without an `await`",
+    instead="a job",
+    checks=Checks.THREAD,
+)
+def long_loop(function: Function) -> Iterator[Violation]:
+    """Finds loops over a `range` of 100,000 turns or more, which take 5 ms or more.
+
+    Async code gives way only at an `await`. Nested loops are multiplied. A loop whose length
+    depends on data cannot be seen in the source: the watchdog sees it at run time.
+    """
+    yield from long_loops(function)
+
+
+@long_loop.at_call
+def long_by_argument(function: Function, call: ast.Call, caller: Scope) -> Iterator[Violation]:
+    """Finds loops that become long by the number that a call gives to the function."""
+    yield from loops_made_long(function, call, caller)

@@ -1,0 +1,30 @@
+"""OFF301: a task is published to the broker on the event loop."""
+
+import ast
+from collections.abc import Iterator
+
+from offload_dev.lint.function import Function
+from offload_dev.lint.names import PUBLISH
+from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.violations import Violation, call_violation
+
+
+@rule(
+    "OFF301",
+    message="publishes to the broker on the event loop",
+    instead="`await submit(job, params, owner=…)`",
+    checks=Checks.THREAD,
+)
+def publishing(function: Function) -> Iterator[Violation]:
+    """Finds `.delay()`, `.apply_async()` and `.send_task()`.
+
+    They call the broker over a socket. With a frozen broker that never ends. It is a warning if the
+    object is not known to be a task.
+    """
+    resolver = function.resolver
+    for call in function.calls_not_awaited:
+        name = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
+        if name in PUBLISH and not resolver.function(call.origin):
+            is_task = resolver.is_task(resolver.function(call.holder))
+            is_known = is_task or call.origin.startswith("celery.")
+            yield call_violation(call.node, uncertain=not is_known)

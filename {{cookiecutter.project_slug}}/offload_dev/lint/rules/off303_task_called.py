@@ -1,0 +1,26 @@
+"""OFF303: a task is called like a function."""
+
+from collections.abc import Iterator
+
+from offload_dev.lint.function import Function
+from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.violations import Violation, call_violation
+
+
+@rule(
+    "OFF303",
+    message="runs a task here, without its queue",
+    instead="submit it, or call the plain function that the task wraps",
+    checks=Checks.THREAD,
+)
+def task_called(function: Function) -> Iterator[Violation]:
+    """Finds tasks that are called directly, or with `.apply()`.
+
+    They run on the event loop, without queue, limits and retries.
+    """
+    resolver = function.resolver
+    for call in function.calls_not_awaited:
+        is_called = resolver.is_task(resolver.function(call.origin))
+        is_applied = call.method == "apply" and resolver.is_task(resolver.function(call.holder))
+        if is_called or is_applied:
+            yield call_violation(call.node)

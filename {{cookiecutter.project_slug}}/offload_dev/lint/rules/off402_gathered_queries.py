@@ -1,0 +1,23 @@
+"""OFF402: queries are started at the same time, but run one after the other."""
+
+from collections.abc import Iterator
+
+from offload_dev.lint.function import Function
+from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.serialized_queries import serialized_queries
+from offload_dev.lint.violations import Violation, call_violation
+
+
+@rule(
+    "OFF402",
+    message="starts several queries at once, but they run one after the other",
+    instead="one query for all of it, or one `await` after the other",
+    checks=Checks.ASYNC_FUNCTION,
+)
+def gathered_queries(function: Function) -> Iterator[Violation]:
+    """Finds `gather` and `TaskGroup` with several queries.
+
+    A request has one thread for its queries, so they are no faster than one after the other.
+    """
+    for call in serialized_queries(function):
+        yield call_violation(call)

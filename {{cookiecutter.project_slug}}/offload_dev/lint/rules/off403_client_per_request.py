@@ -1,0 +1,46 @@
+"""OFF403: a client is created for one request."""
+
+import ast
+from collections.abc import Iterator
+
+from offload_dev.lint.function import Function
+from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.violations import Violation, call_violation
+
+CLIENTS = Patterns(
+    "{httpx,httpx2}.{Client,AsyncClient}",
+    "aiohttp.ClientSession",
+    "requests.{Session,session}",
+    "boto3.{client,resource}",
+    "openai.{OpenAI,AsyncOpenAI}",
+)
+
+
+@rule(
+    "OFF403",
+    message="creates a client for one request",
+    instead="an `Upstream`, which the lifespan opens",
+    checks=Checks.THREAD,
+)
+def client_per_request(function: Function) -> Iterator[Violation]:
+    """Finds HTTP clients that are created in a function.
+
+    Creating one blocks the event loop for about 37 ms, which is the TLS context, and throws away
+    the open connections that make calls cheap.
+    """
+    for call in function.calls:
+        if CLIENTS.matches(call.origin) and not _is_kept(call.node, function):
+            yield call_violation(call.node)
+
+
+def _is_kept(client: ast.Call, function: Function) -> bool:
+    """Whether a client outlives the function: as an attribute, or as a context manager's value."""
+    if any(origin == "contextlib.asynccontextmanager" for origin, _ in function.decorators):
+        return True
+    return any(
+        isinstance(target, ast.Attribute)
+        for node in ast.walk(function.scope.node)
+        if isinstance(node, ast.Assign) and node.value is client
+        for target in node.targets
+    )

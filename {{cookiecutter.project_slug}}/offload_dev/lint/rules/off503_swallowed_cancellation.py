@@ -1,0 +1,52 @@
+"""OFF503: a cancellation is caught and not raised again."""
+
+import ast
+from collections.abc import Iterator
+
+from offload_dev.lint.function import Function, awaits
+from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.snippet import snippet
+from offload_dev.lint.violations import Violation, violation
+
+
+@rule(
+    "OFF503",
+    message="swallows the cancellation",
+    instead="catch `Exception`, or raise the error again",
+    checks=Checks.ASYNC_FUNCTION,
+)
+def swallowed_cancellation(function: Function) -> Iterator[Violation]:
+    """Finds handlers that catch `CancelledError` around an `await`, and do not raise it again.
+
+    The view then goes on after its client has left, and `asyncio.timeout` around it does not end.
+    """
+    for block in function.try_blocks:
+        if awaits(block.body):
+            yield from _swallowing_handlers(block, function)
+
+
+def _swallowing_handlers(block: ast.Try, function: Function) -> Iterator[Violation]:
+    for handler in block.handlers:
+        caught = _caught_names(handler)
+        raises = any(isinstance(node, ast.Raise) for node in ast.walk(handler))
+
+        # Two cases are right: the handler raises again (later handlers no longer see the error), or
+        # the function itself has cancelled the task that it awaits.
+        if "CancelledError" in caught and (raises or _cancels(function)):
+            return
+        if not raises and not caught.isdisjoint({"BaseException", "CancelledError"}):
+            caught_type = f" {snippet(handler.type)}" if handler.type else ""
+            yield violation(handler, f"except{caught_type}:")
+
+
+def _cancels(function: Function) -> bool:
+    functions = (call.node.func for call in function.calls)
+    return any(isinstance(node, ast.Attribute) and node.attr == "cancel" for node in functions)
+
+
+def _caught_names(handler: ast.ExceptHandler) -> set[str]:
+    if handler.type is None:
+        return {"BaseException"}
+    nodes = list(ast.walk(handler.type))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}

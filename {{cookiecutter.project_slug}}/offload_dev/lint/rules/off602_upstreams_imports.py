@@ -1,0 +1,29 @@
+"""OFF602: upstreams.py imports what it may not."""
+
+from collections.abc import Iterator
+
+from offload_dev.lint.imports import forbidden_imports
+from offload_dev.lint.names import COMPUTING_PACKAGES
+from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.source import Module, Project
+from offload_dev.lint.violations import Violation
+
+
+@rule(
+    "OFF602",
+    message="upstreams.py declares other services: it knows no rows, no tasks and no computing",
+    instead="declare upstreams there, and nothing else",
+    checks=Checks.MODULE,
+)
+def upstreams_imports(module: Module, project: Project) -> Iterator[Violation]:
+    """Finds imports of models, jobs, Celery and numpy in `upstreams.py`.
+
+    The file is to be read at a glance, and imported without a database and without a broker.
+    """
+    return forbidden_imports(
+        module,
+        project,
+        file="upstreams",
+        packages=["django.db", "celery", *COMPUTING_PACKAGES],
+        modules={"models", "compute", "jobs"},
+    )

@@ -1,0 +1,51 @@
+"""What a rule's check yields: a line that breaks the rule."""
+
+import ast
+from pathlib import Path
+from typing import NamedTuple
+
+from offload_dev.lint.snippet import snippet
+from offload_dev.lint.source import Scope
+
+
+class Step(NamedTuple):
+    """One step of a chain: a line, and the function or the import that stands there."""
+
+    scope: Scope
+    line: int
+    what: str
+
+
+class Violation(NamedTuple):
+    """A line that breaks a rule.
+
+    Args:
+        line: counted from 1, in the function or module that was checked.
+        subject: the words before the rule's message, mostly a piece of the source.
+        uncertain: whether this may be right, so that it is only a warning.
+        computes: whether the line keeps a core busy, wherever it runs.
+        chain: the steps from the checked function to the cause; empty if the line is the cause.
+        file: the file, if it is not the one of the function or module that was checked.
+        rule: the rule's number; the registry fills it in.
+    """
+
+    line: int
+    subject: str = ""
+    uncertain: bool = False
+    computes: bool = False
+    chain: tuple[Step, ...] = ()
+    file: Path | None = None
+    rule: str = ""
+
+
+def violation(
+    node: ast.AST, subject: str = "", *, uncertain: bool = False, computes: bool = False
+) -> Violation:
+    """A violation at a node's line. The subject is the node's own source if none is given."""
+    line = int(getattr(node, "lineno", 1))
+    return Violation(line, subject or snippet(node), uncertain, computes)
+
+
+def call_violation(call: ast.Call, *, uncertain: bool = False, computes: bool = False) -> Violation:
+    """A violation at a call. The subject is the name as it is called, such as `time.sleep()`."""
+    return violation(call, f"{snippet(call.func)}()", uncertain=uncertain, computes=computes)
