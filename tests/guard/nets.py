@@ -63,22 +63,6 @@ def ruff(tree: Path) -> Caught:
     return by_case(re.findall(r"^shop/(\w+)/\w+\.py:\d+:\d+: (\w+)", printed, re.MULTILINE))
 
 
-def flake8_async(tree: Path) -> Caught:
-    arguments = (SERVICE / "offload" / "guard" / "flake8-async.args").read_text().split()
-    printed = run(tree, "flake8-async", *arguments, *sorted(tree.glob("shop/*/*.py")))
-    return by_case(re.findall(r"/shop/(\w+)/\w+\.py:\d+:\d+: (ASYNC\d+)", printed))
-
-
-def import_linter(tree: Path) -> Caught:
-    printed = run(
-        tree, "lint-imports", "--no-cache", "--config", STANDARD / "contracts.toml", COLUMNS="200"
-    )
-    return by_case(
-        (case, "contract")
-        for case in re.findall(r"^shop\.(\w+)\.\w+ is not allowed", printed, re.MULTILINE)
-    )
-
-
 def mypy(tree: Path) -> Caught:
     """Only what it says of coroutines: the corpus is about the loop, not about types."""
     options = [
@@ -100,27 +84,27 @@ def mypy(tree: Path) -> Caught:
     )
 
 
-def guard(tree: Path) -> Caught:
+def lint(tree: Path) -> Caught:
     found = json.loads(
         run(tree, sys.executable, "-m", "offload_dev.lint", "--json", "--fail-on", "never", tree)
     )["findings"]
     return by_case((finding["path"].split("/")[1], finding["rule"]) for finding in found)
 
 
-def started(tree: Path) -> Caught:
+def checks(tree: Path) -> Caught:
     return by_case(
         json.loads(
-            run(tree, sys.executable, HERE / "nets.py", "started", **_work()).splitlines()[-1]
+            run(tree, sys.executable, HERE / "nets.py", "checks", **_work()).splitlines()[-1]
         )
     )
 
 
-def running(tree: Path, cases: Iterable[str]) -> Caught:
-    printed = run(tree, sys.executable, HERE / "nets.py", "running", *cases, **_work())
+def watchdog(tree: Path, cases: Iterable[str]) -> Caught:
+    printed = run(tree, sys.executable, HERE / "nets.py", "watchdog", *cases, **_work())
     return by_case(json.loads(printed.splitlines()[-1]))
 
 
-def tested(tree: Path, cases: Iterable[str]) -> Caught:
+def pytest(tree: Path, cases: Iterable[str]) -> Caught:
     """What a test of each case says when it fails."""
     report = tree / "report.xml"
     options = [
@@ -207,25 +191,25 @@ async def _watch(cases: list[str]) -> list[tuple[str, str]]:
     found = []
     modules = {case: corpus_calls.load(case) for case in cases}
     browser = await corpus_calls.client()
-    watchdog = Watchdog(
+    running = Watchdog(
         asyncio.get_running_loop(), threshold=Offload().block_threshold, report=blocks.append
     )
-    watchdog.start()
+    running.start()
     for case, urls in modules.items():
         blocks.clear()
-        # Django's own guard and asyncio's refuse some; the tested net tells of it.
+        # Django's own guard and asyncio's refuse some; the pytest plugin tells of it.
         with suppress(Exception):
             await corpus_calls.call(browser, urls)
         # Longer than the watchdog's pause.
         await asyncio.sleep(0.15)
-        await watchdog.settle()
+        await running.settle()
         found += [(case, "block") for block in blocks if f"/{case}/" in block.place]
-    await watchdog.stop()
+    await running.stop()
     return found
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "started":
+    if sys.argv[1] == "checks":
         print(json.dumps(_check_settings(Path.cwd())))
     else:
         import corpus_calls

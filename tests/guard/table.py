@@ -14,18 +14,13 @@ from cases import CASES, Case, lay_out
 PAGE = Path(__file__).parents[2] / "docs" / "mistakes.md"
 NUMBERS = "../{{cookiecutter.project_slug}}/docs/guard"
 BEGIN, END = "<!-- table: tests/guard/table.py writes it -->\n", "<!-- end of table -->\n"
-WRITTEN = ("ruff", "flake8_async", "import_linter", "mypy", "guard")
-NETS = (*WRITTEN, "started", "running", "tested")
-HEADS = (
-    "ruff",
-    "flake8-async",
-    "import-linter",
-    "mypy",
-    "`offload_dev.lint`",
-    "checks",
-    "watchdog",
-    "pytest plugin",
-)
+# What reads only the source, and with the checks what `make check` and `manage.py check` run.
+STATIC = ("ruff", "mypy", "lint")
+BEFORE_RUN_TIME = (*STATIC, "checks")
+# What calls the cases.
+AT_RUN_TIME = ("watchdog", "pytest")
+NETS = (*BEFORE_RUN_TIME, *AT_RUN_TIME)
+HEADS = ("ruff", "mypy", "`offload_dev.lint`", "checks", "watchdog", "pytest plugin")
 
 
 @dataclass(frozen=True)
@@ -38,13 +33,13 @@ class Result:
         return [net for net in NETS if self.said["wrong"][net].get(case.name)]
 
     def before_run_time(self, case: Case) -> bool:
-        """By what `make check` runs: the written nets, and the checks."""
-        return bool({*WRITTEN, "started"} & set(self.caught_by(case)))
+        """Whether a net catches it that runs before the service does."""
+        return not set(BEFORE_RUN_TIME).isdisjoint(self.caught_by(case))
 
     def row(self, case: Case) -> str:
         caught, called = self.caught_by(case), case.runs("wrong")
         marks = [
-            "●" if net in caught else "·" if called or net not in ("running", "tested") else ""
+            "●" if net in caught else "·" if called or net not in AT_RUN_TIME else ""
             for net in NETS
         ]
         title = f"[{case.title}](../tests/guard/corpus/{case.family}/{case.name}.md)"
@@ -58,7 +53,10 @@ class Result:
             sum(bool(self.caught_by(case)) for case in CASES),
         )
         share = f"{early / len(CASES):.0%}"
-        sums = f"{len(CASES)} mistakes: {early} caught before run time ({share}), {all_caught} by some net.\n"
+        sums = (
+            f"{len(CASES)} mistakes: {early} caught before run time ({share}), "
+            f"{all_caught} by some net.\n"
+        )
         return f"{sums}\n{head}" + "\n".join(map(self.row, CASES)) + "\n"
 
 
@@ -71,12 +69,9 @@ def cast_all() -> Result:
             tree = lay_out(half, Path(directory) / half)
             runnable = [case.name for case in CASES if case.runs(half)]
             jobs[half] = {
-                net: pool.submit(getattr(nets, net), tree, runnable)
-                for net in ("running", "tested")
+                net: pool.submit(getattr(nets, net), tree, runnable) for net in AT_RUN_TIME
             }
-            jobs[half] |= {
-                net: pool.submit(getattr(nets, net), tree) for net in (*WRITTEN, "started")
-            }
+            jobs[half] |= {net: pool.submit(getattr(nets, net), tree) for net in BEFORE_RUN_TIME}
         return Result(
             {
                 half: {net: job.result() for net, job in found.items()}
