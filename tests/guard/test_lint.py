@@ -1,11 +1,14 @@
 """The linter as a command: what it prints, what it exits with, and what it lets pass."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from cases import lay_out
 from nets import SERVICE
 
 from offload_dev.lint.__main__ import main
@@ -280,6 +283,53 @@ def test_a_number_that_a_call_gives_decides_how_long_a_loop_is(
     assert [found.rule for found in grade(Project(write(tmp_path, views=COMPUTING + call)))] == (
         [rule] if rule else []
     )
+
+
+@pytest.fixture(scope="module")
+def zipapp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The linter as one file, built by the generated project's own Makefile."""
+    project = tmp_path_factory.mktemp("project")
+    shutil.copy(SERVICE / "Makefile", project)
+    without_caches = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(SERVICE / "offload_dev", project / "offload_dev", ignore=without_caches)
+    make = ["make", "--silent", "lint-zipapp", f"PYTHON={sys.executable}"]
+    subprocess.run(make, cwd=project, check=True, timeout=60)
+    return project / "build" / "offload-lint.pyz"
+
+
+def test_the_one_file_says_what_the_package_says_on_a_bare_python_in_an_empty_folder(
+    zipapp: Path, tmp_path: Path
+) -> None:
+    tree = lay_out("wrong", tmp_path / "tree")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    alone = shutil.copy(zipapp, tmp_path / "copied.pyz")
+
+    # -S: no site-packages.
+    bare = [sys.executable, "-I", "-S", str(alone), str(tree), "--json"]
+    done = subprocess.run(bare, cwd=empty, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+
+    package = [sys.executable, "-m", "offload_dev.lint", str(tree), "--json"]
+    expected = subprocess.run(
+        package, cwd=SERVICE, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert found == json.loads(expected.stdout)
+    assert len(found["findings"]) > 100
+
+
+def test_the_one_file_is_the_same_bytes_wherever_and_whenever_it_is_built(
+    zipapp: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(SERVICE / "offload_dev", copy / "offload_dev")
+    for path in copy.rglob("*.py"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    build = [sys.executable, "-m", "offload_dev.zipapp", "again.pyz"]
+    environment = os.environ | {"TZ": "Asia/Tokyo"}
+    subprocess.run(build, cwd=copy, env=environment, check=True, timeout=60)
+    assert (copy / "again.pyz").read_bytes() == zipapp.read_bytes()
 
 
 def test_each_rule_is_a_file_named_after_its_number_with_a_page_of_its_own() -> None:
