@@ -2,7 +2,10 @@
 right one is not.
 """
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,51 @@ def test_the_examples_of_a_page_are_true(number: str, tmp_path: Path) -> None:
     )
     assert number in wrong
     assert right == []
+
+
+RUN_AS_WRITTEN = """
+import sys
+from importlib import import_module
+
+import django
+from celery import Celery
+from django.conf import settings
+from kombu import Queue
+
+Celery("docs").conf.task_queues = [Queue("cpu")]
+apps = ["django.contrib.contenttypes", "django.contrib.auth", "offload.jobs"]
+settings.configure(INSTALLED_APPS=apps, SECRET_KEY="docs")
+django.setup()
+import_module(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("number", ["OFF204", "OFF301", "OFF302", "OFF306", "OFF604"])
+def test_the_right_example_of_a_page_about_jobs_can_be_imported_as_written(
+    number: str, tmp_path: Path
+) -> None:
+    files = {
+        "compute.py": "def simulate(amounts):\n    return 1.0\n",
+        "jobs.py": "Params = risk = report = None\n",
+    }
+    text = (PAGES / f"{number}.md").read_text()
+    files |= {name: source for half, name, source in FENCE.findall(text) if half == "right"}
+    package = tmp_path / "app"
+    package.mkdir()
+    for name, source in files.items():
+        (package / name).write_text(source)
+
+    name = next(name for half, name, _ in FENCE.findall(text) if half == "right")
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_AS_WRITTEN, f"app.{name.removesuffix('.py')}"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(SERVICE)])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_check_has_a_page() -> None:

@@ -146,7 +146,7 @@ class Project:
             return
 
         # A module is its own module, which the constructor cannot say.
-        module = Module(module=None, dotted=_dotted(path), node=tree, path=path, text=text)  # type: ignore[arg-type]
+        module = Module(None, _dotted(path), tree, path=path, text=text)  # type: ignore[arg-type]
         module.module = module
         self.modules[module.dotted] = module
         self._declare(module)
