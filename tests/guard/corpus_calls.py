@@ -1,4 +1,4 @@
-"""Calls a case of the corpus over Django's async client, for the tested and running nets, in processes of their own."""
+"""Calls a case of the corpus over Django's async client, for the watchdog and the pytest plugin."""
 
 import importlib
 import os

@@ -7,7 +7,7 @@ from offload_dev.lint import rules  # noqa: F401 - registers the rules
 from offload_dev.lint.call_graph import CallGraph, ThreadRules
 from offload_dev.lint.findings import Finding, finding
 from offload_dev.lint.function import Function
-from offload_dev.lint.registry import Checks, Rule, rules_that_check
+from offload_dev.lint.registry import Rule, Target, rules_for
 from offload_dev.lint.source import Project, Scope
 from offload_dev.lint.suppressions import Suppressions
 from offload_dev.lint.violations import Violation
@@ -20,12 +20,12 @@ def grade(project: Project) -> list[Finding]:
         finding(violation, scope.module.path, project.root)
         for scope, violation in _violations(project)
     }
-    for rule in rules_that_check(Checks.PROJECT):
+    for rule in rules_for(Target.PROJECT):
         found |= {finding(each, project.root, project.root) for each in rule.violations(project)}
 
     suppressions = Suppressions(project)
     kept = list(suppressions.apply(found))
-    for rule in rules_that_check(Checks.SUPPRESSIONS):
+    for rule in rules_for(Target.SUPPRESSIONS):
         kept += (
             finding(each, project.root, project.root) for each in rule.violations(suppressions)
         )
@@ -36,16 +36,16 @@ def _violations(project: Project) -> Iterator[tuple[Scope, Violation]]:
     """The violations of all modules and functions."""
     graph = CallGraph(project, _thread_rules())
 
-    modules = rules_that_check(Checks.MODULE)
-    bodies = rules_that_check(Checks.MODULE_BODY)
+    modules = rules_for(Target.MODULE)
+    bodies = rules_for(Target.MODULE_BODY)
     for module in project.modules.values():
         body = visit(module, graph.resolver)
         yield from _found(modules, module, module, project)
         yield from _found(bodies, module, body)
 
-    functions = rules_that_check(Checks.FUNCTION)
-    async_functions = rules_that_check(Checks.ASYNC_FUNCTION)
-    of_graph = rules_that_check(Checks.CALL_GRAPH)
+    functions = rules_for(Target.FUNCTION)
+    async_functions = rules_for(Target.ASYNC_FUNCTION)
+    of_graph = rules_for(Target.CALL_GRAPH)
     for scope, function in graph.functions.items():
         yield from _found(functions, scope, function)
         yield from _found(of_graph, scope, function, graph)
@@ -65,7 +65,7 @@ def _found(
 
 def _thread_rules() -> ThreadRules:
     """All rules about what a function does to its thread, as one."""
-    thread_rules = rules_that_check(Checks.THREAD)
+    thread_rules = rules_for(Target.THREAD)
     call_rules = [rule for rule in thread_rules if rule.check_call]
 
     def find(function: Function) -> Iterator[Violation]:

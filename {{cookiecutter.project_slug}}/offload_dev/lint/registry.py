@@ -22,7 +22,7 @@ AREAS = {
 }
 
 
-class Checks(Enum):
+class Target(Enum):
     """What a rule's check is called with, and where its violations count."""
 
     # `check(function)`, for every function. A violation counts if the function runs on the event
@@ -54,9 +54,9 @@ class Rule:
         message: what is wrong. It follows the subject of a violation: `time.sleep()` + message.
         instead: what to write instead.
         severity: an error fails `make check`, a warning does not.
-        checks: what `check` is called with.
+        target: what `check` is called with, and where its violations count.
         check: yields the violations.
-        check_call: for a rule of `Checks.THREAD`, what a call adds to the function that it calls:
+        check_call: for a rule of `Target.THREAD`, what a call adds to the function that it calls:
             `check_call(function, call, caller)`.
     """
 
@@ -64,7 +64,7 @@ class Rule:
     message: str
     instead: str
     severity: Severity
-    checks: Checks
+    target: Target
     check: Check
     check_call: Check | None = None
 
@@ -98,7 +98,7 @@ RULES: dict[str, Rule] = {}
 
 
 def rule(
-    number: str, *, message: str, instead: str, checks: Checks, severity: Severity = "error"
+    number: str, *, message: str, instead: str, target: Target, severity: Severity = "error"
 ) -> Callable[[Check], Rule]:
     """Register the decorated function as the check of a rule. `Rule` explains the arguments.
 
@@ -109,12 +109,12 @@ def rule(
     def register(check: Check) -> Rule:
         if number in RULES:
             raise ValueError(f"two rules have the number {number}: give one of them a new number")
-        RULES[number] = Rule(number, message, instead, severity, checks, check)
+        RULES[number] = Rule(number, message, instead, severity, target, check)
         return RULES[number]
 
     return register
 
 
-def rules_that_check(checks: Checks) -> list[Rule]:
-    """The rules whose check is called this way, in the order of their numbers."""
-    return [each for each in RULES.values() if each.checks is checks]
+def rules_for(target: Target) -> list[Rule]:
+    """The rules for this target, in the order of their numbers."""
+    return [each for each in RULES.values() if each.target is target]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.source import Project
 from offload_dev.lint.violations import Violation
 
@@ -11,7 +11,7 @@ from offload_dev.lint.violations import Violation
     "OFF001",
     message="this file cannot be parsed",
     instead="fix the syntax, or run the linter on the Python of the project",
-    checks=Checks.PROJECT,
+    target=Target.PROJECT,
 )
 def unreadable_file(project: Project) -> Iterator[Violation]:
     """Finds files that Python cannot parse, since no other rule can check them."""

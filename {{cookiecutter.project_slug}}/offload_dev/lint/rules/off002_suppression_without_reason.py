@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.suppressions import Suppressions
 from offload_dev.lint.violations import Violation
 
@@ -11,7 +11,7 @@ from offload_dev.lint.violations import Violation
     "OFF002",
     message="suppresses a finding without a reason",
     instead="write `# offload: allow OFF…: the reason`",
-    checks=Checks.SUPPRESSIONS,
+    target=Target.SUPPRESSIONS,
 )
 def suppression_without_reason(suppressions: Suppressions) -> Iterator[Violation]:
     """Finds suppressions without a reason, which the next reader needs. They suppress nothing."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.suppressions import Suppressions
 from offload_dev.lint.violations import Violation
 
@@ -11,7 +11,7 @@ from offload_dev.lint.violations import Violation
     "OFF003",
     message="suppresses nothing",
     instead="delete the comment",
-    checks=Checks.SUPPRESSIONS,
+    target=Target.SUPPRESSIONS,
     severity="warning",
 )
 def unused_suppression(suppressions: Suppressions) -> Iterator[Violation]:

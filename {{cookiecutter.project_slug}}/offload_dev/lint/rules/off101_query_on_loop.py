@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import ORM
 from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.violations import Violation, call_violation, violation
 
@@ -21,7 +21,7 @@ QUERIES = Patterns(
     message="queries the database on the event loop",
     instead="await the a-method (`aget`, `acount`), read rows with `async for`, "
     "or call one sync function through `sync_to_async`",
-    checks=Checks.THREAD,
+    target=Target.THREAD,
 )
 def query_on_loop(function: Function) -> Iterator[Violation]:
     """Finds lines that run a query.

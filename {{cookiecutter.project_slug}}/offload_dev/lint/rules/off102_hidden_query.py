@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, violation
 
 
@@ -12,7 +12,7 @@ from offload_dev.lint.violations import Violation, violation
     message="is an attribute that runs a query on the event loop",
     instead="`caller(request)` in the API, `await request.auser()` in a page, "
     "`select_related()`, or the `_id` column",
-    checks=Checks.THREAD,
+    target=Target.THREAD,
 )
 def hidden_query(function: Function) -> Iterator[Violation]:
     """Finds reads of `request.user`, and of foreign keys that were not fetched with their row.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.violations import Violation, call_violation, violation
 
@@ -43,7 +43,7 @@ BLOCKING = Patterns(
     "OFF103",
     message="blocks the event loop",
     instead="the async variant; an `Upstream` for another service; a thread for anything else",
-    checks=Checks.THREAD,
+    target=Target.THREAD,
 )
 def blocking_call(function: Function) -> Iterator[Violation]:
     """Finds calls that wait for a disk, a network or a timer, and reads of `request.session`.

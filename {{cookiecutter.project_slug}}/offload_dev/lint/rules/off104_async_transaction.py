@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, violation
 
@@ -12,7 +12,7 @@ from offload_dev.lint.violations import Violation, violation
     "OFF104",
     message="opens a transaction in async code",
     instead="one sync function with `atomic`, called through `sync_to_async`",
-    checks=Checks.THREAD,
+    target=Target.THREAD,
 )
 def async_transaction(function: Function) -> Iterator[Violation]:
     """Finds `transaction.atomic()` blocks.

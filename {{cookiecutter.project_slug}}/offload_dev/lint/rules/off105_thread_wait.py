@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Function, awaits
 from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, call_violation, violation
 
@@ -21,7 +21,7 @@ WAITS = Patterns(
     "OFF105",
     message="waits for another thread on the event loop",
     instead="`asyncio.Lock`, `asyncio.Queue`, or `await loop.run_in_executor(…)`",
-    checks=Checks.THREAD,
+    target=Target.THREAD,
 )
 def thread_wait(function: Function) -> Iterator[Violation]:
     """Finds waits for other threads, and thread locks that are held across an `await`.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import SECOND_LOOP
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 
@@ -12,7 +12,7 @@ from offload_dev.lint.violations import Violation, call_violation
     "OFF106",
     message="starts an event loop inside of the running one",
     instead="await the coroutine itself",
-    checks=Checks.THREAD,
+    target=Target.THREAD,
 )
 def second_loop(function: Function) -> Iterator[Violation]:
     """Finds `asyncio.run`, `async_to_sync` and the like.

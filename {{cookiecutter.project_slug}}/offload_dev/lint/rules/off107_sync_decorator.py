@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import Def, Scope
 from offload_dev.lint.violations import Violation, violation
@@ -23,7 +23,7 @@ WORDS_OF_ASYNC_DECORATORS = ("iscoroutinefunction", "markcoroutinefunction", "is
     "OFF107",
     message="wraps an async function, but is a decorator for sync functions",
     instead="a decorator whose wrapper is async",
-    checks=Checks.ASYNC_FUNCTION,
+    target=Target.ASYNC_FUNCTION,
 )
 def sync_decorator(function: Function) -> Iterator[Violation]:
     """Finds decorators that get a coroutine where they expect a result.

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function, is_generator
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 
@@ -12,7 +12,7 @@ from offload_dev.lint.violations import Violation, call_violation
     "OFF108",
     message="streams from a sync iterator, which Django reads to its end first",
     instead="an async generator",
-    checks=Checks.ASYNC_FUNCTION,
+    target=Target.ASYNC_FUNCTION,
 )
 def sync_stream(function: Function) -> Iterator[Violation]:
     """Finds a `StreamingHttpResponse` of a sync generator.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.threads import moved_to_threads
 from offload_dev.lint.violations import Violation, violation
 
@@ -13,7 +13,7 @@ from offload_dev.lint.violations import Violation, violation
     "OFF109",
     message="waits for a query that needs the same thread, a deadlock under ASGI",
     instead="an async view, or `async_to_sync`",
-    checks=Checks.CALL_GRAPH,
+    target=Target.CALL_GRAPH,
 )
 def deadlock(function: Function, graph: CallGraph) -> Iterator[Violation]:
     """Finds second event loops in a request's thread whose coroutine needs that thread.

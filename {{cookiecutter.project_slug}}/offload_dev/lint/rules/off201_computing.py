@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import COMPUTING
 from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 # They are slow by design or with much data. A thread is enough for them.
@@ -38,7 +38,7 @@ SLOW_COROUTINES = Patterns(
     message="computes on the event loop",
     instead="a job; for a password, the sync function in a thread, "
     "as in `await sync_to_async(authenticate)(…)`",
-    checks=Checks.THREAD,
+    target=Target.THREAD,
 )
 def computing(function: Function) -> Iterator[Violation]:
     """Finds calls that compute for long: numpy, pandas, images, archives, password hashes.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.long_loops import long_loops, loops_made_long
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.source import Scope
 from offload_dev.lint.violations import Violation
 
@@ -14,7 +14,7 @@ from offload_dev.lint.violations import Violation
     "OFF202",
     message="runs on the event loop without an `await`",
     instead="a job",
-    checks=Checks.THREAD,
+    target=Target.THREAD,
 )
 def long_loop(function: Function) -> Iterator[Violation]:
     """Finds loops over a `range` of 100,000 turns or more, which take 5 ms or more.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import COMPUTING
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.threads import Moved, moved_to_threads
 from offload_dev.lint.violations import Violation, violation
 
@@ -14,7 +14,7 @@ from offload_dev.lint.violations import Violation, violation
     "OFF203",
     message="computes in a thread of the web process, which slows the event loop",
     instead="a job",
-    checks=Checks.CALL_GRAPH,
+    target=Target.CALL_GRAPH,
 )
 def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violation]:
     """Finds functions that are handed to a thread, and compute there.

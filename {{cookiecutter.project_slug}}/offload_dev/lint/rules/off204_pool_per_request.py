@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import PROCESS_POOLS
 from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 THREAD_POOLS = Patterns("concurrent.futures.{,thread.}ThreadPoolExecutor")
@@ -15,7 +15,7 @@ THREAD_POOLS = Patterns("concurrent.futures.{,thread.}ThreadPoolExecutor")
     "OFF204",
     message="creates a pool for one request",
     instead="a job; for calls that wait, one pool for the whole process",
-    checks=Checks.ASYNC_FUNCTION,
+    target=Target.ASYNC_FUNCTION,
 )
 def pool_per_request(function: Function) -> Iterator[Violation]:
     """Finds pools that an async function creates.

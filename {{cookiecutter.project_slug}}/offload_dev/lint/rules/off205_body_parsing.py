@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.violations import Violation, call_violation
 
@@ -12,7 +12,7 @@ from offload_dev.lint.violations import Violation, call_violation
     "OFF205",
     message="parses a body of any size on the event loop",
     instead="a typed parameter of the endpoint",
-    checks=Checks.THREAD,
+    target=Target.THREAD,
     severity="warning",
 )
 def body_parsing(function: Function) -> Iterator[Violation]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import PUBLISH
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 
@@ -13,7 +13,7 @@ from offload_dev.lint.violations import Violation, call_violation
     "OFF301",
     message="publishes to the broker on the event loop",
     instead="`await submit(job, params, owner=…)`",
-    checks=Checks.THREAD,
+    target=Target.THREAD,
 )
 def publishing(function: Function) -> Iterator[Violation]:
     """Finds `.delay()`, `.apply_async()` and `.send_task()`.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 READS = Patterns(
@@ -17,7 +17,7 @@ READS = Patterns(
     "OFF302",
     message="reads the result backend on the event loop",
     instead="the job's row, or its event stream",
-    checks=Checks.THREAD,
+    target=Target.THREAD,
 )
 def result_backend(function: Function) -> Iterator[Violation]:
     """Finds reads of an `AsyncResult`.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 
@@ -11,7 +11,7 @@ from offload_dev.lint.violations import Violation, call_violation
     "OFF303",
     message="runs a task here, without its queue",
     instead="submit it, or call the plain function that the task wraps",
-    checks=Checks.THREAD,
+    target=Target.THREAD,
 )
 def task_called(function: Function) -> Iterator[Violation]:
     """Finds tasks that are called directly, or with `.apply()`.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, violation
 
 
@@ -11,7 +11,7 @@ from offload_dev.lint.violations import Violation, violation
     "OFF304",
     message="is a task, but an async function, which Celery cannot run",
     instead="a plain function",
-    checks=Checks.ASYNC_FUNCTION,
+    target=Target.ASYNC_FUNCTION,
 )
 def async_task(function: Function) -> Iterator[Violation]:
     """Finds tasks that are async functions. The worker fails on the coroutine that they return."""

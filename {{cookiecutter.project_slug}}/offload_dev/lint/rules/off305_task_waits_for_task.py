@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import PUBLISH
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 RESULTS = {*PUBLISH, "AsyncResult"}
@@ -14,7 +14,7 @@ RESULTS = {*PUBLISH, "AsyncResult"}
     "OFF305",
     message="waits for a task inside of a task",
     instead="a chain or a chord, or a job that is divided into parts",
-    checks=Checks.FUNCTION,
+    target=Target.FUNCTION,
 )
 def task_waits_for_task(function: Function) -> Iterator[Violation]:
     """Finds `.get()` on the result of a task, inside of a task.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import PUBLISH
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 
@@ -12,7 +12,7 @@ from offload_dev.lint.violations import Violation, call_violation
     "OFF306",
     message="publishes before the transaction commits",
     instead="`submit_sync` in the transaction, or `transaction.on_commit`",
-    checks=Checks.FUNCTION,
+    target=Target.FUNCTION,
 )
 def publish_before_commit(function: Function) -> Iterator[Violation]:
     """Finds tasks that are published inside of `transaction.atomic()`.

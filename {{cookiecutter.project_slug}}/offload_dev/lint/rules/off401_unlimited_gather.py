@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.serialized_queries import serialized_queries
 from offload_dev.lint.violations import Violation, call_violation
 
@@ -13,7 +13,7 @@ from offload_dev.lint.violations import Violation, call_violation
     "OFF401",
     message="starts calls without a limit, and lets them run on after an error",
     instead="`offload.fanout.gather`, or a `TaskGroup`",
-    checks=Checks.ASYNC_FUNCTION,
+    target=Target.ASYNC_FUNCTION,
     severity="warning",
 )
 def unlimited_gather(function: Function) -> Iterator[Violation]:

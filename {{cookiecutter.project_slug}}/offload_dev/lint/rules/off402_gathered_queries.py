@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.serialized_queries import serialized_queries
 from offload_dev.lint.violations import Violation, call_violation
 
@@ -12,7 +12,7 @@ from offload_dev.lint.violations import Violation, call_violation
     "OFF402",
     message="starts several queries at once, but they run one after the other",
     instead="one query for all of it, or one `await` after the other",
-    checks=Checks.ASYNC_FUNCTION,
+    target=Target.ASYNC_FUNCTION,
 )
 def gathered_queries(function: Function) -> Iterator[Violation]:
     """Finds `gather` and `TaskGroup` with several queries.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 CLIENTS = Patterns(
@@ -21,7 +21,7 @@ CLIENTS = Patterns(
     "OFF403",
     message="creates a client for one request",
     instead="an `Upstream`, which the lifespan opens",
-    checks=Checks.THREAD,
+    target=Target.THREAD,
 )
 def client_per_request(function: Function) -> Iterator[Violation]:
     """Finds HTTP clients that are created in a function.

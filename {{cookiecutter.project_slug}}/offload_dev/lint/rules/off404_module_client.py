@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 ASYNC_CLIENTS = Patterns("httpx.AsyncClient", "httpx2.AsyncClient", "aiohttp.ClientSession")
@@ -14,7 +14,7 @@ ASYNC_CLIENTS = Patterns("httpx.AsyncClient", "httpx2.AsyncClient", "aiohttp.Cli
     "OFF404",
     message="keeps an async client at module level",
     instead="an `Upstream`, which the lifespan opens",
-    checks=Checks.MODULE_BODY,
+    target=Target.MODULE_BODY,
 )
 def module_client(body: Function) -> Iterator[Violation]:
     """Finds async clients that a module creates when it is imported.

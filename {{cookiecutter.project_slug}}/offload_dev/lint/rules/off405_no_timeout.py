@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, violation
 
@@ -15,7 +15,7 @@ HTTP_LIBRARIES = ("httpx", "aiohttp.", "requests.")
     "OFF405",
     message="waits without a limit",
     instead="a timeout, and a deadline around the whole call",
-    checks=Checks.FUNCTION,
+    target=Target.FUNCTION,
 )
 def no_timeout(function: Function) -> Iterator[Violation]:
     """Finds HTTP calls and clients with `timeout=None`.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import NEW_TASK
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 
@@ -12,7 +12,7 @@ from offload_dev.lint.violations import Violation, call_violation
     "OFF501",
     message="starts a task that nothing refers to",
     instead="a `TaskGroup`; for work after the answer, a job",
-    checks=Checks.FUNCTION,
+    target=Target.FUNCTION,
 )
 def lost_task(function: Function) -> Iterator[Violation]:
     """Finds `asyncio.create_task(…)` whose result is not kept.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Call, Function
 from offload_dev.lint.names import NEW_TASK
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 
@@ -13,7 +13,7 @@ from offload_dev.lint.violations import Violation, call_violation
     "OFF502",
     message="keeps a task that outlives the request",
     instead="a `TaskGroup`, or a job",
-    checks=Checks.FUNCTION,
+    target=Target.FUNCTION,
     severity="warning",
 )
 def task_outlives_request(function: Function) -> Iterator[Violation]:

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function, awaits
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, violation
 
@@ -13,7 +13,7 @@ from offload_dev.lint.violations import Violation, violation
     "OFF503",
     message="swallows the cancellation",
     instead="catch `Exception`, or raise the error again",
-    checks=Checks.ASYNC_FUNCTION,
+    target=Target.ASYNC_FUNCTION,
 )
 def swallowed_cancellation(function: Function) -> Iterator[Violation]:
     """Finds handlers that catch `CancelledError` around an `await`, and do not raise it again.

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Call, Function, is_async_query
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.violations import Violation, call_violation
 
 
-@rule("OFF504", message="is never awaited", instead="await it", checks=Checks.FUNCTION)
+@rule("OFF504", message="is never awaited", instead="await it", target=Target.FUNCTION)
 def missing_await(function: Function) -> Iterator[Violation]:
     """Finds calls of async functions whose coroutine is dropped, so the function never runs."""
     for call in function.calls:

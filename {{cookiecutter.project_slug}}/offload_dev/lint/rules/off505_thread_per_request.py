@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 THREADS = Patterns("threading.{Thread,Timer}")
@@ -14,7 +14,7 @@ THREADS = Patterns("threading.{Thread,Timer}")
     "OFF505",
     message="starts a thread for one request",
     instead="`asyncio.to_thread` for what waits, a job for what computes",
-    checks=Checks.THREAD,
+    target=Target.THREAD,
 )
 def thread_per_request(function: Function) -> Iterator[Violation]:
     """Finds threads that a request starts. They have no limit and no deadline, and outlive it."""

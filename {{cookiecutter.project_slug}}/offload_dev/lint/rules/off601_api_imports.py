@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.imports import forbidden_imports
 from offload_dev.lint.names import COMPUTING_PACKAGES, WAITING_PACKAGES
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.source import Module, Project
 from offload_dev.lint.violations import Violation
 
@@ -14,7 +14,7 @@ from offload_dev.lint.violations import Violation
     message="api.py waits: it does not load what computes, "
     "and calls out only through upstreams.py and jobs.py",
     instead="call other services through upstreams.py, and compute through jobs.py",
-    checks=Checks.MODULE,
+    target=Target.MODULE,
 )
 def api_imports(module: Module, project: Project) -> Iterator[Violation]:
     """Finds imports of `compute.py`, Celery, HTTP clients and numpy in `api.py`.

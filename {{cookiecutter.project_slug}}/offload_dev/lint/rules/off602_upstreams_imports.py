@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.imports import forbidden_imports
 from offload_dev.lint.names import COMPUTING_PACKAGES
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.source import Module, Project
 from offload_dev.lint.violations import Violation
 
@@ -13,7 +13,7 @@ from offload_dev.lint.violations import Violation
     "OFF602",
     message="upstreams.py declares other services: it knows no rows, no tasks and no computing",
     instead="declare upstreams there, and nothing else",
-    checks=Checks.MODULE,
+    target=Target.MODULE,
 )
 def upstreams_imports(module: Module, project: Project) -> Iterator[Violation]:
     """Finds imports of models, jobs, Celery and numpy in `upstreams.py`.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.imports import forbidden_imports
 from offload_dev.lint.names import WAITING_PACKAGES
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.source import Module, Project
 from offload_dev.lint.violations import Violation
 
@@ -13,7 +13,7 @@ from offload_dev.lint.violations import Violation
     "OFF603",
     message="compute.py computes: it takes plain data, returns plain data, and knows nothing else",
     instead="pass the data in as arguments, and return the result",
-    checks=Checks.MODULE,
+    target=Target.MODULE,
 )
 def compute_imports(module: Module, project: Project) -> Iterator[Violation]:
     """Finds imports of Django, `offload`, asyncio, Celery and HTTP clients in `compute.py`.

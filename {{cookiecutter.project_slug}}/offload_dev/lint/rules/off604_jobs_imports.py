@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.imports import forbidden_imports
 from offload_dev.lint.names import COMPUTING_PACKAGES, WAITING_PACKAGES
-from offload_dev.lint.registry import Checks, rule
+from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.source import Module, Project
 from offload_dev.lint.violations import Violation
 
@@ -13,7 +13,7 @@ from offload_dev.lint.violations import Violation
     "OFF604",
     message="jobs.py declares jobs: its top loads nothing that computes, queries or calls out",
     instead="import compute.py inside of the job's function",
-    checks=Checks.MODULE,
+    target=Target.MODULE,
 )
 def jobs_imports(module: Module, project: Project) -> Iterator[Violation]:
     """Finds imports of models, compute.py, Django, HTTP clients and numpy at the top of `jobs.py`.
