@@ -54,8 +54,8 @@ class Result:
         )
         share = f"{early / len(CASES):.0%}"
         sums = (
-            f"{len(CASES)} mistakes: {early} caught before run time ({share}), "
-            f"{all_caught} by some net.\n"
+            f"{len(CASES)} mistakes: {early} caught before run time ({share}),"
+            f" {all_caught} by some net.\n"
         )
         return f"{sums}\n{head}" + "\n".join(map(self.row, CASES)) + "\n"
 

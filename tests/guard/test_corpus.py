@@ -1,4 +1,4 @@
-"""The corpus: some net catches every mistake, most before run time, and none blames a twin."""
+"""The corpus: a net catches each mistake, most before anything runs; no right twin is reported."""
 
 import pytest
 from cases import CASES

@@ -85,10 +85,10 @@ def test_the_right_example_of_a_page_about_jobs_can_be_imported_as_written(
 
 
 def test_every_check_has_a_page() -> None:
-    checks = SERVICE / "offload" / "guard" / "checks"
+    folder = SERVICE / "offload" / "guard" / "checks"
     numbers = {
         number
-        for path in checks.glob("*.py")
+        for path in folder.glob("*.py")
         for number in re.findall(r'"([EW]7\d\d)"', path.read_text())
     }
     assert numbers == {path.stem for path in PAGES.glob("[EW]7*.md")}
