@@ -10,7 +10,7 @@ import urls
 import uvicorn
 from chaos import Chaos, opened, tasks, until
 
-from offload.fanout import Breaker, Upstream
+from offload.fanout import CircuitBreaker, Upstream
 from offload.serving import Application
 
 pytestmark = pytest.mark.timeout(60)
@@ -43,8 +43,8 @@ async def test_the_next_call_succeeds_at_once_after_ten_thousand_cancelled_ones(
         outcome = await upstream.get_json("/ok").outcome()
         assert (outcome.status, outcome.attempts) == ("ok", 1)
         assert outcome.ms < 1000
-        assert upstream.live().breaker.state == "closed"
-        assert upstream.live().bulkhead.waiting == 0
+        assert upstream.client().circuit.state == "closed"
+        assert upstream.client().bulkhead.waiting == 0
         assert not tasks()
         full = [upstream.get_json("/slow", params={"slot": slot}).outcome() for slot in range(5)]
         assert [outcome.status for outcome in await asyncio.gather(*full)] == ["ok"] * 5, (
@@ -54,12 +54,12 @@ async def test_the_next_call_succeeds_at_once_after_ten_thousand_cancelled_ones(
 
 
 async def test_callers_that_leave_do_not_open_the_breaker(chaos: Chaos) -> None:
-    async with opened(chaos.url, breaker=Breaker(least=3)) as upstream:
+    async with opened(chaos.url, breaker=CircuitBreaker(minimum_throughput=3)) as upstream:
         for number in range(10):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.03):
                     await upstream.get_json("/silent", params={"number": number})
-        assert upstream.live().breaker.state == "closed"
+        assert upstream.client().circuit.state == "closed"
         assert (await upstream.get_json("/ok").outcome()).status == "ok"
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from offload.fanout import Breaker, Outcome, Retry, Upstream, deadline
+from offload.fanout import CircuitBreaker, Outcome, Retry, Upstream, deadline
+from offload.fanout.circuit_breaker import Circuit
 from offload.fanout.http import httpx
 
 pytestmark = pytest.mark.timeout(30)
@@ -52,7 +53,7 @@ async def repeat(
     return [await call(number).outcome() for number in range(times)]
 
 
-QUICK = Retry(base=0.0)
+QUICK = Retry(wait_initial=0.0)
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
@@ -87,14 +88,17 @@ async def test_retry_after_is_waited_for_or_the_call_given_up() -> None:
 
 async def test_a_retry_after_beyond_the_longest_pause_is_not_waited_for() -> None:
     script = Script(503, headers={"Retry-After": "2"})
-    upstream = declare(retry=Retry(longest=1.0), timeout=60)
+    upstream = declare(retry=Retry(wait_max=1.0), timeout=60)
     with upstream.using(httpx.MockTransport(script)):
         assert (await upstream.get_json("/").outcome()).attempts == 1
 
 
 async def test_the_budget_holds_retries_to_a_fifth_of_the_calls_in_a_total_outage() -> None:
     script = Script(503)
-    upstream = declare(retry=Retry(base=0.0, floor=0.0), breaker=Breaker(share=2.0))
+    upstream = declare(
+        retry=Retry(wait_initial=0.0, budget_min_per_second=0.0),
+        breaker=CircuitBreaker(failure_ratio=2.0),
+    )
     with upstream.using(httpx.MockTransport(script)):
         await repeat(upstream, 500)
     assert 500 < len(script.requests) <= 600
@@ -102,7 +106,10 @@ async def test_the_budget_holds_retries_to_a_fifth_of_the_calls_in_a_total_outag
 
 async def test_the_floor_lets_a_quiet_upstream_retry() -> None:
     script = Script(503)
-    upstream = declare(retry=Retry(base=0.0, share=0.0, floor=1.0), breaker=Breaker(share=2.0))
+    upstream = declare(
+        retry=Retry(wait_initial=0.0, budget_ratio=0.0, budget_min_per_second=1.0),
+        breaker=CircuitBreaker(failure_ratio=2.0),
+    )
     with upstream.using(httpx.MockTransport(script)):
         await repeat(upstream, 50)
     # 1 a second over the ten seconds of the budget.
@@ -113,7 +120,10 @@ async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_paus
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     script = Script(*[500] * 5, 200)
-    upstream = declare(retry=Retry(attempts=1), breaker=Breaker(least=5, pause=0.2, probes=2))
+    upstream = declare(
+        retry=Retry(attempts=1),
+        breaker=CircuitBreaker(minimum_throughput=5, break_duration=0.2, half_open_probes=2),
+    )
     with upstream.using(httpx.MockTransport(script)):
         statuses = [outcome.status for outcome in await repeat(upstream, 8)]
         assert statuses == ["error"] * 5 + ["open"] * 3
@@ -125,18 +135,20 @@ async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_paus
         assert sorted(outcome.status for outcome in together) == ["ok"] * 2 + ["open"] * 3, (
             "two probes, no more"
         )
-        assert upstream.live().breaker.state == "closed"
+        assert upstream.client().circuit.state == "closed"
     failed = "Upstream scripted: GET / failed: HTTPStatusError('HTTP 500')"
     assert [record.getMessage() for record in caplog.records] == [
         *[failed] * 4,
-        "Upstream scripted: circuit breaker open, was closed",
+        "Upstream scripted: circuit breaker open, was closed. Too many attempts failed or were "
+        "slow; nothing is sent to this upstream for 0.2 s. Check the upstream.",
         failed,
-        "Upstream scripted: circuit breaker closed, was half-open",
+        "Upstream scripted: circuit breaker closed, was half-open. The probes succeeded; calls "
+        "are sent again.",
     ], "neither what an open breaker refused nor what may be secret, the query"
 
 
 async def test_a_retry_that_meets_an_open_breaker_leaves_the_real_reason_standing() -> None:
-    upstream = declare(retry=QUICK, breaker=Breaker(least=1))
+    upstream = declare(retry=QUICK, breaker=CircuitBreaker(minimum_throughput=1))
     with upstream.using(httpx.MockTransport(Script(500))):
         outcome = await upstream.get_json("/").outcome()
     assert (outcome.status, outcome.attempts, type(outcome.error)) == (
@@ -147,7 +159,9 @@ async def test_a_retry_that_meets_an_open_breaker_leaves_the_real_reason_standin
 
 
 async def test_a_probe_that_fails_opens_the_breaker_again() -> None:
-    upstream = declare(retry=Retry(attempts=1), breaker=Breaker(least=3, pause=0.1))
+    upstream = declare(
+        retry=Retry(attempts=1), breaker=CircuitBreaker(minimum_throughput=3, break_duration=0.1)
+    )
     with upstream.using(httpx.MockTransport(Script(500))):
         await repeat(upstream, 3)
         await asyncio.sleep(0.15)
@@ -155,18 +169,18 @@ async def test_a_probe_that_fails_opens_the_breaker_again() -> None:
 
 
 def test_an_attempt_from_before_the_breaker_opened_is_no_probe() -> None:
-    breaker = Breaker(least=1, pause=0.0, probes=1)
-    late, failing = breaker.admit(), breaker.admit()
-    breaker.record(failing, good=False)
-    probe = breaker.admit()
-    breaker.record(late, good=True)
-    assert breaker.state == "half-open"
-    breaker.record(probe, good=True)
-    assert breaker.state == "closed"
+    circuit = Circuit(CircuitBreaker(minimum_throughput=1, break_duration=0.0, half_open_probes=1))
+    late, failing = circuit.admit(), circuit.admit()
+    circuit.record(failing, good=False)
+    probe = circuit.admit()
+    circuit.record(late, good=True)
+    assert circuit.state == "half-open"
+    circuit.record(probe, good=True)
+    assert circuit.state == "closed"
 
 
 async def test_answers_that_are_good_but_slow_open_the_breaker() -> None:
-    upstream = declare(breaker=Breaker(least=3, slow_after=0.01))
+    upstream = declare(breaker=CircuitBreaker(minimum_throughput=3, slow_after=0.01))
     with upstream.using(httpx.MockTransport(Script(200, delay=0.02))):
         assert [outcome.status for outcome in await repeat(upstream, 4)] == [
             "ok",
@@ -176,23 +190,23 @@ async def test_answers_that_are_good_but_slow_open_the_breaker() -> None:
         ]
 
 
-async def test_a_deadline_that_passes_after_a_long_wait_counts_as_slow_and_a_short_one_does_not() -> (
-    None
-):
+async def test_a_deadline_that_passes_counts_as_slow_after_a_long_wait_only() -> None:
     for seconds, state in ((0.15, "open"), (0.02, "closed")):
-        upstream = declare(attempt_timeout=0.5, breaker=Breaker(least=3, slow_after=0.1))
+        upstream = declare(
+            attempt_timeout=0.5, breaker=CircuitBreaker(minimum_throughput=3, slow_after=0.1)
+        )
         with upstream.using(httpx.MockTransport(Script(200, delay=60))):
             for number in range(3):
                 with deadline(seconds):
                     await upstream.get_json("/", params={"number": number}).outcome()
-            assert upstream.live().breaker.state == state
+            assert upstream.client().circuit.state == state
 
 
 async def test_what_the_caller_did_wrong_does_not_open_the_breaker() -> None:
-    upstream = declare(retry=Retry(attempts=1), breaker=Breaker(least=3))
+    upstream = declare(retry=Retry(attempts=1), breaker=CircuitBreaker(minimum_throughput=3))
     with upstream.using(httpx.MockTransport(Script(404, 429, 401, 422))):
         assert {outcome.status for outcome in await repeat(upstream, 10)} == {"error"}
-        assert upstream.live().breaker.state == "closed"
+        assert upstream.client().circuit.state == "closed"
 
 
 async def test_the_bulkhead_bounds_what_is_in_flight_and_what_waits() -> None:

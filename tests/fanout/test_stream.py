@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 from chaos import MEGABYTE, Chaos, opened, tasks, until
 
-from offload.fanout import Breaker, DeadlineExceeded, TooLarge
+from offload.fanout import CircuitBreaker, DeadlineExceeded, Retry, TooLarge
 from offload.fanout.http import httpx
 
 pytestmark = pytest.mark.timeout(30)
@@ -46,17 +46,22 @@ async def test_a_body_that_drips_ends_at_the_deadline_and_gives_its_slot_back(ch
             async with upstream.stream("/drip", max_bytes=MEGABYTE, within=0.3) as response:
                 await response.aread()
         assert time.monotonic() - started < 5
-        assert not upstream.live().bulkhead.full
+        assert not upstream.client().bulkhead.full
         await until(lambda: not chaos.open)
 
 
 async def test_an_upstream_that_never_starts_to_answer_opens_the_breaker(chaos: Chaos) -> None:
-    async with opened(chaos.url, attempt_timeout=0.1, breaker=Breaker(least=2)) as upstream:
+    async with opened(
+        chaos.url,
+        attempt_timeout=0.1,
+        retry=Retry(attempts=1),
+        breaker=CircuitBreaker(minimum_throughput=2),
+    ) as upstream:
         for _ in range(2):
             with pytest.raises(httpx.TimeoutException):
                 async with upstream.stream("/silent", max_bytes=1, within=5):
                     pass
-        assert upstream.live().breaker.state == "open"
+        assert upstream.client().circuit.state == "open"
 
 
 async def test_an_error_status_is_raised_and_a_timeout_of_the_reader_stays_its_own(

@@ -13,7 +13,7 @@ from chaos import Chaos, opened, until
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
 
-from offload.fanout import Breaker, Upstream, lifespan
+from offload.fanout import CircuitBreaker, Upstream, lifespan
 from offload.fanout.http import httpx
 from offload.fanout.upstream import declared
 
@@ -199,7 +199,9 @@ async def test_metrics_tell_of_each_upstream() -> None:
         )
 
     transport, _ = answering(500, 200, 404)
-    upstream = Upstream("measured", base_url="http://upstream.test", breaker=Breaker(least=3))
+    upstream = Upstream(
+        "measured", base_url="http://upstream.test", breaker=CircuitBreaker(minimum_throughput=3)
+    )
     with upstream.using(transport):
         await upstream.get_json("/")
         await upstream.get_json("/").outcome()
@@ -212,7 +214,10 @@ async def test_metrics_tell_of_each_upstream() -> None:
 @pytest.mark.skipif(not shutil.which("openssl"), reason="makes its certificate with openssl")
 async def test_tls_is_verified_against_the_given_authority(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=test "
+        "-addext subjectAltName=IP:127.0.0.1"
+    )
     subprocess.run(  # noqa: ASYNC221
         [*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
     )

@@ -1,14 +1,16 @@
-"""Fan-out: the room for waiting. Declare each external API as an `Upstream`, ask many at once with
-`gather`.
+"""Fan-out: the room for waiting.
+
+Declare each external API as an `Upstream`, and ask many at once with `gather`. The order of the
+protections is in `pipeline.py`.
 """
 
-from .breaker import Breaker
 from .cache import Cache
 from .call import Call
+from .circuit_breaker import CircuitBreaker
 from .deadline import deadline, remaining
 from .errors import BreakerOpen, DeadlineExceeded, Overloaded, TooLarge, Undecodable, UpstreamError
 from .gather import gather
-from .hedge import Hedge
+from .hedging import Hedge
 from .lifespan import lifespan
 from .middleware import DeadlineMiddleware
 from .outcome import Outcome, Outcomes
@@ -16,10 +18,10 @@ from .retry import Retry
 from .upstream import Upstream
 
 __all__ = [
-    "Breaker",
     "BreakerOpen",
     "Cache",
     "Call",
+    "CircuitBreaker",
     "DeadlineExceeded",
     "DeadlineMiddleware",
     "Hedge",

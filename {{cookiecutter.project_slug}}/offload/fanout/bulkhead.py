@@ -1,48 +1,70 @@
-"""A bulkhead: so many calls in flight, so many waiting, and the next one is turned away at once."""
+"""Bulkhead: bounds how many calls to one upstream are in flight, and how many wait.
+
+One slow upstream cannot take the memory and the connections that calls to the others need.
+"""
 
 import asyncio
 from time import monotonic
 
+from .context import CallContext, R, Strategy
 from .errors import DeadlineExceeded, Overloaded
 
 
 class Bulkhead:
-    """Keeps one slow upstream from taking the memory and connections that calls to the others need."""
+    """The slots of one upstream, and its queue."""
 
-    def __init__(self, slots: int, places: int) -> None:
-        self._free = asyncio.Semaphore(slots)
-        self._places = places
+    def __init__(self, max_in_flight: int, max_waiting: int) -> None:
+        self._slots = asyncio.Semaphore(max_in_flight)
+        self._max_waiting = max_waiting
         self.waiting = 0
-
-    async def enter(self, until: float) -> None:
-        """Take a slot, waiting for one until that instant. Raises `Overloaded` or
-        `DeadlineExceeded`.
-        """
-        if self.full:
-            await self._queue(until)
-        else:
-            # Does not wait.
-            await self._free.acquire()
 
     @property
     def full(self) -> bool:
         """Whether a call that enters now has to wait."""
-        return self._free.locked()
+        return self._slots.locked()
+
+    async def enter(self, ends_at: float) -> None:
+        """Take a slot, and wait for one until `ends_at` (an instant of `time.monotonic()`).
+
+        Raises `Overloaded` if the queue is full, and `DeadlineExceeded` if the time has passed.
+        """
+        if self.full:
+            await self._wait(ends_at)
+        else:
+            # There is a free slot: this returns without waiting.
+            await self._slots.acquire()
 
     def leave(self) -> None:
         """Give the slot back."""
-        self._free.release()
+        self._slots.release()
 
-    async def _queue(self, until: float) -> None:
-        if self.waiting >= self._places:
+    async def _wait(self, ends_at: float) -> None:
+        if self.waiting >= self._max_waiting:
             raise Overloaded(
-                "All calls allowed to this upstream are in flight, and all places to wait are taken."
+                "As many calls to this upstream are in flight as max_in_flight allows, and as many "
+                "wait as max_waiting allows."
             )
+
         self.waiting += 1
         try:
-            async with asyncio.timeout(until - monotonic()):
-                await self._free.acquire()
+            async with asyncio.timeout(ends_at - monotonic()):
+                await self._slots.acquire()
         except TimeoutError:
-            raise DeadlineExceeded("The deadline passed in the queue for this upstream.") from None
+            raise DeadlineExceeded(
+                "The deadline passed while the call waited for a slot of this upstream."
+            ) from None
         finally:
             self.waiting -= 1
+
+
+class BulkheadStrategy:
+    """Lets a call pass when it has a slot. The slot is held until the call's context is closed."""
+
+    def __init__(self, bulkhead: Bulkhead, inner: Strategy) -> None:
+        self._bulkhead = bulkhead
+        self._inner = inner
+
+    async def __call__(self, context: CallContext[R]) -> R:
+        await self._bulkhead.enter(context.ends_at)
+        context.on_close.append(self._bulkhead.leave)
+        return await self._inner(context)

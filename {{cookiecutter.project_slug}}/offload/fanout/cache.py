@@ -1,60 +1,70 @@
-"""Answers kept: while fresh in place of a call, and when stale in place of a failed one."""
+"""Cache: keeps responses, to use them in place of a call, or in place of a failed one."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 
-from .answer import Answer
+from .raw_response import RawResponse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """How long a response is kept in the memory of this process; times are in seconds.
+
+    Only responses of reads are kept, and none that says `Cache-Control: no-store`.
+    """
+
+    # While a response is younger, it stands in for a call.
+    fresh_for: float = 0.0
+    # While it is younger, it stands in for a call that failed.
+    stale_for: float = 300.0
+    # Responses kept; the least recently used one is dropped first.
+    max_entries: int = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """An answer and its age in seconds."""
+class CachedResponse:
+    """A kept response and its age in seconds."""
 
-    answer: Answer
+    response: RawResponse
     age: float
 
 
-@dataclass(kw_only=True)
-class Cache:
-    """In this process's memory, the least recently used answer leaving first; `Cache-Control:
-    no-store` is heeded.
-    """
+class ResponseCache:
+    """The kept responses of one upstream, by the key of their request."""
 
-    # Seconds an answer stands in for a call.
-    fresh_for: float = 0.0
-    # Seconds it stands in for a failed one.
-    stale_for: float = 300.0
-    entries: int = 256
-    _kept: OrderedDict[Hashable, tuple[Answer, float]] = field(
-        default_factory=OrderedDict, init=False, repr=False
-    )
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        # For each key: the response, and the instant at which it was stored.
+        self._entries: OrderedDict[Hashable, tuple[RawResponse, float]] = OrderedDict()
 
-    def keep(self, key: Hashable, answer: Answer) -> None:
-        """Remember an answer."""
+    def store(self, key: Hashable, response: RawResponse) -> None:
+        """Keep a response, unless it forbids that."""
         if any(
             name.lower() == b"cache-control" and b"no-store" in value
-            for name, value in answer.headers
+            for name, value in response.headers
         ):
             return
-        self._kept[key] = answer, monotonic()
-        self._kept.move_to_end(key)
-        if len(self._kept) > self.entries:
-            self._kept.popitem(last=False)
 
-    def fresh(self, key: Hashable) -> Kept | None:
-        """The answer, if it can stand in for a call."""
-        return self._find(key, self.fresh_for)
+        self._entries[key] = response, monotonic()
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._cache.max_entries:
+            self._entries.popitem(last=False)
 
-    def stale(self, key: Hashable) -> Kept | None:
-        """The answer, if it can stand in for a failed call."""
-        return self._find(key, self.stale_for)
+    def fresh(self, key: Hashable) -> CachedResponse | None:
+        """The response that can stand in for a call."""
+        return self._find(key, self._cache.fresh_for)
 
-    def _find(self, key: Hashable, longest: float) -> Kept | None:
-        if key not in self._kept:
+    def stale(self, key: Hashable) -> CachedResponse | None:
+        """The response that can stand in for a failed call."""
+        return self._find(key, self._cache.stale_for)
+
+    def _find(self, key: Hashable, max_age: float) -> CachedResponse | None:
+        if key not in self._entries:
             return None
-        answer, fetched = self._kept[key]
-        self._kept.move_to_end(key)
-        age = monotonic() - fetched
-        return Kept(answer, age) if age < longest else None
+
+        response, stored_at = self._entries[key]
+        self._entries.move_to_end(key)
+        age = monotonic() - stored_at
+        return CachedResponse(response, age) if age < max_age else None

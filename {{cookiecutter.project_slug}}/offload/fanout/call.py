@@ -1,87 +1,205 @@
-"""A call described and not yet made: `gather` makes many at once, `await` makes one and raises if
-it fails.
-"""
+"""A call as its caller sees it: described (`Call`), and under way (`PendingCall`, `run_calls`)."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from math import inf
+from time import monotonic
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter
-from yarl import URL
 
 from offload.serving import release
 
-from .journey import travel
-from .outcome import Outcome
-
-if TYPE_CHECKING:
-    from .answer import Answer
-    from .http import httpx
-    from .upstream import Upstream
+from .client import ClientHolder
+from .deadline import until
+from .errors import DeadlineExceeded, OutcomeStatus, Undecodable, status_of
+from .http import httpx
+from .outcome import Outcome, Outcomes
+from .propagation import propagated_headers
+from .raw_response import RawResponse
+from .request import Headers, UpstreamRequest
+from .single_flight import leave
 
 T = TypeVar("T")
 U = TypeVar("U")
 
+log = logging.getLogger("offload.fanout")
+
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One request to one upstream, and how its response is read. Made by `Upstream.get_json` and
-    its like.
+    """One request to one upstream, and how its response is read. Nothing is sent yet.
+
+    Made by `Upstream.get_json` and its like. `gather` makes many calls at once; `await call` makes
+    one and raises if it fails.
     """
 
-    upstream: Upstream
-    method: str
-    url: URL
-    # Secrets among them stay out of logs.
-    headers: tuple[tuple[str, str], ...] = field(repr=False)
-    body: bytes | None = field(repr=False)
-    idempotent: bool
-    decode: Callable[[Answer], T]
+    holder: ClientHolder
+    request: UpstreamRequest
+    # Reads the value out of a 2xx response; a `ValueError` is a response that cannot be read.
+    decode: Callable[[RawResponse], T]
 
-    @property
-    def key(self) -> tuple[Any, ...] | None:
-        """What the answer of a read depends on, None for anything else. The headers say who asks:
-        nobody is given another's answer.
+    def read(self, reader: Callable[[httpx.Response], U]) -> "Call[U]":
+        """The same call, its value read by `reader`, which may raise `ValueError`.
+
+        A `ValueError` becomes an outcome with the status `error`.
         """
-        return (
-            (self.method, self.url, self.headers)
-            if self.method in ("GET", "HEAD") and self.body is None
-            else None
-        )
+        return self._with(lambda raw: reader(raw.response()))
 
-    def read(self, reader: Callable[[httpx.Response], U]) -> Call[U]:
-        """The same call, its value made by `reader`; a `ValueError` there is an outcome, `error`."""
-        return self._with(lambda answer: reader(answer.response()))
+    def into(self, model: type[U]) -> "Call[U]":
+        """The same call, its JSON validated as `model`.
 
-    def into(self, model: type[U]) -> Call[U]:
-        """The same call, its JSON validated as `model`: a pydantic model, a dataclass,
-        `list[Price]`...
+        Args:
+            model: a pydantic model, a dataclass, `list[Price]`: any type that pydantic validates.
         """
         adapter: TypeAdapter[U] = _adapter(model)
-        return self._with(lambda answer: adapter.validate_json(answer.body))
+        return self._with(lambda raw: adapter.validate_json(raw.body))
 
-    def _with(self, decode: Callable[[Answer], U]) -> Call[U]:
+    def _with(self, decode: Callable[[RawResponse], U]) -> "Call[U]":
         return cast("Call[U]", replace(self, decode=cast(Any, decode)))
 
     async def outcome(self) -> Outcome[T]:
-        """Make the call and tell what became of it. Raises nothing but mistakes in the calling
-        code.
-        """
+        """Make the call and return its outcome. Raises only mistakes in the calling code."""
         await release()
-        return (await travel({self.upstream.name: self}))[self.upstream.name]
+        name = self.holder.upstream
+        return (await run_calls({name: self}))[name]
 
     def __await__(self) -> Generator[Any, None, T]:
-        """Make the call for its value, which is then required: a failure is a 503 `Problem`."""
-        return self._required().__await__()
+        """Make the call and return its value. Raises a 503 `Problem` if the call fails."""
+        return self._value().__await__()
 
-    async def _required(self) -> T:
+    async def _value(self) -> T:
         await release()
-        outcomes = await travel({self.upstream.name: self}, required=[self.upstream.name])
-        return cast(T, outcomes[self.upstream.name].value)
+        name = self.holder.upstream
+        outcomes = await run_calls({name: self}, required=[name])
+        return cast(T, outcomes[name].value)
 
 
-# A model's validator is built once.
+# The validator of a model is built once.
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+
+
+async def run_calls(calls: Mapping[str, Call[Any]], required: Collection[str] = ()) -> Outcomes:
+    """Make these calls side by side, until the context's deadline at most; see `gather`.
+
+    When this returns or raises, none of the calls is still under way for this caller.
+    """
+    ends_at, propagated = until(), propagated_headers()
+    started: dict[str, PendingCall[Any]] = {}
+    outcomes = Outcomes()
+    try:
+        for name, call in calls.items():
+            started[name] = PendingCall(call, propagated)
+
+        pending = dict(started)
+        while pending:
+            over = await _wait(
+                pending, ends_at, asyncio.FIRST_COMPLETED if required else asyncio.ALL_COMPLETED
+            )
+            for name in over:
+                outcomes[name] = pending.pop(name).outcome()
+            outcomes.require([name for name in over if name in required])
+    finally:
+        await leave([each.shared for each in started.values() if each.shared])
+
+    # In the order of the calls, and not in that in which they ended.
+    return Outcomes((name, outcomes[name]) for name in calls)
+
+
+async def _wait(
+    pending: Mapping[str, "PendingCall[Any]"], ends_at: float, return_when: str
+) -> list[str]:
+    """Wait for some of the calls, or for the deadline. Returns the names of those that are over."""
+    tasks = {call.shared.task for call in pending.values() if call.shared}
+    if not tasks:
+        return list(pending)
+
+    timeout = None if ends_at == inf else ends_at - monotonic()
+    done, _ = await asyncio.wait(tasks, timeout=timeout, return_when=return_when)
+    if not done:
+        # The deadline has passed: for this caller, all calls are over.
+        return list(pending)
+    return [name for name, call in pending.items() if not call.shared or call.shared.task in done]
+
+
+class PendingCall(Generic[T]):
+    """One caller's call, from its start to its outcome.
+
+    Three cases:
+    1. `cached` is set: a kept response stands in for the call, and nothing is sent.
+    2. `shared` is set: the call is under way, possibly for other callers, too.
+    3. Neither is set: the deadline had passed before the start, and nothing is sent.
+    """
+
+    __slots__ = ("_call", "_client", "_started_at", "cached", "shared")
+
+    def __init__(self, call: Call[T], propagated: Headers) -> None:
+        self._call = call
+        self._client = call.holder.get()
+        self._started_at = monotonic()
+        self.cached = self._client.fresh(call.request)
+        self.shared = None if self.cached else self._client.start(call.request, propagated)
+
+    def outcome(self) -> Outcome[T]:
+        """The outcome, now that the call is over or its deadline has passed."""
+        found = self._response()
+        if isinstance(found, Exception):
+            return self._failure(found)
+
+        try:
+            value = self._call.decode(found)
+        except ValueError as cause:
+            error = Undecodable(f"{len(found.body)} bytes that could not be read: {cause}")
+            error.__cause__ = cause
+            return self._failure(error)
+
+        if self.cached:
+            return self._outcome("ok", value, age=self.cached.age)
+        self._client.store(self._call.request, found)
+        return self._outcome("ok", value)
+
+    def _response(self) -> RawResponse | Exception:
+        if self.cached:
+            return self.cached.response
+        if self.shared is None:
+            return DeadlineExceeded("The deadline passed before the request was sent.")
+        if not self.shared.task.done():
+            return DeadlineExceeded("The deadline passed before the response came.")
+        # A failure is returned; a mistake in code is raised here.
+        return self.shared.task.result()
+
+    def _failure(self, error: Exception) -> Outcome[T]:
+        """The outcome of a call that failed: a stale response in its place, or the error."""
+        request, status = self._call.request, status_of(error)
+        # The other statuses are logged and counted elsewhere: an open circuit breaker when it
+        # opens, a full bulkhead by the metric of outcomes.
+        if status in ("timeout", "error"):
+            log.warning(
+                "Upstream %s: %s %s failed: %r",
+                self._client.name,
+                request.method,
+                request.url.path,
+                error,
+            )
+
+        if cached := self._client.stale(request):
+            # The response may have been kept for a call that reads it in another way.
+            with suppress(ValueError):
+                value = self._call.decode(cached.response)
+                return self._outcome("stale", value, age=cached.age, error=error)
+        return self._outcome(status, error=error)
+
+    def _outcome(self, status: OutcomeStatus, value: T | None = None, **more: Any) -> Outcome[T]:
+        attempts, hedged, finished_at = 0, False, 0.0
+        if self.shared:
+            context = self.shared.context
+            attempts, hedged = context.attempts, context.hedged
+            finished_at = context.finished_at
+
+        seconds = (finished_at or monotonic()) - self._started_at
+        self._client.meter.outcome(status, seconds)
+        return Outcome(status, seconds * 1000, value, attempts, hedged, **more)

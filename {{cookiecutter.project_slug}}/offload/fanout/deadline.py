@@ -1,40 +1,39 @@
-"""One absolute deadline a request, in a context variable: whatever is called inside can only
-shorten it.
-"""
+"""Deadline: the instant at which a request must end. Code inside can only make it earlier."""
 
 from contextvars import ContextVar
 from math import inf
 
-# The clock of asyncio's and uvloop's loops, and it can be read in a sync view, too.
+# The clock of asyncio's and uvloop's loops. It can also be read in a sync view.
 from time import monotonic
 
 _deadline: ContextVar[float] = ContextVar("offload_deadline", default=inf)
 
 
-class deadline:  # noqa: N801 - a class for speed, like `contextlib.suppress`: every request enters one
-    """Give the upstream calls inside at most `seconds` altogether; an outer, earlier deadline
-    stays.
+class deadline:  # noqa: N801 - a class for speed, as `contextlib.suppress` is: every request enters one
+    """Give the upstream calls inside at most `seconds` altogether.
 
-    Enter an instance once.
+    An earlier deadline from outside stays. Enter an instance once.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
     def __enter__(self) -> None:
-        self._before = _deadline.set(min(_deadline.get(), monotonic() + self._seconds))
+        self._token = _deadline.set(min(_deadline.get(), monotonic() + self._seconds))
 
     def __exit__(self, *_: object) -> None:
-        _deadline.reset(self._before)
+        _deadline.reset(self._token)
 
 
 def until(limit: float = inf) -> float:
-    """The instant, in `time.monotonic()` seconds, at which something allowed `limit` seconds has to
-    be over.
+    """The instant at which work that may take `limit` seconds has to end.
+
+    It is in seconds of `time.monotonic()`, and never after the deadline; `inf` if nothing bounds
+    the work.
     """
     return min(_deadline.get(), monotonic() + limit)
 
 
 def remaining() -> float:
-    """Seconds left until the deadline, below zero once it has passed; `inf` without one."""
+    """Seconds until the deadline; negative once it has passed, `inf` if there is none."""
     return _deadline.get() - monotonic()

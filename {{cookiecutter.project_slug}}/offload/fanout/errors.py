@@ -1,61 +1,58 @@
-"""What can go wrong with an upstream call beside httpx's own exceptions, and the status each
-failure has.
-"""
+"""Errors: how an upstream call can fail, besides httpx's own exceptions."""
 
 from typing import ClassVar, Literal
 
 from .http import httpx
 
-Status = Literal["ok", "stale", "timeout", "open", "rejected", "error"]
+OutcomeStatus = Literal["ok", "stale", "timeout", "open", "rejected", "error"]
 
 
 class UpstreamError(Exception):
-    """A call that failed for a reason httpx has no name for."""
+    """A call failed for a reason that httpx has no exception for."""
 
-    status: ClassVar[Status] = "error"
+    # The status of an outcome with this error.
+    status: ClassVar[OutcomeStatus] = "error"
 
 
 class DeadlineExceeded(UpstreamError):
-    """The time this call was given is over."""
+    """The time that was given to this call is over."""
 
     status = "timeout"
 
 
 class BreakerOpen(UpstreamError):
-    """Too many of the last calls failed: nothing is sent until the upstream has had time to
-    recover.
-    """
+    """The circuit breaker is open: too many of the last attempts failed, and nothing was sent."""
 
     status = "open"
 
 
 class Overloaded(UpstreamError):
-    """As many calls as allowed are in flight, and as many as allowed are waiting."""
+    """The bulkhead is full: as many calls as allowed are in flight, and as many wait."""
 
     status = "rejected"
 
 
 class TooLarge(UpstreamError):
-    """The body is larger than `max_bytes` after decoding; the connection was closed there."""
+    """The decoded body is larger than `max_bytes`. The connection was closed."""
 
 
 class Undecodable(UpstreamError):
-    """The upstream answered 2xx with a body that isn't what was asked for."""
+    """The status was 2xx, but the body could not be read as the call asked."""
 
 
-# All a call can fail with; anything else is a mistake in code and raised.
+# Everything that a call can fail with. Another exception is a mistake in code, and is raised.
 FAILURES = (UpstreamError, httpx.HTTPError)
 
 
-def status_of(error: Exception) -> Status:
-    """The status that an outcome with this error has."""
+def status_of(error: Exception) -> OutcomeStatus:
+    """The status of an outcome with this error."""
     if isinstance(error, UpstreamError):
         return error.status
     return "timeout" if isinstance(error, httpx.TimeoutException) else "error"
 
 
 def reason(error: Exception) -> str:
-    """The error in a word fit for a public answer: no host, no address, no body."""
+    """The error in a word that may be shown in public: no host, no address, no body."""
     if isinstance(error, httpx.HTTPStatusError):
         return f"HTTP {error.response.status_code}"
     return type(error).__name__

@@ -1,4 +1,4 @@
-"""The one place that imports httpx: to switch to its continuation, write `import httpx2 as httpx`."""
+"""The one place that imports httpx. To use its successor, write `import httpx2 as httpx` here."""
 
 import httpx as httpx
 

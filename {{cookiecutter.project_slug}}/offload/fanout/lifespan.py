@@ -1,4 +1,4 @@
-"""Opens every declared upstream when the service starts and closes it when the service ends."""
+"""Lifespan: opens every declared upstream when the service starts, and closes it at its end."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,8 +11,9 @@ from .upstream import declared
 
 @asynccontextmanager
 async def lifespan(state: dict[str, Any]) -> AsyncIterator[None]:
-    """Import every installed app's `upstreams.py`, since Django loads views with the first request,
-    and open all.
+    """Import the `upstreams.py` of every installed app, and open what they declare.
+
+    The import is done here because Django imports views only with the first request.
     """
     autodiscover_modules("upstreams")
     async with AsyncExitStack() as stack:

@@ -1,10 +1,11 @@
-"""What Prometheus is told of each upstream."""
+"""Metrics: what Prometheus is told about each upstream."""
 
+from collections.abc import Callable
 from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from .errors import Status
+from .errors import OutcomeStatus
 
 LATENCY = Histogram(
     "offload_fanout_latency_seconds",
@@ -12,35 +13,43 @@ LATENCY = Histogram(
     ["upstream"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
-OUTCOMES = Counter(
-    "offload_fanout_outcomes", "Calls by what became of them.", ["upstream", "status"]
-)
+OUTCOMES = Counter("offload_fanout_outcomes", "Calls, by their outcome.", ["upstream", "status"])
 ATTEMPTS = Counter(
     "offload_fanout_attempts", "Requests sent, retries and hedged ones included.", ["upstream"]
 )
 HEDGES = Counter("offload_fanout_hedges", "Second, parallel requests sent.", ["upstream"])
-DENIED = Counter(
+RETRIES_DENIED = Counter(
     "offload_fanout_retries_denied",
     "Retries not made because the budget was used up.",
     ["upstream"],
 )
-BREAKER = Gauge("offload_fanout_breaker_state", "0 closed, 1 half open, 2 open.", ["upstream"])
+BREAKER_STATE = Gauge(
+    "offload_fanout_breaker_state", "0 closed, 1 half open, 2 open.", ["upstream"]
+)
 WAITING = Gauge("offload_fanout_waiting", "Calls waiting for a slot of the bulkhead.", ["upstream"])
 
 
 class Meter:
-    """The metrics of one upstream, their label looked up once."""
+    """The metrics of one upstream. Their labels are looked up once, and not for every call."""
 
     def __init__(self, upstream: str) -> None:
-        self.latency = LATENCY.labels(upstream)
         self.attempts = ATTEMPTS.labels(upstream)
         self.hedges = HEDGES.labels(upstream)
-        self.denied = DENIED.labels(upstream)
-        self.breaker = BREAKER.labels(upstream)
-        self.waiting = WAITING.labels(upstream)
-        self._outcomes = {status: OUTCOMES.labels(upstream, status) for status in get_args(Status)}
+        self.retries_denied = RETRIES_DENIED.labels(upstream)
+        self._breaker_state = BREAKER_STATE.labels(upstream)
+        self._waiting = WAITING.labels(upstream)
+        self._latency = LATENCY.labels(upstream)
+        self._outcomes = {
+            status: OUTCOMES.labels(upstream, status) for status in get_args(OutcomeStatus)
+        }
 
-    def outcome(self, status: Status, seconds: float) -> None:
+    def watch(self, waiting: Callable[[], int], breaker_state: Callable[[], str]) -> None:
+        """Read the two gauges from these functions, whenever Prometheus asks."""
+        states = ("closed", "half-open", "open")
+        self._waiting.set_function(waiting)
+        self._breaker_state.set_function(lambda: states.index(breaker_state()))
+
+    def outcome(self, status: OutcomeStatus, seconds: float) -> None:
         """Count one call."""
         self._outcomes[status].inc()
-        self.latency.observe(seconds)
+        self._latency.observe(seconds)

@@ -1,4 +1,4 @@
-"""Gives every request its deadline, and takes along what travels on to the upstreams."""
+"""Middleware: gives every request its deadline, and propagates its headers to the upstreams."""
 
 from collections.abc import Awaitable, Callable
 from typing import cast
@@ -9,17 +9,17 @@ from django.http import HttpRequest, HttpResponseBase
 from offload.conf import conf
 
 from .deadline import deadline
-from .travel import DEADLINE, carrying, meta_key
+from .propagation import DEADLINE_HEADER, meta_key, propagate
 
-DEADLINE_KEY = meta_key(DEADLINE)
+DEADLINE_KEY = meta_key(DEADLINE_HEADER)
 
 
 class DeadlineMiddleware:
-    """The request's deadline is the shorter of the service's `request_deadline` and what the
-    caller's header gives.
+    """Sets the request's deadline: the service's `request_deadline`, or less if its caller says so.
 
-    Native in both modes, no thread hop in either. A streamed body runs after the middleware and has
-    no deadline.
+    The caller says so in `X-Request-Timeout-Ms` (milliseconds). The middleware is native in sync
+    and in async mode; neither changes the thread. The body of a streamed response is made after the
+    middleware has returned, and has no deadline.
     """
 
     sync_capable = True
@@ -29,7 +29,7 @@ class DeadlineMiddleware:
         self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
     ) -> None:
         self._next = get_response
-        self._longest = conf().request_deadline
+        self._max_seconds = conf().request_deadline
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -37,14 +37,14 @@ class DeadlineMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._is_async:
             return self._acall(request)
-        with deadline(self._seconds(request)), carrying(request.META):
+        with deadline(self._seconds(request)), propagate(request.META):
             return self._next(request)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        with deadline(self._seconds(request)), carrying(request.META):
+        with deadline(self._seconds(request)), propagate(request.META):
             return await cast(Awaitable[HttpResponseBase], self._next(request))
 
     def _seconds(self, request: HttpRequest) -> float:
-        # `request.headers` is made anew for each request.
+        # META is read because `request.headers` would be built for this one header.
         asked = request.META.get(DEADLINE_KEY, "")
-        return min(int(asked) / 1000, self._longest) if asked.isdecimal() else self._longest
+        return min(int(asked) / 1000, self._max_seconds) if asked.isdecimal() else self._max_seconds

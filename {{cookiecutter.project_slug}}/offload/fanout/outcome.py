@@ -1,4 +1,4 @@
-"""What became of a call: one `Outcome` a source, and `Outcomes`, their table."""
+"""Outcome: what a call came to. `Outcomes` holds one for each source of a `gather`."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from offload.problems import Problem
 
-from .errors import Status, reason
+from .errors import OutcomeStatus, reason
 
 T = TypeVar("T")
 
@@ -16,19 +16,19 @@ class Outcome(Generic[T]):
     """What one call came to.
 
     Attributes:
-        status: `ok`; `stale` (an older answer in place of a failed call); `timeout`; `open`
+        status: `ok`; `stale` (a kept response in place of a failed call); `timeout`; `open`
             (circuit breaker); `rejected` (bulkhead full); or `error`.
-        value: what was asked for, with `ok` and `stale`; else `None`.
+        value: what was asked for, if the status is `ok` or `stale`; otherwise `None`.
         ms: milliseconds the caller waited, queueing and retries included.
-        attempts: requests sent, hedged ones not included; 0 if the answer came from the cache or
+        attempts: requests sent, hedged ones included; 0 if the value came from the cache or
             nothing was sent.
-        hedged: a second, parallel request was sent.
+        hedged: whether a second, parallel request was sent.
         age: seconds since the value was fetched; 0 unless it came from the cache.
-        error: why the call failed, with every status but `ok`: an `httpx.HTTPError` or an
+        error: why the call failed, if the status is not `ok`: an `httpx.HTTPError` or an
             `UpstreamError`.
     """
 
-    status: Status
+    status: OutcomeStatus
     ms: float
     value: T | None = None
     attempts: int = 0
@@ -52,17 +52,16 @@ class Outcomes(dict[str, Outcome[Any]]):
     """The outcomes of a `gather`, by source name."""
 
     def sources(self) -> dict[str, dict[str, Any]]:
-        """Every source with its `status`, `ms`, `attempts`, `hedged`, `age` and `error`, ready for
-        JSON.
-        """
+        """The outcome of every source without its value, ready for JSON."""
         return {name: outcome.source() for name, outcome in self.items()}
 
     def require(self, names: Collection[str]) -> None:
-        """Raise a 503 `Problem`, with all sources told, unless each of these has a value."""
+        """Raise a 503 `Problem` that lists all sources, unless each of these has a value."""
         failed = [name for name in names if self[name].status not in ("ok", "stale")]
         if failed:
             raise Problem(
                 503,
-                f"No answer from {', '.join(sorted(failed))}, needed for this request. Try again later.",
+                f"No answer from {', '.join(sorted(failed))}, needed for this request. Try again "
+                "later.",
                 sources=self.sources(),
             )

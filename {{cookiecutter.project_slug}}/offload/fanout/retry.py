@@ -1,73 +1,108 @@
-"""When to try again and how long to pause before: full jitter, `Retry-After`, and a budget for each
-upstream.
-"""
+"""Retry: sends an idempotent request again after a failure that may pass."""
 
-from dataclasses import dataclass, field
+import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import uniform
+from time import monotonic
 
+from .context import CallContext, R, Strategy
+from .errors import FAILURES, BreakerOpen
 from .http import httpx
-from .window import Window
+from .metrics import Meter
+from .retry_budget import RetryBudget
 
-# RFC 9110, section 9.2.2.
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+# Statuses after which the same request may succeed.
+TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Retry:
-    """How often an idempotent call is tried again.
+    """How often an idempotent call is sent again; times are in seconds.
 
-    The budget keeps retries from multiplying an outage: over ten seconds they may be `share` of the
-    calls plus `floor` a second (Finagle's RetryBudget has the same defaults).
+    The waits have full jitter: the n-th is drawn from 0 to `wait_initial * 2**n`.
 
-    Own lines in place of stamina: stamina adds its jitter to an exponential wait (full jitter draws
-    from the whole of it), has no budget, and costs 53 us a successful call, a third of the whole
-    request (docs/decisions).
+    The budget bounds the retries of the last ten seconds to `budget_ratio` of the calls plus
+    `budget_min_per_second` a second; the defaults are those of Finagle's RetryBudget.
+
+    stamina 26.1 is not used: it adds its jitter to an exponential wait, has no budget, and costs
+    53 us for a call that succeeds at once (docs/decisions/0002 of the template).
     """
 
+    # All requests of one call, the first one included.
     attempts: int = 3
-    # Seconds; the n-th pause is drawn from 0 to base * 2^n.
-    base: float = 0.05
-    # Seconds; also the longest Retry-After waited for, past it the call fails at once.
-    longest: float = 1.0
-    share: float = 0.2
-    floor: float = 10.0
-    _spent: Window = field(init=False, repr=False)
+    wait_initial: float = 0.05
+    # Also the longest Retry-After that is waited for; beyond it the call fails at once.
+    wait_max: float = 1.0
+    budget_ratio: float = 0.2
+    budget_min_per_second: float = 10.0
 
-    def __post_init__(self) -> None:
-        self._spent = Window(10.0)
+    def wait(self, error: Exception, attempt: int) -> float | None:
+        """Seconds to wait after the `attempt`-th attempt (1, 2, ...) failed; `None` to give up.
 
-    def count_call(self) -> None:
-        """Every call pays into the budget."""
-        self._spent.add(total=1)
-
-    def afford(self) -> bool:
-        """Take one retry, or one hedged request, from the budget; False if it is used up."""
-        calls, spent = self._spent.sums()
-        if spent + 1 > self.share * calls + self.floor * 10.0:
-            return False
-        self._spent.add(marked=1)
-        return True
-
-    def pause(self, error: Exception, attempt: int) -> float | None:
-        """Seconds to wait after this failure of the `attempt`-th attempt (1, 2, ...), or None to
-        give up.
+        Three cases:
+        1. Connection failed or timed out: wait for a random time.
+        2. Transient status: the same, and at least as long as Retry-After asks.
+        3. Anything else: a second request would fail, too.
         """
         if attempt >= self.attempts:
             return None
-        drawn = uniform(0.0, min(self.longest, self.base * 2**attempt))
+
+        drawn = uniform(0.0, min(self.wait_max, self.wait_initial * 2**attempt))
         if isinstance(error, httpx.TransportError):
             return drawn
-        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in TRANSIENT:
+        if (
+            isinstance(error, httpx.HTTPStatusError)
+            and error.response.status_code in TRANSIENT_STATUSES
+        ):
             asked = _retry_after(error.response)
-            return max(drawn, asked) if asked <= self.longest else None
+            return max(drawn, asked) if asked <= self.wait_max else None
         return None
 
 
+class RetryStrategy:
+    """Sends the request until it succeeds, the error is final, or attempts, budget or time end."""
+
+    def __init__(self, retry: Retry, budget: RetryBudget, meter: Meter, inner: Strategy) -> None:
+        self._retry = retry
+        self._budget = budget
+        self._meter = meter
+        self._inner = inner
+
+    async def __call__(self, context: CallContext[R]) -> R:
+        self._budget.deposit()
+        last: Exception | None = None
+        while True:
+            try:
+                return await self._inner(context)
+            except BreakerOpen as refusal:
+                # The failure that came before says more than the refusal of the retry.
+                raise last or refusal from None
+            except FAILURES as error:
+                wait = self._wait(error, context)
+                if wait is None:
+                    raise
+                last = error
+            await asyncio.sleep(wait)
+
+    def _wait(self, error: Exception, context: CallContext[R]) -> float | None:
+        """Seconds to wait before the next attempt; `None` if there is none."""
+        if not context.request.idempotent:
+            return None
+
+        wait = self._retry.wait(error, context.attempts)
+        if wait is None or monotonic() + wait >= context.wanted_until:
+            return None
+
+        if not self._budget.withdraw():
+            self._meter.retries_denied.inc()
+            return None
+        return wait
+
+
 def _retry_after(response: httpx.Response) -> float:
-    """Seconds the upstream asks to be left alone: a number or a date (RFC 9110, section 10.2.3)."""
+    """Seconds that the upstream asks to wait, by number or date (RFC 9110, section 10.2.3)."""
     text = response.headers.get("Retry-After", "")
     if text.isdecimal():
         return float(text)

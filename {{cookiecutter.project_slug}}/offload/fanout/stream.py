@@ -1,84 +1,64 @@
-"""A large body, read piece by piece and not at once: with a slot, a breaker, a deadline and a limit
-like any call.
-"""
-
-from __future__ import annotations
+"""Stream: a large body, read piece by piece, through the same pipeline as a call."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from offload.serving import release
 
+from .client import UpstreamClient
+from .context import CallContext
 from .deadline import until
 from .errors import DeadlineExceeded
 from .http import httpx
-from .travel import outgoing
-
-if TYPE_CHECKING:
-    from .call import Call
-    from .live import Live
+from .propagation import propagated_headers
+from .request import UpstreamRequest
+from .send import open_stream
 
 
 @asynccontextmanager
 async def stream(
-    live: Live, call: Call[httpx.Response], max_bytes: int, within: float
+    client: UpstreamClient, request: UpstreamRequest, max_bytes: int, within: float
 ) -> AsyncIterator[httpx.Response]:
-    """The response, its body still to be read with `aiter_bytes()`; never retried, hedged, shared
-    or kept.
+    """The open response, its body still to be read with `aiter_bytes()`.
 
-    Raises `httpx.HTTPStatusError` unless the status is 2xx, what `httpx` and this room raise for
-    failures, and `DeadlineExceeded` if the body isn't read to its end within that many seconds.
+    Opening passes through the whole pipeline. It may be retried, as a call of the same method is,
+    until the head of a response is there; afterwards nothing is sent again. The attempt timeout
+    bounds each attempt to read a head, the slot of the bulkhead is held until the stream is closed,
+    and `within` bounds everything to the last byte. A stream is never hedged, shared or cached.
+
+    Args:
+        client: the client of the upstream.
+        request: what to send.
+        max_bytes: of the decoded body; reading more raises `TooLarge`.
+        within: seconds until the last byte; the request's own deadline holds, too.
+
+    Raises `httpx.HTTPStatusError` unless the status is 2xx, what `httpx` and `errors` have for
+    failures, and `DeadlineExceeded` when the time is over.
     """
     await release()
-    end = until(within)
-    headers = [*call.headers, *outgoing()]
-    request = httpx.Request(
-        call.method,
-        str(call.url),
-        headers=headers,
-        content=call.body,
-        extensions={"max_bytes": max_bytes},
+    ends_at = until(within)
+    context = CallContext(
+        request,
+        [*request.headers, *propagated_headers()],
+        max_bytes,
+        open_stream,
+        ends_at=ends_at,
+        wanted_until=ends_at,
+        streaming=True,
     )
-    await live.bulkhead.enter(end)
     try:
-        async with asyncio.timeout(end - monotonic()) as timer:
-            response = await _begin(live, request)
+        async with asyncio.timeout(ends_at - monotonic()) as timer:
+            response = await client.pipeline(context)
             try:
-                if not response.is_success:
-                    raise httpx.HTTPStatusError(
-                        f"HTTP {response.status_code}", request=request, response=response
-                    )
                 yield response
             finally:
                 await response.aclose()
     except TimeoutError:
         if not timer.expired():
-            # Not ours: from the code that reads the body.
+            # The code that reads the body raised its own timeout.
             raise
-        raise DeadlineExceeded(f"The body wasn't read to its end within {within} s.") from None
+        raise DeadlineExceeded(f"The body was not read to its end within {within} s.") from None
     finally:
-        live.bulkhead.leave()
-
-
-async def _begin(live: Live, request: httpx.Request) -> httpx.Response:
-    """Send the request and wait for the headers, as long as for a whole answer otherwise."""
-    ticket = live.breaker.admit()
-    good = None
-    try:
-        async with asyncio.timeout(live.upstream.attempt_timeout):
-            response = await live.transport.handle_async_request(request)
-        good = response.status_code < 500
-    except TimeoutError:
-        good = False
-        raise httpx.TimeoutException(
-            "No answer within the attempt timeout.", request=request
-        ) from None
-    except httpx.TransportError:
-        good = False
-        raise
-    finally:
-        live.breaker.record(ticket, good)
-    return response
+        context.close()

@@ -1,6 +1,4 @@
-"""httpx's requests, responses and exceptions over aiohttp's connections, with each error called
-what it is.
-"""
+"""Transport: httpx's requests, responses and exceptions over aiohttp's connections."""
 
 import asyncio
 import ssl
@@ -10,55 +8,70 @@ from functools import cache
 import aiohttp
 from yarl import URL
 
-from .answer import Answer, Headers
 from .errors import TooLarge
 from .http import httpx
+from .raw_response import RawResponse
+from .request import Headers
 
-# By aiohttp, in bounded steps: no bomb unfolds in memory.
-DECODED = frozenset({"gzip", "deflate", "br", "zstd"})
+# The encodings that aiohttp decodes. It does so in bounded steps, so that a decompression bomb
+# cannot fill the memory.
+DECODED_ENCODINGS = frozenset({"gzip", "deflate", "br", "zstd"})
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
-    """One upstream's pool of connections; open it inside the event loop that uses it.
+    """The connection pool of one upstream. Make it inside the event loop that uses it.
 
-    httpx's own pool costs 17 ms CPU a call at 320 in flight against 0.6 (measured), and dies for
-    good after cancelled requests under contention (httpcore #1093).
+    httpx's own pool costs 17 ms of CPU a call with 320 calls in flight, this one 0.6 ms
+    (measured). httpx's pool also hands out no connection for good after requests were cancelled
+    under contention (httpcore #1093).
+
+    Args:
+        max_connections: as many as the bulkhead has slots, so that no call waits here.
+        keepalive: seconds after which an idle connection is closed.
+        connect_timeout: seconds for a connection.
+        tls: the TLS context; `True` is aiohttp's own.
     """
 
     def __init__(
         self,
         *,
-        connections: int,
+        max_connections: int,
         keepalive: float,
         connect_timeout: float,
         tls: ssl.SSLContext | bool = True,
     ) -> None:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=keepalive, ssl=tls),
+            connector=aiohttp.TCPConnector(
+                limit=max_connections, keepalive_timeout=keepalive, ssl=tls
+            ),
             # A cookie set for one caller must not be sent for the next.
             cookie_jar=aiohttp.DummyCookieJar(),
-            # The caller bounds the whole exchange; only here, though, is it known that it was the
-            # connection that hung.
+            # The pipeline bounds the whole exchange. The time for the connection is bounded here,
+            # because only here a hanging connection can be told from a slow response.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout),
-            middlewares=(_once,),
+            middlewares=(_no_hidden_resend,),
         )
 
     async def fetch(
         self, method: str, url: URL, headers: Headers, body: bytes | None, limit: int
-    ) -> Answer:
-        """Send a request, once, and read the answer: the short way, without httpx's objects."""
+    ) -> RawResponse:
+        """Send a request once and read the response, of `limit` bytes at most.
+
+        httpx's objects are not made on this way. Raises `TooLarge` and httpx's transport errors.
+        """
         found = await self._send(method, url, headers, body)
         try:
             content = b"".join([chunk async for chunk in _chunks(found, limit)])
         finally:
-            # Closes the connection, unless the body was read to its end and it went back to the
-            # pool.
+            # Closes the connection, unless the body was read to its end: then the connection is in
+            # the pool again.
             found.close()
-        return Answer(method, url, found.status, list(found.raw_headers), content)
+        return RawResponse(method, url, found.status, list(found.raw_headers), content)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request, once; the body is still to be read, "max_bytes" among the extensions
-        being its limit.
+        """Send a request once and read the head of the response; the body is still to be read.
+
+        The extension "max_bytes" of the request is the limit of the body.
         """
         found = await self._send(
             request.method,
@@ -67,7 +80,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             request.content,
         )
         headers = list(found.raw_headers)
-        if found.headers.get("Content-Encoding", "").lower() in DECODED:
+        if found.headers.get("Content-Encoding", "").lower() in DECODED_ENCODINGS:
             headers = [
                 (k, v)
                 for k, v in headers
@@ -106,37 +119,38 @@ class _Body(httpx.AsyncByteStream):
 
 
 async def _chunks(found: aiohttp.ClientResponse, limit: int | None) -> AsyncIterator[bytes]:
-    """The decoded body as it comes in; raises `TooLarge` where it exceeds the limit."""
+    """The decoded body, piece by piece; raises `TooLarge` if it has more bytes than `limit`."""
     size = 0
     try:
         async for chunk in found.content.iter_any():
             size += len(chunk)
             if limit is not None and size > limit:
-                raise TooLarge(f"The answer is larger than {limit} bytes.")
+                raise TooLarge(f"The body is larger than max_bytes ({limit} bytes).")
             yield chunk
     except (aiohttp.ClientError, OSError) as error:
-        raise _true(error) from error
+        raise map_aiohttp_exception(error) from error
 
 
-async def _once(
+async def _no_hidden_resend(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Send a request once. aiohttp itself sends a GET again, unasked, when a kept connection turns
-    out closed; an error it does not know as its own stops that, and retries stay where they are
-    counted.
+    """Keep aiohttp from sending a GET a second time when a kept connection turns out to be closed.
+
+    aiohttp does so only after an error of its own type. This middleware raises httpx's exceptions
+    instead; retries stay in `retry.py`, where they are counted.
     """
     try:
         return await handler(request)
     except (aiohttp.ClientError, OSError) as error:
-        raise _true(error) from error
+        raise map_aiohttp_exception(error) from error
 
 
-def _true(error: Exception) -> httpx.TransportError:
-    """The httpx exception for what really happened.
+def map_aiohttp_exception(error: Exception) -> httpx.TransportError:
+    """The httpx exception for what happened.
 
-    Only `ConnectError` and `ConnectTimeout` promise that nothing was sent. (The httpx-aiohttp
-    adapter calls a refused connection, a full pool and a POST that the server read and dropped all
-    `ConnectTimeout`.)
+    Only `ConnectError` and `ConnectTimeout` mean that nothing was sent. (The httpx-aiohttp adapter
+    raises `ConnectTimeout` for a refused connection, for a full pool, and for a POST that the
+    server read and dropped.)
     """
     match error:
         case aiohttp.ConnectionTimeoutError():
@@ -145,21 +159,22 @@ def _true(error: Exception) -> httpx.TransportError:
             return httpx.ConnectError(f"No connection: {error}")
         case aiohttp.ServerDisconnectedError():
             return httpx.RemoteProtocolError(
-                "The upstream closed the connection without an answer."
+                "The upstream closed the connection without a response."
             )
         case aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
-            return httpx.RemoteProtocolError(f"Not a whole HTTP answer: {error}")
+            return httpx.RemoteProtocolError(f"Not a whole HTTP response: {error}")
         case _:
             return httpx.ReadError(f"The connection broke: {error}")
 
 
 @cache
-def _make_tls(ca_file: str | None) -> ssl.SSLContext:
+def _make_tls_context(ca_file: str | None) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=ca_file)
 
 
 async def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """The TLS context, made once for each CA file, and in a thread: reading the certificates takes
-    some 40 ms.
+    """The TLS context for a CA file; `None` is the system's certificates.
+
+    It is made once, and in a thread, because reading the certificates takes some 40 ms.
     """
-    return await asyncio.to_thread(_make_tls, ca_file)
+    return await asyncio.to_thread(_make_tls_context, ca_file)

@@ -1,40 +1,34 @@
-"""An external API, declared once: where it is, how long it may take, how much of it is used at a
-time.
-"""
-
-from __future__ import annotations
+"""An upstream: an external API, declared once, with its address and its limits."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from multidict import CIMultiDict
 from pydantic_core import from_json, to_json
 
-from .answer import Answer
-from .breaker import Breaker
 from .call import Call
+from .client import ClientHolder, UpstreamClient
 from .http import httpx
-from .live import Live
-from .retry import IDEMPOTENT, Retry
+from .limits import UpstreamLimits
+from .raw_response import RawResponse
+from .request import IDEMPOTENT_METHODS, UpstreamRequest
 from .stream import stream
 from .transport import AiohttpTransport, tls_context
 from .url import Params, check_base, join
 
-if TYPE_CHECKING:
-    from .cache import Cache
-    from .hedge import Hedge
-
 T = TypeVar("T")
-declared: WeakSet[Upstream] = WeakSet()
+
+# Every upstream that was declared and is still referred to; `fanout.lifespan` opens them.
+declared: "WeakSet[Upstream]" = WeakSet()
 
 
 @dataclass(eq=False)
-class Upstream:
-    """An external API and its limits; times are in seconds, sizes in bytes.
+class Upstream(UpstreamLimits):
+    """An external API: where it is, and all limits of `UpstreamLimits`.
 
     Declared in an app's `upstreams.py`, opened by `fanout.lifespan`, called through `get_json` and
     its like, which describe a `Call` for `gather` or `await`.
@@ -42,48 +36,31 @@ class Upstream:
 
     name: str
     _: KW_ONLY
+    # http(s)://host[:port][/path]; every path of a call is below it.
     base_url: str
+    # Sent with every call.
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    # Authorization; a function: asked each call.
+    # The Authorization header; a function is asked for each call.
     auth: Callable[[], str] | str | None = field(default=None, repr=False)
-    # A call with all its retries; a request's own deadline only shortens it.
-    timeout: float = 5.0
-    # One request, from connecting to the last byte.
-    attempt_timeout: float = 2.0
-    # A lost SYN is sent again after 1 s (RFC 6298): waiting longer mostly waits in vain.
-    connect_timeout: float = 1.0
-    max_in_flight: int = 64
-    max_waiting: int = 64
-    # Of a decoded body; json.loads of a megabyte holds the event loop some 10 ms.
-    max_bytes: int = 2**20
-    # Idle connections close before the upstream does it: uvicorn and Node after 5 s.
-    keepalive: float = 4.0
-    # Trusted instead of the system's certificates.
+    # Certificates to trust instead of the system's.
     ca_file: str | None = None
-    retry: Retry = field(default_factory=Retry)
-    breaker: Breaker = field(default_factory=Breaker)
-    # Equal reads at the same time share one request.
-    single_flight: bool = True
-    # So many requests in so many seconds, from this process.
-    rate: tuple[float, float] | None = None
-    hedge: Hedge | None = None
-    cache: Cache | None = None
 
     def __post_init__(self) -> None:
         self.base_url = check_base(self.base_url)
         if not 0 < self.attempt_timeout <= self.timeout:
             raise ValueError(
-                f"Upstream {self.name!r}: attempt_timeout ({self.attempt_timeout} s) must be above 0 and at most "
-                f"timeout ({self.timeout} s), which covers all attempts."
+                f"Upstream {self.name!r}: attempt_timeout ({self.attempt_timeout} s) must be above "
+                f"0 and at most timeout ({self.timeout} s), which covers all attempts of a call."
             )
-        self._live: Live | None = None
+
+        self._holder = ClientHolder(self.name)
         declared.add(self)
 
     def get_json(
         self, path: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None
     ) -> Call[Any]:
-        """A GET whose answer is JSON; `.into(Model)` validates it."""
-        return self._call("GET", path, params, headers, None, True, _json)
+        """A GET whose response is JSON; `.into(Model)` validates it."""
+        return Call(self._holder, self._request("GET", path, params, headers, None, True), _json)
 
     def post_json(
         self,
@@ -94,14 +71,19 @@ class Upstream:
         headers: Mapping[str, str] | None = None,
         idempotent: bool = False,
     ) -> Call[Any]:
-        """A POST of JSON whose answer is JSON; the body may hold pydantic models, dataclasses,
-        dates and decimals.
+        """A POST of JSON whose response is JSON.
 
-        It is sent once, unless `idempotent` says that again does no harm (an `Idempotency-Key` it
-        knows, say).
+        Args:
+            path: below `base_url`.
+            body: may hold pydantic models, dataclasses, dates and decimals.
+            params: the query.
+            headers: sent besides those of the upstream, and in place of those of the same name.
+            idempotent: whether the request may be sent again after a failure, for example because
+                the upstream knows its `Idempotency-Key`.
         """
         sent = {"Content-Type": "application/json", **(headers or {})}
-        return self._call("POST", path, params, sent, to_json(body), idempotent, _json)
+        request = self._request("POST", path, params, sent, to_json(body), idempotent)
+        return Call(self._holder, request, _json)
 
     def request(
         self,
@@ -113,15 +95,20 @@ class Upstream:
         body: bytes | None = None,
         idempotent: bool | None = None,
     ) -> Call[httpx.Response]:
-        """Any request; its value is the `httpx.Response`, read, with a status below 300.
+        """Any request; its value is the `httpx.Response`, read, with a 2xx status.
 
         Args:
+            method: in capitals.
             path: below `base_url`; values in it go through `urllib.parse.quote(value, safe="")`.
-            idempotent: whether it may be sent again after a failure; by default as its method says
-                (RFC 9110).
+            params: the query.
+            headers: sent besides those of the upstream, and in place of those of the same name.
+            body: sent as it is.
+            idempotent: whether the request may be sent again after a failure; by default as the
+                method says (RFC 9110).
         """
-        again = method in IDEMPOTENT if idempotent is None else idempotent
-        return self._call(method, path, params, headers, body, again, Answer.response)
+        again = method in IDEMPOTENT_METHODS if idempotent is None else idempotent
+        request = self._request(method, path, params, headers, body, again)
+        return Call(self._holder, request, RawResponse.response)
 
     def stream(
         self,
@@ -132,21 +119,23 @@ class Upstream:
         params: Params | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AbstractAsyncContextManager[httpx.Response]:
-        """A GET whose body is read in pieces: `async with upstream.stream(...) as response`, then
-        `aiter_bytes()`.
+        """A GET whose body is read in pieces.
+
+        `async with upstream.stream(...) as response`, then `response.aiter_bytes()`. All
+        protections hold but hedging, single flight and cache. Opening is retried as any GET is,
+        until the head of a response is there.
 
         Args:
-            max_bytes: of the decoded body; beyond it reading raises `TooLarge`.
-            within: seconds until its last byte.
+            path: below `base_url`.
+            max_bytes: of the decoded body; reading more raises `TooLarge`.
+            within: seconds until the last byte; `timeout` does not hold here.
+            params: the query.
+            headers: sent besides those of the upstream, and in place of those of the same name.
         """
-        return stream(
-            self.live(),
-            self.request("GET", path, params=params, headers=headers),
-            max_bytes,
-            within,
-        )
+        request = self._request("GET", path, params, headers, None, True)
+        return stream(self.client(), request, max_bytes, within)
 
-    def _call(
+    def _request(
         self,
         method: str,
         path: str,
@@ -154,40 +143,25 @@ class Upstream:
         headers: Mapping[str, str] | None,
         body: bytes | None,
         idempotent: bool,
-        decode: Callable[[Answer], T],
-    ) -> Call[T]:
-        # Names regardless of case: what the call says replaces what is declared here.
+    ) -> UpstreamRequest:
+        # Header names have no case: what the call says replaces what is declared here.
         sent = CIMultiDict(self.headers)
         if self.auth:
             sent["Authorization"] = self.auth() if callable(self.auth) else self.auth
         sent.update(headers or {})
-        return Call(
-            self,
-            method,
-            join(self.base_url, path, params),
-            tuple(sent.items()),
-            body,
-            idempotent,
-            decode,
-        )
 
-    def live(self) -> Live:
-        """The open upstream; raises `RuntimeError` if it isn't open, or open in another event loop."""
-        live = self._live
-        if live is None or (live.loop and live.loop is not asyncio.get_running_loop()):
-            raise RuntimeError(
-                f"Upstream {self.name!r} is not open in this event loop. fanout.lifespan opens what the apps' "
-                "upstreams.py declare: start the service with `make dev`, not with manage.py runserver, whose every "
-                "request has a loop of its own. In a command use `async with upstream.open()`, in a test "
-                "`upstream.using(httpx.MockTransport(...))`."
-            )
-        return live
+        url = join(self.base_url, path, params)
+        return UpstreamRequest(method, url, tuple(sent.items()), body, idempotent)
+
+    def client(self) -> UpstreamClient:
+        """The client, while the upstream is open; raises `RuntimeError` otherwise."""
+        return self._holder.get()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Open its pool of connections in the running event loop, and close it in the end."""
+        """Open a connection pool in the running event loop, and close it at the end."""
         transport = AiohttpTransport(
-            connections=self.max_in_flight,
+            max_connections=self.max_in_flight,
             keepalive=self.keepalive,
             connect_timeout=self.connect_timeout,
             tls=await tls_context(self.ca_file) if self.base_url.startswith("https:") else True,
@@ -202,15 +176,17 @@ class Upstream:
     def using(
         self, transport: httpx.AsyncBaseTransport, loop: asyncio.AbstractEventLoop | None = None
     ) -> Iterator[None]:
-        """Send through this transport, every protection in its first state: for tests,
-        `httpx.MockTransport`.
+        """Send through this transport, with every protection in its first state.
+
+        For tests: `with upstream.using(httpx.MockTransport(...))`.
         """
-        before, self._live = self._live, Live(self, transport, loop)
+        before = self._holder.client
+        self._holder.client = UpstreamClient(self.name, self, transport, loop)
         try:
             yield
         finally:
-            self._live = before
+            self._holder.client = before
 
 
-def _json(answer: Answer) -> Any:
-    return from_json(answer.body)
+def _json(raw: RawResponse) -> Any:
+    return from_json(raw.body)

@@ -1,4 +1,4 @@
-"""Where a call goes: below its upstream's base URL, whatever the path and parameters it is given."""
+"""URL: the address of a call. It is always below the base URL of its upstream."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,14 @@ from yarl import URL
 Value = str | int | float
 Params = Mapping[str, Value | Sequence[Value]]
 
-# Visible ASCII; what else a URL may hold is percent-encoded.
+# Visible ASCII. Everything else in a URL is percent-encoded.
 _PATH = re.compile(r"/(?!/)[!-~]*")
 
 
 def check_base(url: str) -> str:
-    """The base URL without a closing slash; raises `ValueError` unless it is plain
-    `http(s)://host[:port][/path]`.
+    """The base URL without a slash at its end.
+
+    Raises `ValueError` unless it is a plain `http(s)://host[:port][/path]`.
     """
     parts = urlsplit(url)
     if (
@@ -27,7 +28,8 @@ def check_base(url: str) -> str:
         or parts.username
     ):
         raise ValueError(
-            f"base_url must be http(s)://host[:port][/path], without user, query or fragment: {url!r}"
+            "base_url must be http(s)://host[:port][/path], without user, query or fragment: "
+            f"{url!r}"
         )
     return url.rstrip("/")
 
@@ -41,7 +43,8 @@ def join(base: str, path: str, params: Params | None) -> URL:
 def _below(base: str, path: str) -> URL:
     if not _PATH.fullmatch(path) or set(path) & set("?#\\") or ".." in unquote(path).split("/"):
         raise ValueError(
-            f"A path starts with one slash and holds no '..', '?', '#', space or backslash: {path!r}. "
-            "Put values through urllib.parse.quote(value, safe='') and queries into params."
+            "A path starts with one slash and holds no '..', '?', '#', space or backslash: "
+            f"{path!r}. Put values through urllib.parse.quote(value, safe='') and queries into "
+            "params."
         )
     return URL(base + path, encoded=True)

@@ -12,7 +12,7 @@ from test_cancellation import served
 
 from offload.fanout import DeadlineMiddleware, deadline, remaining
 from offload.fanout.http import httpx
-from offload.fanout.travel import DEADLINE
+from offload.fanout.propagation import DEADLINE_HEADER
 
 pytestmark = pytest.mark.timeout(30)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -35,8 +35,8 @@ async def test_an_upstream_is_told_the_time_it_has_and_the_trace(chaos: Chaos) -
     inside, hurried, outside = chaos.headers
     assert (inside["traceparent"], inside["x-request-id"]) == (TRACE, "r7")
     assert not {"cookie", "traceparent"} & (set(inside) & set(outside))
-    assert 1000 < int(inside[DEADLINE.lower()]) <= 2000
-    assert 0 < int(hurried[DEADLINE.lower()]) <= 500
+    assert 1000 < int(inside[DEADLINE_HEADER.lower()]) <= 2000
+    assert 0 < int(hurried[DEADLINE_HEADER.lower()]) <= 500
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ async def test_a_request_has_the_deadline_its_caller_asks_for_but_no_longer_than
         found.append(remaining())
         return HttpResponse()
 
-    headers = {DEADLINE: asked} if asked else {}
+    headers = {DEADLINE_HEADER: asked} if asked else {}
     middleware = DeadlineMiddleware(view)
     assert iscoroutinefunction(middleware)
     await cast(

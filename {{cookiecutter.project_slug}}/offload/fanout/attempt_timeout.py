@@ -1,0 +1,37 @@
+"""Attempt timeout: bounds the time of one request."""
+
+import asyncio
+from time import monotonic
+
+from .context import CallContext, R, Strategy
+from .errors import DeadlineExceeded
+from .http import httpx
+
+
+class AttemptTimeoutStrategy:
+    """Ends one attempt after `attempt_timeout` seconds, or when the call's time is over.
+
+    An attempt lasts from connecting to the last byte of the body; for a stream, to the end of the
+    head. Raises `httpx.TimeoutException` in the first case, `DeadlineExceeded` in the second.
+    """
+
+    def __init__(self, attempt_timeout: float, inner: Strategy) -> None:
+        self._attempt_timeout = attempt_timeout
+        self._inner = inner
+
+    async def __call__(self, context: CallContext[R]) -> R:
+        limit = min(self._attempt_timeout, context.ends_at - monotonic())
+        if limit <= 0:
+            raise DeadlineExceeded("The deadline passed before the request was sent.")
+
+        try:
+            async with asyncio.timeout(limit):
+                return await self._inner(context)
+        except TimeoutError:
+            if limit < self._attempt_timeout:
+                raise DeadlineExceeded("The deadline passed before the response came.") from None
+            awaited = "head of a response" if context.streaming else "whole response"
+            raise httpx.TimeoutException(
+                f"No {awaited} within {limit} s (attempt_timeout).",
+                request=httpx.Request(context.request.method, str(context.request.url)),
+            ) from None

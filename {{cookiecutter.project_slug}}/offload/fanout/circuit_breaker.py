@@ -1,0 +1,182 @@
+"""Circuit breaker: sends nothing to an upstream that mostly fails, until it recovers."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from time import monotonic
+from typing import Literal
+
+from .context import CallContext, R, Strategy
+from .errors import BreakerOpen
+from .http import httpx
+from .window import Window
+
+CircuitState = Literal["closed", "half-open", "open"]
+
+# An attempt counts as slow after this share of the attempt timeout, unless `slow_after` is set.
+SLOW_SHARE_OF_ATTEMPT_TIMEOUT = 0.8
+
+log = logging.getLogger("offload.fanout")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CircuitBreaker:
+    """When to stop sending, and when to try again; times are in seconds, names are Polly's.
+
+    What counts as a failure is what the upstream did: a failed connection, a status of 500 or
+    above, a timeout, a response slower than `slow_after`. A caller that leaves counts as nothing:
+    ten closed browser tabs must not cut an upstream off.
+    """
+
+    # How far the failure ratio looks back.
+    sampling_duration: float = 30.0
+    # Attempts in that time before the circuit may open: two failures of three prove nothing.
+    minimum_throughput: int = 20
+    # Share of failed and slow attempts at which the circuit opens.
+    failure_ratio: float = 0.5
+    # How long nothing is sent before the first probe.
+    break_duration: float = 5.0
+    # Attempts let through in the half-open state. The circuit closes when all of them succeed.
+    half_open_probes: int = 3
+    # `None` is 0.8 of the upstream's attempt timeout.
+    slow_after: float | None = None
+
+
+class Circuit:
+    """The state machine.
+
+    closed -> open       the failure ratio was reached
+    open -> half-open    the break is over, and an attempt asks to pass
+    half-open -> closed  all probes succeeded
+    half-open -> open    a probe failed
+    """
+
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        self.state: CircuitState = "closed"
+        self._breaker = breaker
+        self._counts = Window(breaker.sampling_duration)
+        self._break_ends_at = 0.0
+        self._probes_sent = 0
+        self._probes_succeeded = 0
+
+    def admit(self) -> float:
+        """Let an attempt pass and return its ticket, which `record` takes back once.
+
+        Raises `BreakerOpen` if nothing may be sent now.
+        """
+        if self.state == "open" and monotonic() >= self._break_ends_at:
+            self.state, self._probes_sent, self._probes_succeeded = "half-open", 0, 0
+
+        all_probes_sent = self._probes_sent >= self._breaker.half_open_probes
+        if self.state == "open" or (self.state == "half-open" and all_probes_sent):
+            raise BreakerOpen(
+                "Too many of the last attempts failed or were slow. Nothing is sent to this "
+                "upstream until it recovers."
+            )
+
+        self._probes_sent += 1
+        return self._break_ends_at
+
+    def record(self, ticket: float, good: bool | None) -> None:
+        """Count how an admitted attempt went; `None` if it says nothing about the upstream."""
+        if ticket != self._break_ends_at:
+            # The attempt was admitted before the circuit last opened, and is no probe.
+            return
+
+        if self.state == "closed":
+            self._count(good)
+        elif good is None:
+            # Another probe may take the place of this one.
+            self._probes_sent -= 1
+        elif good:
+            self._probes_succeeded += 1
+            if self._probes_succeeded >= self._breaker.half_open_probes:
+                self.state, self._counts = "closed", Window(self._breaker.sampling_duration)
+        else:
+            self._open()
+
+    def _count(self, good: bool | None) -> None:
+        if good is not None:
+            self._counts.add(total=1, marked=not good)
+        if good is False:
+            total, failed = self._counts.sums()
+            enough = total >= self._breaker.minimum_throughput
+            if enough and failed >= self._breaker.failure_ratio * total:
+                self._open()
+
+    def _open(self) -> None:
+        self.state = "open"
+        self._break_ends_at = monotonic() + self._breaker.break_duration
+
+
+class CircuitBreakerStrategy:
+    """Sends an attempt if the circuit admits it, and records how it went."""
+
+    def __init__(
+        self,
+        breaker: CircuitBreaker,
+        circuit: Circuit,
+        attempt_timeout: float,
+        upstream: str,
+        inner: Strategy,
+    ) -> None:
+        self._breaker = breaker
+        self._circuit = circuit
+        self._slow_after = breaker.slow_after or SLOW_SHARE_OF_ATTEMPT_TIMEOUT * attempt_timeout
+        self._upstream = upstream
+        self._inner = inner
+
+    async def __call__(self, context: CallContext[R]) -> R:
+        ticket = self._circuit.admit()
+        started = monotonic()
+        good: bool | None = None
+        # Four cases say something about the upstream; every other error says nothing.
+        try:
+            response = await self._inner(context)
+        except httpx.HTTPStatusError as error:
+            # 1. A status other than 2xx. Below 500, the request was wrong, not the upstream.
+            good = error.response.status_code < 500 and not self._is_slow(started)
+            raise
+        except httpx.TransportError:
+            # 2. No response.
+            good = False
+            raise
+        except asyncio.CancelledError:
+            # 3. The deadlines of all callers have passed, after a long wait. A caller that leaves
+            # before its deadline proves nothing.
+            if monotonic() >= context.wanted_until and self._is_slow(started):
+                good = False
+            raise
+        else:
+            # 4. A status of 2xx, in time or late.
+            good = not self._is_slow(started)
+            return response
+        finally:
+            self._record(ticket, good)
+
+    def _is_slow(self, started: float) -> bool:
+        return monotonic() - started >= self._slow_after
+
+    def _record(self, ticket: float, good: bool | None) -> None:
+        before = self._circuit.state
+        self._circuit.record(ticket, good)
+        now = self._circuit.state
+        if now == before:
+            return
+
+        if now == "open":
+            log.warning(
+                "Upstream %s: circuit breaker open, was %s. Too many attempts failed or were slow; "
+                "nothing is sent to this upstream for %g s. Check the upstream.",
+                self._upstream,
+                before,
+                self._breaker.break_duration,
+            )
+        else:
+            log.warning(
+                "Upstream %s: circuit breaker %s, was %s. The probes succeeded; calls are sent "
+                "again.",
+                self._upstream,
+                now,
+                before,
+            )

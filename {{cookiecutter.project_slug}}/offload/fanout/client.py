@@ -1,0 +1,106 @@
+"""Client: an open upstream, with its pipeline, and the cache and single flight before it."""
+
+import asyncio
+from dataclasses import dataclass, field
+from time import monotonic
+
+from .bulkhead import Bulkhead
+from .cache import CachedResponse, ResponseCache
+from .circuit_breaker import Circuit
+from .context import CallContext
+from .deadline import until
+from .http import httpx
+from .limits import UpstreamLimits
+from .metrics import Meter
+from .pipeline import build_pipeline
+from .raw_response import RawResponse
+from .request import Headers, UpstreamRequest
+from .send import read_whole
+from .single_flight import SharedCall, SingleFlight
+
+
+class UpstreamClient:
+    """What an upstream needs while it is open; a new one has every protection in its first state.
+
+    Args:
+        name: the upstream's name, for metrics and log lines.
+        limits: the upstream's limits.
+        transport: any httpx transport. Whoever opened it closes it.
+        loop: the event loop that the transport belongs to; `None` if it works in every loop.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        limits: UpstreamLimits,
+        transport: httpx.AsyncBaseTransport,
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        self.name = name
+        self.loop = loop
+        self.meter = Meter(name)
+        self.bulkhead = Bulkhead(limits.max_in_flight, limits.max_waiting)
+        self.circuit = Circuit(limits.breaker)
+        self.pipeline = build_pipeline(
+            name, limits, transport, self.bulkhead, self.circuit, self.meter
+        )
+        self._limits = limits
+        self._cache = ResponseCache(limits.cache) if limits.cache else None
+        self._single_flight = SingleFlight(self.pipeline)
+        self.meter.watch(lambda: self.bulkhead.waiting, lambda: self.circuit.state)
+
+    def start(self, request: UpstreamRequest, propagated: Headers) -> SharedCall | None:
+        """Start the call, or join the one under way that is the same; `None` if no time is left.
+
+        Args:
+            request: what to send.
+            propagated: headers to send besides those of the request.
+        """
+        wanted_until, now = until(self._limits.timeout), monotonic()
+        if wanted_until <= now:
+            return None
+
+        context = CallContext(
+            request,
+            [*request.headers, *propagated],
+            self._limits.max_bytes,
+            read_whole,
+            ends_at=now + self._limits.timeout,
+            wanted_until=wanted_until,
+        )
+        key = request.key if self._limits.single_flight else None
+        return self._single_flight.join_or_start(key, context)
+
+    def fresh(self, request: UpstreamRequest) -> CachedResponse | None:
+        """A kept response that can stand in for this call."""
+        return self._cache.fresh(key) if self._cache and (key := request.key) else None
+
+    def stale(self, request: UpstreamRequest) -> CachedResponse | None:
+        """A kept response that can stand in for this call, which failed."""
+        return self._cache.stale(key) if self._cache and (key := request.key) else None
+
+    def store(self, request: UpstreamRequest, response: RawResponse) -> None:
+        """Keep a good response, if this upstream has a cache."""
+        if self._cache and (key := request.key):
+            self._cache.store(key, response)
+
+
+@dataclass(eq=False)
+class ClientHolder:
+    """Where the calls of an upstream find its client. Empty unless the upstream is open."""
+
+    upstream: str
+    client: UpstreamClient | None = field(default=None, repr=False)
+
+    def get(self) -> UpstreamClient:
+        """The client; raises `RuntimeError` if there is none for the running event loop."""
+        client = self.client
+        if client is None or (client.loop and client.loop is not asyncio.get_running_loop()):
+            raise RuntimeError(
+                f"Upstream {self.upstream!r} is not open in this event loop. fanout.lifespan opens "
+                "what the apps' upstreams.py declare: start the service with `make dev`, not with "
+                "manage.py runserver, which has a new event loop for every request. In a command, "
+                "use `async with upstream.open()`; in a test, "
+                "`upstream.using(httpx.MockTransport(...))`."
+            )
+        return client

@@ -1,0 +1,110 @@
+"""Hedging: sends a second request when the first one takes unusually long."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import monotonic
+
+from .bulkhead import Bulkhead
+from .context import CallContext, R, Strategy
+from .metrics import Meter
+from .retry_budget import RetryBudget
+from .window import Window
+
+# The latest calls from whose times the quantile is taken.
+SAMPLES = 200
+# The quantile is taken anew after so many calls: sorting 200 numbers costs 10 us.
+CALLS_BETWEEN_QUANTILES = 20
+# Seconds over which calls and hedged requests are counted for `budget_ratio`.
+HEDGE_WINDOW_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hedge:
+    """For reads of an upstream that is slow by chance and not by load.
+
+    The response that comes first is taken, and the other request is cancelled ("The Tail at
+    Scale", Dean and Barroso 2013).
+    """
+
+    # A call is hedged when it takes longer than this quantile of the last 200 calls.
+    quantile: float = 0.95
+    # Hedged requests of the last minute, as a share of its calls, are at most this.
+    budget_ratio: float = 0.05
+
+
+class HedgingStrategy:
+    """Races a second request against a slow first one. Writes and streams pass through unhedged.
+
+    A stream is not hedged because only its head would be compared, and the times of whole
+    responses say nothing about a head.
+
+    The second request needs a free slot of the bulkhead and a place in the retry budget.
+    """
+
+    def __init__(
+        self, hedge: Hedge, bulkhead: Bulkhead, budget: RetryBudget, meter: Meter, inner: Strategy
+    ) -> None:
+        self._hedge = hedge
+        self._bulkhead = bulkhead
+        self._budget = budget
+        self._meter = meter
+        self._inner = inner
+        # Total: calls. Marked: hedged requests.
+        self._counts = Window(HEDGE_WINDOW_SECONDS)
+        self._seconds: deque[float] = deque(maxlen=SAMPLES)
+        self._calls_learnt = 0
+        # Seconds after which a call is hedged; `None` until the first quantile is known.
+        self._hedge_after: float | None = None
+
+    async def __call__(self, context: CallContext[R]) -> R:
+        if context.request.key is None or context.streaming:
+            return await self._inner(context)
+
+        self._counts.add(total=1)
+        started = monotonic()
+        racing = {asyncio.ensure_future(self._inner(context))}
+        try:
+            done, racing = await asyncio.wait(racing, timeout=self._hedge_after)
+            if not done and self._may_hedge():
+                self._counts.add(marked=1)
+                self._meter.hedges.inc()
+                context.hedged = True
+                racing.add(asyncio.ensure_future(self._send_hedged(context)))
+            while racing and not _succeeded(done):
+                done, racing = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
+            response = (_succeeded(done) or list(done))[0].result()
+        finally:
+            for task in racing:
+                task.cancel()
+            if racing:
+                await asyncio.wait(racing)
+
+        self._learn(monotonic() - started)
+        return response
+
+    def _may_hedge(self) -> bool:
+        """Whether there is room for a second request; takes it from the retry budget."""
+        calls, hedged = self._counts.sums()
+        within_ratio = hedged + 1 <= self._hedge.budget_ratio * calls
+        return within_ratio and not self._bulkhead.full and self._budget.withdraw()
+
+    async def _send_hedged(self, context: CallContext[R]) -> R:
+        """Send the request a second time, in a slot of its own."""
+        await self._bulkhead.enter(context.ends_at)
+        try:
+            return await self._inner(context)
+        finally:
+            self._bulkhead.leave()
+
+    def _learn(self, seconds: float) -> None:
+        self._seconds.append(seconds)
+        self._calls_learnt += 1
+        if self._calls_learnt % CALLS_BETWEEN_QUANTILES == 0:
+            ordered = sorted(self._seconds)
+            self._hedge_after = ordered[int(self._hedge.quantile * len(ordered))]
+
+
+def _succeeded(done: Iterable[asyncio.Future[R]]) -> list[asyncio.Future[R]]:
+    return [future for future in done if future.exception() is None]

@@ -1,0 +1,55 @@
+"""The pipeline: the protections of an upstream, in their order."""
+
+from collections.abc import Callable
+from functools import partial, reduce
+
+from .attempt_timeout import AttemptTimeoutStrategy
+from .bulkhead import Bulkhead, BulkheadStrategy
+from .circuit_breaker import Circuit, CircuitBreakerStrategy
+from .context import Strategy
+from .hedging import HedgingStrategy
+from .http import httpx
+from .limits import UpstreamLimits
+from .metrics import Meter
+from .rate_limiter import RateLimiterStrategy
+from .retry import RetryStrategy
+from .retry_budget import RetryBudget
+from .send import Send
+
+
+def build_pipeline(
+    name: str,
+    limits: UpstreamLimits,
+    transport: httpx.AsyncBaseTransport,
+    bulkhead: Bulkhead,
+    circuit: Circuit,
+    meter: Meter,
+) -> Strategy:
+    """The protections around one upstream's transport, outermost first.
+
+    Calls, hedged requests and streams all pass through the strategies built here. A protection
+    that the upstream does not declare (`None`) is left out.
+
+    Cache and single flight are not part of the pipeline. They stand in front of it, in
+    `UpstreamClient`, for two reasons: a caller that gets a kept response needs no task and no slot,
+    and every caller of a shared call leaves at its own deadline, while the call goes on for the
+    others.
+
+    A new protection is a new file with one strategy, and one line below.
+    """
+    budget = RetryBudget(limits.retry.budget_ratio, limits.retry.budget_min_per_second)
+    return _wrap(
+        partial(BulkheadStrategy, bulkhead),
+        partial(RetryStrategy, limits.retry, budget, meter),
+        partial(HedgingStrategy, limits.hedge, bulkhead, budget, meter) if limits.hedge else None,
+        partial(RateLimiterStrategy, limits.rate) if limits.rate else None,
+        partial(CircuitBreakerStrategy, limits.breaker, circuit, limits.attempt_timeout, name),
+        partial(AttemptTimeoutStrategy, limits.attempt_timeout),
+        innermost=Send(transport, limits.attempt_timeout, meter),
+    )
+
+
+def _wrap(*layers: Callable[[Strategy], Strategy] | None, innermost: Strategy) -> Strategy:
+    """Each layer around the next one: `a, b, innermost=c` becomes `a(b(c))`."""
+    declared = [layer for layer in layers if layer is not None]
+    return reduce(lambda inner, layer: layer(inner), reversed(declared), innermost)

@@ -1,0 +1,113 @@
+"""Single flight: equal reads that are made at the same time share one call."""
+
+import asyncio
+from collections.abc import Hashable, Iterable
+from contextvars import Context
+from time import monotonic
+
+from .context import CallContext, Strategy
+from .errors import FAILURES
+from .raw_response import RawResponse
+
+CallTask = asyncio.Task[RawResponse | Exception]
+
+
+class SharedCall:
+    """A call under way, in a task of its own, and the number of callers that wait for it.
+
+    The call belongs to none of its callers: it goes on when the first one leaves, and is cancelled
+    when the last one does. A call that cannot be shared has one caller.
+    """
+
+    __slots__ = ("callers", "context", "key", "single_flight", "task")
+
+    def __init__(
+        self,
+        single_flight: "SingleFlight",
+        key: Hashable | None,
+        context: CallContext[RawResponse],
+        task: CallTask,
+    ) -> None:
+        self.single_flight = single_flight
+        self.key = key
+        self.context = context
+        self.task = task
+        self.callers = 0
+
+
+class SingleFlight:
+    """The calls to one upstream that further callers may join.
+
+    Args:
+        pipeline: what every call passes through, once for all who share it.
+    """
+
+    def __init__(self, pipeline: Strategy) -> None:
+        self._pipeline = pipeline
+        self._joinable: dict[Hashable, SharedCall] = {}
+
+    def join_or_start(self, key: Hashable | None, context: CallContext[RawResponse]) -> SharedCall:
+        """Join the call under way that has this key, or start one. The caller has to `leave` it.
+
+        Args:
+            key: everything the response depends on, the caller's identity included; a call whose
+                key is `None` is never shared.
+            context: the context of the call, if it has to be started.
+        """
+        shared = self._joinable.get(key) if key else None
+        if shared is None:
+            shared = self._start(key, context)
+        shared.callers += 1
+        shared.context.wanted_until = max(shared.context.wanted_until, context.wanted_until)
+        return shared
+
+    def _start(self, key: Hashable | None, context: CallContext[RawResponse]) -> SharedCall:
+        # A shared call must not see the context variables of the caller that happened to be first.
+        variables = Context() if key else None
+        task = asyncio.get_running_loop().create_task(self._run(context), context=variables)
+        shared = SharedCall(self, key, context, task)
+        if key:
+            self._joinable[key] = shared
+            task.add_done_callback(lambda _: self.forget(shared))
+        return shared
+
+    async def _run(self, context: CallContext[RawResponse]) -> RawResponse | Exception:
+        """Send a call through the pipeline. Its failure is returned, for all who share the call."""
+        try:
+            return await self._pipeline(context)
+        except FAILURES as error:
+            return error
+        finally:
+            context.close()
+            context.finished_at = monotonic()
+            if context.request.key is None:
+                self.forget_all()
+
+    def forget(self, shared: SharedCall) -> None:
+        """Let no further caller join this call."""
+        if self._joinable.get(shared.key) is shared:
+            del self._joinable[shared.key]
+
+    def forget_all(self) -> None:
+        """Let no further caller join any call under way.
+
+        Done after a write: a read that began before its end may have seen what was there before.
+        """
+        self._joinable.clear()
+
+
+async def leave(calls: Iterable[SharedCall]) -> None:
+    """Leave these calls, and cancel those that no caller waits for any more.
+
+    The connection of a cancelled call is closed when this returns.
+    """
+    cancelled: set[CallTask] = set()
+    for shared in calls:
+        shared.callers -= 1
+        if not shared.callers and not shared.task.done():
+            shared.single_flight.forget(shared)
+            shared.task.cancel()
+            cancelled.add(shared.task)
+
+    if cancelled:
+        await asyncio.wait(cancelled)
