@@ -1,3 +1,4 @@
-"""Stand-in price sources over real HTTP: everything runs without a network. Delete it when you have
-real ones.
+"""Stand-ins for external APIs, over real HTTP, so that everything runs without a network.
+
+Delete this folder when you have real ones.
 """

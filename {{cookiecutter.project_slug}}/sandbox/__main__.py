@@ -1,4 +1,4 @@
-"""`python -m sandbox`: serves the stand-ins at SANDBOX_PORT."""
+"""`python -m sandbox` serves the stand-ins at the port SANDBOX_PORT."""
 
 import uvicorn
 

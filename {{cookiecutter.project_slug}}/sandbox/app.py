@@ -1,4 +1,4 @@
-"""Stand-ins for the APIs of others, over real HTTP and without a network. Add those of your own upstreams here."""
+"""The ASGI application of all stand-ins. Add stand-ins for your own upstreams here."""
 
 {% if cookiecutter.example == "yes" -%}
 from sandbox.answer import Receive, Scope, Send
@@ -10,7 +10,7 @@ from sandbox.waiting import waiting
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Each stand-in by the first part of the path."""
+    """Choose the stand-in by the first part of the path."""
     if scope["path"].startswith("/wait/"):
         await waiting(scope, send)
     else:

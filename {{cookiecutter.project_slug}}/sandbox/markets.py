@@ -1,11 +1,13 @@
-"""The example's price sources, each with its own latency. One fails now and then, one is far too
-slow; seeded.
+"""The price sources of the example, each with its own latency.
+
+`flaky` fails for three of ten requests, and `turtle` is too slow for every deadline. The random
+numbers are seeded: every run fails in the same order.
 """
 
 import asyncio
-import random
 import zlib
 from dataclasses import dataclass, field
+from random import Random
 from urllib.parse import parse_qs
 
 from sandbox.answer import Scope, Send, answer
@@ -13,22 +15,23 @@ from sandbox.answer import Scope, Send, answer
 
 @dataclass
 class Source:
-    """One stand-in API: seconds it takes, share of requests it fails (0 to 1), by what its prices
-    are off.
-    """
+    """One stand-in API."""
 
+    # Seconds from request to response.
     latency: float
-    failures: float = 0.0
-    stray: float = 1.0
-    dice: random.Random = field(default_factory=lambda: random.Random(7))
+    # Share of the requests that are answered 503, from 0 to 1.
+    failure_ratio: float = 0.0
+    # The source's prices are the true prices times this.
+    price_factor: float = 1.0
+    random: Random = field(default_factory=lambda: Random(7))
 
 
 SOURCES = {
     "northbank": Source(latency=0.025),
-    "eastdata": Source(latency=0.060, stray=1.002),
-    "harbor": Source(latency=0.110, stray=0.996),
-    "flaky": Source(latency=0.030, failures=0.3, stray=1.003),
-    "turtle": Source(latency=4.0, stray=0.999),
+    "eastdata": Source(latency=0.060, price_factor=1.002),
+    "harbor": Source(latency=0.110, price_factor=0.996),
+    "flaky": Source(latency=0.030, failure_ratio=0.3, price_factor=1.003),
+    "turtle": Source(latency=4.0, price_factor=0.999),
     "riskline": Source(latency=0.045),
 }
 
@@ -47,14 +50,17 @@ async def markets(scope: Scope, send: Send) -> None:
     """`GET /{source}/prices?symbols=A,B` and `GET /riskline/volatilities?symbols=A,B`."""
     name, _, resource = scope["path"].strip("/").partition("/")
     source = SOURCES.get(name)
-    symbols = [each for each in parse_qs(scope["query_string"].decode()).get("symbols", [""])[0].split(",") if each]
+    query = parse_qs(scope["query_string"].decode())
+    symbols = [each for each in query.get("symbols", [""])[0].split(",") if each]
     if source is None or resource not in ("prices", "volatilities"):
         await answer(send, 404, {"error": "no such source"})
         return
     await asyncio.sleep(source.latency)
-    if source.dice.random() < source.failures:
+    if source.random.random() < source.failure_ratio:
         await answer(send, 503, {"error": "down for a moment"})
     elif resource == "prices":
-        await answer(send, 200, {"prices": {symbol: round(price(symbol) * source.stray, 2) for symbol in symbols}})
+        prices = {symbol: round(price(symbol) * source.price_factor, 2) for symbol in symbols}
+        await answer(send, 200, {"prices": prices})
     else:
-        await answer(send, 200, {"volatilities": {symbol: round(volatility(symbol), 4) for symbol in symbols}})
+        volatilities = {symbol: round(volatility(symbol), 4) for symbol in symbols}
+        await answer(send, 200, {"volatilities": volatilities})

@@ -1,5 +1,6 @@
-"""An API that takes its time and has its limit: what benchmarks and the handbook's examples wait
-for.
+"""A slow API with a limit on requests at the same time.
+
+The benchmarks and the examples of the handbook wait for it.
 """
 
 import asyncio
@@ -8,15 +9,15 @@ from urllib.parse import parse_qs
 
 from sandbox.answer import Scope, Send, answer
 
-# Requests in each path's hands.
+# For each path: the requests that are being answered.
 _at_once: Counter[str] = Counter()
 
 
 async def waiting(scope: Scope, send: Send) -> None:
-    """`GET /wait/{ms}/{name}?limit=N`: answers after `ms` milliseconds, 503 at once to more than
-    `limit` at a time.
+    """`GET /wait/{ms}/{name}?limit=N` is answered after `ms` milliseconds.
 
-    The answer tells how many of this path it had in hand: `{"ms": 50, "at_once": 3}`.
+    A request is answered 503 at once if `limit` requests for its path are being answered. The
+    response says how many there are, itself included: `{"ms": 50, "at_once": 3}`.
     """
     path: str = scope["path"]
     milliseconds = int(path.split("/")[2])

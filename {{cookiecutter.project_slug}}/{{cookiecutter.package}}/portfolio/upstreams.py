@@ -1,4 +1,4 @@
-"""Room: event loop. The external APIs this feature waits for, and how long it is willing to."""
+"""Room: event loop. The external APIs that this feature waits for, and how long it waits."""
 
 from django.conf import settings
 
@@ -13,7 +13,7 @@ flaky = Upstream("flaky", base_url=f"{_at}/flaky", attempt_timeout=0.5)
 turtle = Upstream("turtle", base_url=f"{_at}/turtle", attempt_timeout=0.8)
 riskline = Upstream("riskline", base_url=f"{_at}/riskline", attempt_timeout=0.5)
 
-# The more the better, and northbank at least.
+# Every source that answers in time counts; northbank is required.
 QUOTES = (northbank, eastdata, harbor, flaky, turtle)
-# All of them, or there is no computing with their prices.
+# The prices of a job come from these sources; all of them are required.
 REFERENCE = (northbank, eastdata, harbor)
