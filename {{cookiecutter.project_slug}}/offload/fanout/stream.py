@@ -1,4 +1,15 @@
-"""Stream: a large body, read piece by piece, through the same pipeline as a call."""
+"""Stream: a large body, read piece by piece.
+
+Opening a stream passes through the same pipeline as a call:
+
+- It is retried, as a call of the same method is, until the head of a response is there. After that,
+  nothing is sent again.
+- The attempt timeout bounds each attempt to get a head.
+- The slot of the bulkhead is held until the stream is closed.
+- `within` bounds everything, to the last byte.
+
+A stream is never hedged, shared or cached.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,19 +34,14 @@ async def stream(
 ) -> AsyncIterator[httpx.Response]:
     """The open response, its body still to be read with `aiter_bytes()`.
 
-    Opening passes through the whole pipeline. It may be retried, as a call of the same method is,
-    until the head of a response is there; afterwards nothing is sent again. The attempt timeout
-    bounds each attempt to read a head, the slot of the bulkhead is held until the stream is closed,
-    and `within` bounds everything to the last byte. A stream is never hedged, shared or cached.
-
     Args:
         client: the client of the upstream.
         request: what to send.
         max_bytes: of the decoded body; reading more raises `TooLarge`.
         within: seconds until the last byte; the request's own deadline holds, too.
 
-    Raises `httpx.HTTPStatusError` unless the status is 2xx, what `httpx` and `errors` have for
-    failures, and `DeadlineExceeded` when the time is over.
+    Raises one of `errors.FAILURES`: `httpx.HTTPStatusError` for a status other than 2xx,
+    `DeadlineExceeded` when the time is over.
     """
     await release()
     ends_at = until(within)

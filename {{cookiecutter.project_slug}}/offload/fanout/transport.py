@@ -59,35 +59,35 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
         httpx's objects are not made on this way. Raises `TooLarge` and httpx's transport errors.
         """
-        found = await self._send(method, url, headers, body)
+        response = await self._send(method, url, headers, body)
         try:
-            content = b"".join([chunk async for chunk in _chunks(found, limit)])
+            content = b"".join([chunk async for chunk in _chunks(response, limit)])
         finally:
             # Closes the connection, unless the body was read to its end: then the connection is in
             # the pool again.
-            found.close()
-        return RawResponse(method, url, found.status, list(found.raw_headers), content)
+            response.close()
+        return RawResponse(method, url, response.status, list(response.raw_headers), content)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request once and read the head of the response; the body is still to be read.
 
         The extension "max_bytes" of the request is the limit of the body.
         """
-        found = await self._send(
+        response = await self._send(
             request.method,
             URL(str(request.url), encoded=True),
             request.headers.multi_items(),
             request.content,
         )
-        headers = list(found.raw_headers)
-        if found.headers.get("Content-Encoding", "").lower() in DECODED_ENCODINGS:
+        headers = list(response.raw_headers)
+        if response.headers.get("Content-Encoding", "").lower() in DECODED_ENCODINGS:
             headers = [
                 (k, v)
                 for k, v in headers
                 if k.lower() not in (b"content-encoding", b"content-length")
             ]
-        body = _Body(found, request.extensions.get("max_bytes"))
-        return httpx.Response(found.status, headers=headers, stream=body, request=request)
+        body = _Body(response, request.extensions.get("max_bytes"))
+        return httpx.Response(response.status, headers=headers, stream=body, request=request)
 
     async def _send(
         self, method: str, url: URL, headers: Headers, body: bytes | None
@@ -107,8 +107,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, found: aiohttp.ClientResponse, limit: int | None) -> None:
-        self._found = found
+    def __init__(self, response: aiohttp.ClientResponse, limit: int | None) -> None:
+        self._found = response
         self._limit = limit
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -118,11 +118,11 @@ class _Body(httpx.AsyncByteStream):
         self._found.close()
 
 
-async def _chunks(found: aiohttp.ClientResponse, limit: int | None) -> AsyncIterator[bytes]:
+async def _chunks(response: aiohttp.ClientResponse, limit: int | None) -> AsyncIterator[bytes]:
     """The decoded body, piece by piece; raises `TooLarge` if it has more bytes than `limit`."""
     size = 0
     try:
-        async for chunk in found.content.iter_any():
+        async for chunk in response.content.iter_any():
             size += len(chunk)
             if limit is not None and size > limit:
                 raise TooLarge(f"The body is larger than max_bytes ({limit} bytes).")
