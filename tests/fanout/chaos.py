@@ -1,6 +1,4 @@
-"""An upstream that misbehaves on real sockets, one path a kind of fault, and writes down what it
-saw.
-"""
+"""An upstream on real sockets that fails in one way for each path, and records what it saw."""
 
 import asyncio
 import gzip
@@ -33,15 +31,18 @@ async def until(fact: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 def tasks() -> list[str]:
-    """The tasks there are, without this test's own and the chaos upstream's."""
+    """All running tasks, except the task of this test and those of the chaos upstream."""
     found = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     return [str(task) for task in found if "Chaos." not in str(task.get_coro())]
 
 
 class Chaos:
-    """A server on loopback. `seen` counts the requests that were read whole, by "METHOD /path";
-    `left` those whose client went away before the answer was whole; `open` holds the connections
-    still there.
+    """A server on loopback.
+
+    Attributes:
+        seen: requests that were read whole, by "METHOD /path".
+        left: requests whose client left before the response was whole, by "METHOD /path".
+        open: the connections that are open.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -49,11 +50,11 @@ class Chaos:
         self.seen: Counter[str] = Counter()
         self.left: Counter[str] = Counter()
         self.headers: list[dict[str, str]] = []
-        # Bytes written.
+        # Bytes written to all clients.
         self.sent = 0
-        # Seconds, /slow.
+        # Seconds that /slow takes.
         self.delay = 0.05
-        # Seconds, /planned: popped from the front, then 0.
+        # Seconds that the next requests for /planned take, in their order; later ones take 0.
         self.delays: list[float] = []
         self.open: set[asyncio.StreamWriter] = set()
         self.connections = 0
@@ -86,7 +87,7 @@ class Chaos:
                 fault = getattr(self, "do_" + path.strip("/").split("/")[0].replace("-", "_"))
                 answering = asyncio.ensure_future(fault(writer, body))
                 gone = asyncio.ensure_future(self._gone(reader))
-                # Seen; told below.
+                # Mark the exception as retrieved. `await answering` raises it below.
                 answering.add_done_callback(lambda task: task.cancelled() or task.exception())
                 await asyncio.wait({answering, gone}, return_when=asyncio.FIRST_COMPLETED)
                 gone.cancel()
@@ -99,15 +100,16 @@ class Chaos:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         except asyncio.CancelledError:
-            # The loop is going down.
+            # The event loop is closing.
             pass
         finally:
             self.open.discard(writer)
             writer.transport.abort()
 
     async def _gone(self, reader: asyncio.StreamReader) -> None:
-        """Returns when the client has closed; it never sends ahead."""
-        while not reader.at_eof() and reader.exception() is None:  # noqa: ASYNC110  there is no event for it
+        """Return when the client has closed. It sends nothing while it waits for a response."""
+        # asyncio's reader has no event for its end.
+        while not reader.at_eof() and reader.exception() is None:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
     async def answer(
@@ -171,7 +173,7 @@ class Chaos:
         return False
 
     async def do_mangled(self, writer: asyncio.StreamWriter, _: bytes) -> bool:
-        """Says gzip, and isn't."""
+        """Says that the body is gzip, which it is not."""
         await self.answer(writer, b"no gzip at all", more=("Content-Encoding: gzip",))
         return False
 
@@ -197,7 +199,7 @@ class Chaos:
         await self.answer(writer, b"", "302 Found", (f"Location: {self.url}/secret",))
 
     async def do_huge(self, writer: asyncio.StreamWriter, _: bytes) -> None:
-        """A gigabyte, announced."""
+        """A gigabyte, with its Content-Length."""
         await self.write(
             writer, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (1024 * MEGABYTE)
         )
@@ -205,7 +207,7 @@ class Chaos:
             await self.write(writer, b"x" * MEGABYTE)
 
     async def do_endless(self, writer: asyncio.StreamWriter, _: bytes) -> None:
-        """A gigabyte in chunks, not announced."""
+        """A gigabyte in chunks, without a Content-Length."""
         await self.write(writer, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(1024):
             await self.write(writer, b"100000\r\n" + b"x" * MEGABYTE + b"\r\n")

@@ -1,4 +1,4 @@
-"""Settings for this room alone, and the chaos upstream that its tests call."""
+"""Settings for the tests of this room, and the chaos upstream that they call."""
 
 import os
 from collections.abc import AsyncIterator

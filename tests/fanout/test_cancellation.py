@@ -1,4 +1,4 @@
-"""A caller that leaves takes its calls along, and leaves the upstream as usable as it was."""
+"""A caller that leaves cancels its calls, and the upstream stays as usable as it was."""
 
 import asyncio
 import random
@@ -33,7 +33,7 @@ async def test_the_next_call_succeeds_at_once_after_ten_thousand_cancelled_ones(
             except TimeoutError:
                 pass
 
-        # At random, and all at one instant, as a deadline does it.
+        # In turn: the callers leave at random, or all at one instant, as at a deadline.
         for batch in range(100):
             instants = [0.02 if batch % 2 else random.uniform(0, 0.03) for _ in range(100)]
             await asyncio.gather(
@@ -65,7 +65,7 @@ async def test_callers_that_leave_do_not_open_the_breaker(chaos: Chaos) -> None:
 
 @asynccontextmanager
 async def served(url: str, count: int) -> AsyncIterator[int]:
-    """A real service whose view asks `count` upstreams at once; its port."""
+    """Run a real service whose view asks `count` upstreams at once, and yield its port."""
     server = uvicorn.Server(uvicorn.Config(Application(), port=0, lifespan="on", log_config=None))
     async with AsyncExitStack() as stack:
         for number in range(count):

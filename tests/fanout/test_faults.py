@@ -1,6 +1,4 @@
-"""Whatever an upstream does, the call ends inside its deadline with the right outcome and leaves
-nothing behind.
-"""
+"""Whatever an upstream does, the call ends in time with the right outcome and leaves nothing."""
 
 import gc
 import socket
@@ -15,14 +13,14 @@ from offload.fanout.http import httpx
 
 pytestmark = pytest.mark.timeout(30)
 
-# Of a whole call; each attempt has half of it.
+# Seconds for a whole call; each attempt has half of it.
 TIMEOUT = 0.6
 LIMITS = {"attempt_timeout": TIMEOUT / 2, "timeout": TIMEOUT, "connect_timeout": TIMEOUT / 4}
 
 LATE = httpx.TimeoutException | DeadlineExceeded
 
-# fault: status of the outcome, class of its error, requests the upstream sees for a GET (a POST is
-# sent once)
+# For each fault: the status of the outcome, the class of its error, and how many requests the
+# upstream sees for a GET. (It sees one for a POST.)
 FAULTS = {
     "silent": ("timeout", LATE, 2),
     "drip": ("timeout", LATE, 2),
@@ -31,7 +29,7 @@ FAULTS = {
     "garbage": ("error", httpx.RemoteProtocolError, 3),
     "mangled": ("error", httpx.RemoteProtocolError, 3),
     "busy": ("error", httpx.HTTPStatusError, 3),
-    # Asks to be left alone for longer than anybody waits.
+    # Its Retry-After is longer than any call waits.
     "later": ("error", httpx.HTTPStatusError, 1),
     "fails": ("error", httpx.HTTPStatusError, 3),
     "missing": ("error", httpx.HTTPStatusError, 1),
@@ -49,7 +47,7 @@ async def test_a_fault_ends_in_time_with_its_outcome_and_leaves_nothing(
     chaos: Chaos, fault: str, method: str
 ) -> None:
     status, error, sent = FAULTS[fault]
-    # Made once, and not on this test's time.
+    # Made before the time of this test is measured.
     bomb()
     async with opened(chaos.url, **LIMITS) as upstream:
         call = (
@@ -67,7 +65,7 @@ async def test_a_fault_ends_in_time_with_its_outcome_and_leaves_nothing(
 
         assert outcome.status == status
         assert isinstance(outcome.error, error)
-        # The clock of a busy machine; without a deadline these never end.
+        # Three times the timeout, because the machine may be busy.
         assert took < TIMEOUT * 3
         assert outcome.ms <= took * 1000
         assert peak < 16 * MEGABYTE
@@ -101,7 +99,7 @@ async def test_a_read_dropped_on_a_kept_connection_is_sent_again_by_us_alone(cha
 
 async def test_a_refused_connection_is_a_connect_error(chaos: Chaos) -> None:
     with socket.socket() as placeholder:
-        # Bound, not listening: nobody else gets the port.
+        # The port is bound but nothing listens: no other process can take it.
         placeholder.bind(("127.0.0.1", 0))
         async with opened(f"http://127.0.0.1:{placeholder.getsockname()[1]}", **LIMITS) as upstream:
             outcome = await upstream.get_json("/").outcome()

@@ -1,4 +1,4 @@
-"""gather: an outcome for every source, and no call that outlives it."""
+"""Gather: every source has an outcome, and no call outlives it."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ async def test_the_sources_are_asked_side_by_side(chaos: Chaos) -> None:
     async with opened(chaos.url) as upstream:
         started = time.monotonic()
         await gather({str(n): upstream.get_json("/slow", params={"n": n}) for n in range(10)})
-        # One after the other: ten times.
+        # One after the other, the calls would take ten times the delay.
         assert time.monotonic() - started < 5 * chaos.delay
 
 
@@ -71,7 +71,7 @@ async def test_within_ends_the_gather_and_an_outer_deadline_ends_it_sooner(chaos
         assert outcomes["silent"].status == "timeout"
         outcomes = await gather({"silent": upstream.get_json("/silent")}, within=0.2)
         assert outcomes["silent"].status == "timeout"
-        # The upstream's own attempt timeout.
+        # Two seconds is the upstream's own attempt timeout.
         assert time.monotonic() - started < 2.0
 
 

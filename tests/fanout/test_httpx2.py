@@ -1,4 +1,4 @@
-"""The room works as well with httpx's continuation, by changing one line."""
+"""The room works with httpx2, the successor of httpx, after a change of one line."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What travels from a request to the calls made for it: its deadline, its trace, its id."""
+"""What a request passes on to its upstreams: its deadline, its trace context, its id."""
 
 from collections.abc import Awaitable
 from typing import cast

@@ -15,8 +15,9 @@ pytestmark = pytest.mark.timeout(30)
 
 
 class Script:
-    """A transport that answers as told: a status, or an exception to raise; the last one for ever
-    after.
+    """A transport that answers with these statuses, or raises these exceptions, in their order.
+
+    The last one is repeated.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ async def test_a_write_is_sent_once_unless_declared_idempotent(fault: int | Exce
 
 
 async def test_retry_after_is_waited_for_or_the_call_given_up() -> None:
-    # One second would pass the deadline.
+    # A wait of one second would end after the deadline.
     for seconds, sent in (("0", 3), ("1", 1)):
         script = Script(503, headers={"Retry-After": seconds})
         upstream = declare(retry=QUICK)
@@ -112,7 +113,7 @@ async def test_the_floor_lets_a_quiet_upstream_retry() -> None:
     )
     with upstream.using(httpx.MockTransport(script)):
         await repeat(upstream, 50)
-    # 1 a second over the ten seconds of the budget.
+    # One retry a second, for the ten seconds of the budget.
     assert len(script.requests) == 60
 
 
@@ -243,7 +244,7 @@ async def test_the_rate_limit_spreads_calls_out() -> None:
     upstream = declare(rate=(5, 0.5))
     with upstream.using(httpx.MockTransport(Script(200))):
         started = time.monotonic()
-        # Five at once, then one each tenth of a second.
+        # Five are sent at once, then one every tenth of a second.
         await repeat(upstream, 8)
         assert time.monotonic() - started > 0.25
         with deadline(0.01):

@@ -1,4 +1,4 @@
-"""The leaves: single flight, cache and stale answers, hedged requests."""
+"""Single flight, cache and stale responses, hedged requests."""
 
 import asyncio
 import random
@@ -67,7 +67,7 @@ async def test_a_read_after_a_write_does_not_join_a_read_from_before_its_end() -
         writing = asyncio.create_task(upstream.post_json("/orders", {}).outcome())
         await asyncio.sleep(0.01)
         script.delay = 0.2
-        # May still see what was there before the write.
+        # This read may still see what was there before the write.
         before = asyncio.create_task(ask(upstream, 1))
         await writing
         await ask(upstream, 1)
@@ -181,8 +181,9 @@ async def test_the_cache_keeps_no_more_than_it_may_and_nothing_marked_no_store()
 
 
 async def bimodal(hedge: Hedge | None) -> tuple[float, int]:
-    """p99 in ms, and requests sent, of 1,000 calls to an upstream that takes 20 times as long for 2
-    of 100.
+    """The p99 in ms, and the requests sent, of 1,000 calls.
+
+    The upstream takes 20 times as long for 2 of 100 requests.
     """
     chance = random.Random(7)
     sent = 0
@@ -211,7 +212,7 @@ async def bimodal(hedge: Hedge | None) -> tuple[float, int]:
 async def test_hedging_cuts_p99_below_a_third_for_a_twentieth_more_load() -> None:
     plain, sent = await bimodal(None)
     assert sent == 1000
-    # A machine that stalls makes fast answers slow, and takes the hedges that slow ones needed.
+    # Three tries: when the machine stalls, fast responses are slow, too, and use up the hedges.
     for _ in range(3):
         hedged, sent = await bimodal(Hedge())
         assert 1000 < sent <= 1050

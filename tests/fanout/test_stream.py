@@ -1,4 +1,4 @@
-"""Large bodies: read in pieces, and bounded like everything else."""
+"""Streams: a large body is read in pieces, and is bounded as a call is."""
 
 import time
 import tracemalloc

@@ -1,4 +1,4 @@
-"""How an upstream is declared, opened, called, and what travels with a call."""
+"""How an upstream is declared, opened and called."""
 
 import asyncio
 import shutil
@@ -175,12 +175,12 @@ def test_an_upstream_used_in_another_event_loop_says_what_to_do() -> None:
             second.run(use_it())
         first.run(opening.__aexit__(None, None, None))
     with asyncio.Runner() as third:
-        # Closed again.
+        # The upstream is closed again.
         third.run(use_it())
 
 
 async def test_the_lifespan_opens_all_declared_upstreams_and_closes_them(chaos: Chaos) -> None:
-    # Those of other tests.
+    # Forget the upstreams of other tests.
     declared.clear()
     first, second = Upstream("first", base_url=chaos.url), Upstream("second", base_url=chaos.url)
     async with lifespan({}):

@@ -6,12 +6,12 @@ from django.urls import path
 from offload.fanout import Outcomes, Upstream, gather, remaining
 from offload.problems import Problem
 
-# Filled by the test that serves this.
+# Filled by the test that serves this view.
 sources: dict[str, Upstream] = {}
 
 
 async def fan(request: HttpRequest) -> JsonResponse:
-    """Ask every source for the path the query names."""
+    """Ask every source for the path that the query names."""
     calls = {name: upstream.get_json(request.GET["ask"]) for name, upstream in sources.items()}
     try:
         outcomes: Outcomes = await gather(calls, required=request.GET.getlist("required"))

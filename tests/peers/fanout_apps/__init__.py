@@ -1,4 +1,4 @@
-"""The same fan-out of ten, written by five."""
+"""The same fan-out of ten, written for five stacks."""
 
 import itertools
 import os
@@ -11,7 +11,5 @@ _numbers = itertools.count()
 
 
 def asked() -> dict[str, str]:
-    """The query of a call, each its own: calls that may share an answer would flatter single
-    flight.
-    """
+    """The query of a call. No two are equal: single flight would share equal calls."""
     return {"symbols": "ACME,GLOBEX", "number": str(next(_numbers))}

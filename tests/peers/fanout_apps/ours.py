@@ -1,10 +1,8 @@
-"""Ours: a generated service's own settings, every protection of fan-out on; only the route is the
-benchmark's.
-"""
+"""The settings of a generated service, with every protection on. Only the route is ours here."""
 
 from config.settings import *  # noqa: F403
 from config.settings import INSTALLED_APPS
 
-# Whose upstreams.py the lifespan opens.
+# The lifespan opens the upstreams that fanout_apps declares.
 INSTALLED_APPS = [*INSTALLED_APPS, "fanout_apps"]
 ROOT_URLCONF = "fanout_apps.urls"

@@ -1,4 +1,4 @@
-"""The fan-out room alone, under Starlette: against `starlette_aiohttp` its cost, whoever serves it."""
+"""The fan-out room under Starlette. Beside `starlette_aiohttp`, it shows the cost of the room."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Starlette and aiohttp, nothing between: no deadline, no retries, no outcomes. The floor."""
+"""Starlette and aiohttp without a deadline, retries or outcomes: the least a fan-out costs."""
 
 import asyncio
 from collections.abc import AsyncIterator

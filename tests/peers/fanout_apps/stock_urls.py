@@ -9,7 +9,7 @@ from django.urls import path
 from fanout_apps import SOURCES
 from fanout_apps.fastapi_httpx import NO_LIMITS, one
 
-# uvicorn has one loop, and so it may stand here.
+# A module-level client works here, because uvicorn has one event loop.
 client = httpx.AsyncClient(timeout=30, limits=NO_LIMITS)
 
 

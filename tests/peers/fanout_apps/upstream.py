@@ -1,6 +1,4 @@
-"""The ten upstreams, ten addresses of one process: any request is answered after `DELAY`, and costs
-next to nothing.
-"""
+"""The ten upstreams: one process with ten addresses, which answers every request after `DELAY`."""
 
 import argparse
 import asyncio
@@ -8,9 +6,12 @@ from typing import cast
 
 import uvloop
 
-# Seconds.
+# Seconds between a request and its response.
 DELAY = 0.05
-BODY = b'{"prices": {"ACME": 101.25, "GLOBEX": 55.5}, "currency": "EUR", "as_of": "2026-01-05T09:00:00Z"}'
+BODY = (
+    b'{"prices": {"ACME": 101.25, "GLOBEX": 55.5}, '
+    b'"currency": "EUR", "as_of": "2026-01-05T09:00:00Z"}'
+)
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
     len(BODY),
     BODY,

@@ -1,4 +1,4 @@
-"""The declaration both apps with our room share."""
+"""The upstreams of the two apps that use our room."""
 
 from fanout_apps import SOURCES, asked
 from offload.fanout import Outcomes, Upstream, gather

@@ -122,7 +122,7 @@ async def _chunks(response: aiohttp.ClientResponse, limit: int | None) -> AsyncI
     """The decoded body, piece by piece; raises `TooLarge` if it has more bytes than `limit`."""
     size = 0
     try:
-        async for chunk in response.content.iter_any():
+        while chunk := await response.content.readany():
             size += len(chunk)
             if limit is not None and size > limit:
                 raise TooLarge(f"The body is larger than max_bytes ({limit} bytes).")
