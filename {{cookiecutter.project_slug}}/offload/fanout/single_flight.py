@@ -64,14 +64,15 @@ class SingleFlight:
     def _start(self, key: Hashable | None, context: CallContext[RawResponse]) -> SharedCall:
         # A shared call must not see the context variables of the caller that happened to be first.
         variables = Context() if key else None
-        task = asyncio.get_running_loop().create_task(self._run(context), context=variables)
+        task = asyncio.get_running_loop().create_task(self._run(key, context), context=variables)
         shared = SharedCall(self, key, context, task)
         if key:
             self._joinable[key] = shared
-            task.add_done_callback(lambda _: self.forget(shared))
         return shared
 
-    async def _run(self, context: CallContext[RawResponse]) -> RawResponse | Exception:
+    async def _run(
+        self, key: Hashable | None, context: CallContext[RawResponse]
+    ) -> RawResponse | Exception:
         """Send a call through the pipeline. Its failure is returned, for all who share the call."""
         try:
             return await self._pipeline(context)
@@ -82,11 +83,15 @@ class SingleFlight:
             context.finished_at = monotonic()
             if context.request.key is None:
                 self.forget_all()
+            else:
+                self.forget(key, context)
 
-    def forget(self, shared: SharedCall) -> None:
-        """Let no further caller join this call."""
-        if self._joinable.get(shared.key) is shared:
-            del self._joinable[shared.key]
+    def forget(self, key: Hashable | None, context: CallContext[RawResponse]) -> None:
+        """Let no further caller join the call with this key and this context."""
+        shared = self._joinable.get(key)
+        # After `forget_all`, another call may have the same key.
+        if shared and shared.context is context:
+            del self._joinable[key]
 
     def forget_all(self) -> None:
         """Let no further caller join any call under way.
@@ -105,7 +110,7 @@ async def leave(calls: Iterable[SharedCall]) -> None:
     for shared in calls:
         shared.callers -= 1
         if not shared.callers and not shared.task.done():
-            shared.single_flight.forget(shared)
+            shared.single_flight.forget(shared.key, shared.context)
             shared.task.cancel()
             cancelled.add(shared.task)
 
