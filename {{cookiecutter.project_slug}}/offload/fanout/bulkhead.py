@@ -28,7 +28,7 @@ class Bulkhead:
 
         Raises `Overloaded` if the queue is full, and `DeadlineExceeded` if the time has passed.
         """
-        if self.full:
+        if self._slots.locked():
             await self._wait(ends_at)
         else:
             # There is a free slot: this returns without waiting.

@@ -81,10 +81,11 @@ class SingleFlight:
         finally:
             context.close()
             context.finished_at = monotonic()
-            if context.request.key is None:
-                self.forget_all()
-            else:
+            if key:
                 self.forget(key, context)
+            elif context.request.key is None:
+                # The call was a write.
+                self.forget_all()
 
     def forget(self, key: Hashable | None, context: CallContext[RawResponse]) -> None:
         """Let no further caller join the call with this key and this context."""

@@ -144,13 +144,15 @@ class Upstream(UpstreamLimits):
         body: bytes | None,
         idempotent: bool,
     ) -> UpstreamRequest:
+        url = join(self.base_url, path, params)
+        if not headers and not self.auth:
+            return UpstreamRequest(method, url, tuple(self.headers.items()), body, idempotent)
+
         # Header names have no case: what the call says replaces what is declared here.
         sent = CIMultiDict(self.headers)
         if self.auth:
             sent["Authorization"] = self.auth() if callable(self.auth) else self.auth
         sent.update(headers or {})
-
-        url = join(self.base_url, path, params)
         return UpstreamRequest(method, url, tuple(sent.items()), body, idempotent)
 
     def client(self) -> UpstreamClient:
