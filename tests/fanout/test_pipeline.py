@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
@@ -192,7 +193,7 @@ async def test_a_stream_is_not_hedged() -> None:
 def test_the_protections_stand_in_their_order_and_those_not_declared_are_left_out() -> None:
     def layers(upstream: Upstream) -> list[str]:
         with upstream.using(httpx.MockTransport(Script(200))):
-            step = upstream.client().pipeline
+            step: Any = upstream.client().pipeline
         names = [type(step).__name__]
         while step := getattr(step, "_inner", None):
             names.append(type(step).__name__)
