@@ -1,4 +1,4 @@
-"""Registers the checks with Django."""
+"""The Django app that registers the checks of the guard."""
 
 from django.apps import AppConfig
 
@@ -8,4 +8,5 @@ class GuardConfig(AppConfig):
     label = "offload_guard"
 
     def ready(self) -> None:
-        from offload.guard.checks import celery, web  # noqa: F401 - they register their checks
+        # They register their checks.
+        from offload.guard.checks import celery_checks, web_checks  # noqa: F401

@@ -1,5 +1,6 @@
-"""The started net: errors stop the process with their sentences, warnings are logged once."""
+"""The checks at start: errors stop the process with their sentences, warnings are logged once."""
 
+import asyncio
 import logging
 from typing import Any
 
@@ -26,19 +27,19 @@ async def test_an_error_stops_the_start_with_the_place_and_what_to_write_instead
 def test_middleware_that_a_library_adds_after_setup_is_seen() -> None:
     run_checks()
     with (
-        override_settings(MIDDLEWARE=["test_started.SyncOnly"]),
+        override_settings(MIDDLEWARE=["test_checks.SyncOnly"]),
         pytest.raises(StartRefused, match="SyncOnly"),
     ):
         run_checks()
 
 
-def test_a_warning_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_start_logs_each_warning_once(caplog: pytest.LogCaptureFixture) -> None:
     with (
         override_settings(CELERY_RESULT_BACKEND="redis://127.0.0.1/1"),
         caplog.at_level(logging.WARNING),
     ):
-        run_checks()
-        run_checks()
+        async with guard.lifespan({}):
+            await asyncio.sleep(0)
     assert len([record for record in caplog.records if "W712" in record.message]) == 1
 
 
