@@ -52,7 +52,7 @@ API_MIDDLEWARE = [
 ]
 # An answer says where its request blocked the event loop.
 if DEBUG:
-    API_MIDDLEWARE.append("offload.guard.runtime.middleware.blocked_header")
+    API_MIDDLEWARE.append("offload.guard.runtime.blocked_header.blocked_header")
 MIDDLEWARE = [
     "offload.serving.middleware.RequestId",
     "offload.serving.middleware.AccessLog",

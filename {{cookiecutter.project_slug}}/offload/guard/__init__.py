@@ -1,6 +1,6 @@
-"""The rule, enforced at start (`checks`) and while the service runs (`runtime`)."""
+"""Guards the event loop: checks at start (`checks`), a watchdog at run time (`runtime`)."""
 
 from offload.guard.checks import run_checks
-from offload.guard.runtime.lifespan import lifespan
+from offload.guard.runtime.guard_lifespan import lifespan
 
 __all__ = ["lifespan", "run_checks"]

@@ -36,6 +36,8 @@ async def run_lifespan(
     """
     await receive()
     state: dict[str, Any] = scope.setdefault("state", {})
+    # Set when the start is over. The guard watches the event loop from then on.
+    started = state["started"] = asyncio.Event()
     try:
         async with AsyncExitStack() as opened:
             try:
@@ -48,6 +50,7 @@ async def run_lifespan(
             # at it again.
             gc.collect()
             gc.freeze()
+            started.set()
             with _on_stop_signal(stopping):
                 await send({"type": "lifespan.startup.complete"})
                 await receive()

@@ -1,3 +1,1 @@
-"""The running net: who blocks the loop, which requests are slow, and what everything is doing right
-now.
-"""
+"""The guard at run time: what blocks the event loop, which requests are slow, what runs now."""

@@ -1,4 +1,4 @@
-"""Reads stacks: the place in one's own code, the request it belongs to, and where a task waits."""
+"""Reads stacks: what a thread runs, where a task waits, and whose code it is."""
 
 import sys
 import sysconfig
@@ -6,29 +6,22 @@ from asyncio import Task
 from collections.abc import Sequence
 from inspect import CORO_SUSPENDED, getcoroutinestate, iscoroutine
 from pathlib import Path
-from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-from asgiref.sync import AsyncToSync, SyncToAsync
-
+# Files that belong to Python or to an installed package. "<" begins the names of code without a
+# file, such as "<string>".
 _LIBRARIES = (
     "<",
     *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")},
 )
 _ROOT = f"{Path.cwd()}/"
 _STANDARD = str(Path(__file__).parents[2])
-# Below these frames nothing belongs to a callback: asyncio's loop, and who runs uvloop's, which has
-# no frames.
-_MACHINERY = (
+# The event loop's own functions. A callback's functions are above them on the stack. uvloop is
+# written in C and has no frames, so the functions that run uvloop stand for it.
+_EVENT_LOOP = (
     *("/asyncio/base_events.py", "/asyncio/events.py", "/asyncio/runners.py", "/selectors.py"),
     *("/uvicorn/_compat.py", "/uvloop/__init__.py"),
-)
-# The two ends of a sync call in asgiref, and a variable that both have and no other call.
-_AWAITED, _IN_THREAD, _CALL = (
-    SyncToAsync.__call__.__code__,
-    SyncToAsync.thread_handler.__code__,
-    "task_context",
 )
 
 
@@ -44,86 +37,64 @@ class Step(NamedTuple):
         return f"{path}:{self.line} {self.code.co_qualname}"
 
 
-def here() -> list[Step]:
-    """What this thread is running, outermost first; inside a loop, from its callback on."""
-    return _from_loop(sys._getframe(1))[0]  # noqa: SLF001 - a public function, by its documentation
+def of_this_thread() -> list[Step]:
+    """What this thread runs, outermost first; inside an event loop, from its callback on."""
+    return _from_callback(sys._getframe(1))[0]  # noqa: SLF001 - documented, whatever its name
 
 
-def running(thread: int) -> list[Step]:
-    """What a thread's event loop is running, outermost first; empty while the loop waits."""
-    steps, in_loop = _from_loop(sys._current_frames().get(thread))  # noqa: SLF001 - the same
+def of_running_loop(thread: int) -> list[Step]:
+    """What the event loop of a thread runs, outermost first; empty while the loop waits."""
+    steps, in_loop = _from_callback(frames_of_threads().get(thread))
     return steps if in_loop else []
 
 
-def _from_loop(frame: FrameType | None) -> tuple[list[Step], bool]:
+def frames_of_threads() -> dict[int, FrameType]:
+    """The innermost frame of each thread."""
+    return sys._current_frames()  # noqa: SLF001 - documented, whatever its name
+
+
+def _from_callback(frame: FrameType | None) -> tuple[list[Step], bool]:
+    """The steps above the event loop's own, outermost first; and whether there is a loop at all."""
     steps: list[Step] = []
-    while frame is not None and not frame.f_code.co_filename.endswith(_MACHINERY):
+    while frame is not None and not frame.f_code.co_filename.endswith(_EVENT_LOOP):
         steps.append(Step(frame.f_code, frame.f_lineno, frame))
         frame = frame.f_back
     return steps[::-1], frame is not None
 
 
-def waiting(task: Task[Any]) -> list[Step]:
-    """Where a task that is not running waits: from its first coroutine to the one that waits,
-    outermost first.
-    """
+def of_task(task: Task[Any]) -> list[Step]:
+    """Where a waiting task waits: from its first coroutine to the innermost, outermost first."""
     steps: list[Step] = []
     awaited: Any = task.get_coro()
+
     while awaited is not None:
-        kind = next(
-            (kind for kind in ("cr", "ag", "gi") if getattr(awaited, f"{kind}_frame", None)), None
-        )
+        # Coroutines, asynchronous generators and generators name their attributes differently.
+        kinds = ("cr", "ag", "gi")
+        kind = next((kind for kind in kinds if getattr(awaited, f"{kind}_frame", None)), None)
         if kind is None:
-            # A future, or what is written in C.
+            # A future, or something that is written in C.
             break
+
         frame = getattr(awaited, f"{kind}_frame")
         steps.append(Step(frame.f_code, frame.f_lineno, frame))
-        awaited = getattr(awaited, "gi_yieldfrom" if kind == "gi" else f"{kind}_await") or _driven(
-            frame
-        )
+        inner = "gi_yieldfrom" if kind == "gi" else f"{kind}_await"
+        awaited = getattr(awaited, inner) or _driven_by_hand(frame)
     return steps
 
 
-def in_threads() -> dict[int, list[Step]]:
-    """What each sync call that asgiref has handed to a thread is doing, outermost first, by what
-    `sync_call` gives.
-    """
-    found: dict[int, list[Step]] = {}
-    for thread, innermost in sys._current_frames().items():  # noqa: SLF001 - the same
-        steps: list[Step] = []
-        # One's own would keep itself alive.
-        frame = innermost if thread != get_ident() else None
-        while frame is not None:
-            if frame.f_code is _IN_THREAD:
-                found[id(frame.f_locals[_CALL])] = steps[::-1]
-            steps.append(Step(frame.f_code, frame.f_lineno, frame))
-            frame = frame.f_back
-    return found
+def _driven_by_hand(frame: FrameType) -> Any:
+    """The coroutine that a function runs by `send()`, as the request handler does.
 
-
-def sync_call(steps: Sequence[Step]) -> int:
-    """The identity of the sync call that a task waits for; 0 if it waits for none."""
-    return next(
-        (id(step.frame.f_locals[_CALL]) for step in reversed(steps) if step.code is _AWAITED), 0
-    )
-
-
-def waits_for_loop(steps: Sequence[Step]) -> bool:
-    """Whether a thread waits for a coroutine, by `async_to_sync`."""
-    return any(step.code is AsyncToSync.__call__.__code__ for step in steps)
-
-
-def _driven(frame: FrameType) -> Any:
-    """The coroutine that a generator drives by hand, as the request handler does: a suspended one
-    it holds.
+    It is the suspended coroutine among the function's variables.
     """
     held = (value for value in frame.f_locals.values() if iscoroutine(value))
     return next((value for value in held if getcoroutinestate(value) == CORO_SUSPENDED), None)
 
 
-def common(earlier: list[Step], later: list[Step]) -> list[Step]:
-    """The frames that both samples show: the functions that did not return in between, at their
-    later lines.
+def shared_frames(earlier: list[Step], later: list[Step]) -> list[Step]:
+    """The functions that both samples show and that did not return in between.
+
+    They stand at their lines of the later sample, outermost first.
     """
     shared = 0
     for before, after in zip(earlier, later, strict=False):
@@ -133,21 +104,38 @@ def common(earlier: list[Step], later: list[Step]) -> list[Step]:
     return later[:shared]
 
 
-def in_service(step: Step) -> bool:
-    """Whether a function is the service's own: no library's, and none of this standard's."""
+def is_service_code(step: Step) -> bool:
+    """Whether a function is the service's own: neither a library's nor the standard's."""
     return not step.code.co_filename.startswith((*_LIBRARIES, _STANDARD))
 
 
-def place(steps: Sequence[Step]) -> Step | None:
-    """The innermost function of the service's own; else of the standard; else of a library."""
-    service = [step for step in steps if in_service(step)]
-    own = [step for step in steps if not step.code.co_filename.startswith(_LIBRARIES)]
-    return next((found[-1] for found in (service, own, steps) if found), None)
+def _is_library_code(step: Step) -> bool:
+    return step.code.co_filename.startswith(_LIBRARIES)
 
 
-def request(steps: Sequence[Step]) -> Any:
-    """The Django request that a stack works for, found in its functions' variables: nothing is kept
-    per request.
+def responsible_step(steps: Sequence[Step]) -> Step | None:
+    """The innermost function of the service; else of the standard; else of a library."""
+    service = [step for step in steps if is_service_code(step)]
+    no_library = [step for step in steps if not _is_library_code(step)]
+    return next((found[-1] for found in (service, no_library, steps) if found), None)
+
+
+def of_interest(steps: Sequence[Step]) -> list[Step]:
+    """The functions that a reader of the log needs, outermost first.
+
+    The service's own, and the innermost one, which says what they called. Where the service has
+    none: the standard's and the innermost one.
+    """
+    own = [step for step in steps if is_service_code(step)]
+    own = own or [step for step in steps if not _is_library_code(step)]
+    innermost = [step for step in steps[-1:] if step not in own]
+    return [*own, *innermost]
+
+
+def find_request(steps: Sequence[Step]) -> Any:
+    """The Django request that a stack works for, or None.
+
+    It is the variable `request` of one of the functions. So nothing has to be kept per request.
     """
     for step in reversed(steps):
         if "request" in step.code.co_varnames:
@@ -157,6 +145,6 @@ def request(steps: Sequence[Step]) -> Any:
     return None
 
 
-def label(request: Any) -> str:
+def request_label(request: Any) -> str:
     """A request for people: `GET /api/quotes`, without its query, which may hold secrets."""
     return f"{request.method} {request.path}" if request is not None else ""

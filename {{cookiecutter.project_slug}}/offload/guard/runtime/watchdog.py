@@ -1,56 +1,78 @@
-"""A thread that asks the event loop, many times a second, whether it is still there; and who keeps
-it, if not.
-"""
+"""The watchdog: a thread that notices when the event loop is blocked, and by which function."""
 
 import asyncio
 import faulthandler
-import os
 import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 from offload.guard.runtime import stacks
+from offload.guard.runtime.block import Block
+from offload.guard.runtime.cpu_wait import CpuWait
+from offload.guard.runtime.gil_hold import GilHoldDetector
 
+# Two samples show the same function: it did not return in between, and so blocks the loop.
+SAMPLES_OF_A_BLOCK = 2
+# faulthandler starts a thread for each timer, so the timer is set only once in this time.
+HANG_TIMER_INTERVAL_SECONDS = 1.0
+
+# The two kinds of blocks that are no fault of the code.
 _THREAD_START, _IMPORT = threading.Thread.start.__code__, "importlib._bootstrap"
 
 
-@dataclass(frozen=True)
-class Block:
-    """The loop did not answer: the line that kept it, for which request, and for how many seconds."""
+@dataclass
+class _Suspect:
+    """The functions that may be blocking the loop, by the samples so far."""
 
-    place: str
-    request: str
-    seconds: float
-    # Of time.monotonic().
-    ended: float
-    # A first import, which blocks once; or a thread's start, which waits for the machine alone.
-    excused: bool
-    stack: tuple[str, ...]
+    # When the loop last ran freely, by monotonic().
+    free_at: float
+    # How long the loop's thread had waited for a processor until then, in seconds.
+    waited_before: float
+    # The frames that all samples show, outermost first.
+    stack: list[stacks.Step] = field(default_factory=list)
+    samples: int = 0
 
-    def __str__(self) -> str:
-        during = f" during {self.request}" if self.request else ""
-        return f"{self.place} blocked the event loop for {self.seconds * 1000:.0f} ms{during}"
+    @property
+    def blocks_the_loop(self) -> bool:
+        return self.samples >= SAMPLES_OF_A_BLOCK
+
+    def add_gil_hold(self, stack: list[stacks.Step] | None) -> None:
+        """A call that held the GIL needs no second sample."""
+        if stack is not None and not self.blocks_the_loop:
+            self.stack, self.samples = stack, SAMPLES_OF_A_BLOCK
+
+    def add_sample(self, stack: list[stacks.Step]) -> bool:
+        """Keep the frames that this sample shows, too; False if there are none."""
+        shared = stacks.shared_frames(self.stack, stack)
+        if not shared:
+            return False
+        self.stack, self.samples = shared, self.samples + 1
+        return True
+
+    def start_again(self, stack: list[stacks.Step]) -> None:
+        """The functions of the earlier samples have ended: suspect those of this one."""
+        self.stack, self.samples = stack, 1
 
 
 class Watchdog:
-    """Watches the loop that runs in the calling thread, from `start()` to `stop()`.
+    """Watches the event loop that runs in the calling thread, from `start()` to `stop()`.
 
-    The thread asks, and takes a first sample of the loop's stack when half the threshold has
-    passed, a second at the threshold, and so on. It accuses the innermost of the functions that two
-    in a row show. Time in which the machine ran something else does not count (Linux,
+    One round: the thread pauses for half the threshold, puts a callback into the loop, and waits
+    until the loop has run it. While it waits, it takes a sample of the loop's stack after each half
+    of the threshold. A function that two samples in a row show has blocked the loop. The innermost
+    one is reported. Time in which the machine ran other programs does not count (Linux,
     /proc/…/schedstat), so a busy machine raises no false alarm.
 
     Args:
         loop: asyncio's or uvloop's.
-        threshold: seconds; a block 1.5 times as long is always seen, a shorter one than this never
-            reported.
-        report: called in the watchdog's thread, when the loop answers again.
-        lag: called there with the seconds of every answer.
-        hang: seconds after which faulthandler writes every thread's stack to stderr, even if a call
-            holds the GIL, when no Python can run. It has one timer a process: for one watchdog.
+        threshold: seconds. A block of 1.5 times this length is always seen; a shorter one than this
+            is never reported.
+        report: called in the watchdog's thread, when the loop runs again.
+        lag: called there after each round with the seconds until the loop ran the callback.
+        hang: seconds after which faulthandler prints every thread's stack to stderr, even if a call
+            holds the GIL, when no Python code can run. A process has one such timer: give this to
+            one watchdog only.
     """
 
     def __init__(
@@ -62,172 +84,154 @@ class Watchdog:
         lag: Callable[[float], None] | None = None,
         hang: float | None = None,
     ) -> None:
-        self._loop, self._threshold, self._report, self._lag, self._hang = (
-            loop,
-            threshold,
-            report,
-            lag,
-            hang,
-        )
+        self._loop, self._threshold, self._pause_seconds = loop, threshold, threshold / 2
+        self._report, self._lag, self._hang = report, lag, hang
+
         self._watched = threading.get_ident()
-        self._queue = _Queue(threading.get_native_id())
-        self._clock = (
-            time.pthread_getcpuclockid(self._watched)
-            if hasattr(time, "pthread_getcpuclockid")
-            else None
-        )
-        self._stopped = threading.Event()
-        self._reported, self._ended = threading.Event(), asyncio.Event()
-        self._reported.set()
-        self._ready = threading.Event()
-        self._pause, self._armed = threshold / 2, 0.0
+        self._cpu_wait = CpuWait(threading.get_native_id())
+        self._gil_holds: GilHoldDetector
+        self._hang_timer_set_at = 0.0
+
         self._thread = threading.Thread(target=self._run, name="offload-watchdog", daemon=True)
+        self._running, self._stopped = threading.Event(), threading.Event()
+        self._ended = asyncio.Event()
+        # Set while no block waits to be reported.
+        self._reported = threading.Event()
+        self._reported.set()
 
     def start(self) -> None:
+        """Start the thread, and return when it watches."""
         self._thread.start()
         # offload: allow OFF105: once a loop, for the microseconds that a thread takes to start
-        self._ready.wait()
+        self._running.wait()
 
     async def stop(self) -> None:
-        """Returns when what was seen is reported and the thread has ended."""
+        """End the thread, and return when everything that it saw is reported."""
         self._stopped.set()
+        if self._thread.ident is None:
+            # It was never started, as when the start of the service fails.
+            self._cpu_wait.close()
+            return
+
         await self._ended.wait()
         if self._hang:
             faulthandler.cancel_dump_traceback_later()
 
     async def settle(self) -> None:
-        """Returns when a block that has just ended is reported."""
+        """Return when a block that has just ended is reported."""
         if not self._reported.is_set():
             await asyncio.to_thread(self._reported.wait)
 
     def _run(self) -> None:
-        self._own_queue = _Queue(threading.get_native_id())
-        self._last = monotonic(), self._computed(), self._own_queue.seconds()
-        self._ready.set()
+        """Do one round after the other until `stop()`."""
+        self._gil_holds = GilHoldDetector(self._watched, shortest=self._pause_seconds)
+        self._running.set()
         try:
-            while self._look():
-                self._rearm()
+            while self._watch_one_round():
+                self._reset_hang_timer()
                 self._reported.set()
             self._loop.call_soon_threadsafe(self._ended.set)
         except RuntimeError:
             # The loop was closed without a stop().
             pass
         finally:
-            self._queue.close()
-            self._own_queue.close()
+            self._cpu_wait.close()
+            self._gil_holds.close()
 
-    def _rearm(self) -> None:
-        # Once a second: each time starts a thread.
-        if self._hang and monotonic() > self._armed + 1:
-            self._armed = monotonic()
-            faulthandler.dump_traceback_later(self._hang + 1)
+    def _reset_hang_timer(self) -> None:
+        if self._hang and monotonic() > self._hang_timer_set_at + HANG_TIMER_INTERVAL_SECONDS:
+            self._hang_timer_set_at = monotonic()
+            faulthandler.dump_traceback_later(self._hang + HANG_TIMER_INTERVAL_SECONDS)
 
-    def _look(self) -> bool:
-        """Pause, ask, wait for the answer, and report who was in its way. False when nothing is
-        left to do.
+    def _watch_one_round(self) -> bool:
+        """Pause, wait until the loop runs a callback, and report what blocked it meanwhile.
+
+        Returns:
+            False if there is nothing left to watch: after `stop()`, or when the loop is closed.
         """
-        well, queued = self._last[0], self._queue.seconds()
-        held = self._wait(self._stopped)
-        kept, seen = held or [], 0 if held is None else 2
-        stopped, answered, asked = self._stopped.is_set(), threading.Event(), monotonic()
-        # When `kept` was last known to hold the loop.
-        latest = asked
+        suspect = _Suspect(self._gil_holds.looked_at, self._cpu_wait.seconds())
+        suspect.add_gil_hold(self._pause(self._stopped))
+
+        last_round = self._stopped.is_set()
+        answered, asked_at = threading.Event(), monotonic()
         self._loop.call_soon_threadsafe(answered.set)
+
+        # When the suspect was last seen in the loop.
+        last_seen_at = asked_at
         while True:
-            held = self._wait(answered)
-            if held is not None and seen < 2:
-                kept, seen = held, 2
-            steps = stacks.running(self._watched)
+            suspect.add_gil_hold(self._pause(answered))
+            sample = stacks.of_running_loop(self._watched)
+
+            # Four cases:
+            # 1. The loop has run the callback. The sample shows what came afterwards: drop it.
             if answered.is_set():
-                # What the sample shows came afterwards.
                 break
+            # 2. The loop is closed and will never run the callback.
             if self._loop.is_closed():
                 return False
+
             self._reported.clear()
-            if shared := stacks.common(kept, steps):
-                kept, seen = shared, seen + 1
-            else:
-                # That one is over, and the loop stands still in another before it came to our
-                # question.
-                if seen >= 2:
-                    self._accuse(
-                        kept, latest - well - self._pause - (self._queue.seconds() - queued), latest
-                    )
-                    well, queued = monotonic() - self._pause, self._queue.seconds()
-                kept, seen = steps, 1
-            latest = monotonic()
+            # 3. The sample shows functions of the samples before: they still block the loop.
+            # 4. It shows none of them: they have ended, and the loop runs others before it came to
+            #    the callback. Report the ones that have ended, and suspect the new ones.
+            if not suspect.add_sample(sample):
+                if suspect.blocks_the_loop:
+                    self._report_block(suspect, ended=last_seen_at)
+                    free_at = monotonic() - self._pause_seconds
+                    suspect = _Suspect(free_at, self._cpu_wait.seconds())
+                suspect.start_again(sample)
+            last_seen_at = monotonic()
+
+        self._finish_round(suspect, asked_at)
+        return not last_round
+
+    def _finish_round(self, suspect: _Suspect, asked_at: float) -> None:
+        """The loop runs again: note how late it was, and report what blocked it until now."""
         ended = monotonic()
         if self._lag:
-            self._lag(ended - asked)
-        if seen >= 2:
-            self._accuse(kept, ended - well - self._pause - (self._queue.seconds() - queued), ended)
-        return not stopped
+            self._lag(ended - asked_at)
+        if suspect.blocks_the_loop:
+            self._report_block(suspect, ended)
 
-    def _wait(self, event: threading.Event) -> list[stacks.Step] | None:
-        """Pause; if the loop's thread held the GIL meanwhile, the stack with which it did."""
-        before = self._held(0.0)
-        event.wait(self._pause)
-        after = self._held(self._pause)
-        return before if after is None else after
+    def _pause(self, event: threading.Event) -> list[stacks.Step] | None:
+        """Pause until the event is set, at most for half the threshold.
 
-    def _held(self, paused: float) -> list[stacks.Step] | None:
-        """The loop's stack, if its thread has held the GIL since this was last asked; empty if it
-        has gone on since.
-
-        A call into C that holds the GIL stops this thread, too. It shows afterwards: this thread
-        comes late though the machine had time for it, and the loop's thread was computing. The
-        stack is taken before anything that lets go of the GIL, and so still shows the call, unless
-        the machine put this thread aside in that very moment.
+        Returns:
+            None; or the loop's stack, if its thread held the GIL before or during the pause.
         """
-        now, computed = monotonic(), self._computed()
-        last, computed_then, queued_then = self._last
-        late = now - last - paused
-        steps = stacks.running(self._watched) if late > self._pause else []
-        queued = self._own_queue.seconds()
-        self._last = now, computed, queued
-        if min(late - (queued - queued_then), computed - computed_then) < self._pause:
-            return None
-        self._reported.clear()
-        return steps
+        before = self._gil_holds.look(paused=0.0)
+        if before is not None:
+            self._reported.clear()
 
-    def _computed(self) -> float:
-        """Seconds that the loop's thread has spent computing; always 0 where the system keeps no
-        such clock.
+        event.wait(self._pause_seconds)
+
+        during = self._gil_holds.look(paused=self._pause_seconds)
+        if during is not None:
+            self._reported.clear()
+        return before if during is None else during
+
+    def _report_block(self, suspect: _Suspect, ended: float) -> None:
+        """Report a block, unless it was shorter than the threshold.
+
+        It may have begun at any moment of the pause after `free_at`, so half the threshold is taken
+        off. Time in which the machine ran other programs is taken off, too.
         """
-        return time.clock_gettime(self._clock) if self._clock is not None else 0.0
-
-    def _accuse(self, kept: list[stacks.Step], seconds: float, ended: float) -> None:
+        waited = self._cpu_wait.seconds() - suspect.waited_before
+        seconds = ended - suspect.free_at - self._pause_seconds - waited
         if seconds < self._threshold:
             return
-        self._report(
-            Block(
-                place=str(stacks.place(kept) or "a call that held the GIL, and has passed,"),
-                request=stacks.label(stacks.request(kept)),
-                seconds=seconds,
-                ended=ended,
-                excused=any(
-                    step.code is _THREAD_START or _IMPORT in step.code.co_filename for step in kept
-                ),
-                stack=tuple(map(str, kept)),
-            )
+
+        stack = suspect.stack
+        place = stacks.responsible_step(stack)
+        excused = any(
+            step.code is _THREAD_START or _IMPORT in step.code.co_filename for step in stack
         )
-
-
-class _Queue:
-    """How long a thread was ready to run while the machine ran others (Linux: schedstat); always 0
-    elsewhere.
-    """
-
-    def __init__(self, native_id: int) -> None:
-        self._file = -1
-        with suppress(OSError):
-            self._file = os.open(
-                f"/proc/self/task/{native_id}/schedstat", os.O_RDONLY | os.O_CLOEXEC
-            )
-
-    def seconds(self) -> float:
-        return int(os.pread(self._file, 80, 0).split()[1]) / 1e9 if self._file >= 0 else 0.0
-
-    def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
+        block = Block(
+            place=str(place or "a call that held the GIL, and has passed,"),
+            request=stacks.request_label(stacks.find_request(stack)),
+            seconds=seconds,
+            ended=ended,
+            excused=excused,
+            stack=tuple(map(str, stacks.of_interest(stack))),
+        )
+        self._report(block)

@@ -1,14 +1,16 @@
-"""A small service under the guard, for uvicorn: one view for each way to keep the loop, and one
-that does not.
-"""
+"""A small service under the guard, for uvicorn: one view for each way to block the event loop."""
 
 import asyncio
 import ctypes
+import gc
 import hashlib
 import re
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from queue import Queue
+from typing import Any
 
 import django
 from asgiref.sync import async_to_sync, sync_to_async
@@ -21,6 +23,22 @@ from offload import guard  # noqa: E402 - settings come first
 from offload.serving import Application  # noqa: E402
 
 NAME = re.compile(r"(a+)+$")
+
+
+def collect_slowly() -> None:
+    """Hold the GIL, as the garbage collection at the start of a large service does."""
+    print("the start collects garbage", flush=True)
+    NAME.match("a" * 24 + "!")
+
+
+gc.collect = collect_slowly  # type: ignore[assignment]
+
+
+@asynccontextmanager
+async def opened_later(state: dict[str, Any]) -> AsyncIterator[None]:
+    """A part of the service that is opened after the guard and waits meanwhile."""
+    await asyncio.sleep(0.3)
+    yield
 
 
 async def sleeps(request: HttpRequest) -> HttpResponse:
@@ -80,6 +98,6 @@ urlpatterns = [
     path(view.__name__, view)
     for view in (sleeps, computes, holds_the_gil, hangs, fine, long_poll, *slow)
 ]
-# get(request, timeout=3) waits, and raises.
+# `get(request, timeout=3)` of a queue waits, and raises.
 urlpatterns.append(path("library", partial(Queue[None]().get, timeout=3)))
-application = Application(lifespans=[guard.lifespan])
+application = Application(lifespans=[guard.lifespan, opened_later])

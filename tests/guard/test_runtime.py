@@ -1,4 +1,4 @@
-"""The running net, on a real uvicorn: who blocks is named, who waits is not."""
+"""The guard at run time, on a real uvicorn: code that blocks is named, code that waits is not."""
 
 import asyncio
 import os
@@ -11,16 +11,18 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
+from queue import Empty, Queue
 from urllib.error import HTTPError
 
 import pytest
 from nets import HERE, SERVICE
 
-from offload.guard.runtime.watchdog import Block, Watchdog
+from offload.guard.runtime.block import Block
+from offload.guard.runtime.watchdog import Watchdog
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -52,10 +54,10 @@ def serving(log: Path, loop: str, handler: str) -> Iterator[Served]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    settings = {"DJANGO_SETTINGS_MODULE": "service_settings", "HANDLER": handler}
+    settings = {"DJANGO_SETTINGS_MODULE": "guarded_settings", "HANDLER": handler}
     env = os.environ | {"PYTHONPATH": f"{SERVICE}{os.pathsep}{HERE}"} | settings
     options = ["--port", str(port), "--lifespan", "on", "--loop", loop]
-    command = [sys.executable, "-m", "uvicorn", "service:application", *options]
+    command = [sys.executable, "-m", "uvicorn", "guarded_app:application", *options]
     with (
         log.open("wb") as file,
         subprocess.Popen(command, cwd=HERE, env=env, stdout=file, stderr=file) as process,
@@ -90,7 +92,7 @@ def test_a_blocked_loop_is_reported_with_its_line_function_and_request(
 ) -> None:
     headers = served.get(view)
     log = served.says(
-        rf"service.py:\d+ {view} blocked the event loop for \d+ ms during GET /{view}"
+        rf"guarded_app.py:\d+ {view} blocked the event loop for \d+ ms during GET /{view}"
     )
     assert view in str(headers["X-Offload-Blocked"])
     assert len(re.findall("blocked the event loop", log)) == 1
@@ -124,6 +126,42 @@ async def test_two_blocks_in_a_row_are_reported_each_with_its_own_line() -> None
     assert [block.place.rpartition(".")[2] for block in reported] == ["computes", "sleeps"]
 
 
+async def test_a_report_shows_the_lines_of_the_project_and_the_innermost_of_a_library() -> None:
+    async def waits_for_a_queue() -> None:
+        with suppress(Empty):
+            Queue[None]().get(timeout=0.5)
+
+    reported: list[Block] = []
+    watchdog = Watchdog(asyncio.get_running_loop(), threshold=0.1, report=reported.append)
+    watchdog.start()
+    await asyncio.sleep(0.3)
+    await asyncio.create_task(waits_for_a_queue())
+    await watchdog.settle()
+    await watchdog.stop()
+    [block] = reported
+    own, innermost = block.stack
+    assert re.search(r"test_runtime.py:\d+ .*waits_for_a_queue$", own)
+    assert re.search(r"threading.py:\d+ Condition.wait$", innermost), "queue.py is left out"
+
+
+def test_a_report_leaves_out_the_lines_of_the_server_and_of_the_standard(served: Served) -> None:
+    served.get("sleeps")
+    log = served.says(r"sleeps blocked the event loop.*What to do")
+    report = log.partition(" during GET /sleeps\n")[2].partition("What to do")[0]
+    assert re.fullmatch(r"\s+guarded_app.py:\d+ sleeps\s+", report), report
+
+
+def test_the_start_is_not_reported_although_it_blocks_the_loop(served: Served) -> None:
+    served.get("fine")
+    served.says("the start collects garbage")
+    assert "blocked the event loop" not in served.log.read_text()
+
+
+async def test_a_watchdog_that_was_never_started_stops() -> None:
+    watchdog = Watchdog(asyncio.get_running_loop(), threshold=0.1, report=print)
+    await asyncio.wait_for(watchdog.stop(), 1)
+
+
 def test_a_loop_that_only_waits_is_not_accused(served: Served) -> None:
     for _ in range(50):
         served.get("fine")
@@ -132,7 +170,7 @@ def test_a_loop_that_only_waits_is_not_accused(served: Served) -> None:
 
 def test_a_slow_request_is_logged_once_with_where_it_waits(served: Served) -> None:
     served.get("waits")
-    log = served.says(r"GET /waits has no answer after 1.0 s: it waits at service.py:\d+ waits")
+    log = served.says(r"GET /waits has no answer after 1.0 s: it waits at guarded_app.py:\d+ waits")
     assert log.count("has no answer") == 1
 
 
@@ -144,10 +182,10 @@ def test_who_waits_as_long_as_the_caller_asked_is_not_slow(served: Served) -> No
 @on_both_handlers
 def test_a_slow_request_in_a_thread_is_logged_with_the_line_there(served: Served) -> None:
     lines = {
-        "waits": r"service.py:\d+ waits",
-        "sleeps_in_its_thread": r"service.py:\d+ pause",
-        "waits_for_its_thread": r"service.py:\d+ pause",
-        "goes_back_to_the_loop": r"service.py:\d+ waits",
+        "waits": r"guarded_app.py:\d+ waits",
+        "sleeps_in_its_thread": r"guarded_app.py:\d+ pause",
+        "waits_for_its_thread": r"guarded_app.py:\d+ pause",
+        "goes_back_to_the_loop": r"guarded_app.py:\d+ waits",
         # No line of the service's: what the thread does.
         "library": r"\S*threading.py:\d+ Condition.wait",
     }
@@ -162,7 +200,9 @@ def test_a_slow_request_in_a_thread_is_logged_with_the_line_there(served: Served
 def test_a_call_that_holds_the_gil_is_dumped_while_it_lasts(served: Served) -> None:
     served.get("hangs")
     assert re.search(
-        r'Timeout \(.*File "[^"]*service.py", line \d+ in hangs', served.log.read_text(), re.DOTALL
+        r'Timeout \(.*File "[^"]*guarded_app.py", line \d+ in hangs',
+        served.log.read_text(),
+        re.DOTALL,
     )
 
 
@@ -176,6 +216,6 @@ def test_sigusr1_prints_every_task_and_thread(served: Served) -> None:
     )
     time.sleep(1)
     served.process.send_signal(signal.SIGUSR1)
-    log = served.says(r"asyncio tasks:.*GET /waits.*service.py:\d+ waits")
+    log = served.says(r"asyncio tasks:.*GET /waits.*guarded_app.py:\d+ waits")
     assert "Thread 0x" in log
     assert waiting.wait(20) == 0, "the service went on"

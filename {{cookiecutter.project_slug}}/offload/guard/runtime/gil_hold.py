@@ -1,0 +1,66 @@
+"""Notices that a thread held the GIL, which stops every other thread of the process."""
+
+import threading
+import time
+from time import monotonic
+
+from offload.guard.runtime import stacks
+from offload.guard.runtime.cpu_wait import CpuWait
+
+
+class GilHoldDetector:
+    """Tells after each pause of its own thread whether the watched thread held the GIL meanwhile.
+
+    A call into C that holds the GIL stops this thread, too. It shows afterwards, by two signs:
+
+    1. This thread continues late, although the machine had time for it.
+    2. The watched thread was computing during that time.
+
+    Made and used in one thread only, the one that pauses.
+
+    Args:
+        watched: the identity of the watched thread, as `threading.get_ident()` gives it.
+        shortest: seconds; a shorter hold is not noticed.
+    """
+
+    def __init__(self, watched: int, shortest: float) -> None:
+        self._watched, self._shortest = watched, shortest
+        self._cpu_clock = (
+            time.pthread_getcpuclockid(watched) if hasattr(time, "pthread_getcpuclockid") else None
+        )
+        self._own_cpu_wait = CpuWait(threading.get_native_id())
+
+        # The readings of the last look. `looked_at` is a time of monotonic().
+        self.looked_at = monotonic()
+        self._computed = self._computed_seconds()
+        self._waited = self._own_cpu_wait.seconds()
+
+    def look(self, paused: float) -> list[stacks.Step] | None:
+        """Compare with the last look.
+
+        The stack is taken before anything that lets go of the GIL. So it still shows the call,
+        unless the machine stopped this thread in that very moment.
+
+        Args:
+            paused: seconds that this thread meant to pause since the last look.
+
+        Returns:
+            None if the watched thread did not hold the GIL. Else its stack, which is empty if the
+            thread has left the call.
+        """
+        now, computed = monotonic(), self._computed_seconds()
+        late = now - self.looked_at - paused
+        steps = stacks.of_running_loop(self._watched) if late > self._shortest else []
+        waited = self._own_cpu_wait.seconds()
+
+        late_by_others = late - (waited - self._waited)
+        watched_computed = computed - self._computed
+        self.looked_at, self._computed, self._waited = now, computed, waited
+        return steps if min(late_by_others, watched_computed) >= self._shortest else None
+
+    def close(self) -> None:
+        self._own_cpu_wait.close()
+
+    def _computed_seconds(self) -> float:
+        """CPU seconds of the watched thread; always 0 where the system has no such clock."""
+        return time.clock_gettime(self._cpu_clock) if self._cpu_clock is not None else 0.0

@@ -1,0 +1,103 @@
+"""The slow-request log: where a request waits that has no answer yet."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import cache
+from time import monotonic
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, WeakSet
+
+from offload.guard.runtime import metrics, stacks, sync_calls
+
+logger = logging.getLogger("offload.guard")
+
+# The tasks are looked at so often, or twice within the threshold if that is shorter.
+LONGEST_INTERVAL_SECONDS = 1.0
+# A request may take its time in these functions. `send_response` of the handler sends the response,
+# perhaps a stream: the view is done. `long_poll` waits as long as the client asked for.
+ALLOWED_TO_WAIT = {"send_response", "long_poll"}
+
+
+class _Waiting(NamedTuple):
+    """Where a request waits. The greatest `rank` tells most, if several tasks work for one."""
+
+    rank: tuple[bool, bool, bool]
+    step: stacks.Step
+
+
+async def log_slow_requests(threshold: float) -> None:
+    """Look at all tasks again and again, and log each slow request once. Never returns.
+
+    A look takes some microseconds for each task. The threads are looked at only when a request has
+    become slow: 3.6 ms for 100 threads of 45 frames (measured).
+
+    Args:
+        threshold: seconds after which a request without an answer is slow.
+    """
+    first_seen: WeakKeyDictionary[asyncio.Task[Any], float] = WeakKeyDictionary()
+    logged: WeakSet[Any] = WeakSet()
+    while True:
+        await asyncio.sleep(min(LONGEST_INTERVAL_SECONDS, threshold / 2))
+        now = monotonic()
+        old_tasks = [
+            task
+            for task in asyncio.all_tasks()
+            if now - first_seen.setdefault(task, now) >= threshold
+        ]
+
+        for request, step in _where_requests_wait(old_tasks, logged).items():
+            logged.add(request)
+            metrics.SLOW_REQUESTS.inc()
+            logger.warning(
+                "%s has no answer after %.1f s: it waits at %s",
+                stacks.request_label(request),
+                threshold,
+                step,
+            )
+
+
+def _where_requests_wait(
+    tasks: list[asyncio.Task[Any]], logged: WeakSet[Any]
+) -> dict[Any, stacks.Step]:
+    """Where each request waits that is not logged yet."""
+    found: dict[Any, _Waiting] = {}
+    # All threads are looked at once, and only if a request is slow.
+    threads = cache(sync_calls.calls_in_threads)
+
+    for task in tasks:
+        steps = stacks.of_task(task)
+        request = stacks.find_request(steps)
+        if request is None or request in logged:
+            continue
+        if any(step.code.co_name in ALLOWED_TO_WAIT for step in steps):
+            continue
+
+        waiting = _where_task_waits(steps, threads)
+        if request not in found or waiting.rank > found[request].rank:
+            found[request] = waiting
+    return {request: waiting.step for request, waiting in found.items()}
+
+
+def _where_task_waits(
+    steps: list[stacks.Step], threads: Callable[[], dict[int, list[stacks.Step]]]
+) -> _Waiting:
+    """The line that says most about a waiting task, and how much it says.
+
+    Three cases, the one that says most first:
+
+    1. A line of the service, in the task or in the thread for which the task waits.
+    2. What that thread does, whatever code it is.
+    3. The innermost line of the task.
+    """
+    thread = threads().get(sync_calls.awaited_call(steps), [])
+    step = stacks.responsible_step([*steps, *thread])
+    assert step is not None, "a task that has a request has a frame"
+
+    in_service = stacks.is_service_code(step)
+    if thread and not in_service:
+        step = thread[-1]
+    # A thread says more than a task that waits for it. It says less than the task on the loop for
+    # which the thread waits itself.
+    rank = (in_service, not sync_calls.waits_for_loop(thread), bool(thread))
+    return _Waiting(rank, step)
