@@ -85,6 +85,7 @@ check: $(READY)  ## Look for faults in this repository, change nothing
 	ruff format --check $(PLAIN)
 
 fix: $(READY)  ## Repair what can be repaired
+	ruff format --quiet $(PLAIN)
 	ruff check --fix $(PLAIN)
 	ruff format $(PLAIN)
 

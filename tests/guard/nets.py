@@ -109,7 +109,7 @@ def pytest(tree: Path, cases: Iterable[str]) -> Caught:
     report = tree / "report.xml"
     options = [
         "-p",
-        "offload_dev.pytest.guard",
+        "offload_dev.pytest.loop_guard",
         "--noconftest",
         "-p",
         "no:cacheprovider",

@@ -43,7 +43,7 @@ def configured(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> No
 
 def run(pytester: pytest.Pytester) -> pytest.RunResult:
     return pytester.runpytest_subprocess(
-        "-p", "offload_dev.pytest.guard", "-p", "no:django", "-p", "no:cacheprovider"
+        "-p", "offload_dev.pytest.loop_guard", "-p", "no:django", "-p", "no:cacheprovider"
     )
 
 

@@ -114,7 +114,7 @@ class Lab:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def redis(self, *options: str) -> "subprocess.Popen[bytes]":
-        from offload_dev.launcher.valkey import command
+        from offload_dev.launcher.embedded_valkey import command
 
         process = self.start("redis", *command(self.redis_port), *options)
         self.until(self.redis_answers, "Redis to answer")

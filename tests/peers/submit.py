@@ -39,7 +39,7 @@ RUNS = {
 def up(port: int, variables: dict[str, str]) -> Iterator[None]:
     """A real broker."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "offload_dev.launcher.valkey"],
+        [sys.executable, "-m", "offload_dev.launcher.embedded_valkey"],
         env=variables,
         stdout=subprocess.DEVNULL,
     )

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from .conftest import bake
-from .running import RISK, Demo, processes
+from .running_demo import RISK, Demo, processes
 
 # Jobs that the example has no use for: one that never reports, and one that fails.
 MORE_JOBS = '''
@@ -177,7 +177,7 @@ def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> Non
     for pid in children:
         if (
             parents[pid] in children
-            and "offload_dev.launcher.reload" not in processes()[parents[pid]]
+            and "offload_dev.launcher.reloader" not in processes()[parents[pid]]
         ):
             os.kill(pid, signal.SIGKILL)
     demo.until(location, "succeeded", patience=90)
@@ -214,7 +214,7 @@ def test_a_large_body_is_read_and_told_what_is_wrong_with_it(demo: Demo) -> None
 
 def test_a_killed_web_process_and_broken_code_are_told_and_heal(demo: Demo) -> None:
     for pid, command in processes().items():
-        if "offload.serving" in command and "offload_dev.launcher.reload" not in command:
+        if "offload.serving" in command and "offload_dev.launcher.reloader" not in command:
             os.kill(pid, signal.SIGKILL)
     demo.wait(lambda: "ended with status -9: starting it anew" in demo.printed())
     demo.ready()

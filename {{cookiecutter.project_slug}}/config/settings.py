@@ -83,6 +83,14 @@ TEMPLATES: list[dict[str, Any]] = [
         },
     }
 ]
+if DEBUG:
+    # Without these names Django wraps both loaders in its cached one, which keeps the first version
+    # of each template. With them an edited template is in the next page.
+    TEMPLATES[0]["APP_DIRS"] = False
+    TEMPLATES[0]["OPTIONS"]["loaders"] = [
+        "django.template.loaders.filesystem.Loader",
+        "django.template.loaders.app_directories.Loader",
+    ]
 
 _database = dj_database_url.parse(env.database_url, conn_max_age=env.database_max_age, conn_health_checks=True)
 if _database["ENGINE"] == "django.db.backends.sqlite3":

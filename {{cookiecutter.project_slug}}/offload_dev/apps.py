@@ -1,8 +1,8 @@
-"""The app that replaces `runserver`."""
+"""The Django app of the development tools: it replaces `runserver`."""
 
 from django.apps import AppConfig
 
 
-class DevConfig(AppConfig):
+class DevelopmentConfig(AppConfig):
     name = "offload_dev"
     label = "offload_dev"

@@ -2,4 +2,4 @@
 or leaks.
 """
 
-pytest_plugins = ["offload_dev.pytest.service", "offload_dev.pytest.guard"]
+pytest_plugins = ["offload_dev.pytest.running_service", "offload_dev.pytest.loop_guard"]

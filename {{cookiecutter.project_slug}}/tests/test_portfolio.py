@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from offload_dev.pytest.service import Service
+from offload_dev.pytest.running_service import RunningService
 
 from {{ cookiecutter.package }}.portfolio import compute
 
@@ -30,7 +30,7 @@ def test_value_at_risk_is_that_of_the_normal_distribution_for_small_moves() -> N
     assert summary["var_99"] == pytest.approx(2.326 * spread, rel=0.03)
 
 
-def test_quotes_answer_within_their_deadline_although_one_source_is_slow(service: Service) -> None:
+def test_quotes_answer_within_their_deadline_although_one_source_is_slow(service: RunningService) -> None:
     started = time.monotonic()
     answer = service.client.get("/api/portfolio/quotes", params={"symbols": "ACME,GLOBEX"})
     assert answer.status_code == 200
@@ -42,20 +42,20 @@ def test_quotes_answer_within_their_deadline_although_one_source_is_slow(service
     assert document["sources"]["turtle"]["status"] == "timeout"
 
 
-def test_wrong_symbols_are_told_in_a_sentence(service: Service) -> None:
+def test_wrong_symbols_are_told_in_a_sentence(service: RunningService) -> None:
     answer = service.client.get("/api/portfolio/quotes", params={"symbols": "acme;drop"})
     assert answer.status_code == 422
     assert "symbols" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("body", ["{", '{"holdings": {}}', '{"holdings": {"ACME": 1}, "simulations": 1}'])
-def test_a_malformed_body_is_a_problem(service: Service, body: str) -> None:
+def test_a_malformed_body_is_a_problem(service: RunningService, body: str) -> None:
     answer = service.client.post("/api/portfolio/risk", content=body)
     assert answer.status_code in (400, 422)
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_job_reports_and_succeeds_and_the_same_seed_gives_the_same_result(service: Service) -> None:
+def test_a_job_reports_and_succeeds_and_the_same_seed_gives_the_same_result(service: RunningService) -> None:
     results = []
     for _ in range(2):
         accepted = service.client.post("/api/portfolio/risk", json=RISK)
@@ -70,7 +70,7 @@ def test_a_job_reports_and_succeeds_and_the_same_seed_gives_the_same_result(serv
     assert sum(results[0]["histogram"]["counts"]) == RISK["simulations"]
 
 
-def test_a_running_job_can_be_cancelled(service: Service) -> None:
+def test_a_running_job_can_be_cancelled(service: RunningService) -> None:
     location = service.client.post("/api/portfolio/risk", json=RISK | {"simulations": 50_000_000}).headers["location"]
     with service.client.stream("GET", f"{location}/events") as stream:
         for line in stream.iter_lines():
@@ -82,7 +82,7 @@ def test_a_running_job_can_be_cancelled(service: Service) -> None:
     assert ended["status"] == "cancelled"
 
 
-def test_an_idempotency_key_gives_one_job_for_one_request(service: Service) -> None:
+def test_an_idempotency_key_gives_one_job_for_one_request(service: RunningService) -> None:
     key = {"Idempotency-Key": f"key-{time.time_ns()}"}
     first, again = (service.client.post("/api/portfolio/risk", json=RISK, headers=key) for _ in range(2))
     assert first.json()["id"] == again.json()["id"]
@@ -90,7 +90,7 @@ def test_an_idempotency_key_gives_one_job_for_one_request(service: Service) -> N
     assert other.status_code == 422
 
 
-def test_jobs_are_listed_newest_first_and_by_page(service: Service) -> None:
+def test_jobs_are_listed_newest_first_and_by_page(service: RunningService) -> None:
     made = [service.client.post("/api/portfolio/risk", json=RISK | {"seed": seed}).json()["id"] for seed in range(3)]
     first = service.client.get("/api/jobs", params={"limit": 2}).json()
     second = service.client.get("/api/jobs", params={"limit": 2, "cursor": first["next"]}).json()

@@ -7,20 +7,20 @@ import httpx
 import pytest
 from django.test import AsyncClient, Client
 
-from offload_dev.pytest.service import Service
+from offload_dev.pytest.running_service import RunningService
 
 
-def test_ping_needs_no_token(service: Service) -> None:
+def test_ping_needs_no_token(service: RunningService) -> None:
     assert httpx.get(f"{service.address}/api/ping", trust_env=False).json() == {"pong": True}
 
 
-def test_it_is_ready_with_database_broker_and_workers(service: Service) -> None:
+def test_it_is_ready_with_database_broker_and_workers(service: RunningService) -> None:
     report = service.client.get("/health/ready").json()
     assert report == {"database": True, "broker": True, "worker": True, "workers": 2}
 
 
 @pytest.mark.parametrize("token", ["wrong", "dev-token"])
-def test_without_a_valid_token_the_answer_is_a_problem(service: Service, token: str) -> None:
+def test_without_a_valid_token_the_answer_is_a_problem(service: RunningService, token: str) -> None:
     answer = service.client.get("/api/jobs", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 401
     assert answer.headers["content-type"] == "application/problem+json"
@@ -28,17 +28,17 @@ def test_without_a_valid_token_the_answer_is_a_problem(service: Service, token: 
 
 
 @pytest.mark.parametrize("address", ["/api/nothing", "/api/", "/api/jobs/no-uuid"])
-def test_an_unknown_address_of_the_api_is_a_problem(service: Service, address: str) -> None:
+def test_an_unknown_address_of_the_api_is_a_problem(service: RunningService, address: str) -> None:
     answer = service.client.get(address)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
-def test_a_job_that_is_not_there_is_a_problem(service: Service) -> None:
+def test_a_job_that_is_not_there_is_a_problem(service: RunningService) -> None:
     answer = service.client.get("/api/jobs/00000000-0000-0000-0000-000000000000")
     assert (answer.status_code, answer.json()["status"]) == (404, 404)
 
 
-def test_a_wrong_method_is_a_problem_that_names_the_right_ones(service: Service) -> None:
+def test_a_wrong_method_is_a_problem_that_names_the_right_ones(service: RunningService) -> None:
     answer = service.client.put("/api/jobs")
     assert (answer.status_code, answer.headers["content-type"]) == (405, "application/problem+json")
     assert answer.headers["allow"] == "GET"
@@ -48,7 +48,7 @@ PAGES = ["/", "/api/docs", "/static/ninja/swagger-ui.css", "/admin/login/", "/st
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_pages_and_their_files_come_from_this_host(service: Service, address: str) -> None:
+def test_pages_and_their_files_come_from_this_host(service: RunningService, address: str) -> None:
     answer = service.client.get(address, follow_redirects=True)
     assert answer.status_code == 200
     assert "://cdn" not in answer.text[:5000]

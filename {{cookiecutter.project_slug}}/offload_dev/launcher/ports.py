@@ -1,4 +1,4 @@
-"""Free ports for a service that runs beside others, and waiting until it answers."""
+"""Free ports for a service, and waiting until a URL answers."""
 
 import socket
 import time
@@ -7,9 +7,12 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 
+ANSWER_TIMEOUT_SECONDS = 2.0
+INTERVAL_BETWEEN_TRIES_SECONDS = 0.1
 
-def free_ports(count: int) -> int:
-    """The first of `count` consecutive free ports on loopback."""
+
+def first_free_port(count: int) -> int:
+    """The first of `count` consecutive free ports on 127.0.0.1."""
     while True:
         with ExitStack() as stack:
             first = stack.enter_context(socket.socket())
@@ -19,19 +22,29 @@ def free_ports(count: int) -> int:
                 for port in range(start + 1, start + count):
                     stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
             except (OSError, OverflowError):
+                # One of them is taken, or beyond 65535.
                 continue
             return start
 
 
-def answers(url: str, patience: float, alive: Callable[[], bool] = lambda: True) -> bool:
-    """Wait until `url` answers with a status below 400; False after `patience` seconds, or once
-    `alive` says no.
+def wait_for_answer(
+    url: str, timeout_seconds: float, is_running: Callable[[], bool] = lambda: True
+) -> bool:
+    """Wait until a URL answers with a status below 400.
+
+    Args:
+        url: an address on this machine.
+        timeout_seconds: how long to wait at most.
+        is_running: says whether the process that shall answer still runs.
+
+    Returns:
+        True if it answered; False after the timeout, or when the process has ended.
     """
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline and alive():
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline and is_running():
         try:
-            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own loopback address
+            with urllib.request.urlopen(url, timeout=ANSWER_TIMEOUT_SECONDS):  # noqa: S310
                 return True
         except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
+            time.sleep(INTERVAL_BETWEEN_TRIES_SECONDS)
     return False

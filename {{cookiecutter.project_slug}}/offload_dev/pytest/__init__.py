@@ -1,1 +1,1 @@
-"""Two pytest plugins: `guard` fails a test that blocks or leaks, `service` starts everything."""
+"""Pytest plugins: `loop_guard` fails a test that blocks or leaks, `running_service` runs it all."""

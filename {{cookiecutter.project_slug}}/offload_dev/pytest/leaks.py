@@ -1,21 +1,21 @@
-"""What a test leaves behind: tasks that still run, threads that still live, clients that are still
-open.
-"""
+"""Finds what a test leaves behind: running tasks, living threads, open HTTP clients."""
 
 import asyncio
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import thread as pools
+from concurrent.futures import thread as thread_pools
 from contextlib import ExitStack, contextmanager
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from offload.guard.runtime import stacks
 
-# Seconds for what is ending already; only a test that leaves something waits at all.
-GRACE = 0.5
+# What ends by itself within this time is no leak. Only a test that leaves something waits at all.
+GRACE_SECONDS = 0.5
+INTERVAL_SECONDS = 0.005
+# Module, class, and the attribute that says whether a client is closed.
 CLIENTS = (
     ("httpx", "AsyncClient", "is_closed"),
     ("httpx", "Client", "is_closed"),
@@ -23,53 +23,67 @@ CLIENTS = (
 )
 
 
-async def tasks(before: set[asyncio.Task[Any]]) -> list[str]:
-    """A sentence for each task that was not there before, and does not end by itself now."""
-    until = monotonic() + GRACE
+class _Made(NamedTuple):
+    """A thread or a client, the line that made it, and the attribute that says it is closed."""
+
+    made: Any
+    closed: str
+    place: str
+
+    def is_open(self) -> bool:
+        if not isinstance(self.made, threading.Thread):
+            return not getattr(self.made, self.closed)
+        # A thread pool keeps its threads, and the standard ends its own.
+        pooled = self.made in thread_pools._threads_queues  # noqa: SLF001 - there is no public list
+        return self.made.is_alive() and not pooled and not self.made.name.startswith("offload-")
+
+
+async def find_tasks(before: set[asyncio.Task[Any]]) -> list[str]:
+    """A sentence for each task that is not among those before and does not end by itself."""
+    until = monotonic() + GRACE_SECONDS
     while left := asyncio.all_tasks() - before - {asyncio.current_task()}:
         if monotonic() > until:
             break
-        await asyncio.sleep(0.005)
-    return [
-        f"task {task.get_name()} is left running at {stacks.place(stacks.waiting(task))}"
-        for task in left
-    ]
+        await asyncio.sleep(INTERVAL_SECONDS)
+
+    sentences = []
+    for task in left:
+        step = stacks.responsible_step(stacks.of_task(task))
+        sentences.append(f"task {task.get_name()} is left running at {step}")
+    return sentences
 
 
 @contextmanager
-def threads_and_clients() -> Iterator[Callable[[], list[str]]]:
-    """Notes where threads and HTTP clients are made; the function it gives says which of them are
-    left.
+def find_threads_and_clients() -> Iterator[Callable[[], list[str]]]:
+    """Note where threads and HTTP clients are made while this context is open.
+
+    Yields:
+        a function that gives a sentence for each of them that is still open.
     """
-    made: list[tuple[Any, str, str]] = []
-
-    def noting(cls: type, method: str, closed: str) -> Any:
-        original = getattr(cls, method)
-
-        def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
-            made.append((self, closed, str(stacks.place(stacks.here()))))
-            return original(self, *args, **kwargs)
-
-        return patch.object(cls, method, noted)
+    made: list[_Made] = []
 
     def left() -> list[str]:
-        until = monotonic() + GRACE
-        while (
-            open_now := [item for item in made if _is_open(item[0], item[1])]
-        ) and monotonic() < until:
-            sleep(0.005)
-        return [f"{place} left a {type(thing).__name__} open" for thing, _, place in open_now]
+        until = monotonic() + GRACE_SECONDS
+        while (still_open := [each for each in made if each.is_open()]) and monotonic() < until:
+            sleep(INTERVAL_SECONDS)
+        return [f"{each.place} left a {type(each.made).__name__} open" for each in still_open]
 
     with ExitStack() as stack:
-        stack.enter_context(noting(threading.Thread, "start", ""))
+        stack.enter_context(_noting(made, threading.Thread, "start", closed=""))
         for module, name, closed in CLIENTS:
             if module in sys.modules:
-                stack.enter_context(noting(getattr(sys.modules[module], name), "__init__", closed))
+                client = getattr(sys.modules[module], name)
+                stack.enter_context(_noting(made, client, "__init__", closed))
         yield left
 
 
-def _is_open(thing: Any, closed: str) -> bool:
-    if not isinstance(thing, threading.Thread):
-        return not getattr(thing, closed)
-    by_design = thing in pools._threads_queues or thing.name.startswith("offload-")  # noqa: SLF001 - pools live on
-    return thing.is_alive() and not by_design
+def _noting(made: list[_Made], cls: type, method: str, closed: str) -> Any:
+    """A patch that notes each call of a method, with the line that calls it."""
+    original = getattr(cls, method)
+
+    def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        step = stacks.responsible_step(stacks.of_this_thread())
+        made.append(_Made(self, closed, str(step)))
+        return original(self, *args, **kwargs)
+
+    return patch.object(cls, method, noted)

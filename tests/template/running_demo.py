@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from offload_dev.pytest.service import free_ports
+from offload_dev.launcher.ports import first_free_port
 
 from .conftest import BIN, ROOT
 
@@ -33,7 +33,7 @@ class Demo:
         ready.
         """
         self.project = folder / "risk_desk"
-        self.port = free_ports(4)
+        self.port = first_free_port(4)
         self.log = folder / "demo.log"
         self.process = self._start(folder)
         deadline = time.monotonic() + 90

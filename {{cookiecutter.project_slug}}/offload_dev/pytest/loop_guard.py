@@ -1,8 +1,8 @@
-"""The tested net as a pytest plugin (`-p offload_dev.pytest.guard`): a test that blocks the event
-loop, or leaks, fails.
+"""A pytest plugin: a test fails if it blocks the event loop or leaves something running.
 
-It fails with the line that did it, even where the code swallowed the error. The only way out of it
-is `@pytest.mark.offload_allow(reason="…")`.
+Use it by `pytest_plugins = ["offload_dev.pytest.loop_guard"]` or `-p offload_dev.pytest.loop_guard`.
+The failure names the line, also where the code has caught the error. Only
+`@pytest.mark.offload_allow(reason="…")` lets a test block or leak.
 """
 
 import asyncio
@@ -15,13 +15,17 @@ from typing import Any
 import pytest
 from django.urls import get_resolver
 
-from offload.guard.runtime.watchdog import Block, Watchdog
+from offload.guard.runtime.block import Block
+from offload.guard.runtime.watchdog import Watchdog
 from offload_dev.pytest import leaks
-from offload_dev.pytest.blocking import recording
+from offload_dev.pytest.blocking_calls import record_blocking_calls
 
-# Seconds of the loop's own time: a tenth of what a person notices, and ten times a slow callback.
-BUSY = 0.05
-FAULTS = (
+# A test may keep its loop so long, by the loop's own time. It is a tenth of what a person notices,
+# and ten times what a slow callback takes.
+BLOCK_THRESHOLD_SECONDS = 0.05
+# So many functions are named that made a coroutine which was never awaited.
+COROUTINE_ORIGIN_DEPTH = 5
+WARNINGS_THAT_FAIL = (
     "error:coroutine .* was never awaited:RuntimeWarning",
     "error::pytest.PytestUnraisableExceptionWarning",
     "error:StreamingHttpResponse must consume synchronous iterators:Warning",
@@ -29,19 +33,17 @@ FAULTS = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Warnings about lost coroutines and sync streams become errors, and name where the coroutine
-    was made.
-    """
+    """Turn warnings about lost coroutines and sync streams into errors."""
     config.addinivalue_line(
         "markers", "offload_allow(reason): let this test block the loop or leak, and say why."
     )
-    for fault in FAULTS:
-        config.addinivalue_line("filterwarnings", fault)
-    sys.set_coroutine_origin_tracking_depth(5)
+    for warning in WARNINGS_THAT_FAIL:
+        config.addinivalue_line("filterwarnings", warning)
+    sys.set_coroutine_origin_tracking_depth(COROUTINE_ORIGIN_DEPTH)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A way out without a reason is none."""
+    """Refuse `offload_allow` without a reason."""
     for item in items:
         marker = item.get_closest_marker("offload_allow")
         if marker is not None and not marker.kwargs.get("reason"):
@@ -50,34 +52,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Run one test inside the net."""
+    """Run one test, and fail it with one sentence for each block and each leak."""
     if item.get_closest_marker("offload_allow"):
         return (yield)
-    client: Any = item.funcargs.get("async_client") if isinstance(item, pytest.Function) else None
-    # Made ready before its loop, as a server is at its start.
-    if client is not None:
-        client.handler.load_middleware(is_async=True)
-        # Loads and compiles all addresses.
-        get_resolver().check()
+
+    _prepare_async_client(item)
     found: list[str] = []
     if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
         item.obj = _watched(item.obj, found)
-    with leaks.threads_and_clients() as left, recording() as blocked:
+
+    with leaks.find_threads_and_clients() as left, record_blocking_calls() as blocked:
         try:
             result = yield
         except Exception as error:
             for sentence in [*blocked, *found]:
                 error.add_note(sentence)
             raise
+
     if sentences := [*blocked, *found, *left()]:
         pytest.fail("\n".join(sentences), pytrace=False)
     return result
 
 
+def _prepare_async_client(item: pytest.Item) -> None:
+    """Load middleware and URLs before the test's loop runs, as a server does at its start."""
+    client: Any = item.funcargs.get("async_client") if isinstance(item, pytest.Function) else None
+    if client is not None:
+        client.handler.load_middleware(is_async=True)
+        # This check loads and compiles all URLs.
+        get_resolver().check()
+
+
 def _watched(
     test: Callable[..., Awaitable[object]], found: list[str]
 ) -> Callable[..., Awaitable[object]]:
-    """The test, with a watchdog on its own loop; what it finds is added to `found`."""
+    """The test with a watchdog on its loop. What the watchdog sees is added to `found`."""
 
     def report(block: Block) -> None:
         if not block.excused:
@@ -85,13 +94,15 @@ def _watched(
 
     @wraps(test)
     async def watched(*args: Any, **kwargs: Any) -> object:
-        before = asyncio.all_tasks()
-        watchdog = Watchdog(asyncio.get_running_loop(), threshold=BUSY, report=report)
+        tasks_before = asyncio.all_tasks()
+        watchdog = Watchdog(
+            asyncio.get_running_loop(), threshold=BLOCK_THRESHOLD_SECONDS, report=report
+        )
         watchdog.start()
         try:
             return await test(*args, **kwargs)
         finally:
             await watchdog.stop()
-            found.extend(await leaks.tasks(before))
+            found.extend(await leaks.find_tasks(tasks_before))
 
     return watched

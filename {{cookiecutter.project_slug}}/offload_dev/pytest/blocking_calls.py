@@ -1,5 +1,6 @@
-"""Records blocking calls on a running loop: blockbuster raises, and broad excepts swallow what it
-raises.
+"""Records each blocking call on a running event loop.
+
+blockbuster raises an error at such a call. A broad `except` would hide it, so it is noted here, too.
 """
 
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ from blockbuster import BlockBuster, BlockingError
 
 from offload.guard.runtime import stacks
 
-# Where blocking is right: what is read once, at first use, log lines to standard error, and this
-# net itself. (End of a file's name, function.)
+# Functions that may block, by the end of their file's name: reading a file once, at its first use;
+# log lines to standard error; the guard itself.
 ALLOWED = [
     ("zoneinfo/_common.py", "load_tzdata"),
     ("mimetypes.py", "init"),
@@ -22,23 +23,26 @@ ALLOWED = [
 
 
 @contextmanager
-def recording() -> Iterator[list[str]]:
-    """While this is open, blocking I/O under a running loop raises, and is added to the list with
-    its line.
+def record_blocking_calls() -> Iterator[list[str]]:
+    """While this context is open, blocking I/O on a running loop raises an error and is recorded.
+
+    Yields:
+        the list of the sentences so far, each with the line that blocked.
     """
     found: list[str] = []
     original = BlockingError.__init__
 
-    def noted(self: BlockingError, call: str) -> None:
+    def record(self: BlockingError, call: str) -> None:
         original(self, call)
-        place = stacks.place(stacks.here())
-        found.append(f"{place or 'a callback'} blocked the event loop with {call}")
+        step = stacks.responsible_step(stacks.of_this_thread())
+        found.append(f"{step or 'a callback'} blocked the event loop with {call}")
 
     detector = BlockBuster()
     for function in detector.functions.values():
         for file, name in ALLOWED:
             function.can_block_in(file, name)
-    with patch.object(BlockingError, "__init__", noted):
+
+    with patch.object(BlockingError, "__init__", record):
         detector.activate()
         try:
             yield found

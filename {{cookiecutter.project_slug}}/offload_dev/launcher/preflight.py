@@ -1,0 +1,71 @@
+"""What has to be there before a service starts: free ports, a broker, a database with its tables.
+
+Each fault ends the launcher with one sentence: what is missing, and what to do.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+
+import redis
+
+ANSWER_TIMEOUT_SECONDS = 2.0
+CONNECT = (
+    "import django; django.setup(); "
+    "from django.db import connection; connection.ensure_connection()"
+)
+
+
+def check_port(name: str, port: int) -> None:
+    """End the launcher if the port of the process `name` is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            sys.exit(
+                f"Port {port} is taken, and {name} needs it. Stop the program that uses it, or"
+                " choose other ports: `make dev PORT=8100` uses 8100 to 8103."
+            )
+
+
+def check_redis(url: str) -> None:
+    """End the launcher if no Redis or Valkey answers at this address."""
+    try:
+        redis.Redis.from_url(
+            url,
+            socket_timeout=ANSWER_TIMEOUT_SECONDS,
+            socket_connect_timeout=ANSWER_TIMEOUT_SECONDS,
+        ).ping()
+    except (redis.RedisError, ValueError) as error:
+        sys.exit(
+            f"No Redis answers at REDIS_URL ({error}). Start it, or unset REDIS_URL: then the"
+            " embedded Valkey is used."
+        )
+
+
+def check_database() -> None:
+    """End the launcher if the database of DATABASE_URL does not answer."""
+    environment = {"DJANGO_SETTINGS_MODULE": "config.settings", **os.environ}
+    tried = subprocess.run(
+        [sys.executable, "-c", CONNECT],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if tried.returncode:
+        reason = " ".join(tried.stderr.rpartition("Error: ")[2].split())
+        sys.exit(
+            f"The database of DATABASE_URL does not answer ({reason}). Start it, or unset"
+            " DATABASE_URL: then the SQLite file in var/ is used."
+        )
+
+
+def migrate() -> None:
+    """Create or change the tables; end the launcher if that fails, with Django's own message."""
+    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    migrated = subprocess.run(command, check=False)
+    if migrated.returncode:
+        sys.exit(migrated.returncode)

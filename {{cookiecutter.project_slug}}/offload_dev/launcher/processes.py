@@ -1,0 +1,40 @@
+"""Which processes a service needs on this machine, by its Procfiles."""
+
+import os
+from pathlib import Path
+
+from honcho.environ import parse_procfile
+
+# What `make serve` adds to the web process, and what the environment can name instead.
+STAND_INS = ("valkey", "sandbox")
+WORKERS = ("cpu", "default")
+
+
+def choose_processes(mode: str) -> dict[str, str]:
+    """The command of each process, by its name.
+
+    `dev` runs all of Procfile.dev. `serve` runs the web process of the Procfile, the stand-ins of
+    Procfile.dev, and the workers. Three cases need fewer processes:
+
+    1. MARKETS_URL names the real price sources: no sandbox.
+    2. REDIS_URL names a broker: no embedded Valkey.
+    3. REDIS_URL names a broker, and the mode is `serve`: the workers run elsewhere, too.
+
+    Args:
+        mode: `dev` or `serve`.
+    """
+    development = dict(parse_procfile(Path("Procfile.dev").read_text()).processes)
+    chosen = development
+    if mode == "serve":
+        production = dict(parse_procfile(Path("Procfile").read_text()).processes)
+        chosen = {name: development[name] for name in STAND_INS if name in development}
+        chosen |= {name: production[name] for name in ("web", *WORKERS)}
+
+    left_out: set[str] = set()
+    if "MARKETS_URL" in os.environ:
+        left_out.add("sandbox")
+    if "REDIS_URL" in os.environ:
+        left_out.add("valkey")
+        if mode == "serve":
+            left_out.update(WORKERS)
+    return {name: command for name, command in chosen.items() if name not in left_out}
