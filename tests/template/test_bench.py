@@ -31,7 +31,7 @@ PLAIN = Figures(
     neighbour_worst=5.0,
     failed=0,
     refused=0.0,
-    strangers=0.0,
+    other_programs=0.0,
 )
 
 
@@ -48,8 +48,8 @@ WORLDS = [
         "waiting",
         {"async": {"per_second": 900.0}},
         {"async": {"per_second": 80.0}},
-        "9.0 times",
-        "0.80 of",
+        "9.0 times the throughput",
+        "0.80 of the throughput",
     ),
     (
         "waiting",
@@ -70,8 +70,8 @@ WORLDS = [
         "orm",
         {},
         {"worker": {"per_second": 200.0}},
-        "a worker about the sync view's",
-        "a worker 2.0 times",
+        "A worker had about the same throughput",
+        "A worker had 2.0 times the throughput",
     ),
     (
         "computing",
@@ -108,7 +108,7 @@ WORLDS = [
         "crowd",
         {"sync": {"threads": 500, "p99": 4000.0}},
         {},
-        "4.0 s by 500",
+        "4.0 s on 500",
         "threads wait as well",
     ),
 ]
@@ -161,8 +161,8 @@ def test_a_ways_turns_are_taken_together() -> None:
 def test_a_noisy_machine_and_failed_requests_are_told() -> None:
     quiet = {"orm": world("orm")}
     assert trust(quiet) == ""
-    assert "40% of this machine (orm, sync)" in trust(
-        {"orm": world("orm", sync={"strangers": 0.4})}
+    assert "40% of this machine (row orm, way sync)" in trust(
+        {"orm": world("orm", sync={"other_programs": 0.4})}
     )
     assert "3 requests failed" in trust({"orm": world("orm", sync={"failed": 3})})
 

@@ -1,3 +1,1 @@
-"""`make bench`: proves the rule on this machine. The same work five ways, and what a neighbour pays
-for each.
-"""
+"""`make bench` measures the rule on this machine: the same work five ways, side by side."""

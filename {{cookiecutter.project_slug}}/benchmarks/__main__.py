@@ -1,9 +1,7 @@
-"""`python -m benchmarks [--quick] [--only ROWS] [--out DIR]`: measures, draws and says what it
-means.
-"""
+"""`python -m benchmarks [--quick] [--only ROWS] [--out DIR]`: measures, draws, and judges."""
 
 if __name__ == "__main__":
-    # Not above: the clients' processes import this module, too, and need none of it.
+    # Not at the top: the clients' processes import this module, too, and need nothing of it.
     from benchmarks.run import main
 
     main()

@@ -1,10 +1,10 @@
-"""Computing as a plain function: pure Python, which holds the interpreter's lock."""
+"""Computing as a plain function, in pure Python: it holds the GIL."""
 
 import time
 
 
 def compute(rounds: int) -> int:
-    """Count in circles, so many rounds."""
+    """Do so many rounds of arithmetic."""
     total = 0
     for number in range(rounds):
         total += number * number % 7
@@ -12,9 +12,7 @@ def compute(rounds: int) -> int:
 
 
 def rounds_of(seconds: float, sample: int = 1_000_000) -> int:
-    """How many rounds take so many seconds of CPU on this machine; the fastest of three tries
-    counts.
-    """
+    """How many rounds take so many CPU seconds on this machine, by the fastest of three tries."""
     tries = []
     for _ in range(3):
         before = time.process_time()

@@ -1,6 +1,4 @@
-"""The three kinds of work as jobs. Two of them have no business in a worker: what that costs is
-measured.
-"""
+"""The three kinds of work as jobs. Waiting and queries do not belong in a worker: see the cost."""
 
 from pydantic import BaseModel
 
@@ -9,13 +7,13 @@ from offload.jobs.kinds import Report, job
 
 
 class Amount(BaseModel):
-    """Milliseconds, rows or rounds, as the work has it."""
+    """How much work: milliseconds, rows or rounds."""
 
     amount: int
 
 
 class Done(BaseModel):
-    """What the work gave."""
+    """The result of the work."""
 
     value: int
 

@@ -1,5 +1,7 @@
-"""Load from processes of its own: clients who ask again and again, and a neighbour who asks for
-little.
+"""The load, from processes of its own: clients of one way, and a neighbour of theirs.
+
+The neighbour is another client of the same web process. It sends small requests, and its waiting
+time shows what the way does to others.
 """
 
 import asyncio
@@ -12,27 +14,37 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-# Seconds between two requests of the neighbour.
-BEAT = 0.02
+NEIGHBOUR_INTERVAL_SECONDS = 0.02
 
 
 @dataclass
 class Answers:
-    """What the clients saw: milliseconds of each request, and what went wrong."""
+    """What the clients saw.
+
+    Attributes:
+        ms: milliseconds of each request.
+        failed: how many requests or jobs failed.
+        refused: how many upstream calls the API refused, by the service's answers.
+        seconds: from the first request to the last answer.
+    """
 
     ms: list[float] = field(default_factory=list)
     failed: int = 0
     refused: int = 0
-    """Calls that the API refused, as the answers tell."""
     seconds: float = 0.0
-    """From the first request to the last answer."""
 
 
 def ask(url: str, token: str, clients: int, seconds: float, pause: float = 0.0) -> Answers:
-    """So many clients at once, each asking again `pause` seconds after its answer, until the
-    seconds are over.
+    """Send requests from several clients at once, and collect the answers.
 
-    Each asks at least once. A 202 is not the answer: its job is waited for.
+    A client that gets 202 waits for the result of its job. That is its answer.
+
+    Args:
+        url: what the clients ask for.
+        token: their API token.
+        clients: how many.
+        seconds: how long they go on; each sends at least one request.
+        pause: seconds between an answer and the client's next request.
     """
     return asyncio.run(_ask(url, token, clients, seconds, pause))
 
@@ -67,7 +79,7 @@ async def _client(
 
 
 def _session(**headers: str) -> aiohttp.ClientSession:
-    # As many as are asked for.
+    # Without a limit of its own: each client gets a connection.
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers)
 
 
@@ -82,22 +94,22 @@ _both: Barrier
 
 
 def prepare(stop: Event, both: Barrier) -> None:
-    """Give a fresh process the event that ends `neighbour`, and where it meets the other process."""
+    """Give a new process the event that ends `neighbour`, and the barrier of `meet`."""
     global _stop, _both
     _stop, _both = stop, both
 
 
 def meet() -> None:
-    """Return as soon as both processes are up: the time that they take for it belongs to no way."""
+    """Return when both processes have started, so that their start is not measured."""
     _both.wait()
 
 
 def neighbour(url: str) -> list[float]:
-    """Ask every 20 ms until told to stop; gives the milliseconds of each request.
+    """Send a request every 20 ms until the stop; returns the milliseconds of each.
 
-    It asks on time, whether or not the one before has its answer: a loop that stands still for half
-    a second is late for all 25 requests of that time (a client that waits its turn would count one:
-    "coordinated omission").
+    Each is sent on time, also when the one before has no answer yet. So a loop that is blocked for
+    half a second is late for all 25 requests of that time. A client that sends them one after the
+    other would count only one ("coordinated omission").
     """
     return asyncio.run(_neighbour(url))
 
@@ -114,6 +126,6 @@ async def _neighbour(url: str) -> list[float]:
         due = asyncio.get_running_loop().time()
         while not _stop.is_set():
             group.create_task(one(session))
-            due += BEAT
+            due += NEIGHBOUR_INTERVAL_SECONDS
             await asyncio.sleep(due - asyncio.get_running_loop().time())
     return waited

@@ -1,6 +1,4 @@
-"""One way of one row under load: what its clients see, what its processes spend, what its neighbour
-suffers.
-"""
+"""Measures one way of one row under load: the clients' times, the CPU, the neighbour's times."""
 
 import math
 import time
@@ -14,22 +12,34 @@ from multiprocessing.synchronize import Event
 import psutil
 
 from benchmarks import load
+from benchmarks.measured_service import MeasuredService, WebProcess
 from benchmarks.rows import MANY, Way
-from benchmarks.service import Service, Web
 
-# Seconds between two looks at the web process.
-GLANCE = 0.1
-# As many as a web process keeps threads and connections, and next to no work.
+# How often threads and connections of the web process are counted.
+COUNT_INTERVAL_SECONDS = 0.1
+# As many as a web process keeps threads and connections; they do next to no work.
 WARMUP_CLIENTS = 8
+WARMUP_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one way cost. Times in milliseconds.
+    """What one way cost. All times are milliseconds.
 
-    `cpu` is user and system time a request, of web and workers: all they used meanwhile, with the
-    neighbour's requests and what runs when nobody asks. Where there are few requests a second, that
-    is most of it.
+    Attributes:
+        requests: how many were answered.
+        per_second: requests per second.
+        p50, p99: quantiles of the time to the answer.
+        cpu: user and system time per request, of web process and worker. It holds all that they
+            used meanwhile: the neighbour's requests, too, and what runs without requests. If there
+            are few requests per second, that is most of it.
+        cpu_web: the part of the web process.
+        threads: the most threads of the web process at once.
+        connections: the most open database connections of the web process at once.
+        neighbour_p50, neighbour_p99, neighbour_worst: how long the neighbour waited.
+        failed: how many requests failed.
+        refused: share of the upstream calls that the API refused, 0 to 1.
+        other_programs: share of the machine that other programs took meanwhile, 0 to 1.
     """
 
     requests: int
@@ -40,15 +50,12 @@ class Figures:
     cpu_web: float
     threads: int
     connections: int
-    """Most open at once, to the database, by the web process."""
     neighbour_p50: float
     neighbour_p99: float
     neighbour_worst: float
     failed: int
     refused: float
-    """Share of the calls that the API refused, 0 to 1."""
-    strangers: float
-    """Share of the machine that programs of others took meanwhile, 0 to 1."""
+    other_programs: float
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -59,19 +66,21 @@ def quantile(values: list[float], share: float) -> float:
 
 @dataclass(frozen=True)
 class Spent:
-    """CPU seconds so far, or between two such readings: `strangers` are all programs but ours."""
+    """CPU seconds so far, or between two such readings, by who used them."""
 
     web: float
     workers: float
-    strangers: float
+    other_programs: float
 
     def __sub__(self, then: "Spent") -> "Spent":
         return Spent(
-            self.web - then.web, self.workers - then.workers, self.strangers - then.strangers
+            self.web - then.web,
+            self.workers - then.workers,
+            self.other_programs - then.other_programs,
         )
 
 
-def _spent(service: Service, web: psutil.Process) -> Spent:
+def _spent(service: MeasuredService, web: psutil.Process) -> Spent:
     ours = sum(
         _of(process) for process in (psutil.Process(), *psutil.Process().children(recursive=True))
     )
@@ -93,15 +102,21 @@ def _of(process: psutil.Process) -> float:
         times = process.cpu_times()
     except psutil.NoSuchProcess:
         return 0.0
-    # Known on Linux; a worker renews its processes.
+    # The worker replaces its processes. Linux counts the ones that have ended, too.
     ended = times.children_user + times.children_system
     return float(times.user + times.system + ended)
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What was seen while one way had its turn: answers, the neighbour's milliseconds, CPU and wall
-    seconds.
+    """What was measured while one way had its turn.
+
+    Attributes:
+        answers: what the clients saw.
+        waited: milliseconds of each of the neighbour's requests.
+        spent: CPU seconds.
+        elapsed: seconds by the clock.
+        threads, connections: the most that the web process had.
     """
 
     answers: load.Answers
@@ -113,20 +128,22 @@ class Turn:
 
 
 class Bench:
-    """Loads a service from two processes of its own, and watches it meanwhile."""
+    """Loads a service from two processes of its own, and measures meanwhile."""
 
-    def __init__(self, service: Service, pool: ProcessPoolExecutor, stop: Event) -> None:
+    def __init__(self, service: MeasuredService, pool: ProcessPoolExecutor, stop: Event) -> None:
         self.service = service
         self.pool = pool
         self.stop = stop
 
     def warm(self, way: Way) -> None:
-        """Ask before it counts: a process's first requests import, connect and start threads."""
+        """Send requests that do not count: the first ones import, connect and start threads."""
         clients = min(way.clients, WARMUP_CLIENTS)
-        self.pool.submit(load.ask, self._url(way, 1), self.service.token, clients, 0.1).result()
+        self.pool.submit(
+            load.ask, self._url(way, 1), self.service.token, clients, WARMUP_SECONDS
+        ).result()
 
     def turn(self, way: Way, amount: int, seconds: float) -> Turn:
-        """Load one way for so many seconds."""
+        """Load one way for so many seconds, and measure it."""
         web = self.service.webs[way.server]
         self.stop.clear()
         listening = self.pool.submit(load.neighbour, f"{web.address}/api/bench/ping")
@@ -143,7 +160,7 @@ class Bench:
         while not asking.done():
             threads = max(threads, web.process.num_threads())
             connections = max(connections, self._connections(web))
-            time.sleep(GLANCE)
+            time.sleep(COUNT_INTERVAL_SECONDS)
         answers, elapsed = asking.result(), time.perf_counter() - begun
         spent = _spent(self.service, web.process) - before
         self.stop.set()
@@ -152,12 +169,12 @@ class Bench:
     def _url(self, way: Way, amount: int) -> str:
         return f"{self.service.webs[way.server].address}{way.path}?amount={amount}"
 
-    def _connections(self, web: Web) -> int:
+    def _connections(self, web: WebProcess) -> int:
         return sum(file.path == str(self.service.database) for file in web.process.open_files())
 
 
 def figures(turns: Sequence[Turn]) -> Figures:
-    """One way's turns taken together."""
+    """The figures of one way, from all its turns."""
     ms = [each for turn in turns for each in turn.answers.ms]
     waited = [each for turn in turns for each in turn.waited]
     web = sum(turn.spent.web for turn in turns)
@@ -175,21 +192,21 @@ def figures(turns: Sequence[Turn]) -> Figures:
         neighbour_worst=max(waited),
         failed=sum(turn.answers.failed for turn in turns),
         refused=sum(turn.answers.refused for turn in turns) / (len(ms) * MANY),
-        strangers=max(0.0, sum(turn.spent.strangers for turn in turns))
+        other_programs=max(0.0, sum(turn.spent.other_programs for turn in turns))
         / sum(turn.elapsed for turn in turns)
         / (psutil.cpu_count() or 1),
     )
 
 
 @contextmanager
-def bench(service: Service) -> Iterator[Bench]:
+def bench(service: MeasuredService) -> Iterator[Bench]:
     """A bench over a running service."""
-    # A fork would copy this process's Django into the clients.
+    # A fork would copy this process with its Django into the clients.
     context = get_context("spawn")
     stop, both = context.Event(), context.Barrier(2)
     with ProcessPoolExecutor(
         2, mp_context=context, initializer=load.prepare, initargs=(stop, both)
     ) as pool:
-        for met in [pool.submit(load.meet) for _ in range(2)]:
-            met.result()
+        for both_started in [pool.submit(load.meet) for _ in range(2)]:
+            both_started.result()
         yield Bench(service, pool, stop)

@@ -1,5 +1,6 @@
-"""The real service, on ports and a database of its own: broker, stand-ins, worker, and several web
-processes.
+"""The service that is measured: broker, sandbox, worker and several web processes, all real.
+
+It runs on ports and a database of its own.
 """
 
 import os
@@ -13,39 +14,49 @@ from pathlib import Path
 
 import psutil
 
-from offload_dev.launcher.ports import answers, free_ports
+from offload_dev.launcher.ports import first_free_port, wait_for_answer
 
-# Seconds for a start.
-PATIENCE = 60.0
-# Rows that the ORM's work queries.
+# For all web processes together, on a busy machine.
+START_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 20.0
+# So many of the last lines are shown if the service does not start.
+LOG_LINES_SHOWN = 40
+# Ports that the settings name: web, Flower, sandbox and broker.
+SETTINGS_PORTS = 4
+# Rows in the table that the row `orm` queries.
 GROUPS = 100
 
 
 @dataclass(frozen=True)
-class Web:
-    """A web process, and where it answers."""
+class WebProcess:
+    """A web process, and its address without a path."""
 
     process: psutil.Popen
     address: str
 
-    def runs(self) -> bool:
-        """Whether it has not ended."""
+    def is_running(self) -> bool:
         return self.process.poll() is None
 
 
-class Service:
-    """What runs: a `token` for its API, the `database` file, the `worker`'s main process, the
-    `webs` by name.
+class MeasuredService:
+    """The processes that are measured.
+
+    Attributes:
+        token: a token for the service's API.
+        database: the database's file.
+        worker: the main process of the worker.
+        webs: the web processes by name.
     """
 
     def __init__(self, folder: Path, webs: Sequence[str]) -> None:
-        # Of the settings (web, Flower, sandbox, broker), and one a web process.
-        first = free_ports(4 + len(webs))
-        self.ports = dict(zip(webs, range(first + 4, first + 4 + len(webs)), strict=True))
+        first = first_free_port(SETTINGS_PORTS + len(webs))
+        web_ports = range(first + SETTINGS_PORTS, first + SETTINGS_PORTS + len(webs))
+        self.ports = dict(zip(webs, web_ports, strict=True))
         self.database = folder / "db.sqlite3"
         self.log = folder / "service.log"
         self.worker: psutil.Popen
-        self.webs: dict[str, Web]
+        self.webs: dict[str, WebProcess] = {}
+
         os.environ.update(
             PORT=str(first),
             DATABASE_URL=f"sqlite:///{self.database}",
@@ -54,14 +65,14 @@ class Service:
             DEBUG="0",
             LOG_LEVEL="INFO",
         )
-        # They follow the port.
+        # Unset, they follow PORT.
         for name in ("REDIS_URL", "FLOWER_PORT", "SANDBOX_PORT"):
             os.environ.pop(name, None)
-        self.token = _fill()
+        self.token = _fill_database()
 
     @contextmanager
     def running(self, module: str, *arguments: str) -> Iterator[psutil.Popen]:
-        """A process of the service: `python -m module`."""
+        """One process of the service, `python -m module`, as long as this context is open."""
         with self.log.open("ab") as log:
             process = psutil.Popen(
                 [sys.executable, "-m", module, *arguments],
@@ -75,50 +86,60 @@ class Service:
             process.terminate()
             try:
                 with suppress(psutil.TimeoutExpired):
-                    process.wait(20)
+                    process.wait(STOP_TIMEOUT_SECONDS)
             finally:
-                # Of whoever loses patience with Ctrl-C, too.
+                # Also when a second Ctrl-C interrupts the wait.
                 if process.is_running():
                     process.kill()
 
     def start(self, stack: ExitStack) -> None:
-        """Broker, stand-ins, worker and web processes: all start at once, and then answer.
+        """Start all processes at once, and wait until the web processes are ready.
 
         Raises:
-            RuntimeError: one doesn't start; the message holds what was printed.
+            RuntimeError: one of them did not start; the text says which, and the log's last lines.
         """
-        stack.enter_context(self.running("offload_dev.launcher.valkey"))
+        stack.enter_context(self.running("offload_dev.launcher.embedded_valkey"))
         stack.enter_context(self.running("sandbox"))
         self.worker = stack.enter_context(self.running("offload.jobs", "-Q", "cpu", "-n", "cpu@%h"))
-        self.webs = {}
         for name, port in self.ports.items():
             process = stack.enter_context(self.running("offload.serving", "--port", str(port)))
-            self.webs[name] = Web(process, f"http://127.0.0.1:{port}")
-        for web in self.webs.values():
-            if not answers(web.address + "/health/ready", PATIENCE, web.runs):
-                raise RuntimeError(
-                    f"the service did not start:\n{self.log.read_text(errors='replace')[-4000:]}"
-                )
+            self.webs[name] = WebProcess(process, f"http://127.0.0.1:{port}")
+
+        for name, web in self.webs.items():
+            probe = web.address + "/health/ready"
+            if not wait_for_answer(probe, START_TIMEOUT_SECONDS, web.is_running):
+                raise RuntimeError(self._why_not_ready(name, web, probe))
+
+    def _why_not_ready(self, name: str, web: WebProcess, probe: str) -> str:
+        what = (
+            f"did not answer {probe} with success within {START_TIMEOUT_SECONDS:.0f} s"
+            if web.is_running()
+            else f"ended with status {web.process.returncode}"
+        )
+        lines = self.log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+        return "\n".join(
+            [f"The service did not start: web process {name!r} {what}. Its last lines:", *lines]
+        )
 
 
 @contextmanager
-def service(webs: Sequence[str]) -> Iterator[Service]:
+def measured_service(webs: Sequence[str]) -> Iterator[MeasuredService]:
     """A running service with web processes of these names."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        # As the system names the files that a process has open.
-        started = Service(folder.resolve(), webs)
-        started.start(stack)
+        # Resolved, so that it is spelt as in the list of files that a process has open.
+        service = MeasuredService(folder.resolve(), webs)
+        service.start(stack)
         try:
-            yield started
+            yield service
         finally:
-            # All at once, and then the stack waits for each.
-            for web in started.webs.values():
+            # They stop at the same time; then the stack waits for each.
+            for web in service.webs.values():
                 web.process.terminate()
 
 
-def _fill() -> str:
-    """Make the database; gives a token for its API."""
+def _fill_database() -> str:
+    """Make the database and its rows; returns a token for the API."""
     import django
 
     django.setup()

@@ -1,4 +1,4 @@
-"""A run as a document: for machines as JSON, for people as tables and sentences."""
+"""A run as JSON for programs, and as tables and sentences for people."""
 
 import os
 import platform
@@ -17,15 +17,15 @@ from benchmarks.measure import Figures
 from benchmarks.rows import Row
 from benchmarks.verdict import judge, ms, trust
 
-LEGEND = """CPU: of web process and workers, a request; ratio: to the first way's.
-threads, db: most threads and database connections of the web process.
+LEGEND = """CPU: per request, of web process and worker; ratio: to the CPU of the first way.
+threads, db: the most threads and database connections of the web process.
 neighbour: p99 of a small request that is sent every 20 ms meanwhile.
 """
 PACKAGES = ("django", "uvicorn", "uvloop", "httpx", "aiohttp", "celery", "redis")
 
 
 def machine() -> dict[str, Any]:
-    """Where a run was made, and with what."""
+    """The machine of a run, and the versions of what was measured."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0))
@@ -70,7 +70,7 @@ def document(rows: list[Row], found: Mapping[str, Mapping[str, Figures]]) -> dic
 
 
 def table(row: Mapping[str, Any]) -> Table:
-    """One row's ways side by side; the figures that travel between machines come first."""
+    """The ways of one row side by side. CPU and ratio, which compare machines best, come first."""
     drawn = Table(
         title=row["title"],
         title_justify="left",

@@ -1,14 +1,13 @@
-"""What is measured: a row a question, its ways side by side."""
+"""What is measured: each row is a question, with several ways to do the same work."""
 
 from dataclasses import dataclass
 
-# Seconds of CPU a request of the computing row takes.
-COMPUTING = 0.5
-# Calls of one request to an API, in the row of unbounded fan-out.
+# A request of the row `computing` takes so much CPU.
+COMPUTING_SECONDS = 0.5
+# Row `unbounded`: calls of one request to an API, and how many of them the API serves at once.
 MANY = 100
-# Of them that the API serves at a time.
 LIMIT = 40
-# Requests at once.
+# Row `crowd`: requests at once.
 CROWD = 500
 
 
@@ -16,9 +15,15 @@ CROWD = 500
 class Way:
     """One way to do a row's work.
 
-    `server`: ways of the same name share a web process, rows with few clients first. What one fills
-    with threads and connections would spoil another's count. `amount`: milliseconds or rows; None
-    for the rounds that take `COMPUTING` seconds here.
+    Attributes:
+        name: the name of the way.
+        path: what its clients ask for.
+        clients: how many ask at once.
+        amount: milliseconds or rows; None for the rounds that take `COMPUTING_SECONDS` here.
+        server: the web process. Ways with the same name share one, and rows with few clients come
+            first: threads and connections that one way opens would count for the next one.
+        once: each client sends one request, all at the same moment. Otherwise again and again.
+        pause: seconds between a client's answer and its next request.
     """
 
     name: str
@@ -27,14 +32,12 @@ class Way:
     amount: int | None
     server: str
     once: bool = False
-    """Each client asks once, all at the same moment; otherwise again and again."""
     pause: float = 0.0
-    """Seconds between a client's answer and its next request."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One question: `title` names the work, `ways` start with the two that the verdict compares."""
+    """One question: `title` names the work; the verdict compares the first two of `ways`."""
 
     name: str
     title: str
@@ -42,7 +45,7 @@ class Row:
 
     @property
     def clients(self) -> int:
-        """Of its busiest way."""
+        """The clients of its busiest way."""
         return max(way.clients for way in self.ways)
 
 
@@ -57,9 +60,7 @@ def five_ways(
     pause: float = 0.0,
     loop_server: str = "async",
 ) -> Row:
-    """The same work in an async view, a sync view, behind `sync_to_async`, in a thread pool, in a
-    worker.
-    """
+    """The same work in an async view, a sync view, `sync_to_async`, a thread pool, and a worker."""
     servers = {"async": loop_server}
     return Row(
         name,
@@ -76,7 +77,9 @@ def five_ways(
 WORKS = (
     five_ways("waiting", "Waiting on ten APIs of 50 ms", clients=8, amount=50),
     five_ways("orm", "Three ORM queries", clients=8, amount=20, loop_server="queries"),
-    five_ways("computing", f"{COMPUTING} s of computing", clients=2, amount=None, pause=0.5),
+    five_ways(
+        "computing", f"{COMPUTING_SECONDS} s of computing", clients=2, amount=None, pause=0.5
+    ),
 )
 MISTAKES = (
     Row(
@@ -97,7 +100,7 @@ MISTAKES = (
     ),
     Row(
         "unbounded",
-        f"{MANY} calls a request to an API that serves {LIMIT} at a time",
+        f"{MANY} calls per request to an API that serves {LIMIT} at a time",
         (
             Way("bounded", "/api/bench/bounded", 4, 20, "async"),
             Way("unbounded", "/api/bench/unbounded", 4, 20, "async"),

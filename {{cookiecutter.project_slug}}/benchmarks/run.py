@@ -1,4 +1,4 @@
-"""A run, from what was asked for to what is printed."""
+"""One run of the benchmark, from its arguments to what is printed."""
 
 import argparse
 import json
@@ -12,20 +12,22 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from benchmarks import picture, report
 from benchmarks.compute import rounds_of
 from benchmarks.measure import Figures, Turn, bench, figures
-from benchmarks.rows import COMPUTING, ROWS, Row
-from benchmarks.service import service
+from benchmarks.measured_service import measured_service
+from benchmarks.rows import COMPUTING_SECONDS, ROWS, Row
 
-# Of load on each way, in so many turns of so many seconds. A row's ways take turns, so that a
-# machine that grows faster or slower meanwhile does so for all of them.
-TURNS, SECONDS = 3, 1.7
-QUICK_TURNS, QUICK_SECONDS = 1, 0.25
+# Each way is loaded in so many turns of so many seconds. The ways of a row take turns, so that all
+# of them meet a machine that becomes faster or slower.
+TURNS, TURN_SECONDS = 3, 1.7
+QUICK_TURNS, QUICK_TURN_SECONDS = 1, 0.25
+# The exit status after SIGTERM, by the shell's convention.
+TERMINATED_STATUS = 143
 
 
 def arguments() -> argparse.Namespace:
-    """What was asked for."""
+    """The arguments of the command line; `rows` holds the names of the rows to measure."""
     names = [row.name for row in ROWS]
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Prove the rule on this machine."
+        prog="python -m benchmarks", description="Measure the rule on this machine."
     )
     parser.add_argument(
         "--quick",
@@ -55,7 +57,7 @@ def run(
     seen: dict[str, dict[str, list[Turn]]] = {
         row.name: {way.name: [] for way in row.ways} for row in rows
     }
-    rounds = rounds_of(COMPUTING)
+    rounds = rounds_of(COMPUTING_SECONDS)
     columns = (
         TextColumn("{task.description:<26}"),
         BarColumn(),
@@ -67,7 +69,7 @@ def run(
         task = progress.add_task(
             "starting the service", total=turns * sum(len(row.ways) for row in rows) + 2
         )
-        with service(servers) as started, bench(started) as measuring:
+        with measured_service(servers) as started, bench(started) as measuring:
             progress.advance(task, 2)
             for row in sorted(rows, key=lambda row: row.clients):
                 for way in row.ways:
@@ -82,19 +84,18 @@ def run(
 
 
 def main() -> None:
-    """Run, print, draw."""
+    """Measure, print and draw."""
     asked = arguments()
-    # As Ctrl-C does: stop what was started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # SIGTERM stops everything that was started, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED_STATUS))
     console = Console()
     rows = [row for row in ROWS if row.name in asked.rows]
-    load = (QUICK_TURNS, QUICK_SECONDS) if asked.quick else (TURNS, SECONDS)
+    load = (QUICK_TURNS, QUICK_TURN_SECONDS) if asked.quick else (TURNS, TURN_SECONDS)
     found = report.document(rows, run(rows, *load, console))
     asked.out.mkdir(parents=True, exist_ok=True)
     results = asked.out / "result.json"
     results.write_text(json.dumps(found, indent=2) + "\n")
     report.show(found, console)
     files = [results, *picture.draw(found, asked.out)]
-    console.print(
-        f"\nIn {asked.out}: {', '.join(file.name for file in files if file.suffix != '.png')} (and .png)"
-    )
+    names = ", ".join(file.name for file in files if file.suffix != ".png")
+    console.print(f"\nIn {asked.out}: {names} (and .png)")

@@ -6,6 +6,6 @@ from config.settings import API_MIDDLEWARE, INSTALLED_APPS
 INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks"]
 ROOT_URLCONF = "benchmarks.views"
 
-# The chain of the pages, made the API's plus one sync-only middleware: what that one costs is a row
-# of its own.
+# The chain of the pages is the API's and one sync-only middleware. The row `middleware`
+# compares the two chains.
 MIDDLEWARE = [*API_MIDDLEWARE, "benchmarks.views.sync_only"]

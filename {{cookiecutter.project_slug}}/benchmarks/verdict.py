@@ -1,5 +1,6 @@
-"""What a run says about the rule, in words made from its figures: any of them can go against the
-rule.
+"""What a run says about the rule, in sentences made from its figures.
+
+Each verdict can go against the rule: then `holds` is False and the advice is another one.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,17 +11,18 @@ from benchmarks.rows import CROWD, LIMIT, MANY
 
 Ways = Mapping[str, Figures]
 
-# A smaller ratio is the noise of two runs.
-NOTICEABLE = 1.25
-# Times as long a wait of the neighbour: its p99 hangs on few requests, so it wants a wider margin.
-HARMFUL = 3.0
-# Share of the machine that others may take before a run is not to be trusted.
-STRANGERS = 0.1
+# Two runs of the same way may differ by a smaller ratio.
+NOTICEABLE_RATIO = 1.25
+# From this ratio on a neighbour's longer wait counts as harm. Its p99 depends on few requests, so
+# this ratio is wider.
+HARMFUL_RATIO = 3.0
+# A run is not to be trusted if other programs take a greater share of the machine.
+MAX_OTHER_PROGRAMS = 0.1
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A sentence on one row; `holds` is whether this machine bears the rule out."""
+    """A sentence about one row; `holds` says whether the rule is right on this machine."""
 
     row: str
     holds: bool
@@ -28,12 +30,10 @@ class Verdict:
 
 
 def times(ratio: float, what: str) -> str:
-    """`9.3 times a sync view's throughput`, `0.43 of ...`, or, where two runs could differ as much,
-    `about ...`.
-    """
-    if 1 / NOTICEABLE < ratio < NOTICEABLE:
-        return f"about {what}"
-    return f"{ratio:.1f} times {what}" if ratio > 1 else f"{ratio:.2f} of {what}"
+    """`9.3 times the throughput`, `0.43 of the throughput`, or `about the same throughput`."""
+    if 1 / NOTICEABLE_RATIO < ratio < NOTICEABLE_RATIO:
+        return f"about the same {what}"
+    return f"{ratio:.1f} times the {what}" if ratio > 1 else f"{ratio:.2f} of the {what}"
 
 
 def ms(value: float) -> str:
@@ -44,123 +44,141 @@ def ms(value: float) -> str:
 
 
 def waiting(ways: Ways) -> Verdict:
+    """Async views are the fastest way to wait."""
     fast, plain, pool, worker = ways["async"], ways["sync"], ways["threads"], ways["worker"]
-    holds = all(fast.per_second >= NOTICEABLE * other.per_second for other in (plain, pool, worker))
+    others = (plain, pool, worker)
+    holds = all(fast.per_second >= NOTICEABLE_RATIO * other.per_second for other in others)
     advice = (
         "wait on the event loop"
         if holds
         else "here waiting may stay in a sync view, a thread pool or a worker"
     )
-    gave = times(fast.per_second / plain.per_second, "a sync view's throughput")
-    pool_gave, worker_gave = (other.per_second / fast.per_second for other in (pool, worker))
+
+    throughput = times(fast.per_second / plain.per_second, "throughput")
+    cpu = times(fast.cpu / plain.cpu, "CPU per request")
+    pool_share, worker_share = (other.per_second / fast.per_second for other in (pool, worker))
     return Verdict(
         "waiting",
         holds,
-        f"Waiting on ten APIs in an async view gave {gave} for {times(fast.cpu / plain.cpu, 'its CPU a request')}, "
-        f"with answers after {ms(fast.p50)} instead of {ms(plain.p50)}; a thread pool gave "
-        f"{pool_gave:.2f} of the async view's, a worker {worker_gave:.2f}: {advice}.",
+        f"Waiting for ten APIs: compared with a sync view, an async view had {throughput} and used"
+        f" {cpu}. It answered after {ms(fast.p50)} instead of {ms(plain.p50)}. Of its throughput a"
+        f" thread pool had {pool_share:.2f} and a worker {worker_share:.2f}: {advice}.",
     )
 
 
 def orm(ways: Ways) -> Verdict:
+    """Async views gain nothing for queries."""
     fast, plain, pool, worker = ways["async"], ways["sync"], ways["threads"], ways["worker"]
     gain = fast.per_second / plain.per_second
-    holds = gain < NOTICEABLE and worker.per_second < NOTICEABLE * plain.per_second
+    holds = gain < NOTICEABLE_RATIO and worker.per_second < NOTICEABLE_RATIO * plain.per_second
     advice = (
         "async does nothing for the ORM, so leave such a view sync"
         if holds
         else "here it helps, against the rule"
     )
-    gave = times(gain, "a sync view's throughput")
-    pool_gave, worker_gave = (
-        times(other.per_second / plain.per_second, "the sync view's") for other in (pool, worker)
+
+    throughput, cpu = times(gain, "throughput"), times(fast.cpu / plain.cpu, "CPU per request")
+    pool_throughput, worker_throughput = (
+        times(other.per_second / plain.per_second, "throughput") for other in (pool, worker)
     )
     return Verdict(
         "orm",
         holds,
-        f"Three queries in an async view gave {gave} for {times(fast.cpu / plain.cpu, 'its CPU a request')}; a thread "
-        f"pool gave {pool_gave} with {pool.connections} connections instead of {plain.connections}, a worker "
-        f"{worker_gave}: {advice}.",
+        f"Three queries: compared with a sync view, an async view had {throughput} and used {cpu}."
+        f" A thread pool had {pool_throughput} with {pool.connections} connections instead of"
+        f" {plain.connections}. A worker had {worker_throughput}: {advice}.",
     )
 
 
 def computing(ways: Ways) -> Verdict:
+    """Only processes compute without harm to other requests."""
     loop, thread, worker = (ways[way].neighbour_p99 for way in ("async", "threads", "worker"))
-    froze, crowded = loop >= HARMFUL * worker, thread >= HARMFUL * worker
+    froze, crowded = loop >= HARMFUL_RATIO * worker, thread >= HARMFUL_RATIO * worker
     worst = ms(ways["async"].neighbour_worst)
     if froze:
-        sentence = f"Computing in an async view froze every other request, for up to {worst}"
+        found = f"Computing in an async view froze every other request, for up to {worst}"
         advice = "compute in processes" if crowded else "here a thread pool does as well"
     else:
-        sentence = f"Computing in an async view kept a neighbour for no more than {worst}"
+        found = f"Computing in an async view delayed a neighbour by no more than {worst}"
         advice = "here it may stay where it is"
     return Verdict(
         "computing",
         froze and crowded,
-        f"{sentence}: a neighbour's p99 was {ms(loop)}, {ms(thread)} beside a thread pool and {ms(worker)} beside a "
-        f"worker: {advice}.",
+        f"{found}. The neighbour's p99 was {ms(loop)} then, {ms(thread)} beside a thread pool and"
+        f" {ms(worker)} beside a worker: {advice}.",
     )
 
 
 def middleware(ways: Ways) -> Verdict:
+    """One sync-only middleware makes an async chain slow."""
     native, sync = ways["async-native"], ways["sync-only"]
     slower, dearer = native.per_second / sync.per_second, sync.cpu / native.cpu
-    holds = max(slower, dearer) >= NOTICEABLE
+    holds = max(slower, dearer) >= NOTICEABLE_RATIO
     advice = "keep it out of the API's chain" if holds else "here it does no harm"
+
+    throughput, cpu = times(1 / slower, "throughput"), times(dearer, "CPU per request")
     return Verdict(
         "middleware",
         holds,
-        f"One sync-only middleware left {times(1 / slower, 'the throughput')} for "
-        f"{times(dearer, 'the CPU a request')}, with {sync.threads} threads instead of {native.threads}: {advice}.",
+        f"With one sync-only middleware the API had {throughput} and used {cpu}, on {sync.threads}"
+        f" threads instead of {native.threads}: {advice}.",
     )
 
 
 def blocking(ways: Ways) -> Verdict:
+    """One blocking call delays every other request."""
     awaited, blocked = ways["awaited"].neighbour_p99, ways["blocking"].neighbour_p99
-    holds = blocked >= HARMFUL * awaited
+    holds = blocked >= HARMFUL_RATIO * awaited
     advice = "one such line is enough" if holds else "here it does no harm"
     return Verdict(
         "blocking",
         holds,
-        f"One blocking call in one async view made a neighbour wait {ms(blocked)} (p99), where awaiting made it wait "
-        f"{ms(awaited)}: {advice}.",
+        f"Beside one blocking call in one async view a neighbour waited {ms(blocked)} (p99), beside"
+        f" the awaited call {ms(awaited)}: {advice}.",
     )
 
 
 def unbounded(ways: Ways) -> Verdict:
-    held, loose = ways["bounded"].refused, ways["unbounded"].refused
-    holds = loose > held + 0.01
-    advice = "a bulkhead is cheaper than an apology" if holds else "here a bound gains nothing"
+    """More calls at once than an API serves are refused."""
+    bound, no_bound = ways["bounded"].refused, ways["unbounded"].refused
+    holds = no_bound > bound + 0.01
+    advice = "give each upstream a bulkhead" if holds else "here a bound gains nothing"
     return Verdict(
         "unbounded",
         holds,
-        f"Of {MANY} calls at once to an API that serves {LIMIT}, {loose:.0%} were refused without a bound and "
-        f"{held:.0%} with one: {advice}.",
+        f"Of {MANY} calls at once to an API that serves {LIMIT}, {no_bound:.0%} were refused"
+        f" without a bound and {bound:.0%} with one: {advice}.",
     )
 
 
 def held(ways: Ways) -> Verdict:
-    free, kept = ways["released"], ways["held"]
-    slower = free.per_second / kept.per_second
-    holds = slower >= NOTICEABLE or kept.connections >= NOTICEABLE * free.connections
+    """A request that waits should hold neither a thread nor a connection."""
+    released, kept = ways["released"], ways["held"]
+    slower = released.per_second / kept.per_second
+    holds = (
+        slower >= NOTICEABLE_RATIO or kept.connections >= NOTICEABLE_RATIO * released.connections
+    )
     advice = "give both back before a long wait" if holds else "here they may be kept"
     return Verdict(
         "held",
         holds,
-        f"Requests that waited with thread and connection in hand used {kept.connections} connections instead of "
-        f"{free.connections} and gave {times(1 / slower, 'the throughput')}: {advice}.",
+        f"Requests that held their thread and connection while they waited used {kept.connections}"
+        f" connections instead of {released.connections} and had"
+        f" {times(1 / slower, 'throughput')}: {advice}.",
     )
 
 
 def crowd(ways: Ways) -> Verdict:
+    """Many requests can wait on one thread."""
     loop, plain = ways["async"], ways["sync"]
-    holds = plain.threads >= NOTICEABLE * loop.threads and plain.p99 >= NOTICEABLE * loop.p99
-    advice = "waiting scales on the loop" if holds else "here threads wait as well"
+    more_threads = plain.threads >= NOTICEABLE_RATIO * loop.threads
+    holds = more_threads and plain.p99 >= NOTICEABLE_RATIO * loop.p99
+    advice = "waiting scales on the event loop" if holds else "here threads wait as well"
     return Verdict(
         "crowd",
         holds,
-        f"{CROWD} requests at once: 99 % were answered within {ms(loop.p99)} by {loop.threads} threads, in "
-        f"sync views within {ms(plain.p99)} by {plain.threads}: {advice}.",
+        f"{CROWD} requests at once: async views answered 99 % within {ms(loop.p99)} on"
+        f" {loop.threads} threads, sync views within {ms(plain.p99)} on {plain.threads}: {advice}.",
     )
 
 
@@ -176,18 +194,18 @@ def judge(found: Mapping[str, Ways]) -> list[Verdict]:
 
 
 def trust(found: Mapping[str, Ways]) -> str:
-    """A warning where the run is not to be trusted, else the empty string."""
+    """A warning if the figures are not to be trusted, else the empty string."""
     warnings = []
-    busiest, row = max(
-        (figures.strangers, f"{row}, {way}")
+    busiest, place = max(
+        (figures.other_programs, f"row {row}, way {way}")
         for row, ways in found.items()
         for way, figures in ways.items()
     )
-    if busiest > STRANGERS:
+    if busiest > MAX_OTHER_PROGRAMS:
         warnings.append(
-            f"Too noisy to trust: other programs took up to {busiest:.0%} of this machine ({row}). "
-            "Close them, or take a quieter machine, and run again."
+            f"Too noisy to trust: other programs took up to {busiest:.0%} of this machine"
+            f" ({place}). Close them, or use a quieter machine, and run again."
         )
     if failed := sum(figures.failed for ways in found.values() for figures in ways.values()):
-        warnings.append(f"{failed} requests failed: the figures tell of errors, not of work.")
+        warnings.append(f"{failed} requests failed, so the figures measure errors, too.")
     return " ".join(warnings)

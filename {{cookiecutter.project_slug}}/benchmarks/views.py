@@ -1,5 +1,6 @@
-"""The same work five ways, and five mistakes beside what is right. The wrong ways stand here to be
-measured.
+"""The views that are measured: the same work five ways, and five mistakes beside the right way.
+
+The wrong ways are here only to be measured.
 """
 
 import asyncio
@@ -24,24 +25,24 @@ from offload.jobs.kinds import JobKind
 from offload.jobs.submit import submit
 from offload.serving import release
 
-# Of the jobs, and of the token that waits for them.
+# The owner of the jobs, and of the token that waits for them.
 OWNER = "benchmarks"
 threads = ThreadPoolExecutor(32, "benchmarks")
 
 
 def amount(request: HttpRequest) -> int:
-    """Milliseconds, rows or rounds, as the work has it."""
+    """How much work a request asks for: milliseconds, rows or rounds."""
     return int(request.GET.get("amount", 0))
 
 
 async def wait(ms: int) -> int:
-    """Ten APIs at once."""
+    """Call ten APIs at once."""
     calls = {api.name: api.get_json(f"/{ms}/{api.name}") for api in apis}
     return len(await gather(calls, required=calls))
 
 
 async def query(rows: int) -> int:
-    """Three queries, through the async API of the ORM."""
+    """Do three queries by the ORM's async methods."""
     count = await Group.objects.acount()
     first = await Group.objects.order_by("pk").afirst()
     assert first is not None
@@ -49,7 +50,7 @@ async def query(rows: int) -> int:
 
 
 async def compute(rounds: int) -> int:
-    """Computing, on the loop."""
+    """Compute on the event loop."""
     return computing.compute(rounds)
 
 
@@ -88,12 +89,12 @@ def five_ways(
 
 
 def from_the_pool(plain: Callable[[int], int]) -> Callable[[int], Awaitable[int]]:
-    """The work in a thread of the process's pool."""
+    """The same work in a thread of the process's pool."""
     return lambda number: asyncio.get_running_loop().run_in_executor(threads, plain, number)
 
 
 async def ask_from_threads(ms: int) -> int:
-    """Ten APIs at once, a thread for each."""
+    """Call ten APIs at once, with one thread for each."""
     loop = asyncio.get_running_loop()
     asked = [loop.run_in_executor(threads, work.ask, api, ms) for api in work.APIS]
     return len([await answer for answer in asked])
@@ -102,7 +103,7 @@ async def ask_from_threads(ms: int) -> int:
 def sync_only(
     get_response: Callable[[HttpRequest], HttpResponse],
 ) -> Callable[[HttpRequest], HttpResponse]:
-    """A middleware that does nothing, the sync way."""
+    """A sync-only middleware that does nothing."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         return get_response(request)
@@ -111,24 +112,25 @@ def sync_only(
 
 
 async def one(request: HttpRequest) -> HttpResponse:
-    """Waits for one API: through which chain is the address's affair."""
+    """Wait for one API. The address decides through which middleware chain."""
     return JsonResponse(await crowded.get_json(f"/{amount(request)}/one"))
 
 
 async def sleeping(request: HttpRequest) -> HttpResponse:
-    """Waits, and lets others work."""
+    """Wait, and let other requests work."""
     await asyncio.sleep(amount(request) / 1000)
     return JsonResponse({})
 
 
 async def blocking(request: HttpRequest) -> HttpResponse:
-    """Waits, and lets nobody work."""
-    time.sleep(amount(request) / 1000)  # noqa: ASYNC251  # offload: allow OFF103: what it costs is measured
+    """Wait, and block every other request."""
+    # offload: allow OFF103: what it costs is measured
+    time.sleep(amount(request) / 1000)  # noqa: ASYNC251
     return JsonResponse({})
 
 
 def ask_many(upstream: Upstream) -> Any:
-    """A hundred calls of an API that serves forty at a time."""
+    """A view that makes 100 calls at once to an API that serves 40 at once."""
 
     async def view(request: HttpRequest) -> HttpResponse:
         address = f"/{amount(request)}/many"
@@ -145,14 +147,14 @@ def ask_many(upstream: Upstream) -> Any:
 
 
 async def held(request: HttpRequest) -> HttpResponse:
-    """Queries, then waits with thread and connection in hand."""
+    """Query, then wait and keep thread and connection."""
     await Group.objects.acount()
     await asyncio.sleep(amount(request) / 1000)
     return JsonResponse({})
 
 
 async def released(request: HttpRequest) -> HttpResponse:
-    """Queries, then gives both back and waits."""
+    """Query, give thread and connection back, then wait."""
     await Group.objects.acount()
     await release()
     await asyncio.sleep(amount(request) / 1000)
@@ -160,12 +162,12 @@ async def released(request: HttpRequest) -> HttpResponse:
 
 
 def one_sync(request: HttpRequest) -> HttpResponse:
-    """Waits for one API in a sync view."""
+    """Wait for one API in a sync view."""
     return JsonResponse({"value": work.ask("one", amount(request))})
 
 
 async def ping(request: HttpRequest) -> HttpResponse:
-    """What the neighbour asks for."""
+    """The neighbour's small request."""
     return JsonResponse({})
 
 
@@ -182,10 +184,10 @@ measured = [
     ],
 ]
 urlpatterns = [
-    # Through API_MIDDLEWARE.
+    # The API's chain: API_MIDDLEWARE.
     path("api/bench/", include(measured)),
-    # Through MIDDLEWARE.
+    # The other chain: MIDDLEWARE.
     path("pages/bench/", include(measured)),
-    # The jobs' own routes, and the probes.
+    # The routes of the service itself: jobs and probes.
     *service,
 ]

@@ -1,4 +1,4 @@
-"""Waiting and querying as plain functions of one number. Neither knows how it is served."""
+"""Waiting and querying as plain functions of one number."""
 
 from django.contrib.auth.models import Group
 
@@ -8,14 +8,14 @@ from offload.fanout.http import httpx
 SANDBOX = f"http://127.0.0.1:{load().sandbox_port}"
 APIS = [f"api{number}" for number in range(10)]
 
-# As a sync service has it: one client of the process, whose connections its threads share.
+# One client for the whole process, whose connections its threads share, as in a sync service.
 _client = httpx.Client(
     base_url=SANDBOX, timeout=30, trust_env=False, limits=httpx.Limits(max_connections=None)
 )
 
 
 def ask(api: str, ms: int) -> int:
-    """Call one API, which takes `ms` milliseconds; gives the status."""
+    """Call one API, which takes `ms` milliseconds; returns the status."""
     return _client.get(f"/wait/{ms}/{api}").raise_for_status().status_code
 
 
