@@ -1,4 +1,4 @@
-"""Removes what was not asked for, notes where the project comes from, and says the next step."""
+"""Removes what was not chosen, records the template's version, and prints the next step."""
 
 import json
 import os
@@ -14,6 +14,7 @@ UNWANTED = {
     ".gitlab-ci.yml": {{ (cookiecutter.ci != "gitlab") | pprint }},
 }
 
+# Answers of cookiecutter itself that are true on this machine only.
 OF_THIS_MACHINE = ("_output_dir", "_repo_dir", "_checkout")
 
 
@@ -26,27 +27,30 @@ def remove_unwanted():
             path.unlink(missing_ok=True)
 
 
-def note_origin():
-    """Complete `.cruft.json`, so that `cruft update` works after plain cookiecutter, too; `cruft
-    create` writes its own.
+def record_origin():
+    """Complete `.cruft.json`, so that `cruft update` works after plain cookiecutter, too.
 
-    A template given as a relative path is noted as an absolute one; only the caller's shell knows
-    what it is relative to.
+    `cruft create` writes its own file. A template that was given as a relative path is recorded as
+    an absolute one: only the caller's shell knows what it is relative to.
     """
     record = json.loads(Path(".cruft.json").read_text(encoding="utf-8"))
     origin = Path(os.environ.get("PWD", "."), {{ cookiecutter._repo_dir | default(".") | pprint }})
     if (origin / "cookiecutter.json").is_file():
-        found = subprocess.run(["git", "-C", origin, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        command = ["git", "-C", origin, "rev-parse", "HEAD"]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
         record["commit"] = found.stdout.strip() or None
         if Path(os.environ.get("PWD", "."), record["template"]).is_dir():
             record["template"] = str(origin.resolve())
+
     answers = record["context"]["cookiecutter"]
-    record["context"]["cookiecutter"] = {name: value for name, value in answers.items() if name not in OF_THIS_MACHINE}
-    Path(".cruft.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    for name in OF_THIS_MACHINE:
+        answers.pop(name, None)
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    Path(".cruft.json").write_text(text, encoding="utf-8")
 
 
 def remove_caches():
-    """What tools left in the template's own folder, where its packages are worked on in place."""
+    """Remove what tools have left in the template's folder, where its packages are developed."""
     for pattern in ("**/__pycache__", "**/.*_cache"):
         for path in Path().glob(pattern):
             shutil.rmtree(path)
@@ -54,5 +58,5 @@ def remove_caches():
 
 remove_unwanted()
 remove_caches()
-note_origin()
+record_origin()
 print("\nDone. Next:  cd {{ cookiecutter.project_slug }} && make dev\n")

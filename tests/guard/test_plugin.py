@@ -1,6 +1,4 @@
-"""The pytest plugin tests itself: each fault must fail its test, with the line, and good tests must
-pass.
-"""
+"""The plugin `loop_guard`: each fault fails its test and names the line, and good tests pass."""
 
 import pytest
 from nets import SERVICE
@@ -83,7 +81,10 @@ def test_good_tests_pass(pytester: pytest.Pytester) -> None:
 
 
 def test_the_way_out_needs_a_reason(pytester: pytest.Pytester) -> None:
-    test = "import pytest, time\n\n@pytest.mark.offload_allow({})\nasync def test_it():\n    time.sleep(0.001)\n"
+    test = (
+        "import pytest, time\n\n@pytest.mark.offload_allow({})\n"
+        "async def test_it():\n    time.sleep(0.001)\n"
+    )
     pytester.makepyfile(test.format("reason='the driver has no other way'"))
     run(pytester).assert_outcomes(passed=1)
     pytester.makepyfile(test.format(""))

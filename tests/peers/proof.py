@@ -39,7 +39,8 @@ def machine(run: Mapping[str, Any]) -> str:
     it = run["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in it["packages"].items())
     noise = run["warning"] or "The run found the machine quiet enough."
-    return f"{it['processor']}, {it['cores']} cores, {it['system']}; Python {it['python']}, {packages}. {noise}"
+    hardware = f"{it['processor']}, {it['cores']} cores, {it['system']}"
+    return f"{hardware}; Python {it['python']}, {packages}. {noise}"
 
 
 def verdicts(run: Mapping[str, Any]) -> str:
@@ -81,9 +82,8 @@ def rows(run: Mapping[str, Any]) -> str:
             "refused",
             "neighbour p99",
         ]
-        parts.append(
-            f"### {name}: {row['title']}\n\n![{row['title']}](proof/{name}.svg)\n\n{table(head, lines)}"
-        )
+        title, picture = row["title"], f"proof/{name}.svg"
+        parts.append(f"### {name}: {title}\n\n![{title}]({picture})\n\n{table(head, lines)}")
     return "\n\n".join(parts)
 
 

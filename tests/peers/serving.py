@@ -70,7 +70,11 @@ def environment(directory: str) -> dict[str, str]:
 
 @contextmanager
 def served(command: list[str], directory: str, **variables: str) -> Iterator[tuple[int, int]]:
-    """Run a server, its output in a file as under a process manager; gives its process id and port."""
+    """Run a server, with its output in a file as under a process manager.
+
+    Yields:
+        its process id and its port.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with open(f"{directory}/output.log", "ab") as output:
@@ -171,9 +175,8 @@ def main() -> None:
     for what, peer, bound in BOUNDS:
         ratio = found["ours"][what] / found[peer][what]
         broken |= ratio > bound
-        print(
-            f"{what}: {ratio:.2f} of {peer}'s, the bound is {bound:.3f}{' BROKEN' if ratio > bound else ''}"
-        )
+        verdict = " BROKEN" if ratio > bound else ""
+        print(f"{what}: {ratio:.2f} of {peer}'s, the bound is {bound:.3f}{verdict}")
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2))
     sys.exit(1 if broken else 0)

@@ -146,15 +146,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     arguments = parser.parse_args()
     found: dict[str, Any] = measure()
-    print(
-        f"{'a job handed over':<36}{'broker':>10}{'CPU':>10}{'p50':>11}{'worst':>11}{'froze':>11}  answered"
-    )
+    heads = "".join(f"{head:>11}" for head in ("p50", "worst", "froze"))
+    print(f"{'a job handed over':<36}{'broker':>10}{'CPU':>10}{heads}  answered")
     for name, states in found.items():
         for state, it in states.items():
-            print(
-                f"{name:<36}{state:>10}{it['cpu']:7.1f} ms{it['p50']:8.0f} ms{it['worst']:8.0f} ms{it['froze']:8.0f} ms"
-                f"  {it['answered']} of {it['asked']}"
-            )
+            times = "".join(f"{it[key]:8.0f} ms" for key in ("p50", "worst", "froze"))
+            answered = f"{it['answered']} of {it['asked']}"
+            print(f"{name:<36}{state:>10}{it['cpu']:7.1f} ms{times}  {answered}")
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2))
 

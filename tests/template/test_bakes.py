@@ -102,7 +102,10 @@ def test_what_does_not_answer_is_one_sentence(
 
 
 def test_the_openapi_document_describes_jobs_and_results(with_example: Path) -> None:
-    code = "import json, config.asgi, config.urls; print(json.dumps(config.urls.api.get_openapi_schema(), default=str))"
+    code = (
+        "import json, config.asgi, config.urls; "
+        "print(json.dumps(config.urls.api.get_openapi_schema(), default=str))"
+    )
     document = json.loads(_python(with_example, code).stdout)
     assert "/api/jobs/{job_id}/events" in document["paths"]
     assert "/api/portfolio/risk" in document["paths"]

@@ -1,6 +1,4 @@
-"""`make demo`, as a newcomer meets it: one running service for all these tests, edited and hurt as
-they go on.
-"""
+"""`make demo`, as a newcomer meets it: one running service for all tests, which edit and hurt it."""
 
 import json
 import os
@@ -41,7 +39,8 @@ MORE_ROUTES = """
 async def more(request: HttpRequest, kind: str) -> HttpResponse:
     from .jobs import Nothing, broken, silent
 
-    return await accepted(await submit({"silent": silent, "broken": broken}[kind], Nothing(), owner=caller(request)))
+    chosen = {"silent": silent, "broken": broken}[kind]
+    return await accepted(await submit(chosen, Nothing(), owner=caller(request)))
 """
 
 
@@ -159,9 +158,8 @@ def test_quotes_go_on_while_jobs_saturate_both_cores(demo: Demo) -> None:
         demo.client.delete(job)
     for job in jobs:
         demo.until(job, "cancelled")
-    print(
-        f"quotes beside two computing jobs: p95 {sorted(times)[18]:.3f} s (its slowest source is cut at 1 s)"
-    )
+    p95 = sorted(times)[18]
+    print(f"quotes beside two computing jobs: p95 {p95:.3f} s (its slowest source is cut at 1 s)")
 
 
 def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> None:

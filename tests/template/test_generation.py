@@ -44,6 +44,7 @@ def test_hostile_but_legal_answers_give_a_project_that_starts(tmp_path: Path) ->
         ({"package": "class"}, "word of Python's own"),
         ({"package": "config"}, "hide a module"),
         ({"package": "offload"}, "hide a module"),
+        ({"package": "offload_dev"}, "hide a module"),
         ({"package": "celery"}, "hide a module"),
         ({"package": "email"}, "hide a module"),
         ({"description": 'says "hello"'}, "double quotes"),

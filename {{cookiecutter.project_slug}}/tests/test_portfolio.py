@@ -10,7 +10,12 @@ from offload_dev.pytest.running_service import RunningService
 
 from {{ cookiecutter.package }}.portfolio import compute
 
-RISK: dict[str, Any] = {"holdings": {"ACME": 10, "GLOBEX": 3}, "horizon_days": 10, "simulations": 50_000, "seed": 7}
+RISK: dict[str, Any] = {
+    "holdings": {"ACME": 10, "GLOBEX": 3},
+    "horizon_days": 10,
+    "simulations": 50_000,
+    "seed": 7,
+}
 
 
 def _quiet(fraction: float, message: str = "") -> None:
@@ -18,7 +23,9 @@ def _quiet(fraction: float, message: str = "") -> None:
 
 
 def test_the_same_seed_gives_the_same_counts() -> None:
-    first, again, other = (compute.simulate([100.0], [0.3], 10, 5_000, seed, _quiet) for seed in (1, 1, 2))
+    first, again, other = (
+        compute.simulate([100.0], [0.3], 10, 5_000, seed, _quiet) for seed in (1, 1, 2)
+    )
     assert first == again != other
     assert sum(first) == 5_000
 
@@ -30,11 +37,13 @@ def test_value_at_risk_is_that_of_the_normal_distribution_for_small_moves() -> N
     assert summary["var_99"] == pytest.approx(2.326 * spread, rel=0.03)
 
 
-def test_quotes_answer_within_their_deadline_although_one_source_is_slow(service: RunningService) -> None:
+def test_quotes_answer_within_their_deadline_although_one_source_is_slow(
+    service: RunningService,
+) -> None:
     started = time.monotonic()
     answer = service.client.get("/api/portfolio/quotes", params={"symbols": "ACME,GLOBEX"})
     assert answer.status_code == 200
-    # The slow source takes 4.
+    # The slow source takes 4 seconds.
     assert time.monotonic() - started < 3.0
     document = answer.json()
     assert set(document["quotes"]) == {"ACME", "GLOBEX"}
@@ -48,21 +57,29 @@ def test_wrong_symbols_are_told_in_a_sentence(service: RunningService) -> None:
     assert "symbols" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("body", ["{", '{"holdings": {}}', '{"holdings": {"ACME": 1}, "simulations": 1}'])
+@pytest.mark.parametrize(
+    "body", ["{", '{"holdings": {}}', '{"holdings": {"ACME": 1}, "simulations": 1}']
+)
 def test_a_malformed_body_is_a_problem(service: RunningService, body: str) -> None:
     answer = service.client.post("/api/portfolio/risk", content=body)
     assert answer.status_code in (400, 422)
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_job_reports_and_succeeds_and_the_same_seed_gives_the_same_result(service: RunningService) -> None:
+def test_a_job_reports_and_succeeds_and_the_same_seed_gives_the_same_result(
+    service: RunningService,
+) -> None:
     results = []
     for _ in range(2):
         accepted = service.client.post("/api/portfolio/risk", json=RISK)
         assert accepted.status_code == 202
         location = accepted.headers["location"]
         with service.client.stream("GET", f"{location}/events") as stream:
-            names = [line.removeprefix("event: ") for line in stream.iter_lines() if line.startswith("event: ")]
+            names = [
+                line.removeprefix("event: ")
+                for line in stream.iter_lines()
+                if line.startswith("event: ")
+            ]
         assert names[0] == "progress"
         assert names[-1] == "succeeded"
         results.append(service.client.get(location).json()["result"])
@@ -71,7 +88,9 @@ def test_a_job_reports_and_succeeds_and_the_same_seed_gives_the_same_result(serv
 
 
 def test_a_running_job_can_be_cancelled(service: RunningService) -> None:
-    location = service.client.post("/api/portfolio/risk", json=RISK | {"simulations": 50_000_000}).headers["location"]
+    location = service.client.post(
+        "/api/portfolio/risk", json=RISK | {"simulations": 50_000_000}
+    ).headers["location"]
     with service.client.stream("GET", f"{location}/events") as stream:
         for line in stream.iter_lines():
             if line.startswith("data: ") and json.loads(line[6:])["status"] == "running":
@@ -84,14 +103,19 @@ def test_a_running_job_can_be_cancelled(service: RunningService) -> None:
 
 def test_an_idempotency_key_gives_one_job_for_one_request(service: RunningService) -> None:
     key = {"Idempotency-Key": f"key-{time.time_ns()}"}
-    first, again = (service.client.post("/api/portfolio/risk", json=RISK, headers=key) for _ in range(2))
+    first, again = (
+        service.client.post("/api/portfolio/risk", json=RISK, headers=key) for _ in range(2)
+    )
     assert first.json()["id"] == again.json()["id"]
     other = service.client.post("/api/portfolio/risk", json=RISK | {"seed": 8}, headers=key)
     assert other.status_code == 422
 
 
 def test_jobs_are_listed_newest_first_and_by_page(service: RunningService) -> None:
-    made = [service.client.post("/api/portfolio/risk", json=RISK | {"seed": seed}).json()["id"] for seed in range(3)]
+    made = [
+        service.client.post("/api/portfolio/risk", json=RISK | {"seed": seed}).json()["id"]
+        for seed in range(3)
+    ]
     first = service.client.get("/api/jobs", params={"limit": 2}).json()
     second = service.client.get("/api/jobs", params={"limit": 2, "cursor": first["next"]}).json()
     listed = [job["id"] for job in first["jobs"] + second["jobs"]]

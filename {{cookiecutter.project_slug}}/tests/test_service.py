@@ -1,4 +1,4 @@
-"""What every service promises its callers, asked of a running one."""
+"""What every service promises its callers, tested on a running one."""
 
 import subprocess
 import sys
@@ -44,7 +44,14 @@ def test_a_wrong_method_is_a_problem_that_names_the_right_ones(service: RunningS
     assert answer.headers["allow"] == "GET"
 
 
-PAGES = ["/", "/api/docs", "/static/ninja/swagger-ui.css", "/admin/login/", "/static/admin/css/base.css", "/metrics"]
+PAGES = [
+    "/",
+    "/api/docs",
+    "/static/ninja/swagger-ui.css",
+    "/admin/login/",
+    "/static/admin/css/base.css",
+    "/metrics",
+]
 
 
 @pytest.mark.parametrize("address", PAGES)
@@ -55,18 +62,27 @@ def test_pages_and_their_files_come_from_this_host(service: RunningService, addr
 
 
 def test_the_web_process_loads_nothing_that_computes() -> None:
-    code = "import sys, config.asgi, config.urls; print([name for name in sys.modules if name.endswith('.compute')])"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = (
+        "import sys, config.asgi, config.urls; "
+        "print([name for name in sys.modules if name.endswith('.compute')])"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert loaded.stdout.strip() == "[]"
 
 
 def test_runserver_points_to_make_dev() -> None:
-    refused = subprocess.run([sys.executable, "manage.py", "runserver"], capture_output=True, text=True, check=False)
+    refused = subprocess.run(
+        [sys.executable, "manage.py", "runserver"], capture_output=True, text=True, check=False
+    )
     assert refused.returncode == 1
     assert "make dev" in refused.stderr
 
 
-async def test_an_async_view_answers_without_a_server_inside_the_guards_net(async_client: AsyncClient) -> None:
+async def test_an_async_view_answers_without_a_server_inside_the_guards_net(
+    async_client: AsyncClient,
+) -> None:
     assert (await async_client.get("/api/ping")).json() == {"pong": True}
 
 

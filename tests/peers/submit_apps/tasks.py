@@ -1,4 +1,4 @@
-"""A Celery task on Celery's defaults; nobody works here, it is the handing over that is measured."""
+"""A Celery task with Celery's defaults. No worker runs: only the publishing is measured."""
 
 import os
 

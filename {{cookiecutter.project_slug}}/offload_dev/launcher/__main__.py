@@ -89,10 +89,11 @@ def _prepare(env: "Env", processes: dict[str, str]) -> None:
 def _announce_when_ready(env: "Env", processes: dict[str, str]) -> None:
     """Print where the service is as soon as it is ready, from a thread of its own."""
     address = f"http://127.0.0.1:{env.port}"
-    token = "make token NAME=you"
+    lines = [f"Ready:  {address}/", f"API:    {address}/api/docs"]
     if env.debug:
-        token = "dev-token   (Authorization: Bearer dev-token)"
-    lines = [f"Ready:  {address}/", f"API:    {address}/api/docs", f"Token:  {token}"]
+        lines.append("Token:  dev-token   (Authorization: Bearer dev-token)")
+    else:
+        lines.append("Token:  make token NAME=you")
     if "flower" in processes:
         flower = f"http://127.0.0.1:{env.flower_port}/{env.flower_prefix}"
         lines.append(f"Flower: {flower}   (admin / {env.flower_password})")
