@@ -25,7 +25,9 @@ Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9.]{1,12}$")]
 
 
 class QuoteQuery(BaseModel):
-    symbols: list[Symbol] = Field(description="separated by commas, such as ACME,GLOBEX", min_length=1, max_length=50)
+    symbols: list[Symbol] = Field(
+        description="separated by commas, such as ACME,GLOBEX", min_length=1, max_length=50
+    )
 
     @field_validator("symbols", mode="before")
     @classmethod
@@ -34,22 +36,26 @@ class QuoteQuery(BaseModel):
 
 
 class Quotes(BaseModel):
-    """One price a symbol, the median of the sources that answered, and what became of each source.
-    """
+    """The median price of each symbol, and how each source answered."""
 
     quotes: dict[str, float]
     sources: dict[str, dict[str, Any]]
 
 
 class RiskRequest(BaseModel):
-    holdings: dict[Symbol, float] = Field(min_length=1, max_length=50, description="symbol to quantity")
+    holdings: dict[Symbol, float] = Field(
+        min_length=1, max_length=50, description="symbol to quantity"
+    )
     horizon_days: int = Field(10, ge=1, le=252)
     simulations: int = Field(200_000, ge=1_000, le=50_000_000)
     seed: int = 7
 
 
 def _ask(sources: Iterable[Upstream], symbols: Iterable[str]) -> dict[str, Call[Any]]:
-    return {source.name: source.get_json("/prices", params={"symbols": ",".join(symbols)}) for source in sources}
+    return {
+        source.name: source.get_json("/prices", params={"symbols": ",".join(symbols)})
+        for source in sources
+    }
 
 
 def _medians(outcomes: Outcomes, symbols: Iterable[str]) -> dict[str, float]:
@@ -63,16 +69,24 @@ async def quotes(request: HttpRequest, query: Query[QuoteQuery]) -> Quotes:
     return Quotes(quotes=_medians(outcomes, query.symbols), sources=outcomes.sources())
 
 
-@router.post("/risk", response={202: JobView}, summary="Value at risk: sources asked now, computed by a worker")
+@router.post(
+    "/risk",
+    response={202: JobView},
+    summary="Value at risk: sources asked now, computed by a worker",
+)
 async def post_risk(request: HttpRequest, body: RiskRequest) -> HttpResponse:
     owner, idempotency = caller(request), IdempotencyKey.of(request)
     job = await repeated(risk, owner=owner, idempotency=idempotency)
     if job is None:
         calls = _ask(REFERENCE, body.holdings)
-        calls[riskline.name] = riskline.get_json("/volatilities", params={"symbols": ",".join(body.holdings)})
+        calls[riskline.name] = riskline.get_json(
+            "/volatilities", params={"symbols": ",".join(body.holdings)}
+        )
         outcomes = await gather(calls, required=calls, within=BUDGET)
         volatilities: Any = outcomes.pop(riskline.name).value
         prices = _medians(outcomes, body.holdings)
-        params = RiskParams(**body.model_dump(), prices=prices, volatilities=volatilities["volatilities"])
+        params = RiskParams(
+            **body.model_dump(), prices=prices, volatilities=volatilities["volatilities"]
+        )
         job = await submit(risk, params, owner=owner, idempotency=idempotency)
     return await accepted(job)

@@ -1,24 +1,22 @@
-"""Room: worker process. Plain functions in, plain data out: no Django, no httpx, no asyncio, no
-Celery.
-"""
+"""Room: worker process. Plain functions: no Django, no httpx, no asyncio, no Celery."""
 
 import math
 import random
 from collections.abc import Callable, Sequence
 
 TRADING_DAYS = 252
-# Over +-6 standard deviations: a quantile is exact to 3 % of one.
+# The bins span 6 standard deviations to both sides, so a quantile is exact to 3 % of one.
 BINS = 400
 SPAN = 6.0
-# What a histogram for people has.
+# Bars of the histogram that is drawn.
 BARS = 40
 
 
 def deviation(values: Sequence[float], volatilities: Sequence[float], days: int) -> float:
-    """Standard deviation of a portfolio's gain over `days`, for independent positions of these
-    values.
-    """
-    return math.sqrt(sum((v * s) ** 2 for v, s in zip(values, volatilities, strict=True)) * days / TRADING_DAYS)
+    """Standard deviation of a portfolio's gain over `days`, for independent positions."""
+    return math.sqrt(
+        sum((v * s) ** 2 for v, s in zip(values, volatilities, strict=True)) * days / TRADING_DAYS
+    )
 
 
 def simulate(
@@ -41,7 +39,7 @@ def simulate(
         days: trading days ahead.
         simulations: how many portfolios to draw.
         seed: the same seed gives the same counts.
-        report: told how far the work is, now and then.
+        report: called now and then with the share that is done, 0 to 1, and a sentence.
     """
     normal = random.Random(seed).gauss
     years = days / TRADING_DAYS
@@ -54,7 +52,9 @@ def simulate(
     for done in range(simulations):
         if not done % 2000:
             report(done / simulations, f"{done:,} of {simulations:,} portfolios")
-        gain = sum([value * (exp(drift + sigma * normal(0.0, 1.0)) - 1) for value, drift, sigma in moves])
+        gain = sum(
+            [value * (exp(drift + sigma * normal(0.0, 1.0)) - 1) for value, drift, sigma in moves]
+        )
         counts[min(max(int((gain + span) * scale), 0), BINS - 1)] += 1
     return counts
 
@@ -77,9 +77,7 @@ def quantile(counts: Sequence[int], span: float, share: float) -> float:
 
 
 def summarise(counts: Sequence[int], deviation: float) -> dict[str, object]:
-    """Value at risk at 95 and 99 %, the quantiles, and a histogram of `BARS` bars, from
-    `simulate`'s counts.
-    """
+    """Value at risk at 95 and 99 %, the quantiles, and a histogram, from `simulate`'s counts."""
     span = deviation * SPAN or 1.0
     shares = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
     quantiles = {f"{share:.0%}": round(quantile(counts, span, share), 2) for share in shares}

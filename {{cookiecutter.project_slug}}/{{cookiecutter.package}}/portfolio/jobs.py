@@ -71,7 +71,8 @@ def divide(params: RiskParams) -> list[SimulationParams]:
             values=values,
             volatilities=volatilities,
             days=params.horizon_days,
-            simulations=params.simulations * (number + 1) // parts - params.simulations * number // parts,
+            simulations=params.simulations * (number + 1) // parts
+            - params.simulations * number // parts,
             seed=f"{params.seed}/{number}",
         )
         for number in range(parts)
@@ -92,4 +93,6 @@ def risk(params: RiskParams, parts: list[Counts]) -> RiskResult:
     values, volatilities = params.positions()
     counts = add_up([part.counts for part in parts])
     summary = summarise(counts, deviation(values, volatilities, params.horizon_days))
-    return RiskResult.model_validate(summary | {"value": round(sum(values), 2), "simulations": params.simulations})
+    return RiskResult.model_validate(
+        summary | {"value": round(sum(values), 2), "simulations": params.simulations}
+    )
