@@ -106,9 +106,9 @@ class Demo:
 
     def edit(self, file: Path, text: str) -> None:
         """Change a file, and wait until web and workers run with it."""
-        told, before = f"{file.name} changed: starting it anew", self.printed()
+        restarted, before = f"{file.name} changed: restarting", self.printed()
         file.write_text(text)
-        self.wait(lambda: self.printed().count(told) == before.count(told) + 3)
+        self.wait(lambda: self.printed().count(restarted) == before.count(restarted) + 3)
         self.wait(
             lambda: self.printed().count("ready. [celery") >= before.count("ready. [celery") + 2
         )

@@ -1,4 +1,4 @@
-"""`make demo`, as a newcomer meets it: one running service for all tests, which edit and hurt it."""
+"""`make demo`, as a newcomer meets it. All tests edit and harm the same running service."""
 
 import json
 import os
@@ -214,12 +214,12 @@ def test_a_killed_web_process_and_broken_code_are_told_and_heal(demo: Demo) -> N
     for pid, command in processes().items():
         if "offload.serving" in command and "offload_dev.launcher.reloader" not in command:
             os.kill(pid, signal.SIGKILL)
-    demo.wait(lambda: "ended with status -9: starting it anew" in demo.printed())
+    demo.wait(lambda: "ended with status -9: restarting" in demo.printed())
     demo.ready()
     api = demo.project / "risk_desk" / "portfolio" / "api.py"
     whole = api.read_text()
     api.write_text(whole + "import nothing_of_that_name\n")
-    demo.wait(lambda: demo.printed().count("at its start: the next change starts it anew") == 3)
+    demo.wait(lambda: demo.printed().count("at its start: correct the code, then it restarts") == 3)
     # At once, not after a timeout.
     with pytest.raises(httpx.ConnectError):
         demo.client.get("/api/ping")
@@ -236,6 +236,64 @@ def test_editing_a_compute_function_changes_the_next_jobs_result(demo: Demo) -> 
     demo.edit(compute, text.replace("TRADING_DAYS = 252", "TRADING_DAYS = 63"))
     assert demo.until(demo.risk(), "succeeded")["result"] != before
     demo.edit(compute, text)
+
+
+def test_an_edited_template_is_in_the_next_page_without_a_restart(demo: Demo) -> None:
+    restarts = demo.printed().count("restarting")
+    template = demo.project / "risk_desk/portfolio/templates/portfolio/page.html"
+    whole = template.read_text()
+    assert "An edited heading" not in demo.client.get("/").text
+
+    template.write_text(whole.replace("</h1>", " An edited heading</h1>", 1))
+    assert "An edited heading" in demo.client.get("/").text
+    template.write_text(whole)
+    time.sleep(2)
+    assert demo.printed().count("restarting") == restarts
+
+
+def test_a_first_static_folder_of_a_feature_is_served_without_ctrl_c(demo: Demo) -> None:
+    feature = demo.project / "risk_desk" / "weather"
+    feature.mkdir()
+    (feature / "__init__.py").touch()
+    settings = demo.project / "config" / "settings.py"
+    whole = settings.read_text()
+    added = whole.replace('"offload.access",', '"offload.access",\n    "risk_desk.weather",')
+    demo.edit(settings, added)
+
+    restarts = demo.printed().count("static changed: restarting")
+    (feature / "static").mkdir()
+    demo.wait(lambda: demo.printed().count("static changed: restarting") == restarts + 3)
+    (feature / "static" / "sun.txt").write_text("It shines.")
+    demo.ready()
+    assert demo.client.get("/static/sun.txt").text == "It shines."
+    (feature / "static" / "sun.txt").write_text("It rains.")
+    assert demo.client.get("/static/sun.txt").text == "It rains."
+
+    demo.edit(settings, whole)
+
+
+def test_an_edited_stand_in_answers_with_its_new_code(demo: Demo) -> None:
+    restarts = demo.printed().count("restarting")
+    app = demo.project / "sandbox" / "app.py"
+    whole = app.read_text()
+    new_stand_in = """    if scope["path"] == "/new":
+        await answer(send, 200, {"new": True})
+    elif scope["path"].startswith("/wait/"):"""
+    edited = whole.replace('    if scope["path"].startswith("/wait/"):', new_stand_in)
+    imported = "from sandbox.answer import Receive, Scope, Send"
+    app.write_text(edited.replace(imported, f"{imported}, answer"))
+
+    def answers() -> bool:
+        try:
+            url = f"http://127.0.0.1:{demo.port + 2}/new"
+            return httpx.get(url, trust_env=False).json() == {"new": True}
+        except (httpx.TransportError, ValueError):
+            return False
+
+    demo.wait(answers)
+    assert demo.printed().count("restarting") == restarts + 1, "the sandbox alone restarts"
+    app.write_text(whole)
+    demo.wait(lambda: demo.printed().count("restarting") == restarts + 2)
 
 
 def test_a_browser_sees_the_waterfall_the_progress_and_the_histogram(demo: Demo) -> None:
@@ -307,6 +365,7 @@ def test_ctrl_c_leaves_no_process_behind_although_a_stream_is_open_and_a_job_com
     print(f"everything ended {time.monotonic() - started:.2f} s after Ctrl-C")
     for name in ("cpu", "default", "valkey"):
         assert f"{name} stopped (rc=0)" in demo.printed(), "it had to be killed"
+    assert "Hitting Ctrl+C again" not in demo.printed(), "a second Ctrl-C does nothing else"
     time.sleep(0.5)
     assert {pid: command for pid, command in processes().items() if pid not in before} == {}
     demo.client.close()

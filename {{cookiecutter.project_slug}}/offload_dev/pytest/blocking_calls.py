@@ -1,6 +1,6 @@
 """Records each blocking call on a running event loop.
 
-blockbuster raises an error at such a call. A broad `except` would hide the error, so it is recorded.
+blockbuster raises an error at such a call. A broad `except` would hide it, so it is recorded.
 """
 
 from collections.abc import Iterator

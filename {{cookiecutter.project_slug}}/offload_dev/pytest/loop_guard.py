@@ -1,7 +1,8 @@
 """A pytest plugin: a test fails if it blocks the event loop or leaves something running.
 
-Switch it on by `pytest_plugins = ["offload_dev.pytest.loop_guard"]` in conftest.py. The failure names the line, also where the code has caught the error. Only
-`@pytest.mark.offload_allow(reason="…")` lets a test block or leak.
+Switch it on in conftest.py: `pytest_plugins = ["offload_dev.pytest.loop_guard"]`. The failure names
+the line, also where the code has caught the error. Only `@pytest.mark.offload_allow(reason="…")`
+lets a test block or leak.
 """
 
 import asyncio

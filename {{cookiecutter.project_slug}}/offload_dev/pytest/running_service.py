@@ -62,24 +62,8 @@ def run_service(folder: Path, mode: str = "serve", **variables: str) -> Iterator
         "WORKER_NICE": "0",
     }
     environment = os.environ | defaults | variables
-    log = folder / "service.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "offload_dev.launcher", mode],
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
 
-    try:
-        if not wait_for_answer(
-            f"{address}/health/ready",
-            SERVICE_READY_TIMEOUT_SECONDS,
-            is_running=lambda: process.poll() is None,
-        ):
-            printed = log.read_text(errors="replace")
-            raise RuntimeError(f"The service was not ready. It printed:\n{printed}")
-
+    with _launcher(mode, environment, folder / "service.log", f"{address}/health/ready"):
         token = _make_token(environment)
         with httpx.Client(
             base_url=address,
@@ -88,6 +72,27 @@ def run_service(folder: Path, mode: str = "serve", **variables: str) -> Iterator
             trust_env=False,
         ) as client:
             yield RunningService(address, token, environment, client)
+
+
+@contextmanager
+def _launcher(mode: str, environment: dict[str, str], log: Path, probe: str) -> Iterator[None]:
+    """The launcher, from when the service is ready until it has stopped."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "offload_dev.launcher", mode],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def is_running() -> bool:
+        return process.poll() is None
+
+    try:
+        if not wait_for_answer(probe, SERVICE_READY_TIMEOUT_SECONDS, is_running):
+            printed = log.read_text(errors="replace")
+            raise RuntimeError(f"The service was not ready. It printed:\n{printed}")
+        yield
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(SERVICE_STOP_TIMEOUT_SECONDS)

@@ -50,10 +50,6 @@ class _Suspect:
         self.stack, self.samples = shared, self.samples + 1
         return True
 
-    def start_again(self, stack: list[stacks.Step]) -> None:
-        """The functions of the earlier samples have ended: suspect those of this one."""
-        self.stack, self.samples = stack, 1
-
 
 class Watchdog:
     """Watches the event loop that runs in the calling thread, from `start()` to `stop()`.
@@ -172,18 +168,22 @@ class Watchdog:
 
             self._reported.clear()
             # 3. The sample shows functions of the samples before: they still block the loop.
-            # 4. It shows none of them: they have ended, and the loop runs others before it came to
-            #    the callback. Report the ones that have ended, and suspect the new ones.
+            # 4. It shows none of them: they have ended, and the loop runs other functions before it
+            #    came to the callback.
             if not suspect.add_sample(sample):
-                if suspect.blocks_the_loop:
-                    self._report_block(suspect, ended=last_seen_at)
-                    free_at = monotonic() - self._pause_seconds
-                    suspect = _Suspect(free_at, self._cpu_wait.seconds())
-                suspect.start_again(sample)
+                suspect = self._next_suspect(suspect, last_seen_at, sample)
             last_seen_at = monotonic()
 
         self._finish_round(suspect, asked_at)
         return not last_round
+
+    def _next_suspect(self, earlier: _Suspect, ended: float, sample: list[stacks.Step]) -> _Suspect:
+        """Suspect the functions of this sample, and report the earlier ones if they blocked."""
+        free_at, waited_before = earlier.free_at, earlier.waited_before
+        if earlier.blocks_the_loop:
+            self._report_block(earlier, ended)
+            free_at, waited_before = monotonic() - self._pause_seconds, self._cpu_wait.seconds()
+        return _Suspect(free_at, waited_before, sample, samples=1)
 
     def _finish_round(self, suspect: _Suspect, asked_at: float) -> None:
         """The loop runs again: note how late it was, and report what blocked it until now."""

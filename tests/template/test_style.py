@@ -1,0 +1,102 @@
+"""The page: what production runs and the development tools are written to be read.
+
+These packages have no Jinja, so their files are read as they are.
+"""
+
+import ast
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT
+
+TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
+PACKAGES = ("offload", "offload_dev")
+# Django writes the migrations.
+FILES = sorted(
+    file
+    for package in PACKAGES
+    for file in (TEMPLATE / package).rglob("*.py")
+    if file.parent.name != "migrations"
+)
+
+MAX_COLUMNS = 100
+MAX_FUNCTION_LINES = 40
+# Comments behind code, as a share of all comments.
+MAX_END_OF_LINE_COMMENTS = 0.15
+# Comments for tools, not for readers. They have to stand at the end of their line.
+PRAGMAS = ("# noqa", "# type: ignore")
+
+
+def name(file: Path) -> str:
+    return str(file.relative_to(TEMPLATE))
+
+
+def comments(file: Path) -> Iterator[tuple[int, bool]]:
+    """The line of each comment, and whether code stands before it."""
+    with file.open("rb") as source:
+        for token in tokenize.tokenize(source.readline):
+            if token.type == tokenize.COMMENT and not token.string.startswith(PRAGMAS):
+                yield token.start[0], bool(token.line[: token.start[1]].strip())
+
+
+def function_lengths(file: Path) -> Iterator[tuple[int, str, int]]:
+    """Line, name and length of each function; decorators do not count."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            yield node.lineno, node.name, node.end_lineno - node.lineno + 1
+
+
+def test_the_standard_is_found() -> None:
+    assert {file.relative_to(TEMPLATE).parts[0] for file in FILES} == set(PACKAGES)
+    assert len(FILES) > 50
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_line_is_longer_than_100_columns(package: str) -> None:
+    too_long = [
+        f"{name(file)}:{number} has {len(line)} columns"
+        for file in FILES
+        if name(file).startswith(f"{package}/")
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if len(line) > MAX_COLUMNS
+    ]
+    assert too_long == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_function_is_longer_than_40_lines(package: str) -> None:
+    too_long = [
+        f"{name(file)}:{line} {function} has {length} lines"
+        for file in FILES
+        if name(file).startswith(f"{package}/")
+        for line, function, length in function_lengths(file)
+        if length > MAX_FUNCTION_LINES
+    ]
+    assert too_long == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_comments_stand_above_the_code_that_they_explain(package: str) -> None:
+    found = [
+        (f"{name(file)}:{line}", behind_code)
+        for file in FILES
+        if name(file).startswith(f"{package}/")
+        for line, behind_code in comments(file)
+    ]
+    behind_code = [place for place, is_behind in found if is_behind]
+    assert len(behind_code) < MAX_END_OF_LINE_COMMENTS * len(found), behind_code
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_standard_has_no_jinja(package: str) -> None:
+    with_jinja = [
+        name(file)
+        for file in FILES
+        if name(file).startswith(f"{package}/")
+        and any(mark in file.read_text() for mark in ("{%", "{{ cookiecutter", "{{cookiecutter"))
+    ]
+    assert with_jinja == []
