@@ -70,6 +70,18 @@ def test_it_restarts_the_command_when_code_changes(reload: Callable[[str], Reloa
     assert reloaded.printed().splitlines() == ["started", "other.py changed: restarting", "started"]
 
 
+def test_code_of_the_tests_and_of_the_sandbox_restarts_no_other_command(
+    reload: Callable[[str], Reloaded],
+) -> None:
+    reloaded = reload(WAITS)
+    reloaded.wait(lambda: "started" in reloaded.printed())
+    for folder in ("tests", "sandbox"):
+        (reloaded.folder / folder).mkdir()
+        (reloaded.folder / folder / "code.py").write_text("code = True")
+    time.sleep(2)
+    assert reloaded.printed() == "started\n"
+
+
 def test_a_command_that_stops_when_told_ends_with_status_0(
     reload: Callable[[str], Reloaded],
 ) -> None:

@@ -62,7 +62,8 @@ class Reloader:
 
     def __init__(self, command: list[str], folder: str | None = None) -> None:
         self._command = command
-        self._folder = folder or "."
+        # Absolute, as the paths that the filter ignores: watchfiles compares the text.
+        self._folder = Path(folder or ".").absolute()
         ignored = () if folder else tuple(Path(name).absolute() for name in IGNORED_FOLDERS)
         self._filter = RestartFilter(ignore_paths=ignored)
 
