@@ -142,7 +142,7 @@ def _draw_work(row: Mapping[str, Any], left: Axes, right: Axes, longest: float) 
 
     left.set_title(row["title"], loc="left", size=11.5, weight="bold", x=-0.31)
     for label, way in zip(left.get_yticklabels(), ways, strict=True):
-        label.set_weight("bold" if way in best else "normal")
+        label.set_fontweight("bold" if way in best else "normal")
 
 
 def _write_machine(figure: Figure, machine: Mapping[str, Any], height: float) -> None:

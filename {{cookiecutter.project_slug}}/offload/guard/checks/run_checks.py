@@ -24,7 +24,8 @@ def run_checks() -> None:
     Raises:
         StartRefused: there are errors; the text has one line for each of them.
     """
-    errors, warnings = [], []
+    errors: list[str] = []
+    warnings: list[str] = []
     for message in checks.run_checks(tags=[TAG]):
         if not message.is_silenced():
             sentence = f"{message.id}: {message.msg} Instead: {message.hint}"

@@ -89,7 +89,8 @@ class Watchdog:
         self._hang_timer_set_at = 0.0
 
         self._thread = threading.Thread(target=self._run, name="offload-watchdog", daemon=True)
-        self._running, self._stopped = threading.Event(), threading.Event()
+        self._running = threading.Event()
+        self._stopped = threading.Event()
         self._ended = asyncio.Event()
         # Set while no block waits to be reported.
         self._reported = threading.Event()
