@@ -29,6 +29,19 @@ def test_a_bake_passes_its_own_tests(request: pytest.FixtureRequest, name: str) 
     assert tested.returncode == 0, tested.stdout
 
 
+def test_make_fix_breaks_a_long_line_and_reports_no_fault(with_example: Path) -> None:
+    module = with_example / "benchmarks" / "long_line.py"
+    module.write_text(
+        '"""A line that the formatter breaks."""\n\nNAMES = [' + '"name", ' * 20 + "]\n"
+    )
+    try:
+        fixed = run("make", "fix", *SHARED, cwd=with_example)
+        assert "long_line.py" not in fixed.stdout, "no fault is left to report"
+        assert max(map(len, module.read_text().splitlines())) <= 100
+    finally:
+        module.unlink()
+
+
 def _python(project: Path, code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     return run(sys.executable, "-c", code, cwd=project, **environment)
 
