@@ -1,4 +1,4 @@
-"""Settings for this room alone; the nets over the corpus run in processes of their own."""
+"""Django's settings for this folder. The nets over the corpus run in processes of their own."""
 
 import os
 import sys

@@ -119,7 +119,7 @@ async def test_two_blocks_in_a_row_are_reported_each_with_its_own_line() -> None
     watchdog = Watchdog(asyncio.get_running_loop(), threshold=0.1, report=reported.append)
     watchdog.start()
     await asyncio.sleep(0.3)
-    # The loop answers nobody between the two.
+    # Between the two calls the loop runs nothing else.
     await asyncio.gather(call(computes), call(sleeps))
     await watchdog.settle()
     await watchdog.stop()
@@ -186,7 +186,7 @@ def test_a_slow_request_in_a_thread_is_logged_with_the_line_there(served: Served
         "sleeps_in_its_thread": r"guarded_app.py:\d+ pause",
         "waits_for_its_thread": r"guarded_app.py:\d+ pause",
         "goes_back_to_the_loop": r"guarded_app.py:\d+ waits",
-        # No line of the service's: what the thread does.
+        # The service has no line here, so the thread's innermost function is named.
         "library": r"\S*threading.py:\d+ Condition.wait",
     }
     with ThreadPoolExecutor(len(lines)) as pool:

@@ -1,4 +1,4 @@
-"""A running demo, and what one does with it."""
+"""A running demo, for the tests: start it, call it, edit it, stop it."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from offload_dev.launcher.ports import first_free_port
 
 from .conftest import BIN, ROOT
 
-# In the environment of every process of the demo, to find them all.
+# This variable is in the environment of each process of the demo, so all of them can be found.
 MARK = f"OFFLOAD_TEST_{uuid.uuid4().hex}"
 RISK = {
     "holdings": {"ACME": 10, "GLOBEX": 3},

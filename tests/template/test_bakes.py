@@ -10,7 +10,7 @@ import pytest
 from .conftest import BIN, run
 
 BAKES = ["with_example", "without_example"]
-# This run's environment holds all they need.
+# The environment of this test run has everything that the projects need.
 SHARED = (f"VENV={BIN.parent}", f"READY={BIN / 'python'}")
 
 

@@ -1,5 +1,6 @@
-"""The benchmark measures the real service, and its words follow its figures: also where these go
-against the rule.
+"""The benchmark measures the real service, and its verdicts follow from the figures.
+
+A verdict can go against the rule, too.
 """
 
 import json
@@ -41,8 +42,8 @@ def world(row: str, **ways: dict[str, Any]) -> dict[str, Figures]:
     return {way.name: replace(PLAIN, **ways.get(way.name.replace("-", "_"), {})) for way in names}
 
 
-# Each row in a world where the rule is right and in one where it is wrong, with a word of each
-# sentence.
+# Each row twice: with figures for which the rule is right, and with figures for which it is wrong.
+# The last two strings stand in one of the two sentences each.
 WORLDS = [
     (
         "waiting",
@@ -204,7 +205,7 @@ def test_make_bench_measures_draws_and_says_what_it_means(
         for row in ways.values()
         for it in row.values()
     )
-    # It was another's work.
+    # The worker did the work, not the web process.
     assert ways["computing"]["worker"]["cpu_web"] < ways["computing"]["worker"]["cpu"] / 2
     assert ways["unbounded"]["unbounded"]["refused"] > 0 == ways["unbounded"]["bounded"]["refused"]
     printed = " ".join(ran.stdout.split())

@@ -16,7 +16,7 @@ import pytest
 from .conftest import bake
 from .running_demo import RISK, Demo, processes
 
-# Jobs that the example has no use for: one that never reports, and one that fails.
+# Two jobs that the example does not have: one never reports, and one fails.
 MORE_JOBS = '''
 
 class Nothing(BaseModel):
@@ -176,7 +176,7 @@ def test_quotes_go_on_while_jobs_saturate_both_cores(demo: Demo) -> None:
 def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> None:
     location = demo.risk(simulations=10_000_000)
     demo.until(location, "running")
-    # Its parts are computed now, by every process.
+    # When it has made progress, each process computes one of its parts.
     while not demo.job(location)["progress"]:
         time.sleep(0.05)
     children = [pid for pid, command in processes().items() if "offload.jobs -Q cpu" in command]
@@ -231,7 +231,7 @@ def test_a_killed_web_process_and_broken_code_are_told_and_heal(demo: Demo) -> N
     whole = api.read_text()
     api.write_text(whole + "import nothing_of_that_name\n")
     demo.wait(lambda: demo.printed().count("at its start: correct the code, then it restarts") == 3)
-    # At once, not after a timeout.
+    # The connection is refused at once, not after a timeout.
     with pytest.raises(httpx.ConnectError):
         demo.client.get("/api/ping")
     printed = len(demo.printed())

@@ -1,6 +1,4 @@
-"""What generating promises: fast, offline, safe against odd answers, and nothing left behind by a
-refused one.
-"""
+"""Generating a project is fast, works offline, and refuses bad answers without leaving files."""
 
 import json
 import os

@@ -16,7 +16,7 @@ from offload_dev.launcher.reloader import RestartFilter
 from .conftest import ROOT
 
 WAITS = "import time; print('started', flush=True); time.sleep(60)"
-# Ends neither by itself nor by SIGTERM.
+# This command ends neither by itself nor by SIGTERM.
 IS_STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WAITS}"
 
 

@@ -1,4 +1,4 @@
-"""The page: what production runs and the development tools are written to be read.
+"""The style of `offload/` and `offload_dev/`: short lines, short functions, comments above code.
 
 These packages have no Jinja, so their files are read as they are.
 """
@@ -14,7 +14,7 @@ from .conftest import ROOT
 
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 PACKAGES = ("offload", "offload_dev")
-# Django writes the migrations.
+# Without migrations, which Django writes.
 FILES = sorted(
     file
     for package in PACKAGES
@@ -24,9 +24,9 @@ FILES = sorted(
 
 MAX_COLUMNS = 100
 MAX_FUNCTION_LINES = 40
-# Comments behind code, as a share of all comments.
+# This share of all comments may stand behind code, on the same line.
 MAX_END_OF_LINE_COMMENTS = 0.15
-# Comments for tools, not for readers. They have to stand at the end of their line.
+# These comments are for tools, which want them at the end of the line. They do not count.
 PRAGMAS = ("# noqa", "# type: ignore")
 
 

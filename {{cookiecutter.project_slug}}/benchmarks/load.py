@@ -79,7 +79,7 @@ async def _client(
 
 
 def _session(**headers: str) -> aiohttp.ClientSession:
-    # Without a limit of its own: each client gets a connection.
+    # The pool has no limit, so each client gets a connection.
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers)
 
 

@@ -16,7 +16,7 @@ import psutil
 
 from offload_dev.launcher.ports import first_free_port, wait_for_answer
 
-# For all web processes together, on a busy machine.
+# Each web process gets so long. They start at the same time.
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 20.0
 # So many of the last lines are shown if the service does not start.
@@ -65,7 +65,7 @@ class MeasuredService:
             DEBUG="0",
             LOG_LEVEL="INFO",
         )
-        # Unset, they follow PORT.
+        # These follow PORT where they are not set.
         for name in ("REDIS_URL", "FLOWER_PORT", "SANDBOX_PORT"):
             os.environ.pop(name, None)
         self.token = _fill_database()
@@ -88,7 +88,7 @@ class MeasuredService:
                 with suppress(psutil.TimeoutExpired):
                     process.wait(STOP_TIMEOUT_SECONDS)
             finally:
-                # Also when a second Ctrl-C interrupts the wait.
+                # A second Ctrl-C interrupts the wait. The process is killed then, too.
                 if process.is_running():
                     process.kill()
 
@@ -127,7 +127,7 @@ def measured_service(webs: Sequence[str]) -> Iterator[MeasuredService]:
     """A running service with web processes of these names."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        # Resolved, so that it is spelt as in the list of files that a process has open.
+        # The path is resolved, as in the list of files that a process has open.
         service = MeasuredService(folder.resolve(), webs)
         service.start(stack)
         try:

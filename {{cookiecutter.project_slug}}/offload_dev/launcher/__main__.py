@@ -98,7 +98,7 @@ def _announce_when_ready(env: "Env", processes: dict[str, str]) -> None:
         flower = f"http://127.0.0.1:{env.flower_port}/{env.flower_prefix}"
         lines.append(f"Flower: {flower}   (admin / {env.flower_password})")
 
-    # Without workers of its own the service can't be ready before those elsewhere are.
+    # Ready means that a worker was heard from. Workers that run elsewhere are not waited for.
     probe = address + ("/health/ready" if "cpu" in processes else "/health/live")
 
     def announce() -> None:

@@ -43,6 +43,7 @@ def wait_for_answer(
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline and is_running():
         try:
+            # The URL is one of our own processes.
             with urllib.request.urlopen(url, timeout=ANSWER_TIMEOUT_SECONDS):  # noqa: S310
                 return True
         except (urllib.error.URLError, OSError):

@@ -62,7 +62,7 @@ class Reloader:
 
     def __init__(self, command: list[str], folder: str | None = None) -> None:
         self._command = command
-        # Absolute, as the paths that the filter ignores: watchfiles compares the text.
+        # This path and the ignored ones are absolute, because watchfiles compares their text.
         self._folder = Path(folder or ".").absolute()
         ignored = () if folder else tuple(Path(name).absolute() for name in IGNORED_FOLDERS)
         self._filter = RestartFilter(ignore_paths=ignored)
@@ -70,7 +70,7 @@ class Reloader:
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes]
         self._started_at = 0.0
-        # The command has failed at its start, and waits for a change.
+        # The command has failed at its start. It is started again at the next change.
         self._failed_at_start = False
 
     def run(self) -> int:
