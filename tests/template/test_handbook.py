@@ -1,4 +1,4 @@
-"""Every example of the handbook runs and prints what its page says, and each link leads to a file."""
+"""Every example of the handbook prints what its page says, and each link leads to a file."""
 
 import re
 from pathlib import Path
