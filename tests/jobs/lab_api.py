@@ -3,7 +3,7 @@
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
-from offload.access.bearer import caller
+from offload.access import caller
 from offload.jobs.api import JobView, accepted
 from offload.jobs.submit import IdempotencyKey, submit
 

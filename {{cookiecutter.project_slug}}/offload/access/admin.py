@@ -1,5 +1,6 @@
-"""Tokens in the admin: to see and to revoke. `manage.py createtoken` makes them, since only it can
-show one.
+"""Tokens in the admin, to be seen and revoked.
+
+`manage.py createtoken` makes them: only a command can show the token.
 """
 
 from django.contrib import admin

@@ -1,4 +1,4 @@
-"""The app of the tokens."""
+"""The Django app that holds the tokens."""
 
 from django.apps import AppConfig
 

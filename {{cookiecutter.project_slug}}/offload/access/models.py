@@ -1,19 +1,13 @@
-"""API tokens. The token itself is shown once and never stored."""
-
-import hashlib
-import secrets
+"""The table of API tokens. A token itself is shown once and never stored."""
 
 from django.db import models
 from django.db.models.functions import Now
 
-
-def digest(token: str) -> str:
-    """SHA-256 in hex. No salt or stretching is needed: a token is 256 random bits, not a password."""
-    return hashlib.sha256(token.encode()).hexdigest()
+from offload.access.tokens import digest, new_token
 
 
 class ApiToken(models.Model):
-    """One caller's key to the API; the owner's name is what its jobs belong to."""
+    """One caller's token for the API. Jobs belong to its owner's name."""
 
     owner = models.CharField(max_length=150)
     digest = models.CharField(max_length=64, unique=True, editable=False)
@@ -29,6 +23,6 @@ class ApiToken(models.Model):
 
     @classmethod
     def make(cls, owner: str, **values: object) -> tuple["ApiToken", str]:
-        """A new row and its token, which is nowhere to be read again."""
-        token = secrets.token_urlsafe(32)
+        """A new row and its token. The token cannot be read again later."""
+        token = new_token()
         return cls.objects.create(owner=owner, digest=digest(token), **values), token

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from ninja import Router
 from pydantic import BaseModel, Field
 
-from offload.access.bearer import caller
+from offload.access import caller
 from offload.conf import conf
 from offload.jobs import lifespan, relay, submit
 from offload.jobs.models import Job, Status

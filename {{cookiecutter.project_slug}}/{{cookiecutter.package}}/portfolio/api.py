@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 from pydantic import BaseModel, Field, StringConstraints, field_validator
 
-from offload.access.bearer import caller
+from offload.access import caller
 from offload.fanout import Call, Outcomes, Upstream, gather
 from offload.jobs.api import JobView, accepted
 from offload.jobs.submit import IdempotencyKey, repeated, submit

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from config.env import load
-from offload.access.bearer import DEV_TOKEN
+from offload.access import DEV_TOKEN
 
 _flower = f"http://127.0.0.1:{load().flower_port}/{load().flower_prefix}"
 

@@ -1,4 +1,4 @@
-"""`manage.py createtoken OWNER`: makes an API token and shows it once."""
+"""`manage.py createtoken OWNER` makes an API token and shows it once."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,14 +11,15 @@ from offload.access.models import ApiToken
 
 class Command(BaseCommand):
     help = (
-        "Make an API token for OWNER and print it: it is stored as a hash and can't be shown again."
+        "Make an API token for OWNER and print it. "
+        "It is stored as a hash and cannot be shown again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "owner", help="whose jobs it may see, such as a team's or a service's name"
+            "owner", help="the token's jobs belong to this name, such as a team or a service"
         )
-        parser.add_argument("--days", type=int, help="valid for so many days; for ever unless told")
+        parser.add_argument("--days", type=int, help="valid for so many days (default: for ever)")
 
     def handle(self, *args: Any, owner: str, days: int | None, **options: Any) -> None:
         expiry = {"expires_at": timezone.now() + timedelta(days=days)} if days else {}
