@@ -1,5 +1,7 @@
-"""Real servers for the serving room's tests; with `OFFLOAD_LEAN=0` in the environment on Django's
-stock handler.
+"""Real servers for the serving room's tests.
+
+Two variables of the environment turn parts off: `OFFLOAD_LEAN=0` puts Django's stock handler in,
+and `OFFLOAD_FAST=0` leaves out what only saves microseconds (`offload/serving/fast`).
 """
 
 import os
@@ -22,9 +24,10 @@ HERE = Path(__file__).resolve().parent
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving_project.settings")
 SERVICE = HERE.parent.parent / "{{cookiecutter.project_slug}}"
 LEAN = os.environ.get("OFFLOAD_LEAN", "1") == "1"
+FAST = os.environ.get("OFFLOAD_FAST", "1") == "1"
 lean = pytest.mark.skipif(not LEAN, reason="the lean handler's own: stock Django does otherwise")
-# Seconds for anything that should happen soon.
-PATIENCE = 30
+# For anything that should happen soon.
+TIMEOUT_SECONDS = 30
 
 
 class Server:
@@ -38,7 +41,7 @@ class Server:
 
     def get(self, path: str, **more: object) -> httpx.Response:
         """GET, on a connection of its own."""
-        return httpx.get(self.url + path, timeout=PATIENCE, **more)  # type: ignore[arg-type]
+        return httpx.get(self.url + path, timeout=TIMEOUT_SECONDS, **more)  # type: ignore[arg-type]
 
     def facts(self) -> dict[str, int]:
         """What the test project's views counted."""
@@ -69,12 +72,12 @@ class Server:
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT_SECONDS)
 
 
 def eventually(holds: "Holds", what: str) -> None:
     """Wait until something holds."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT_SECONDS
     while not holds():
         assert time.monotonic() < until, f"never happened: {what}"
         time.sleep(0.02)

@@ -17,16 +17,20 @@ import httpx
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
-from conftest import HERE, PATIENCE, environment, lean
+from conftest import HERE, TIMEOUT_SECONDS, environment, lean
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import AsyncRequestFactory, RequestFactory, override_settings
 from django.views.decorators.clickjacking import xframe_options_exempt
 
 from offload.problems import Problem
-from offload.serving.application import Application, check_host
-from offload.serving.disconnect import until_disconnect
-from offload.serving.exchange import DISCONNECT, Exchange, admitted
-from offload.serving.middleware import SecurityHeaders, Timed
+from offload.serving.application import Application
+from offload.serving.cancellation import cancel_on_disconnect
+from offload.serving.handler import admit_stream
+from offload.serving.host_check import check_host
+from offload.serving.middleware import SecurityHeaders
+from offload.serving.middleware.recording import RecordingMiddleware
+from offload.serving.request_state import REQUEST_STATE, RequestState
+from offload.serving.stream_shutdown import DISCONNECT
 from offload.serving.types import Message
 
 STOPS_ITSELF = """
@@ -57,13 +61,13 @@ async def started(application: Application) -> AsyncIterator[httpx.AsyncClient]:
     """Its client, between its start and its end."""
     lifespan = ApplicationCommunicator(application, {"type": "lifespan"})
     await lifespan.send_input({"type": "lifespan.startup"})
-    assert (await lifespan.receive_output(PATIENCE))["type"] == "lifespan.startup.complete"
+    assert (await lifespan.receive_output(TIMEOUT_SECONDS))["type"] == "lifespan.startup.complete"
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
     await lifespan.send_input({"type": "lifespan.shutdown"})
-    assert (await lifespan.receive_output(PATIENCE))["type"] == "lifespan.shutdown.complete"
-    await lifespan.wait(PATIENCE)
+    assert (await lifespan.receive_output(TIMEOUT_SECONDS))["type"] == "lifespan.shutdown.complete"
+    await lifespan.wait(TIMEOUT_SECONDS)
 
 
 # The stock handler's threads are asgiref's own.
@@ -80,7 +84,7 @@ async def test_an_application_starts_again_and_serves_many_requests_of_one_task(
             assert await sync_to_async(threading.get_ident)() not in threads, (
                 "the test's own context is whole"
             )
-            assert not application.stopping
+            assert not application.streams.stopping
 
 
 async def test_a_websocket_is_refused_where_none_is_served(application: Application) -> None:
@@ -88,7 +92,7 @@ async def test_a_websocket_is_refused_where_none_is_served(application: Applicat
         application, {"type": "websocket", "path": "/ws", "headers": []}
     )
     await websocket.send_input({"type": "websocket.connect"})
-    assert (await websocket.receive_output(PATIENCE))["type"] == "websocket.close"
+    assert (await websocket.receive_output(TIMEOUT_SECONDS))["type"] == "websocket.close"
 
 
 async def test_another_application_may_serve_websockets() -> None:
@@ -98,20 +102,22 @@ async def test_another_application_may_serve_websockets() -> None:
     websocket = ApplicationCommunicator(
         Application(websocket=echo), {"type": "websocket", "path": "/ws"}
     )
-    assert (await websocket.receive_output(PATIENCE))["subprotocol"] == "/ws"
+    assert (await websocket.receive_output(TIMEOUT_SECONDS))["subprotocol"] == "/ws"
 
 
 def test_a_refused_stream_closes_what_it_holds() -> None:
     closed = []
 
-    def refuse(_: Exchange) -> None:
+    def refuse(_: RequestState) -> None:
         raise Problem(503, "as the test wants")
 
     stream = StreamingHttpResponse(content_type="text/event-stream")
     stream._resource_closers.append(lambda: closed.append(True))
     request = AsyncRequestFactory().get("/api/stream")
-    request.scope["offload.exchange"] = Exchange(None, None, 0, refuse, refuse)
-    response = admitted(request, stream)
+    state = RequestState("/api/stream", {}, is_probe=False, has_body=False)
+    state.on_event_stream.append(refuse)
+    request.scope[REQUEST_STATE] = state
+    response = admit_stream(request, stream)
     assert response.status_code == 503
     response.close()
     assert closed == [True]
@@ -119,12 +125,12 @@ def test_a_refused_stream_closes_what_it_holds() -> None:
 
 async def test_a_client_that_leaves_as_its_answer_ends_cancels_nothing() -> None:
     async def receive() -> Message:
-        # The exchange hides this one from its handler, too.
+        # `StreamShutdown` hides a cancellation from its handler, too.
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(PATIENCE)
+            await asyncio.sleep(TIMEOUT_SECONDS)
         return DISCONNECT
 
-    await until_disconnect(asyncio.sleep(0.01), receive)
+    await cancel_on_disconnect(asyncio.sleep(0.01), receive)
     await asyncio.sleep(0.01)
     task = asyncio.current_task()
     assert task
@@ -142,7 +148,7 @@ def test_a_view_that_may_be_framed_keeps_a_header_of_its_own() -> None:
 async def test_a_record_that_raises_loses_none_of_its_rounds_others() -> None:
     told = []
 
-    class Records(Timed):
+    class Records(RecordingMiddleware):
         def record(self, request: HttpRequest, status: int, seconds: float) -> None:
             if request.path == "/bad":
                 raise ValueError("as the test wants")
@@ -168,7 +174,7 @@ def test_the_host_is_the_proxys_word_where_the_proxy_is_trusted() -> None:
 def test_sigterm_ends_a_process_whose_server_does_not_listen_for_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", STOPS_ITSELF]
     ended = subprocess.run(
-        command, env=environment(tmp_path), cwd=HERE, capture_output=True, timeout=PATIENCE
+        command, env=environment(tmp_path), cwd=HERE, capture_output=True, timeout=TIMEOUT_SECONDS
     )
     assert ended.returncode == -signal.SIGTERM, ended.stderr.decode()
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import LEAN, Serve, Server, eventually
 from django.core.signals import request_finished
 
-from offload.serving.handler import _signal
+from offload.serving.signals import ForeignReceivers
 
 BOTH = pytest.mark.parametrize("prefix", ["/api", ""])
 
@@ -190,10 +190,11 @@ async def test_a_receiver_hears_from_its_connection_to_its_end() -> None:
     async def receiver(**named: object) -> None:
         heard.append(named)
 
+    receivers = ForeignReceivers()
     # Only Django's own are there.
-    await _signal(request_finished)
+    await receivers.send(request_finished)
     for connected in (True, False, True):
         (request_finished.connect if connected else request_finished.disconnect)(receiver)
-        await _signal(request_finished)
+        await receivers.send(request_finished)
     request_finished.disconnect(receiver)
     assert len(heard) == 2

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from conftest import LEAN, PATIENCE, Serve, Server, eventually, lean
+from conftest import LEAN, TIMEOUT_SECONDS, Serve, Server, eventually, lean
 
 from offload.serving.__main__ import Server as Web
 from offload.serving.__main__ import _bind
@@ -47,7 +47,7 @@ def test_a_client_that_leaves_closes_a_generator_that_waits_to_be_read(serve: Se
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_body_that_never_waits_leaves_the_loop_to_others(serve: Serve, method: str) -> None:
     server = serve()
-    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
         client.sendall(f"{method} /api/export HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert client.recv(1000).startswith(b"HTTP/1.1 200")
         assert server.get("/api/ping").status_code == 200
@@ -82,7 +82,7 @@ def test_a_request_too_many_is_shed_and_probes_are_not(serve: Serve) -> None:
 def test_clients_that_send_more_and_leave_end_what_is_being_answered(serve: Serve) -> None:
     server = serve()
     for path in ("stream", "wait"):
-        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
             for each in (path, "ping"):
                 client.sendall(f"GET /api/{each} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             eventually(lambda: in_flight(server) == 1, "the first of them")
@@ -110,7 +110,7 @@ def test_bodies_that_arrive_slowly_shed_only_each_other(serve: Serve) -> None:
         slow = []
         for _ in range(3):
             client = clients.enter_context(
-                socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+                socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS)
             )
             client.sendall(
                 b"POST /api/ping HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n-"
@@ -164,10 +164,10 @@ def test_a_stop_ends_streams_at_once_and_lets_requests_finish(serve: Serve) -> N
         stream = clients.submit(server.get, "/api/stream")
         eventually(lambda: server.metric("offload_serving_streams_in_flight") == 1, "the stream")
         server.process.send_signal(signal.SIGTERM)
-        assert stream.result(PATIENCE).text.startswith("id: 0")
+        assert stream.result(TIMEOUT_SECONDS).text.startswith("id: 0")
         assert not slow.done(), "the stream ended before the slow request"
-        assert slow.result(PATIENCE).json() == {"waited": True}
-    server.process.wait(PATIENCE)
+        assert slow.result(TIMEOUT_SECONDS).json() == {"waited": True}
+    server.process.wait(TIMEOUT_SECONDS)
     log = server.log.read_text()
     ends = ["GET /api/wait 200", "second closed", "first closed"]
     assert [log.index(end) for end in ends] == sorted(log.index(end) for end in ends)
@@ -182,8 +182,8 @@ def test_a_stream_that_begins_during_a_stop_ends_at_once(serve: Serve) -> None:
         )
         begun = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
-        assert stream.result(PATIENCE).status_code == 200
-    server.process.wait(PATIENCE)
+        assert stream.result(TIMEOUT_SECONDS).status_code == 200
+    server.process.wait(TIMEOUT_SECONDS)
     assert time.monotonic() - begun < 15, "it didn't last until the grace of 20 s was over"
 
 
@@ -195,8 +195,8 @@ def test_what_outlives_the_grace_cleans_up_before_the_lifespans_close(serve: Ser
         answer = clients.submit(server.get, "/api/cleans_up")
         eventually(lambda: server.metric("offload_serving_requests_in_flight") == 1, "the request")
         server.process.send_signal(signal.SIGTERM)
-        assert answer.result(PATIENCE).status_code == 500
-    server.process.wait(PATIENCE)
+        assert answer.result(TIMEOUT_SECONDS).status_code == 500
+    server.process.wait(TIMEOUT_SECONDS)
     log = server.log.read_text()
     assert log.index("cleaned up") < log.index("second closed")
     assert "GET /api/cleans_up 500" in log
@@ -211,13 +211,13 @@ def test_ctrl_c_in_development_does_not_wait_for_streams(serve: Serve) -> None:
         # To a clean end.
         for _ in lines:
             pass
-    server.process.wait(PATIENCE)
+    server.process.wait(TIMEOUT_SECONDS)
     assert "Cancel 1 running task" not in server.log.read_text()
 
 
 def test_a_failed_start_says_why_and_exits_non_zero(serve: Serve) -> None:
     server = serve(wait=False, SERVING_TEST_FAIL="1")
-    assert server.process.wait(PATIENCE) != 0
+    assert server.process.wait(TIMEOUT_SECONDS) != 0
     log = server.log.read_text()
     assert "The service did not start" in log
     assert "REDIS_URL names no host" in log
@@ -229,7 +229,7 @@ def test_a_taken_port_is_one_sentence(serve: Serve) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         server = serve("--port", str(port), wait=False)
-        assert server.process.wait(PATIENCE) != 0
+        assert server.process.wait(TIMEOUT_SECONDS) != 0
     assert server.log.read_text().strip() == (
         f"Port {port} on 127.0.0.1 is taken: stop what runs there, or choose another with --port or PORT=."
     )

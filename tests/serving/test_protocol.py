@@ -8,9 +8,15 @@ import time
 from collections.abc import Callable, Iterable
 
 import pytest
-from conftest import PATIENCE, Serve, Server, lean
+from conftest import TIMEOUT_SECONDS, Serve, Server, lean
 
-from offload.serving.protocol import HEAD, HELD, LONG, Round, Together
+from offload.serving.fast.coalescing import (
+    MAX_BUFFERED_BYTES,
+    MAX_HOLD_SECONDS,
+    CoalescingTransport,
+    LoopIteration,
+)
+from offload.serving.protocol import MAX_HEAD_BYTES
 
 
 class Wire:
@@ -33,74 +39,74 @@ class Wire:
         self.closed = True
 
 
-def after_a_round(write: Callable[[Together, Wire], None]) -> Wire:
-    """The wire, a round of the loop after these writes."""
+def after_an_iteration(write: Callable[[CoalescingTransport, Wire], None]) -> Wire:
+    """The wire, an iteration of the loop after these writes."""
     wire = Wire()
 
-    async def rounds() -> None:
-        write(Together(wire, Round(asyncio.get_running_loop())), wire)
+    async def iterations() -> None:
+        write(CoalescingTransport(wire, LoopIteration(asyncio.get_running_loop())), wire)
         await asyncio.sleep(0)
 
-    asyncio.run(rounds())
+    asyncio.run(iterations())
     return wire
 
 
-def test_a_head_and_its_body_leave_together_at_the_end_of_the_round() -> None:
-    def write(together: Together, wire: Wire) -> None:
-        together.write(b"head ")
-        together.write(b"body")
+def test_a_head_and_its_body_leave_together_at_the_end_of_the_iteration() -> None:
+    def write(transport: CoalescingTransport, wire: Wire) -> None:
+        transport.write(b"head ")
+        transport.write(b"body")
         assert wire.sent == []
 
-    assert after_a_round(write).sent == [b"head body"]
+    assert after_an_iteration(write).sent == [b"head body"]
 
 
 def test_much_leaves_at_once_so_that_a_slow_reader_can_pause_it() -> None:
-    def write(together: Together, wire: Wire) -> None:
-        together.write(b"head")
-        together.write(bytes(HELD))
-        assert [len(piece) for piece in wire.sent] == [4 + HELD]
-        together.write(b"more")
+    def write(transport: CoalescingTransport, wire: Wire) -> None:
+        transport.write(b"head")
+        transport.write(bytes(MAX_BUFFERED_BYTES))
+        assert [len(piece) for piece in wire.sent] == [4 + MAX_BUFFERED_BYTES]
+        transport.write(b"more")
 
-    assert after_a_round(write).sent[1:] == [b"more"]
+    assert after_an_iteration(write).sent[1:] == [b"more"]
 
 
 def test_what_was_held_back_leaves_before_the_end_unless_the_client_left() -> None:
-    def close(together: Together, wire: Wire) -> None:
-        together.write(b"last words")
-        together.close()
+    def close(transport: CoalescingTransport, wire: Wire) -> None:
+        transport.write(b"last words")
+        transport.close()
 
-    def upgrade(together: Together, wire: Wire) -> None:
-        together.write(b"last words")
-        assert together.unwrap() is wire
+    def upgrade(transport: CoalescingTransport, wire: Wire) -> None:
+        transport.write(b"last words")
+        assert transport.unwrap() is wire
         assert wire.sent == [b"last words"]
 
-    def lose(together: Together, wire: Wire) -> None:
-        together.write(b"to nobody")
+    def lose(transport: CoalescingTransport, wire: Wire) -> None:
+        transport.write(b"to nobody")
         wire.close()
 
-    assert after_a_round(close).sent == [b"last words"]
-    assert after_a_round(upgrade).sent == [b"last words"]
-    assert after_a_round(lose).sent == []
+    assert after_an_iteration(close).sent == [b"last words"]
+    assert after_an_iteration(upgrade).sent == [b"last words"]
+    assert after_an_iteration(lose).sent == []
 
 
-def test_a_long_round_sends_what_it_has_before_its_end() -> None:
-    async def rounds() -> tuple[list[bytes], list[bytes]]:
+def test_a_long_iteration_sends_what_it_has_before_its_end() -> None:
+    async def iterations() -> tuple[list[bytes], list[bytes]]:
         wires = Wire(), Wire()
-        in_round = Round(asyncio.get_running_loop())
-        first, second = (Together(wire, in_round) for wire in wires)
+        iteration = LoopIteration(asyncio.get_running_loop())
+        first, second = (CoalescingTransport(wire, iteration) for wire in wires)
         first.write(b"first")
-        until = time.perf_counter() + LONG
+        until = time.perf_counter() + MAX_HOLD_SECONDS
         while time.perf_counter() < until:
             pass
         second.write(b"second")
         return wires[0].sent, wires[1].sent
 
-    assert asyncio.run(rounds()) == ([b"first"], [b"second"])
+    assert asyncio.run(iterations()) == ([b"first"], [b"second"])
 
 
 def talk(server: Server, *requests: bytes) -> bytes:
     """Everything that the server answers to this, the last request of which closes."""
-    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
         for request in requests:
             client.sendall(request)
         answer = b""
@@ -148,7 +154,7 @@ ENDLESS = {
 
 @pytest.mark.parametrize("start", ENDLESS.values(), ids=ENDLESS)
 def test_a_head_without_an_end_is_refused(server: Server, start: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
         client.sendall(start)
         with contextlib.suppress(ConnectionError):
             for number in range(10_000):
@@ -156,18 +162,18 @@ def test_a_head_without_an_end_is_refused(server: Server, start: bytes) -> None:
                     b"X-%d: " % number + b"x" * 2000 + b"\r\n" if start else b"\r\n" * 1000
                 )
             pytest.fail("twenty megabytes were taken")
-    assert "A request's head had no end after" in server.log.read_text()
-    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
-        client.sendall(request("GET", "/api/ping", "X-Long: " + "x" * 2 * HEAD)[:-4])
+    assert "A client's request head (or trailers) had no end after" in server.log.read_text()
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
+        client.sendall(request("GET", "/api/ping", "X-Long: " + "x" * 2 * MAX_HEAD_BYTES)[:-4])
         assert b"head is larger than 65536 bytes" in client.recv(1000)
 
 
 @pytest.mark.parametrize("path", ["stream", "wait?seconds=5"])
 def test_the_refusal_of_a_head_gets_into_no_other_answer(server: Server, path: str) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
         client.sendall(request("GET", f"/api/{path}"))
         time.sleep(0.3)
-        client.sendall(request("GET", "/api/ping", "X-Long: " + "x" * 8 * HEAD)[:-4])
+        client.sendall(request("GET", "/api/ping", "X-Long: " + "x" * 8 * MAX_HEAD_BYTES)[:-4])
         answer = b""
         with contextlib.suppress(ConnectionError):
             while piece := client.recv(65536):
@@ -184,7 +190,7 @@ def test_a_large_body_in_small_pieces_is_no_large_head(server: Server) -> None:
 
 
 def test_a_client_may_ask_before_it_sends_its_body(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
         client.sendall(
             request(
                 "POST",
@@ -205,7 +211,7 @@ def test_a_client_that_ends_its_half_still_gets_an_answer_that_nothing_keeps_wai
     server: Server,
 ) -> None:
     for _ in range(50):
-        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
             client.sendall(request("GET", "/api/ping"))
             client.shutdown(socket.SHUT_WR)
             assert client.recv(1000).startswith(b"HTTP/1.1 200")
@@ -214,7 +220,7 @@ def test_a_client_that_ends_its_half_still_gets_an_answer_that_nothing_keeps_wai
 def test_clients_that_reset_their_connections_cost_nothing(serve: Serve) -> None:
     server = serve()
     for _ in range(300):
-        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+        with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
             # close() sends a reset.
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.sendall(request("GET", "/api/ping") * 3)
@@ -231,7 +237,7 @@ def test_an_upgrade_to_a_websocket_where_none_is_served_is_refused(server: Serve
         "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: AQIDBA==",
     )
-    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client:
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
         client.sendall(request("GET", "/ws", *upgrade))
         status = client.recv(1000).split()[1]
     assert status in (b"404", b"403"), "without a WebSocket library it is a GET for nothing"

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import httpx
 import pytest
-from conftest import PATIENCE, Serve, Server, eventually, lean
+from conftest import TIMEOUT_SECONDS, Serve, Server, eventually, lean
 from django.db import connections
 
 from offload.serving.threads import RequestThread, ThreadPool
@@ -63,7 +63,7 @@ async def test_a_thread_that_comes_back_goes_to_whoever_waits_longest() -> None:
         await asyncio.wrap_future(first.submit(int))
         # For a thread, until more than one is lent.
         waits = second.submit(holds.wait)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not waits.running():  # noqa: ASYNC110 - a thread sets it
                 await asyncio.sleep(0.01)
         waited = third.submit(int)
@@ -129,7 +129,7 @@ async def test_a_thread_whose_clean_up_fails_is_counted_as_back(
         request = RequestThread(pool)
         await asyncio.wrap_future(request.submit(int))
         request.close()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while pool.lent:  # noqa: ASYNC110 - a thread sets it
             await asyncio.sleep(0.01)
     assert pool.idle == []
@@ -144,7 +144,7 @@ async def test_a_thread_that_cannot_start_is_neither_lent_nor_waited_for(
     pool = ThreadPool(1)
     request = RequestThread(pool)
     with monkeypatch.context() as full:
-        full.setattr("offload.serving.threads.Worker", fail)
+        full.setattr("offload.serving.threads.PooledThread", fail)
         with pytest.raises(RuntimeError, match="can't start"):
             request.submit(int)
     assert pool.lent == 0
@@ -160,7 +160,7 @@ async def test_a_thread_closes_its_connections_at_its_end() -> None:
     connection = await asyncio.wrap_future(request.submit(lambda: connections["default"]))
     await asyncio.wrap_future(request.submit(connection.ensure_connection))
     request.close()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not pool.idle:  # noqa: ASYNC110 - a thread sets it
             await asyncio.sleep(0.01)
     assert connection.connection is not None, "kept for the next request"
@@ -189,7 +189,7 @@ def test_five_hundred_waiting_requests_hold_few_threads_and_connections(serve: S
         waiting = []
         for _ in range(500):
             client = clients.enter_context(
-                socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+                socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT_SECONDS)
             )
             client.sendall(b"GET /api/fan_out HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             waiting.append(clients.enter_context(client.makefile("rb")))

@@ -1,4 +1,4 @@
-"""The frame of every API: tokens, problems instead of error pages, and the jobs' own routes."""
+"""Makes the API of a service: tokens, problems instead of error pages, and the routes of jobs."""
 
 import logging
 from typing import Any
@@ -12,11 +12,11 @@ from ninja.operation import PathView
 from ninja.renderers import JSONRenderer
 from pydantic_core import PydanticSerializationError, to_json
 
-from offload.access.bearer import BearerToken
+from offload.access import BearerToken
 from offload.jobs.api import router as jobs
 from offload.problems import Problem
 
-log = logging.getLogger("offload.api")
+logger = logging.getLogger("offload.api")
 
 
 def make_api(title: str, description: str = "", version: str = "1.0.0") -> NinjaAPI:
@@ -31,12 +31,13 @@ def make_api(title: str, description: str = "", version: str = "1.0.0") -> Ninja
 
 
 class Api(NinjaAPI):
-    """Starts each answer with empty bytes: for an empty text Django looks a charset up, 5 % of a
-    small request.
+    """Begins each response with empty bytes.
+
+    ninja begins with an empty text, for which Django looks up a charset: 5 % of a small request.
     """
 
     def create_temporal_response(self, request: HttpRequest) -> HttpResponse:
-        """What a view may set headers on, and what the answer is put into."""
+        """The response on which a view may set headers; the answer is put into it."""
         return HttpResponse(b"", content_type=self.get_content_type())
 
 
@@ -47,35 +48,38 @@ def _not_allowed(self: PathView) -> HttpResponse:
     return Problem(405, f"this address takes {allowed}", headers={"Allow": allowed}).response()
 
 
-# ninja's is plain text, and no exception handler sees it.
+# ninja's own answer is plain text, and no exception handler sees it.
 PathView._not_allowed = _not_allowed  # type: ignore[method-assign]  # noqa: SLF001
 
 
 class Json(JSONRenderer):
-    """Answers as pydantic writes them: a job reads the same here and in its events, and it costs a
-    third of the CPU.
+    """Writes answers with pydantic's encoder.
+
+    A job reads the same here and in its events, and the encoder takes a third of the CPU of the
+    standard library's.
     """
 
     def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
-        """The JSON document, UTF-8."""
+        """The JSON document, in UTF-8."""
         try:
             return to_json(data, by_alias=False, inf_nan_mode="null", fallback=_lazy)
         except PydanticSerializationError:
-            # Half a character (a lone surrogate), which only an escape can write.
+            # A lone surrogate is half a character: only an escape can write it.
             text: str = super().render(request, data, response_status=response_status)
             return text.encode()
 
 
 def _lazy(value: object) -> str:
-    """Django's translated texts, the one thing its encoder knows and pydantic's doesn't."""
+    """Django's translated texts: its own encoder knows them, and pydantic's does not."""
     if isinstance(value, Promise):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def _where(*parts: str | int) -> str:
-    """Where in the request a fault is. The body's name in the code is `body`, too, and says nothing
-    to its sender.
+    """The place of a fault in the request, as its sender wrote it.
+
+    The parameter that holds the body is called `body`, too, and its sender does not know it.
     """
     return ".".join(map(str, parts[1:] if parts[:2] == ("body", "body") else parts))
 
@@ -85,6 +89,7 @@ def _answer(request: HttpRequest, error: Any) -> HttpResponse:
 
 
 def _problem(error: Any) -> Problem:
+    """What the caller is answered. An error that nobody expected is logged, and is a 500."""
     match error:
         case Problem():
             return error
@@ -106,5 +111,5 @@ def _problem(error: Any) -> Problem:
             return Problem(400, str(error))
         case Http404():
             return Problem(404, str(error) or "there is nothing here")
-    log.error("unhandled error in a view", exc_info=error)
+    logger.error("A view raised an error that it does not handle: a 500.", exc_info=error)
     return Problem(500, "this is our fault; the log has the reason under the request's id")

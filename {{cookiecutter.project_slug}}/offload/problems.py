@@ -1,7 +1,6 @@
 """One shape for every error a caller sees: `application/problem+json`, RFC 9457."""
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
 from http.client import responses
 from typing import Any
 
@@ -9,11 +8,9 @@ from django.http import HttpResponse
 
 CONTENT_TYPE = "application/problem+json"
 
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 
 class Problem(Exception):
-    """An answer that is an error, with a sentence the caller can act on.
+    """An error that the caller is answered, with a sentence that tells the caller what to do.
 
     Args:
         status: the HTTP status, 400 to 599.
@@ -33,7 +30,6 @@ class Problem(Exception):
 
     def body(self) -> bytes:
         """The JSON document: `type`, `title`, `status`, `detail` and the extension members."""
-        # Django's words for it.
         title = responses.get(self.status, "Unknown Status Code")
         document = {
             "type": "about:blank",
@@ -45,14 +41,8 @@ class Problem(Exception):
 
     def response(self) -> HttpResponse:
         """The same as a Django response, for views and middleware."""
-        return HttpResponse(
-            self.body(), status=self.status, content_type=CONTENT_TYPE, headers=self.headers
-        )
+        return HttpResponse(self.body(), status=self.status, headers=self.response_headers())
 
-    async def send(self, send: Send) -> None:
-        """The same as bare ASGI messages, for what answers before Django is reached."""
-        body = self.body()
-        headers = {"Content-Type": CONTENT_TYPE, "Content-Length": str(len(body))} | self.headers
-        raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": self.status, "headers": raw})
-        await send({"type": "http.response.body", "body": body})
+    def response_headers(self) -> dict[str, str]:
+        """The headers of the response."""
+        return {"Content-Type": CONTENT_TYPE} | self.headers

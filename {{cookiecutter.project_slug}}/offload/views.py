@@ -1,6 +1,4 @@
-"""The addresses every service has: the cheapest request, health, metrics, and errors in the right
-shape.
-"""
+"""The addresses that every service has: ping, health, metrics, and its error pages."""
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
@@ -11,18 +9,19 @@ from offload.problems import Problem
 
 
 async def ping(request: HttpRequest) -> JsonResponse:
-    """The cheapest request through the whole API chain."""
+    """The smallest request that passes the whole API chain."""
     return JsonResponse({"pong": True})
 
 
 async def live(request: HttpRequest) -> JsonResponse:
-    """The process is up and its event loop turns."""
+    """200 while the process runs and its event loop turns."""
     return JsonResponse({"live": True})
 
 
 async def ready(request: HttpRequest) -> JsonResponse:
-    """Database, broker and a worker heard from, as the relay saw them a second ago: a probe asks
-    nobody anything.
+    """200 if the database and the broker answer, and a worker was heard from; else 503.
+
+    The relay asked a second ago: a probe itself asks nobody.
     """
     running = relay.current()
     figures = running.figures if running else relay.Figures()
@@ -33,12 +32,12 @@ async def ready(request: HttpRequest) -> JsonResponse:
 
 
 async def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus text."""
+    """The metrics of the process, in the text format of Prometheus."""
     return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
 
 async def no_such_address(request: HttpRequest, address: str = "") -> HttpResponse:
-    """404 for callers of the API, under DEBUG, too, where `not_found` is not asked."""
+    """404 for callers of the API. Under DEBUG Django does not call `not_found`."""
     return not_found(request, Http404())
 
 

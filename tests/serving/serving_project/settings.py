@@ -1,6 +1,4 @@
-"""A small Django project for the serving room's tests; `OFFLOAD_LEAN=0` puts Django's stock handler
-in.
-"""
+"""A small Django project for the serving room's tests."""
 
 import os
 import tempfile
@@ -74,6 +72,7 @@ TEMPLATES = [
 ]
 OFFLOAD = Offload(
     lean=os.environ.get("OFFLOAD_LEAN", "1") == "1",
+    fast=os.environ.get("OFFLOAD_FAST", "1") == "1",
     requests_in_flight=int(os.environ.get("SERVING_TEST_REQUESTS", "1000")),
     streams_in_flight=int(os.environ.get("SERVING_TEST_STREAMS", "5000")),
     body_limit=1024 * 1024,

@@ -1,6 +1,4 @@
-"""Serving: the ASGI application, its request threads and its middleware. An async request costs
-almost nothing.
-"""
+"""Serving: the ASGI application, its request threads and its middleware."""
 
 from offload.serving.application import Application
 from offload.serving.middleware import AccessLog, Metrics, RequestId, SecurityHeaders, request_id

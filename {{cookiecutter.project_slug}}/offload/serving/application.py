@@ -1,39 +1,40 @@
-"""The outer ASGI application: start and end, who is let in, and which of Django's two chains
-answers.
-"""
+"""The ASGI application: what it opens at start, and the layers that a request passes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 import django
 from django.conf import settings
-from django.core.handlers.asgi import get_script_prefix
-from django.http.request import split_domain_port, validate_host
 
 from offload.conf import conf
-from offload.problems import Problem
 from offload.serving import metrics
-from offload.serving.exchange import Exchange, too_large
-from offload.serving.handler import chain
+from offload.serving.body_limit import BodyLimit
+from offload.serving.disconnect import ClientDisconnect
+from offload.serving.handler import TwoChains, build_handler
+from offload.serving.host_check import HostCheck
 from offload.serving.lifespan import run_lifespan
-from offload.serving.middleware import log_refusal
+from offload.serving.load_shedding import InFlight, LoadShedding
+from offload.serving.refusals import Refusals
+from offload.serving.request_state import REQUEST_STATE, new_request_state
+from offload.serving.stream_shutdown import OpenStreams, StreamShutdown
 from offload.serving.threads import ThreadPool
 from offload.serving.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-# What Django allows under DEBUG where nothing is set.
-LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
-# Seconds; the server has cancelled what outlived its grace, this is the time to run `finally`.
-LAST_REQUESTS = 2.0
+# The server cancels what outlives its grace period. The cancelled requests have this time to run
+# their `finally` blocks, before what they use is closed.
+CLEANUP_TIMEOUT_SECONDS = 2.0
+
+Layer = Callable[[ASGIApp], ASGIApp]
 
 
 class Application:
     """What the server runs.
 
     Args:
-        lifespans: what the rooms own, opened in this order at start, closed in reverse at the end.
+        lifespans: what the rooms own: opened in this order at start, closed in reverse at the end.
         websocket: the ASGI application for WebSockets (Channels), if the service has them.
     """
 
@@ -41,152 +42,91 @@ class Application:
         self, lifespans: Sequence[Lifespan] = (), websocket: ASGIApp | None = None
     ) -> None:
         django.setup(set_prefix=False)
+        self.conf = conf()
         self.lifespans = [self._request_threads, *lifespans]
         self.websocket = websocket
-        self.conf = conf()
         self.threads = ThreadPool(self.conf.request_threads) if self.conf.lean else None
-        self.api = chain(settings.API_MIDDLEWARE, self.threads)
-        self.pages = chain(settings.MIDDLEWARE, self.threads)
-        self.arriving: set[Exchange] = set()
-        self.requests: set[Exchange] = set()
-        self.streams: set[Exchange] = set()
-        self.stopping = False
-        metrics.REQUESTS_IN_FLIGHT.set_function(lambda: len(self.requests))
-        metrics.STREAMS_IN_FLIGHT.set_function(lambda: len(self.streams))
+        self.streams = OpenStreams()
+        self.in_flight = InFlight(self.conf.requests_in_flight, self.conf.streams_in_flight)
+        self.layers = self._layers()
+        metrics.REQUESTS_IN_FLIGHT.set_function(lambda: len(self.in_flight.requests))
+        metrics.STREAMS_IN_FLIGHT.set_function(lambda: len(self.in_flight.streams))
         metrics.THREADS_LENT.set_function(lambda: self.threads.lent if self.threads else 0)
 
+    def _layers(self) -> ASGIApp:
+        """All that an HTTP request passes before Django, from the outside to the inside."""
+        return in_layers(
+            # 1. Notices that the client left, and counts it.
+            ClientDisconnect,
+            # 2. Answers the refusals of the layers below: 400, 413, 503.
+            Refusals,
+            # 3. 400 for a foreign host: before anything is counted or read.
+            HostCheck,
+            # 4. 413 for a body that is too large: before the body is kept.
+            partial(BodyLimit, max_bytes=self.conf.body_limit),
+            # 5. 503 for a request, an unfinished body or an event stream too many.
+            partial(LoadShedding, in_flight=self.in_flight),
+            # 6. Ends the event streams at a stop. Layer 5 counts a stream until it has ended.
+            partial(StreamShutdown, streams=self.streams),
+            # 7. Django, by path: the API's middleware or the full stack.
+            around=TwoChains(
+                api=build_handler(settings.API_MIDDLEWARE, self.threads),
+                pages=build_handler(settings.MIDDLEWARE, self.threads),
+                api_prefixes=self.conf.api_prefixes,
+            ),
+        )
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI's entry point."""
+        """Serve what ASGI calls a connection: an HTTP request, the process's life, a WebSocket."""
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
             await run_lifespan(
-                self.lifespans, scope, receive, send, stopping=self._stop, drained=self._drained
+                self.lifespans,
+                scope,
+                receive,
+                send,
+                on_stop=self.streams.stop,
+                wait_for_requests=self._wait_for_requests,
             )
         elif self.websocket is not None:
             await self.websocket(scope, receive, send)
         else:
-            # Before it was accepted: the client sees a 403.
+            # The WebSocket has not been accepted yet: its client sees a 403.
             await send({"type": "websocket.close"})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"].removeprefix(get_script_prefix(scope))
-        probe = path.startswith(self.conf.probe_prefixes)
-        admit = _let_in if probe else self._admit
-        exchange = scope["offload.exchange"] = Exchange(
-            receive, send, self.conf.body_limit, admit, self._stream
-        )
-        handler = self.api if path.startswith(self.conf.api_prefixes) else self.pages
+        """Give the request its state for as long as it lasts, and send it through the layers."""
+        state = new_request_state(scope, self.conf.probe_prefixes)
+        scope[REQUEST_STATE] = state
         try:
-            self._check(dict(scope["headers"]), probe)
-            await handler(scope, exchange.receive, exchange.send)
-            await exchange.finish()
-        except Problem as problem:
-            if exchange.started:
-                raise
-            log_refusal(scope["method"], scope["path"], problem)
-            await problem.send(send)
+            await self.layers(scope, receive, send)
         finally:
-            # The server's cycle holds the scope, and the exchange the cycle.
-            del scope["offload.exchange"]
-            self.arriving.discard(exchange)
-            self.requests.discard(exchange)
-            self.streams.discard(exchange)
-            if exchange.gone:
-                metrics.DISCONNECTS.inc()
-
-    def _check(self, headers: dict[bytes, bytes], probe: bool) -> None:
-        """Refuse what Django shouldn't see; probes and scrapes come in by address.
-
-        Raises:
-            Problem: 400 for a foreign host, 413 for a body that says it is too large.
-        """
-        if not probe:
-            check_host(headers)
-        if int(headers.get(b"content-length", 0)) > self.conf.body_limit:
-            raise too_large(self.conf.body_limit)
-
-    def _admit(self, exchange: Exchange, whole: bool) -> None:
-        """Count a request once its body is whole, and apart before: slow senders must only shed
-        each other.
-
-        Raises:
-            Problem: 503, one request or one unfinished body too many.
-        """
-        self.arriving.discard(exchange)
-        counted = self.requests if whole else self.arriving
-        if len(counted) >= self.conf.requests_in_flight:
-            metrics.SHED.labels("requests" if whole else "bodies").inc()
-            raise _busy()
-        counted.add(exchange)
-
-    def _stream(self, exchange: Exchange) -> None:
-        """A request turned out to be an event stream: they are long, so they are counted apart.
-
-        Raises:
-            Problem: 503, one stream too many.
-        """
-        if len(self.streams) >= self.conf.streams_in_flight:
-            metrics.SHED.labels("streams").inc()
-            raise _busy()
-        self.requests.discard(exchange)
-        self.streams.add(exchange)
-        if self.stopping:
-            exchange.end()
-
-    def _stop(self) -> None:
-        """Told to stop: streams end now, requests get their grace."""
-        self.stopping = True
-        for stream in self.streams:
-            stream.end()
+            # Without references in a circle a request needs no garbage collector: the server keeps
+            # the scope, and the functions of the state keep the server's `receive`.
+            del scope[REQUEST_STATE]
+            state.on_event_stream.clear()
 
     @asynccontextmanager
     async def _request_threads(self, state: dict[str, Any]) -> AsyncIterator[None]:
-        """The first to open and so the last to close: the rooms may still query while they end."""
-        self.stopping = False
+        """Opened first and so closed last: the other lifespans may query while they end."""
+        self.streams.stopping = False
         if self.threads is not None:
             self.threads.size = self.conf.request_threads
         yield
         if self.threads is not None:
             await asyncio.to_thread(self.threads.close)
 
-    async def _drained(self) -> None:
-        """Wait for the last requests, which the server may just have cancelled, before their
-        clients are closed.
-        """
+    async def _wait_for_requests(self) -> None:
+        """Wait for the last requests, which the server may just have cancelled."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + LAST_REQUESTS
-        while (self.requests or self.streams) and loop.time() < until:  # noqa: ASYNC110  # an event costs every request
+        until = loop.time() + CLEANUP_TIMEOUT_SECONDS
+        while (self.in_flight.requests or self.in_flight.streams) and loop.time() < until:  # noqa: ASYNC110  # an event costs every request
             await asyncio.sleep(0.01)
 
 
-def check_host(headers: dict[bytes, bytes]) -> None:
-    """Django's own test of the Host header, before either chain.
-
-    Raises:
-        Problem: 400, the host isn't one of ALLOWED_HOSTS.
-    """
-    host = headers.get(b"x-forwarded-host") if settings.USE_X_FORWARDED_HOST else None
-    name = (host or headers.get(b"host", b"")).decode("latin-1")
-    allowed = settings.ALLOWED_HOSTS or (LOCAL_HOSTS if settings.DEBUG else [])
-    if not _is_allowed(name, tuple(allowed)):
-        raise Problem(
-            400,
-            f"The host {name!r} is not served here. Ask for a known one, or add it to ALLOWED_HOSTS.",
-        )
-
-
-@lru_cache(maxsize=256)
-def _is_allowed(name: str, allowed: tuple[str, ...]) -> bool:
-    domain, _ = split_domain_port(name)
-    return bool(domain) and validate_host(domain, allowed)
-
-
-def _let_in(exchange: Exchange, whole: bool) -> None:
-    """A probe must get through a crowd, and isn't counted."""
-
-
-def _busy() -> Problem:
-    return Problem(
-        503, "The service is at its limit. Try again in a moment.", headers={"Retry-After": "1"}
-    )
+def in_layers(*layers: Layer, around: ASGIApp) -> ASGIApp:
+    """Wrap an application in layers, of which the first is the outermost."""
+    for layer in reversed(layers):
+        around = layer(around)
+    return around

@@ -1,4 +1,4 @@
-"""Cancels a view whose client has left, at no cost to the views that never wait."""
+"""Cancels a view whose client has left. A view that never waits pays nothing for it."""
 
 import asyncio
 import types
@@ -10,51 +10,67 @@ from offload.serving.types import Receive
 
 
 @types.coroutine
-def until_disconnect(
+def cancel_on_disconnect(
     work: Coroutine[Any, Any, None], receive: Receive
 ) -> Generator[Any, Any, None]:
-    """Run `work`, and cancel it if the client leaves. Most requests never wait, and so nobody need
-    watch for them.
+    """Run `work` in the current task, and cancel the task if `receive` says `http.disconnect`.
+
+    This is a coroutine that drives `work` step by step, because it has to know whether `work`
+    waits at all: only then it starts a second task, which waits for the client to leave. Most
+    requests need no second task (Django starts one for each request).
+
+    Args:
+        work: what answers the request.
+        receive: the `receive` of the request, whose body has been read.
     """
-    # Found where it is needed: to ask is a system call before Python 3.12.
-    task: asyncio.Task[Any] | None = None
-    gone = False
-
-    async def watch() -> None:
-        nonlocal gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        gone = True
-        if task is not None:
-            task.cancel()
-
-    watcher: asyncio.Task[None] | None = None
+    watch: _DisconnectWatch | None = None
     step = resume = partial(work.send, None)
     try:
         while True:
             waits_for = step()
-            if watcher is None:
-                task = asyncio.current_task()
-                watcher = asyncio.create_task(watch())
+            if watch is None:
+                watch = _DisconnectWatch(receive)
             try:
                 yield waits_for
                 step = resume
             except BaseException as error:
                 step = partial(work.throw, error)
     except StopIteration:
+        # `work` has returned.
         pass
     except asyncio.CancelledError:
-        if not gone:
+        if watch is None or not watch.client_left:
             raise
     finally:
-        # An error in it would hold this frame, and so a half-read generator, until the collector
-        # runs.
+        # An error kept in `step` would keep this frame alive, and so a generator that is read
+        # halfway, until the garbage collector runs.
         step = resume
-        # There is one where there is a watcher.
-        if gone and task is not None:
-            task.uncancel()
-        elif watcher is not None:
-            # The watcher may be about to hear of the client, and what the task does now is not for
-            # it.
-            task = None
-            watcher.cancel()
+        if watch is not None:
+            watch.end()
+
+
+class _DisconnectWatch:
+    """The task that waits for the client to leave, and cancels the task of the request."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.client_left = False
+        self._receive = receive
+        # Looked up where a request waits, and not before: that is a system call before Python 3.12.
+        self._request_task = asyncio.current_task()
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.client_left = True
+        if self._request_task is not None:
+            self._request_task.cancel()
+
+    def end(self) -> None:
+        """The work is done: nothing is cancelled from now on."""
+        request_task, self._request_task = self._request_task, None
+        if self.client_left and request_task is not None:
+            request_task.uncancel()
+        elif not self.client_left:
+            # It may be about to hear of the client, and must not cancel what the task does next.
+            self._task.cancel()

@@ -1,6 +1,4 @@
-"""What a thread does with its database connections and caches when a request borrows it and gives
-it back.
-"""
+"""Prepares a thread's database connections for a request, and tidies them up after it."""
 
 from typing import Any
 from weakref import WeakSet
@@ -10,8 +8,9 @@ from django.db import close_old_connections, connections, reset_queries
 
 
 def begin() -> None:
-    """What Django's receivers of `request_started` do in a thread; and open iterators are watched
-    from here on.
+    """Do what Django's receivers of `request_started` do; runs in the thread of the request.
+
+    From here on each connection knows its open iterators.
     """
     reset_queries()
     close_old_connections()
@@ -21,31 +20,35 @@ def begin() -> None:
 
 
 def _watch_cursors(connection: Any) -> None:
-    """Remember the chunked cursors alive: only they stay open from one sync call to the next."""
-    chunked_cursor, alive = connection.chunked_cursor, WeakSet[Any]()
+    """Remember the chunked cursors: no others stay open from one sync call to the next."""
+    chunked_cursor, open_cursors = connection.chunked_cursor, WeakSet[Any]()
 
-    def watched() -> Any:
+    def watched_cursor() -> Any:
         cursor = chunked_cursor()
-        alive.add(cursor)
+        open_cursors.add(cursor)
         return cursor
 
-    connection.chunked_cursor, connection.open_cursors = watched, alive
+    connection.chunked_cursor, connection.open_cursors = watched_cursor, open_cursors
 
 
 def finish() -> None:
-    """What Django's receivers of `request_finished` do in a thread, refused where something would
-    be lost.
+    """Do what Django's receivers of `request_finished` do; runs in the thread of the request.
+
+    Raises:
+        RuntimeError: a transaction or a chunked query is open, and would be lost.
     """
     for connection in connections.all(initialized_only=True):
         if connection.connection is None:
             continue
         if connection.in_atomic_block or not connection.get_autocommit():
             raise RuntimeError(
-                "A transaction is open. Commit it before you wait: waiting gives the connection back."
+                "A transaction is open. Commit it before you wait: "
+                "waiting gives the connection back."
             )
         if getattr(connection, "open_cursors", None):
             raise RuntimeError(
                 "A query is still being read. Read it to its end, or into a list, before you wait."
             )
+
     close_old_connections()
     close_caches()

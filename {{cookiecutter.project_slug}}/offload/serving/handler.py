@@ -1,11 +1,10 @@
-"""Django behind the outer application: one handler a middleware chain, and a request path that
-costs little.
+"""Django's handler behind the layers of `application.py`: one for each chain of middleware.
 
-What it leans on in Django, and how a break would show: docs/decisions/0001-lean-request-path.md.
+docs/decisions/0001-lean-request-path.md lists what it uses of Django's private names, and how a
+break would show.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
@@ -13,104 +12,157 @@ from typing import IO, Any
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.conf import settings
-from django.core.cache import close_caches
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefix
-from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
-from django.db import close_old_connections, reset_queries
-from django.dispatch import Signal
 from django.http import HttpRequest
 from django.http.response import HttpResponse, HttpResponseBase
 from django.urls import set_script_prefix
 from django.utils.log import log_response
 
-from offload.serving.disconnect import until_disconnect
-from offload.serving.exchange import admitted
+from offload.conf import conf
+from offload.problems import Problem
+from offload.serving.cancellation import cancel_on_disconnect
+from offload.serving.fast import header_stores
+from offload.serving.loop_turns import with_loop_turns
+from offload.serving.request_state import REQUEST_STATE, RequestState, state_of
+from offload.serving.signals import ForeignReceivers
 from offload.serving.threads import RequestThread, ThreadPool, current, release
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 
-# Django's own receivers of the two signals: they tidy up a thread, so they run around one that was
-# used, and else not.
-BUILT_IN = {reset_queries, close_old_connections, close_caches, reset_urlconf}
+EVENT_STREAM = "text/event-stream"
 
 
-def chain(middleware: Sequence[str], pool: ThreadPool | None) -> ASGIApp:
-    """A handler with this list of middleware; without a pool, almost Django's stock one.
+class TwoChains:
+    """Sends a request through the API's middleware, or through Django's full stack.
 
-    Django's handlers read `settings.MIDDLEWARE`, once, when they are built.
+    Args:
+        api: what answers the paths that begin with one of `api_prefixes`.
+        pages: what answers all other paths.
     """
-    pages = settings.MIDDLEWARE
+
+    def __init__(self, api: ASGIApp, pages: ASGIApp, *, api_prefixes: tuple[str, ...]) -> None:
+        self.api = api
+        self.pages = pages
+        self.api_prefixes = api_prefixes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        state: RequestState = scope[REQUEST_STATE]
+        chain = self.api if state.path.startswith(self.api_prefixes) else self.pages
+        await chain(scope, receive, send)
+
+
+def build_handler(middleware: Sequence[str], pool: ThreadPool | None) -> ASGIApp:
+    """A handler with this list of middleware: the lean one if there is a pool of threads.
+
+    Django's handlers read `settings.MIDDLEWARE` once, when they are built.
+    """
+    pages_middleware = settings.MIDDLEWARE
     settings.MIDDLEWARE = list(middleware)
     try:
         return LeanHandler(pool) if pool else Handler()
     finally:
-        settings.MIDDLEWARE = pages
+        settings.MIDDLEWARE = pages_middleware
 
 
 class Handler(ASGIHandler):
-    """Django's handler, that refuses a stream too many inside of the middleware, which records what
-    is answered.
-    """
+    """Django's stock handler, which also says that a response is an event stream."""
 
     async def _get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        return admitted(request, await super()._get_response_async(request))  # type: ignore[misc]
+        """The view's response. It is checked here, so that middleware records what is sent."""
+        return admit_stream(request, await super()._get_response_async(request))  # type: ignore[misc]
+
+    async def run_get_response(self, request: HttpRequest) -> HttpResponseBase:
+        """The response after all middleware, which may have made a stream that no view made."""
+        return admit_stream(request, await super().run_get_response(request))
+
+    async def send_response(self, response: HttpResponseBase, send: Send) -> None:
+        """Send the response as Django does; a streamed one leaves the loop to others, too."""
+        await super().send_response(response, with_loop_turns(send) if response.streaming else send)
+
+
+def admit_stream(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """The response, or a 503 in its place if it is an event stream too many."""
+    if not response.streaming:
+        return response
+    if not response.headers.get("Content-Type", "").startswith(EVENT_STREAM):
+        return response
+
+    state = state_of(request)
+    try:
+        if state is not None:
+            state.declare_event_stream()
+    except Problem as problem:
+        refusal = problem.response()
+        # Else Django would log it as an error, which it may mail.
+        refusal._has_been_logged = True  # type: ignore[attr-defined]
+        refusal._resource_closers += response._resource_closers  # type: ignore[attr-defined]
+        return refusal
+    return response
 
 
 class LeanHandler(Handler):
-    """Django's handler with a thread only where one is used, and a task to watch the client only
-    where a view waits.
+    """Django's handler without a thread or a second task for a request that needs none.
+
+    A request borrows a thread at its first sync call (`threads.py`), and has a task that watches
+    for its client's disconnect only while its view waits (`cancellation.py`).
     """
 
     def __init__(self, pool: ThreadPool) -> None:
         super().__init__()
         self.pool = pool
+        self.receivers = ForeignReceivers()
+        self.raw_headers = header_stores.raw_headers if conf().fast else raw_headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Serve one request, whose sync calls run in a thread of its own."""
         thread = RequestThread(self.pool)
-        before = current.set(thread)
-        # What `async with` would do, less its checks: the server gives each request a fresh
-        # context.
+        thread_token = current.set(thread)
+        # What `async with ThreadSensitiveContext()` would do, without its checks: the server gives
+        # each request a fresh context.
         context = ThreadSensitiveContext(executor=thread)
-        context_before = SyncToAsync.thread_sensitive_context.set(context)
+        context_token = SyncToAsync.thread_sensitive_context.set(context)
         SyncToAsync.context_to_thread_executor[context] = thread
+
         try:
             await self._answer(scope, receive, send, thread)
         finally:
-            # A task that outlives its request is told so.
+            # A task that outlives its request gets a RuntimeError at its next sync call.
             context._exited = True
-            # A test's client has no fresh one.
-            SyncToAsync.thread_sensitive_context.reset(context_before)
-            current.reset(before)
+            # The client of a test runs many requests in one context.
+            SyncToAsync.thread_sensitive_context.reset(context_token)
+            current.reset(thread_token)
             thread.close()
 
     async def _answer(
         self, scope: Scope, receive: Receive, send: Send, thread: RequestThread
     ) -> None:
+        """Django's `handle`, step by step."""
         try:
             body = await self.read_body(receive)
         except RequestAborted:
             return
-        # Each request has a context of its own, where "/" holds.
+
+        # Each request has a context of its own, where the prefix is "/" unless it is set.
         if prefix := get_script_prefix(scope):
             set_script_prefix(prefix)
-        await _signal(request_started, scope=scope)
-        # By a receiver, and the view may not need it.
+        await self.receivers.send(request_started, scope=scope)
         if thread.borrowed:
+            # A receiver of the signal borrowed a thread. The view may not need one.
             await release()
         request, response = self.create_request(scope, body)
 
         async def respond() -> None:
             nonlocal response
-            # Else the response says what is wrong with it.
+            # Without a request, `response` says what is wrong with it.
             if request is not None:
                 response = await self.run_get_response(request)
             assert response is not None
             await self.send_response(response, send)
 
         try:
-            await until_disconnect(respond(), receive)
+            await cancel_on_disconnect(respond(), receive)
         finally:
             await self._finish(request, response, thread)
             body.close()
@@ -118,39 +170,44 @@ class LeanHandler(Handler):
     async def _finish(
         self, request: ASGIRequest | None, response: Any, thread: RequestThread
     ) -> None:
-        """Close the answer; in a thread where one was used or closing may block, as Django always
-        does.
+        """Close the response and send `request_finished`.
+
+        Three cases: 1. there is no response, since the view was cancelled; 2. a thread was used, or
+        closing may block: the response is closed in a thread, as Django always does; 3. closing
+        only drops memory.
         """
         if response is None:
             if thread.borrowed:
                 await request_finished.asend(sender=ASGIHandler)
             else:
-                await _signal(request_finished)
-        elif thread.borrowed or not _is_plain(request, response):
+                await self.receivers.send(request_finished)
+        elif thread.borrowed or not _only_drops_memory(request, response):
             # The sender of `request_finished`.
             response._handler_class = ASGIHandler
             await sync_to_async(response.close)()
         else:
             response._resource_closers.clear()
             response.closed = True
-            await _signal(request_finished)
+            await self.receivers.send(request_finished)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        """As Django's, less `set_urlconf`: in a request's fresh context nobody has set another."""
-        response: Any = await self._middleware_chain(request)  # type: ignore[attr-defined]  # the stubs leave it out
+        """As Django's, without `set_urlconf`: nobody has set another in a request's own context."""
+        response: Any = await self._middleware_chain(request)  # type: ignore[attr-defined]
         response._resource_closers.append(request.close)
+
         if response.status_code >= HTTPStatus.BAD_REQUEST:
-            # A handler may send mail.
+            # In a thread: a logging handler may send mail.
             log = sync_to_async(log_response, thread_sensitive=False)
             await log(
                 "%s: %s", response.reason_phrase, request.path, response=response, request=request
             )
-        answer: HttpResponseBase = response
-        return answer
+        found: HttpResponseBase = response
+        return found
 
     async def read_body(self, receive: Receive) -> IO[bytes]:
-        """The body; in memory if it came in one piece, else as Django does, which may write it to
-        disk.
+        """The body: in memory if it came in one piece, else as Django reads it.
+
+        Django writes a body that is large to a temporary file.
         """
         first = await receive()
         if first["type"] == "http.request" and not first.get("more_body", False):
@@ -163,27 +220,24 @@ class LeanHandler(Handler):
         return await super().read_body(receive_again)
 
     async def send_response(self, response: HttpResponseBase, send: Send) -> None:
-        """Send the answer: whole ones in two messages, streams as Django does, without a thread
-        while they wait.
+        """Send the response.
+
+        Two cases: 1. a stream or a response with cookies: as Django does, and a stream waits
+        without a thread; 2. any other response leaves in two messages.
         """
         if response.streaming:
-            # One that goes on with a query that its view began has to keep its thread.
+            # A stream that continues a query of its view has to keep the thread.
             with suppress(RuntimeError):
                 await release()
         if not isinstance(response, HttpResponse) or response.cookies:
             await super().send_response(response, send)
             return
+
         body = response.content
-        headers = [
-            (name.encode("ascii"), value.encode("latin-1"))
-            for name, value in response.headers._store.values()
-        ]
-        # CommonMiddleware's job, which the API chain goes without. A 204 has no length, a 304 that
-        # of another answer.
-        if "content-length" not in response.headers._store and response.status_code not in (
-            204,
-            304,
-        ):
+        headers = self.raw_headers(response)
+        # CommonMiddleware does this in Django's stack; the API's chain has none. A 204 has no
+        # length, and that of a 304 would be the length of another response.
+        if "Content-Length" not in response.headers and response.status_code not in (204, 304):
             headers.append((b"Content-Length", b"%d" % len(body)))
         await send(
             {"type": "http.response.start", "status": response.status_code, "headers": headers}
@@ -191,10 +245,13 @@ class LeanHandler(Handler):
         await send({"type": "http.response.body", "body": body})
 
 
-def _is_plain(request: ASGIRequest | None, response: Any) -> bool:
-    """Whether closing this answer only drops memory: no file, no upload, nothing that somebody
-    registered.
-    """
+def raw_headers(response: HttpResponse) -> list[tuple[bytes, bytes]]:
+    """The headers of a response as ASGI wants them."""
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
+
+
+def _only_drops_memory(request: ASGIRequest | None, response: Any) -> bool:
+    """Whether nothing blocks in closing: no file, no upload, nothing that somebody registered."""
     return (
         request is not None
         and type(response).close is HttpResponseBase.close
@@ -202,31 +259,3 @@ def _is_plain(request: ASGIRequest | None, response: Any) -> bool:
         and not hasattr(request, "_files")
         and isinstance(request._stream, BytesIO)
     )
-
-
-# Receivers that were found to be Django's own alone: comparing the lists costs a fifth of asking
-# the signal.
-_QUIET: dict[Signal, list[Any]] = {}
-
-
-async def _signal(signal: Signal, **named: Any) -> None:
-    """Send a signal to everybody's receivers but Django's own."""
-    if signal.receivers == _QUIET.get(signal):
-        return
-    blocking, waiting = signal._live_receivers(ASGIHandler)
-    if not waiting and BUILT_IN.issuperset(blocking):
-        _QUIET[signal] = signal.receivers.copy()
-    else:
-        theirs = [receiver for receiver in blocking if receiver not in BUILT_IN]
-        if theirs:
-            await sync_to_async(_call)(theirs, signal=signal, sender=ASGIHandler, **named)
-        # offload: allow OFF401: one for each receiver that the service has connected, as Django's
-        # own asend does
-        await asyncio.gather(
-            *(receiver(signal=signal, sender=ASGIHandler, **named) for receiver in waiting)
-        )
-
-
-def _call(receivers: Sequence[Callable[..., object]], **named: Any) -> None:
-    for receiver in receivers:
-        receiver(**named)

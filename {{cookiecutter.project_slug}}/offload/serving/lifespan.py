@@ -1,6 +1,4 @@
-"""Start and end of the process: opens what the rooms own, in order, and closes it in reverse after
-the last request.
-"""
+"""Start and end of the process: opens what the rooms own, and closes it after the last request."""
 
 import asyncio
 import gc
@@ -24,15 +22,20 @@ async def run_lifespan(
     receive: Receive,
     send: Send,
     *,
-    stopping: Callable[[], None],
-    drained: Callable[[], Awaitable[None]],
+    on_stop: Callable[[], None],
+    wait_for_requests: Callable[[], Awaitable[None]],
 ) -> None:
     """Speak ASGI's lifespan protocol for one process.
 
     Args:
         lifespans: opened in this order, closed in reverse.
-        stopping: called once, on the event loop, as soon as the process is told to stop.
-        drained: awaited after the server let go of its connections and before anything is closed.
+        scope: ASGI's, as `receive` and `send`.
+        receive: gives `lifespan.startup`, and later `lifespan.shutdown`.
+        send: takes the result of each.
+        on_stop: called on the event loop as soon as the process is told to stop, and again when
+            the server has closed its connections.
+        wait_for_requests: awaited after the server has closed its connections, and before
+            anything is closed here.
     """
     await receive()
     state: dict[str, Any] = scope.setdefault("state", {})
@@ -44,65 +47,70 @@ async def run_lifespan(
                 for lifespan in lifespans:
                     await opened.enter_async_context(lifespan(state))
             except Exception as error:
-                await send({"type": "lifespan.startup.failed", "message": _reason(lifespan, error)})
+                reason = _start_failure(lifespan, error)
+                await send({"type": "lifespan.startup.failed", "message": reason})
                 return
-            # What the start made lives as long as the process: the garbage collector needn't look
-            # at it again.
+
+            # What the start made lives as long as the process. The garbage collector need not look
+            # at it again: a tenth of the CPU of a trivial request (docs/decisions/0001).
             gc.collect()
             gc.freeze()
             started.set()
-            with _on_stop_signal(stopping):
+            with _on_stop_signal(on_stop):
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
-            # Where there was no signal, as under a test's server.
-            stopping()
-            await drained()
+
+            # Again, for a process that got no signal, such as the server of a test.
+            on_stop()
+            await wait_for_requests()
     except Exception as error:
-        logger.exception("The shutdown did not run to its end.")
+        logger.exception("The shutdown failed: some of what the process had opened is not closed.")
         await send({"type": "lifespan.shutdown.failed", "message": f"The shutdown failed: {error}"})
     else:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _reason(lifespan: Lifespan, error: Exception) -> str:
-    """Why the process does not start, in a sentence; anything but a wrong setting is a bug and
-    shows its traceback.
+def _start_failure(lifespan: Lifespan, error: Exception) -> str:
+    """Why the process does not start, in a sentence.
+
+    A wrong setting is told without a traceback; anything else is a bug.
     """
     logger.error(
-        "Start failed.", exc_info=None if isinstance(error, ImproperlyConfigured) else error
+        "The start failed.", exc_info=None if isinstance(error, ImproperlyConfigured) else error
     )
     where = getattr(lifespan, "__module__", type(lifespan).__module__)
     return f"The service did not start, {where} failed: {type(error).__name__}: {error}"
 
 
 @contextmanager
-def _on_stop_signal(stopping: Callable[[], None]) -> Iterator[None]:
-    """Hear SIGTERM and SIGINT beside the server, which tells the application only after all
-    connections closed.
+def _on_stop_signal(on_stop: Callable[[], None]) -> Iterator[None]:
+    """Call `on_stop` at SIGTERM and SIGINT, before the handlers that the server has set.
+
+    The server tells the application of a stop only after all connections have closed.
     """
     loop = asyncio.get_running_loop()
-    before: dict[int, Any] = {}
+    previous: dict[int, Any] = {}
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(stopping)
-        if callable(before[number]):
-            before[number](number, frame)
-        elif before[number] is signal.SIG_DFL:
-            # Nobody else hears it, as in a script that runs the application itself.
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(on_stop)
+        if callable(previous[number]):
+            previous[number](number, frame)
+        elif previous[number] is signal.SIG_DFL:
+            # No server handles the signal, as in a script that runs the application itself.
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
     try:
-        for stop in (signal.SIGTERM, signal.SIGINT):
-            before[stop] = signal.getsignal(stop)
-            signal.signal(stop, hear)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            previous[number] = signal.getsignal(number)
+            signal.signal(number, handle)
     except ValueError:
-        # Only a main thread may, and a test's server runs in another: it ends by the lifespan
-        # alone.
+        # Only a main thread may set handlers. The server of a test runs in another thread, and
+        # ends by the lifespan protocol alone.
         pass
     try:
         yield
     finally:
-        for number in before:
-            if signal.getsignal(number) is hear:
-                signal.signal(number, before[number])
+        for number in previous:
+            if signal.getsignal(number) is handle:
+                signal.signal(number, previous[number])

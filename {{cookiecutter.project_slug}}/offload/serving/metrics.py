@@ -1,21 +1,22 @@
-"""What this room counts."""
+"""The metrics of serving."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
 REQUESTS = Histogram(
     "offload_serving_request_seconds",
-    "Time from the request to its answer's start, in seconds.",
+    "Time from the request to the start of its response, in seconds.",
     ["method", "route", "status"],
 )
 REQUESTS_IN_FLIGHT = Gauge(
-    "offload_serving_requests_in_flight", "Requests being answered, streams and probes apart."
+    "offload_serving_requests_in_flight",
+    "Requests that are being answered, without streams and probes.",
 )
 STREAMS_IN_FLIGHT = Gauge("offload_serving_streams_in_flight", "Open event streams.")
 THREADS_LENT = Gauge(
     "offload_serving_threads_lent", "Request threads in use, and so database connections in use."
 )
 DISCONNECTS = Counter(
-    "offload_serving_disconnects_total", "Clients that left before their answer was complete."
+    "offload_serving_disconnects_total", "Clients that left before their response was complete."
 )
 SHED = Counter(
     "offload_serving_shed_total", "Requests answered 503 because a limit was reached.", ["limit"]

@@ -1,8 +1,8 @@
-"""Request threads: borrowed at a request's first sync call, its alone, lent on after its end.
+"""Request threads: a request borrows one at its first sync call, and gives it back at its end.
 
-asgiref runs a request's sync calls on the executor of its `ThreadSensitiveContext`. `RequestThread`
-is that executor, and has no thread until it is needed. The threads live on, and so do their
-database connections.
+asgiref runs the sync calls of a request on the executor of its `ThreadSensitiveContext`.
+`RequestThread` is that executor, and has no thread until it needs one. The threads of the pool live
+on, and so do their database connections.
 """
 
 import asyncio
@@ -23,169 +23,192 @@ from offload.serving.database import begin, finish
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Call = Callable[[], object]
+WorkItem = Callable[[], object]
 
 logger = logging.getLogger("offload.serving")
 
-# Seconds without one thread coming back, while requests wait for one, before more are started.
-PATIENCE = 0.25
+# Requests wait for a thread, and none has come back for this time: then more threads are started.
+GROWTH_DELAY_SECONDS = 0.25
 
 
-class Worker(threading.Thread):
-    """A thread that does what is put into its inbox, until that is None."""
+class PooledThread(threading.Thread):
+    """A thread that does what is put into its inbox, until it finds None there."""
 
     def __init__(self) -> None:
-        # A hanging sync call must not hold up the exit.
+        # A daemon: a sync call that hangs must not hold up the exit of the process.
         super().__init__(name="request-thread", daemon=True)
-        self.inbox: SimpleQueue[Call | None] = SimpleQueue()
+        self.inbox: SimpleQueue[WorkItem | None] = SimpleQueue()
         self.start()
 
     def run(self) -> None:
-        """The thread's life."""
-        while (call := self.inbox.get()) is not None:
+        """What the thread does from its start to its end."""
+        while (item := self.inbox.get()) is not None:
             try:
-                call()
+                item()
             except Exception:
-                # Calls carry their own errors; this is Django's clean-up between them.
-                logger.exception("A request thread could not be cleaned up.")
-            # Or an idle thread would keep its last request alive.
-            del call
+                # The error of a call goes to its caller. This is an error of the clean-up.
+                logger.exception(
+                    "A request thread could not be cleaned up between two requests. "
+                    "If this repeats, the database or the cache refuses connections."
+                )
+            # Else an idle thread would keep its last request alive.
+            del item
         connections.close_all()
 
 
 class ThreadPool:
-    """The threads of a process.
+    """The request threads of a process.
 
     Args:
-        size: so many are kept, and lent before a request waits for one. The bound holds database
-            connections down. It is soft, or requests that never give theirs back would stop all the
-            others: while none comes back for `PATIENCE` seconds, the number of lent threads
-            doubles, and falls again when nobody waits any more.
+        size: so many threads are kept, and lent before a request waits for one. This bounds the
+            database connections. The bound is soft, or requests that never give their threads back
+            would stop all the others: each time that none comes back for `GROWTH_DELAY_SECONDS`
+            while requests wait, the number of lent threads doubles. The additional threads end
+            when nobody waits any more.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        # Guards this object and every RequestThread's state.
+        # Guards this object and the state of every RequestThread.
         self.lock = threading.Lock()
-        self.idle: list[Worker] = []
+        self.idle: list[PooledThread] = []
         self.lent = 0
+        # So many came back since the start.
         self.returned = 0
         self.waiting: deque[RequestThread] = deque()
 
     def lend(self, request: "RequestThread") -> None:
-        """Give the request a thread, now or when one comes back. Under the lock, on a running event
-        loop.
+        """Give the request a thread, now or when one comes back.
+
+        The caller holds the lock, and runs on the event loop.
         """
         if self.idle or self.lent < self.size:
             self._hand_over(request)
-        else:
-            self.waiting.append(request)
-            if len(self.waiting) == 1:
-                asyncio.get_running_loop().call_later(PATIENCE, self._grow, self.returned)
+            return
+
+        self.waiting.append(request)
+        if len(self.waiting) == 1:
+            self._grow_later()
 
     def _hand_over(self, request: "RequestThread") -> None:
-        # Raises RuntimeError where the system gives no more.
-        worker = self.idle.pop() if self.idle else Worker()
+        """Raises RuntimeError where the system starts no more threads."""
+        thread = self.idle.pop() if self.idle else PooledThread()
         self.lent += 1
-        request.take(worker)
+        request.take(thread)
 
     def _hand_over_next(self) -> None:
         self._hand_over(self.waiting[0])
         self.waiting.popleft()
 
-    def _grow(self, returned: int) -> None:
+    def _grow_later(self) -> None:
+        asyncio.get_running_loop().call_later(GROWTH_DELAY_SECONDS, self._grow, self.returned)
+
+    def _grow(self, returned_before: int) -> None:
+        """Double the lent threads, unless one came back meanwhile."""
         with self.lock:
             try:
-                if returned == self.returned:
+                if self.returned == returned_before:
                     for _ in range(min(len(self.waiting), self.lent)):
                         self._hand_over_next()
             finally:
                 if self.waiting:
-                    asyncio.get_running_loop().call_later(PATIENCE, self._grow, self.returned)
+                    self._grow_later()
 
-    def take_back(self, worker: Worker) -> None:
-        """Clean up and lend on; runs in the thread itself."""
-        spoilt = True
+    def take_back(self, thread: PooledThread) -> None:
+        """Clean the thread up and lend it on; runs in the thread itself."""
+        is_clean = False
         try:
             close_old_connections()
-            spoilt = any(
+            is_clean = not any(
                 connection.in_atomic_block for connection in connections.all(initialized_only=True)
             )
         finally:
             with self.lock:
                 self.lent -= 1
                 self.returned += 1
-                if not spoilt and (self.waiting or len(self.idle) < self.size):
-                    self.idle.append(worker)
+                if is_clean and (self.waiting or len(self.idle) < self.size):
+                    self.idle.append(thread)
                 else:
-                    worker.inbox.put(None)
-                # Before any later request can find the idle thread.
+                    thread.inbox.put(None)
+                # Under the same lock, so that no later request finds the idle thread first.
                 if self.waiting:
                     self._hand_over_next()
 
     def close(self) -> None:
-        """End the idle threads and with them their database connections; blocks until they did."""
+        """End the idle threads and their database connections; blocks until they have ended."""
         with self.lock:
             ending, self.idle, self.size = self.idle, [], 0
-        for worker in ending:
-            worker.inbox.put(None)
-        for worker in ending:
-            worker.join()
+        for thread in ending:
+            thread.inbox.put(None)
+        for thread in ending:
+            thread.join()
 
 
 class RequestThread(Executor):
-    """One request's thread: none until the first call, then one, to the end of the request and of
-    its last call.
+    """The thread of one request: none until the first sync call, and then one.
+
+    The request gives it back at its end, or at the end of its last call if that is later.
     """
 
     def __init__(self, pool: ThreadPool) -> None:
         self._pool = pool
-        self._worker: Worker | None = None
-        # While it waits for a thread.
-        self._queued: list[Call] = []
-        # Calls queued or running.
+        self._thread: PooledThread | None = None
+        # The calls that wait for a thread.
+        self._queued: list[WorkItem] = []
+        # Calls that are queued or running.
         self._pending = 0
         self._closed = False
 
     @property
     def borrowed(self) -> bool:
-        """Whether there is a thread to give back, or about to be."""
-        return self._worker is not None or self._pending > 0
+        """Whether the request has a thread, or waits for one."""
+        return self._thread is not None or self._pending > 0
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Run a call in the request's thread, after those before it.
+        """Run a call in the request's thread, after the calls before it.
 
         Raises:
-            RuntimeError: there is none idle, and the system starts no more.
+            RuntimeError: no thread is idle, and the system starts no more.
         """
         future: Future[R] = Future()
-        call = partial(self._run, future, partial(fn, *args, **kwargs))
+        item = partial(self._run, future, partial(fn, *args, **kwargs))
         with self._pool.lock:
             self._pending += 1
-            if self._worker is not None:
-                self._worker.inbox.put(call)
+            if self._thread is not None:
+                self._thread.inbox.put(item)
             else:
-                self._queued.append(call)
-                if len(self._queued) == 1:
-                    try:
-                        self._pool.lend(self)
-                    except RuntimeError:
-                        self._queued.clear()
-                        self._pending -= 1
-                        raise
+                self._enqueue(item)
         return future
 
-    def take(self, worker: Worker) -> None:
-        """Start with what is queued, Django's clean-up first. Under the pool's lock."""
-        self._worker = worker
-        for call in (begin, *self._queued):
-            worker.inbox.put(call)
+    def _enqueue(self, item: WorkItem) -> None:
+        """Keep a call until there is a thread; the first one asks for it."""
+        self._queued.append(item)
+        if len(self._queued) > 1:
+            return
+
+        try:
+            self._pool.lend(self)
+        except RuntimeError:
+            self._queued.clear()
+            self._pending -= 1
+            raise
+
+    def take(self, thread: PooledThread) -> None:
+        """Begin in this thread, first with Django's clean-up. The caller holds the pool's lock."""
+        self._thread = thread
+        for item in (begin, *self._queued):
+            thread.inbox.put(item)
         self._queued.clear()
 
     def _run(self, future: Future[R], call: Callable[[], R]) -> None:
+        """One call, in the thread. It is done before its caller hears of the result.
+
+        The caller may release the thread as soon as it has the result.
+        """
         if not future.set_running_or_notify_cancel():
             self._done()
             return
+
         try:
             result = call()
         except BaseException as error:
@@ -196,33 +219,39 @@ class RequestThread(Executor):
             future.set_result(result)
 
     def _done(self) -> None:
-        """Before the caller hears of the result: it may then release the thread."""
         with self._pool.lock:
             self._pending -= 1
             if self._closed:
                 self._give_back()
 
     def _give_back(self, pending: int = 0) -> None:
-        """Unless more than these calls are pending. Under the pool's lock."""
-        if self._worker is not None and self._pending == pending:
-            self._worker.inbox.put(partial(self._pool.take_back, self._worker))
-            self._worker = None
+        """Give the thread back if exactly `pending` calls are pending.
+
+        The caller holds the pool's lock.
+        """
+        if self._thread is not None and self._pending == pending:
+            self._thread.inbox.put(partial(self._pool.take_back, self._thread))
+            self._thread = None
 
     def close(self) -> None:
-        """The request is over: give the thread back, or let its last call do so when it ends."""
+        """The request has ended: give the thread back, or let its last call do so."""
         with self._pool.lock:
             self._closed = True
             self._give_back()
 
     async def release(self) -> None:
-        """See the function below."""
-        if self._worker is not None and not self._pending:
+        """Give the thread back before the request waits: see `release` below."""
+        if self._thread is not None and not self._pending:
             await sync_to_async(self._leave)()
 
     def _leave(self) -> None:
-        """Give back the thread this runs in, before a task beside this one can open anything in it."""
+        """Give back the thread in which this runs.
+
+        It runs there so that no other task of the request can open anything in it meanwhile.
+        """
         finish()
         with self._pool.lock:
+            # The pending call is this one.
             self._give_back(pending=1)
 
 
@@ -230,11 +259,10 @@ current: ContextVar[RequestThread | None] = ContextVar("request_thread", default
 
 
 async def release() -> None:
-    """Give the request's thread and database connection back before a long wait; the next sync call
-    borrows again.
+    """Give the request's thread and database connection back, before a long wait.
 
-    Does nothing where there is none, and while a sync call of the request is queued or running: a
-    neighbour would get a busy thread.
+    The next sync call borrows a thread again. Nothing happens where the request has no thread, and
+    while one of its sync calls is queued or running: another request would get a busy thread.
 
     Raises:
         RuntimeError: a transaction or a chunked query (`aiterator()`) is open and would be lost.

@@ -1,0 +1,60 @@
+"""Refuses a request for a host that this service does not serve."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+from offload.problems import Problem
+from offload.serving.request_state import REQUEST_STATE, RequestState
+from offload.serving.types import ASGIApp, Receive, Scope, Send
+
+# Django allows these hosts if DEBUG is on and ALLOWED_HOSTS is empty (`HttpRequest.get_host`).
+DEBUG_HOSTS = (".localhost", "127.0.0.1", "[::1]")
+
+
+class HostCheck:
+    """Does Django's check of the `Host` header before either chain of middleware.
+
+    Django itself checks the host only where something calls `request.get_host()`, which the API's
+    chain never does. Probes and scrapes come to the process's address, so their host is not
+    checked.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        state: RequestState = scope[REQUEST_STATE]
+        if not state.is_probe:
+            check_host(state.headers)
+        await self.app(scope, receive, send)
+
+
+def check_host(headers: Mapping[bytes, bytes]) -> None:
+    """Compare the host of a request with `ALLOWED_HOSTS`.
+
+    Args:
+        headers: by lower-case name.
+
+    Raises:
+        Problem: 400, the host is not one of `ALLOWED_HOSTS`.
+    """
+    forwarded = headers.get(b"x-forwarded-host") if settings.USE_X_FORWARDED_HOST else None
+    host = (forwarded or headers.get(b"host", b"")).decode("latin-1")
+
+    allowed = settings.ALLOWED_HOSTS or (DEBUG_HOSTS if settings.DEBUG else ())
+    if not _is_allowed(host, tuple(allowed)):
+        raise Problem(
+            400,
+            f"The host {host!r} is not served here. "
+            "Send a host that is, or add this one to ALLOWED_HOSTS.",
+        )
+
+
+@lru_cache(maxsize=256)
+def _is_allowed(host: str, allowed: tuple[str, ...]) -> bool:
+    domain, _ = split_domain_port(host)
+    return bool(domain) and validate_host(domain, allowed)

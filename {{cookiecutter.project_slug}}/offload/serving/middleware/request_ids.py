@@ -1,0 +1,38 @@
+"""Gives each request an id, by which its log lines are found."""
+
+import os
+import re
+from contextvars import ContextVar
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from offload.conf import conf
+from offload.serving.fast import header_stores
+from offload.serving.middleware.base import GetResponse, Middleware
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+class RequestId(Middleware):
+    """Sets the context variable `request_id`, and the header `X-Request-ID` of the response.
+
+    The id is the caller's own if it sent a sane one, else 32 random hexadecimal digits.
+    """
+
+    # The id goes into logs and headers, so it has no spaces and no line ends.
+    SANE = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+
+    def __init__(self, get_response: GetResponse) -> None:
+        super().__init__(get_response)
+        # A sane id needs no check of Django's.
+        self.set_header = header_stores.set_header if conf().fast else HttpResponseBase.__setitem__
+
+    def before(self, request: HttpRequest) -> str:
+        sent = request.META.get("HTTP_X_REQUEST_ID", "")
+        chosen = sent if self.SANE.fullmatch(sent) else os.urandom(16).hex()
+        request_id.set(chosen)
+        return chosen
+
+    def after(self, request: HttpRequest, response: HttpResponseBase, begun: str) -> None:
+        self.set_header(response, "X-Request-ID", begun)

@@ -1,0 +1,83 @@
+"""What the layers of one request tell each other, kept under one key of the ASGI scope."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from django.core.handlers.asgi import get_script_prefix
+from django.http import HttpRequest
+
+from offload.serving.types import Scope
+
+# The key of the scope. Layers read `scope[REQUEST_STATE]`; Django code calls `state_of(request)`.
+REQUEST_STATE = "offload.request"
+
+
+@dataclass(slots=True, eq=False)
+class RequestState:
+    """One HTTP request, from its head to the end of its response.
+
+    Attributes:
+        path: the decoded path, without the prefix under which the service is mounted.
+        headers: by lower-case name; of several headers of one name the last.
+        is_probe: whether the path is one of `Offload.probe_prefixes`.
+        has_body: whether the request may have a body. A layer needs no `receive` of its own if
+            there is none.
+        response_started: set by `ClientDisconnect`.
+        response_complete: set by `ClientDisconnect`.
+        client_disconnected: set by `ClientDisconnect`: the client left before its response was
+            complete.
+        is_event_stream: set by `declare_event_stream`.
+        on_event_stream: called when the response turns out to be an event stream. Each layer that
+            treats streams differently adds its function. A function may raise a `Problem`.
+    """
+
+    path: str
+    headers: dict[bytes, bytes]
+    is_probe: bool
+    has_body: bool
+    response_started: bool = False
+    response_complete: bool = False
+    client_disconnected: bool = False
+    is_event_stream: bool = False
+    on_event_stream: list[Callable[["RequestState"], None]] = field(default_factory=list)
+
+    def declare_event_stream(self) -> None:
+        """Tell the layers that the response is an event stream. A second call does nothing.
+
+        Raises:
+            Problem: 503, there are too many streams.
+        """
+        if self.is_event_stream:
+            return
+
+        for tell in self.on_event_stream:
+            tell(self)
+        self.is_event_stream = True
+
+
+def new_request_state(scope: Scope, probe_prefixes: tuple[str, ...]) -> RequestState:
+    """The state of a request that begins."""
+    path = scope["path"].removeprefix(get_script_prefix(scope))
+    headers = dict(scope["headers"])
+    return RequestState(
+        path=path,
+        headers=headers,
+        is_probe=path.startswith(probe_prefixes),
+        has_body=_may_have_body(scope, headers),
+    )
+
+
+def state_of(request: HttpRequest) -> RequestState | None:
+    """The state of a Django request; None for a request that a test made."""
+    found: RequestState | None = getattr(request, "scope", {}).get(REQUEST_STATE)
+    return found
+
+
+def _may_have_body(scope: Scope, headers: dict[bytes, bytes]) -> bool:
+    """Whether a body may follow the head.
+
+    HTTP/1 announces every body in the head (RFC 9112 section 6.3); HTTP/2 need not.
+    """
+    if scope["http_version"] not in ("1.0", "1.1"):
+        return True
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
