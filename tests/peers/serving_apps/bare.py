@@ -1,4 +1,4 @@
-"""Starlette with one route: as little as a Python framework does."""
+"""Starlette with one route: about as little as a Python framework does."""
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -7,7 +7,7 @@ from starlette.routing import Route
 
 
 async def ping(request: Request) -> JSONResponse:
-    """The same as everybody's."""
+    """The same response as in the other services."""
     return JSONResponse({"pong": True})
 
 

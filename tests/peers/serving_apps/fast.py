@@ -1,4 +1,4 @@
-"""FastAPI, the same endpoints, as its documentation writes them."""
+"""The same endpoints in FastAPI, as its documentation writes them."""
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -7,7 +7,7 @@ application = FastAPI(docs_url=None, openapi_url=None)
 
 
 class Item(BaseModel):
-    """As in the Django services."""
+    """The same as in the Django services."""
 
     id: int
     name: str
@@ -17,11 +17,11 @@ class Item(BaseModel):
 
 @application.get("/api/items/{item_id}")
 async def item(item_id: int, name: str = "item", price: float = 1.0) -> Item:
-    """Path and query are parsed and checked, and so is the answer."""
+    """Path, query and response are parsed and checked."""
     return Item(id=item_id, name=name, price=price, tags=["a", "b"])
 
 
 @application.get("/api/ping")
 async def ping() -> dict[str, bool]:
-    """The same as everybody's."""
+    """The same response as in the other services."""
     return {"pong": True}

@@ -1,4 +1,4 @@
-"""The endpoints in the API of the template, without the routes that it gives every service."""
+"""The endpoints in the template's API, without the routes that every service has."""
 
 from offload.api import Api, Json
 from serving_apps.urls import routes

@@ -1,4 +1,4 @@
-"""A generated service's own settings; only the routes are the benchmark's."""
+"""The settings of a generated service; only the routes are the benchmark's."""
 
 from config.settings import *  # noqa: F403
 

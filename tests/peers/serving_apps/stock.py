@@ -1,6 +1,4 @@
-"""`startproject` as it comes, with production settings: its seven middlewares and its six apps, no
-access log.
-"""
+"""`startproject` with production settings: its seven middlewares and six apps, no access log."""
 
 import os
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 
 class Item(BaseModel):
-    """As in the FastAPI app."""
+    """The same as in the FastAPI service."""
 
     id: int
     name: str
@@ -17,12 +17,12 @@ class Item(BaseModel):
 
 
 async def item(request: HttpRequest, item_id: int, name: str = "item", price: float = 1.0) -> Item:
-    """Path and query are parsed and checked, and so is the answer."""
+    """Path, query and response are parsed and checked."""
     return Item(id=item_id, name=name, price=price, tags=["a", "b"])
 
 
 async def ping(request: HttpRequest) -> JsonResponse:
-    """The cheapest request through the whole API chain."""
+    """The smallest request that passes the whole API chain."""
     return JsonResponse({"pong": True})
 
 
@@ -33,6 +33,6 @@ async def orm(request: HttpRequest) -> JsonResponse:
 
 
 def routes(api: NinjaAPI) -> list[URLPattern | URLResolver]:
-    """The typed endpoint by this API; the others are plain views."""
+    """The typed endpoint in this API; the others are plain views."""
     api.get("/items/{item_id}", response=Item)(item)
     return [path("api/ping", ping), path("api/orm", orm), path("api/", api.urls)]
