@@ -1,6 +1,6 @@
-"""What Django and Celery are told: a reason beside every setting that is not the default."""
+"""The configuration of Django and Celery, with a reason for every setting that is no default."""
 
-# Celery's default app, for whatever imports Django's settings.
+# Whatever imports Django's settings makes this Celery's default app.
 from config.celery import app as celery_app
 
 __all__ = ["celery_app"]

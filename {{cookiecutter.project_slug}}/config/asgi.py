@@ -1,4 +1,7 @@
-"""The ASGI application: what the web process opens, in this order, and closes in reverse."""
+"""The ASGI application, with the lifespans of the rooms.
+
+The web process opens the lifespans in this order, and closes them in reverse.
+"""
 
 import os
 
@@ -7,7 +10,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from offload import fanout, guard  # noqa: E402 - settings come first
+from offload import fanout, guard  # noqa: E402  # needs the settings
 from offload.jobs.lifespan import lifespan as jobs  # noqa: E402
 from offload.serving import Application  # noqa: E402
 

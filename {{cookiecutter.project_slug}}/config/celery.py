@@ -1,5 +1,7 @@
-"""What Celery is told. The row of a job is the truth and the broker a doorbell, so nothing here has
-to be durable.
+"""The configuration of Celery.
+
+The row of a job in the database is the truth. A message of the broker only tells workers to look,
+so nothing here has to be durable.
 """
 
 import os
@@ -17,48 +19,52 @@ app.conf.update(
     # --- broker ---
     broker_url=load().redis_url,
     broker_transport_options={
-        # The consumer's profile; the relay, which publishes, has a stricter one. kombu's default is
-        # to wait for ever: a half-open socket kept a worker from 30 of 30 jobs for over 110 s.
-        # Above BRPOP's own second.
+        # In seconds, for workers; the relay, which publishes, has stricter limits. kombu waits for
+        # ever by default: a half-open socket kept a worker from 30 of 30 jobs for over 110 s. The
+        # limit has to be above the second that BRPOP waits.
         "socket_timeout": 5,
         "socket_connect_timeout": 2,
         "socket_keepalive": True,
-        # Default 25: a lost connection is found after about 50 s; 11.7 s with this.
+        # In seconds. A lost connection is found after 11.7 s; with the default of 25 after about
+        # 50 s.
         "health_check_interval": 5,
     },
-    # A worker that starts before its broker waits for it.
+    # A worker that starts before its broker waits for the broker.
     broker_connection_retry_on_startup=True,
-    # Default 100: then the worker would give up.
+    # For ever. With the default of 100 attempts the worker would give up.
     broker_connection_max_retries=None,
-    # --- queues --- With a routing key each: without one all share the default's, and every message
-    # would land in all of them.
+    # --- queues ---
+    # Each queue has a routing key. Without one, all queues would share the key of the default
+    # queue, and every message would come to all of them.
     task_queues=[Queue(name, Exchange("jobs"), routing_key=name) for name in ("default", "cpu")],
     task_default_queue="default",
     task_default_exchange="jobs",
     task_default_routing_key="default",
-    # A misspelt queue is an error, not a queue that nobody reads.
+    # With the default a misspelt queue would be created, and no worker would read it.
     task_create_missing_queues=False,
     # --- tasks ---
-    # The row's lease is the real acknowledgement; late ones lost and doubled messages on Redis.
+    # The lease in the row is the real acknowledgement. Late acknowledgements lost and doubled
+    # messages on Redis.
     task_acks_late=False,
-    # Results are in the row; each kept one would subscribe a Redis channel.
+    # Results are in the row. Each result that Celery keeps subscribes a Redis channel.
     task_ignore_result=True,
     task_serializer="json",
-    # Pickle would run whatever anybody puts into Redis.
+    # Pickle would run any code that somebody puts into Redis.
     accept_content=["json"],
     # --- workers ---
     # Processes for computing.
     worker_pool="prefork",
-    # The container's cores, not the host's.
+    # As many processes as the container has cores; the default counts the host's.
     worker_concurrency="auto",
     worker_prefetch_multiplier=1,
-    # No job waits behind a long one while another worker idles (Redis; 5.6).
+    # No job waits behind a long one while another worker is idle (Redis, Celery 5.6).
     worker_disable_prefetch=True,
-    # Seconds; default 10, for a result that may still arrive. Ours are in the rows already.
+    # In seconds. The default is 10, since a result may still arrive. Here results are in the row
+    # before a process ends.
     worker_lost_wait=0.5,
-    # Bounds what a leaking library can leak.
+    # Bounds the memory that a leaking library can take.
     worker_max_tasks_per_child=200,
-    # Flower.
+    # Flower shows these events.
     worker_send_task_events=True,
     # --- time ---
     timezone="UTC",
@@ -67,6 +73,7 @@ app.conf.update(
 
 @setup_logging.connect
 def _keep_logging(**_: object) -> None:
-    """Logs are Django's LOGGING's: where nobody is connected, Celery sets the root logger's level
-    to WARNING.
+    """Keep Django's LOGGING.
+
+    If no receiver is connected, Celery sets the level of the root logger to WARNING.
     """

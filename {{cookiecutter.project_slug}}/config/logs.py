@@ -1,5 +1,6 @@
-"""Logs: one JSON line each, readable ones under DEBUG. structlog renders what the standard
-library's loggers say.
+"""The format of the log: one JSON line for each record, and readable lines under DEBUG.
+
+Everything logs to the loggers of the standard library, and structlog renders the records.
 """
 
 import json
@@ -18,15 +19,19 @@ from offload.serving.middleware import request_id
 _env = load()
 
 
-def _add_request_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Every line said while a request is answered carries its id."""
+def _add_request_id(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """A line that is logged while a request is answered has the request's id."""
     if found := request_id.get():
         event.setdefault("request_id", found)
     return event
 
 
-def _drop_colors(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """uvicorn says some lines twice, the second time with a terminal's colours."""
+def _drop_colors(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """uvicorn gives some messages twice, the second with colours for a terminal."""
     event.pop("color_message", None)
     return event
 
@@ -41,23 +46,31 @@ _SHARED: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 _RENDER: list[Any] = (
-    # A plain traceback: the fancy one that structlog finds installed took 0.4 s, on the event loop.
-    [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)]
+    # A plain traceback: the one of `rich`, which structlog takes if it is installed, took 0.4 s on
+    # the event loop.
+    [
+        structlog.dev.ConsoleRenderer(
+            colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
     if _env.debug
-    else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(separators=(",", ":"))]
+    else [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(separators=(",", ":")),
+    ]
 )
 
-# What is not somebody's `extra`, or is dropped.
+# The attributes of a record that are no `extra`, and those that are dropped.
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
 _PLAIN = {str, int, float, bool, type(None)}
 _encode = json.JSONEncoder(default=repr, separators=(",", ":")).encode
 
 
 def _json(event: MutableMapping[str, Any]) -> str:
-    """The event as a line: by pydantic's encoder, twice as fast, where there are plain values alone
-    and no surrogates.
+    """The event as a line of JSON.
 
-    Of others it would write out what their `repr` hides, and read generators to their end.
+    Two cases: 1. all values are plain and without lone surrogates: pydantic's encoder is twice as
+    fast; 2. others: pydantic would write out what a `repr` hides, and read generators to their end.
     """
     if not _PLAIN.issuperset(map(type, event.values())):
         return _encode(event)
@@ -69,20 +82,22 @@ def _json(event: MutableMapping[str, Any]) -> str:
 
 @lru_cache(maxsize=1)
 def _iso(second: float) -> str:
-    """Many lines share a second; to write it out for each took a fifth of a line's time."""
+    """A full second in ISO 8601.
+
+    Many lines share a second. Writing it anew for each took a fifth of the time of a line.
+    """
     return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
 
 
 class Lines(structlog.stdlib.ProcessorFormatter):
-    """structlog's formatter, with a short way to the same line for plain records: every request
-    writes one.
+    """structlog's formatter, and a shorter way to the same line for plain records.
 
-    7 us a line instead of 15: no two copies of the record, no chain of calls, no second round of
-    formatting.
+    Every request writes a plain record. A line takes 7 us instead of 15: the record is not copied
+    twice, passes no chain of processors, and is formatted once.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        # A dict is structlog's.
+        # A message that is a dict came from a logger of structlog.
         if _env.debug or record.exc_info or record.stack_info or isinstance(record.msg, dict):
             return super().format(record)
         second, fraction = divmod(record.created, 1)
@@ -93,11 +108,13 @@ class Lines(structlog.stdlib.ProcessorFormatter):
             **{name: value for name, value in vars(record).items() if name not in _STANDARD},
             "timestamp": f"{_iso(second)}.{int(fraction * 1e6):06}Z",
         }
-        return _json(_add_request_id(None, "", structlog.contextvars.merge_contextvars(None, "", event)))
+        return _json(
+            _add_request_id(None, "", structlog.contextvars.merge_contextvars(None, "", event))
+        )
 
 
 class ErrorsAlone(logging.Filter):
-    """Lets by what has a traceback: the status alone is in the access log already."""
+    """Keeps the records with a traceback. The access log has the status of the others already."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.exc_info is not None
@@ -117,14 +134,14 @@ LOGGING: dict[str, Any] = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structlog"}},
     "root": {"handlers": ["stderr"], "level": _env.log_level.upper()},
     "loggers": {
-        # A line for every upstream call, which metrics tell better.
+        # httpx logs a line for every upstream call, which the metrics show better.
         "httpx": {"level": "WARNING"},
-        # Django's own handlers would print everything twice.
+        # With Django's own handlers everything would be printed twice.
         "django": {"handlers": [], "level": "INFO"},
         "django.request": {"filters": ["errors_alone"]},
-        # Warns four times at every start, before there are workers to ask.
+        # Flower warns four times at every start, before it has found a worker.
         "flower.inspector": {"level": "ERROR"},
-        # "received": every job has a line of its own.
+        # Celery logs that a task was received; every job logs a line of its own.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
     },

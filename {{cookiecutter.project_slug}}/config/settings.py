@@ -1,4 +1,4 @@
-"""Django's settings. A line differs from the default only with its reason beside it."""
+"""Django's settings. A setting that is no default has its reason above it."""
 
 import warnings
 from importlib.util import find_spec
@@ -20,7 +20,8 @@ DEBUG = env.debug
 ALLOWED_HOSTS = env.allowed_hosts
 
 INSTALLED_APPS = [
-    # Before staticfiles, whose `runserver` it replaces. A production image leaves it out.
+    # Before staticfiles, since it replaces the `runserver` of staticfiles. A production image
+    # leaves it out.
     *(["offload_dev"] if find_spec("offload_dev") else []),
     "django.contrib.admin",
     "django.contrib.auth",
@@ -28,9 +29,9 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    # For its checks alone; the middleware below serves.
+    # For its checks. The files are served by the middleware below.
     "servestatic",
-    # The API's page from this host, not from a CDN.
+    # Serves the API's page from this host instead of a CDN.
     "ninja",
     "offload.guard",
     "offload.jobs",
@@ -40,9 +41,9 @@ INSTALLED_APPS = [
 {%- endif %}
 ]
 
-# Two chains. The API's is async from end to end: no built-in middleware, each of which costs two
-# thread hops a request (docs/guard/E704.md has the figures). Everything else keeps Django's full
-# stack.
+# Two chains. The chain of the API is async from end to end, and has none of Django's middleware:
+# each would cost two changes of thread a request (docs/guard/E704.md has the figures). All other
+# paths keep Django's full stack.
 API_MIDDLEWARE = [
     "offload.serving.middleware.RequestId",
     "offload.serving.middleware.AccessLog",
@@ -50,15 +51,15 @@ API_MIDDLEWARE = [
     "offload.serving.middleware.SecurityHeaders",
     "offload.fanout.DeadlineMiddleware",
 ]
-# An answer says where its request blocked the event loop.
 if DEBUG:
+    # A response says where its request blocked the event loop.
     API_MIDDLEWARE.append("offload.guard.runtime.blocked_header.blocked_header")
 MIDDLEWARE = [
     "offload.serving.middleware.RequestId",
     "offload.serving.middleware.AccessLog",
     "offload.serving.middleware.Metrics",
     "django.middleware.security.SecurityMiddleware",
-    # Async-native; WhiteNoise blocks a thread a request.
+    # Async. WhiteNoise would block a thread for each request.
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -92,28 +93,30 @@ if DEBUG:
         "django.template.loaders.app_directories.Loader",
     ]
 
-_database = dj_database_url.parse(env.database_url, conn_max_age=env.database_max_age, conn_health_checks=True)
+_database = dj_database_url.parse(
+    env.database_url, conn_max_age=env.database_max_age, conn_health_checks=True
+)
 if _database["ENGINE"] == "django.db.backends.sqlite3":
-    # WAL: readers and one writer at a time. IMMEDIATE takes the write lock at BEGIN, where the busy
-    # timeout can wait for it; the default takes it at the first write and fails at once if another
-    # process was faster (Django docs, "Database is locked errors"). synchronous=NORMAL survives
-    # crashes of processes under WAL (sqlite.org/wal).
+    # WAL: one writer at a time, and readers beside it. IMMEDIATE takes the write lock at BEGIN,
+    # where the busy timeout can wait for it. The default takes the lock at the first write, and
+    # fails at once if another process was faster (Django docs, "Database is locked errors").
+    # synchronous=NORMAL survives crashes of processes under WAL (sqlite.org/wal).
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
-    # A test database in a file: worker processes can't see one in memory.
+    # A test database in a file: worker processes cannot see one in memory.
     _database["TEST"] = {"NAME": str(environment.VAR_DIR / "test.sqlite3")}
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Static files straight from the apps: no collectstatic step to forget. ServeStatic lists them once,
-# at start.
+# Static files are served straight from the apps, so that nobody has to run collectstatic.
+# ServeStatic lists them once, at start.
 STATIC_URL = "static/"
 STATIC_ROOT = environment.VAR_DIR / "static"
 SERVESTATIC_USE_FINDERS = True
-# Large job results; a shared volume or S3 storage with several hosts.
+# Large results of jobs. With several hosts this is a shared volume, or S3 storage.
 MEDIA_ROOT = environment.VAR_DIR / "media"
 
 LANGUAGE_CODE = "en-us"
@@ -124,11 +127,11 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-# Cookies over HTTPS alone, wherever this is not a laptop.
+# Anywhere but on a developer's machine, cookies are sent over HTTPS only.
 if env.allowed_hosts != environment.LOOPBACK:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
-    # TLS ends at the proxy in front.
+    # TLS ends at the proxy in front, which sets this header.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 OFFLOAD = Offload(
@@ -137,7 +140,8 @@ OFFLOAD = Offload(
     worker_grace=env.worker_grace,
     worker_nice=env.worker_nice,
 )
-# Past it there is a 413 at the door; Django's 2.5 MB would be a 500.
+# A body over the limit is answered 413 before Django sees it. With Django's own limit of 2.5 MB the
+# answer would be a 500.
 DATA_UPLOAD_MAX_MEMORY_SIZE = OFFLOAD.body_limit
 {%- if cookiecutter.example == "yes" %}
 MARKETS_URL = env.markets_url

@@ -1,4 +1,4 @@
-"""Every address of the service."""
+"""The URLs of the service."""
 
 from django.contrib import admin
 from django.urls import path
@@ -24,7 +24,7 @@ api.add_router("/portfolio", portfolio)
 
 urlpatterns = [
     path("api/ping", views.ping),
-    # Before ninja's own, a page of HTML under DEBUG.
+    # Before ninja's own answer, which is a page of HTML under DEBUG.
     path("api/", views.no_such_address),
     path("api/", api.urls),
     path("health/live", views.live),
@@ -36,7 +36,7 @@ urlpatterns = [
 {%- else %}
     path("", RedirectView.as_view(pattern_name="api-1.0.0:openapi-view")),
 {%- endif %}
-    # Last: what stands below it in the API is never reached.
+    # The last one: a path of the API below it would never be reached.
     path("api/<path:address>", views.no_such_address),
 ]
 
