@@ -45,8 +45,9 @@ test: $(READY) $(ROOMS) stock  ## Run every test: the rooms, the bakes, and a ru
 $(ROOMS): $(READY)
 	pytest $@
 
-stock: $(READY)  ## Run the serving room's tests on Django's stock handler, which one setting puts back
+stock: $(READY)  ## Run the serving room's tests on Django's stock handler, and without the fast leaf
 	OFFLOAD_LEAN=0 pytest tests/serving
+	OFFLOAD_FAST=0 pytest tests/serving -k 'not threads.py'
 
 test-next: $(NEXT)/.installed  ## Run the serving room's tests on Django 6.1, lean and stock; needs Python 3.12
 	PATH="$(abspath $(NEXT)/bin):$$PATH" OFFLOAD_LEAN=1 pytest tests/serving

@@ -101,7 +101,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("serving")
     code = (
         "import django; django.setup(); from django.core.management import call_command; "
-        "call_command('migrate', verbosity=0); call_command('flush', interactive=False, verbosity=0); "
+        "call_command('migrate', verbosity=0); "
+        "call_command('flush', interactive=False, verbosity=0); "
         "from django.contrib.auth.models import Group, User; "
         "Group.objects.bulk_create(Group(name=str(n)) for n in range(7)); "
         "User.objects.create_superuser('ada', None, 'pw')"

@@ -71,7 +71,8 @@ from offload.serving.middleware import AccessLog, request_id
 told = []
 class Listener(logging.Handler):
     def emit(self, record):
-        told.append((record.path, record.status, record.request_id, structlog.contextvars.get_contextvars()))
+        bound = structlog.contextvars.get_contextvars()
+        told.append((record.path, record.status, record.request_id, bound))
 logging.getLogger("offload.access").addHandler(Listener())
 class Answer:
     status_code = 200
@@ -117,7 +118,8 @@ def test_a_fault_in_a_body_is_named_as_its_sender_wrote_it(service: Path) -> Non
         "body": ("body",),
         "query.limit": ("query", "limit"),
     }
-    code = f"from offload.api import _where\nresult = [_where(*parts) for parts in {list(faults.values())}]"
+    places = list(faults.values())
+    code = f"from offload.api import _where\nresult = [_where(*parts) for parts in {places}]"
     assert told(service, code) == list(faults)
 
 

@@ -231,7 +231,8 @@ def test_a_taken_port_is_one_sentence(serve: Serve) -> None:
         server = serve("--port", str(port), wait=False)
         assert server.process.wait(TIMEOUT_SECONDS) != 0
     assert server.log.read_text().strip() == (
-        f"Port {port} on 127.0.0.1 is taken: stop what runs there, or choose another with --port or PORT=."
+        f"Port {port} on 127.0.0.1 is taken: stop what runs there, "
+        "or choose another with --port or PORT=."
     )
 
 
@@ -265,7 +266,8 @@ def test_two_thousand_idle_streams_fit_in_one_process(serve: Serve) -> None:
     time.sleep(1)
     each = (_memory(server) - before) / 2000
     print(
-        f"\n{each:.1f} kB a stream, {server.threads()} threads, {server.connections()} database connections"
+        f"\n{each:.1f} kB a stream, {server.threads()} threads, "
+        f"{server.connections()} database connections"
     )
     for client in clients:
         client.close()

@@ -298,7 +298,7 @@ async def left_open(request: HttpRequest) -> JsonResponse:
 
 
 async def beside(request: HttpRequest) -> JsonResponse:
-    """A query is read while another task of the request releases; the query holds on to its thread."""
+    """A query is read while another task of the request releases: the query keeps its thread."""
     kept: set[bool] = set()
     # None on the stock handler, which keeps it to the end.
     thread = current.get()

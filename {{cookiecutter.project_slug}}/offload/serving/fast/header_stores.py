@@ -1,7 +1,8 @@
 """Sets and reads response headers in Django's own store, a dict of lower-case names.
 
-`ResponseHeaders` checks and encodes a value each time it is set, and copies names each time they
-are read. Here the values were checked at the start of the process.
+`ResponseHeaders` checks and encodes a value each time that it is set, and looks each name up when
+all are read. Here the values were checked at the start of the process: the six headers of an API
+response take 5 us instead of 13 (`timeit`, the same machine as in docs/decisions/0001).
 """
 
 from typing import Any
