@@ -114,7 +114,7 @@ def test_a_refused_stream_closes_what_it_holds() -> None:
     stream = StreamingHttpResponse(content_type="text/event-stream")
     stream._resource_closers.append(lambda: closed.append(True))
     request = AsyncRequestFactory().get("/api/stream")
-    state = RequestState("/api/stream", {}, is_probe=False, has_body=False)
+    state = RequestState("", "/api/stream", {}, is_probe=False, has_body=False)
     state.on_event_stream.append(refuse)
     request.scope[REQUEST_STATE] = state
     response = admit_stream(request, stream)

@@ -13,7 +13,7 @@ from typing import IO, Any
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.conf import settings
 from django.core.exceptions import RequestAborted
-from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefix
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.core.signals import request_finished, request_started
 from django.http import HttpRequest
 from django.http.response import HttpResponse, HttpResponseBase
@@ -73,9 +73,9 @@ class Handler(ASGIHandler):
         """The view's response. It is checked here, so that middleware records what is sent."""
         return admit_stream(request, await super()._get_response_async(request))  # type: ignore[misc]
 
-    async def run_get_response(self, request: HttpRequest) -> HttpResponseBase:
+    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         """The response after all middleware, which may have made a stream that no view made."""
-        return admit_stream(request, await super().run_get_response(request))
+        return admit_stream(request, await super().get_response_async(request))
 
     async def send_response(self, response: HttpResponseBase, send: Send) -> None:
         """Send the response as Django does; a streamed one leaves the loop to others, too."""
@@ -144,9 +144,10 @@ class LeanHandler(Handler):
         except RequestAborted:
             return
 
-        # Each request has a context of its own, where the prefix is "/" unless it is set.
-        if prefix := get_script_prefix(scope):
-            set_script_prefix(prefix)
+        state: RequestState = scope[REQUEST_STATE]
+        if state.script_prefix:
+            # Else it is "/", which each request's own context begins with.
+            set_script_prefix(state.script_prefix)
         await self.receivers.send(request_started, scope=scope)
         if thread.borrowed:
             # A receiver of the signal borrowed a thread. The view may not need one.
@@ -201,8 +202,7 @@ class LeanHandler(Handler):
             await log(
                 "%s: %s", response.reason_phrase, request.path, response=response, request=request
             )
-        found: HttpResponseBase = response
-        return found
+        return admit_stream(request, response)
 
     async def read_body(self, receive: Receive) -> IO[bytes]:
         """The body: in memory if it came in one piece, else as Django reads it.
@@ -234,19 +234,20 @@ class LeanHandler(Handler):
             return
 
         body = response.content
-        headers = self.raw_headers(response)
-        # CommonMiddleware does this in Django's stack; the API's chain has none. A 204 has no
+        # CommonMiddleware sets the length in Django's stack; the API's chain has none. A 204 has no
         # length, and that of a 304 would be the length of another response.
-        if "Content-Length" not in response.headers and response.status_code not in (204, 304):
-            headers.append((b"Content-Length", b"%d" % len(body)))
+        length = None if response.status_code in (204, 304) else len(body)
+        headers = self.raw_headers(response, length)
         await send(
             {"type": "http.response.start", "status": response.status_code, "headers": headers}
         )
         await send({"type": "http.response.body", "body": body})
 
 
-def raw_headers(response: HttpResponse) -> list[tuple[bytes, bytes]]:
-    """The headers of a response as ASGI wants them."""
+def raw_headers(response: HttpResponse, length: int | None) -> list[tuple[bytes, bytes]]:
+    """The headers of a response as ASGI wants them, with its length if it has none yet."""
+    if length is not None:
+        response.headers.setdefault("Content-Length", str(length))
     return [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
 
 

@@ -36,7 +36,8 @@ class InFlight:
 
     def add_request(self, state: RequestState) -> None:
         """The request is complete. Raises a `Problem` (503) at the limit."""
-        self.bodies.discard(state)
+        if state.has_body:
+            self.bodies.discard(state)
         if len(self.requests) >= self.max_requests:
             raise _shed("requests")
         self.requests.add(state)

@@ -17,7 +17,8 @@ class RequestState:
     """One HTTP request, from its head to the end of its response.
 
     Attributes:
-        path: the decoded path, without the prefix under which the service is mounted.
+        script_prefix: the path under which the service is mounted, such as `/app`; mostly empty.
+        path: the decoded path below the prefix.
         headers: by lower-case name; of several headers of one name the last.
         is_probe: whether the path is one of `Offload.probe_prefixes`.
         has_body: whether the request may have a body. A layer needs no `receive` of its own if
@@ -31,6 +32,7 @@ class RequestState:
             treats streams differently adds its function. A function may raise a `Problem`.
     """
 
+    script_prefix: str
     path: str
     headers: dict[bytes, bytes]
     is_probe: bool
@@ -57,9 +59,11 @@ class RequestState:
 
 def new_request_state(scope: Scope, probe_prefixes: tuple[str, ...]) -> RequestState:
     """The state of a request that begins."""
-    path = scope["path"].removeprefix(get_script_prefix(scope))
+    script_prefix = get_script_prefix(scope)
+    path = scope["path"].removeprefix(script_prefix)
     headers = dict(scope["headers"])
     return RequestState(
+        script_prefix=script_prefix,
         path=path,
         headers=headers,
         is_probe=path.startswith(probe_prefixes),

@@ -23,7 +23,7 @@ class OpenStreams:
             stream.stop()
 
     def remove(self, stream: "_StoppableRequest") -> None:
-        """The request has ended; most were no stream."""
+        """The stream has ended."""
         self._streams.discard(stream)
 
     def stop(self) -> None:
@@ -52,7 +52,8 @@ class StreamShutdown:
         try:
             await self.app(scope, request.receive, send)
         finally:
-            self.streams.remove(request)
+            if state.is_event_stream:
+                self.streams.remove(request)
 
         # The handler believes that the client left, so the response has no last message yet.
         if request.stopped and state.response_started and not state.response_complete:
@@ -61,6 +62,8 @@ class StreamShutdown:
 
 class _StoppableRequest:
     """A request whose handler can be told that its client has left."""
+
+    __slots__ = ("_interrupted", "_is_received", "_listener", "_receive", "_state", "stopped")
 
     def __init__(self, state: RequestState, receive: Receive) -> None:
         self.stopped = False

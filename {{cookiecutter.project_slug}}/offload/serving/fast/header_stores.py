@@ -33,9 +33,10 @@ def set_defaults(response: HttpResponseBase, defaults: Store) -> None:
     response.headers._store = {**defaults, **response.headers._store}
 
 
-def raw_headers(response: HttpResponse) -> list[tuple[bytes, bytes]]:
-    """The headers of a response as ASGI wants them."""
-    return [
-        (name.encode("ascii"), value.encode("latin-1"))
-        for name, value in response.headers._store.values()
-    ]
+def raw_headers(response: HttpResponse, length: int | None) -> list[tuple[bytes, bytes]]:
+    """The headers of a response as ASGI wants them, with its length if it has none yet."""
+    store = response.headers._store
+    raw = [(name.encode("ascii"), value.encode("latin-1")) for name, value in store.values()]
+    if length is not None and "content-length" not in store:
+        raw.append((b"Content-Length", b"%d" % length))
+    return raw
