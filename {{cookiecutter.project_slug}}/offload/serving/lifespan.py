@@ -101,9 +101,9 @@ def _on_stop_signal(on_stop: Callable[[], None]) -> Iterator[None]:
             signal.raise_signal(number)
 
     try:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            previous[number] = signal.getsignal(number)
-            signal.signal(number, handle)
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            previous[stop] = signal.getsignal(stop)
+            signal.signal(stop, handle)
     except ValueError:
         # Only a main thread may set handlers. The server of a test runs in another thread, and
         # ends by the lifespan protocol alone.
