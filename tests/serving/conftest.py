@@ -20,13 +20,13 @@ import pytest
 from cookiecutter.main import cookiecutter
 
 HERE = Path(__file__).resolve().parent
-# For tests without a process.
+# For tests that use Django in their own process.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving_project.settings")
 SERVICE = HERE.parent.parent / "{{cookiecutter.project_slug}}"
 LEAN = os.environ.get("OFFLOAD_LEAN", "1") == "1"
 FAST = os.environ.get("OFFLOAD_FAST", "1") == "1"
 lean = pytest.mark.skipif(not LEAN, reason="the lean handler's own: stock Django does otherwise")
-# For anything that should happen soon.
+# Anything that a test waits for happens sooner than this.
 TIMEOUT_SECONDS = 30
 
 
@@ -56,21 +56,21 @@ class Server:
         return 0.0
 
     def threads(self) -> int:
-        """Of the process, as the kernel counts them."""
+        """The number of threads of the process, as the kernel counts them."""
         return len(os.listdir(f"/proc/{self.process.pid}/task"))
 
     def connections(self) -> int:
-        """Open handles on the database file: one a connection."""
+        """The number of database connections: open handles on the database file."""
         handles = Path(f"/proc/{self.process.pid}/fd")
         found = 0
         for handle in handles.iterdir():
-            # Closed since it was listed.
+            # A handle may have been closed since it was listed.
             with suppress(FileNotFoundError):
                 found += os.readlink(handle).endswith("serving.sqlite3")
         return found
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Send a SIGTERM, and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(TIMEOUT_SECONDS)
 
@@ -84,7 +84,7 @@ def eventually(holds: "Holds", what: str) -> None:
 
 
 class Holds(Protocol):
-    """A question."""
+    """A question that is asked again and again."""
 
     def __call__(self) -> object: ...
 
@@ -97,7 +97,7 @@ class Serve(Protocol):
 
 @pytest.fixture(scope="session")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a migrated database of seven groups and an administrator."""
+    """A folder with a migrated database: seven groups and an administrator."""
     directory = tmp_path_factory.mktemp("serving")
     code = (
         "import django; django.setup(); from django.core.management import call_command; "
@@ -149,7 +149,7 @@ def running(
             env=environment(directory) | more,
             stdout=out,
             stderr=subprocess.STDOUT,
-            # A group to press Ctrl-C in.
+            # A process group of its own, to which a test can send a Ctrl-C.
             start_new_session=True,
             cwd=HERE,
         )

@@ -1,4 +1,4 @@
-"""What leaves a service that is set up: the API's JSON, and the line that tells of it."""
+"""The API's JSON and the access log of a generated service."""
 
 import json
 import os

@@ -1,6 +1,4 @@
-"""The application without a server's process: under a test's client, a second start, another
-server.
-"""
+"""The application without the server process: under a test's client, and started twice."""
 
 import asyncio
 import contextlib
@@ -70,7 +68,7 @@ async def started(application: Application) -> AsyncIterator[httpx.AsyncClient]:
     await lifespan.wait(TIMEOUT_SECONDS)
 
 
-# The stock handler's threads are asgiref's own.
+# On the stock handler the threads are asgiref's own.
 @lean
 async def test_an_application_starts_again_and_serves_many_requests_of_one_task(
     application: Application,

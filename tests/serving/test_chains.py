@@ -66,7 +66,7 @@ def test_a_probe_is_no_line_of_the_log(server: Server) -> None:
 
 def test_a_service_below_a_prefix_keeps_its_two_chains(serve: Serve) -> None:
     server = serve(SERVING_TEST_PREFIX="/app")
-    # Some proxies strip it.
+    # Some proxies strip the prefix, others pass it on.
     for prefix in ("", "/app"):
         assert "X-Sync-Only" not in server.get(f"{prefix}/api/ping").headers
         assert "X-Sync-Only" in server.get(f"{prefix}/ping").headers
@@ -126,7 +126,7 @@ def test_answers_and_uploads_are_closed(server: Server, prefix: str) -> None:
     before = server.facts()["closed"]
     server.get(f"{prefix}/closing")
     eventually(lambda: server.facts()["closed"] == before + 1, "the answer's close")
-    # Django's pages want a CSRF token.
+    # In the pages' chain Django asks for a CSRF token.
     if prefix:
         httpx.post(server.url + f"{prefix}/upload", files={"file": b"y"})
     eventually(lambda: server.facts()["open_uploads"] == 0, "the upload's close")
@@ -191,7 +191,7 @@ async def test_a_receiver_hears_from_its_connection_to_its_end() -> None:
         heard.append(named)
 
     receivers = ForeignReceivers()
-    # Only Django's own are there.
+    # Only Django's own receivers are connected.
     await receivers.send(request_finished)
     for connected in (True, False, True):
         (request_finished.connect if connected else request_finished.disconnect)(receiver)

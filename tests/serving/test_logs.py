@@ -1,4 +1,4 @@
-"""A service's log: the short way to a line leads to the same line."""
+"""A service's log: the shorter way to a line gives the same line as structlog's."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The process: how it starts and ends, what it refuses, what becomes of clients that leave."""
+"""The process: its start, its end, its refusals, and clients that leave."""
 
 import os
 import signal
@@ -33,13 +33,13 @@ def test_a_client_that_leaves_cancels_its_view_and_is_no_error(serve: Serve) -> 
     assert "GET /api/wait 499" in log
 
 
-# Stock Django's generator is the garbage collector's.
+# On stock Django the generator is closed by the garbage collector.
 @lean
 def test_a_client_that_leaves_closes_a_generator_that_waits_to_be_read(serve: Serve) -> None:
     server = serve()
     with httpx.stream("GET", server.url + "/api/export") as answer:
         next(answer.iter_raw(1))
-        # Until the sockets are full.
+        # The server sends until the sockets are full.
         time.sleep(0.3)
     eventually(lambda: server.facts()["streams_closed"] == 1, "the export's end")
 
@@ -149,7 +149,7 @@ def test_streams_are_counted_apart(serve: Serve) -> None:
 def test_a_stream_that_a_middleware_makes_is_one(serve: Serve) -> None:
     server = serve()
     with httpx.stream("GET", server.url + "/api/made") as answer:
-        # While somebody reads them.
+        # The lines come while somebody reads them.
         lines = answer.iter_lines()
         assert next(lines) == "id: 0"
         assert server.metric("offload_serving_streams_in_flight") == 1
@@ -187,7 +187,7 @@ def test_a_stream_that_begins_during_a_stop_ends_at_once(serve: Serve) -> None:
     assert time.monotonic() - begun < 15, "it didn't last until the grace of 20 s was over"
 
 
-# Stock Django's view is not told of the end.
+# Stock Django does not cancel the view.
 @lean
 def test_what_outlives_the_grace_cleans_up_before_the_lifespans_close(serve: Serve) -> None:
     server = serve("--grace", "1")
@@ -208,7 +208,7 @@ def test_ctrl_c_in_development_does_not_wait_for_streams(serve: Serve) -> None:
         lines = answer.iter_lines()
         next(lines)
         os.killpg(server.process.pid, signal.SIGINT)
-        # To a clean end.
+        # The response ends cleanly: a broken one would raise an error.
         for _ in lines:
             pass
     server.process.wait(TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""The wire: fewer packets, and still HTTP."""
+"""The HTTP protocol: bounded heads, pipelined requests, and writes that leave together."""
 
 import asyncio
 import contextlib
@@ -205,7 +205,7 @@ def test_a_client_may_ask_before_it_sends_its_body(server: Server) -> None:
         assert client.recv(100).startswith(b"HTTP/1.1 200")
 
 
-# Stock Django takes it for one that has left.
+# Stock Django takes a half-closed client for one that has left.
 @lean
 def test_a_client_that_ends_its_half_still_gets_an_answer_that_nothing_keeps_waiting(
     server: Server,
@@ -221,7 +221,7 @@ def test_clients_that_reset_their_connections_cost_nothing(serve: Serve) -> None
     server = serve()
     for _ in range(300):
         with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
-            # close() sends a reset.
+            # With this option close() sends a reset.
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.sendall(request("GET", "/api/ping") * 3)
     assert server.get("/api/ping").status_code == 200

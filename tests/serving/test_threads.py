@@ -1,4 +1,4 @@
-"""Request threads: alone in a transaction, busy until their call ends, few while requests wait."""
+"""Request threads: one request each, in use until its call ends, and few while requests wait."""
 
 import asyncio
 import socket
@@ -61,14 +61,14 @@ async def test_a_thread_that_comes_back_goes_to_whoever_waits_longest() -> None:
     holds = threading.Event()
     try:
         await asyncio.wrap_future(first.submit(int))
-        # For a thread, until more than one is lent.
+        # This request waits for a thread, until more than one is lent.
         waits = second.submit(holds.wait)
         async with asyncio.timeout(TIMEOUT_SECONDS):
             while not waits.running():  # noqa: ASYNC110 - a thread sets it
                 await asyncio.sleep(0.01)
         waited = third.submit(int)
         first.close()
-        # One comes back again and again, so no more are lent.
+        # One thread comes back again and again, so no more are lent.
         for request in later:
             await asyncio.wrap_future(request.submit(int))
             request.close()
@@ -109,7 +109,7 @@ def test_a_transaction_left_open_is_nobody_elses(server: Server) -> None:
     assert [answer.json() for answer in many(server, "/api/left_open", 20)] == [{"met": False}] * 20
 
 
-# Stock Django gives it a thread.
+# Stock Django gives the task a thread.
 @lean
 def test_a_task_that_outlives_its_request_is_refused_the_thread(server: Server) -> None:
     before = server.facts()["refused"]

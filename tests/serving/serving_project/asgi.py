@@ -1,6 +1,4 @@
-"""The test project's application: two lifespans that say what they do, and a third party's signal
-receivers.
-"""
+"""The test project's application: two lifespans that print what they do, and signal receivers."""
 
 import os
 from collections.abc import AsyncIterator
@@ -13,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished, request_started
 
-# What the lifespans and views import below has models.
+# The imports below load models.
 django.setup()
 
 from offload.serving import Application  # noqa: E402

@@ -26,7 +26,7 @@ DATABASES: dict[str, dict[str, Any]] = {
         "CONN_MAX_AGE": 60,
     }
 }
-# The same tests on PostgreSQL.
+# The same tests can run on PostgreSQL.
 if "DATABASE_URL" in os.environ:
     DATABASES["default"] = {**dj_database_url.config(conn_max_age=60, conn_health_checks=True)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -9,7 +9,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("metrics", views.metrics),
     path("health/live", views.ping),
-    # A probe, and so let in where everything else is shed.
+    # A probe: it is answered while everything else is shed.
     path("health/go", views.go),
     path("session", views.session),
     path("api/items/<int:number>", views.item),

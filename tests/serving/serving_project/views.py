@@ -26,7 +26,7 @@ from django.views.decorators.clickjacking import xframe_options_exempt
 from prometheus_client import generate_latest
 
 from offload.serving import release
-from offload.serving.threads import current
+from offload.serving.threads import current_request_thread
 
 COUNTED = (
     "cancelled",
@@ -39,9 +39,9 @@ COUNTED = (
 )
 FACTS: dict[str, int] = dict.fromkeys(COUNTED, 0)
 UPLOADS: "list[File[Any]]" = []
-# Threads with a sync call running in them.
+# The threads in which a sync call is running.
 BUSY: set[int] = set()
-# Database connections with a transaction open.
+# The database connections with an open transaction.
 IN_TRANSACTION: set[int] = set()
 GO = asyncio.Event()
 
@@ -112,7 +112,7 @@ async def go(request: HttpRequest) -> JsonResponse:
 
 
 async def stream(request: HttpRequest) -> StreamingHttpResponse:
-    # A stream that came with a thread.
+    # The query borrows a thread, which the stream does not need.
     await Group.objects.acount()
     await asyncio.sleep(float(request.GET.get("after", "0")))
 
@@ -185,7 +185,7 @@ async def nested(request: HttpRequest) -> JsonResponse:
     idents: list[int] = []
 
     async def inner() -> None:
-        # Has to leave the waiting thread alone.
+        # This must not release the thread, in which `outer` still waits.
         await release()
         idents.append(await sync_to_async(threading.get_ident)())
         await Group.objects.acount()
@@ -209,7 +209,7 @@ async def held(request: HttpRequest) -> JsonResponse:
             with contextlib.suppress(RuntimeError):
                 await release()
                 said["query"] = "was lost"
-    # Read to its end: nothing is open.
+    # The query was read to its end, so nothing is open.
     await release()
     await sync_to_async(transaction.set_autocommit)(False)
     try:
@@ -300,8 +300,8 @@ async def left_open(request: HttpRequest) -> JsonResponse:
 async def beside(request: HttpRequest) -> JsonResponse:
     """A query is read while another task of the request releases: the query keeps its thread."""
     kept: set[bool] = set()
-    # None on the stock handler, which keeps it to the end.
-    thread = current.get()
+    # None on the stock handler, which keeps its thread to the end.
+    thread = current_request_thread.get()
 
     async def leave() -> None:
         with contextlib.suppress(RuntimeError):

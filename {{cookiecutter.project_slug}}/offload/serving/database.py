@@ -7,8 +7,8 @@ from django.core.cache import close_caches
 from django.db import close_old_connections, connections, reset_queries
 
 
-def begin() -> None:
-    """Do what Django's receivers of `request_started` do; runs in the thread of the request.
+def begin_in_thread() -> None:
+    """Do what Django's receivers of `request_started` do.
 
     From here on each connection knows its open iterators.
     """
@@ -31,8 +31,8 @@ def _watch_cursors(connection: Any) -> None:
     connection.chunked_cursor, connection.open_cursors = watched_cursor, open_cursors
 
 
-def finish() -> None:
-    """Do what Django's receivers of `request_finished` do; runs in the thread of the request.
+def finish_in_thread() -> None:
+    """Do what Django's receivers of `request_finished` do.
 
     Raises:
         RuntimeError: a transaction or a chunked query is open, and would be lost.

@@ -27,7 +27,7 @@ from offload.serving.fast import header_stores
 from offload.serving.loop_turns import with_loop_turns
 from offload.serving.request_state import REQUEST_STATE, RequestState, state_of
 from offload.serving.signals import ForeignReceivers
-from offload.serving.threads import RequestThread, ThreadPool, current, release
+from offload.serving.threads import RequestThread, ThreadPool, current_request_thread, release
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 
 EVENT_STREAM = "text/event-stream"
@@ -118,7 +118,7 @@ class LeanHandler(Handler):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, whose sync calls run in a thread of its own."""
         thread = RequestThread(self.pool)
-        thread_token = current.set(thread)
+        thread_token = current_request_thread.set(thread)
         # What `async with ThreadSensitiveContext()` would do, without its checks: the server gives
         # each request a fresh context.
         context = ThreadSensitiveContext(executor=thread)
@@ -132,7 +132,7 @@ class LeanHandler(Handler):
             context._exited = True
             # The client of a test runs many requests in one context.
             SyncToAsync.thread_sensitive_context.reset(context_token)
-            current.reset(thread_token)
+            current_request_thread.reset(thread_token)
             thread.close()
 
     async def _answer(

@@ -19,7 +19,7 @@ from typing import ParamSpec, TypeVar
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections, connections
 
-from offload.serving.database import begin, finish
+from offload.serving.database import begin_in_thread, finish_in_thread
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -196,7 +196,7 @@ class RequestThread(Executor):
     def take(self, thread: PooledThread) -> None:
         """Begin in this thread, first with Django's clean-up. The caller holds the pool's lock."""
         self._thread = thread
-        for item in (begin, *self._queued):
+        for item in (begin_in_thread, *self._queued):
             thread.inbox.put(item)
         self._queued.clear()
 
@@ -249,13 +249,15 @@ class RequestThread(Executor):
 
         It runs there so that no other task of the request can open anything in it meanwhile.
         """
-        finish()
+        finish_in_thread()
         with self._pool.lock:
             # The pending call is this one.
             self._give_back(pending=1)
 
 
-current: ContextVar[RequestThread | None] = ContextVar("request_thread", default=None)
+current_request_thread: ContextVar[RequestThread | None] = ContextVar(
+    "request_thread", default=None
+)
 
 
 async def release() -> None:
@@ -267,6 +269,6 @@ async def release() -> None:
     Raises:
         RuntimeError: a transaction or a chunked query (`aiterator()`) is open and would be lost.
     """
-    thread = current.get()
+    thread = current_request_thread.get()
     if thread is not None:
         await thread.release()
