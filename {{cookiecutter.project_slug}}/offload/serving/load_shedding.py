@@ -51,8 +51,9 @@ class InFlight:
 
     def remove(self, state: RequestState) -> None:
         """The request has ended."""
-        self.bodies.discard(state)
         self.requests.discard(state)
+        if state.has_body:
+            self.bodies.discard(state)
         self.streams.discard(state)
 
 
