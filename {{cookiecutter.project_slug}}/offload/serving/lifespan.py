@@ -29,9 +29,6 @@ async def run_lifespan(
 
     Args:
         lifespans: opened in this order, closed in reverse.
-        scope: ASGI's, as `receive` and `send`.
-        receive: gives `lifespan.startup`, and later `lifespan.shutdown`.
-        send: takes the result of each.
         on_stop: called on the event loop as soon as the process is told to stop, and again when
             the server has closed its connections.
         wait_for_requests: awaited after the server has closed its connections, and before
@@ -43,18 +40,11 @@ async def run_lifespan(
     started = state["started"] = asyncio.Event()
     try:
         async with AsyncExitStack() as opened:
-            try:
-                for lifespan in lifespans:
-                    await opened.enter_async_context(lifespan(state))
-            except Exception as error:
-                reason = _start_failure(lifespan, error)
-                await send({"type": "lifespan.startup.failed", "message": reason})
+            if failure := await _open(lifespans, state, opened):
+                await send({"type": "lifespan.startup.failed", "message": failure})
                 return
 
-            # What the start made lives as long as the process. The garbage collector need not look
-            # at it again: a tenth of the CPU of a trivial request (docs/decisions/0001).
-            gc.collect()
-            gc.freeze()
+            _freeze()
             started.set()
             with _on_stop_signal(on_stop):
                 await send({"type": "lifespan.startup.complete"})
@@ -68,6 +58,27 @@ async def run_lifespan(
         await send({"type": "lifespan.shutdown.failed", "message": f"The shutdown failed: {error}"})
     else:
         await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _open(
+    lifespans: Sequence[Lifespan], state: dict[str, Any], opened: AsyncExitStack
+) -> str | None:
+    """Open the lifespans in their order; why one of them failed, or None."""
+    for lifespan in lifespans:
+        try:
+            await opened.enter_async_context(lifespan(state))
+        except Exception as error:
+            return _start_failure(lifespan, error)
+    return None
+
+
+def _freeze() -> None:
+    """Exempt what the start made from garbage collection: it lives as long as the process.
+
+    This saves a tenth of the CPU of a trivial request (docs/decisions/0001 of the template).
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _start_failure(lifespan: Lifespan, error: Exception) -> str:
