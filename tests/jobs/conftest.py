@@ -57,7 +57,10 @@ def _make_project() -> None:
     with (_project / "config" / "settings.py").open("a") as settings:
         settings.write(SETTINGS)
     urls = _project / "config" / "urls.py"
-    route = "from labyrinth.lab.api import router  # noqa\n\napi.add_router('/lab', router)\n\nurlpatterns ="
+    route = (
+        "from labyrinth.lab.api import router  # noqa\n\n"
+        "api.add_router('/lab', router)\n\nurlpatterns ="
+    )
     urls.write_text(urls.read_text().replace("urlpatterns =", route))
 
 
@@ -193,10 +196,10 @@ class Lab:
 
     def submit(self, kind: str, owner: str = "lab", **params: Any) -> Any:
         """A job submitted as a shell would; its log counts its executions."""
-        from offload.jobs import kinds
-        from offload.jobs.submit import submit_sync
+        from offload.jobs import submit_sync
+        from offload.jobs.declare import find_job_type
 
-        found = kinds.find(kind)
+        found = find_job_type(kind)
         if "log" in found.params.model_fields:
             params.setdefault("log", str(self.folder / f"executions-{time.monotonic_ns()}"))
         return submit_sync(found, found.params(**params), owner=owner)

@@ -4,8 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from offload.access import caller
-from offload.jobs.api import JobView, accepted
-from offload.jobs.submit import IdempotencyKey, submit
+from offload.jobs import Idempotency, JobView, accepted, submit
 
 from .jobs import Whole, Work, burn, whole
 
@@ -14,7 +13,7 @@ router = Router()
 
 @router.post("/burn", response={202: JobView})
 async def post_burn(request: HttpRequest, body: Work) -> HttpResponse:
-    job = await submit(burn, body, owner=caller(request), idempotency=IdempotencyKey.of(request))
+    job = await submit(burn, body, owner=caller(request), idempotency=Idempotency.of(request))
     return await accepted(job)
 
 

@@ -5,8 +5,7 @@ import time
 from celery import shared_task
 from pydantic import BaseModel
 
-from offload.jobs import MiB
-from offload.jobs.kinds import Report, job
+from offload.jobs import MiB, Report, job
 
 
 class Work(BaseModel):
@@ -113,6 +112,35 @@ def slowly_divided(params: Whole, parts: list[Done]) -> Done:
 
 @job("lab.stumbling", time_limit=60, memory_limit=256 * MiB, split=divide, part=stumble)
 def stumbling(params: Whole, parts: list[Done]) -> Done:
+    return Done(value=len(parts))
+
+
+def divide_in_two(params: Whole) -> list[Work]:
+    return [Work(log=log, units=1) for log in params.logs]
+
+
+@job(
+    "lab.brief",
+    time_limit=60,
+    memory_limit=256 * MiB,
+    retry_on=(ConnectionError,),
+    result_lifetime=60,
+)
+def brief(params: Work, report: Report) -> Done:
+    from .compute import burn
+
+    return Done(value=burn(params.log, params.units, report))
+
+
+@job(
+    "lab.brief_whole",
+    time_limit=60,
+    memory_limit=256 * MiB,
+    result_lifetime=120,
+    split=divide_in_two,
+    part=brief,
+)
+def brief_whole(params: Whole, parts: list[Done]) -> Done:
     return Done(value=len(parts))
 
 

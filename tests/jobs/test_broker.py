@@ -1,6 +1,4 @@
-"""The broker is a doorbell: dead, silent, full, emptied or restarted, it costs time and never a
-job.
-"""
+"""A broker that is dead, silent, full, emptied or restarted costs time and never a job."""
 
 import os
 import signal
@@ -112,15 +110,15 @@ def test_a_job_that_finishes_while_redis_is_down_has_succeeded(running: Lab) -> 
 
 
 def test_duplicate_and_late_messages_run_nothing_twice(running: Lab) -> None:
-    from offload.jobs.relay import Broker
+    from offload.jobs.broker import Broker, Message
 
     job = running.submit("lab.burn", units=50)
     broker = Broker()
     for _ in range(20):
-        assert broker.ring(job.kind, job.queue, str(job.pk))
+        assert broker.publish([Message.of(job)])
     ended = running.reaches(job, "succeeded")
     for _ in range(20):
-        assert broker.ring(job.kind, job.queue, str(job.pk))
+        assert broker.publish([Message.of(job)])
     running.until(lambda: broker.depth("cpu") == 0, "the queue to be empty")
     broker.close()
     running.reaches(running.submit("lab.burn", units=1), "succeeded")
@@ -147,7 +145,7 @@ def test_a_full_redis_costs_no_job(lab: Lab) -> None:
         lab.reaches(job, "succeeded")
 
 
-def test_a_backlog_is_rung_once_not_at_every_sweep(lab: Lab, api: httpx.Client) -> None:
+def test_a_backlog_is_published_once_not_at_every_maintenance(lab: Lab, api: httpx.Client) -> None:
     from offload.jobs.models import Leader
 
     lab.redis()
@@ -158,11 +156,11 @@ def test_a_backlog_is_rung_once_not_at_every_sweep(lab: Lab, api: httpx.Client) 
     client = lab.redis_client()
     lab.until(lambda: client.llen("cpu") >= waiting, "a message for every job")
     renewals = set()
-    # The lead is renewed every 2.5 s, and a leader sweeps every second: over ten sweeps.
+    # The lead is renewed every 2.5 s, and the maintenance runs every second: over ten runs.
     while len(renewals) < 5:
         renewals.add(Leader.objects.get().until)
         time.sleep(0.2)
-    print(f"{client.llen('cpu')} messages for {waiting} waiting jobs after more than ten sweeps")
+    print(f"{client.llen('cpu')} messages for {waiting} waiting jobs after more than ten runs")
     assert waiting <= client.llen("cpu") <= waiting + 20
 
 

@@ -167,11 +167,11 @@ def test_an_error_worth_another_attempt_gets_one_later(running: Lab) -> None:
 
 
 def test_a_large_result_goes_to_storage_and_a_huge_one_fails(running: Lab) -> None:
-    from offload.jobs.rows import result_of
+    from offload.jobs.results import load_result
 
     stored = running.reaches(running.submit("lab.letters", units=200_000, log=""), "succeeded")
     assert stored.result is None
-    assert result_of(stored) == {"text": "x" * 200_000}
+    assert load_result(stored) == {"text": "x" * 200_000}
     large = running.reaches(running.submit("lab.letters", units=2**28, log=""), "failed")
     assert (
         large.error

@@ -58,7 +58,7 @@ def test_cpu_of_a_submit(lab: Lab, client: httpx.Client) -> None:
     for _ in range(500):
         assert client.post("/api/lab/burn", json=body).status_code == 202
     time.sleep(1)
-    print(f"\nsubmit over HTTP, ring included: {(cpu(web.pid) - before) * 2:.2f} ms of CPU")
+    print(f"\nsubmit over HTTP, publishing included: {(cpu(web.pid) - before) * 2:.2f} ms of CPU")
     with (
         current_app.connection_for_write() as connection,
         current_app.amqp.Producer(connection) as producer,
@@ -68,7 +68,8 @@ def test_cpu_of_a_submit(lab: Lab, client: httpx.Client) -> None:
         for _ in range(500):
             current_app.tasks["lab.plain"].apply_async(queue="cpu", producer=producer)
     print(
-        f"plain apply_async alone: {(time.process_time() - started) * 2:.2f} ms of CPU, blocking its caller"
+        f"plain apply_async alone: {(time.process_time() - started) * 2:.2f} ms of CPU, "
+        "blocking its caller"
     )
 
 
@@ -95,9 +96,8 @@ def test_cpu_of_a_job_in_the_worker(running: Lab) -> None:
             current_app.tasks["lab.plain"].apply_async(queue="cpu", producer=producer)
     running.until(lambda: running.redis_client().llen("cpu") == 0, "100 plain tasks to end")
     time.sleep(1)
-    print(
-        f"\na job costs its worker {job:.2f} ms of CPU, a plain task {(cpu(*pids) - before) / 100 * 1000:.2f} ms"
-    )
+    plain = (cpu(*pids) - before) / 100 * 1000
+    print(f"\na job costs its worker {job:.2f} ms of CPU, a plain task {plain:.2f} ms")
 
 
 def test_pickup_of_a_job_by_an_idle_worker(lab: Lab, client: httpx.Client) -> None:
@@ -112,9 +112,8 @@ def test_pickup_of_a_job_by_an_idle_worker(lab: Lab, client: httpx.Client) -> No
         client.get(location, headers={"Prefer": "wait=10"})
     rows = Job.objects.filter(kind="lab.burn", status="succeeded")
     waits = sorted((row.started_at - row.created_at).total_seconds() * 1000 for row in rows)
-    print(
-        f"\npickup, idle: p50 {statistics.median(waits):.0f} ms, p99 {waits[int(len(waits) * 0.99) - 1]:.0f} ms"
-    )
+    p50, p99 = statistics.median(waits), waits[int(len(waits) * 0.99) - 1]
+    print(f"\npickup, idle: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
 
 
 @pytest.mark.parametrize("nice", [10, 0])
@@ -130,7 +129,8 @@ def test_the_api_beside_saturated_workers(lab: Lab, client: httpx.Client, nice: 
     ratios = [busy[index] / idle[index] for index in (200, 396)]
     print(
         f"\nGET /api/jobs beside two computing processes of nice {nice}: "
-        f"p50 {busy[200]:.1f} ms ({ratios[0]:.1f} x idle), p99 {busy[396]:.1f} ms ({ratios[1]:.1f} x idle)"
+        f"p50 {busy[200]:.1f} ms ({ratios[0]:.1f} x idle), "
+        f"p99 {busy[396]:.1f} ms ({ratios[1]:.1f} x idle)"
     )
 
 
@@ -144,7 +144,8 @@ def test_a_divided_job_with_one_and_with_two_processes(lab: Lab) -> None:
         took.append((ended.finished_at - ended.started_at).total_seconds())
         lab.kill(f"of-{slots}")
     print(
-        f"\n8 parts: {took[0]:.1f} s with one process, {took[1]:.1f} s with two, {took[0] / took[1]:.2f} times faster"
+        f"\n8 parts: {took[0]:.1f} s with one process, {took[1]:.1f} s with two, "
+        f"{took[0] / took[1]:.2f} times faster"
     )
 
 
@@ -181,7 +182,8 @@ def test_a_thousand_watchers_of_one_job(lab: Lab, client: httpx.Client) -> None:
             await asyncio.sleep(5)
             share = (cpu(web.pid) - used) / 5
             print(
-                f"\n1,000 watchers of one job: {each:.0f} kB each, {share:.0%} of a core at two events a second"
+                f"\n1,000 watchers of one job: {each:.0f} kB each, "
+                f"{share:.0%} of a core at two events a second"
             )
             await asyncio.to_thread(client.delete, location)
         return [task.result() for task in watching]

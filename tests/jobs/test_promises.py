@@ -99,7 +99,7 @@ def test_a_job_that_was_asked_to_stop_is_neither_handed_back_nor_tried_again(lab
     ):
         claimed = transitions.claim(lab.submit("lab.burn").pk, uuid4(), 1)
         assert claimed
-        transitions.request_cancel(claimed.pk, 60)
+        transitions.request_cancel(claimed.pk)
         ended = give_up(claimed)
         assert ended
         assert ended.status == "cancelled"
@@ -219,26 +219,23 @@ def test_a_strangers_job_is_not_found(served: httpx.Client, running: Lab) -> Non
 
 
 def test_what_is_too_large_or_unknown_is_refused_in_a_sentence(lab: Lab) -> None:
-    from offload.jobs import kinds
-    from offload.jobs.rows import ParamsTooLarge, ParamsUnfit
+    from offload.jobs.declare import ParamsTooLarge, ParamsUnfit, UnknownJobType, find_job_type
 
     with pytest.raises(
         ParamsUnfit,
-        match="do not come back from JSON as they went: weight: Input should be a valid",
+        match="cannot be read back from JSON: weight: Input should be a valid",
     ):
         lab.submit("lab.burn", weight=float("nan"))
     with pytest.raises(ParamsTooLarge, match="put large inputs into storage"):
         lab.submit("lab.burn", log="x" * 70_000)
-    with pytest.raises(
-        kinds.UnknownKind, match=r"no job of kind 'lab\.nothing': known are lab\.burn"
-    ):
-        kinds.find("lab.nothing")
+    with pytest.raises(UnknownJobType, match=r"no job type 'lab\.nothing': known are lab\.burn"):
+        find_job_type("lab.nothing")
 
 
 def test_a_wrong_declaration_is_refused_at_import(lab: Lab) -> None:
     from pydantic import BaseModel
 
-    from offload.jobs.kinds import InvalidJob, Report, job
+    from offload.jobs import InvalidJob, Report, job
 
     class Model(BaseModel):
         pass
@@ -272,22 +269,25 @@ def fine_function(model: Any, report: Any) -> Any:
     return fine
 
 
-def test_a_full_queue_answers_503_with_an_honest_retry_after(lab: Lab) -> None:
+def test_a_full_queue_answers_503_with_an_honest_retry_after(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from offload.conf import conf
-    from offload.jobs import relay
-    from offload.jobs.submit import admit
+    from offload.jobs.client import admit
+    from offload.jobs.services import services
+    from offload.jobs.stats import JobStats, QueueStats
     from offload.problems import Problem
 
-    # Not started: its figures are ours to set.
-    made = relay.create()
+    stats = JobStats()
+    monkeypatch.setattr(services, "stats", stats)
     depth = conf().queue_depth
-    made.figures.queues["cpu"] = relay.QueueFigures(depth=depth + 99, age=5.0, drain=10.0)
+    stats.queues["cpu"] = QueueStats(depth=depth + 99, age=5.0, drain=10.0)
     with pytest.raises(Problem) as refused:
         admit("cpu")
     assert refused.value.status == 503
     # 100 too many, 10 a second, and some jitter.
     assert 10 <= int(refused.value.headers["Retry-After"]) <= 12
-    made.figures.queues["cpu"] = relay.QueueFigures(depth=depth - 1, age=5.0, drain=10.0)
+    stats.queues["cpu"] = QueueStats(depth=depth - 1, age=5.0, drain=10.0)
     admit("cpu")
 
 
@@ -301,14 +301,21 @@ def test_a_full_queue_answers_503_with_an_honest_retry_after(lab: Lab) -> None:
     ],
 )
 def test_a_start_is_expected_where_the_queue_tells(
-    lab: Lab, status: str, depth: int, drain: float, seconds: float | None
+    lab: Lab,
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+    depth: int,
+    drain: float,
+    seconds: float | None,
 ) -> None:
-    from offload.jobs import relay
-    from offload.jobs.api import _expected_start
+    from offload.jobs.job_view import expected_start_seconds
     from offload.jobs.models import Job
+    from offload.jobs.services import services
+    from offload.jobs.stats import JobStats, QueueStats
 
-    relay.create().figures.queues["cpu"] = relay.QueueFigures(depth=depth, drain=drain)
-    assert _expected_start(Job(queue="cpu", status=status)) == seconds
+    stats = JobStats({"cpu": QueueStats(depth=depth, drain=drain)})
+    monkeypatch.setattr(services, "stats", stats)
+    assert expected_start_seconds(Job(queue="cpu", status=status)) == seconds
 
 
 @pytest.mark.parametrize("broker", ["up", "refused", "silent"])
@@ -316,8 +323,7 @@ async def test_a_submit_never_opens_a_socket_on_the_event_loop(lab: Lab, broker:
     """The loop's own thread is watched for connects, and its longest silence is told."""
     from labyrinth.lab.jobs import Work, burn
 
-    from offload.jobs.lifespan import lifespan
-    from offload.jobs.submit import submit
+    from offload.jobs import lifespan, submit
 
     if broker != "refused":
         lab.redis()
@@ -343,7 +349,7 @@ async def test_a_submit_never_opens_a_socket_on_the_event_loop(lab: Lab, broker:
             longest = max(longest, time.perf_counter() - before - 0.001)
 
     async with lifespan({}):
-        # The hub and the relay have met the broker.
+        # Notifier and relay have connected to the broker.
         await asyncio.sleep(1.5)
         heart = asyncio.create_task(beat())
         watching = True
@@ -355,5 +361,5 @@ async def test_a_submit_never_opens_a_socket_on_the_event_loop(lab: Lab, broker:
         await heart
     print(f"broker {broker}: the loop's longest silence in 50 submits was {longest * 1000:.1f} ms")
     redis = [address for address in connects if str(lab.redis_port) in address]
-    # The hub's subscription tries again once a second, without blocking; a submit never does.
+    # The notifier's subscription tries again once a second, without blocking; a submit never does.
     assert len(redis) < 10

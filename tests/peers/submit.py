@@ -1,11 +1,11 @@
-"""Handing over a job, beside peers, with Redis up, refusing and silent: `python
+"""Submitting a job, beside peers, with Redis up, refusing and silent: `python
 tests/peers/submit.py [--json FILE]`.
 
-Each service is asked for a job again and again by one client, and for next to nothing by a
-neighbour every 20 ms. CPU is the web process's, a job; "froze" is the longest that the neighbour
-waited. Whoever has no answer after 20 seconds has failed: nobody waits longer. While the broker is
-up the process's first job, which imports and connects, is not counted. Ours is a generated service;
-nobody works, it is the handing over that counts.
+One client asks each service for a job again and again. A neighbour asks it for `/api/ping` every
+20 ms. CPU is that of the web process, for each job; "froze" is the longest time that the neighbour
+waited. A request without an answer after 20 seconds has failed. While the broker is up, the first
+job of a process is not counted, because it imports and connects. Ours is a generated service. No
+worker runs: only the submission is measured.
 """
 
 import argparse
@@ -24,8 +24,12 @@ from typing import Any
 import aiohttp
 from serving import UVICORN, cpu, environment, prepare, served
 
-# Jobs at most; seconds for an answer and for all jobs; between the neighbour's.
-JOBS, PATIENCE, BEAT = 50, 20.0, 0.02
+# Jobs of a run, at most.
+MAX_JOBS = 50
+# Seconds until a request without an answer has failed, and until a run ends.
+ANSWER_TIMEOUT_SECONDS = 20.0
+# Seconds between two requests of the neighbour.
+NEIGHBOUR_INTERVAL_SECONDS = 0.02
 STOCK = [*UVICORN, "serving_apps.stock:application"]
 RUNS = {
     "ours": (["offload.serving"], "/api/bench/computing/worker?amount=1"),
@@ -52,13 +56,13 @@ def up(port: int, variables: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def refusing(port: int, variables: dict[str, str]) -> Iterator[None]:
-    """Nothing listens."""
+    """Nothing listens at the port."""
     yield
 
 
 @contextmanager
 def silent(port: int, variables: dict[str, str]) -> Iterator[None]:
-    """Accepts, and never says a word."""
+    """It accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", port)):
         yield
 
@@ -74,7 +78,7 @@ async def ask(pid: int, port: int, path: str, *, warm: bool) -> dict[str, float]
     """Times in milliseconds; `answered` of `asked` jobs got their 202. `warm`: one job before those
     that count.
     """
-    timeout = aiohttp.ClientTimeout(total=PATIENCE)
+    timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_SECONDS)
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=timeout) as session:
 
         async def get(url: str) -> tuple[float, bool]:
@@ -92,7 +96,7 @@ async def ask(pid: int, port: int, path: str, *, warm: bool) -> dict[str, float]
             try:
                 while True:
                     asked.append(asyncio.create_task(get("/api/ping")))
-                    await asyncio.sleep(BEAT)
+                    await asyncio.sleep(NEIGHBOUR_INTERVAL_SECONDS)
             except asyncio.CancelledError:
                 return [ms for ms, _ in [await each for each in asked]]
 
@@ -101,7 +105,7 @@ async def ask(pid: int, port: int, path: str, *, warm: bool) -> dict[str, float]
             await get(path)
         listening = asyncio.create_task(neighbour())
         before, begun, jobs = cpu(pid), time.perf_counter(), []
-        while len(jobs) < JOBS and time.perf_counter() - begun < PATIENCE:
+        while len(jobs) < MAX_JOBS and time.perf_counter() - begun < ANSWER_TIMEOUT_SECONDS:
             jobs.append(await get(path))
         spent = cpu(pid) - before
         listening.cancel()
@@ -118,7 +122,7 @@ async def ask(pid: int, port: int, path: str, *, warm: bool) -> dict[str, float]
 
 
 def measure() -> dict[str, dict[str, dict[str, float]]]:
-    """`{service: {broker: figures}}`, every service started anew for every state of the broker."""
+    """`{service: {broker: figures}}`. A service is started anew for each state of the broker."""
     found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in RUNS}
     with tempfile.TemporaryDirectory() as directory:
         prepare(directory)
@@ -147,7 +151,7 @@ def main() -> None:
     arguments = parser.parse_args()
     found: dict[str, Any] = measure()
     heads = "".join(f"{head:>11}" for head in ("p50", "worst", "froze"))
-    print(f"{'a job handed over':<36}{'broker':>10}{'CPU':>10}{heads}  answered")
+    print(f"{'a submitted job':<36}{'broker':>10}{'CPU':>10}{heads}  answered")
     for name, states in found.items():
         for state, it in states.items():
             times = "".join(f"{it[key]:8.0f} ms" for key in ("p50", "worst", "froze"))

@@ -66,10 +66,10 @@ def test_a_newcomer_who_follows_the_readme_has_an_endpoint_and_a_job(tmp_path: P
     assert checked.returncode == 0, checked.stdout
     code = """
 import config.asgi, config.urls
-from offload.jobs import kinds
-from offload.jobs.kinds import find
-forecast = find("weather.forecast")
-forecast.preload()
+from offload.jobs.declare import find_job_type
+from offload.jobs.worker.preload import preload
+forecast = find_job_type("weather.forecast")
+preload(forecast)
 print(len(forecast.function(forecast.params(cells=5), lambda *_: None).values))
 print(sorted(config.urls.api.get_openapi_schema()["paths"]))
 """

@@ -2,8 +2,7 @@
 
 from pydantic import BaseModel
 
-from offload.jobs import MiB
-from offload.jobs.kinds import Report, job
+from offload.jobs import MiB, Report, job
 
 
 class Amount(BaseModel):

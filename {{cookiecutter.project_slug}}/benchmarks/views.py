@@ -20,9 +20,7 @@ from benchmarks.rows import LIMIT, MANY
 from benchmarks.upstreams import apis, bounded, crowded, unbounded
 from config.urls import urlpatterns as service
 from offload.fanout import Upstream, gather
-from offload.jobs.api import accepted
-from offload.jobs.kinds import JobKind
-from offload.jobs.submit import submit
+from offload.jobs import JobType, accepted, submit
 from offload.serving import release
 
 # The owner of the jobs, and of the token that waits for them.
@@ -58,7 +56,7 @@ def five_ways(
     name: str,
     plain: Callable[[int], int],
     awaited: Callable[[int], Awaitable[int]],
-    kind: JobKind[jobs.Amount, jobs.Done],
+    job_type: JobType[jobs.Amount, jobs.Done],
     in_threads: Callable[[int], Awaitable[int]],
 ) -> list[URLPattern]:
     """The routes of one kind of work, `{name}/{way}?amount=`."""
@@ -76,7 +74,9 @@ def five_ways(
         return JsonResponse({"value": await in_threads(amount(request))})
 
     async def offloaded(request: HttpRequest) -> HttpResponse:
-        return await accepted(await submit(kind, jobs.Amount(amount=amount(request)), owner=OWNER))
+        return await accepted(
+            await submit(job_type, jobs.Amount(amount=amount(request)), owner=OWNER)
+        )
 
     ways: dict[str, Any] = {
         "sync": sync,

@@ -10,8 +10,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from offload import fanout, guard  # noqa: E402  # needs the settings
-from offload.jobs.lifespan import lifespan as jobs  # noqa: E402
+from offload import fanout, guard, jobs  # noqa: E402  # needs the settings
 from offload.serving import Application  # noqa: E402
 
-application = Application(lifespans=[fanout.lifespan, jobs, guard.lifespan])
+application = Application(lifespans=[fanout.lifespan, jobs.lifespan, guard.lifespan])

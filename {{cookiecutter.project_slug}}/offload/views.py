@@ -4,7 +4,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from offload.jobs import relay
+from offload.jobs.services import services
 from offload.problems import Problem
 
 
@@ -23,11 +23,10 @@ async def ready(request: HttpRequest) -> JsonResponse:
 
     The relay asked a second ago: a probe itself asks nobody.
     """
-    running = relay.current()
-    figures = running.figures if running else relay.Figures()
-    checks = {"database": figures.database, "broker": figures.broker, "worker": figures.workers > 0}
+    stats = services.stats
+    checks = {"database": stats.database, "broker": stats.broker, "worker": stats.workers > 0}
     return JsonResponse(
-        checks | {"workers": figures.workers}, status=200 if all(checks.values()) else 503
+        checks | {"workers": stats.workers}, status=200 if all(checks.values()) else 503
     )
 
 

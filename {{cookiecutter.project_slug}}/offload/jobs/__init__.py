@@ -1,5 +1,60 @@
-"""The bridge: durable jobs from async views to worker processes. `docs/reference/jobs.md` states
+"""Durable jobs: a view submits one, a worker process computes it. `docs/reference/jobs.md` states
 the promise.
+
+A feature imports everything it needs from here. The names are loaded when they are first used
+(PEP 562), because Django imports this package before its models may be imported.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from offload.jobs.client import cancel as cancel
+    from offload.jobs.client import find as find
+    from offload.jobs.client import repeated as repeated
+    from offload.jobs.client import submit as submit
+    from offload.jobs.client import submit_many as submit_many
+    from offload.jobs.client import submit_sync as submit_sync
+    from offload.jobs.declare import InvalidJob as InvalidJob
+    from offload.jobs.declare import JobType as JobType
+    from offload.jobs.declare import Limits as Limits
+    from offload.jobs.declare import Report as Report
+    from offload.jobs.declare import job as job
+    from offload.jobs.idempotency import Idempotency as Idempotency
+    from offload.jobs.job_view import JobView as JobView
+    from offload.jobs.job_view import accepted as accepted
+    from offload.jobs.web_process import lifespan as lifespan
+
+# Bytes in a mebibyte, for `memory_limit`.
 MiB = 2**20
+
+# The module of each name. No module may have the name of an export: Python would put the module in
+# its place as soon as anybody imports it.
+_MODULES = {
+    "Idempotency": "idempotency",
+    "InvalidJob": "declare",
+    "JobType": "declare",
+    "JobView": "job_view",
+    "Limits": "declare",
+    "Report": "declare",
+    "accepted": "job_view",
+    "cancel": "client",
+    "find": "client",
+    "job": "declare",
+    "lifespan": "web_process",
+    "repeated": "client",
+    "submit": "client",
+    "submit_many": "client",
+    "submit_sync": "client",
+}
+
+__all__ = ["MiB", *_MODULES]  # noqa: PLE0604, RUF100 - names, all of them
+
+
+if not TYPE_CHECKING:  # a type checker reads the imports above, and finds misspelt names
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,5 +1,6 @@
-"""`python -m offload.jobs -Q cpu`: a worker as production runs it. Further arguments are `celery
-worker`'s own.
+"""`python -m offload.jobs -Q cpu`: a worker, as production runs it.
+
+Further arguments are those of `celery worker`.
 """
 
 import contextlib
@@ -12,51 +13,59 @@ import django
 
 from offload.conf import conf
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-# Celery warns of root because pickle would let a message run anything; config/celery.py accepts
-# JSON alone.
-warnings.filterwarnings("ignore", message=".*superuser privileges", append=False)
+def main() -> None:
+    """Run the worker until it is told to stop."""
+    _prepare_environment()
+    django.setup()
+    give_way(conf().worker_nice)
 
-# SIGTERM means soft shutdown: finish what fits into `worker_soft_shutdown_timeout`, hand the rest
-# back. Celery's own SIGTERM waits for the running jobs, until the platform's SIGKILL (a 30 s task:
-# exit at 30.0 s). Read at import.
-os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+    # Only now, because Celery reads the environment when it is imported.
+    from celery import current_app
 
-# One process computes on one core: a BLAS that starts a thread a core in each would have them
-# fight.
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
+    from offload.jobs.declare import all_job_types
+    from offload.jobs.worker.preload import preload
+    from offload.jobs.worker.supervisor import Supervisor
+
+    for job_type in all_job_types():
+        preload(job_type)
+
+    current_app.steps["worker"].add(Supervisor)
+    # Quiet: the supervisor logs one line that says what Celery's banner says.
+    current_app.worker_main(["--quiet", "worker", *sys.argv[1:]])
 
 
 def give_way(nice: int) -> None:
-    """Have the kernel prefer the web process. Linux groups by session first: there, nice alone
-    changes nothing.
+    """Let the web process have the CPU first. `nice` is from 0 (not at all) to 19.
 
-    Measured with autogroup scheduling (sched(7)): two sessions share a core 3.02 s to 3.02 s under
-    nice alone, 5.81 to 0.54 with the group's nice set, too.
+    Linux shares the CPU between sessions first, where nice alone changes nothing. Measured with
+    autogroup scheduling (sched(7)): two sessions share a core 3.02 s to 3.02 s with nice alone,
+    5.81 to 0.54 s with the group's nice, too.
     """
     os.nice(nice)
-    # Not Linux, no autogroups, or a container: CPU weights do it there.
+
+    # The file is missing where there are no autogroups: outside Linux, and in containers, where CPU
+    # weights do the same.
     with contextlib.suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(nice))
 
 
-def main() -> None:
-    """Run the worker until it is told to stop."""
-    django.setup()
-    give_way(conf().worker_nice)
-    # Celery reads the environment above when it is imported.
-    from celery import current_app
+def _prepare_environment() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-    from offload.jobs import kinds
-    from offload.jobs.supervisor import Supervisor
+    # Celery warns of running as root, because with pickle a message could run anything.
+    # config/celery.py accepts JSON alone.
+    warnings.filterwarnings("ignore", message=".*superuser privileges", append=False)
 
-    for kind in kinds.all_kinds():
-        kind.preload()
-    current_app.steps["worker"].add(Supervisor)
-    # One line of ours says what its banner does.
-    current_app.worker_main(["--quiet", "worker", *sys.argv[1:]])
+    # SIGTERM means a soft shutdown: finish what fits into the grace, hand back the rest. Celery's
+    # own SIGTERM waits for the running jobs until the platform sends SIGKILL (a task of 30 s: exit
+    # after 30.0 s).
+    os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+
+    # One process computes on one core. A BLAS that starts a thread for each core in each process
+    # would slow them all.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 
 if __name__ == "__main__":

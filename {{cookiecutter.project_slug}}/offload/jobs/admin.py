@@ -1,4 +1,4 @@
-"""Jobs in the admin: to look at. Writing happens through the state machine alone."""
+"""Jobs in the admin, to look at. Only the state machine writes them."""
 
 from django.contrib import admin
 from django.http import HttpRequest

@@ -1,4 +1,4 @@
-"""Loads every app's `jobs.py`, so that web and worker know the same kinds."""
+"""Imports every app's `jobs.py` at start, so that web and worker know the same job types."""
 
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules

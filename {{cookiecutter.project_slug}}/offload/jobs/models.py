@@ -1,14 +1,23 @@
-"""The rows that are the truth about jobs; the broker only rings."""
+"""The rows of jobs, workers and the leader. A row is the truth about its job; a message in the
+broker is only a notice.
+"""
 
+import hashlib
+import json
 import uuid
+from datetime import timedelta
 from typing import Any
 
 from django.db import models
 from django.db.models.functions import Now
+from pydantic import BaseModel
+
+from offload.conf import conf
+from offload.jobs.declare import JobType
 
 
 class Status(models.TextChoices):
-    """A job's states; `docs/reference/jobs.md` draws the machine."""
+    """A job's states; `transitions.py` draws the machine."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -18,70 +27,82 @@ class Status(models.TextChoices):
 
 
 class Phase(models.TextChoices):
-    """Where a divided job stands; the others stay at `WHOLE`."""
+    """The phase of a divided job; other jobs stay at `WHOLE`. See `divided.py`."""
 
     WHOLE = ""
-    # Waits for its parts, and holds neither a worker nor a lease.
+    # The job waits for its parts. It holds neither a worker nor a lease.
     PARTS = "parts"
-    # All parts have succeeded: due again, to be put together.
+    # All parts have succeeded. The job is due again, and its function combines the results.
     JOIN = "join"
 
 
 FINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
 
-class Job(models.Model):
-    """One accepted piece of computing. Every write goes through `transitions.py`, fenced by
-    `token`.
-    """
+def default_result_lifetime() -> timedelta:
+    """How long a finished job is kept if its type does not say."""
+    return timedelta(seconds=conf().result_lifetime)
 
+
+class Job(models.Model):
+    """One accepted job. Only `transitions.py` and `divided.py` write it, fenced by `token`."""
+
+    # --- what is to be done ---
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    # The job type's name.
     kind = models.CharField(max_length=100)
     queue = models.CharField(max_length=50)
     owner = models.CharField(max_length=150)
-    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
-    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="parts")
-    # Of a part, from 1.
-    number = models.PositiveIntegerField(default=0)
-    phase = models.CharField(max_length=5, choices=Phase, default=Phase.WHOLE, blank=True)
     params = models.JSONField()
-    result = models.JSONField(null=True)
-    # A large result's name in file storage.
-    result_file = models.CharField(max_length=255, blank=True)
-    error = models.TextField(blank=True)
-    # 0 to 1.
+    # The divided job that this job is a part of.
+    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="parts")
+    # The number of a part, from 1; 0 for other jobs.
+    number = models.PositiveIntegerField(default=0)
+
+    # --- how far it is ---
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    phase = models.CharField(max_length=5, choices=Phase, default=Phase.WHOLE, blank=True)
+    # From 0 to 1.
     progress = models.FloatField(default=0.0)
     message = models.CharField(max_length=200, blank=True)
+    result = models.JSONField(null=True)
+    # The name of a large result in file storage.
+    result_file = models.CharField(max_length=255, blank=True)
+    error = models.TextField(blank=True)
 
-    # Counts starts that were not handed back.
+    # --- who works on it ---
+    # The number of starts, without those that a worker handed back.
     attempts = models.PositiveSmallIntegerField(default=0)
     max_attempts = models.PositiveSmallIntegerField()
-    # Fencing token: grows at every claim and hand-back, never reused.
+    # The fencing token. It grows at every claim and hand-back, and is never used again.
     token = models.BigIntegerField(default=0)
-    # Grows at every change a watcher may see; the id of its event.
+    # It grows at every change that a watcher may see, and is the id of the watcher's event.
     version = models.BigIntegerField(default=0)
     # The worker that holds the lease.
     worker = models.UUIDField(null=True)
-    # Its process that computes.
+    # The worker's process that computes.
     pid = models.IntegerField(null=True)
     lease_until = models.DateTimeField(null=True)
-    # A retry waits, queued, until then.
+    # A queued job is not due before this time. A retry sets it.
     not_before = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
 
-    # NULLs are distinct in a constraint.
+    # --- what it came from ---
+    # Several NULLs do not violate a unique constraint.
     idempotency_key = models.CharField(max_length=255, null=True)
-    # SHA-256 of the request that used the key.
+    # The SHA-256 of the request that used the key.
     fingerprint = models.CharField(max_length=64, blank=True)
-    # One unfinished job for each.
+    # At most one unfinished job has this key.
     unique_key = models.CharField(max_length=64, null=True)
-    # Ties the worker's log lines to the request's.
+    # The request's id, which the worker's log lines carry, too.
     request_id = models.CharField(max_length=100, blank=True)
 
-    # All times are the database's: hosts' clocks differ.
+    # --- times, all by the database's clock, because hosts' clocks differ ---
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    # How long the row is kept after its end. Every transition to an end reads it from the row.
+    result_lifetime = models.DurationField(default=default_result_lifetime)
     expires_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -106,21 +127,48 @@ class Job(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.id} ({self.status})"
 
+    @classmethod
+    def new(
+        cls, job_type: JobType[Any, Any], params: BaseModel, owner: str, **values: Any
+    ) -> "Job":
+        """An unsaved row for a job of this type.
+
+        Raises:
+            TypeError, ParamsTooLarge, ParamsUnfit: as `JobType.to_json`.
+        """
+        document, limits = job_type.to_json(params), job_type.limits
+
+        if limits.unique:
+            identity = f"{job_type.name}\n{owner}\n{document}"
+            values["unique_key"] = hashlib.sha256(identity.encode()).hexdigest()
+        if limits.result_lifetime is not None:
+            values["result_lifetime"] = timedelta(seconds=limits.result_lifetime)
+
+        return cls(
+            kind=job_type.name,
+            queue=limits.queue,
+            owner=owner,
+            params=json.loads(document),
+            max_attempts=limits.max_attempts,
+            **values,
+        )
+
     @property
     def final(self) -> bool:
         """Whether the job has ended and will never change again."""
         return self.status in FINAL
 
-    def facts(self) -> dict[str, Any]:
-        """What every log line about it carries as `extra`, so that one id finds the request, the
-        job and its parts.
+    def log_fields(self) -> dict[str, Any]:
+        """The `extra` of every log line about the job: one id finds the request, the job and its
+        parts.
         """
-        part = {"parent_id": str(self.parent_id)} if self.parent_id else {}
-        ids = {"job_id": str(self.pk), "kind": self.kind, "request_id": self.request_id}
-        return {**ids, **part, "attempt": self.attempts}
+        fields = {"job_id": str(self.pk), "kind": self.kind, "request_id": self.request_id}
+        if self.parent_id:
+            fields["parent_id"] = str(self.parent_id)
+        return {**fields, "attempt": self.attempts}
 
     def snapshot(self) -> dict[str, Any]:
-        """What watchers are told of a change: small, and without parameters or result."""
+        """The event that watchers get of a change: small, without parameters and result."""
         return {
             "id": str(self.id),
             "version": self.version,
@@ -131,12 +179,12 @@ class Job(models.Model):
 
 
 class Worker(models.Model):
-    """A worker's sign of life: its main process writes one row and keeps `seen_at` fresh."""
+    """One running worker. Its main process writes the row and renews `seen_at`."""
 
     id = models.UUIDField(primary_key=True)
     name = models.CharField(max_length=200)
     queues = models.JSONField()
-    # Pool processes.
+    # The number of its processes that compute.
     slots = models.PositiveSmallIntegerField()
     busy = models.PositiveSmallIntegerField(default=0)
     started_at = models.DateTimeField(db_default=Now())
@@ -151,7 +199,7 @@ class Worker(models.Model):
 
 
 class Leader(models.Model):
-    """Who sweeps: one relay at a time, by a lease that the others watch."""
+    """The process that does the maintenance: one at a time, by a lease."""
 
     name = models.CharField(max_length=50, primary_key=True)
     holder = models.UUIDField()

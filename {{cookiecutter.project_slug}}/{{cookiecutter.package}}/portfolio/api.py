@@ -10,8 +10,7 @@ from pydantic import BaseModel, Field, StringConstraints, field_validator
 
 from offload.access import caller
 from offload.fanout import Call, Outcomes, Upstream, gather
-from offload.jobs.api import JobView, accepted
-from offload.jobs.submit import IdempotencyKey, repeated, submit
+from offload.jobs import Idempotency, JobView, accepted, repeated, submit
 
 from .jobs import RiskParams, risk
 from .upstreams import QUOTES, REFERENCE, northbank, riskline
@@ -75,7 +74,7 @@ async def quotes(request: HttpRequest, query: Query[QuoteQuery]) -> Quotes:
     summary="Value at risk: sources asked now, computed by a worker",
 )
 async def post_risk(request: HttpRequest, body: RiskRequest) -> HttpResponse:
-    owner, idempotency = caller(request), IdempotencyKey.of(request)
+    owner, idempotency = caller(request), Idempotency.of(request)
     job = await repeated(risk, owner=owner, idempotency=idempotency)
     if job is None:
         calls = _ask(REFERENCE, body.holdings)

@@ -1,14 +1,14 @@
-"""The bridge: binds the compute functions to jobs, with their models and limits."""
+"""The portfolio's jobs: which function computes what, with which models and limits."""
 
 from pydantic import BaseModel
 
-from offload.jobs import MiB
-from offload.jobs.kinds import Report, job
+from offload.jobs import MiB, Report, job
 
-# At most: enough to keep several workers busy to the end.
-PARTS = 8
-# Simulations, some 0.1 s: below that a part's own cost of about 10 ms would show.
-SMALLEST_PART = 100_000
+# A job is divided into at most so many parts: enough to keep several workers busy to the end.
+MAX_PARTS = 8
+# Simulations of a part, at least. They take some 0.1 s; in a smaller part its own cost of about
+# 10 ms would show.
+MIN_PART_SIMULATIONS = 100_000
 
 
 class RiskParams(BaseModel):
@@ -28,7 +28,7 @@ class RiskParams(BaseModel):
 
 
 class SimulationParams(BaseModel):
-    """One part of a simulation: so many portfolios, with a seed of its own."""
+    """One part of a simulation: its number of portfolios, and a seed of its own."""
 
     values: list[float]
     volatilities: list[float]
@@ -38,7 +38,7 @@ class SimulationParams(BaseModel):
 
 
 class Counts(BaseModel):
-    """How many simulated gains fell into each bin."""
+    """How many of the simulated gains are in each bin."""
 
     counts: list[int]
 
@@ -63,16 +63,17 @@ class RiskResult(BaseModel):
 
 
 def divide(params: RiskParams) -> list[SimulationParams]:
-    """Equal parts, the same ones for the same simulation on every machine."""
+    """Parts of equal size. The same simulation has the same parts on every machine."""
     values, volatilities = params.positions()
-    parts = min(PARTS, max(1, params.simulations // SMALLEST_PART))
+    parts = min(MAX_PARTS, max(1, params.simulations // MIN_PART_SIMULATIONS))
+    # Where each part begins; the last one is where the last part ends.
+    starts = [params.simulations * number // parts for number in range(parts + 1)]
     return [
         SimulationParams(
             values=values,
             volatilities=volatilities,
             days=params.horizon_days,
-            simulations=params.simulations * (number + 1) // parts
-            - params.simulations * number // parts,
+            simulations=starts[number + 1] - starts[number],
             seed=f"{params.seed}/{number}",
         )
         for number in range(parts)

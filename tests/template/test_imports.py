@@ -1,0 +1,89 @@
+"""Every module of the standard can be imported first, and the import graph has no circle."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grimp
+import pytest
+
+from .conftest import ROOT, bake, run
+
+TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
+PACKAGES = ("offload", "offload_dev")
+# The folders of the standard whose modules must be in no circle; "" is for the files beside them.
+ROOMS = ("access", "fanout", "guard", "jobs", "serving", "")
+# Interpreters at a time.
+BATCHES = 4
+
+# Sets up Django, as everything that runs the standard does, and then forks for each module: in
+# every fork the module is the first that is imported after the setup.
+IMPORTER = """
+import os, sys, traceback
+import django
+
+django.setup()
+failed = 0
+for name in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        try:
+            __import__(name)
+        except BaseException:
+            print(f"--- {name} cannot be the first import", flush=True)
+            traceback.print_exc(limit=-3)
+            os._exit(1)
+        os._exit(0)
+    failed += os.waitpid(child, 0)[1] != 0
+sys.exit(failed != 0)
+"""
+
+
+def modules() -> list[str]:
+    """The dotted names of all modules of the standard."""
+    files = [file for package in PACKAGES for file in (TEMPLATE / package).rglob("*.py")]
+    names = [".".join(file.relative_to(TEMPLATE).with_suffix("").parts) for file in files]
+    return sorted(name.removesuffix(".__init__") for name in names)
+
+
+@pytest.mark.timeout(120)
+def test_every_module_can_be_the_first_one_imported(tmp_path: Path) -> None:
+    # Without the example, so that no feature's jobs.py imports anything before.
+    assert bake(tmp_path, example="no").returncode == 0
+    project, names = tmp_path / "risk_desk", modules()
+    assert len(names) > 100
+
+    def import_alone(batch: list[str]) -> str:
+        ran = run(
+            sys.executable,
+            "-c",
+            IMPORTER,
+            *batch,
+            cwd=project,
+            DJANGO_SETTINGS_MODULE="config.settings",
+        )
+        return ran.stdout if ran.returncode else ""
+
+    with ThreadPoolExecutor(BATCHES) as interpreters:
+        batches = [names[number::BATCHES] for number in range(BATCHES)]
+        found = "".join(interpreters.map(import_alone, batches))
+    assert not found, found
+
+
+def room_of(module: str) -> str:
+    """The folder that a module of `offload` is in."""
+    folder = module.removeprefix("offload").lstrip(".").partition(".")[0]
+    return folder if folder in ROOMS else ""
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_module_imports_itself_in_a_circle_not_even_for_types(room: str) -> None:
+    graph = grimp.build_graph("offload", exclude_type_checking_imports=False, cache_dir=None)
+    circles = [
+        " -> ".join([module, *chain])
+        for module in sorted(graph.modules)
+        if room_of(module) == room
+        for imported in sorted(graph.find_modules_directly_imported_by(module))
+        if (chain := graph.find_shortest_chain(importer=imported, imported=module))
+    ]
+    assert not circles, "\n".join(circles)

@@ -1,0 +1,153 @@
+"""Publishing to the broker: a bounded connection, used by the relay's thread alone.
+
+A message holds a job's id and nothing else. It may be lost, doubled or late, because the row is the
+truth.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from celery import current_app
+
+from offload.jobs.models import Job
+
+log = logging.getLogger("offload.jobs")
+
+T = TypeVar("T")
+
+# Seconds. kombu's defaults wait for ever on a silent broker, and 134 s on one that drops packets
+# (measured, Celery 5.7). The relay's thread may wait a little, never long. There are no retries:
+# the maintenance publishes again.
+CONNECTION_LIMITS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0, "max_retries": 0}
+
+
+class BrokerUnavailable(Exception):
+    """The broker does not answer. It says nothing about the row that was to be published."""
+
+
+class UnknownQueue(Exception):
+    """A row's queue is not declared in config/celery.py. It says nothing about the broker."""
+
+
+class Message(NamedTuple):
+    """A notice to the workers of a queue that a job is due."""
+
+    kind: str
+    queue: str
+    job_id: str
+
+    @classmethod
+    def of(cls, job: Job) -> "Message":
+        """The message of a job."""
+        return cls(job.kind, job.queue, str(job.pk))
+
+
+class Broker:
+    """One connection to the broker. It logs the begin and the end of an outage, once each."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._producer: Any = None
+        self._available = True
+        self._reported_queues: set[str] = set()
+
+    def publish(self, messages: Iterable[Message]) -> bool:
+        """Publish messages, until the broker fails. A message that cannot be published for a fault
+        of its own row is logged and passed over.
+
+        Returns:
+            False where the broker failed: the jobs wait in their rows.
+        """
+        for message in messages:
+            try:
+                self._checked(message.queue)
+                self._try(partial(self._send, message))
+            except UnknownQueue as error:
+                self._report(message.queue, error)
+            except BrokerUnavailable:
+                return False
+        return True
+
+    def depth(self, queue: str) -> int:
+        """How many messages wait in a queue.
+
+        Raises:
+            BrokerUnavailable: the broker does not answer.
+            UnknownQueue: config/celery.py declares no such queue.
+        """
+        self._checked(queue)
+        return self._try(partial(self._count, queue))
+
+    def check(self) -> bool:
+        """Whether the broker answers now."""
+        try:
+            self.depth(current_app.conf.task_default_queue)
+        except BrokerUnavailable:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connection, without waiting for the other side."""
+        self._producer = None
+        try:
+            self._open.close()
+        except Exception:
+            # Nobody needs this connection any more.
+            log.debug("closing the broker connection failed", exc_info=True)
+
+    def _send(self, message: Message) -> None:
+        """Publish one message, by the task's name: only workers know the task.
+
+        Each message gets a Celery id of its own. A later message with a revoked id would be
+        dropped.
+        """
+        current_app.send_task(
+            message.kind,
+            (message.job_id,),
+            queue=message.queue,
+            producer=self._connected(),
+            retry=False,
+            ignore_result=True,
+        )
+
+    def _count(self, queue: str) -> int:
+        bound = current_app.amqp.queues[queue].bind(self._connected().channel)
+        declared: Any = bound.queue_declare()
+        return int(declared.message_count)
+
+    def _connected(self) -> Any:
+        if self._producer is None:
+            connection = current_app.connection_for_write(transport_options=CONNECTION_LIMITS)
+            self._open.enter_context(connection)
+            self._producer = self._open.enter_context(current_app.amqp.Producer(connection))
+        return self._producer
+
+    def _checked(self, queue: str) -> None:
+        if queue not in current_app.amqp.queues:
+            raise UnknownQueue(f"config/celery.py declares no queue {queue!r}")
+
+    def _report(self, queue: str, error: UnknownQueue) -> None:
+        """Log an unknown queue once, not at every sweep."""
+        if queue not in self._reported_queues:
+            self._reported_queues.add(queue)
+            log.error("jobs are not published: %s. Declare the queue, or cancel its jobs", error)
+
+    def _try(self, action: Callable[[], T]) -> T:
+        try:
+            answer = action()
+        except Exception as error:
+            if self._available:
+                log.warning(
+                    "the broker does not answer; jobs wait in their rows until it does: %s", error
+                )
+            self._available = False
+            self.close()
+            raise BrokerUnavailable from error
+
+        if not self._available:
+            log.warning("the broker answers again; waiting jobs are published")
+        self._available = True
+        return answer

@@ -1,0 +1,195 @@
+"""What a service calls: submit a job, find it, cancel it. Nothing here talks to the broker."""
+
+import math
+import random
+from collections.abc import Iterable
+from typing import TypeVar
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.db import IntegrityError, transaction
+from pydantic import BaseModel
+
+from offload.conf import conf
+from offload.jobs import transitions
+from offload.jobs.declare import JobType
+from offload.jobs.idempotency import Idempotency
+from offload.jobs.models import FINAL, Job
+from offload.jobs.services import services
+from offload.problems import Problem
+from offload.serving.middleware import request_id as current_request_id
+
+P = TypeVar("P", bound=BaseModel)
+R = TypeVar("R", bound=BaseModel)
+
+# Bounds of `Retry-After`, in seconds. The larger one is also the answer where nothing has ended.
+MIN_RETRY_AFTER_SECONDS = 1.0
+MAX_RETRY_AFTER_SECONDS = 60.0
+
+
+async def submit(
+    job_type: JobType[P, R],
+    params: P,
+    *,
+    owner: str,
+    idempotency: Idempotency | None = None,
+    request_id: str = "",
+) -> Job:
+    """Accept a job. When this returns, the job is in the database and will run.
+
+    Args:
+        job_type: what `@job` made of the function.
+        params: the job's parameters, an instance of its model.
+        owner: who may see the job.
+        idempotency: the same key and request give the same job again.
+        request_id: the id that the worker's log lines carry; the request's own if not given.
+
+    Raises:
+        Problem: 503 with `Retry-After` where the queue is too deep or too old; 422 where the key
+            came with another request.
+        ParamsTooLarge: the parameters are over `conf().params_limit` bytes.
+        ParamsUnfit: a worker could not read them back.
+    """
+    admit(job_type.limits.queue)
+    return await sync_to_async(_insert)(
+        job_type, params, owner, idempotency, request_id or current_request_id.get()
+    )
+
+
+def submit_sync(job_type: JobType[P, R], params: P, *, owner: str, request_id: str = "") -> Job:
+    """The same in sync code. In `transaction.atomic()` the job is published after the commit."""
+    admit(job_type.limits.queue)
+    return _insert(job_type, params, owner, None, request_id)
+
+
+async def submit_many(job_type: JobType[P, R], params: Iterable[P], *, owner: str) -> list[Job]:
+    """Accept several jobs in one INSERT, all or none. Raises as `submit` does."""
+    admit(job_type.limits.queue)
+    jobs = [Job.new(job_type, each, owner) for each in params]
+
+    def insert() -> list[Job]:
+        Job.objects.bulk_create(jobs)
+        _publish(jobs)
+        return jobs
+
+    return await sync_to_async(insert)()
+
+
+async def repeated(
+    job_type: JobType[P, R], *, owner: str, idempotency: Idempotency | None
+) -> Job | None:
+    """The job that this key has already made, so that a view can answer before it does any work.
+
+    Raises:
+        Problem: 422 where the key came with another request.
+    """
+    if idempotency is None:
+        return None
+
+    found = await Job.objects.filter(
+        owner=owner, kind=job_type.name, idempotency_key=idempotency.key
+    ).afirst()
+    return idempotency.check(found) if found else None
+
+
+async def find(job_id: UUID, owner: str) -> Job:
+    """An owner's job.
+
+    Raises:
+        Problem: 404 where there is no such job, or it is another owner's, who should not learn of
+            it.
+    """
+    found = await Job.objects.filter(pk=job_id, owner=owner).afirst()
+    if found is None:
+        raise Problem(
+            404, f"no job {job_id}: it never existed, it has expired, or it is another owner's"
+        )
+    return found
+
+
+async def cancel(job: Job) -> Job:
+    """Ask a job to stop. A queued job is cancelled at once. A second request changes nothing."""
+
+    def request() -> Job:
+        row = transitions.request_cancel(job.pk)
+        services.events.publish(row)
+        return row
+
+    return await sync_to_async(request)()
+
+
+def admit(queue: str) -> None:
+    """Refuse a job that would wait too long, from stats that are at most a second old.
+
+    Raises:
+        Problem: 503, with a `Retry-After` from the queue's drain rate. (AWS Builders' Library,
+            "Avoiding insurmountable queue backlogs": refuse early, by age.)
+    """
+    stats = services.stats.queues.get(queue)
+    if stats is None or (stats.depth < conf().queue_depth and stats.age < conf().queue_age):
+        return
+
+    excess = max(stats.depth - conf().queue_depth, 0) + 1
+    wait = excess / stats.drain if stats.drain else MAX_RETRY_AFTER_SECONDS
+    wait = min(max(wait, MIN_RETRY_AFTER_SECONDS), MAX_RETRY_AFTER_SECONDS)
+
+    # Up to 20 % more, so that refused callers do not come back together.
+    retry_after = math.ceil(wait * random.uniform(1.0, 1.2))
+    raise Problem(
+        503,
+        f"the queue {queue!r} holds {stats.depth} jobs, the oldest for {stats.age:.0f} s: "
+        f"try again in {retry_after} s",
+        headers={"Retry-After": str(retry_after)},
+    )
+
+
+def _insert(
+    job_type: JobType[P, R],
+    params: P,
+    owner: str,
+    idempotency: Idempotency | None,
+    request_id: str,
+) -> Job:
+    job = Job.new(job_type, params, owner, request_id=request_id)
+    if idempotency is not None:
+        job.idempotency_key, job.fingerprint = idempotency.key, idempotency.fingerprint
+
+    try:
+        with transaction.atomic():
+            job.save(force_insert=True)
+    except IntegrityError:
+        return _existing(job, idempotency)
+
+    job.refresh_from_db(fields=["created_at"])
+    _publish([job])
+    return job
+
+
+def _existing(job: Job, idempotency: Idempotency | None) -> Job:
+    """The row for which the database refused an INSERT.
+
+    Three cases:
+    1. The idempotency key has been used: its job.
+    2. The job is unique, and an unfinished one has the same parameters: that one.
+    3. The unfinished job has ended meanwhile: the new job is inserted after all.
+    """
+    if idempotency is not None:
+        keyed = Job.objects.filter(
+            owner=job.owner, kind=job.kind, idempotency_key=idempotency.key
+        ).first()
+        if keyed is not None:
+            return idempotency.check(keyed)
+
+    if job.unique_key is not None:
+        unfinished = Job.objects.filter(unique_key=job.unique_key).exclude(status__in=FINAL).first()
+        if unfinished is not None:
+            return unfinished
+
+    job.save(force_insert=True)
+    _publish([job])
+    return job
+
+
+def _publish(jobs: list[Job]) -> None:
+    if services.relay is not None:
+        services.relay.notify_after_commit(jobs)

@@ -1,0 +1,252 @@
+"""`@job` declares a job type: a plain function with its models and limits.
+
+A wrong declaration is an `InvalidJob` when its module is imported.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar, get_type_hints
+
+from celery import current_app
+from pydantic import BaseModel, ValidationError
+
+from offload.conf import conf
+from offload.problems import Problem
+
+P = TypeVar("P", bound=BaseModel)
+R = TypeVar("R", bound=BaseModel)
+
+
+class Report(Protocol):
+    """What a job's function calls to report its progress.
+
+    It raises `Cancelled` or `LeaseLost` when the function should stop.
+    """
+
+    def __call__(self, fraction: float, message: str = "") -> None:
+        """Report how far the work is. A call costs little: call it in every loop.
+
+        Args:
+            fraction: the share that is done, from 0 to 1.
+            message: a short text for the watchers; it is cut at 200 characters.
+        """
+
+
+class InvalidJob(Exception):
+    """A job is declared wrongly; the sentence says what to write instead."""
+
+
+class UnknownJobType(LookupError):
+    """No job type has this name; the sentence lists the names there are."""
+
+
+class ParamsTooLarge(Problem):
+    """413: a job's parameters are too large; the sentence says what to do with large inputs."""
+
+
+class ParamsUnfit(Problem):
+    """422: a job's parameters cannot be read back from JSON, such as a float NaN."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The limits of a job type. Times are in seconds, sizes in bytes.
+
+    Args:
+        time_limit: seconds until the process is killed and the job fails, without another attempt.
+        memory_limit: bytes of data the process may allocate; beyond it `MemoryError` fails the job
+            (Linux only).
+        queue: `cpu` for computing, `default` for housekeeping.
+        soft_time_limit: seconds until `SoftTimeLimitExceeded` is raised in the function; 95 % of
+            `time_limit` if not given.
+        max_attempts: how often the job may start, counting every start after which its worker died
+            or the function raised an error of `retry_on`.
+        retry_on: errors worth another attempt (a full disk, not a wrong formula).
+        retry_delay: seconds before the second attempt; each further delay is twice as long.
+        result_lifetime: seconds until a finished job is deleted; the service's default if not
+            given.
+        unique: while an owner has an unfinished job with the same parameters, submitting returns
+            that job.
+        every: seconds between two jobs that the service submits by itself, with the parameters'
+            defaults and the owner `schedule`.
+    """
+
+    time_limit: float
+    memory_limit: int
+    queue: str = "cpu"
+    soft_time_limit: float | None = None
+    max_attempts: int = 3
+    retry_on: tuple[type[Exception], ...] = ()
+    retry_delay: float = 5.0
+    result_lifetime: float | None = None
+    unique: bool = False
+    every: float | None = None
+
+    @property
+    def soft_limit(self) -> float:
+        """Seconds until the function is asked to end by itself."""
+        return self.soft_time_limit or self.time_limit * 0.95
+
+
+@dataclass(frozen=True)
+class JobType(Generic[P, R]):
+    """A declared type of job: the function, its pydantic models and its limits."""
+
+    name: str
+    function: Callable[..., R]
+    params: type[P]
+    result: type[R]
+    limits: Limits
+    split: Callable[[Any], Sequence[BaseModel]] | None
+    part: "JobType[Any, Any] | None"
+
+    def to_json(self, params: BaseModel) -> str:
+        """The parameters as a JSON document that a worker can read back.
+
+        Raises:
+            TypeError: the parameters are of another model.
+            ParamsTooLarge: the document is over `conf().params_limit` bytes.
+            ParamsUnfit: a worker could not read it back.
+        """
+        if not isinstance(params, self.params):
+            raise TypeError(
+                f"job {self.name!r} takes {self.params.__name__}, not {type(params).__name__}"
+            )
+
+        document = params.model_dump_json()
+        if len(document) > conf().params_limit:
+            raise ParamsTooLarge(
+                413,
+                f"the parameters of {self.name!r} have {len(document)} bytes, the limit is "
+                f"{conf().params_limit}: put large inputs into storage and pass a reference",
+            )
+
+        try:
+            self.params.model_validate_json(document)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+            )
+            raise ParamsUnfit(
+                422, f"the parameters of {self.name!r} cannot be read back from JSON: {faults}"
+            ) from error
+        return document
+
+
+# The registry of job types, by name. `@job` fills it while the apps are imported.
+_job_types: dict[str, JobType[Any, Any]] = {}
+
+
+@dataclass(frozen=True)
+class job(Limits):  # noqa: N801 - a decorator
+    """Declare a job: `@job("feature.name", time_limit=60, memory_limit=512 * MiB)`.
+
+    The function takes a pydantic model and a `Report`, and returns a pydantic model. The keyword
+    arguments are those of `Limits`, and these two:
+
+    A divided job names a `split`, which makes a list of parameters for another job, its `part`.
+    When all parts have succeeded, the function combines their results: `def name(params:
+    ParamsModel, parts: list[PartResult]) -> ResultModel`.
+
+    Args:
+        name: the job type's name in rows, Flower and logs. It can never be changed. By custom
+            `feature.name`.
+        split: makes the parameters of the parts, at least one, from the job's parameters.
+        part: the job type that computes one part.
+
+    Raises:
+        InvalidJob: an async function, missing or wrong annotations, an unknown queue, or a name
+            that is taken.
+    """
+
+    name: str
+    split: Callable[[Any], Sequence[BaseModel]] | None = None
+    part: JobType[Any, Any] | None = None
+
+    def __call__(self, function: Callable[[P, Any], R], /) -> JobType[P, R]:
+        """Check the declaration and register the job type."""
+        params, result = self._models(function)
+        self._check_name(function)
+        self._check_limits()
+
+        declared = JobType(self.name, function, params, result, self, self.split, self.part)
+        _job_types[self.name] = declared
+        return declared
+
+    def _models(self, function: Callable[..., Any]) -> tuple[type[Any], type[Any]]:
+        """The function's parameter and result models, read from its annotations."""
+        if (self.split is None) != (self.part is None):
+            raise InvalidJob(
+                f"job {self.name!r}: give both split and part, or neither; split makes the "
+                f"parameters of the part"
+            )
+        if inspect.iscoroutinefunction(function):
+            raise InvalidJob(
+                f"job {self.name!r} is async: a worker computes. Write `def`, and await upstreams "
+                f"in api.py"
+            )
+
+        hints = get_type_hints(function)
+        names = list(inspect.signature(function).parameters)
+        annotated = len(names) == 2 and all(name in hints for name in [*names, "return"])
+        if not annotated or hints[names[1]] != self._second_annotation():
+            second = f"parts: list[{self.part.result.__name__}]" if self.part else "report: Report"
+            raise InvalidJob(
+                f"job {self.name!r} must read "
+                f"`def name(params: ParamsModel, {second}) -> ResultModel`"
+            )
+
+        for role, model in (("parameter", hints[names[0]]), ("result", hints["return"])):
+            if not (isinstance(model, type) and issubclass(model, BaseModel)):
+                raise InvalidJob(
+                    f"job {self.name!r}: its {role} must be annotated with a pydantic model, "
+                    f"not {model!r}"
+                )
+        return hints[names[0]], hints["return"]
+
+    def _second_annotation(self) -> Any:
+        if self.part is None:
+            return Report
+        return list[self.part.result]  # type: ignore[name-defined]  # a model known at run time
+
+    def _check_name(self, function: Callable[..., Any]) -> None:
+        if self.name in _job_types:
+            other = _job_types[self.name].function
+            raise InvalidJob(
+                f"job {self.name!r} is declared twice: in {other.__module__} and in "
+                f"{function.__module__}"
+            )
+
+    def _check_limits(self) -> None:
+        if self.time_limit <= 0 or self.memory_limit <= 0 or self.max_attempts < 1:
+            raise InvalidJob(
+                f"job {self.name!r}: time_limit, memory_limit and max_attempts must be positive"
+            )
+
+        queues = current_app.amqp.queues
+        if self.queue not in queues:
+            raise InvalidJob(
+                f"job {self.name!r}: config/celery.py declares no queue {self.queue!r}, only "
+                f"{', '.join(queues)}"
+            )
+
+
+def find_job_type(name: str) -> JobType[Any, Any]:
+    """The job type of this name.
+
+    Raises:
+        UnknownJobType: no app in this process declares it.
+    """
+    try:
+        return _job_types[name]
+    except KeyError:
+        raise UnknownJobType(
+            f"no job type {name!r}: known are {', '.join(sorted(_job_types)) or 'none'}. "
+            f"Is its app in INSTALLED_APPS and the job declared in the app's jobs.py?"
+        ) from None
+
+
+def all_job_types() -> list[JobType[Any, Any]]:
+    """Every job type that this process knows."""
+    return list(_job_types.values())

@@ -1,0 +1,47 @@
+"""The worker's own row: it says that the worker is alive, and how busy it is."""
+
+import time
+from typing import Any
+from uuid import UUID
+
+from celery.worker import state
+from django.db.models.functions import Now
+
+from offload.conf import conf
+from offload.jobs.declare import all_job_types
+from offload.jobs.models import Worker
+
+
+class Heartbeat:
+    """The row of one worker. It is renewed three times in `conf().worker_silence` seconds."""
+
+    def __init__(self, worker_id: UUID) -> None:
+        self._worker_id = worker_id
+        self._written_at = 0.0
+
+    def beat(self, worker: Any) -> None:
+        """Write the row, if that is due. `worker` is Celery's."""
+        now = time.monotonic()
+        if now - self._written_at <= conf().worker_silence / 3:
+            return
+
+        values = {
+            "name": worker.hostname,
+            "queues": sorted(worker.app.amqp.queues.consume_from),
+            "slots": worker.concurrency,
+            "busy": len(active_requests()),
+            "seen_at": Now(),
+        }
+        if not Worker.objects.filter(pk=self._worker_id).update(**values):
+            Worker.objects.create(pk=self._worker_id, **values)
+        self._written_at = now
+
+    def end(self) -> None:
+        """Delete the row: the worker ends."""
+        Worker.objects.filter(pk=self._worker_id).delete()
+
+
+def active_requests() -> list[Any]:
+    """Celery's requests of jobs that a process of this worker has begun."""
+    names = {job_type.name for job_type in all_job_types()}
+    return [request for request in list(state.active_requests) if request.name in names]
