@@ -167,11 +167,9 @@ def test_an_error_worth_another_attempt_gets_one_later(running: Lab) -> None:
 
 
 def test_a_large_result_goes_to_storage_and_a_huge_one_fails(running: Lab) -> None:
-    from offload.jobs.results import load_result
-
     stored = running.reaches(running.submit("lab.letters", units=200_000, log=""), "succeeded")
     assert stored.result is None
-    assert load_result(stored) == {"text": "x" * 200_000}
+    assert stored.load_result() == {"text": "x" * 200_000}
     large = running.reaches(running.submit("lab.letters", units=2**28, log=""), "failed")
     assert (
         large.error

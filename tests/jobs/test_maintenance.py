@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -130,3 +131,30 @@ def test_a_row_of_a_type_that_only_workers_know_is_published_like_any_other(
     assert broker.depth("cpu") == 2
     assert stats.broker
     broker.close()
+
+
+def test_a_lost_job_that_cannot_be_rescued_stops_no_other_rescue(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.maintenance.rescue_lost import Observation, RescueLost
+    from offload.jobs.models import Job
+    from offload.jobs.notifier import EventPublisher
+
+    stuck, lost = (lab.submit("lab.burn", units=1) for _ in range(2))
+    for job in (stuck, lost):
+        assert transitions.claim(job.pk, uuid4(), 1)
+    Job.objects.update(lease_until=stuck.created_at)
+    reclaim = transitions.reclaim
+
+    def refuse(job: Job, reason: str) -> Job | None:
+        if job.pk == stuck.pk:
+            raise UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")
+        return reclaim(job, reason)
+
+    monkeypatch.setattr(transitions, "reclaim", refuse)
+    monkeypatch.setattr(Observation, "seconds", lambda self: 60.0)
+    RescueLost(Observation(), EventPublisher()).run()
+
+    assert Job.objects.get(pk=stuck.pk).status == "running"
+    assert Job.objects.get(pk=lost.pk).status == "queued"

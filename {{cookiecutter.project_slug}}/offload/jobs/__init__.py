@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from offload.jobs.client import Idempotency as Idempotency
     from offload.jobs.client import cancel as cancel
     from offload.jobs.client import find as find
     from offload.jobs.client import repeated as repeated
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from offload.jobs.declare import Limits as Limits
     from offload.jobs.declare import Report as Report
     from offload.jobs.declare import job as job
-    from offload.jobs.idempotency import Idempotency as Idempotency
     from offload.jobs.job_view import JobView as JobView
     from offload.jobs.job_view import accepted as accepted
     from offload.jobs.web_process import lifespan as lifespan
@@ -31,7 +31,7 @@ MiB = 2**20
 # The module of each name. No module may have the name of an export: Python would put the module in
 # its place as soon as anybody imports it.
 _MODULES = {
-    "Idempotency": "idempotency",
+    "Idempotency": "client",
     "InvalidJob": "declare",
     "JobType": "declare",
     "JobView": "job_view",

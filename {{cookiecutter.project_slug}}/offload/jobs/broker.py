@@ -130,7 +130,7 @@ class Broker:
             raise UnknownQueue(f"config/celery.py declares no queue {queue!r}")
 
     def _report(self, queue: str, error: UnknownQueue) -> None:
-        """Log an unknown queue once, not at every sweep."""
+        """Log an unknown queue once, not every second."""
         if queue not in self._reported_queues:
             self._reported_queues.add(queue)
             log.error("jobs are not published: %s. Declare the queue, or cancel its jobs", error)

@@ -1,19 +1,21 @@
 """What a service calls: submit a job, find it, cancel it. Nothing here talks to the broker."""
 
+import hashlib
 import math
 import random
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.db import IntegrityError, transaction
+from django.http import HttpRequest
 from pydantic import BaseModel
 
 from offload.conf import conf
 from offload.jobs import transitions
 from offload.jobs.declare import JobType
-from offload.jobs.idempotency import Idempotency
 from offload.jobs.models import FINAL, Job
 from offload.jobs.services import services
 from offload.problems import Problem
@@ -22,9 +24,53 @@ from offload.serving.middleware import request_id as current_request_id
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
 
+# Characters of an `Idempotency-Key`, as its column has.
+MAX_KEY_LENGTH = 255
 # Bounds of `Retry-After`, in seconds. The larger one is also the answer where nothing has ended.
 MIN_RETRY_AFTER_SECONDS = 1.0
 MAX_RETRY_AFTER_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """A caller's `Idempotency-Key`, with the SHA-256 of the request that carried it.
+
+    The same key and the same request give the same job.
+    """
+
+    key: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> "Idempotency | None":
+        """The request's key; None where it sent none.
+
+        Raises:
+            Problem: 400 where the key is empty or longer than 255 characters.
+        """
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            return None
+
+        if not 0 < len(key) <= MAX_KEY_LENGTH:
+            raise Problem(
+                400, "Idempotency-Key must have 1 to 255 characters; a UUID is a good one"
+            )
+        return cls(key, hashlib.sha256(request.body).hexdigest())
+
+    def check(self, job: Job) -> Job:
+        """The job that was submitted with this key.
+
+        Raises:
+            Problem: 422 where the key came with another request.
+        """
+        if job.fingerprint != self.fingerprint:
+            raise Problem(
+                422,
+                "this Idempotency-Key was used with another request: send the same body, "
+                "or a new key",
+            )
+        return job
 
 
 async def submit(

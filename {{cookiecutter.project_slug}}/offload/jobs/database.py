@@ -4,7 +4,7 @@ Four things are decided here and nowhere else:
 
 1. Times are the database's (`from_now`), because the clocks of hosts differ.
 2. A row is changed by one UPDATE whose WHERE holds a fencing token or a state (`fenced_update`).
-3. Who locks several rows of a divided job does it in the order of `lock_parent`.
+3. The rows of a divided job are locked in one order (`lock_parent`).
 4. What happens while the database is down (`retry_while_database_is_down`), and while a process
    forks (`FORK_LOCK`).
 """
@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 # What Django raises where the database refuses a statement, and where there is no connection.
 DATABASE_ERRORS = (DatabaseError, InterfaceError)
+# Those of them that are no fault of a row: the connection, a lock, the server.
+CONNECTION_ERRORS = (OperationalError, InterfaceError)
 
 # A child that is forked while another thread is inside the database library would inherit the
 # library's locks, and nobody would ever release them. The threads of a worker's main process use

@@ -32,7 +32,6 @@ from offload.jobs.database import (
 )
 from offload.jobs.declare import JobType
 from offload.jobs.models import Job, Phase, Status
-from offload.jobs.results import load_result
 
 WAITS_FOR_PARTS = Q(status=Status.RUNNING, phase=Phase.PARTS)
 
@@ -99,7 +98,7 @@ def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel]:
     """The results of a job's parts, in the order of their numbers."""
     assert job_type.part is not None
     model: type[BaseModel] = job_type.part.result
-    return [model.model_validate(load_result(part)) for part in job.parts.order_by("number")]
+    return [model.model_validate(part.load_result()) for part in job.parts.order_by("number")]
 
 
 def update_progress(part: Job) -> Job | None:

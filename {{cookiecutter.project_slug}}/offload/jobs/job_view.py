@@ -9,7 +9,6 @@ from django.http import HttpResponse
 from pydantic import BaseModel
 
 from offload.jobs.models import Job, Status
-from offload.jobs.results import load_result
 from offload.jobs.services import services
 
 
@@ -35,7 +34,7 @@ class JobView(BaseModel):
 
 async def view_of(job: Job) -> JobView:
     """The job as its owner sees it. A large result is read from file storage."""
-    result = await sync_to_async(load_result)(job) if job.result_file else job.result
+    result = await sync_to_async(job.load_result)() if job.result_file else job.result
     return JobView(
         id=job.pk,
         kind=job.kind,

@@ -8,6 +8,8 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.db import models
 from django.db.models.functions import Now
 from pydantic import BaseModel
@@ -152,6 +154,47 @@ class Job(models.Model):
             max_attempts=limits.max_attempts,
             **values,
         )
+
+    def store_result(self, job_type: JobType[Any, Any], result: Any) -> tuple[Any, str]:
+        """Prepare a result for the row: in the row itself, or in file storage where it is large.
+
+        Returns:
+            The result as JSON data and no file name; or None and the name of the file that now
+            holds the result, where its JSON is over `conf().result_limit` bytes.
+
+        Raises:
+            TypeError: the result is of another model.
+            ValueError: its JSON is over `conf().stored_result_limit` bytes.
+        """
+        if not isinstance(result, job_type.result):
+            raise TypeError(
+                f"{job_type.function.__qualname__} returned {type(result).__name__}, "
+                f"not {job_type.result.__name__}"
+            )
+
+        model: BaseModel = result
+        document = model.model_dump_json()
+        if len(document) <= conf().result_limit:
+            return json.loads(document), ""
+
+        if len(document) > conf().stored_result_limit:
+            size, limit = len(document) // 2**20, conf().stored_result_limit // 2**20
+            raise ValueError(
+                f"a result of {size} MiB is over the limit of {limit} MiB: store it elsewhere"
+            )
+
+        # With the token in its name, an attempt that lost its lease never overwrites the file of a
+        # later attempt.
+        name = f"job-results/{self.pk}-{self.token}.json"
+        return None, default_storage.save(name, ContentFile(document.encode()))
+
+    def load_result(self) -> Any:
+        """The result as plain JSON data, from the row or from file storage."""
+        if not self.result_file:
+            return self.result
+
+        with default_storage.open(self.result_file) as file:
+            return json.load(file)
 
     @property
     def final(self) -> bool:

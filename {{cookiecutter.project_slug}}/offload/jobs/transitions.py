@@ -71,7 +71,7 @@ def divide(job: Job, parts: list[Job]) -> Job | None:
 
 
 def succeed(job: Job, result: Any, result_file: str) -> Job | None:
-    """running → succeeded, with the two values of `store_result`."""
+    """running → succeeded, with the two values of `Job.store_result`."""
     return _finish(
         job,
         Status.SUCCEEDED,

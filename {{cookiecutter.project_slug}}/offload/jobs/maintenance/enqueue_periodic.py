@@ -8,7 +8,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
-from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK
+from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
 from offload.jobs.declare import JobType, all_job_types
 from offload.jobs.models import Job, Leader
 
@@ -46,7 +46,7 @@ class EnqueuePeriodic:
             row = Job.new(job_type, job_type.params(), OWNER, idempotency_key=f"tick-{interval}")
             with contextlib.suppress(IntegrityError), transaction.atomic():
                 row.save(force_insert=True)
-        except DATABASE_ERRORS:
+        except CONNECTION_ERRORS:
             raise
         except Exception:
             log.exception(

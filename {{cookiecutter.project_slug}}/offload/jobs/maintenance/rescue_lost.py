@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 from offload.conf import conf
 from offload.jobs import transitions
-from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK
+from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
 from offload.jobs.models import Job, Status
 from offload.jobs.notifier import EventPublisher
 
@@ -66,11 +66,11 @@ class RescueLost:
             for job in lost[:RESCUE_BATCH_ROWS]:
                 try:
                     self._rescue(job, reason)
-                except DATABASE_ERRORS:
+                except CONNECTION_ERRORS:
                     raise
                 except Exception:
                     log.exception(
-                        "job %s cannot be rescued; the next lost job is",
+                        "job %s is lost and cannot be rescued, but others can: this is a bug",
                         job.pk,
                         extra=job.log_fields(),
                     )

@@ -19,7 +19,6 @@ from offload.jobs.database import retry_while_database_is_down
 from offload.jobs.declare import JobType, all_job_types
 from offload.jobs.divided import make_parts, part_results
 from offload.jobs.models import Job, Phase, Status
-from offload.jobs.results import store_result
 from offload.jobs.services import services
 from offload.jobs.worker.memory_limit import memory_limit
 from offload.jobs.worker.report import Cancelled, LeaseLost, make_report
@@ -129,7 +128,7 @@ def _compute(job_type: JobType[Any, Any], job: Job) -> Job | None:
     else:
         return _divide(job, make_parts(job_type, job, params))
 
-    inline, file = store_result(job_type, job, result)
+    inline, file = job.store_result(job_type, result)
     return retry_while_database_is_down(lambda: transitions.succeed(job, inline, file))
 
 
