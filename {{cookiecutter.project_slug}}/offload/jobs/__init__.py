@@ -48,10 +48,11 @@ _MODULES = {
     "submit_sync": "client",
 }
 
-__all__ = ["MiB", *_MODULES]  # noqa: PLE0604, RUF100 - names, all of them
+__all__ = ["MiB", *_MODULES]
 
 
-if not TYPE_CHECKING:  # a type checker reads the imports above, and finds misspelt names
+# A type checker reads the imports above instead, and so it finds misspelt names.
+if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         if name not in _MODULES:
