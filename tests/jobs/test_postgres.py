@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,30 @@ def _programs() -> Path | None:
     return Path(found).parent if found else versions[-1].parent if versions else None
 
 
+@contextmanager
+def server(programs: Path) -> Iterator[dict[str, str]]:
+    """A PostgreSQL server of its own; the environment variables that tell the lab about it."""
+    # PostgreSQL refuses to run as root; its package brings a user for it.
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    folder = subprocess.check_output([*user, "mktemp", "-d"], text=True, cwd="/").strip()
+    port = free_port()
+
+    def run(*command: str) -> None:
+        subprocess.run([*user, *command], check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+    control = [str(programs / "pg_ctl"), "-D", f"{folder}/data", "-w", "-l", f"{folder}/log"]
+    run(str(programs / "initdb"), "-D", f"{folder}/data", "-U", "lab", "--auth=trust")
+    run(*control, "-o", f"-p {port} -h 127.0.0.1 -k {folder}", "start")
+    try:
+        yield {
+            "LAB_DATABASE_URL": f"postgres://lab@127.0.0.1:{port}/postgres",
+            "LAB_DATABASE_RESTART": " ".join([*user, *control, "-m", "immediate", "restart"]),
+        }
+    finally:
+        run(*control, "-m", "immediate", "stop")
+        run("rm", "-r", folder)
+
+
 @pytest.mark.timeout(400)
 @pytest.mark.skipif("LAB_DATABASE_URL" in os.environ, reason="this is the run on PostgreSQL")
 def test_postgresql_keeps_the_same_promises() -> None:
@@ -33,39 +59,14 @@ def test_postgresql_keeps_the_same_promises() -> None:
         if os.environ.get("REQUIRE_POSTGRES"):
             pytest.fail("REQUIRE_POSTGRES is set and there is no PostgreSQL on this machine")
         pytest.skip("NO POSTGRESQL ON THIS MACHINE: jobs were tried on SQLite alone")
-    # PostgreSQL refuses to run as root; its package brings a user for it.
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    folder = Path(subprocess.check_output([*user, "mktemp", "-d"], text=True, cwd="/").strip())
-    port = free_port()
-    server = [
-        *user,
-        str(programs / "pg_ctl"),
-        "-D",
-        str(folder / "data"),
-        "-w",
-        "-l",
-        str(folder / "log"),
-    ]
-    options = ["-o", f"-p {port} -h 127.0.0.1 -k {folder}"]
+
     outside = {
         name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"
     }
-    environment = outside | {
-        "LAB_DATABASE_URL": f"postgres://lab@127.0.0.1:{port}/postgres",
-        "LAB_DATABASE_RESTART": " ".join([*server, "-m", "immediate", "restart"]),
-    }
-    initdb = [*user, programs / "initdb", "-D", folder / "data", "-U", "lab", "--auth=trust"]
-    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd="/")
-    subprocess.run([*server, *options, "start"], check=True, stdout=subprocess.DEVNULL, cwd="/")
-    try:
-        again = [sys.executable, "-m", "pytest", HERE, "-q", "-k", AGAIN, "-p", "no:cacheprovider"]
+    again = [sys.executable, "-m", "pytest", HERE, "-q", "-k", AGAIN, "-p", "no:cacheprovider"]
+    with server(programs) as database:
         ran = subprocess.run(
-            again, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+            again, cwd=ROOT, env=outside | database, capture_output=True, text=True, check=False
         )
-    finally:
-        subprocess.run(
-            [*server, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL, cwd="/"
-        )
-        subprocess.run([*user, "rm", "-r", folder], check=True, cwd="/")
     print(ran.stdout[-300:])
     assert ran.returncode == 0, ran.stdout

@@ -6,7 +6,8 @@ from django.http import HttpRequest
 from offload.jobs.models import Job, Worker
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+# ModelAdmin is generic for type checkers only.
+class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

@@ -208,7 +208,8 @@ class job(Limits):  # noqa: N801 - a decorator
     def _second_annotation(self) -> Any:
         if self.part is None:
             return Report
-        return list[self.part.result]  # type: ignore[name-defined]  # a model known at run time
+        # The model is known at run time only.
+        return list[self.part.result]  # type: ignore[name-defined]
 
     def _check_name(self, function: Callable[..., Any]) -> None:
         if self.name in _job_types:

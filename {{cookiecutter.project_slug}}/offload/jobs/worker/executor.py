@@ -41,7 +41,8 @@ def register_tasks(worker_id: UUID) -> None:
 
 
 def _register_task(job_type: JobType[Any, Any], worker_id: UUID) -> None:
-    @shared_task(  # type: ignore[call-overload,untyped-decorator]  # limits may be fractions of a second
+    # Celery's types want whole seconds; its code takes fractions.
+    @shared_task(  # type: ignore[call-overload,untyped-decorator]
         name=job_type.name,
         soft_time_limit=job_type.limits.soft_limit,
         time_limit=job_type.limits.time_limit,
@@ -113,7 +114,8 @@ def _run(job_type: JobType[Any, Any], job: Job) -> Job | None:
         return retry_while_database_is_down(lambda: transitions.stop(job))
     except LeaseLost:
         return None
-    except BaseException as error:  # noqa: BLE001 - sys.exit() and MemoryError are failures of the job, not of the worker
+    # sys.exit() and MemoryError, too, are failures of the job, not of the worker.
+    except BaseException as error:  # noqa: BLE001
         return _retry_or_fail(job_type, job, error)
 
 
