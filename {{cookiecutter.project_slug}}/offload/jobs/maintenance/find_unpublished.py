@@ -28,7 +28,7 @@ class FindUnpublished:
             try:
                 missing = stats.depth - self._broker.depth(queue)
             except BrokerUnavailable:
-                return
+                continue
             except UnknownQueue:
                 # `publish` logs it, once.
                 missing = 1
