@@ -91,9 +91,10 @@ def fenced_update(where: Q, job_id: UUID, **values: Any) -> Job | None:
 def lock_parent(parent_id: UUID) -> Job:
     """Lock a divided job's row until the transaction ends (PostgreSQL; SQLite has one writer).
 
-    The order of locks is today: the part that ends, its parent, the other parts. Whoever changes
-    the order changes it here and in `divided.py`, which holds every statement that writes more
-    than one row of a divided job.
+    The order of locks is today: the part that ends, its parent, the other parts. A change of the
+    order is made here and in `divided.py`, which has every transition that writes more than one
+    row of a divided job. Two other statements write many rows, in no order: `transitions.renew`
+    and the DELETE of `maintenance/prune.py`.
     """
     return Job.objects.select_for_update().get(pk=parent_id)
 

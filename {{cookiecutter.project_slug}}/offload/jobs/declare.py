@@ -60,8 +60,8 @@ class Limits:
         queue: `cpu` for computing, `default` for housekeeping.
         soft_time_limit: seconds until `SoftTimeLimitExceeded` is raised in the function; 95 % of
             `time_limit` if not given.
-        max_attempts: how often the job may start, counting every start after which its worker died
-            or the function raised an error of `retry_on`.
+        max_attempts: starts in all. A job starts again when its worker dies, or when the function
+            raises an error of `retry_on`.
         retry_on: errors worth another attempt (a full disk, not a wrong formula).
         retry_delay: seconds before the second attempt; each further delay is twice as long.
         result_lifetime: seconds until a finished job is deleted; the service's default if not

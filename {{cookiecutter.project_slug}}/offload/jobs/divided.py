@@ -12,7 +12,8 @@
 6. A part that fails or is cancelled fails the job, and the other parts are cancelled.
 7. A job that is cancelled cancels its parts (`cancel_parts`).
 
-Every statement that writes more than one row of a divided job is in this file.
+Every transition that writes more than one row of a divided job is in this file. The order of its
+locks is documented at `database.lock_parent`.
 """
 
 from typing import Any
