@@ -120,27 +120,27 @@ def divide_in_two(params: Whole) -> list[Work]:
 
 
 @job(
-    "lab.brief",
+    "lab.kept_briefly",
     time_limit=60,
     memory_limit=256 * MiB,
     retry_on=(ConnectionError,),
     result_lifetime=60,
 )
-def brief(params: Work, report: Report) -> Done:
+def kept_briefly(params: Work, report: Report) -> Done:
     from .compute import burn
 
     return Done(value=burn(params.log, params.units, report))
 
 
 @job(
-    "lab.brief_whole",
+    "lab.kept_briefly_whole",
     time_limit=60,
     memory_limit=256 * MiB,
     result_lifetime=120,
     split=divide_in_two,
-    part=brief,
+    part=kept_briefly,
 )
-def brief_whole(params: Whole, parts: list[Done]) -> Done:
+def kept_briefly_whole(params: Whole, parts: list[Done]) -> Done:
     return Done(value=len(parts))
 
 

@@ -100,7 +100,7 @@ def succeeded(job: Any) -> None:
     ],
 )
 def test_a_job_is_kept_for_its_types_own_lifetime_however_it_ends(lab: Lab, end: Any) -> None:
-    job = lab.submit("lab.brief", units=1)
+    job = lab.submit("lab.kept_briefly", units=1)
     end(job)
     assert kept_for(job) == BRIEF
 
@@ -132,8 +132,8 @@ def divided(lab: Lab) -> tuple[Any, list[Any]]:
     from offload.jobs.declare import find_job_type
     from offload.jobs.divided import make_parts
 
-    job_type = find_job_type("lab.brief_whole")
-    whole = claimed(lab.submit("lab.brief_whole", logs=["/dev/null", "/dev/null"]))
+    job_type = find_job_type("lab.kept_briefly_whole")
+    whole = claimed(lab.submit("lab.kept_briefly_whole", logs=["/dev/null", "/dev/null"]))
     parts = make_parts(job_type, whole, job_type.params.model_validate(whole.params))
     assert transitions.divide(whole, parts)
     return whole, parts
