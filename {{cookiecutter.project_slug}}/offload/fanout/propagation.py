@@ -7,10 +7,10 @@ from types import MappingProxyType
 from .request import Headers
 
 try:
-    from opentelemetry import propagate as opentelemetry  # type: ignore[import-not-found,unused-ignore]
+    from opentelemetry import propagate as otel  # type: ignore[import-not-found,unused-ignore]
 except ImportError:
     # OpenTelemetry is optional. Without it the caller's own trace context is passed on unchanged.
-    opentelemetry = None  # type: ignore[assignment,unused-ignore]
+    otel = None  # type: ignore[assignment,unused-ignore]
 
 # Milliseconds that the receiver has for the request; no RFC names such a header.
 DEADLINE_HEADER = "X-Request-Timeout-Ms"
@@ -52,6 +52,6 @@ class propagate:  # noqa: N801 - a class for speed, as `deadline` is
 def propagated_headers() -> Headers:
     """The headers that a call made now has to carry besides its own."""
     headers = dict(_incoming.get())
-    if opentelemetry is not None:
-        opentelemetry.inject(headers)
+    if otel is not None:
+        otel.inject(headers)
     return list(headers.items())

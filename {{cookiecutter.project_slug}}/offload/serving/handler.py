@@ -71,7 +71,8 @@ class Handler(ASGIHandler):
 
     async def _get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         """The view's response. It is checked here, so that middleware records what is sent."""
-        return admit_stream(request, await super()._get_response_async(request))  # type: ignore[misc]
+        response = await super()._get_response_async(request)  # type: ignore[misc]
+        return admit_stream(request, response)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         """The response after all middleware, which may have made a stream that no view made."""

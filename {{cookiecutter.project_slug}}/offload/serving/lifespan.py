@@ -29,14 +29,13 @@ async def run_lifespan(
 
     Args:
         lifespans: opened in this order, closed in reverse.
-        on_stop: called on the event loop as soon as the process is told to stop, and again when
-            the server has closed its connections.
-        wait_for_requests: awaited after the server has closed its connections, and before
-            anything is closed here.
+        on_stop: called on the event loop at the signal to stop, and again when the server has
+            closed its connections.
+        wait_for_requests: awaited then, before anything is closed here.
     """
     await receive()
     state: dict[str, Any] = scope.setdefault("state", {})
-    # Set when the start is over. The guard watches the event loop from then on.
+    # The guard watches the event loop from the end of the start on.
     started = state["started"] = asyncio.Event()
     try:
         async with AsyncExitStack() as opened:
