@@ -130,7 +130,14 @@ def submit(found: Mapping[str, Any]) -> str:
         for state, it in states.items()
     ]
     return table(
-        ["a submitted job", "broker", "CPU per job", "p50", "answered", "longest wait of a neighbour"],
+        [
+            "a submitted job",
+            "broker",
+            "CPU per job",
+            "p50",
+            "answered",
+            "longest wait of a neighbour",
+        ],
         lines,
     )
 
