@@ -1,7 +1,7 @@
 """Writes the results of a run into `docs/proof.md`: `python tests/peers/proof.py FOLDER`.
 
-FOLDER has the results of `make proof`. A person writes the prose of the page. This script writes the
-blocks between `<!-- name -->` and `<!-- /name -->`.
+FOLDER has the results of `make proof`. A person writes the prose of the page. This script writes
+the blocks between `<!-- name -->` and `<!-- /name -->`.
 """
 
 import json

@@ -34,7 +34,7 @@ async def run_lifespan(
         wait_for_requests: awaited then, before anything is closed here.
     """
     await receive()
-    state: dict[str, Any] = scope.setdefault("state", {})
+    state = scope.setdefault("state", {})
     # The guard watches the event loop from the end of the start on.
     started = state["started"] = asyncio.Event()
     try:
@@ -42,14 +42,13 @@ async def run_lifespan(
             if failure := await _open(lifespans, state, opened):
                 await send({"type": "lifespan.startup.failed", "message": failure})
                 return
-
             _freeze()
             started.set()
             with _on_stop_signal(on_stop):
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
 
-            # Again, for a process that got no signal, such as the server of a test.
+            # A process that got no signal, such as a test's server, is told here.
             on_stop()
             await wait_for_requests()
     except Exception as error:
