@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from offload_dev.lint.deadlocks import Deadlocks
-from offload_dev.lint.function import Call, Function
+from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.names import TO_THREAD
 from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.source import Project, Scope
-from offload_dev.lint.violations import Step, Violation
+from offload_dev.lint.source import CodeScope, Project
+from offload_dev.lint.violations import ChainStep, Violation
 from offload_dev.lint.visitor import visit
 
 Find = Callable[[Function], Iterable[Violation]]
 # What a call adds to the function that it calls: the function, the call, the caller.
-FindAtCall = Callable[[Function, ast.Call, Scope], Iterable[Violation]]
+FindAtCall = Callable[[Function, ast.Call, CodeScope], Iterable[Violation]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class CallGraph:
         self.project = project
         self.resolver = Resolver(project)
         self.functions = {scope: visit(scope, self.resolver) for scope in project.functions}
-        self._called: dict[Function, list[tuple[Call, Function]]] = {}
+        self._called: dict[Function, list[tuple[CallSite, Function]]] = {}
 
         passed_on = {
             origin for function in self.functions.values() for origin in function.passed_on
@@ -52,14 +52,14 @@ class CallGraph:
         scope = self.resolver.function(origin)
         return None if scope is None else self.functions.get(scope)
 
-    def is_view(self, scope: Scope) -> bool:
+    def is_view(self, scope: CodeScope) -> bool:
         """Whether a plain function takes a request, and no code passes it on as an argument.
 
         A function that is passed on may run in another thread than the request's.
         """
         return self.functions[scope].takes_request and scope not in self._passed_on
 
-    def called_on_same_thread(self, function: Function) -> list[tuple[Call, Function]]:
+    def called_on_same_thread(self, function: Function) -> list[tuple[CallSite, Function]]:
         """The calls of the project's plain functions that run on the caller's own thread."""
         if function not in self._called:
             pairs = ((call, self.function(call.origin)) for call in function.calls_not_awaited)
@@ -99,12 +99,12 @@ class Reach:
         """
         for call, called in self._graph.called_on_same_thread(function):
             line = call.node.lineno
-            step = Step(function.scope, line, function.scope.label)
+            step = ChainStep(function.scope, line, function.scope.label)
             for found in self.of_call(called, call.node, function.scope):
                 yield found._replace(line=line, chain=(step, *found.chain))
 
     def of_call(
-        self, called: Function, call: ast.Call | None, caller: Scope
+        self, called: Function, call: ast.Call | None, caller: CodeScope
     ) -> Iterator[Violation]:
         """What a function comes to by itself, and by what this call gives it."""
         yield from self.of_function(called).values()
@@ -133,8 +133,8 @@ class Reach:
         return self._reached[function]
 
 
-def _step(function: Function, found: Violation) -> Step:
-    return Step(function.scope, found.line, function.scope.label)
+def _step(function: Function, found: Violation) -> ChainStep:
+    return ChainStep(function.scope, found.line, function.scope.label)
 
 
 def _runs_elsewhere(function: Function) -> bool:

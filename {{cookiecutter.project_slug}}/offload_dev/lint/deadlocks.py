@@ -3,10 +3,10 @@
 import ast
 from collections.abc import Iterator, Mapping
 
-from offload_dev.lint.function import Call, Function, is_async_query
+from offload_dev.lint.function import CallSite, Function, is_async_query
 from offload_dev.lint.names import ORM_COROUTINES, REQUEST_THREAD, SECOND_LOOP
 from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.source import Scope
+from offload_dev.lint.source import CodeScope
 from offload_dev.lint.threads import uses_request_thread
 from offload_dev.lint.violations import Violation, call_violation
 
@@ -17,9 +17,9 @@ LENDS_THREAD = "asgiref.sync.async_to_sync.call"
 class Deadlocks:
     """Finds plain functions that wait for a coroutine that needs the request's thread."""
 
-    def __init__(self, functions: Mapping[Scope, Function], resolver: Resolver) -> None:
+    def __init__(self, functions: Mapping[CodeScope, Function], resolver: Resolver) -> None:
         self.functions, self.resolver = functions, resolver
-        self._known: dict[Scope, bool] = {}
+        self._known: dict[CodeScope, bool] = {}
 
     def violations(self, function: Function) -> Iterator[Violation]:
         """The calls of a plain function that run such a coroutine to its end."""
@@ -31,7 +31,7 @@ class Deadlocks:
                 if any(map(self._needs_thread, coroutines)):
                     yield call_violation(call.node)
 
-    def _coroutines_of(self, call: Call, function: Function) -> Iterator[Call]:
+    def _coroutines_of(self, call: CallSite, function: Function) -> Iterator[CallSite]:
         """The calls in the arguments: of the call itself, or of the one that gave its `.result()`.
 
         `run_coroutine_threadsafe(…)` may stand a line before its `.result()`.
@@ -43,7 +43,7 @@ class Deadlocks:
                     if isinstance(part, ast.Call) and part in function.calls_by_node:
                         yield function.calls_by_node[part]
 
-    def _needs_thread(self, call: Call) -> bool:
+    def _needs_thread(self, call: CallSite) -> bool:
         """Whether the coroutine of a call runs a query or another call in the request's thread."""
         if is_async_query(call, self.resolver) or ORM_COROUTINES.matches(call.origin):
             return True
@@ -52,7 +52,7 @@ class Deadlocks:
         scope = self.resolver.function(call.origin)
         return scope is not None and scope.on_loop and self._coroutine_needs_thread(scope)
 
-    def _coroutine_needs_thread(self, scope: Scope) -> bool:
+    def _coroutine_needs_thread(self, scope: CodeScope) -> bool:
         if scope not in self._known:
             # A coroutine that awaits itself ends here.
             self._known[scope] = False

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from offload_dev.lint.names import ASYNC_QUERIES, ASYNC_QUERIES_ON_ROWS
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.source import SCOPES, Scope, own_nodes
+from offload_dev.lint.source import SCOPES, CodeScope, own_nodes
 
 
-class Call(NamedTuple):
+class CallSite(NamedTuple):
     """A call.
 
     Args:
@@ -56,7 +56,7 @@ class Loop(NamedTuple):
     parameter: str
 
 
-class Block(NamedTuple):
+class WithBlock(NamedTuple):
     """A context manager of a `with` or `async with` statement."""
 
     node: ast.With | ast.AsyncWith
@@ -77,29 +77,29 @@ class Function:
         try_blocks: `try` statements, without those in handlers that raise again.
     """
 
-    scope: Scope
+    scope: CodeScope
     resolver: Resolver
     takes_request: bool = False
     passed_on: set[str] = field(default_factory=set)
-    calls_by_node: dict[ast.expr, Call] = field(default_factory=dict)
+    calls_by_node: dict[ast.expr, CallSite] = field(default_factory=dict)
     evaluated: list[tuple[ast.expr, str]] = field(default_factory=list)
     streamed: list[ast.expr] = field(default_factory=list)
     hidden_queries: list[ast.expr] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[WithBlock] = field(default_factory=list)
     try_blocks: list[ast.Try] = field(default_factory=list)
 
     @cached_property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[CallSite]:
         """All calls, in the order of the source."""
         return list(self.calls_by_node.values())
 
     @cached_property
-    def calls_not_awaited(self) -> list[Call]:
+    def calls_not_awaited(self) -> list[CallSite]:
         """The calls that do their work when they are called, on the function's own thread."""
         return [call for call in self.calls if not call.awaited]
 
-    def calls_to(self, patterns: Patterns) -> list[Call]:
+    def calls_to(self, patterns: Patterns) -> list[CallSite]:
         """The calls, not awaited, of what these patterns name."""
         return [call for call in self.calls_not_awaited if patterns.matches(call.origin)]
 
@@ -118,12 +118,12 @@ class Function:
         return is_generator(self.scope)
 
 
-def is_generator(scope: Scope) -> bool:
+def is_generator(scope: CodeScope) -> bool:
     """Whether a function yields."""
     return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in own_nodes(scope.node))
 
 
-def is_async_query(call: Call, resolver: Resolver) -> bool:
+def is_async_query(call: CallSite, resolver: Resolver) -> bool:
     """Whether a call returns the coroutine of an async query."""
     if call.method in ASYNC_QUERIES_ON_ROWS and resolver.is_model(call.holder):
         return True

@@ -8,7 +8,7 @@ from offload_dev.lint.call_graph import CallGraph, ThreadRules
 from offload_dev.lint.findings import Finding, finding
 from offload_dev.lint.function import Function
 from offload_dev.lint.registry import Rule, Target, rules_for
-from offload_dev.lint.source import Project, Scope
+from offload_dev.lint.source import CodeScope, Project
 from offload_dev.lint.suppressions import Suppressions
 from offload_dev.lint.violations import Violation
 from offload_dev.lint.visitor import visit
@@ -32,7 +32,7 @@ def grade(project: Project) -> list[Finding]:
     return sorted(kept)
 
 
-def _violations(project: Project) -> Iterator[tuple[Scope, Violation]]:
+def _violations(project: Project) -> Iterator[tuple[CodeScope, Violation]]:
     """The violations of all modules and functions."""
     graph = CallGraph(project, _thread_rules())
 
@@ -56,8 +56,8 @@ def _violations(project: Project) -> Iterator[tuple[Scope, Violation]]:
 
 
 def _found(
-    some_rules: list[Rule], scope: Scope, *checked: object
-) -> Iterator[tuple[Scope, Violation]]:
+    some_rules: list[Rule], scope: CodeScope, *checked: object
+) -> Iterator[tuple[CodeScope, Violation]]:
     for rule in some_rules:
         for violation in rule.violations(*checked):
             yield scope, violation
@@ -72,7 +72,7 @@ def _thread_rules() -> ThreadRules:
         for rule in thread_rules:
             yield from rule.violations(function)
 
-    def find_at_call(function: Function, call: ast.Call, caller: Scope) -> Iterator[Violation]:
+    def find_at_call(function: Function, call: ast.Call, caller: CodeScope) -> Iterator[Violation]:
         for rule in call_rules:
             yield from rule.violations_at_call(function, call, caller)
 

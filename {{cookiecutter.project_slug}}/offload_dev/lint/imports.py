@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from offload_dev.lint.source import Module, Project
-from offload_dev.lint.violations import Step, Violation
+from offload_dev.lint.violations import ChainStep, Violation
 
 FILES = {"api", "upstreams", "compute", "jobs"}
 
@@ -39,7 +39,7 @@ def forbidden_imports(
             yield Violation(line, f"this import loads {target}, but", chain=chain)
 
 
-Reached = tuple[int, str, tuple[Step, ...]]
+Reached = tuple[int, str, tuple[ChainStep, ...]]
 
 
 def _reached(project: Project, start: Module, in_functions: bool) -> Iterator[Reached]:
@@ -49,7 +49,7 @@ def _reached(project: Project, start: Module, in_functions: bool) -> Iterator[Re
     shortest way to a module comes first.
     """
     seen = {start.dotted}
-    waiting: deque[tuple[Module, int, tuple[Step, ...]]] = deque([(start, 0, ())])
+    waiting: deque[tuple[Module, int, tuple[ChainStep, ...]]] = deque([(start, 0, ())])
     while waiting:
         module, first_line, steps = waiting.popleft()
         for name, line in module.imported(in_functions=in_functions):
@@ -58,7 +58,7 @@ def _reached(project: Project, start: Module, in_functions: bool) -> Iterator[Re
                 continue
             seen.add(target)
 
-            chain = (*steps, Step(module, line, f"import {target}"))
+            chain = (*steps, ChainStep(module, line, f"import {target}"))
             yield first_line or line, target, chain if steps else ()
 
             is_helper = target.rpartition(".")[2] not in FILES and not _is_standard(target)

@@ -6,7 +6,7 @@ The origin of `Path("x").read_text` is `pathlib.Path.read_text`.
 import ast
 
 from offload_dev.lint.names import FETCHING, ORM, TASK_DECORATORS
-from offload_dev.lint.source import Def, Project, Scope
+from offload_dev.lint.source import CodeScope, Def, Project
 
 REQUEST = "django.http.HttpRequest"
 RELATIONS = ("ForeignKey", "OneToOneField")
@@ -32,8 +32,8 @@ class Resolver:
         self._pending: set[ast.expr] = set()
         # A project asks for the same origins again and again: the answers, by the question.
         self._queries: dict[str, Query | None] = {}
-        self._functions: dict[str, Scope | None] = {}
-        self._tasks: dict[Scope, bool] = {}
+        self._functions: dict[str, CodeScope | None] = {}
+        self._tasks: dict[CodeScope, bool] = {}
         # Each model, with the names by which the foreign keys of other models refer back to it.
         self._related: set[tuple[str, object]] = set()
         self._related = self._read_related_names()
@@ -42,7 +42,7 @@ class Resolver:
     # Origins.
 
     def origin(
-        self, node: ast.expr | None, scope: Scope, local: dict[str, str] | None = None
+        self, node: ast.expr | None, scope: CodeScope, local: dict[str, str] | None = None
     ) -> str:
         """The origin of an expression in a scope.
 
@@ -91,7 +91,7 @@ class Resolver:
             return origin if self._is_manager(head, name) or not value else value
         return origin
 
-    def number(self, node: ast.expr | str | None, scope: Scope) -> int:
+    def number(self, node: ast.expr | str | None, scope: CodeScope) -> int:
         """A number that is written here or at the top of a module; 1 if it is not known."""
         if isinstance(node, ast.Name):
             holder, _, name = self.origin(node, scope).rpartition(".")
@@ -101,7 +101,7 @@ class Resolver:
 
     # Functions.
 
-    def function(self, origin: str) -> Scope | None:
+    def function(self, origin: str) -> CodeScope | None:
         """The function of this project that an origin names, also one of a base class."""
         if origin in self._functions:
             return self._functions[origin]
@@ -117,7 +117,7 @@ class Resolver:
             self._functions[origin] = function
         return function
 
-    def decorators(self, scope: Scope) -> list[tuple[str, ast.expr]]:
+    def decorators(self, scope: CodeScope) -> list[tuple[str, ast.expr]]:
         """The origin and the name of each decorator of a function, called or not."""
         if not isinstance(scope.node, Def):
             return []
@@ -126,7 +126,7 @@ class Resolver:
         ]
         return [(self.origin(name, scope.parent or scope), name) for name in names]
 
-    def is_task(self, scope: Scope | None) -> bool:
+    def is_task(self, scope: CodeScope | None) -> bool:
         """Whether a decorator makes a function a task or a job."""
         if scope is None:
             return False
@@ -197,8 +197,8 @@ class Resolver:
 
     # Names, results and members.
 
-    def _name(self, name: str, scope: Scope) -> str:
-        here: Scope | None = scope
+    def _name(self, name: str, scope: CodeScope) -> str:
+        here: CodeScope | None = scope
         while here is not None:
             # A function does not see the names of the class around it.
             is_visible = here is scope or not isinstance(here.node, ast.ClassDef)

@@ -24,7 +24,7 @@ SKIPPED_DIRECTORIES = {
 
 
 @dataclass(eq=False)
-class Scope:
+class CodeScope:
     """A module, class or function.
 
     Args:
@@ -35,7 +35,7 @@ class Scope:
     module: "Module"
     dotted: str
     node: ast.Module | ast.ClassDef | Def
-    parent: "Scope | None" = None
+    parent: "CodeScope | None" = None
     names: dict[str, str | ast.expr] = field(default_factory=dict)
 
     @property
@@ -44,7 +44,7 @@ class Scope:
         return isinstance(self.node, ast.AsyncFunctionDef)
 
     @property
-    def owner(self) -> "Scope | None":
+    def owner(self) -> "CodeScope | None":
         """The class, if this is a method."""
         return self.parent if self.parent and isinstance(self.parent.node, ast.ClassDef) else None
 
@@ -68,7 +68,7 @@ class Scope:
 
 
 @dataclass(eq=False)
-class Module(Scope):
+class Module(CodeScope):
     """One file."""
 
     path: Path = field(default_factory=Path)
@@ -119,7 +119,7 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.modules: dict[str, Module] = {}
-        self.scopes: dict[str, Scope] = {}
+        self.scopes: dict[str, CodeScope] = {}
         self.unreadable: list[tuple[Path, int, str]] = []
         for path in sorted(_source_files(root)):
             self._read(path)
@@ -134,7 +134,7 @@ class Project:
         )
 
     @property
-    def functions(self) -> list[Scope]:
+    def functions(self) -> list[CodeScope]:
         return [scope for scope in self.scopes.values() if isinstance(scope.node, Def)]
 
     def _read(self, path: Path) -> None:
@@ -151,14 +151,14 @@ class Project:
         self.modules[module.dotted] = module
         self._declare(module)
 
-    def _declare(self, scope: Scope) -> None:
+    def _declare(self, scope: CodeScope) -> None:
         """Read the names that a scope binds, and the scopes inside of it."""
         for node in own_statements(scope.node):
             match node:
                 case ast.Import() | ast.ImportFrom():
                     scope.names |= _imported_names(node, scope.module)
                 case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                    inner = Scope(scope.module, f"{scope.dotted}.{node.name}", node, scope)
+                    inner = CodeScope(scope.module, f"{scope.dotted}.{node.name}", node, scope)
                     scope.names[node.name] = inner.dotted
                     self.scopes[inner.dotted] = inner
                     self._declare(inner)
@@ -177,7 +177,7 @@ def _imported_names(node: ast.Import | ast.ImportFrom, module: Module) -> dict[s
     return {alias.asname or name: alias.name if alias.asname else name for alias, name in top}
 
 
-def _declare_variable(scope: Scope, target: ast.expr, value: ast.expr) -> None:
+def _declare_variable(scope: CodeScope, target: ast.expr, value: ast.expr) -> None:
     """Note what a variable of a module or class holds, or an attribute of `self`.
 
     A function's local variables change from line to line: the visitor follows them.

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from offload_dev.lint.function import Call, Function
+from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.names import PROCESS_POOLS, REQUEST_THREAD, TO_THREAD
 from offload_dev.lint.source import Def
 
@@ -61,7 +61,7 @@ def uses_request_thread(origin: str, wrapper: ast.expr) -> bool:
     return is_wrapper and "thread_sensitive" not in ast.unparse(wrapper)
 
 
-def _call_of_result(call: Call, function: Function) -> ast.Call | None:
+def _call_of_result(call: CallSite, function: Function) -> ast.Call | None:
     """The call `f(1)` of `sync_to_async(f)(1)`."""
     return next((other.node for other in function.calls if other.node.func is call.node), None)
 

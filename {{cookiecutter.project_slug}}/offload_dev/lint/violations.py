@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import Scope
+from offload_dev.lint.source import CodeScope
 
 
-class Step(NamedTuple):
+class ChainStep(NamedTuple):
     """One step of a chain: a line, and the function or the import that stands there."""
 
-    scope: Scope
+    scope: CodeScope
     line: int
     what: str
 
@@ -33,7 +33,7 @@ class Violation(NamedTuple):
     subject: str = ""
     uncertain: bool = False
     computes: bool = False
-    chain: tuple[Step, ...] = ()
+    chain: tuple[ChainStep, ...] = ()
     file: Path | None = None
     rule: str = ""
 

@@ -4,15 +4,15 @@ import ast
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from offload_dev.lint.function import Block, Call, Function, Loop, awaits
+from offload_dev.lint.function import CallSite, Function, Loop, WithBlock, awaits
 from offload_dev.lint.names import ORM_CONSUMERS
 from offload_dev.lint.resolver import REQUEST, Resolver
-from offload_dev.lint.source import SCOPES, Scope, own_nodes
+from offload_dev.lint.source import SCOPES, CodeScope, own_nodes
 
 FRAMEWORKS = ("django.", "ninja", "rest_framework")
 
 
-def visit(scope: Scope, resolver: Resolver) -> Function:
+def visit(scope: CodeScope, resolver: Resolver) -> Function:
     """What the lines of a function do, or the lines at the top of a module."""
     return Visitor(scope, resolver).function
 
@@ -20,7 +20,7 @@ def visit(scope: Scope, resolver: Resolver) -> Function:
 class Visitor(ast.NodeVisitor):
     """Visits one scope in the order of its lines, and follows what its local variables hold."""
 
-    def __init__(self, scope: Scope, resolver: Resolver) -> None:
+    def __init__(self, scope: CodeScope, resolver: Resolver) -> None:
         self.scope, self.resolver, self.function = scope, resolver, Function(scope, resolver)
 
         # The origins of local variables.
@@ -63,7 +63,7 @@ class Visitor(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         origin = self.origin(node.func)
         arguments = tuple(self.origin(argument) for argument in node.args)
-        self.function.calls_by_node[node] = Call(
+        self.function.calls_by_node[node] = CallSite(
             node, origin, arguments, node in self.awaited, node in self.dropped, self.atomic
         )
 
@@ -152,7 +152,7 @@ class Visitor(ast.NodeVisitor):
             self.visit(item.context_expr)
 
             origin = self.origin(item.context_expr)
-            self.function.blocks.append(Block(node, item.context_expr, origin))
+            self.function.blocks.append(WithBlock(node, item.context_expr, origin))
             self.atomic |= origin == "django.db.transaction.atomic"
             if item.optional_vars is not None:
                 self._bind(item.optional_vars, item.context_expr)

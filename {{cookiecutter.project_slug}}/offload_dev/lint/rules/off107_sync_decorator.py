@@ -7,7 +7,7 @@ from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import Def, Scope
+from offload_dev.lint.source import CodeScope, Def
 from offload_dev.lint.violations import Violation, violation
 
 SYNC_DECORATORS = Patterns(
@@ -40,7 +40,7 @@ def sync_decorator(function: Function) -> Iterator[Violation]:
             yield violation(function.scope.node, subject, uncertain=True)
 
 
-def _has_sync_wrapper(decorator: Scope | None) -> bool:
+def _has_sync_wrapper(decorator: CodeScope | None) -> bool:
     """Whether a decorator of this project returns a plain function."""
     if decorator is None or not isinstance(decorator.node, ast.FunctionDef):
         return False

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Call, Function
+from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.names import NEW_TASK
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
@@ -27,7 +27,7 @@ def task_outlives_request(function: Function) -> Iterator[Violation]:
             yield call_violation(call.node)
 
 
-def _is_of_module(call: Call, function: Function) -> bool:
+def _is_of_module(call: CallSite, function: Function) -> bool:
     holder = call.node.func.value if isinstance(call.node.func, ast.Attribute) else None
     return isinstance(holder, ast.Name) and holder.id in function.scope.module.names
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Call, Function, is_async_query
+from offload_dev.lint.function import CallSite, Function, is_async_query
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.violations import Violation, call_violation
@@ -16,7 +16,7 @@ def missing_await(function: Function) -> Iterator[Violation]:
             yield call_violation(call.node)
 
 
-def _returns_coroutine(call: Call, resolver: Resolver) -> bool:
+def _returns_coroutine(call: CallSite, resolver: Resolver) -> bool:
     """Whether a call makes a coroutine. What a decorated function returns is not known."""
     if is_async_query(call, resolver):
         return True
