@@ -113,14 +113,23 @@ def test_cruft_creates_a_service_and_brings_it_the_next_version_of_the_standard(
     made = run("cruft", "create", template, "--no-input", cwd=tmp_path)
     assert made.returncode == 0, made.stdout
     service = tmp_path / "risk_desk"
+    # The team edits a file that the next version changes, too, in another place.
+    urls = service / "config/urls.py"
+    urls.write_text(urls.read_text() + "# the team's own line\n")
     commit(service)
-    with (template / "{{cookiecutter.project_slug}}/offload/__init__.py").open("a") as standard:
-        standard.write("# the next version\n")
+    for name in ("offload/__init__.py", "config/urls.py"):
+        file = template / "{{cookiecutter.project_slug}}" / name
+        file.write_text("# the next version\n" + file.read_text())
     commit(template)
+
     updated = run("cruft", "update", "--skip-apply-ask", cwd=service)
+
     assert updated.returncode == 0, updated.stdout
     changed = run("git", "diff", "--name-only", "HEAD", cwd=service).stdout.split()
-    assert changed == [".cruft.json", "offload/__init__.py"]
+    assert changed == [".cruft.json", "config/urls.py", "offload/__init__.py"]
+    assert urls.read_text().startswith("# the next version\n")
+    assert urls.read_text().endswith("# the team's own line\n")
+    assert list(service.rglob("*.rej")) == [], updated.stdout
 
 
 def test_what_was_not_asked_for_is_not_there(without_example: Path) -> None:
