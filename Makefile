@@ -47,7 +47,7 @@ $(ROOMS): $(READY)
 
 stock: $(READY)  ## Run the serving room's tests on Django's stock handler, and without the fast leaf
 	OFFLOAD_LEAN=0 pytest tests/serving
-	OFFLOAD_FAST=0 pytest tests/serving -k 'not threads.py'
+	OFFLOAD_FAST=0 pytest tests/serving
 
 test-next: $(NEXT)/.installed  ## Run the serving room's tests on Django 6.1, lean and stock; needs Python 3.12
 	PATH="$(abspath $(NEXT)/bin):$$PATH" OFFLOAD_LEAN=1 pytest tests/serving

@@ -32,8 +32,9 @@ def test_every_mistake_is_caught_by_some_net(result: Result) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_at_least_85_percent_are_caught_before_anything_runs(result: Result) -> None:
-    assert sum(map(result.before_run_time, CASES)) / len(CASES) >= 0.85
+def test_all_but_three_are_caught_before_anything_runs(result: Result) -> None:
+    late = [case.name for case in CASES if not result.before_run_time(case)]
+    assert len(late) <= 3, late
 
 
 @pytest.mark.timeout(300)

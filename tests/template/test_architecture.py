@@ -12,6 +12,8 @@ import pytest
 
 RISK = {"holdings": {"ACME": 10, "GLOBEX": 3}, "horizon_days": 10, "simulations": 200_000}
 TRACER = Path(__file__).parent / "tracer"
+# A traced service starts slowly.
+pytestmark = pytest.mark.timeout(240)
 # From the view to the socket, and from the view to the last event.
 MAX_FILES_OF_A_FAN_OUT = 14
 MAX_FILES_OF_A_JOB = 30
@@ -77,7 +79,7 @@ def journeys(with_example: Path, tmp_path_factory: pytest.TempPathFactory) -> li
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=220,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     start, middle, end = json.loads(done.stdout)
@@ -106,6 +108,19 @@ def test_a_fan_out_and_a_job_take_no_more_files_than_a_person_can_follow(page: s
     assert len(files) == len(fan_out) <= MAX_FILES_OF_A_FAN_OUT
     files |= {step.file for table in job for step in table}
     assert len(files) <= MAX_FILES_OF_A_JOB
+
+
+def test_the_page_names_every_file_of_fan_out_that_a_request_passes(
+    page: str, journeys: list[list[Call]]
+) -> None:
+    passed = {
+        call.step.file for call in journeys[0] if call.step.file.startswith("offload/fanout/")
+    }
+    listed = {step.file for table in tables(page)[:2] for step in table}
+    helpers = re.search(r"Not counted are small helpers(.*?)\n\n", page, re.DOTALL)
+    assert helpers is not None
+    listed |= {f"offload/fanout/{name}.py" for name in re.findall(r"`(\w+)`", helpers[1])}
+    assert passed - listed == set()
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,20 @@ def test_no_module_imports_itself_in_a_circle_not_even_for_types(room: str) -> N
         if (chain := graph.find_shortest_chain(importer=imported, imported=module))
     ]
     assert not circles, "\n".join(circles)
+
+
+@pytest.mark.parametrize("example", ["yes", "no"])
+def test_what_production_runs_imports_neither_the_service_nor_development(
+    tmp_path: Path, example: str
+) -> None:
+    assert bake(tmp_path, example=example, package="own_code").returncode == 0
+    outside = ("own_code", "config", "sandbox", "benchmarks", "tests", "offload_dev")
+    found = [
+        f"{file.relative_to(tmp_path)}: {line.strip()}"
+        for file in (tmp_path / "risk_desk" / "offload").rglob("*.py")
+        for line in file.read_text().splitlines()
+        if line.strip().startswith(
+            tuple(f"{word} {name}" for word in ("import", "from") for name in outside)
+        )
+    ]
+    assert found == []

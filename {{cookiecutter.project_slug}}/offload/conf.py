@@ -36,9 +36,9 @@ class Offload:
     result_limit: int = 1024 * 1024
     # A result in file storage. A larger one fails the job.
     stored_result_limit: int = 64 * 1024 * 1024
-    # So many jobs may wait in one queue; then a submit is answered 503.
+    # The most jobs that may wait in one queue. Then a submit is answered 503.
     queue_depth: int = 10_000
-    # The oldest due job of a queue may be so old; then a submit is answered 503.
+    # The greatest age of the oldest due job of a queue. Then a submit is answered 503.
     queue_age: float = 3600.0
     # Finished jobs are deleted after this time, unless the job has a time of its own.
     result_lifetime: float = 7 * 86400.0
@@ -63,15 +63,15 @@ class Offload:
     # Requests to these paths are never shed. Their host is not checked, since a probe asks the
     # process by its address.
     probe_prefixes: tuple[str, ...] = ("/health/", "/metrics")
-    # So many requests may be answered at once, and as many bodies be received; then a request is
+    # The most requests that are answered at once, and the most bodies that are received. Then one is
     # answered 503. Each costs some 100 kB, and a longer wait does not help its client.
     requests_in_flight: int = 1000
-    # So many event streams may be open. They are counted apart: they wait, which costs little.
+    # The most event streams that may be open. They are counted apart: they wait, which costs little.
     streams_in_flight: int = 5000
     # A request body. A larger one is answered 413 before all of it is read. A service with file
     # uploads may want more.
     body_limit: int = 10 * 1024 * 1024
-    # So many request threads are kept, and so database connections. There are more for a time if
+    # How many request threads are kept, and so database connections. There are more for a time if
     # these do not come back.
     request_threads: int = 8
 

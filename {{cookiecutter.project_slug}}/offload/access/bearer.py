@@ -15,7 +15,7 @@ from offload.problems import Problem
 DEV_TOKEN = "dev-token"  # noqa: S105
 # A token is trusted for this time after it was checked. A revoked token works no longer than that.
 TRUST_SECONDS = 10.0
-# So many checked tokens are remembered; then the memory starts empty again.
+# The largest number of checked tokens that are remembered. Then the memory starts empty again.
 MAX_REMEMBERED_TOKENS = 10_000
 
 

@@ -73,7 +73,7 @@ class ThreadPool:
         self.lock = threading.Lock()
         self.idle: list[PooledThread] = []
         self.lent = 0
-        # So many came back since the start.
+        # How many threads came back since the start.
         self.returned = 0
         self.waiting: deque[RequestThread] = deque()
 

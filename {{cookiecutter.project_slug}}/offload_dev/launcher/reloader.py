@@ -24,7 +24,7 @@ from offload_dev.launcher.stop_timeouts import PROCESS_STOP_TIMEOUT_SECONDS
 START_SECONDS = 30.0
 # The reloader looks so often whether the command still runs.
 POLL_INTERVAL_MS = 1000
-# A message names so many of the changed files.
+# A message names at most this many of the changed files.
 MAX_FILES_NAMED = 3
 # The shell's convention for the exit status of a process that a signal has killed.
 KILLED_STATUS = 128 + signal.SIGKILL

@@ -41,7 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m offload_dev.lint", description=__doc__)
+    # As one file the linter is called by the file's name.
+    called = Path(sys.argv[0]).name
+    prog = called if called.endswith(".pyz") else "python -m offload_dev.lint"
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument("path", type=Path, help="a project's directory, or one file")
     parser.add_argument("--json", action="store_true", help="print findings and grades as JSON")
     parser.add_argument(

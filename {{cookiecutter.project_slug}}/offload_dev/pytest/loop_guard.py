@@ -23,7 +23,7 @@ from offload_dev.pytest.blocking_calls import record_blocking_calls
 # A test may keep its loop so long, by the loop's own time. It is a tenth of what a person notices,
 # and ten times what a slow callback takes.
 BLOCK_THRESHOLD_SECONDS = 0.05
-# So many functions are named that made a coroutine which was never awaited.
+# How many functions are named that made a coroutine which was never awaited.
 COROUTINE_ORIGIN_DEPTH = 5
 WARNINGS_THAT_FAIL = (
     "error:coroutine .* was never awaited:RuntimeWarning",

@@ -1,4 +1,4 @@
-"""What happens to a block: it is counted, logged, and kept for the pages that show it."""
+"""Counts the blocks of the event loop, and keeps the newest for the development header."""
 
 import logging
 from collections import deque

@@ -11,21 +11,30 @@ from offload_dev.lint.violations import Violation
 
 @rule(
     "OFF604",
-    message="jobs.py declares jobs: its top loads nothing that computes, queries or calls out",
-    instead="import compute.py inside of the job's function",
+    message="jobs.py declares jobs: it neither queries nor calls out, and its top loads no compute.py",
+    instead="pass the data in as parameters, and import compute.py inside of the job's function",
     target=Target.MODULE,
 )
 def jobs_imports(module: Module, project: Project) -> Iterator[Violation]:
-    """Finds imports of models, compute.py, Django, HTTP clients and numpy at the top of `jobs.py`.
+    """Finds two kinds of imports in `jobs.py`.
 
-    Web processes import the file to submit jobs, so they load what it imports at its top. Imports
-    inside of a job's function are right: only workers load those.
+    1. Models, Django, Celery and HTTP clients, anywhere in the file: a job gets its data as
+       parameters, and a worker process that waits does not use its core.
+    2. compute.py, numpy and its like, at the top: web processes import the file to submit jobs, so
+       they load what it imports there. Inside of a job's function only workers load it.
     """
-    return forbidden_imports(
+    yield from forbidden_imports(
         module,
         project,
         file="jobs",
-        packages=["django", "asyncio", "celery", *WAITING_PACKAGES, *COMPUTING_PACKAGES],
-        modules={"models", "upstreams", "api", "compute"},
+        packages=["django", "celery", *WAITING_PACKAGES],
+        modules={"models", "upstreams", "api"},
+    )
+    yield from forbidden_imports(
+        module,
+        project,
+        file="jobs",
+        packages=["asyncio", *COMPUTING_PACKAGES],
+        modules={"compute"},
         in_functions=False,
     )
