@@ -63,10 +63,10 @@ class Offload:
     # Requests to these paths are never shed. Their host is not checked, since a probe asks the
     # process by its address.
     probe_prefixes: tuple[str, ...] = ("/health/", "/metrics")
-    # The most requests that are answered at once, and the most bodies that are received. Then one is
-    # answered 503. Each costs some 100 kB, and a longer wait does not help its client.
+    # The most requests that are answered at once, and the most bodies that are received. Then a
+    # request is answered 503. Each costs some 100 kB, and a longer wait does not help its client.
     requests_in_flight: int = 1000
-    # The most event streams that may be open. They are counted apart: they wait, which costs little.
+    # The most event streams that may be open. They are counted apart: waiting costs little.
     streams_in_flight: int = 5000
     # A request body. A larger one is answered 413 before all of it is read. A service with file
     # uploads may want more.
