@@ -12,6 +12,7 @@ from .errors import TooLarge
 from .http import httpx
 from .raw_response import RawResponse
 from .request import Headers
+from .resolver import UpstreamResolver
 
 # The encodings that aiohttp decodes. It does so in bounded steps, so that a decompression bomb
 # cannot fill the memory.
@@ -28,7 +29,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     Args:
         max_connections: as many as the bulkhead has slots, so that no call waits here.
         keepalive: seconds after which an idle connection is closed.
-        connect_timeout: seconds for a connection.
+        connect_timeout: seconds to look the name up, and seconds to connect.
         tls: the TLS context; `True` is aiohttp's own.
     """
 
@@ -42,7 +43,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     ) -> None:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=max_connections, keepalive_timeout=keepalive, ssl=tls
+                limit=max_connections,
+                keepalive_timeout=keepalive,
+                ssl=tls,
+                resolver=UpstreamResolver(connect_timeout),
+                # The resolver keeps the addresses.
+                use_dns_cache=False,
             ),
             # A cookie set for one caller must not be sent for the next.
             cookie_jar=aiohttp.DummyCookieJar(),
