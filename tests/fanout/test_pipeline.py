@@ -202,4 +202,10 @@ def test_the_protections_stand_in_their_order_and_those_not_declared_are_left_ou
     everywhere = ["Bulkhead", "Retry", "CircuitBreaker", "AttemptTimeout", "Send"]
     assert layers(declare()) == everywhere
     everything = layers(declare(rate=(1, 1), hedge=Hedge()))
-    assert everything == [*everywhere[:2], "Hedging", "RateLimiter", *everywhere[2:]]
+    assert everything == [
+        *everywhere[:2],
+        "Hedging",
+        "CircuitBreaker",
+        "RateLimiter",
+        *everywhere[3:],
+    ]

@@ -203,6 +203,42 @@ async def test_a_deadline_that_passes_counts_as_slow_after_a_long_wait_only() ->
             assert upstream.client().circuit.state == state
 
 
+@pytest.mark.parametrize("seconds", [0.3, 1.0])
+async def test_an_upstream_that_hangs_opens_the_breaker_though_deadlines_end_its_calls(
+    seconds: float,
+) -> None:
+    upstream = declare()
+    with upstream.using(httpx.MockTransport(Script(200, delay=60))):
+        with deadline(seconds):
+            calls = [upstream.get_json("/", params={"number": n}).outcome() for n in range(25)]
+            assert {outcome.status for outcome in await asyncio.gather(*calls)} == {"timeout"}
+        assert upstream.client().circuit.state == "open"
+
+
+async def test_an_attempt_that_the_timeout_of_its_call_cuts_off_counts() -> None:
+    upstream = declare(
+        timeout=0.3,
+        attempt_timeout=0.2,
+        retry=Retry(attempts=2, wait_initial=0.0),
+        breaker=CircuitBreaker(minimum_throughput=2),
+    )
+    with upstream.using(httpx.MockTransport(Script(200, delay=60))):
+        # The first attempt has 0.2 s, the second one the rest.
+        assert [outcome.status for outcome in await repeat(upstream, 2)] == ["timeout", "open"]
+
+
+async def test_callers_in_a_hurry_do_not_open_the_breaker_of_an_upstream_as_slow_as_ever() -> None:
+    script = Script(200, delay=0.2)
+    upstream = declare(breaker=CircuitBreaker(minimum_throughput=3))
+    with upstream.using(httpx.MockTransport(script)):
+        assert (await repeat(upstream, 1))[0].status == "ok"
+        for number in range(5):
+            with deadline(0.15):
+                outcome = await upstream.get_json("/", params={"number": number}).outcome()
+            assert outcome.status == "timeout"
+        assert upstream.client().circuit.state == "closed"
+
+
 async def test_what_the_caller_did_wrong_does_not_open_the_breaker() -> None:
     upstream = declare(retry=Retry(attempts=1), breaker=CircuitBreaker(minimum_throughput=3))
     with upstream.using(httpx.MockTransport(Script(404, 429, 401, 422))):
@@ -249,3 +285,21 @@ async def test_the_rate_limit_spreads_calls_out() -> None:
         assert time.monotonic() - started > 0.25
         with deadline(0.01):
             assert (await repeat(upstream, 1))[0].status == "timeout"
+
+
+async def test_behind_an_open_breaker_nothing_waits_for_the_rate_limit() -> None:
+    upstream = declare(
+        rate=(3, 60), retry=Retry(attempts=1), breaker=CircuitBreaker(minimum_throughput=3)
+    )
+    with upstream.using(httpx.MockTransport(Script(500))):
+        statuses = [outcome.status for outcome in await repeat(upstream, 6)]
+        assert statuses == ["error"] * 3 + ["open"] * 3
+
+
+async def test_the_time_that_the_rate_limit_holds_a_call_back_is_not_the_upstreams() -> None:
+    upstream = declare(rate=(1, 0.2), breaker=CircuitBreaker(minimum_throughput=2, slow_after=0.1))
+    with upstream.using(httpx.MockTransport(Script(200))):
+        assert [outcome.status for outcome in await repeat(upstream, 4)] == ["ok"] * 4
+        with deadline(0.15):
+            assert (await repeat(upstream, 1))[0].status == "timeout"
+        assert upstream.client().circuit.state == "closed"

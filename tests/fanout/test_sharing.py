@@ -251,3 +251,18 @@ async def test_a_hedged_call_says_so_and_its_loser_is_cancelled() -> None:
         assert outcome.ms < 20_000, "the loser was waited for"
         await upstream.post_json("/write", {})
         assert asked.count("/write") == 1, "a write was hedged"
+
+
+async def test_a_hedged_request_uses_up_no_attempt_of_the_retry() -> None:
+    script = Script(200)
+    upstream = declare(
+        hedge=Hedge(budget_ratio=1.0), retry=Retry(attempts=2, wait_initial=0.0), attempt_timeout=5
+    )
+    with upstream.using(httpx.MockTransport(script)):
+        for number in range(20):
+            await upstream.get_json("/", params={"number": number})
+        script.requests.clear()
+        script.answers, script.delay = [503], 0.1
+        outcome = await upstream.get_json("/").outcome()
+    assert (outcome.status, outcome.hedged, outcome.attempts) == ("error", True, 2)
+    assert len(script.requests) == 4, "two attempts, each of them hedged"

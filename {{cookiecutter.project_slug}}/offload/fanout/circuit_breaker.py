@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Literal
 
 from .context import CallContext, R, Strategy
-from .errors import BreakerOpen
+from .errors import BreakerOpen, DeadlineExceeded
 from .http import httpx
 from .window import Window
 
@@ -15,6 +15,14 @@ CircuitState = Literal["closed", "half-open", "open"]
 
 # An attempt counts as slow after this share of the attempt timeout, unless `slow_after` is set.
 SLOW_SHARE_OF_ATTEMPT_TIMEOUT = 0.8
+# An attempt that a deadline cuts off is a failure after this many times the upstream's usual time.
+CUT_OFF_MULTIPLE = 3.0
+# And never before: within less time, not even an upstream in good health has to answer.
+CUT_OFF_LEAST_SECONDS = 0.1
+# The usual time is a running mean; each good response has this share in it (TCP's RFC 6298: 1/8).
+USUAL_SHARE = 0.125
+# A timer of uvloop may fire so much before its instant.
+TIMER_TOLERANCE_SECONDS = 0.005
 
 log = logging.getLogger("offload.fanout")
 
@@ -24,8 +32,9 @@ class CircuitBreaker:
     """When to stop sending, and when to try again; times are in seconds, names are Polly's.
 
     What counts as a failure is what the upstream did: a failed connection, a status of 500 or
-    above, a timeout, a response slower than `slow_after`. A caller that leaves counts as nothing:
-    ten closed browser tabs must not cut an upstream off.
+    above, a timeout, a response slower than `slow_after`. An attempt that a deadline cuts off is a
+    failure, too, if it took three times as long as this upstream usually takes (0.1 s at least). A
+    caller that leaves counts as nothing: ten closed browser tabs must not cut an upstream off.
     """
 
     # How far the failure ratio looks back.
@@ -125,37 +134,53 @@ class CircuitBreakerStrategy:
         self._slow_after = breaker.slow_after or SLOW_SHARE_OF_ATTEMPT_TIMEOUT * attempt_timeout
         self._upstream = upstream
         self._inner = inner
+        # Seconds that a good response usually takes; 0 until there was one.
+        self._usual_seconds = 0.0
 
     async def __call__(self, context: CallContext[R]) -> R:
         ticket = self._circuit.admit()
-        started = monotonic()
+        # The time for which the rate limit holds the request back is not the upstream's.
+        started = monotonic() - context.held_back
         good: bool | None = None
-        # Four cases say something about the upstream; every other error says nothing.
+        # Five cases say something about the upstream; every other error says nothing.
         try:
             response = await self._inner(context)
         except httpx.HTTPStatusError as error:
             # 1. A status other than 2xx. Below 500, the request was wrong, not the upstream.
-            good = error.response.status_code < 500 and not self._is_slow(started)
+            took = monotonic() - started - context.held_back
+            good = error.response.status_code < 500 and took < self._slow_after
             raise
         except httpx.TransportError:
             # 2. No response.
             good = False
             raise
+        except DeadlineExceeded:
+            # 3. The timeout of the whole call has passed.
+            good = self._cut_off(monotonic() - started - context.held_back)
+            raise
         except asyncio.CancelledError:
-            # 3. The deadlines of all callers have passed, after a long wait. A caller that leaves
-            # before its deadline proves nothing.
-            if monotonic() >= context.wanted_until and self._is_slow(started):
-                good = False
+            # 4. The deadlines of all callers have passed. A caller that leaves before its deadline
+            # proves nothing.
+            if monotonic() >= context.wanted_until - TIMER_TOLERANCE_SECONDS:
+                good = self._cut_off(monotonic() - started - context.held_back)
             raise
         else:
-            # 4. A status of 2xx, in time or late.
-            good = not self._is_slow(started)
+            # 5. A status of 2xx, in time or late.
+            took = monotonic() - started - context.held_back
+            good = took < self._slow_after
+            self._learn(took)
             return response
         finally:
             self._record(ticket, good)
 
-    def _is_slow(self, started: float) -> bool:
-        return monotonic() - started >= self._slow_after
+    def _cut_off(self, took: float) -> bool | None:
+        """What an attempt says that ended without a response after so many seconds."""
+        long = max(CUT_OFF_LEAST_SECONDS, CUT_OFF_MULTIPLE * self._usual_seconds)
+        return False if took >= min(self._slow_after, long) - TIMER_TOLERANCE_SECONDS else None
+
+    def _learn(self, took: float) -> None:
+        known = self._usual_seconds
+        self._usual_seconds = known + USUAL_SHARE * (took - known) if known else took
 
     def _record(self, ticket: float, good: bool | None) -> None:
         before = self._circuit.state

@@ -34,10 +34,14 @@ class CallContext(Generic[R]):
     wanted_until: float
     # True for a stream: the exchange ends with the head, and the body is read afterwards.
     streaming: bool = False
-    # Requests sent, retries and hedged requests included.
+    # Requests sent, retries included, hedged requests not.
     attempts: int = 0
-    # Whether a hedged request was sent.
+    # Whether a hedged request was started.
     hedged: bool = False
+    # True in the context of a hedged request, which is a copy of its call's.
+    is_hedge: bool = False
+    # Seconds for which the rate limit held the requests of this call back.
+    held_back: float = 0.0
     # The instant at which the call was over; 0 until then.
     finished_at: float = 0.0
     # What to give back when the call is over; see `close`.

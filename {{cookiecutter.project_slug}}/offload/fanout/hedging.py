@@ -3,12 +3,11 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 
 from .bulkhead import Bulkhead
 from .context import CallContext, R, Strategy
-from .metrics import Meter
 from .retry_budget import RetryBudget
 from .window import Window
 
@@ -44,12 +43,11 @@ class HedgingStrategy:
     """
 
     def __init__(
-        self, hedge: Hedge, bulkhead: Bulkhead, budget: RetryBudget, meter: Meter, inner: Strategy
+        self, hedge: Hedge, bulkhead: Bulkhead, budget: RetryBudget, inner: Strategy
     ) -> None:
         self._hedge = hedge
         self._bulkhead = bulkhead
         self._budget = budget
-        self._meter = meter
         self._inner = inner
         # Total: calls. Marked: hedged requests.
         self._counts = Window(HEDGE_WINDOW_SECONDS)
@@ -69,7 +67,6 @@ class HedgingStrategy:
             done, racing = await asyncio.wait(racing, timeout=self._hedge_after)
             if not done and self._may_hedge():
                 self._counts.add(marked=1)
-                self._meter.hedges.inc()
                 context.hedged = True
                 racing.add(asyncio.ensure_future(self._send_hedged(context)))
             while racing and not _succeeded(done):
@@ -91,10 +88,10 @@ class HedgingStrategy:
         return within_ratio and not self._bulkhead.full and self._budget.withdraw()
 
     async def _send_hedged(self, context: CallContext[R]) -> R:
-        """Send the request a second time, in a slot of its own."""
+        """Send the request a second time, in a slot and a context of its own."""
         await self._bulkhead.enter(context.ends_at)
         try:
-            return await self._inner(context)
+            return await self._inner(replace(context, is_hedge=True, held_back=0.0))
         finally:
             self._bulkhead.leave()
 

@@ -15,9 +15,11 @@ LATENCY = Histogram(
 )
 OUTCOMES = Counter("offload_fanout_outcomes", "Calls, by their outcome.", ["upstream", "status"])
 ATTEMPTS = Counter(
-    "offload_fanout_attempts", "Requests sent, retries and hedged ones included.", ["upstream"]
+    "offload_fanout_attempts", "Requests sent, retries included, hedged ones not.", ["upstream"]
 )
-HEDGES = Counter("offload_fanout_hedges", "Second, parallel requests sent.", ["upstream"])
+HEDGES = Counter(
+    "offload_fanout_hedges", "Hedged requests sent: second, parallel ones.", ["upstream"]
+)
 RETRIES_DENIED = Counter(
     "offload_fanout_retries_denied",
     "Retries not made because the budget was used up.",

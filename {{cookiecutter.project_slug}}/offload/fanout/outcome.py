@@ -20,8 +20,8 @@ class Outcome(Generic[T]):
             (circuit breaker); `rejected` (bulkhead full); or `error`.
         value: what was asked for, if the status is `ok` or `stale`; otherwise `None`.
         ms: milliseconds the caller waited, queueing and retries included.
-        attempts: requests sent, hedged ones included; 0 if the value came from the cache or
-            nothing was sent.
+        attempts: requests sent, retries included, a hedged one not; 0 if the value came from the
+            cache or nothing was sent.
         hedged: whether a second, parallel request was sent.
         age: seconds since the value was fetched; 0 unless it came from the cache.
         error: why the call failed, if the status is not `ok`: an `httpx.HTTPError` or an

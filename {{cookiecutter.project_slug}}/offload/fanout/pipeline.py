@@ -44,9 +44,9 @@ def build_pipeline(
     return _wrap(
         partial(BulkheadStrategy, bulkhead),
         partial(RetryStrategy, limits.retry, budget, meter),
-        partial(HedgingStrategy, limits.hedge, bulkhead, budget, meter) if limits.hedge else None,
-        partial(RateLimiterStrategy, limits.rate) if limits.rate else None,
+        partial(HedgingStrategy, limits.hedge, bulkhead, budget) if limits.hedge else None,
         partial(CircuitBreakerStrategy, limits.breaker, circuit, limits.attempt_timeout, name),
+        partial(RateLimiterStrategy, limits.rate) if limits.rate else None,
         partial(AttemptTimeoutStrategy, limits.attempt_timeout),
         innermost=Send(transport, limits.attempt_timeout, meter),
     )

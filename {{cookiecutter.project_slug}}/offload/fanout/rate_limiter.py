@@ -23,6 +23,7 @@ class RateLimiterStrategy:
         self._inner = inner
 
     async def __call__(self, context: CallContext[R]) -> R:
+        started = monotonic()
         try:
             async with asyncio.timeout(context.ends_at - monotonic()):
                 await self._limiter.acquire()
@@ -30,5 +31,7 @@ class RateLimiterStrategy:
             raise DeadlineExceeded(
                 "The deadline passed while the rate limit held the call back."
             ) from None
+        finally:
+            context.held_back += monotonic() - started
 
         return await self._inner(context)

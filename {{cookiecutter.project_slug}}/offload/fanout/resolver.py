@@ -153,7 +153,7 @@ class UpstreamResolver(AbstractResolver):
 
 
 def look_up(lookup: Lookup, name: Name) -> list[ResolveResult]:
-    """The addresses of a name, as aiohttp wants them. Blocks; raises `OSError` if there are none."""
+    """The addresses of a name, for aiohttp. Blocks; raises `OSError` if there are none."""
     host, port, family = name
     infos = lookup(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
     found: list[ResolveResult] = []

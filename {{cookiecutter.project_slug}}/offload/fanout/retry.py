@@ -30,7 +30,7 @@ class Retry:
     53 us for a call that succeeds at once (docs/decisions/0002 of the template).
     """
 
-    # All requests of one call, the first one included.
+    # Requests of one call, the first one included. Hedged requests are counted apart.
     attempts: int = 3
     wait_initial: float = 0.05
     # Also the longest Retry-After that is waited for; beyond it the call fails at once.

@@ -20,8 +20,12 @@ class Send:
         self._meter = meter
 
     async def __call__(self, context: CallContext[R]) -> R:
-        context.attempts += 1
-        self._meter.attempts.inc()
+        if context.is_hedge:
+            self._meter.hedges.inc()
+        else:
+            context.attempts += 1
+            self._meter.attempts.inc()
+
         headers = [*context.headers, (DEADLINE_HEADER, str(self._milliseconds_left(context)))]
         try:
             return await context.exchange(self._transport, context, headers)
