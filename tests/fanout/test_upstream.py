@@ -43,12 +43,26 @@ def answering(*statuses: int) -> tuple[httpx.MockTransport, list[httpx.Request]]
         "/..%2fadmin",
         "/a?x=1",
         "/a#b",
+        # What Tomcat, IIS and a server that decodes twice take for a parent folder.
+        "/a/..;/admin",
+        "/a/..;x=1/admin",
+        "/a/%2e%2e%3b/admin",
+        "/%5c..%5cadmin",
+        "/..%5Cadmin",
+        "/%252e%252e/admin",
+        "/%25252e%25252e%25252fadmin",
     ]
     + ["/a b", "/a\\b", "/a\n", ""],
 )
 def test_a_path_cannot_lead_away_from_the_base_url(path: str) -> None:
     with pytest.raises(ValueError, match="path"):
         Upstream("fixed", base_url="http://upstream.test/v1").get_json(path)
+
+
+@pytest.mark.parametrize("path", ["/a..b", "/a;v=1/b", "/50%25", "/a%5Cb", "/...", "/a%2Fb"])
+def test_a_path_with_unusual_characters_is_taken(path: str) -> None:
+    request = Upstream("fixed", base_url="http://upstream.test/v1").get_json(path).request
+    assert str(request.url) == f"http://upstream.test/v1{path}"
 
 
 @pytest.mark.parametrize(

@@ -41,10 +41,29 @@ def join(base: str, path: str, params: Params | None) -> URL:
 
 @lru_cache(1024)
 def _below(base: str, path: str) -> URL:
-    if not _PATH.fullmatch(path) or set(path) & set("?#\\") or ".." in unquote(path).split("/"):
+    if not _PATH.fullmatch(path) or set(path) & set("?#\\") or _leads_up(path):
         raise ValueError(
             "A path starts with one slash and holds no '..', '?', '#', space or backslash: "
             f"{path!r}. Put values through urllib.parse.quote(value, safe='') and queries into "
             "params."
         )
     return URL(base + path, encoded=True)
+
+
+def _leads_up(path: str) -> bool:
+    """Whether any server could read a parent folder (`..`) in this path.
+
+    Three kinds of server read more than RFC 3986 says:
+    1. IIS takes a backslash for a slash.
+    2. Tomcat leaves out what follows a semicolon in a segment.
+    3. A proxy and the server behind it each decode the path once.
+    """
+    while True:
+        segments = path.replace("\\", "/").split("/")
+        if any(segment.split(";", 1)[0] == ".." for segment in segments):
+            return True
+
+        decoded = unquote(path)
+        if decoded == path:
+            return False
+        path = decoded
