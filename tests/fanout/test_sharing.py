@@ -266,3 +266,73 @@ async def test_a_hedged_request_uses_up_no_attempt_of_the_retry() -> None:
         outcome = await upstream.get_json("/").outcome()
     assert (outcome.status, outcome.hedged, outcome.attempts) == ("error", True, 2)
     assert len(script.requests) == 4, "two attempts, each of them hedged"
+
+
+@pytest.mark.parametrize("fault", [429, 500, 503, httpx.ReadError("x"), httpx.ReadTimeout("x")])
+async def test_a_stale_answer_stands_in_for_a_fault_of_the_source(fault: int | Exception) -> None:
+    upstream = declare(cache=Cache(), retry=Retry(attempts=1))
+    with upstream.using(httpx.MockTransport(Script(200, fault))):
+        assert [(await ask(upstream, 1))[0] for _ in range(2)] == ["ok", "stale"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
+async def test_a_stale_answer_does_not_hide_that_a_right_or_a_thing_is_gone(status: int) -> None:
+    script = Script(200, status, 503)
+    upstream = declare(cache=Cache(), retry=Retry(attempts=1))
+    with upstream.using(httpx.MockTransport(script)):
+        statuses = [(await ask(upstream, 1))[0] for _ in range(3)]
+        assert statuses == ["ok", "error", "error"], (
+            "what is gone does not come back with an outage"
+        )
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_write_makes_the_upstream_forget_what_was_read_before(status: int) -> None:
+    script = Script(200, status, 200)
+    upstream = declare(cache=Cache(fresh_for=60), retry=Retry(attempts=1))
+    with upstream.using(httpx.MockTransport(script)):
+        await ask(upstream, 2)
+        await upstream.request("PUT", "/prices", idempotent=False).outcome()
+        await ask(upstream, 2)
+    assert [request.method for request in script.requests] == ["GET", "PUT", "GET"]
+
+
+async def test_a_read_from_before_the_end_of_a_write_is_not_kept() -> None:
+    script = Script(200, delay=0.1)
+    upstream = declare(cache=Cache(fresh_for=60))
+    with upstream.using(httpx.MockTransport(script)):
+        before = asyncio.create_task(ask(upstream, 1))
+        await asyncio.sleep(0.01)
+        script.delay = 0.0
+        await upstream.post_json("/orders", {})
+        await before
+        await ask(upstream, 1)
+        await upstream.request("OPTIONS", "/")
+        await ask(upstream, 1)
+    assert [request.method for request in script.requests] == ["GET", "POST", "GET", "OPTIONS"]
+
+
+async def test_the_cache_keeps_no_more_bytes_than_it_may() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(200, json="x" * (50_000 if request.url.path == "/huge" else 1000))
+
+    upstream = declare(cache=Cache(fresh_for=60, max_bytes=5000))
+    with upstream.using(httpx.MockTransport(answer)):
+        for path in ("/a", "/b", "/c", "/huge", "/c", "/d", "/e", "/d", "/e", "/a", "/huge"):
+            await upstream.get_json(path)
+    assert asked == ["/a", "/b", "/c", "/huge", "/d", "/e", "/a", "/huge"]
+
+
+async def test_a_late_caller_does_not_join_a_call_that_is_about_to_end() -> None:
+    script = Script(200, delay=60)
+    upstream = declare(timeout=0.6, attempt_timeout=0.6)
+    with upstream.using(httpx.MockTransport(script)):
+        first = asyncio.create_task(ask(upstream, 1))
+        await asyncio.sleep(0.45)
+        script.delay = 0.3
+        assert await ask(upstream, 2) == ["ok"] * 2, "they ended with the call that they joined"
+        assert await first == ["timeout"]
+    assert len(script.requests) == 2

@@ -16,7 +16,13 @@ from offload.serving import release
 
 from .client import ClientHolder
 from .deadline import until
-from .errors import DeadlineExceeded, OutcomeStatus, Undecodable, status_of
+from .errors import (
+    DeadlineExceeded,
+    OutcomeStatus,
+    Undecodable,
+    is_source_fault,
+    status_of,
+)
 from .http import httpx
 from .outcome import Outcome, Outcomes
 from .propagation import propagated_headers
@@ -135,12 +141,13 @@ class PendingCall(Generic[T]):
     3. Neither is set: the deadline had passed before the start, and nothing is sent.
     """
 
-    __slots__ = ("_call", "_client", "_started_at", "cached", "shared")
+    __slots__ = ("_cache_generation", "_call", "_client", "_started_at", "cached", "shared")
 
     def __init__(self, call: Call[T], propagated: Headers) -> None:
         self._call = call
         self._client = call.holder.get()
         self._started_at = monotonic()
+        self._cache_generation = self._client.cache_generation
         self.cached = self._client.fresh(call.request)
         self.shared = None if self.cached else self._client.start(call.request, propagated)
 
@@ -159,7 +166,7 @@ class PendingCall(Generic[T]):
 
         if self.cached:
             return self._outcome("ok", value, age=self.cached.age)
-        self._client.store(self._call.request, found)
+        self._client.store(self._call.request, found, self._cache_generation)
         return self._outcome("ok", value)
 
     def _response(self) -> RawResponse | Exception:
@@ -186,7 +193,12 @@ class PendingCall(Generic[T]):
                 error,
             )
 
-        if cached := self._client.stale(request):
+        if not is_source_fault(error):
+            # A right may have been revoked, or the thing deleted: nothing stands in for the call
+            # now, nor in an outage that follows.
+            if isinstance(error, httpx.HTTPStatusError):
+                self._client.forget(request)
+        elif cached := self._client.stale(request):
             # The response may have been kept for a call that reads it in another way.
             with suppress(ValueError):
                 value = self._call.decode(cached.response)

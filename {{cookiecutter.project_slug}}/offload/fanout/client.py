@@ -46,8 +46,12 @@ class UpstreamClient:
         )
         self._limits = limits
         self._cache = ResponseCache(limits.cache) if limits.cache else None
-        self._single_flight = SingleFlight(self.pipeline)
+        self._single_flight = SingleFlight(self.pipeline, self._forget_all)
         self.meter.watch(lambda: self.bulkhead.waiting, lambda: self.circuit.state)
+
+    def headers(self, request: UpstreamRequest, propagated: Headers) -> Headers:
+        """The headers to send, without those that each attempt adds."""
+        return [*request.headers, *propagated] if self._limits.propagate else [*request.headers]
 
     def start(self, request: UpstreamRequest, propagated: Headers) -> SharedCall | None:
         """Start the call, or join the one under way that is the same; `None` if no time is left.
@@ -62,7 +66,7 @@ class UpstreamClient:
 
         context = CallContext(
             request,
-            [*request.headers, *propagated],
+            self.headers(request, propagated),
             self._limits.max_bytes,
             read_whole,
             ends_at=now + self._limits.timeout,
@@ -79,10 +83,31 @@ class UpstreamClient:
         """A kept response that can stand in for this call, which failed."""
         return self._cache.stale(key) if self._cache and (key := request.key) else None
 
-    def store(self, request: UpstreamRequest, response: RawResponse) -> None:
-        """Keep a good response, if this upstream has a cache."""
-        if self._cache and (key := request.key):
+    @property
+    def cache_generation(self) -> int:
+        """Changes when all kept responses are forgotten; for `store`."""
+        return self._cache.generation if self._cache else 0
+
+    def store(self, request: UpstreamRequest, response: RawResponse, generation: int) -> None:
+        """Keep a good response, if this upstream has a cache.
+
+        Args:
+            request: what was sent.
+            response: what came.
+            generation: the cache's at the start of the call. If it has changed, there was a write
+                meanwhile, and the response may be older than that.
+        """
+        if self._cache and generation == self._cache.generation and (key := request.key):
             self._cache.store(key, response)
+
+    def forget(self, request: UpstreamRequest) -> None:
+        """Drop the kept response that could stand in for this call."""
+        if self._cache and (key := request.key):
+            self._cache.forget(key)
+
+    def _forget_all(self) -> None:
+        if self._cache:
+            self._cache.forget_all()
 
 
 @dataclass(eq=False)

@@ -51,6 +51,14 @@ def status_of(error: Exception) -> OutcomeStatus:
     return "timeout" if isinstance(error, httpx.TimeoutException) else "error"
 
 
+def is_source_fault(error: Exception) -> bool:
+    """Whether the source failed to answer, or could not. What it refused for good is no fault."""
+    if isinstance(error, httpx.HTTPStatusError):
+        status = error.response.status_code
+        return status >= 500 or status in (408, 429)
+    return isinstance(error, httpx.TransportError | DeadlineExceeded | BreakerOpen | Overloaded)
+
+
 def reason(error: Exception) -> str:
     """The error in a word that may be shown in public: no host, no address, no body."""
     if isinstance(error, httpx.HTTPStatusError):

@@ -25,6 +25,8 @@ class UpstreamLimits:
     max_waiting: int = 64
     # Of a decoded body: json.loads of a megabyte blocks the event loop for some 10 ms.
     max_bytes: int = 2**20
+    # Whether trace context, request id and time limit are passed on. `False` for a third party.
+    propagate: bool = True
     # Idle connections are closed after this time, before the upstream closes them: uvicorn and
     # Node do so after 5 s.
     keepalive: float = 4.0

@@ -12,6 +12,8 @@ from .deadline import deadline
 from .propagation import DEADLINE_HEADER, meta_key, propagate
 
 DEADLINE_KEY = meta_key(DEADLINE_HEADER)
+# Nine digits of milliseconds are 11 days. Python turns no string of 4,300 digits into a number.
+MAX_DEADLINE_DIGITS = 9
 
 
 class DeadlineMiddleware:
@@ -47,4 +49,6 @@ class DeadlineMiddleware:
     def _seconds(self, request: HttpRequest) -> float:
         # META is read because `request.headers` would be built for this one header.
         asked = request.META.get(DEADLINE_KEY, "")
-        return min(int(asked) / 1000, self._max_seconds) if asked.isdecimal() else self._max_seconds
+        if not asked.isdecimal() or len(asked) > MAX_DEADLINE_DIGITS:
+            return self._max_seconds
+        return min(int(asked) / 1000, self._max_seconds)

@@ -48,7 +48,7 @@ def build_pipeline(
         partial(CircuitBreakerStrategy, limits.breaker, circuit, limits.attempt_timeout, name),
         partial(RateLimiterStrategy, limits.rate) if limits.rate else None,
         partial(AttemptTimeoutStrategy, limits.attempt_timeout),
-        innermost=Send(transport, limits.attempt_timeout, meter),
+        innermost=Send(transport, limits.attempt_timeout, limits.propagate, meter),
     )
 
 

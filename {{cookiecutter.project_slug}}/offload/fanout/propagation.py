@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
 
+from offload.serving import request_id
+
 from .request import Headers
 
 try:
@@ -14,8 +16,13 @@ except ImportError:
 
 # Milliseconds that the receiver has for the request; no RFC names such a header.
 DEADLINE_HEADER = "X-Request-Timeout-Ms"
-# W3C Trace Context, and the id by which the log lines of a request are found.
-PROPAGATED_HEADERS = ("traceparent", "tracestate", "x-request-id")
+# The id by which the log lines of a request are found.
+REQUEST_ID_HEADER = "x-request-id"
+# W3C Trace Context: passed on as they came.
+TRACE_HEADERS = ("traceparent", "tracestate")
+# A longer value is left out: receivers have to take 512 characters of tracestate, and no more
+# (W3C Trace Context, section 3.3.1.5).
+MAX_TRACE_CHARACTERS = 512
 
 _incoming: ContextVar[Mapping[str, str]] = ContextVar(
     "offload_propagated", default=MappingProxyType({})
@@ -27,20 +34,24 @@ def meta_key(name: str) -> str:
     return "HTTP_" + name.upper().replace("-", "_")
 
 
-_META_KEYS = {name: meta_key(name) for name in PROPAGATED_HEADERS}
+_META_KEYS = {name: meta_key(name) for name in TRACE_HEADERS}
 
 
 class propagate:  # noqa: N801 - a class for speed, as `deadline` is
-    """Pass the headers of an incoming request on to every upstream that is called inside.
+    """Pass the trace context of an incoming request on to every upstream that is called inside.
 
     Enter an instance once.
 
     Args:
-        meta: Django's `request.META`; only `PROPAGATED_HEADERS` are taken from it.
+        meta: Django's `request.META`; only `TRACE_HEADERS` are taken from it.
     """
 
     def __init__(self, meta: Mapping[str, str]) -> None:
-        self._headers = {name: meta[key] for name, key in _META_KEYS.items() if key in meta}
+        self._headers = {
+            name: value
+            for name, key in _META_KEYS.items()
+            if (value := meta.get(key)) and len(value) <= MAX_TRACE_CHARACTERS
+        }
 
     def __enter__(self) -> None:
         self._token = _incoming.set(self._headers)
@@ -50,8 +61,14 @@ class propagate:  # noqa: N801 - a class for speed, as `deadline` is
 
 
 def propagated_headers() -> Headers:
-    """The headers that a call made now has to carry besides its own."""
+    """The headers that a call made now has to carry besides its own.
+
+    The request id is the one that `serving.RequestId` set, and that our logs have: the caller's own
+    only if it was sane.
+    """
     headers = dict(_incoming.get())
-    if otel is not None:
-        otel.inject(headers)
+    if ours := request_id.get():
+        headers[REQUEST_ID_HEADER] = ours
+    if opentelemetry is not None:
+        opentelemetry.inject(headers)
     return list(headers.items())

@@ -7,6 +7,8 @@ from yarl import URL
 
 Headers = list[tuple[str, str]]
 
+# The methods that change nothing (RFC 9110, section 9.2.1).
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 # The methods that a server may receive twice without a second effect (RFC 9110, section 9.2.2).
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
@@ -38,3 +40,8 @@ class UpstreamRequest:
         if self.method in ("GET", "HEAD") and self.body is None:
             return self.method, self.url, self.headers
         return None
+
+    @property
+    def is_write(self) -> bool:
+        """Whether reads may give something else after this request."""
+        return self.method not in SAFE_METHODS

@@ -13,10 +13,15 @@ class Send:
     """Sends one request over the upstream's transport, and tells the upstream how long it has."""
 
     def __init__(
-        self, transport: httpx.AsyncBaseTransport, attempt_timeout: float, meter: Meter
+        self,
+        transport: httpx.AsyncBaseTransport,
+        attempt_timeout: float,
+        propagate: bool,
+        meter: Meter,
     ) -> None:
         self._transport = transport
         self._attempt_timeout = attempt_timeout
+        self._propagate = propagate
         self._meter = meter
 
     async def __call__(self, context: CallContext[R]) -> R:
@@ -26,7 +31,10 @@ class Send:
             context.attempts += 1
             self._meter.attempts.inc()
 
-        headers = [*context.headers, (DEADLINE_HEADER, str(self._milliseconds_left(context)))]
+        headers = context.headers
+        if self._propagate:
+            headers = [*headers, (DEADLINE_HEADER, str(self._milliseconds_left(context)))]
+
         try:
             return await context.exchange(self._transport, context, headers)
         except httpx.TransportError as error:

@@ -1,13 +1,16 @@
 """Single flight: equal reads that are made at the same time share one call."""
 
 import asyncio
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from contextvars import Context
 from time import monotonic
 
 from .context import CallContext, Strategy
 from .errors import FAILURES
 from .raw_response import RawResponse
+
+# A caller joins a call under way if it ends no sooner than after this share of the caller's time.
+JOINED_TIME_SHARE = 0.5
 
 CallTask = asyncio.Task[RawResponse | Exception]
 
@@ -40,10 +43,12 @@ class SingleFlight:
 
     Args:
         pipeline: what every call passes through, once for all who share it.
+        after_write: called at the end of every write, successful or not.
     """
 
-    def __init__(self, pipeline: Strategy) -> None:
+    def __init__(self, pipeline: Strategy, after_write: Callable[[], None]) -> None:
         self._pipeline = pipeline
+        self._after_write = after_write
         self._joinable: dict[Hashable, SharedCall] = {}
 
     def join_or_start(self, key: Hashable | None, context: CallContext[RawResponse]) -> SharedCall:
@@ -55,7 +60,7 @@ class SingleFlight:
             context: the context of the call, if it has to be started.
         """
         shared = self._joinable.get(key) if key else None
-        if shared is None:
+        if shared is None or not _worth_joining(shared.context, context):
             shared = self._start(key, context)
         shared.callers += 1
         shared.context.wanted_until = max(shared.context.wanted_until, context.wanted_until)
@@ -83,9 +88,9 @@ class SingleFlight:
             context.finished_at = monotonic()
             if key:
                 self.forget(key, context)
-            elif context.request.key is None:
-                # The call was a write.
+            elif context.request.is_write:
                 self.forget_all()
+                self._after_write()
 
     def forget(self, key: Hashable | None, context: CallContext[RawResponse]) -> None:
         """Let no further caller join the call with this key and this context."""
@@ -100,6 +105,12 @@ class SingleFlight:
         Done after a write: a read that began before its end may have seen what was there before.
         """
         self._joinable.clear()
+
+
+def _worth_joining(started: CallContext[RawResponse], caller: CallContext[RawResponse]) -> bool:
+    """Whether a call under way leaves this caller enough of its time: its end is shared, too."""
+    now = monotonic()
+    return started.ends_at - now >= JOINED_TIME_SHARE * (caller.wanted_until - now)
 
 
 async def leave(calls: Iterable[SharedCall]) -> None:

@@ -47,7 +47,7 @@ async def stream(
     ends_at = until(within)
     context = CallContext(
         request,
-        [*request.headers, *propagated_headers()],
+        client.headers(request, propagated_headers()),
         max_bytes,
         open_stream,
         ends_at=ends_at,
