@@ -117,6 +117,14 @@ async def test_the_floor_lets_a_quiet_upstream_retry() -> None:
     assert len(script.requests) == 60
 
 
+async def test_the_default_budget_spares_a_quiet_upstream_that_is_down() -> None:
+    script = Script(503)
+    upstream = declare(retry=Retry(wait_initial=0.0), breaker=CircuitBreaker(failure_ratio=2.0))
+    with upstream.using(httpx.MockTransport(script)):
+        await repeat(upstream, 50)
+    assert 50 < len(script.requests) <= 70
+
+
 async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_pause(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

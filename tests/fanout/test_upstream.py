@@ -13,7 +13,7 @@ from chaos import Chaos, opened, until
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
 
-from offload.fanout import CircuitBreaker, Upstream, lifespan
+from offload.fanout import Cache, CircuitBreaker, Retry, Upstream, lifespan
 from offload.fanout.http import httpx
 from offload.fanout.upstream import declared
 
@@ -223,6 +223,30 @@ async def test_metrics_tell_of_each_upstream() -> None:
         assert value("outcomes_total", status="ok") == value("outcomes_total", status="error") == 1
         assert value("latency_seconds_count") == 2
         assert value("breaker_state") == value("waiting") == 0
+
+
+async def test_the_latency_is_that_of_calls_that_went_to_the_upstream() -> None:
+    def value(name: str, **labels: str) -> float | None:
+        return REGISTRY.get_sample_value(
+            f"offload_fanout_{name}", {"upstream": "refusing", **labels}
+        )
+
+    transport, _ = answering(200, 500)
+    upstream = Upstream(
+        "refusing",
+        base_url="http://upstream.test",
+        retry=Retry(attempts=1),
+        cache=Cache(fresh_for=60),
+        breaker=CircuitBreaker(minimum_throughput=2),
+    )
+    with upstream.using(transport):
+        for _ in range(5):
+            await upstream.get_json("/kept")
+        for number in range(100):
+            await upstream.get_json(f"/{number}").outcome()
+    assert value("outcomes_total", status="ok") == 5
+    assert value("outcomes_total", status="open") == 99
+    assert value("latency_seconds_count") == 2, "neither refusals nor kept responses"
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="makes its certificate with openssl")

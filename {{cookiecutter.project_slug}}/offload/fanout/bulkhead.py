@@ -42,7 +42,7 @@ class Bulkhead:
         if self.waiting >= self._max_waiting:
             raise Overloaded(
                 "As many calls to this upstream are in flight as max_in_flight allows, and as many "
-                "wait as max_waiting allows."
+                "wait as max_waiting allows. Raise them, or give gather a limit."
             )
 
         self.waiting += 1

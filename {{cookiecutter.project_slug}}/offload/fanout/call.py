@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter
 from offload.serving import release
 
 from .client import ClientHolder
+from .context import CANCEL_SECONDS
 from .deadline import until
 from .errors import (
     DeadlineExceeded,
@@ -75,7 +77,10 @@ class Call(Generic[T]):
         return (await run_calls({name: self}))[name]
 
     def __await__(self) -> Generator[Any, None, T]:
-        """Make the call and return its value. Raises a 503 `Problem` if the call fails."""
+        """Make the call and return its value.
+
+        Raises a `Problem` with the status 502, 503 or 504 if the call fails.
+        """
         return self._value().__await__()
 
     async def _value(self) -> T:
@@ -89,22 +94,27 @@ class Call(Generic[T]):
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
-async def run_calls(calls: Mapping[str, Call[Any]], required: Collection[str] = ()) -> Outcomes:
+async def run_calls(
+    calls: Mapping[str, Call[Any]], required: Collection[str] = (), limit: float = inf
+) -> Outcomes:
     """Make these calls side by side, until the context's deadline at most; see `gather`.
 
     When this returns or raises, none of the calls is still under way for this caller.
     """
     ends_at, propagated = until(), propagated_headers()
+    waiting = deque(calls.items())
     started: dict[str, PendingCall[Any]] = {}
+    pending: dict[str, PendingCall[Any]] = {}
     outcomes = Outcomes()
     try:
-        for name, call in calls.items():
-            started[name] = PendingCall(call, propagated)
+        while waiting or pending:
+            while waiting and len(pending) < limit:
+                name, call = waiting.popleft()
+                started[name] = pending[name] = PendingCall(call, propagated)
 
-        pending = dict(started)
-        while pending:
+            some = bool(required or waiting)
             over = await _wait(
-                pending, ends_at, asyncio.FIRST_COMPLETED if required else asyncio.ALL_COMPLETED
+                pending, ends_at, asyncio.FIRST_COMPLETED if some else asyncio.ALL_COMPLETED
             )
             for name in over:
                 outcomes[name] = pending.pop(name).outcome()
@@ -120,14 +130,17 @@ async def _wait(
     pending: Mapping[str, "PendingCall[Any]"], ends_at: float, return_when: str
 ) -> list[str]:
     """Wait for some of the calls, or for the deadline. Returns the names of those that are over."""
-    tasks = {call.shared.task for call in pending.values() if call.shared}
-    if not tasks:
+    under_way = [call.shared for call in pending.values() if call.shared]
+    if not under_way:
         return list(pending)
 
-    timeout = None if ends_at == inf else ends_at - monotonic()
+    # A call ends by itself in its time, unless its transport does not end when it is cancelled.
+    last_end = max([shared.context.ends_at for shared in under_way]) + CANCEL_SECONDS
+    timeout = min(ends_at, last_end) - monotonic()
+    tasks = {shared.task for shared in under_way}
     done, _ = await asyncio.wait(tasks, timeout=timeout, return_when=return_when)
     if not done:
-        # The deadline has passed: for this caller, all calls are over.
+        # The time has passed: for this caller, all calls are over.
         return list(pending)
     return [name for name, call in pending.items() if not call.shared or call.shared.task in done]
 
@@ -185,7 +198,8 @@ class PendingCall(Generic[T]):
         # The other statuses are logged and counted elsewhere: an open circuit breaker when it
         # opens, a full bulkhead by the metric of outcomes.
         if status in ("timeout", "error"):
-            log.warning(
+            log.log(
+                self._client.log_level(request, error),
                 "Upstream %s: %s %s failed: %r",
                 self._client.name,
                 request.method,
@@ -213,5 +227,5 @@ class PendingCall(Generic[T]):
             finished_at = context.finished_at
 
         seconds = (finished_at or monotonic()) - self._started_at
-        self._client.meter.outcome(status, seconds)
+        self._client.meter.outcome(status, seconds if attempts else None)
         return Outcome(status, seconds * 1000, value, attempts, hedged, **more)

@@ -80,7 +80,9 @@ class Circuit:
         if self.state == "open" or (self.state == "half-open" and all_probes_sent):
             raise BreakerOpen(
                 "Too many of the last attempts failed or were slow. Nothing is sent to this "
-                "upstream until it recovers."
+                "upstream until it recovers.",
+                # In the half-open state, the probes are under way: they end soon.
+                retry_after=max(1.0, self._break_ends_at - monotonic()),
             )
 
         self._probes_sent += 1

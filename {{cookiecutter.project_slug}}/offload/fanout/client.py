@@ -1,6 +1,7 @@
 """Client: an open upstream, with its pipeline, and the cache and single flight before it."""
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -9,6 +10,7 @@ from .cache import CachedResponse, ResponseCache
 from .circuit_breaker import Circuit
 from .context import CallContext
 from .deadline import until
+from .errors import is_source_fault
 from .http import httpx
 from .limits import UpstreamLimits
 from .metrics import Meter
@@ -45,6 +47,8 @@ class UpstreamClient:
             name, limits, transport, self.bulkhead, self.circuit, self.meter
         )
         self._limits = limits
+        # (method, status)
+        self._refusals_logged: set[tuple[str, int]] = set()
         self._cache = ResponseCache(limits.cache) if limits.cache else None
         self._single_flight = SingleFlight(self.pipeline, self._forget_all)
         self.meter.watch(lambda: self.bulkhead.waiting, lambda: self.circuit.state)
@@ -104,6 +108,21 @@ class UpstreamClient:
         """Drop the kept response that could stand in for this call."""
         if self._cache and (key := request.key):
             self._cache.forget(key)
+
+    def log_level(self, request: UpstreamRequest, error: Exception) -> int:
+        """The level at which a failed call is logged.
+
+        What the upstream refuses, such as a 404, may be what many callers ask for. Each status of
+        each method is a warning once in the life of this client.
+        """
+        if is_source_fault(error) or not isinstance(error, httpx.HTTPStatusError):
+            return logging.WARNING
+
+        refusal = request.method, error.response.status_code
+        if refusal in self._refusals_logged:
+            return logging.DEBUG
+        self._refusals_logged.add(refusal)
+        return logging.WARNING
 
     def _forget_all(self) -> None:
         if self._cache:

@@ -8,6 +8,10 @@ from typing import Generic, Protocol, TypeVar
 from .http import httpx
 from .request import Headers, UpstreamRequest
 
+# A caller waits this long for what it has cancelled. aiohttp's connections are closed at once;
+# another transport may be slow, and does not hold the caller longer.
+CANCEL_SECONDS = 0.1
+
 R = TypeVar("R")
 
 # Sends one request over a transport and returns the response: read whole, or open for a stream.

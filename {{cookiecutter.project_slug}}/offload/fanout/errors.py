@@ -21,15 +21,26 @@ class DeadlineExceeded(UpstreamError):
 
 
 class BreakerOpen(UpstreamError):
-    """The circuit breaker is open: too many of the last attempts failed, and nothing was sent."""
+    """The circuit breaker is open: too many of the last attempts failed, and nothing was sent.
+
+    Args:
+        message: what happened.
+        retry_after: seconds until the next attempt may pass.
+    """
 
     status = "open"
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Overloaded(UpstreamError):
     """The bulkhead is full: as many calls as allowed are in flight, and as many wait."""
 
     status = "rejected"
+    # Seconds: a slot is free when one of the calls in flight ends.
+    retry_after: ClassVar[float] = 1.0
 
 
 class TooLarge(UpstreamError):

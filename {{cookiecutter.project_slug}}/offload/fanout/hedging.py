@@ -5,9 +5,10 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from time import monotonic
+from typing import Any
 
 from .bulkhead import Bulkhead
-from .context import CallContext, R, Strategy
+from .context import CANCEL_SECONDS, CallContext, R, Strategy
 from .retry_budget import RetryBudget
 from .window import Window
 
@@ -49,6 +50,8 @@ class HedgingStrategy:
         self._bulkhead = bulkhead
         self._budget = budget
         self._inner = inner
+        # Cancelled requests that have not ended.
+        self._ending: set[asyncio.Future[Any]] = set()
         # Total: calls. Marked: hedged requests.
         self._counts = Window(HEDGE_WINDOW_SECONDS)
         self._seconds: deque[float] = deque(maxlen=SAMPLES)
@@ -73,13 +76,25 @@ class HedgingStrategy:
                 done, racing = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
             response = (_succeeded(done) or list(done))[0].result()
         finally:
-            for task in racing:
-                task.cancel()
             if racing:
-                await asyncio.wait(racing)
+                await self._end(racing)
 
         self._learn(monotonic() - started)
         return response
+
+    async def _end(self, losers: set[asyncio.Future[R]]) -> None:
+        """Cancel these requests, and wait for their connections to be closed; but not for long."""
+        for task in losers:
+            task.cancel()
+            self._ending.add(task)
+            task.add_done_callback(self._ended)
+        await asyncio.wait(losers, timeout=CANCEL_SECONDS)
+
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled():
+            # Mark its exception as retrieved: nobody waits for it any more.
+            task.exception()
 
     def _may_hedge(self) -> bool:
         """Whether there is room for a second request; takes it from the retry budget."""

@@ -9,7 +9,8 @@ from .errors import OutcomeStatus
 
 LATENCY = Histogram(
     "offload_fanout_latency_seconds",
-    "Time a caller waited for an upstream, queueing and retries included.",
+    "Time a caller waited for an upstream, queueing and retries included; only calls of which a "
+    "request was sent.",
     ["upstream"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
@@ -51,7 +52,14 @@ class Meter:
         self._waiting.set_function(waiting)
         self._breaker_state.set_function(lambda: states.index(breaker_state()))
 
-    def outcome(self, status: OutcomeStatus, seconds: float) -> None:
-        """Count one call."""
+    def outcome(self, status: OutcomeStatus, seconds: float | None) -> None:
+        """Count one call.
+
+        Args:
+            status: of its outcome.
+            seconds: that its caller waited; `None` if nothing went to the upstream. A refusal takes
+                no time, and would make the latency look best in an outage.
+        """
         self._outcomes[status].inc()
-        self._latency.observe(seconds)
+        if seconds is not None:
+            self._latency.observe(seconds)

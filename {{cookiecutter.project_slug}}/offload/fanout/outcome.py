@@ -4,9 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from offload.problems import Problem
-
 from .errors import OutcomeStatus, reason
+from .required import required_problem
 
 T = TypeVar("T")
 
@@ -56,12 +55,12 @@ class Outcomes(dict[str, Outcome[Any]]):
         return {name: outcome.source() for name, outcome in self.items()}
 
     def require(self, names: Collection[str]) -> None:
-        """Raise a 503 `Problem` that lists all sources, unless each of these has a value."""
-        failed = [name for name in names if self[name].status not in ("ok", "stale")]
+        """Raise a `Problem` that lists all sources, unless each of these has a value.
+
+        Its status is 502, 503 or 504, as `required.answer_for` says.
+        """
+        failed = {
+            name: self[name].error for name in names if self[name].status not in ("ok", "stale")
+        }
         if failed:
-            raise Problem(
-                503,
-                f"No answer from {', '.join(sorted(failed))}, needed for this request. Try again "
-                "later.",
-                sources=self.sources(),
-            )
+            raise required_problem(failed, self.sources())

@@ -2,8 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from random import uniform
 from time import monotonic
 
@@ -11,6 +9,7 @@ from .context import CallContext, R, Strategy
 from .errors import FAILURES, BreakerOpen
 from .http import httpx
 from .metrics import Meter
+from .retry_after import retry_after
 from .retry_budget import RetryBudget
 
 # Statuses after which the same request may succeed.
@@ -24,7 +23,9 @@ class Retry:
     The waits have full jitter: the n-th is drawn from 0 to `wait_initial * 2**n`.
 
     The budget bounds the retries of the last ten seconds to `budget_ratio` of the calls plus
-    `budget_min_per_second` a second; the defaults are those of Finagle's RetryBudget.
+    `budget_min_per_second` a second. The ratio is that of Finagle's RetryBudget. Its minimum is 10
+    a second, which multiplies the calls to a quiet upstream that is down by 2.9 (measured: 50 calls
+    in ten seconds). With 1 a second, it is 1.4.
 
     stamina 26.1 is not used: it adds its jitter to an exponential wait, has no budget, and costs
     53 us for a call that succeeds at once (docs/decisions/0002 of the template).
@@ -36,7 +37,7 @@ class Retry:
     # Also the longest Retry-After that is waited for; beyond it the call fails at once.
     wait_max: float = 1.0
     budget_ratio: float = 0.2
-    budget_min_per_second: float = 10.0
+    budget_min_per_second: float = 1.0
 
     def wait(self, error: Exception, attempt: int) -> float | None:
         """Seconds to wait after the `attempt`-th attempt (1, 2, ...) failed; `None` to give up.
@@ -56,7 +57,7 @@ class Retry:
             isinstance(error, httpx.HTTPStatusError)
             and error.response.status_code in TRANSIENT_STATUSES
         ):
-            asked = _retry_after(error.response)
+            asked = retry_after(error.response)
             return max(drawn, asked) if asked <= self.wait_max else None
         return None
 
@@ -99,14 +100,3 @@ class RetryStrategy:
             self._meter.retries_denied.inc()
             return None
         return wait
-
-
-def _retry_after(response: httpx.Response) -> float:
-    """Seconds that the upstream asks to wait, by number or date (RFC 9110, section 10.2.3)."""
-    text = response.headers.get("Retry-After", "")
-    if text.isdecimal():
-        return float(text)
-    try:
-        return (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
-        return 0.0

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable
 from contextvars import Context
 from time import monotonic
 
-from .context import CallContext, Strategy
+from .context import CANCEL_SECONDS, CallContext, Strategy
 from .errors import FAILURES
 from .raw_response import RawResponse
 
@@ -50,6 +50,8 @@ class SingleFlight:
         self._pipeline = pipeline
         self._after_write = after_write
         self._joinable: dict[Hashable, SharedCall] = {}
+        # Cancelled calls that have not ended. Each holds its slot of the bulkhead.
+        self.ending: set[CallTask] = set()
 
     def join_or_start(self, key: Hashable | None, context: CallContext[RawResponse]) -> SharedCall:
         """Join the call under way that has this key, or start one. The caller has to `leave` it.
@@ -116,7 +118,8 @@ def _worth_joining(started: CallContext[RawResponse], caller: CallContext[RawRes
 async def leave(calls: Iterable[SharedCall]) -> None:
     """Leave these calls, and cancel those that no caller waits for any more.
 
-    The connection of a cancelled call is closed when this returns.
+    The connection of a cancelled call is closed when this returns, unless its transport takes
+    longer than `CANCEL_SECONDS`.
     """
     cancelled: set[CallTask] = set()
     for shared in calls:
@@ -124,7 +127,9 @@ async def leave(calls: Iterable[SharedCall]) -> None:
         if not shared.callers and not shared.task.done():
             shared.single_flight.forget(shared.key, shared.context)
             shared.task.cancel()
+            shared.single_flight.ending.add(shared.task)
+            shared.task.add_done_callback(shared.single_flight.ending.discard)
             cancelled.add(shared.task)
 
     if cancelled:
-        await asyncio.wait(cancelled)
+        await asyncio.wait(cancelled, timeout=CANCEL_SECONDS)
