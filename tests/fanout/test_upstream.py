@@ -1,11 +1,7 @@
 """How an upstream is declared, opened and called."""
 
 import asyncio
-import shutil
-import ssl
-import subprocess
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -247,23 +243,3 @@ async def test_the_latency_is_that_of_calls_that_went_to_the_upstream() -> None:
     assert value("outcomes_total", status="ok") == 5
     assert value("outcomes_total", status="open") == 99
     assert value("latency_seconds_count") == 2, "neither refusals nor kept responses"
-
-
-@pytest.mark.skipif(not shutil.which("openssl"), reason="makes its certificate with openssl")
-async def test_tls_is_verified_against_the_given_authority(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=test "
-        "-addext subjectAltName=IP:127.0.0.1"
-    )
-    subprocess.run(  # noqa: ASYNC221
-        [*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    async with Chaos(context) as chaos:
-        async with opened(chaos.url, ca_file=str(certificate)) as upstream:
-            assert (await upstream.get_json("/ok").outcome()).status == "ok"
-        async with opened(chaos.url) as upstream:
-            assert isinstance((await upstream.get_json("/ok").outcome()).error, httpx.ConnectError)
-        assert chaos.seen == {"GET /ok": 1}

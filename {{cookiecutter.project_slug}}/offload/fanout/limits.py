@@ -27,6 +27,9 @@ class UpstreamLimits:
     max_bytes: int = 2**20
     # Whether trace context, request id and time limit are passed on. `False` for a third party.
     propagate: bool = True
+    # No request is sent over a connection older than this: a name that gets another address, and a
+    # certificate that is renewed, are seen by then. .NET's IHttpClientFactory has the same value.
+    max_connection_age: float = 120.0
     # Idle connections are closed after this time, before the upstream closes them: uvicorn and
     # Node do so after 5 s.
     keepalive: float = 4.0

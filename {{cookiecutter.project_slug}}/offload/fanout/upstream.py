@@ -16,9 +16,11 @@ from .http import httpx
 from .limits import UpstreamLimits
 from .raw_response import RawResponse
 from .request import IDEMPOTENT_METHODS, UpstreamRequest
+from .sessions import ConnectionSettings
 from .stream import stream
-from .transport import AiohttpTransport, tls_context
-from .url import Params, check_base, join
+from .tls import TlsFiles, tls_context
+from .transport import AiohttpTransport
+from .url import Params, check_base, check_proxy, join
 
 T = TypeVar("T")
 
@@ -42,8 +44,14 @@ class Upstream(UpstreamLimits):
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     # The Authorization header; a function is asked for each call.
     auth: Callable[[], str] | str | None = field(default=None, repr=False)
-    # Certificates to trust instead of the system's.
+    # Certificates to trust instead of the system's, in PEM format; read again when they change.
     ca_file: str | None = None
+    # The certificate by which this service identifies itself (mTLS), and its key if that is in a
+    # file of its own; PEM format, no password. Read again when they change.
+    cert_file: str | None = None
+    key_file: str | None = None
+    # An HTTP proxy on the way out: http://[user:password@]host:port. The environment is not read.
+    proxy: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.base_url = check_base(self.base_url)
@@ -53,6 +61,11 @@ class Upstream(UpstreamLimits):
                 f"0 and at most timeout ({self.timeout} s), which covers all attempts of a call."
             )
 
+        if self.key_file and not self.cert_file:
+            raise ValueError(f"Upstream {self.name!r}: key_file is of no use without cert_file.")
+
+        if self.proxy:
+            check_proxy(self.proxy)
         self._holder = ClientHolder(self.name)
         declared.add(self)
 
@@ -162,12 +175,17 @@ class Upstream(UpstreamLimits):
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Open a connection pool in the running event loop, and close it at the end."""
-        transport = AiohttpTransport(
+        files = TlsFiles(self.ca_file, self.cert_file, self.key_file)
+        settings = ConnectionSettings(
+            upstream=self.name,
             max_connections=self.max_in_flight,
             keepalive=self.keepalive,
+            max_age=self.max_connection_age,
             connect_timeout=self.connect_timeout,
-            tls=await tls_context(self.ca_file) if self.base_url.startswith("https:") else True,
+            proxy=self.proxy,
+            tls=files if self.base_url.startswith("https:") else None,
         )
+        transport = AiohttpTransport(settings, await tls_context(files) if settings.tls else None)
         try:
             with self.using(transport, asyncio.get_running_loop()):
                 yield

@@ -34,6 +34,14 @@ def check_base(url: str) -> str:
     return url.rstrip("/")
 
 
+def check_proxy(url: str) -> None:
+    """Raise `ValueError` unless this is a plain `http://[user:password@]host:port`."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query:
+        # The address is left out: it may hold a password.
+        raise ValueError("proxy must be http://[user:password@]host:port, without path or query")
+
+
 def join(base: str, path: str, params: Params | None) -> URL:
     """The URL of `path` below `base`. Raises `ValueError` for a path that could lead elsewhere."""
     return _below(base, path).with_query(params) if params else _below(base, path)

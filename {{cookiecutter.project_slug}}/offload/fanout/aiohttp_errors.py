@@ -1,0 +1,43 @@
+"""What went wrong inside aiohttp, as httpx's exceptions."""
+
+import aiohttp
+
+from .http import httpx
+
+
+async def no_hidden_resend(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a GET a second time when a kept connection turns out to be closed.
+
+    aiohttp does so only after an error of its own type. This middleware raises httpx's exceptions
+    instead; retries stay in `retry.py`, where they are counted.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ClientError, OSError) as error:
+        raise map_aiohttp_exception(error) from error
+
+
+def map_aiohttp_exception(error: Exception) -> httpx.TransportError:
+    """The httpx exception for what happened.
+
+    Only `ConnectError` and `ConnectTimeout` mean that nothing was sent. (The httpx-aiohttp adapter
+    raises `ConnectTimeout` for a refused connection, for a full pool, and for a POST that the
+    server read and dropped.)
+    """
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return httpx.ConnectTimeout("No connection within the time for it.")
+        case aiohttp.ClientConnectorError() | aiohttp.ServerFingerprintMismatch():
+            return httpx.ConnectError(f"No connection: {error}")
+        case aiohttp.ServerDisconnectedError():
+            return httpx.RemoteProtocolError(
+                "The upstream closed the connection without a response."
+            )
+        case aiohttp.ClientHttpProxyError():
+            return httpx.ProxyError(f"The proxy refused the connection: HTTP {error.status}")
+        case aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
+            return httpx.RemoteProtocolError(f"Not a whole HTTP response: {error}")
+        case _:
+            return httpx.ReadError(f"The connection broke: {error}")
