@@ -1,5 +1,6 @@
 """Whatever an upstream does, the call ends in time with the right outcome and leaves nothing."""
 
+import asyncio
 import gc
 import socket
 import time
@@ -149,3 +150,18 @@ async def test_one_bad_source_does_not_hold_up_the_others(chaos: Chaos) -> None:
     ]
     assert outcomes["zipped"].value == {"zipped": True}
     assert outcomes["ok"].ms < outcomes["silent"].ms
+
+
+async def test_a_write_to_an_upstream_that_is_just_starting_arrives_once() -> None:
+    with socket.socket() as placeholder:
+        placeholder.bind(("127.0.0.1", 0))
+        port = placeholder.getsockname()[1]
+    # Nothing listens on the port now.
+    patient = Retry(attempts=50, wait_initial=0.1, wait_max=0.2)
+    async with opened(f"http://127.0.0.1:{port}", retry=patient) as upstream:
+        writing = asyncio.create_task(upstream.post_json("/ok", {"n": 1}).outcome())
+        await asyncio.sleep(0.2)
+        async with Chaos(port=port) as chaos:
+            outcome = await writing
+            assert (outcome.status, chaos.seen) == ("ok", {"POST /ok": 1})
+    assert outcome.attempts > 1

@@ -66,7 +66,7 @@ async def test_a_read_is_tried_again_after_a_passing_fault(status: int) -> None:
     assert (outcome.status, outcome.attempts, len(script.requests)) == ("ok", 2, 2)
 
 
-@pytest.mark.parametrize("fault", [503, httpx.ConnectError("refused"), httpx.ReadError("reset")])
+@pytest.mark.parametrize("fault", [503, httpx.ReadTimeout("late"), httpx.ReadError("reset")])
 async def test_a_write_is_sent_once_unless_declared_idempotent(fault: int | Exception) -> None:
     for idempotent, sent in ((False, 1), (True, 3)):
         script = Script(fault)
@@ -74,6 +74,15 @@ async def test_a_write_is_sent_once_unless_declared_idempotent(fault: int | Exce
         with upstream.using(httpx.MockTransport(script)):
             await upstream.post_json("/", {}, idempotent=idempotent).outcome()
         assert len(script.requests) == sent
+
+
+@pytest.mark.parametrize("fault", [httpx.ConnectError("refused"), httpx.ConnectTimeout("late")])
+async def test_a_write_that_was_surely_not_sent_is_tried_again(fault: Exception) -> None:
+    script = Script(fault, fault, 200)
+    upstream = declare(retry=QUICK)
+    with upstream.using(httpx.MockTransport(script)):
+        assert (await upstream.post_json("/", {}).outcome()).status == "ok"
+    assert len(script.requests) == 3
 
 
 async def test_retry_after_is_waited_for_or_the_call_given_up() -> None:

@@ -1,4 +1,4 @@
-"""Retry: sends an idempotent request again after a failure that may pass."""
+"""Retry: sends a request again after a failure that may pass."""
 
 import asyncio
 from dataclasses import dataclass
@@ -16,9 +16,16 @@ from .retry_budget import RetryBudget
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 
+# After these errors of our transport, the upstream has surely seen nothing of the request.
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Retry:
-    """How often an idempotent call is sent again; times are in seconds.
+    """How often a call is sent again; times are in seconds.
+
+    A call that is not idempotent is sent again only if nothing of it was sent: the connection was
+    refused or not made in time.
 
     The waits have full jitter: the n-th is drawn from 0 to `wait_initial * 2**n`.
 
@@ -89,7 +96,7 @@ class RetryStrategy:
 
     def _wait(self, error: Exception, context: CallContext[R]) -> float | None:
         """Seconds to wait before the next attempt; `None` if there is none."""
-        if not context.request.idempotent:
+        if not context.request.idempotent and not isinstance(error, NOT_SENT):
             return None
 
         wait = self._retry.wait(error, context.attempts)
