@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, Self
+from urllib.parse import parse_qsl
 
 from offload.fanout import Upstream
 
@@ -59,6 +60,12 @@ class Chaos:
         self.delays: list[float] = []
         self.open: set[asyncio.StreamWriter] = set()
         self.connections = 0
+        # The headers of the request that each connection carries.
+        self.head: dict[asyncio.StreamWriter, dict[str, str]] = {}
+        # Access tokens that /token gave, refresh tokens that it was shown, and what /guarded takes.
+        self.tokens = 0
+        self.shown: list[str] = []
+        self.accepted = "token-1"
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(
@@ -87,6 +94,7 @@ class Chaos:
                 name = f"{method} {path}"
                 self.seen[name] += 1
                 self.headers.append(headers)
+                self.head[writer] = headers
                 fault = getattr(self, "do_" + path.strip("/").split("/")[0].replace("-", "_"))
                 answering = asyncio.ensure_future(fault(writer, body))
                 gone = asyncio.ensure_future(self._gone(reader))
@@ -107,6 +115,7 @@ class Chaos:
             pass
         finally:
             self.open.discard(writer)
+            self.head.pop(writer, None)
             writer.transport.abort()
 
     async def _gone(self, reader: asyncio.StreamReader) -> None:
@@ -141,6 +150,26 @@ class Chaos:
         await self.answer(
             writer, json.dumps({"echo": body.decode(), "number": sum(self.seen.values())}).encode()
         )
+
+    async def do_token(self, writer: asyncio.StreamWriter, body: bytes) -> None:
+        """The token endpoint of an OAuth 2.0 server. It takes each refresh token once."""
+        form = dict(parse_qsl(body.decode()))
+        await asyncio.sleep(self.delay)
+        if form["grant_type"] == "refresh_token":
+            if form["refresh_token"] in self.shown:
+                await self.answer(writer, b'{"error": "invalid_grant"}', "400 Bad Request")
+                return
+            self.shown.append(form["refresh_token"])
+        self.tokens += 1
+        token = {"access_token": f"token-{self.tokens}", "expires_in": 3600}
+        more = {"refresh_token": f"refresh-{self.tokens}"}
+        await self.answer(writer, json.dumps(token | more).encode())
+
+    async def do_guarded(self, writer: asyncio.StreamWriter, body: bytes) -> None:
+        if self.head[writer].get("authorization") == f"Bearer {self.accepted}":
+            await self.do_ok(writer, body)
+        else:
+            await self.answer(writer, b"{}", "401 Unauthorized")
 
     async def do_cookie(self, writer: asyncio.StreamWriter, _: bytes) -> None:
         await self.answer(writer, b"{}", more=("Set-Cookie: who=alice; Path=/",))

@@ -10,7 +10,16 @@ import pytest
 from prometheus_client import REGISTRY
 from test_protections import QUICK, Script, declare
 
-from offload.fanout import CircuitBreaker, Hedge, Retry, Upstream, UpstreamError, deadline
+from offload.fanout import (
+    CircuitBreaker,
+    Hedge,
+    Retry,
+    Token,
+    TokenAuth,
+    Upstream,
+    UpstreamError,
+    deadline,
+)
 from offload.fanout.errors import status_of
 from offload.fanout.http import httpx
 from offload.fanout.propagation import DEADLINE_HEADER, propagate
@@ -201,9 +210,14 @@ def test_the_protections_stand_in_their_order_and_those_not_declared_are_left_ou
 
     everywhere = ["Bulkhead", "Retry", "CircuitBreaker", "AttemptTimeout", "Send"]
     assert layers(declare()) == everywhere
-    everything = layers(declare(rate=(1, 1), hedge=Hedge()))
+
+    async def fetch() -> Token:
+        raise AssertionError
+
+    everything = layers(declare(rate=(1, 1), hedge=Hedge(), auth=TokenAuth(fetch)))
     assert everything == [
         *everywhere[:2],
+        "Auth",
         "Hedging",
         "CircuitBreaker",
         "RateLimiter",

@@ -4,20 +4,31 @@ Declare each external API as an `Upstream`, and ask many at once with `gather`. 
 protections is in `pipeline.py`.
 """
 
+from .auth import Token, TokenAuth
 from .cache import Cache
 from .call import Call
 from .circuit_breaker import CircuitBreaker
 from .deadline import deadline, remaining
-from .errors import BreakerOpen, DeadlineExceeded, Overloaded, TooLarge, Undecodable, UpstreamError
+from .errors import (
+    AuthFailed,
+    BreakerOpen,
+    DeadlineExceeded,
+    Overloaded,
+    TooLarge,
+    Undecodable,
+    UpstreamError,
+)
 from .gather import gather
 from .hedging import Hedge
 from .lifespan import lifespan
 from .middleware import DeadlineMiddleware
+from .oauth2 import OAuth2
 from .outcome import Outcome, Outcomes
 from .retry import Retry
 from .upstream import Upstream
 
 __all__ = [
+    "AuthFailed",
     "BreakerOpen",
     "Cache",
     "Call",
@@ -25,10 +36,13 @@ __all__ = [
     "DeadlineExceeded",
     "DeadlineMiddleware",
     "Hedge",
+    "OAuth2",
     "Outcome",
     "Outcomes",
     "Overloaded",
     "Retry",
+    "Token",
+    "TokenAuth",
     "TooLarge",
     "Undecodable",
     "Upstream",

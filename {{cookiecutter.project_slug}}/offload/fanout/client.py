@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass, field
 from time import monotonic
 
+from .auth import TokenAuth
 from .bulkhead import Bulkhead
 from .cache import CachedResponse, ResponseCache
 from .circuit_breaker import Circuit
@@ -29,6 +30,7 @@ class UpstreamClient:
         limits: the upstream's limits.
         transport: any httpx transport. Whoever opened it closes it.
         loop: the event loop that the transport belongs to; `None` if it works in every loop.
+        auth: where the pipeline gets the access token of each attempt; `None` if it needs none.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class UpstreamClient:
         limits: UpstreamLimits,
         transport: httpx.AsyncBaseTransport,
         loop: asyncio.AbstractEventLoop | None,
+        auth: TokenAuth | None,
     ) -> None:
         self.name = name
         self.loop = loop
@@ -44,7 +47,7 @@ class UpstreamClient:
         self.bulkhead = Bulkhead(limits.max_in_flight, limits.max_waiting)
         self.circuit = Circuit(limits.breaker)
         self.pipeline = build_pipeline(
-            name, limits, transport, self.bulkhead, self.circuit, self.meter
+            name, limits, transport, self.bulkhead, self.circuit, self.meter, auth
         )
         self._limits = limits
         # (method, status)

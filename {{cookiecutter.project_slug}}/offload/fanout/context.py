@@ -38,6 +38,8 @@ class CallContext(Generic[R]):
     wanted_until: float
     # True for a stream: the exchange ends with the head, and the body is read afterwards.
     streaming: bool = False
+    # The Authorization header, if a token is fetched for it.
+    authorization: str | None = None
     # Requests sent, retries included, hedged requests not.
     attempts: int = 0
     # Whether a hedged request was started.

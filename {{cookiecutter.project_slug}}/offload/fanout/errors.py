@@ -43,6 +43,10 @@ class Overloaded(UpstreamError):
     retry_after: ClassVar[float] = 1.0
 
 
+class AuthFailed(UpstreamError):
+    """There is no access token for this call, so that nothing was sent. Its cause says why."""
+
+
 class TooLarge(UpstreamError):
     """The decoded body is larger than `max_bytes`. The connection was closed."""
 
@@ -67,6 +71,8 @@ def is_source_fault(error: Exception) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
         status = error.response.status_code
         return status >= 500 or status in (408, 429)
+    if isinstance(error, AuthFailed):
+        return isinstance(error.__cause__, Exception) and is_source_fault(error.__cause__)
     return isinstance(error, httpx.TransportError | DeadlineExceeded | BreakerOpen | Overloaded)
 
 

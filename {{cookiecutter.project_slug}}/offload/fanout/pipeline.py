@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial, reduce
 
 from .attempt_timeout import AttemptTimeoutStrategy
+from .auth import AuthStrategy, TokenAuth
 from .bulkhead import Bulkhead, BulkheadStrategy
 from .circuit_breaker import Circuit, CircuitBreakerStrategy
 from .context import Strategy
@@ -24,6 +25,7 @@ def build_pipeline(
     bulkhead: Bulkhead,
     circuit: Circuit,
     meter: Meter,
+    auth: TokenAuth | None,
 ) -> Strategy:
     """The protections around one upstream's transport, outermost first.
 
@@ -44,6 +46,7 @@ def build_pipeline(
     return _wrap(
         partial(BulkheadStrategy, bulkhead),
         partial(RetryStrategy, limits.retry, budget, meter),
+        partial(AuthStrategy, auth) if auth else None,
         partial(HedgingStrategy, limits.hedge, bulkhead, budget) if limits.hedge else None,
         partial(CircuitBreakerStrategy, limits.breaker, circuit, limits.attempt_timeout, name),
         partial(RateLimiterStrategy, limits.rate) if limits.rate else None,

@@ -31,9 +31,11 @@ class Send:
             context.attempts += 1
             self._meter.attempts.inc()
 
-        headers = context.headers
+        headers = [*context.headers]
+        if context.authorization:
+            headers.append(("Authorization", context.authorization))
         if self._propagate:
-            headers = [*headers, (DEADLINE_HEADER, str(self._milliseconds_left(context)))]
+            headers.append((DEADLINE_HEADER, str(self._milliseconds_left(context))))
 
         try:
             return await context.exchange(self._transport, context, headers)

@@ -10,6 +10,7 @@ from weakref import WeakSet
 from multidict import CIMultiDict
 from pydantic_core import from_json, to_json
 
+from .auth import TokenAuth
 from .call import Call
 from .client import ClientHolder, UpstreamClient
 from .http import httpx
@@ -42,8 +43,9 @@ class Upstream(UpstreamLimits):
     base_url: str
     # Sent with every call.
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    # The Authorization header; a function is asked for each call.
-    auth: Callable[[], str] | str | None = field(default=None, repr=False)
+    # The Authorization header. A function is asked when a call is described, and may give each
+    # caller another one. `TokenAuth` and `OAuth2` fetch a token of this service when it is needed.
+    auth: TokenAuth | Callable[[], str] | str | None = field(default=None, repr=False)
     # Certificates to trust instead of the system's, in PEM format; read again when they change.
     ca_file: str | None = None
     # The certificate by which this service identifies itself (mTLS), and its key if that is in a
@@ -158,13 +160,15 @@ class Upstream(UpstreamLimits):
         idempotent: bool,
     ) -> UpstreamRequest:
         url = join(self.base_url, path, params)
-        if not headers and not self.auth:
+        # The pipeline adds a token to each attempt.
+        auth = None if isinstance(self.auth, TokenAuth) else self.auth
+        if not headers and not auth:
             return UpstreamRequest(method, url, tuple(self.headers.items()), body, idempotent)
 
         # Header names have no case: what the call says replaces what is declared here.
         sent = CIMultiDict(self.headers)
-        if self.auth:
-            sent["Authorization"] = self.auth() if callable(self.auth) else self.auth
+        if auth:
+            sent["Authorization"] = auth() if callable(auth) else auth
         sent.update(headers or {})
         return UpstreamRequest(method, url, tuple(sent.items()), body, idempotent)
 
@@ -201,7 +205,8 @@ class Upstream(UpstreamLimits):
         For tests: `with upstream.using(httpx.MockTransport(...))`.
         """
         before = self._holder.client
-        self._holder.client = UpstreamClient(self.name, self, transport, loop)
+        auth = self.auth if isinstance(self.auth, TokenAuth) else None
+        self._holder.client = UpstreamClient(self.name, self, transport, loop, auth)
         try:
             yield
         finally:

@@ -1,0 +1,167 @@
+"""Access tokens: one fetch for all who wait, and a second try after a 401."""
+
+import asyncio
+import base64
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from chaos import Chaos, tasks, until
+from test_protections import Script, declare
+
+from offload.fanout import AuthFailed, OAuth2, Token, TokenAuth, Upstream, deadline, gather
+from offload.fanout.auth import REFRESH_PAUSE_SECONDS
+from offload.fanout.http import httpx
+
+pytestmark = pytest.mark.timeout(30)
+
+
+@asynccontextmanager
+async def guarded(chaos: Chaos, **options: Any) -> AsyncIterator[tuple[Upstream, OAuth2]]:
+    """An upstream whose tokens come from an OAuth 2.0 server, both on loopback."""
+    login = Upstream("login", base_url=chaos.url)
+    auth = OAuth2(login, "/token", client_id="desk", client_secret="s:cret", **options)
+    prices = Upstream("prices", base_url=chaos.url, auth=auth)
+    async with login.open(), prices.open():
+        yield prices, auth
+
+
+def later(auth: TokenAuth, seconds: float = REFRESH_PAUSE_SECONDS) -> None:
+    """Make the held token older."""
+    assert auth._held
+    auth._held.fetched_at -= seconds
+    auth._held.renew_at -= seconds
+    auth._held.expires_at -= seconds
+    auth._next_renewal_at -= seconds
+
+
+async def ask(upstream: Upstream, times: int) -> Counter[str]:
+    """The statuses of so many calls at once, half of them writes."""
+    reads = {f"read{n}": upstream.get_json("/guarded", params={"n": n}) for n in range(times // 2)}
+    writes = {f"write{n}": upstream.post_json("/guarded", {}) for n in range(times // 2)}
+    outcomes = await gather(reads | writes)
+    return Counter(outcome.status for outcome in outcomes.values())
+
+
+async def test_one_token_serves_all_callers(chaos: Chaos) -> None:
+    async with guarded(chaos, scope="read") as (prices, _):
+        assert await ask(prices, 40) == {"ok": 40}
+    assert chaos.tokens == 1
+    asked = next(headers for headers in chaos.headers if "basic" in str(headers).lower())
+    assert base64.b64decode(asked["authorization"].split()[1]) == b"desk:s%3Acret"
+    assert chaos.seen["GET /guarded"] == chaos.seen["POST /guarded"] == 20
+
+
+async def test_after_a_401_there_is_one_refresh_for_all_and_every_request_is_sent_once_more(
+    chaos: Chaos,
+) -> None:
+    async with guarded(chaos) as (prices, auth):
+        await ask(prices, 2)
+        later(auth)
+        chaos.accepted = "token-2"
+        assert await ask(prices, 40) == {"ok": 40}
+    assert chaos.tokens == 2
+    assert chaos.seen["GET /guarded"] == chaos.seen["POST /guarded"] == 1 + 40
+
+
+async def test_an_upstream_that_refuses_every_token_does_not_flood_the_server(chaos: Chaos) -> None:
+    async with guarded(chaos) as (prices, auth):
+        chaos.accepted = "none"
+        outcome = await prices.get_json("/guarded").outcome()
+        assert isinstance(outcome.error, httpx.HTTPStatusError)
+        for _ in range(10):
+            await prices.get_json("/guarded").outcome()
+        assert chaos.tokens == 1
+        later(auth)
+        assert (await prices.get_json("/guarded").outcome()).status == "error"
+        assert (chaos.tokens, chaos.seen["GET /guarded"]) == (2, 13)
+
+
+async def test_a_token_is_renewed_before_it_expires_and_no_call_waits_for_that(
+    chaos: Chaos,
+) -> None:
+    async with guarded(chaos) as (prices, auth):
+        await ask(prices, 2)
+        later(auth, 3600 - 30)
+        chaos.delay = 60
+        assert await ask(prices, 2) == {"ok": 2}
+        await until(lambda: chaos.seen["POST /token"] == 2)
+        chaos.delay = 0
+    async with guarded(chaos) as (prices, auth):
+        chaos.accepted = "token-2"
+        await ask(prices, 2)
+        later(auth, 3600)
+        chaos.accepted = "token-3"
+        assert await ask(prices, 2) == {"ok": 2}, "an expired token was used"
+
+
+async def test_refresh_tokens_that_are_good_for_one_use_are_used_once_and_the_next_is_stored(
+    chaos: Chaos,
+) -> None:
+    stored: list[str] = []
+
+    async def store(refresh_token: str) -> None:
+        stored.append(refresh_token)
+
+    async with guarded(chaos, refresh_token="first", on_refresh_token=store) as (prices, auth):
+        assert await ask(prices, 20) == {"ok": 20}
+        later(auth)
+        chaos.accepted = "token-2"
+        assert await ask(prices, 20) == {"ok": 20}
+    assert chaos.shown == ["first", "refresh-1"]
+    assert stored == ["refresh-1", "refresh-2"]
+
+
+async def test_a_login_that_fails_is_told_apart_and_nothing_is_sent(chaos: Chaos) -> None:
+    async with guarded(chaos, refresh_token="used") as (prices, _):
+        chaos.shown.append("used")
+        outcome = await prices.get_json("/guarded").outcome()
+        assert isinstance(outcome.error, AuthFailed)
+        assert (outcome.status, outcome.attempts) == ("error", 0)
+        assert "s:cret" not in repr(outcome)
+        assert "GET /guarded" not in chaos.seen
+        assert prices.client().circuit.state == "closed"
+
+
+async def test_a_caller_that_leaves_or_is_late_ends_the_fetch_for_nobody_else(chaos: Chaos) -> None:
+    chaos.delay = 0.4
+    async with guarded(chaos) as (prices, _):
+        leaving = asyncio.create_task(prices.get_json("/guarded").outcome())
+        with deadline(0.1):
+            hurried = asyncio.create_task(prices.post_json("/guarded", {}).outcome())
+            await asyncio.sleep(0)
+        waiting = asyncio.create_task(prices.get_json("/guarded", params={"n": 2}).outcome())
+        await until(lambda: chaos.seen["POST /token"] == 1)
+        leaving.cancel()
+        late = await hurried
+        assert (late.status, late.attempts) == ("timeout", 0)
+        assert late.ms < 350
+        assert (await waiting).status == "ok"
+        assert chaos.tokens == 1
+    await until(lambda: not tasks())
+
+
+async def test_a_call_with_credentials_of_its_own_gets_no_token() -> None:
+    async def fetch() -> Token:
+        raise AssertionError
+
+    script = Script(200)
+    upstream = declare(auth=TokenAuth(fetch))
+    with upstream.using(httpx.MockTransport(script)):
+        await upstream.get_json("/", headers={"authorization": "Bearer alice"})
+    assert script.requests[0].headers.get_list("Authorization") == ["Bearer alice"]
+
+
+async def test_a_stream_is_sent_with_the_token_as_a_call_is() -> None:
+    async def fetch() -> Token:
+        return Token("own", expires_in=60)
+
+    script = Script(200)
+    upstream = declare(auth=TokenAuth(fetch, scheme="Key"))
+    with upstream.using(httpx.MockTransport(script)):
+        async with upstream.stream("/", max_bytes=100, within=5) as response:
+            await response.aread()
+        await upstream.get_json("/")
+    assert [request.headers["Authorization"] for request in script.requests] == ["Key own"] * 2
