@@ -170,7 +170,9 @@ class CircuitBreakerStrategy:
             # 5. A status of 2xx, in time or late.
             took = monotonic() - started - context.held_back
             good = took < self._slow_after
-            self._learn(took)
+            # A running mean; the first good response is its beginning.
+            usual = self._usual_seconds or took
+            self._usual_seconds = usual + USUAL_SHARE * (took - usual)
             return response
         finally:
             self._record(ticket, good)
@@ -179,10 +181,6 @@ class CircuitBreakerStrategy:
         """What an attempt says that ended without a response after so many seconds."""
         long = max(CUT_OFF_LEAST_SECONDS, CUT_OFF_MULTIPLE * self._usual_seconds)
         return False if took >= min(self._slow_after, long) - TIMER_TOLERANCE_SECONDS else None
-
-    def _learn(self, took: float) -> None:
-        known = self._usual_seconds
-        self._usual_seconds = known + USUAL_SHARE * (took - known) if known else took
 
     def _record(self, ticket: float, good: bool | None) -> None:
         before = self._circuit.state

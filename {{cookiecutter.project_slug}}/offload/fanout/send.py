@@ -31,11 +31,11 @@ class Send:
             context.attempts += 1
             self._meter.attempts.inc()
 
-        headers = [*context.headers]
-        if context.authorization:
-            headers.append(("Authorization", context.authorization))
+        headers = context.headers
         if self._propagate:
-            headers.append((DEADLINE_HEADER, str(self._milliseconds_left(context))))
+            headers = [*headers, (DEADLINE_HEADER, str(self._milliseconds_left(context)))]
+        if context.authorization:
+            headers = [*headers, ("Authorization", context.authorization)]
 
         try:
             return await context.exchange(self._transport, context, headers)

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator
+from time import monotonic
 
 import aiohttp
 from yarl import URL
@@ -40,7 +41,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
         httpx's objects are not made on this way. Raises `TooLarge` and httpx's transport errors.
         """
-        generation = await self._sessions.enter()
+        if monotonic() >= self._sessions.renew_at:
+            await self._sessions.renew()
+        generation = self._sessions.current
+        generation.users += 1
         try:
             response = await _send(generation, method, url, headers, body)
             try:
@@ -58,7 +62,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
         The extension "max_bytes" of the request is the limit of the body.
         """
-        generation = await self._sessions.enter()
+        if monotonic() >= self._sessions.renew_at:
+            await self._sessions.renew()
+        generation = self._sessions.current
+        generation.users += 1
         try:
             response = await _send(
                 generation,
