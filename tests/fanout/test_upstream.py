@@ -8,9 +8,11 @@ import pytest
 from chaos import Chaos, opened, until
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
+from test_protections import Script, declare
 
-from offload.fanout import Cache, CircuitBreaker, Retry, Upstream, lifespan
+from offload.fanout import Cache, CircuitBreaker, Retry, TooLarge, Upstream, lifespan
 from offload.fanout.http import httpx
+from offload.fanout.propagation import DEADLINE_HEADER
 from offload.fanout.upstream import declared
 
 pytestmark = pytest.mark.timeout(30)
@@ -243,3 +245,53 @@ async def test_the_latency_is_that_of_calls_that_went_to_the_upstream() -> None:
     assert value("outcomes_total", status="ok") == 5
     assert value("outcomes_total", status="open") == 99
     assert value("latency_seconds_count") == 2, "neither refusals nor kept responses"
+
+
+async def test_a_call_may_have_limits_of_its_own() -> None:
+    script = Script(503, delay=0.0)
+    upstream = declare(attempt_timeout=0.1, timeout=0.3, retry=Retry(wait_initial=0.0))
+    with upstream.using(httpx.MockTransport(script)):
+        call = upstream.get_json("/report")
+        assert (await call.with_limits(attempts=1).outcome()).attempts == 1
+        assert (await call.with_limits(attempts=4).outcome()).attempts == 4
+        assert (await call.outcome()).attempts == 3
+
+        script.answers, script.delay = [200], 0.4
+        assert (await call.outcome()).status == "timeout"
+        patient = call.with_limits(timeout=5, attempt_timeout=2)
+        assert (await patient.outcome()).status == "ok"
+        assert upstream.client().circuit.state == "closed"
+        hurried = await upstream.post_json("/", {}).with_limits(timeout=0.05).outcome()
+        assert (hurried.status, hurried.ms < 300) == ("timeout", True)
+        told = [int(request.headers[DEADLINE_HEADER]) for request in script.requests[-2:]]
+        assert 1000 < told[0] <= 2000
+        assert told[1] <= 50
+
+
+async def test_a_call_is_shared_only_with_calls_of_the_same_limits() -> None:
+    script = Script(200, delay=0.05)
+    upstream = declare()
+    with upstream.using(httpx.MockTransport(script)):
+        call = upstream.get_json("/")
+        calls = [call, call, *(call.with_limits(timeout=1) for _ in range(3))]
+        await asyncio.gather(*(each.outcome() for each in calls))
+    assert len(script.requests) == 2
+
+
+async def test_a_call_may_be_larger_than_others_and_may_skip_the_cache(chaos: Chaos) -> None:
+    async with opened(chaos.url, max_bytes=5, cache=Cache(fresh_for=60)) as upstream:
+        call = upstream.get_json("/ok")
+        assert isinstance((await call.outcome()).error, TooLarge)
+        large = call.with_limits(max_bytes=1000)
+        assert (await large.outcome()).status == "ok"
+        assert (await call.outcome()).status == "ok", "the kept response stands in for the call"
+        before = chaos.seen.total()
+        await call.outcome()
+        await large.with_limits(max_bytes=1000, skip_cache=True)
+        assert chaos.seen.total() == before + 1
+
+
+@pytest.mark.parametrize("limits", [{"timeout": 0}, {"attempts": 0}, {"max_bytes": -1}])
+def test_a_limit_of_a_call_that_lets_nothing_pass_is_refused(limits: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        declare().get_json("/").with_limits(**limits)

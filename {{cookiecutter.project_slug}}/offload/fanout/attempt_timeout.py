@@ -15,12 +15,11 @@ class AttemptTimeoutStrategy:
     head. Raises `httpx.TimeoutException` in the first case, `DeadlineExceeded` in the second.
     """
 
-    def __init__(self, attempt_timeout: float, inner: Strategy) -> None:
-        self._attempt_timeout = attempt_timeout
+    def __init__(self, inner: Strategy) -> None:
         self._inner = inner
 
     async def __call__(self, context: CallContext[R]) -> R:
-        limit = min(self._attempt_timeout, context.ends_at - monotonic())
+        limit = min(context.attempt_timeout, context.ends_at - monotonic())
         if limit <= 0:
             raise DeadlineExceeded("The deadline passed before the request was sent.")
 
@@ -28,7 +27,7 @@ class AttemptTimeoutStrategy:
             async with asyncio.timeout(limit):
                 return await self._inner(context)
         except TimeoutError:
-            if limit < self._attempt_timeout:
+            if limit < context.attempt_timeout:
                 raise DeadlineExceeded("The deadline passed before the response came.") from None
             awaited = "head of a response" if context.streaming else "whole response"
             raise httpx.TimeoutException(

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from offload.serving import release
 
+from .call_limits import CallLimits
 from .client import ClientHolder
 from .context import CANCEL_SECONDS
 from .deadline import until
@@ -50,6 +51,35 @@ class Call(Generic[T]):
     request: UpstreamRequest
     # Reads the value out of a 2xx response; a `ValueError` is a response that cannot be read.
     decode: Callable[[RawResponse], T]
+    # Where this call has other limits than its upstream.
+    limits: CallLimits | None = None
+
+    def with_limits(
+        self,
+        *,
+        timeout: float | None = None,
+        attempt_timeout: float | None = None,
+        attempts: int | None = None,
+        max_bytes: int | None = None,
+        skip_cache: bool = False,
+    ) -> "Call[T]":
+        """The same call with limits of its own; what is `None` stays the upstream's.
+
+        Args:
+            timeout: seconds for the call with all its retries.
+            attempt_timeout: seconds for one request.
+            attempts: requests, the first one included.
+            max_bytes: of the decoded body.
+            skip_cache: asks the upstream though a fresh response is kept. The new one is kept.
+        """
+        limits = CallLimits(
+            timeout=timeout,
+            attempt_timeout=attempt_timeout,
+            attempts=attempts,
+            max_bytes=max_bytes,
+            skip_cache=skip_cache,
+        )
+        return replace(self, limits=limits)
 
     def read(self, reader: Callable[[httpx.Response], U]) -> "Call[U]":
         """The same call, its value read by `reader`, which may raise `ValueError`.
@@ -161,8 +191,11 @@ class PendingCall(Generic[T]):
         self._client = call.holder.get()
         self._started_at = monotonic()
         self._cache_generation = self._client.cache_generation
-        self.cached = self._client.fresh(call.request)
-        self.shared = None if self.cached else self._client.start(call.request, propagated)
+        fresh = not call.limits or not call.limits.skip_cache
+        self.cached = self._client.fresh(call.request) if fresh else None
+        self.shared = (
+            None if self.cached else self._client.start(call.request, propagated, call.limits)
+        )
 
     def outcome(self) -> Outcome[T]:
         """The outcome, now that the call is over or its deadline has passed."""

@@ -127,13 +127,11 @@ class CircuitBreakerStrategy:
         self,
         breaker: CircuitBreaker,
         circuit: Circuit,
-        attempt_timeout: float,
         upstream: str,
         inner: Strategy,
     ) -> None:
         self._breaker = breaker
         self._circuit = circuit
-        self._slow_after = breaker.slow_after or SLOW_SHARE_OF_ATTEMPT_TIMEOUT * attempt_timeout
         self._upstream = upstream
         self._inner = inner
         # Seconds that a good response usually takes; 0 until there was one.
@@ -143,6 +141,9 @@ class CircuitBreakerStrategy:
         ticket = self._circuit.admit()
         # The time for which the rate limit holds the request back is not the upstream's.
         started = monotonic() - context.held_back
+        slow_after = (
+            self._breaker.slow_after or SLOW_SHARE_OF_ATTEMPT_TIMEOUT * context.attempt_timeout
+        )
         good: bool | None = None
         # Five cases say something about the upstream; every other error says nothing.
         try:
@@ -150,7 +151,7 @@ class CircuitBreakerStrategy:
         except httpx.HTTPStatusError as error:
             # 1. A status other than 2xx. Below 500, the request was wrong, not the upstream.
             took = monotonic() - started - context.held_back
-            good = error.response.status_code < 500 and took < self._slow_after
+            good = error.response.status_code < 500 and took < slow_after
             raise
         except httpx.TransportError:
             # 2. No response.
@@ -158,18 +159,18 @@ class CircuitBreakerStrategy:
             raise
         except DeadlineExceeded:
             # 3. The timeout of the whole call has passed.
-            good = self._cut_off(monotonic() - started - context.held_back)
+            good = self._cut_off(monotonic() - started - context.held_back, slow_after)
             raise
         except asyncio.CancelledError:
             # 4. The deadlines of all callers have passed. A caller that leaves before its deadline
             # proves nothing.
             if monotonic() >= context.wanted_until - TIMER_TOLERANCE_SECONDS:
-                good = self._cut_off(monotonic() - started - context.held_back)
+                good = self._cut_off(monotonic() - started - context.held_back, slow_after)
             raise
         else:
             # 5. A status of 2xx, in time or late.
             took = monotonic() - started - context.held_back
-            good = took < self._slow_after
+            good = took < slow_after
             # A running mean; the first good response is its beginning.
             usual = self._usual_seconds or took
             self._usual_seconds = usual + USUAL_SHARE * (took - usual)
@@ -177,10 +178,10 @@ class CircuitBreakerStrategy:
         finally:
             self._record(ticket, good)
 
-    def _cut_off(self, took: float) -> bool | None:
+    def _cut_off(self, took: float, slow_after: float) -> bool | None:
         """What an attempt says that ended without a response after so many seconds."""
         long = max(CUT_OFF_LEAST_SECONDS, CUT_OFF_MULTIPLE * self._usual_seconds)
-        return False if took >= min(self._slow_after, long) - TIMER_TOLERANCE_SECONDS else None
+        return False if took >= min(slow_after, long) - TIMER_TOLERANCE_SECONDS else None
 
     def _record(self, ticket: float, good: bool | None) -> None:
         before = self._circuit.state

@@ -8,6 +8,7 @@ from time import monotonic
 from .auth import TokenAuth
 from .bulkhead import Bulkhead
 from .cache import CachedResponse, ResponseCache
+from .call_limits import CallLimits
 from .circuit_breaker import Circuit
 from .context import CallContext
 from .deadline import until
@@ -18,7 +19,7 @@ from .metrics import Meter
 from .pipeline import build_pipeline
 from .raw_response import RawResponse
 from .request import Headers, UpstreamRequest
-from .send import read_whole
+from .send import open_stream, read_whole
 from .single_flight import SharedCall, SingleFlight
 
 
@@ -60,14 +61,18 @@ class UpstreamClient:
         """The headers to send, without those that each attempt adds."""
         return [*request.headers, *propagated] if self._limits.propagate else [*request.headers]
 
-    def start(self, request: UpstreamRequest, propagated: Headers) -> SharedCall | None:
+    def start(
+        self, request: UpstreamRequest, propagated: Headers, limits: CallLimits | None
+    ) -> SharedCall | None:
         """Start the call, or join the one under way that is the same; `None` if no time is left.
 
         Args:
             request: what to send.
             propagated: headers to send besides those of the request.
+            limits: where this call has other limits than the upstream.
         """
-        wanted_until, now = until(self._limits.timeout), monotonic()
+        timeout = (limits and limits.timeout) or self._limits.timeout
+        wanted_until, now = until(timeout), monotonic()
         if wanted_until <= now:
             return None
 
@@ -76,10 +81,18 @@ class UpstreamClient:
             self.headers(request, propagated),
             self._limits.max_bytes,
             read_whole,
-            ends_at=now + self._limits.timeout,
+            ends_at=now + timeout,
             wanted_until=wanted_until,
+            attempt_timeout=self._limits.attempt_timeout,
+            max_attempts=self._limits.retry.attempts,
         )
         key = request.key if self._limits.single_flight else None
+        if limits:
+            context.max_bytes = limits.max_bytes or context.max_bytes
+            context.attempt_timeout = limits.attempt_timeout or context.attempt_timeout
+            context.max_attempts = limits.attempts or context.max_attempts
+            # A call is shared only with calls that have the same limits.
+            key = (key, limits) if key else None
         return self._single_flight.join_or_start(key, context)
 
     def fresh(self, request: UpstreamRequest) -> CachedResponse | None:
@@ -89,6 +102,22 @@ class UpstreamClient:
     def stale(self, request: UpstreamRequest) -> CachedResponse | None:
         """A kept response that can stand in for this call, which failed."""
         return self._cache.stale(key) if self._cache and (key := request.key) else None
+
+    def stream_context(
+        self, request: UpstreamRequest, propagated: Headers, max_bytes: int, ends_at: float
+    ) -> CallContext[httpx.Response]:
+        """The context of a stream."""
+        return CallContext(
+            request,
+            self.headers(request, propagated),
+            max_bytes,
+            open_stream,
+            ends_at=ends_at,
+            wanted_until=ends_at,
+            attempt_timeout=self._limits.attempt_timeout,
+            max_attempts=self._limits.retry.attempts,
+            streaming=True,
+        )
 
     @property
     def cache_generation(self) -> int:

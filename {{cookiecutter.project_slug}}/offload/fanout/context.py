@@ -36,6 +36,10 @@ class CallContext(Generic[R]):
     ends_at: float
     # The latest deadline of the callers that wait for this call.
     wanted_until: float
+    # Seconds for one request.
+    attempt_timeout: float
+    # Requests of the call, the first one included, hedged ones not.
+    max_attempts: int
     # True for a stream: the exchange ends with the head, and the body is read afterwards.
     streaming: bool = False
     # The Authorization header, if a token is fetched for it.

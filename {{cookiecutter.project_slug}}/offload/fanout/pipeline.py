@@ -48,10 +48,10 @@ def build_pipeline(
         partial(RetryStrategy, limits.retry, budget, meter),
         partial(AuthStrategy, auth) if auth else None,
         partial(HedgingStrategy, limits.hedge, bulkhead, budget) if limits.hedge else None,
-        partial(CircuitBreakerStrategy, limits.breaker, circuit, limits.attempt_timeout, name),
+        partial(CircuitBreakerStrategy, limits.breaker, circuit, name),
         partial(RateLimiterStrategy, limits.rate) if limits.rate else None,
-        partial(AttemptTimeoutStrategy, limits.attempt_timeout),
-        innermost=Send(transport, limits.attempt_timeout, limits.propagate, meter),
+        AttemptTimeoutStrategy,
+        innermost=Send(transport, limits.propagate, meter),
     )
 
 

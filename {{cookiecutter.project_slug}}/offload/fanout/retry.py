@@ -46,15 +46,15 @@ class Retry:
     budget_ratio: float = 0.2
     budget_min_per_second: float = 1.0
 
-    def wait(self, error: Exception, attempt: int) -> float | None:
-        """Seconds to wait after the `attempt`-th attempt (1, 2, ...) failed; `None` to give up.
+    def wait(self, error: Exception, attempt: int, attempts: int) -> float | None:
+        """Seconds to wait after the n-th of so many attempts (1, 2, ...) failed; `None` to give up.
 
         Three cases:
         1. Connection failed or timed out: wait for a random time.
         2. Transient status: the same, and at least as long as Retry-After asks.
         3. Anything else: a second request would fail, too.
         """
-        if attempt >= self.attempts:
+        if attempt >= attempts:
             return None
 
         drawn = uniform(0.0, min(self.wait_max, self.wait_initial * 2**attempt))
@@ -99,7 +99,7 @@ class RetryStrategy:
         if not context.request.idempotent and not isinstance(error, NOT_SENT):
             return None
 
-        wait = self._retry.wait(error, context.attempts)
+        wait = self._retry.wait(error, context.attempts, context.max_attempts)
         if wait is None or monotonic() + wait >= context.wanted_until:
             return None
 

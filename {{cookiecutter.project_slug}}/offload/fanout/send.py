@@ -15,12 +15,10 @@ class Send:
     def __init__(
         self,
         transport: httpx.AsyncBaseTransport,
-        attempt_timeout: float,
         propagate: bool,
         meter: Meter,
     ) -> None:
         self._transport = transport
-        self._attempt_timeout = attempt_timeout
         self._propagate = propagate
         self._meter = meter
 
@@ -47,7 +45,7 @@ class Send:
         """The time in which this request is of use: a stream's body may outlast its attempt."""
         seconds = context.time_left()
         if not context.streaming:
-            seconds = min(seconds, self._attempt_timeout)
+            seconds = min(seconds, context.attempt_timeout)
         return max(0, int(seconds * 1000))
 
 

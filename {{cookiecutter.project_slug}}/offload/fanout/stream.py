@@ -19,13 +19,11 @@ from time import monotonic
 from offload.serving import release
 
 from .client import UpstreamClient
-from .context import CallContext
 from .deadline import until
 from .errors import DeadlineExceeded
 from .http import httpx
 from .propagation import propagated_headers
 from .request import UpstreamRequest
-from .send import open_stream
 
 
 @asynccontextmanager
@@ -45,15 +43,7 @@ async def stream(
     """
     await release()
     ends_at = until(within)
-    context = CallContext(
-        request,
-        client.headers(request, propagated_headers()),
-        max_bytes,
-        open_stream,
-        ends_at=ends_at,
-        wanted_until=ends_at,
-        streaming=True,
-    )
+    context = client.stream_context(request, propagated_headers(), max_bytes, ends_at)
     try:
         async with asyncio.timeout(ends_at - monotonic()) as timer:
             response = await client.pipeline(context)
