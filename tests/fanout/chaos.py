@@ -65,6 +65,8 @@ class Chaos:
         # Access tokens that /token gave, refresh tokens that it was shown, and what /guarded takes.
         self.tokens = 0
         self.shown: list[str] = []
+        # The bodies that /upload was sent.
+        self.uploads: list[bytes] = []
         self.accepted = "token-1"
 
     async def __aenter__(self) -> Self:
@@ -89,7 +91,7 @@ class Chaos:
                 line, *fields = head.decode().strip().split("\r\n")
                 method, target, _ = line.split(" ")
                 headers = {k.lower(): v for k, v in (field.split(": ", 1) for field in fields)}
-                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                body = await self._read(reader, headers)
                 path = target.split("?")[0]
                 name = f"{method} {path}"
                 self.seen[name] += 1
@@ -117,6 +119,18 @@ class Chaos:
             self.open.discard(writer)
             self.head.pop(writer, None)
             writer.transport.abort()
+
+    async def _read(self, reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
+        """The body of a request, of a known length or in chunks."""
+        if headers.get("transfer-encoding") != "chunked":
+            return await reader.readexactly(int(headers.get("content-length", 0)))
+
+        body = b""
+        while size := int(await reader.readuntil(b"\r\n"), 16):
+            body += await reader.readexactly(size)
+            await reader.readexactly(2)
+        await reader.readexactly(2)
+        return body
 
     async def _gone(self, reader: asyncio.StreamReader) -> None:
         """Return when the client has closed. It sends nothing while it waits for a response."""
@@ -170,6 +184,11 @@ class Chaos:
             await self.do_ok(writer, body)
         else:
             await self.answer(writer, b"{}", "401 Unauthorized")
+
+    async def do_upload(self, writer: asyncio.StreamWriter, body: bytes) -> None:
+        """Takes what was sent; the first time it is busy."""
+        self.uploads.append(body)
+        await (self.do_busy if len(self.uploads) == 1 else self.do_ok)(writer, b"")
 
     async def do_cookie(self, writer: asyncio.StreamWriter, _: bytes) -> None:
         await self.answer(writer, b"{}", more=("Set-Cookie: who=alice; Path=/",))

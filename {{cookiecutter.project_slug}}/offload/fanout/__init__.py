@@ -22,9 +22,11 @@ from .gather import gather
 from .hedging import Hedge
 from .lifespan import lifespan
 from .middleware import DeadlineMiddleware
+from .multipart import FilePart, multipart
 from .oauth2 import OAuth2
 from .outcome import Outcome, Outcomes
 from .retry import Retry
+from .upload import Upload
 from .upstream import Upstream
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "CircuitBreaker",
     "DeadlineExceeded",
     "DeadlineMiddleware",
+    "FilePart",
     "Hedge",
     "OAuth2",
     "Outcome",
@@ -45,10 +48,12 @@ __all__ = [
     "TokenAuth",
     "TooLarge",
     "Undecodable",
+    "Upload",
     "Upstream",
     "UpstreamError",
     "deadline",
     "gather",
     "lifespan",
+    "multipart",
     "remaining",
 ]

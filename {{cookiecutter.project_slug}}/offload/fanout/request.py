@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from yarl import URL
 
+from .upload import Upload
+
 Headers = list[tuple[str, str]]
 
 # The methods that change nothing (RFC 9110, section 9.2.1).
@@ -26,7 +28,7 @@ class UpstreamRequest:
     method: str
     url: URL
     headers: tuple[tuple[str, str], ...] = field(repr=False)
-    body: bytes | None = field(repr=False)
+    body: bytes | Upload | None = field(repr=False)
     # Whether the request may be sent again after a failure.
     idempotent: bool
 

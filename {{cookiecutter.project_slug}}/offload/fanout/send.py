@@ -7,6 +7,7 @@ from .propagation import DEADLINE_HEADER
 from .raw_response import RawResponse
 from .request import Headers
 from .transport import AiohttpTransport
+from .upload import Upload
 
 
 class Send:
@@ -102,11 +103,12 @@ async def _read(
 
 
 def _httpx_request(context: CallContext[R], headers: Headers) -> httpx.Request:
+    body = context.request.body
     return httpx.Request(
         context.request.method,
         str(context.request.url),
         headers=headers,
-        content=context.request.body,
+        content=body.pieces() if isinstance(body, Upload) else body,
         extensions={"max_bytes": context.max_bytes},
     )
 

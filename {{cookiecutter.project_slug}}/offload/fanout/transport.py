@@ -13,6 +13,7 @@ from .http import httpx
 from .raw_response import RawResponse
 from .request import Headers
 from .sessions import ConnectionSettings, Generation, Sessions
+from .upload import Upload
 
 # The encodings that aiohttp decodes. It does so in bounded steps, so that a decompression bomb
 # cannot fill the memory.
@@ -35,7 +36,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._sessions = Sessions(settings, tls)
 
     async def fetch(
-        self, method: str, url: URL, headers: Headers, body: bytes | None, limit: int
+        self, method: str, url: URL, headers: Headers, body: bytes | Upload | None, limit: int
     ) -> RawResponse:
         """Send a request once and read the response, of `limit` bytes at most.
 
@@ -112,13 +113,13 @@ class _Body(httpx.AsyncByteStream):
 
 
 async def _send(
-    generation: Generation, method: str, url: URL, headers: Headers, body: bytes | None
+    generation: Generation, method: str, url: URL, headers: Headers, body: bytes | Upload | None
 ) -> aiohttp.ClientResponse:
     return await generation.session.request(
         method,
         url,
         headers=headers,
-        data=body or None,
+        data=body.pieces() if isinstance(body, Upload) else body or None,
         # A redirect could lead anywhere, into the private network too.
         allow_redirects=False,
     )

@@ -21,6 +21,7 @@ from .sessions import ConnectionSettings
 from .stream import stream
 from .tls import TlsFiles, tls_context
 from .transport import AiohttpTransport
+from .upload import Upload
 from .url import Params, check_base, check_proxy, join
 
 T = TypeVar("T")
@@ -107,7 +108,7 @@ class Upstream(UpstreamLimits):
         *,
         params: Params | None = None,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | Upload | None = None,
         idempotent: bool | None = None,
     ) -> Call[httpx.Response]:
         """Any request; its value is the `httpx.Response`, read, with a 2xx status.
@@ -117,11 +118,16 @@ class Upstream(UpstreamLimits):
             path: below `base_url`; values in it go through `urllib.parse.quote(value, safe="")`.
             params: the query.
             headers: sent besides those of the upstream, and in place of those of the same name.
-            body: sent as it is.
+            body: sent as it is; an `Upload` or a `multipart` form is sent in pieces.
             idempotent: whether the request may be sent again after a failure; by default as the
                 method says (RFC 9110).
         """
         again = method in IDEMPOTENT_METHODS if idempotent is None else idempotent
+        if isinstance(body, Upload):
+            described = CIMultiDict(body.headers())
+            described.update(headers or {})
+            headers = described
+
         request = self._request(method, path, params, headers, body, again)
         return Call(self._holder, request, RawResponse.response)
 
@@ -156,7 +162,7 @@ class Upstream(UpstreamLimits):
         path: str,
         params: Params | None,
         headers: Mapping[str, str] | None,
-        body: bytes | None,
+        body: bytes | Upload | None,
         idempotent: bool,
     ) -> UpstreamRequest:
         url = join(self.base_url, path, params)
