@@ -69,6 +69,6 @@ def propagated_headers() -> Headers:
     headers = dict(_incoming.get())
     if ours := request_id.get():
         headers[REQUEST_ID_HEADER] = ours
-    if opentelemetry is not None:
-        opentelemetry.inject(headers)
+    if otel is not None:
+        otel.inject(headers)
     return list(headers.items())
