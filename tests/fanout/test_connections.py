@@ -212,3 +212,15 @@ async def test_certificates_are_read_again_when_their_file_changes(
             while (await upstream.get_json("/ok").outcome()).status != "ok":  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         await opening.__aexit__(None, None, None)
+
+
+async def test_certificates_that_cannot_be_read_at_the_start_name_their_upstream() -> None:
+    upstream = Upstream("vault", base_url="https://h", ca_file="/nowhere/ca.pem")
+    with pytest.raises(RuntimeError, match=r"'vault'.*/nowhere/ca\.pem"):
+        async with upstream.open():
+            pass
+
+
+def test_a_key_without_its_certificate_is_refused() -> None:
+    with pytest.raises(ValueError, match="cert_file"):
+        Upstream("odd", base_url="https://h", key_file="key.pem")

@@ -31,6 +31,7 @@ def cannot_isolate() -> str:
     return made.stderr.decode().strip() if made.returncode else ""
 
 
+@pytest.mark.skipif("OFFLOAD_HTTPX" in os.environ, reason="lookups know nothing of httpx")
 def test_names_that_hang_do_not_delay_an_upstream_that_is_well(tmp_path: Path) -> None:
     if reason := cannot_isolate():
         assert "REQUIRE_NETNS" not in os.environ, reason
@@ -137,4 +138,18 @@ async def test_a_first_lookup_that_hangs_is_a_connect_timeout() -> None:
         await hosts(resolver)
     names.may_go_on.set()
     await until(lambda: not resolver._running)
+    assert await hosts(resolver) == ["10.0.0.1"]
+
+
+async def test_a_lookup_for_which_there_is_no_thread_fails_and_the_next_one_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    resolver = UpstreamResolver(5, Names("10.0.0.1"))
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(OSError, match="thread"):
+            await hosts(resolver)
     assert await hosts(resolver) == ["10.0.0.1"]

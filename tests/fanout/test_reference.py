@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from chaos import Chaos
 
-import offload
 from offload import fanout
 from offload.fanout import Cache, CircuitBreaker, Hedge, OAuth2, Retry, Upstream, gather
 from offload.fanout.call_limits import CallLimits
@@ -22,7 +21,8 @@ from offload.fanout.errors import OutcomeStatus
 
 pytestmark = pytest.mark.timeout(30)
 
-PAGE = Path(offload.__file__).parent.parent / "docs/reference/fanout.md"
+PROJECT = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
+PAGE = PROJECT / "docs/reference/fanout.md"
 TEXT = PAGE.read_text()
 REQUIRED = object()
 

@@ -82,7 +82,7 @@ class HedgingStrategy:
         self._learn(monotonic() - started)
         return response
 
-    async def _end(self, losers: set[asyncio.Future[R]]) -> None:
+    async def _end(self, losers: set[asyncio.Task[R]]) -> None:
         """Cancel these requests, and wait for their connections to be closed; but not for long."""
         for task in losers:
             task.cancel()

@@ -24,15 +24,17 @@ class Answer(NamedTuple):
     retry_after: float | None
 
 
-def answer_for(error: Exception) -> Answer:
+def answer_for(error: Exception | None) -> Answer:
     """What our own caller is told when a required source failed like this.
 
     Four cases (RFC 9110, sections 15.6.3 to 15.6.5):
     1. The source refused the request, or its response is of no use: 502, and no second try.
     2. It came too late: 504.
     3. Too much is asked of it, or nothing is sent to it for a while: 503, with Retry-After.
-    4. It is broken, or not to be reached: 502.
+    4. It is broken, not to be reached, or nobody knows what happened: 502.
     """
+    if error is None:
+        return Answer(502, 0.0)
     if not is_source_fault(error):
         return Answer(502, None)
     if status_of(error) == "timeout":
@@ -54,7 +56,7 @@ def required_problem(
         sources: the outcomes of all sources, for the body.
     """
     names = ", ".join(sorted(failed))
-    answer = _decisive([answer_for(error) for error in failed.values() if error])
+    answer = _decisive([answer_for(error) for error in failed.values()])
     if answer.retry_after is None:
         detail = f"The response of {names}, needed for this request, is a refusal or not usable."
         return Problem(answer.status, detail, sources=sources)

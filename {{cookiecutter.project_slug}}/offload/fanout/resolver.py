@@ -90,6 +90,7 @@ class UpstreamResolver(AbstractResolver):
         if known and known.age < ADDRESS_FRESH_SECONDS:
             return known.next()
 
+        # offload: allow OFF505: one for each name, and one lookup in ten seconds; see above
         running = self._running.get(name) or self._start(name)
         if known is None or known.age > ADDRESS_STALE_SECONDS:
             return await self._wait(running, host)
@@ -122,10 +123,15 @@ class UpstreamResolver(AbstractResolver):
         running = RunningLookup(monotonic(), loop.create_future())
         # Mark an exception as retrieved: all who waited may have left.
         running.done.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._running[name] = running
-        Thread(
+        thread = Thread(
             target=self._look_up, args=(name, loop), name=f"lookup-{name[0]}", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise OSError(f"No thread could be started to look {name[0]} up: {error}") from error
+
+        self._running[name] = running
         return running
 
     def _look_up(self, name: Name, loop: asyncio.AbstractEventLoop) -> None:

@@ -195,7 +195,15 @@ class Upstream(UpstreamLimits):
             proxy=self.proxy,
             tls=files if self.base_url.startswith("https:") else None,
         )
-        transport = AiohttpTransport(settings, await tls_context(files) if settings.tls else None)
+        try:
+            tls = await tls_context(files) if settings.tls else None
+        except OSError as error:
+            raise RuntimeError(
+                f"Upstream {self.name!r}: its TLS files cannot be read ({error}). Check ca_file, "
+                "cert_file and key_file."
+            ) from error
+
+        transport = AiohttpTransport(settings, tls)
         try:
             with self.using(transport, asyncio.get_running_loop()):
                 yield
