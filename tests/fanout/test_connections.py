@@ -3,11 +3,13 @@
 import asyncio
 import base64
 import logging
+import random
 import shutil
 import ssl
 import subprocess
+from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from chaos import Chaos, opened, tasks, until
@@ -48,6 +50,31 @@ async def test_what_is_under_way_on_an_old_connection_is_not_cut_off(chaos: Chao
             assert await anext(pieces)
         assert (await slow).status == "ok"
         await until(lambda: len(chaos.open) <= 1)
+
+
+async def test_callers_that_leave_keep_no_old_connections_open(chaos: Chaos) -> None:
+    chaos.delay = 0.02
+    async with opened(chaos.url, max_connection_age=0.05, max_in_flight=10) as upstream:
+
+        async def leave_early(number: int) -> None:
+            call = upstream.get_json("/slow", params={"number": number})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(random.uniform(0, 0.04)):
+                    await call.outcome()
+
+        for _ in range(20):
+            await asyncio.gather(*(leave_early(number) for number in range(20)))
+        async with upstream.stream("/ok", max_bytes=1000, within=5):
+            # The stream is left before its body was read.
+            pass
+        sessions: Any = upstream.client().pipeline
+        while inner := getattr(sessions, "_inner", None):
+            sessions = inner
+        sessions = sessions._transport._sessions
+        await until(lambda: sum(each.users for each in sessions._open) == 0)
+        await asyncio.sleep(0.06)
+        assert (await upstream.get_json("/ok").outcome()).status == "ok"
+        await until(lambda: len(sessions._open) == 1 and len(chaos.open) == 1)
 
 
 class Proxy:

@@ -53,7 +53,7 @@ class Generation:
         self.retired = False
 
     def leave(self) -> None:
-        """Count a response as read; whoever counted itself among the users has to."""
+        """Count a response as read; every request that entered has to."""
         self.users -= 1
         if self.retired and not self.users:
             self._sessions.close_soon(self)
@@ -74,11 +74,15 @@ class Sessions:
         self._resolver = UpstreamResolver(settings.connect_timeout)
         self._closing: set[asyncio.Task[None]] = set()
         self._renewal: asyncio.Task[None] | None = None
-        # The instant at which the next request has to `renew`.
+        # The instant from which a request has to `renew` before it enters.
         self.renew_at = monotonic() + settings.max_age
-        # The generation for a new request, which adds itself to its users.
-        self.current = self._make()
-        self._open = {self.current}
+        self._current = self._make()
+        self._open = {self._current}
+
+    def enter(self) -> Generation:
+        """The generation for one request, which has to `leave` it; see `renew_at` before."""
+        self._current.users += 1
+        return self._current
 
     async def renew(self) -> None:
         """Make a new generation. Other requests use the old one until it is there."""
@@ -107,9 +111,9 @@ class Sessions:
         self._replace()
 
     def _replace(self) -> None:
-        old = self.current
-        self.current = self._make()
-        self._open.add(self.current)
+        old = self._current
+        self._current = self._make()
+        self._open.add(self._current)
         old.retired = True
         if not old.users:
             self.close_soon(old)

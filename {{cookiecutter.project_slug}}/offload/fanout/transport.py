@@ -44,8 +44,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """
         if monotonic() >= self._sessions.renew_at:
             await self._sessions.renew()
-        generation = self._sessions.current
-        generation.users += 1
+        generation = self._sessions.enter()
         try:
             response = await _send(generation, method, url, headers, body)
             try:
@@ -65,8 +64,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """
         if monotonic() >= self._sessions.renew_at:
             await self._sessions.renew()
-        generation = self._sessions.current
-        generation.users += 1
+        generation = self._sessions.enter()
         try:
             response = await _send(
                 generation,
