@@ -11,9 +11,20 @@ import pytest
 from chaos import Chaos, tasks, until
 from test_protections import Script, declare
 
-from offload.fanout import AuthFailed, OAuth2, Token, TokenAuth, Upstream, deadline, gather
+from offload.fanout import (
+    AuthFailed,
+    Cache,
+    OAuth2,
+    Retry,
+    Token,
+    TokenAuth,
+    Upstream,
+    deadline,
+    gather,
+)
 from offload.fanout.auth import REFRESH_PAUSE_SECONDS
 from offload.fanout.http import httpx
+from offload.problems import Problem
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -165,3 +176,26 @@ async def test_a_stream_is_sent_with_the_token_as_a_call_is() -> None:
             await response.aread()
         await upstream.get_json("/")
     assert [request.headers["Authorization"] for request in script.requests] == ["Key own"] * 2
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(503, "stale"), (400, "error")])
+async def test_an_outage_of_the_login_is_a_fault_of_the_source_and_a_refusal_is_not(
+    status: int, outcome: str
+) -> None:
+    login = Upstream("login", base_url="http://login.test", retry=Retry(attempts=1))
+    auth = OAuth2(login, "/token", client_id="desk", client_secret="secret")
+    prices = declare(auth=auth, cache=Cache())
+
+    def give(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"access_token": "token-1", "expires_in": 60})
+
+    with login.using(httpx.MockTransport(give)), prices.using(httpx.MockTransport(Script(200))):
+        assert (await prices.get_json("/").outcome()).status == "ok"
+        later(auth, 60)
+        with login.using(httpx.MockTransport(Script(status))):
+            found = await prices.get_json("/").outcome()
+            assert found.status == outcome
+            with pytest.raises(Problem) as raised:
+                await prices.get_json("/other")
+    assert raised.value.status == 502
+    assert ("Try again" in raised.value.detail) == (status == 503)

@@ -18,7 +18,8 @@ class Outcome(Generic[T]):
         status: `ok`; `stale` (a kept response in place of a failed call); `timeout`; `open`
             (circuit breaker); `rejected` (bulkhead full); or `error`.
         value: what was asked for, if the status is `ok` or `stale`; otherwise `None`.
-        ms: milliseconds the caller waited, queueing and retries included.
+        ms: milliseconds the caller waited, queueing and retries included, but not the time for
+            which the `limit` of a gather held the call back.
         attempts: requests sent, retries included, a hedged one not; 0 if the value came from the
             cache or nothing was sent.
         hedged: whether a second, parallel request was sent.
