@@ -137,7 +137,7 @@ async def test_a_login_that_fails_is_told_apart_and_nothing_is_sent(chaos: Chaos
 
 
 async def test_a_caller_that_leaves_or_is_late_ends_the_fetch_for_nobody_else(chaos: Chaos) -> None:
-    chaos.delay = 0.4
+    chaos.delay = 1.0
     async with guarded(chaos) as (prices, _):
         leaving = asyncio.create_task(prices.get_json("/guarded").outcome())
         with deadline(0.1):
@@ -148,7 +148,7 @@ async def test_a_caller_that_leaves_or_is_late_ends_the_fetch_for_nobody_else(ch
         leaving.cancel()
         late = await hurried
         assert (late.status, late.attempts) == ("timeout", 0)
-        assert late.ms < 350
+        assert late.ms < 900
         assert (await waiting).status == "ok"
         assert chaos.tokens == 1
     await until(lambda: not tasks())

@@ -25,11 +25,11 @@ needs_openssl = pytest.mark.skipif(
 
 
 async def test_a_busy_connection_is_replaced_when_it_reaches_its_maximum_age(chaos: Chaos) -> None:
-    async with opened(chaos.url, max_connection_age=0.3, keepalive=60) as upstream:
+    async with opened(chaos.url, max_connection_age=1.0, keepalive=60) as upstream:
         await upstream.get_json("/ok")
         await upstream.get_json("/ok")
         assert chaos.connections == 1
-        await asyncio.sleep(0.35)
+        await asyncio.sleep(1.1)
         await upstream.get_json("/ok")
         assert chaos.connections == 2
         await until(lambda: len(chaos.open) == 1)

@@ -233,15 +233,12 @@ async def test_an_upstream_that_hangs_opens_the_breaker_though_deadlines_end_its
 
 
 async def test_an_attempt_that_the_timeout_of_its_call_cuts_off_counts() -> None:
-    upstream = declare(
-        timeout=0.3,
-        attempt_timeout=0.2,
-        retry=Retry(attempts=2, wait_initial=0.0),
-        breaker=CircuitBreaker(minimum_throughput=2),
-    )
+    upstream = declare(breaker=CircuitBreaker(minimum_throughput=2))
     with upstream.using(httpx.MockTransport(Script(200, delay=60))):
-        # The first attempt has 0.2 s, the second one the rest.
-        assert [outcome.status for outcome in await repeat(upstream, 2)] == ["timeout", "open"]
+        call = upstream.post_json("/", {}).with_limits(timeout=0.2)
+        outcomes = [await call.outcome() for _ in range(3)]
+    assert [outcome.status for outcome in outcomes] == ["timeout", "timeout", "open"]
+    assert all("response came" in str(outcome.error) for outcome in outcomes[:2])
 
 
 async def test_callers_in_a_hurry_do_not_open_the_breaker_of_an_upstream_as_slow_as_ever() -> None:
@@ -314,7 +311,7 @@ async def test_behind_an_open_breaker_nothing_waits_for_the_rate_limit() -> None
 
 
 async def test_the_time_that_the_rate_limit_holds_a_call_back_is_not_the_upstreams() -> None:
-    upstream = declare(rate=(1, 0.2), breaker=CircuitBreaker(minimum_throughput=2, slow_after=0.1))
+    upstream = declare(rate=(1, 0.4), breaker=CircuitBreaker(minimum_throughput=2, slow_after=0.3))
     with upstream.using(httpx.MockTransport(Script(200))):
         assert [outcome.status for outcome in await repeat(upstream, 4)] == ["ok"] * 4
         with deadline(0.15):

@@ -328,10 +328,10 @@ async def test_the_cache_keeps_no_more_bytes_than_it_may() -> None:
 
 async def test_a_late_caller_does_not_join_a_call_that_is_about_to_end() -> None:
     script = Script(200, delay=60)
-    upstream = declare(timeout=0.6, attempt_timeout=0.6)
+    upstream = declare(timeout=1.2, attempt_timeout=1.2)
     with upstream.using(httpx.MockTransport(script)):
         first = asyncio.create_task(ask(upstream, 1))
-        await asyncio.sleep(0.45)
+        await asyncio.sleep(0.9)
         script.delay = 0.3
         assert await ask(upstream, 2) == ["ok"] * 2, "they ended with the call that they joined"
         assert await first == ["timeout"]

@@ -249,7 +249,7 @@ async def test_the_latency_is_that_of_calls_that_went_to_the_upstream() -> None:
 
 async def test_a_call_may_have_limits_of_its_own() -> None:
     script = Script(503, delay=0.0)
-    upstream = declare(attempt_timeout=0.1, timeout=0.3, retry=Retry(wait_initial=0.0))
+    upstream = declare(attempt_timeout=0.2, timeout=3, retry=Retry(wait_initial=0.0))
     with upstream.using(httpx.MockTransport(script)):
         call = upstream.get_json("/report")
         assert (await call.with_limits(attempts=1).outcome()).attempts == 1
@@ -262,7 +262,7 @@ async def test_a_call_may_have_limits_of_its_own() -> None:
         assert (await patient.outcome()).status == "ok"
         assert upstream.client().circuit.state == "closed"
         hurried = await upstream.post_json("/", {}).with_limits(timeout=0.05).outcome()
-        assert (hurried.status, hurried.ms < 300) == ("timeout", True)
+        assert (hurried.status, hurried.ms < 2000) == ("timeout", True)
         told = [int(request.headers[DEADLINE_HEADER]) for request in script.requests[-2:]]
         assert 1000 < told[0] <= 2000
         assert told[1] <= 50
