@@ -246,3 +246,10 @@ async def test_what_an_upstream_refuses_is_logged_once_as_a_warning(
             await upstream.get_json(f"/{number}").outcome()
     levels = [record.levelname for record in caplog.records if "HTTP 404" in record.getMessage()]
     assert levels == ["WARNING", "DEBUG", "DEBUG"]
+
+
+def test_an_outcome_names_the_status_of_a_response_that_was_not_good() -> None:
+    assert Outcome("error", 1.0, error=answered(404)).http_status == 404
+    assert Outcome("stale", 1.0, {}, error=answered(503)).http_status == 503
+    assert Outcome("timeout", 1.0, error=DeadlineExceeded("late")).http_status is None
+    assert Outcome("ok", 1.0, {}).http_status is None

@@ -143,6 +143,24 @@ async def test_every_request_counts_as_an_attempt(ask: Ask) -> None:
 
 
 @both
+async def test_every_outcome_is_counted(ask: Ask) -> None:
+    def counted(name: str, **labels: str) -> float:
+        labels["upstream"] = "scripted"
+        return REGISTRY.get_sample_value(f"offload_fanout_{name}", labels) or 0.0
+
+    def all_counts() -> list[float]:
+        statuses = [counted("outcomes_total", status=each) for each in ("ok", "error", "open")]
+        return [*statuses, counted("latency_seconds_count")]
+
+    upstream = declare(retry=Retry(attempts=1), breaker=CircuitBreaker(minimum_throughput=2))
+    with upstream.using(httpx.MockTransport(Script(200, 500))):
+        before = all_counts()
+        assert [await ask(upstream) for _ in range(4)] == ["ok", "error", "open", "open"]
+        after = all_counts()
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 2, 2]
+
+
+@both
 async def test_the_upstream_is_told_the_time_that_is_left_and_the_trace(ask: Ask) -> None:
     script = Script(200)
     upstream = declare()

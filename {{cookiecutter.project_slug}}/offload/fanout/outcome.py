@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from .errors import OutcomeStatus, reason
+from .http import httpx
 from .required import required_problem
 
 T = TypeVar("T")
@@ -35,6 +36,12 @@ class Outcome(Generic[T]):
     hedged: bool = False
     age: float = 0.0
     error: Exception | None = None
+
+    @property
+    def http_status(self) -> int | None:
+        """The status of the response, if the call failed because it was not 2xx; such as 404."""
+        error = self.error
+        return error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
 
     def source(self) -> dict[str, Any]:
         """This outcome without its value, ready for JSON."""

@@ -19,8 +19,9 @@ from time import monotonic
 from offload.serving import release
 
 from .client import UpstreamClient
+from .context import CallContext
 from .deadline import until
-from .errors import DeadlineExceeded
+from .errors import FAILURES, DeadlineExceeded, OutcomeStatus, status_of
 from .http import httpx
 from .propagation import propagated_headers
 from .request import UpstreamRequest
@@ -46,7 +47,7 @@ async def stream(
     context = client.stream_context(request, propagated_headers(), max_bytes, ends_at)
     try:
         async with asyncio.timeout(ends_at - monotonic()) as timer:
-            response = await client.pipeline(context)
+            response = await _open(client, context)
             try:
                 yield response
             finally:
@@ -58,3 +59,24 @@ async def stream(
         raise DeadlineExceeded(f"The body was not read to its end within {within} s.") from None
     finally:
         context.close()
+
+
+async def _open(client: UpstreamClient, context: CallContext[httpx.Response]) -> httpx.Response:
+    """Send the request and count the outcome. What becomes of the body is up to its reader."""
+    started = monotonic()
+    status: OutcomeStatus | None = None
+    try:
+        response = await client.pipeline(context)
+    except FAILURES as error:
+        status = status_of(error)
+        raise
+    except asyncio.CancelledError:
+        # A reader that leaves is not counted.
+        status = "timeout" if monotonic() >= context.ends_at else None
+        raise
+    else:
+        status = "ok"
+        return response
+    finally:
+        if status:
+            client.meter.outcome(status, monotonic() - started if context.attempts else None)
