@@ -210,7 +210,8 @@ async def test_a_stream_is_not_hedged() -> None:
         # The quantile is known after twenty calls.
         for number in range(20):
             await upstream.get_json("/", params={"number": number})
-        script.delay = 0.1
+        # Longer than any of them took, on a busy machine too.
+        script.delay = 0.5
         assert (await upstream.get_json("/").outcome()).hedged
         script.requests.clear()
         assert await stream(upstream) == "ok"

@@ -262,7 +262,7 @@ async def test_a_hedged_request_uses_up_no_attempt_of_the_retry() -> None:
         for number in range(20):
             await upstream.get_json("/", params={"number": number})
         script.requests.clear()
-        script.answers, script.delay = [503], 0.1
+        script.answers, script.delay = [503], 0.5
         outcome = await upstream.get_json("/").outcome()
     assert (outcome.status, outcome.hedged, outcome.attempts) == ("error", True, 2)
     assert len(script.requests) == 4, "two attempts, each of them hedged"
