@@ -1,12 +1,14 @@
 """Uploads: large bodies and forms, sent in pieces, and again as a whole after a failure."""
 
+import asyncio
+import os
 import random
 from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
 
 import pytest
-from chaos import MEGABYTE, Chaos, opened
+from chaos import MEGABYTE, Chaos, opened, tasks, until
 from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.http.multipartparser import MultiPartParser
 from test_protections import QUICK, Script, declare
@@ -91,3 +93,36 @@ async def test_the_content_type_that_a_call_names_stands() -> None:
         body = Upload(pieces, 10)
         await upstream.request("POST", "/", headers={"content-type": "text/csv"}, body=body)
     assert script.requests[0].headers.get_list("Content-Type") == ["text/csv"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads the open files in /proc")
+async def test_an_upload_that_is_cut_off_leaves_neither_its_file_nor_a_task(tmp_path: Path) -> None:
+    file = tmp_path / "report.bin"
+    file.write_bytes(bytes(32 * MEGABYTE))
+
+    def still_open() -> bool:
+        return str(file) in [os.path.realpath(fd) for fd in Path("/proc/self/fd").iterdir()]
+
+    async def unread(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        asked.set()
+        await gone.wait()
+        writer.transport.abort()
+
+    asked, gone = asyncio.Event(), asyncio.Event()
+    server = await asyncio.start_server(unread, "127.0.0.1", 0, limit=1)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with opened(url) as upstream:
+        body = await Upload.of_file(file)
+        call = upstream.request("POST", "/", body=body).with_limits(timeout=30, attempt_timeout=30)
+        sending = asyncio.create_task(call.outcome())
+        await asked.wait()
+        assert still_open()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await until(
+            lambda: not still_open() and not [each for each in tasks() if "unread" not in each]
+        )
+    gone.set()
+    server.close()
