@@ -11,7 +11,8 @@ from offload_dev.lint.violations import Violation
 
 @rule(
     "OFF604",
-    message="jobs.py declares jobs: it neither queries nor calls out, and its top loads no compute.py",
+    message="jobs.py declares jobs: it neither queries nor calls out, "
+    "and its top loads no compute.py",
     instead="pass the data in as parameters, and import compute.py inside of the job's function",
     target=Target.MODULE,
 )

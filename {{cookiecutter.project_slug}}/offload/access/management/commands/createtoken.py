@@ -19,7 +19,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "owner", help="the token's jobs belong to this name, such as a team or a service"
         )
-        parser.add_argument("--days", type=int, help="how many days it is valid (default: for ever)")
+        parser.add_argument("--days", type=int, help="days it is valid (default: for ever)")
 
     def handle(self, *args: Any, owner: str, days: int | None, **options: Any) -> None:
         expiry = {"expires_at": timezone.now() + timedelta(days=days)} if days else {}
