@@ -1,5 +1,6 @@
 """Streams: a large body is read in pieces, and is bounded as a call is."""
 
+import math
 import time
 import tracemalloc
 
@@ -25,6 +26,12 @@ async def test_a_large_body_passes_without_being_held_in_memory(chaos: Chaos) ->
         tracemalloc.stop()
         assert peak < 16 * MEGABYTE
         await until(lambda: not chaos.open and not tasks())
+
+
+async def test_a_stream_without_a_time_limit_is_read(chaos: Chaos) -> None:
+    async with opened(chaos.url) as upstream:
+        async with upstream.stream("/ok", max_bytes=MEGABYTE, within=math.inf) as response:
+            assert await response.aread()
 
 
 @pytest.mark.parametrize("fault", ["endless", "bomb"])

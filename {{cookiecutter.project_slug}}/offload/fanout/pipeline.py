@@ -15,7 +15,7 @@ from .metrics import Meter
 from .rate_limiter import RateLimiterStrategy
 from .retry import RetryStrategy
 from .retry_budget import RetryBudget
-from .send import Send
+from .send import SendStrategy
 
 
 def build_pipeline(
@@ -51,7 +51,7 @@ def build_pipeline(
         partial(CircuitBreakerStrategy, limits.breaker, circuit, name),
         partial(RateLimiterStrategy, limits.rate) if limits.rate else None,
         AttemptTimeoutStrategy,
-        innermost=Send(transport, limits.propagate, meter),
+        innermost=SendStrategy(transport, limits.propagate, meter),
     )
 
 

@@ -1,5 +1,7 @@
 """Send: the innermost step of the pipeline. It sends one request."""
 
+from math import isinf
+
 from .context import CallContext, R
 from .http import httpx
 from .metrics import Meter
@@ -10,7 +12,7 @@ from .transport import AiohttpTransport
 from .upload import Upload
 
 
-class Send:
+class SendStrategy:
     """Sends one request over the upstream's transport, and tells the upstream how long it has."""
 
     def __init__(
@@ -32,7 +34,7 @@ class Send:
 
         headers = context.headers
         if self._propagate:
-            headers = [*headers, (DEADLINE_HEADER, str(self._milliseconds_left(context)))]
+            headers = [*headers, *_deadline_header(context)]
         if context.authorization:
             headers = [*headers, ("Authorization", context.authorization)]
 
@@ -42,12 +44,18 @@ class Send:
             error.request = httpx.Request(context.request.method, str(context.request.url))
             raise
 
-    def _milliseconds_left(self, context: CallContext[R]) -> int:
-        """The time in which this request is of use: a stream's body may outlast its attempt."""
-        seconds = context.time_left()
-        if not context.streaming:
-            seconds = min(seconds, context.attempt_timeout)
-        return max(0, int(seconds * 1000))
+
+def _deadline_header(context: CallContext[R]) -> Headers:
+    """The time in which this request is of use; no header for a stream without a time limit.
+
+    A stream's body may outlast its attempt.
+    """
+    seconds = context.time_left()
+    if not context.streaming:
+        seconds = min(seconds, context.attempt_timeout)
+    if isinf(seconds):
+        return []
+    return [(DEADLINE_HEADER, str(max(0, int(seconds * 1000))))]
 
 
 async def read_whole(
