@@ -29,9 +29,11 @@ async def test_a_large_body_passes_without_being_held_in_memory(chaos: Chaos) ->
 
 
 async def test_a_stream_without_a_time_limit_is_read(chaos: Chaos) -> None:
-    async with opened(chaos.url) as upstream:
-        async with upstream.stream("/ok", max_bytes=MEGABYTE, within=math.inf) as response:
-            assert await response.aread()
+    async with (
+        opened(chaos.url) as upstream,
+        upstream.stream("/ok", max_bytes=MEGABYTE, within=math.inf) as response,
+    ):
+        assert await response.aread()
 
 
 @pytest.mark.parametrize("fault", ["endless", "bomb"])
