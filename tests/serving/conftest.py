@@ -83,6 +83,13 @@ def eventually(holds: "Holds", what: str) -> None:
         time.sleep(0.02)
 
 
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
 class Holds(Protocol):
     """A question that is asked again and again."""
 
@@ -132,8 +139,7 @@ def running(
     directory: Path, arguments: tuple[str, ...], wait: bool, more: dict[str, str]
 ) -> Iterator[Server]:
     """A server, killed at the end."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     log = directory / f"{port}.log"
     command = [
         sys.executable,

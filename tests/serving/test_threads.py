@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 
 import httpx
@@ -82,15 +82,62 @@ async def test_a_thread_that_comes_back_goes_to_whoever_waits_longest() -> None:
 
 
 @lean
-def test_threads_lent_beyond_the_bound_end_with_their_requests(serve: Serve) -> None:
+def test_more_threads_are_started_while_requests_wait_and_end_when_they_are_idle(
+    serve: Serve,
+) -> None:
     server = serve()
     before = server.threads()
     answers = many(server, "/api/in_thread?seconds=1", 24)
-    assert len({answer.json()["thread"] for answer in answers}) > 8, (
-        "none came back in time, so more were lent"
-    )
+    assert len({answer.json()["thread"] for answer in answers}) > 8, "more than those that are kept"
     eventually(lambda: server.threads() <= before + 8, "only those that are kept are left")
     assert server.get("/api/in_thread").status_code == 200
+
+
+@lean
+@pytest.mark.parametrize("path", ["/api/in_thread", "/in_thread", "/api/in_thread_async"])
+def test_threads_have_a_ceiling_and_a_request_that_waits_too_long_is_answered_503(
+    serve: Serve, path: str
+) -> None:
+    server = serve(SERVING_TEST_THREADS="6", SERVING_TEST_THREAD_TIMEOUT="0.5")
+    before = server.threads()
+    with ThreadPoolExecutor(20) as clients:
+        slow = [clients.submit(server.get, path + "?seconds=2") for _ in range(20)]
+        refused = [request.result() for request in as_completed(slow)][:14]
+        # The helpers of the event loop's default executor are no request threads: at most 6.
+        assert server.threads() <= before + 6 + 6
+    statuses = sorted(request.result().status_code for request in slow)
+    assert statuses == [200] * 6 + [503] * 14
+    assert {answer.headers.get("Retry-After") for answer in refused} == {"1"}
+    assert {answer.headers["Content-Type"] for answer in refused} == {"application/problem+json"}
+    assert "Traceback" not in server.log.read_text()
+    assert server.metric('offload_serving_shed_total{limit="threads"}') == 14
+    assert server.get(path + "?seconds=0").status_code == 200
+
+
+@lean
+def test_pages_that_hold_all_their_threads_leave_the_api_its_own(serve: Serve) -> None:
+    server = serve(SERVING_TEST_THREADS="4")
+    with ThreadPoolExecutor(8) as clients:
+        pages = [clients.submit(server.get, "/in_thread?seconds=4") for _ in range(8)]
+        eventually(
+            lambda: server.metric("offload_serving_threads_lent") >= 4, "the pages hold threads"
+        )
+        assert server.get("/api/in_thread").status_code == 200
+        assert not any(page.done() for page in pages), "the API did not wait for a page"
+
+
+async def test_an_idle_thread_closes_a_connection_that_is_too_old() -> None:
+    pool = ThreadPool(1, idle_check=0.1)
+    request = RequestThread(pool)
+    connection = await asyncio.wrap_future(request.submit(lambda: connections["default"]))
+    await asyncio.wrap_future(request.submit(connection.ensure_connection))
+    connection.close_at = 0.0
+    request.close()
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while connection.connection is not None:  # noqa: ASYNC110 - a thread sets it
+            await asyncio.sleep(0.01)
+    assert len(pool.idle) == 1, "the thread itself is kept"
+    await asyncio.to_thread(pool.close)
 
 
 @pytest.mark.parametrize("path", ["/api/nested", "/nested"])
@@ -138,7 +185,7 @@ async def test_a_thread_whose_clean_up_fails_is_counted_as_back(
 async def test_a_thread_that_cannot_start_is_neither_lent_nor_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail() -> None:
+    def fail(*arguments: object) -> None:
         raise RuntimeError("can't start new thread")
 
     pool = ThreadPool(1)

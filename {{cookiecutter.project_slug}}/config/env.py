@@ -40,6 +40,9 @@ class Env(BaseSettings):
     """postgres://user:password@host:5432/name, or sqlite:///path."""
     database_max_age: int = 60
     """How long a request thread keeps its database connection, in seconds."""
+    database_statement_timeout: float = Field(default=8.0, ge=0)
+    """PostgreSQL ends a query after this time, in seconds; 0 means no limit. Below the 10 s that a
+    request may take. `manage.py` sets 0: a migration may build an index for hours."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     host: str = "127.0.0.1"
     """The address the web process listens on; 0.0.0.0 in a container."""

@@ -108,6 +108,27 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     }
     # A test database in a file: worker processes cannot see one in memory.
     _database["TEST"] = {"NAME": str(environment.VAR_DIR / "test.sqlite3")}
+elif _database["ENGINE"] == "django.db.backends.postgresql":
+    # PostgreSQL has no limits of its own, and waits for ever. Times are in seconds, or in
+    # milliseconds where PostgreSQL wants them so.
+    _database["ENGINE"] = "offload.postgresql"
+    _limit = env.database_statement_timeout
+    _database["OPTIONS"] = {
+        # The shortest that libpq knows.
+        "connect_timeout": 2,
+        # A host that is gone, such as after a failover, is found after 5 + 3 * 2 s.
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+        # The server ends a slow query. The client gives up a server that does not even do that.
+        "answer_timeout": _limit + 1 if _limit else None,
+        # A transaction that was left open holds its locks no longer than this.
+        "options": f"-c statement_timeout={round(_limit * 1000)}"
+        " -c idle_in_transaction_session_timeout=60000",
+        # What DATABASE_URL says wins, such as `?sslmode=require`.
+        **_database.get("OPTIONS", {}),
+    }
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

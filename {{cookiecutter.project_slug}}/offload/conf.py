@@ -71,9 +71,19 @@ class Offload:
     # A request body. A larger one is answered 413 before all of it is read. A service with file
     # uploads may want more.
     body_limit: int = 10 * 1024 * 1024
-    # How many request threads are kept, and so database connections. There are more for a time if
-    # these do not come back.
+    # How many idle request threads are kept for the API, and for all other pages. A thread
+    # keeps its database connection.
     request_threads: int = 8
+    # There are never more request threads for the API, nor for all other pages. With this number a
+    # sync view that waits is as quick as on Django's own handler, from 1 to 128 clients.
+    max_request_threads: int = 128
+    # The request threads of the API never have more connections to PostgreSQL, nor those of all
+    # other pages. Two web processes and their workers fit into PostgreSQL's default of 100.
+    max_request_connections: int = 20
+    # A request that has waited this long for a request thread is answered 503, and also if it then
+    # waits this long for a database connection. Together with the time for a connection that fails
+    # (3 s) that is below `request_deadline`.
+    request_thread_timeout: float = 3.0
 
     # --- fan-out ---
     # All upstream calls of a request together. Few callers wait longer for an answer.

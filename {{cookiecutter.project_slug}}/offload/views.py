@@ -1,11 +1,15 @@
 """The addresses that every service has: ping, health, metrics, and its error pages."""
 
+import sys
+
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from offload.jobs.services import services
 from offload.problems import Problem
+from offload.serving.handler import unlogged
+from offload.serving.unavailable import unavailable
 
 
 async def ping(request: HttpRequest) -> JsonResponse:
@@ -50,7 +54,12 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500: a problem for callers of the API, a page for people."""
+    """500: a problem for callers of the API, a page for people.
+
+    It is a 503 where middleware met a database that is away, or waited too long for a thread.
+    """
+    if problem := unavailable(sys.exc_info()[1]):
+        return unlogged(problem)
     if request.path_info.startswith("/api/"):
         return Problem(
             500, "this is our fault; the log has the reason under the request's id"

@@ -28,7 +28,10 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 # The same tests can run on PostgreSQL.
 if "DATABASE_URL" in os.environ:
-    DATABASES["default"] = {**dj_database_url.config(conn_max_age=60, conn_health_checks=True)}
+    DATABASES["default"] = {
+        **dj_database_url.config(conn_max_age=60, conn_health_checks=True),
+        "ENGINE": "offload.postgresql",
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -75,6 +78,9 @@ OFFLOAD = Offload(
     fast=os.environ.get("OFFLOAD_FAST", "1") == "1",
     requests_in_flight=int(os.environ.get("SERVING_TEST_REQUESTS", "1000")),
     streams_in_flight=int(os.environ.get("SERVING_TEST_STREAMS", "5000")),
+    max_request_threads=int(os.environ.get("SERVING_TEST_THREADS", "128")),
+    max_request_connections=int(os.environ.get("SERVING_TEST_CONNECTIONS", "20")),
+    request_thread_timeout=float(os.environ.get("SERVING_TEST_THREAD_TIMEOUT", "3")),
     body_limit=1024 * 1024,
 )
 LOGGING = {

@@ -37,6 +37,7 @@ EVERYWHERE = (
     *(
         views.in_thread,
         views.in_thread_async,
+        views.slow_query,
         views.transactions,
         views.left_open,
         views.nested,
@@ -46,3 +47,5 @@ EVERYWHERE = (
 )
 for prefix in ("", "api/"):
     urlpatterns += [path(prefix + view.__name__, view) for view in EVERYWHERE]
+
+handler500 = views.server_error

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,11 +23,14 @@ from django.http import (
     StreamingHttpResponse,
 )
 from django.utils.decorators import async_only_middleware
+from django.views import defaults
 from django.views.decorators.clickjacking import xframe_options_exempt
 from prometheus_client import generate_latest
 
 from offload.serving import release
+from offload.serving.handler import unlogged
 from offload.serving.threads import current_request_thread
+from offload.serving.unavailable import unavailable
 
 COUNTED = (
     "cancelled",
@@ -145,6 +149,12 @@ async def export(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(pieces())
 
 
+def server_error(request: HttpRequest) -> HttpResponse:
+    """As `offload.views.server_error`, which needs more apps than this project has."""
+    problem = unavailable(sys.exc_info()[1])
+    return unlogged(problem) if problem else defaults.server_error(request)
+
+
 def in_thread(request: HttpRequest) -> JsonResponse:
     """A sync view, alone in its thread."""
     ident = threading.get_ident()
@@ -154,6 +164,13 @@ def in_thread(request: HttpRequest) -> JsonResponse:
     time.sleep(float(request.GET.get("seconds", "0")))
     BUSY.discard(ident)
     return JsonResponse({"thread": ident, "shared": shared})
+
+
+def slow_query(request: HttpRequest) -> HttpResponse:
+    """A query that takes so many seconds on PostgreSQL."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(%s)", [float(request.GET["seconds"])])
+    return HttpResponse()
 
 
 async def in_thread_async(request: HttpRequest) -> HttpResponse:

@@ -45,13 +45,15 @@ class Application:
         self.conf = conf()
         self.lifespans = [self._request_threads, *lifespans]
         self.websocket = websocket
-        self.threads = ThreadPool(self.conf.request_threads) if self.conf.lean else None
+        # Apart, so that pages, such as the login of the admin, take no thread from the API.
+        self.api_threads = self._thread_pool()
+        self.page_threads = self._thread_pool()
         self.streams = OpenStreams()
         self.in_flight = InFlight(self.conf.requests_in_flight, self.conf.streams_in_flight)
         self.layers = self._layers()
         metrics.REQUESTS_IN_FLIGHT.set_function(lambda: len(self.in_flight.requests))
         metrics.STREAMS_IN_FLIGHT.set_function(lambda: len(self.in_flight.streams))
-        metrics.THREADS_LENT.set_function(lambda: self.threads.lent if self.threads else 0)
+        metrics.THREADS_LENT.set_function(lambda: sum(pool.lent for pool in self._pools()))
 
     def _layers(self) -> ASGIApp:
         """All that an HTTP request passes before Django, from the outside to the inside."""
@@ -70,11 +72,25 @@ class Application:
             partial(StreamShutdown, streams=self.streams),
             # 7. Django, by path: the API's middleware or the full stack.
             around=TwoChains(
-                api=build_handler(settings.API_MIDDLEWARE, self.threads),
-                pages=build_handler(settings.MIDDLEWARE, self.threads),
+                api=build_handler(settings.API_MIDDLEWARE, self.api_threads),
+                pages=build_handler(settings.MIDDLEWARE, self.page_threads),
                 api_prefixes=self.conf.api_prefixes,
             ),
         )
+
+    def _thread_pool(self) -> ThreadPool | None:
+        """The threads of one chain. Django's stock handler starts its own."""
+        if not self.conf.lean:
+            return None
+        return ThreadPool(
+            self.conf.request_threads,
+            self.conf.max_request_threads,
+            max_connections=self.conf.max_request_connections,
+            wait_timeout=self.conf.request_thread_timeout,
+        )
+
+    def _pools(self) -> list[ThreadPool]:
+        return [pool for pool in (self.api_threads, self.page_threads) if pool is not None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what ASGI calls a connection: an HTTP request, the process's life, a WebSocket."""
@@ -111,11 +127,11 @@ class Application:
     async def _request_threads(self, state: dict[str, Any]) -> AsyncIterator[None]:
         """Opened first and so closed last: the other lifespans may query while they end."""
         self.streams.stopping = False
-        if self.threads is not None:
-            self.threads.size = self.conf.request_threads
+        for pool in self._pools():
+            pool.open()
         yield
-        if self.threads is not None:
-            await asyncio.to_thread(self.threads.close)
+        for pool in self._pools():
+            await asyncio.to_thread(pool.close)
 
     async def _wait_for_requests(self) -> None:
         """Wait for the last requests, which the server may just have cancelled."""

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.core.signals import request_finished, request_started
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest
 from django.http.response import HttpResponse, HttpResponseBase
 from django.urls import set_script_prefix
@@ -29,6 +30,7 @@ from offload.serving.request_state import REQUEST_STATE, RequestState, state_of
 from offload.serving.signals import ForeignReceivers
 from offload.serving.threads import RequestThread, ThreadPool, current_request_thread, release
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
+from offload.serving.unavailable import unavailable
 
 EVENT_STREAM = "text/event-stream"
 
@@ -71,7 +73,14 @@ class Handler(ASGIHandler):
 
     async def _get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         """The view's response. It is checked here, so that middleware records what is sent."""
-        response = await super()._get_response_async(request)  # type: ignore[misc]
+        try:
+            response: HttpResponseBase = await super()._get_response_async(request)  # type: ignore[misc]
+        except (Problem, DatabaseError, InterfaceError) as error:
+            # Django would answer 500, and log a traceback.
+            problem = unavailable(error)
+            if problem is None:
+                raise
+            return unlogged(problem)
         return admit_stream(request, response)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
@@ -95,11 +104,16 @@ def admit_stream(request: HttpRequest, response: HttpResponseBase) -> HttpRespon
         if state is not None:
             state.declare_event_stream()
     except Problem as problem:
-        refusal = problem.response()
-        # Else Django would log it as an error, which it may mail.
-        refusal._has_been_logged = True  # type: ignore[attr-defined]
+        refusal = unlogged(problem)
         refusal._resource_closers += response._resource_closers  # type: ignore[attr-defined]
         return refusal
+    return response
+
+
+def unlogged(problem: Problem) -> HttpResponse:
+    """The response of a problem that Django would log as an error, and perhaps mail."""
+    response = problem.response()
+    response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 
 

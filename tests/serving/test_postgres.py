@@ -1,0 +1,191 @@
+"""PostgreSQL that is frozen, away, slow or out of connections: a 503 in time, and then recovery."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import TIMEOUT_SECONDS, Server, environment, eventually, free_port, lean, running
+from postgres import Postgres, postgres_server
+
+# The service's own deadline for a request.
+DEADLINE_SECONDS = 10
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """One server for the tests of this file, which leave it running."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def baked(service: Path, postgres: Postgres) -> Iterator[tuple[str, str, Path]]:
+    """A generated service on PostgreSQL, without workers: its address, a token and its log."""
+    port = free_port()
+    env = os.environ | {
+        "DATABASE_URL": postgres.url,
+        "PORT": str(port),
+        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+    }
+    env.pop("DJANGO_SETTINGS_MODULE", None)
+    manage = [sys.executable, "manage.py"]
+    subprocess.run([*manage, "migrate", "-v0"], check=True, env=env, cwd=service)
+    made = subprocess.run(
+        [*manage, "createtoken", "ada"], check=True, env=env, cwd=service, capture_output=True
+    )
+    log = service / "web.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "offload.serving"], cwd=service, env=env, stdout=out, stderr=out
+        )
+    try:
+        eventually(lambda: "startup complete" in log.read_text() or process.poll(), "the start")
+        yield f"http://127.0.0.1:{port}", made.stdout.decode().strip(), log
+    finally:
+        process.kill()
+        process.wait()
+
+
+def jobs(baked: tuple[str, str, Path]) -> httpx.Response:
+    """A request that queries."""
+    address, token, _ = baked
+    return httpx.get(
+        f"{address}/api/jobs",
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=TIMEOUT_SECONDS,
+        trust_env=False,
+    )
+
+
+def assert_refused(answers: list[httpx.Response]) -> None:
+    """Each is a 503 that says when to come again."""
+    assert {answer.status_code for answer in answers} == {503}
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
+    assert {answer.headers["Content-Type"] for answer in answers} == {"application/problem+json"}
+
+
+def test_a_frozen_postgresql_is_a_503_within_the_deadline(
+    baked: tuple[str, str, Path], postgres: Postgres
+) -> None:
+    with ThreadPoolExecutor(30) as clients:
+        before = list(clients.map(lambda _: jobs(baked), range(30)))
+        assert {answer.status_code for answer in before} == {200}
+        postgres.freeze()
+        try:
+            started = time.monotonic()
+            answers = list(clients.map(lambda _: jobs(baked), range(30)))
+            took = time.monotonic() - started
+        finally:
+            postgres.thaw()
+    assert_refused(answers)
+    assert took < DEADLINE_SECONDS
+    eventually(lambda: jobs(baked).status_code == 200, "the recovery")
+
+
+def test_a_query_that_hangs_in_a_frozen_server_is_a_503_within_the_deadline(
+    baked: tuple[str, str, Path], postgres: Postgres
+) -> None:
+    """The connection was checked before the freeze, so the limit of an answer has to end it."""
+    code = (
+        "import django; django.setup(); import time; from django.db import connection; "
+        "cursor = connection.cursor(); cursor.execute('SELECT 1'); print('ready', flush=True); "
+        "input(); begun = time.monotonic()\n"
+        "try: cursor.execute('SELECT 1')\n"
+        "except Exception as error: print(type(error).__name__, time.monotonic() - begun)"
+    )
+    env = os.environ | {"DATABASE_URL": postgres.url, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=env | {"DATABASE_STATEMENT_TIMEOUT": "1"},
+        cwd=baked[2].parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        postgres.freeze()
+        try:
+            said = process.communicate("\n", timeout=TIMEOUT_SECONDS)[0].split()
+        finally:
+            postgres.thaw()
+    assert said[0] == "OperationalError"
+    assert float(said[1]) < DEADLINE_SECONDS
+
+
+def test_without_a_database_each_request_is_a_503_with_one_line_and_no_traceback(
+    baked: tuple[str, str, Path], postgres: Postgres
+) -> None:
+    log = baked[2]
+    seen = len(log.read_text())
+    postgres.stop()
+    try:
+        answers = [jobs(baked) for _ in range(5)]
+        page = httpx.get(
+            f"{baked[0]}/admin/login/", cookies={"sessionid": "x" * 32}, trust_env=False
+        )
+        page_that_queries = httpx.get(
+            f"{baked[0]}/admin/", cookies={"sessionid": "x" * 32}, trust_env=False
+        )
+    finally:
+        postgres.start()
+    assert_refused([*answers, page_that_queries])
+    assert page.status_code in (200, 503)
+    said = log.read_text()[seen:]
+    assert "Traceback" not in said
+    assert said.count("so a request is answered 503") in (6, 7)
+    eventually(lambda: jobs(baked).status_code == 200, "the recovery")
+
+
+@lean
+def test_a_slow_database_is_not_given_more_connections_than_the_ceiling(
+    directory: Path, postgres: Postgres
+) -> None:
+    """Sixty slow queries at once: others can still connect, and nothing is a 500."""
+    with serving_project(directory, postgres, SERVING_TEST_CONNECTIONS="10") as server:
+        # Those of the generated service, which idles beside this test.
+        others = postgres.connections()
+        with ThreadPoolExecutor(60) as clients:
+            slow = [clients.submit(server.get, "/api/slow_query?seconds=1") for _ in range(60)]
+            most = 0
+            while not all(request.done() for request in slow):
+                most = max(most, postgres.connections())
+                time.sleep(0.05)
+        statuses = [request.result().status_code for request in slow]
+        assert set(statuses) == {200, 503}
+        assert statuses.count(200) >= 20
+        assert most <= 10 + others
+        eventually(
+            lambda: server.get("/api/slow_query?seconds=0").status_code == 200, "the recovery"
+        )
+
+
+@lean
+def test_a_kept_connection_is_given_up_for_a_thread_that_waits_for_one(
+    directory: Path, postgres: Postgres
+) -> None:
+    with serving_project(directory, postgres, SERVING_TEST_CONNECTIONS="1") as server:
+        with ThreadPoolExecutor(8) as clients:
+            path = "/api/slow_query?seconds=0.05"
+            answers = list(clients.map(lambda _: server.get(path), range(16)))
+        assert {answer.status_code for answer in answers} == {200}
+
+
+def serving_project(
+    directory: Path, postgres: Postgres, **more: str
+) -> AbstractContextManager[Server]:
+    """The test project on PostgreSQL."""
+    env = {"DATABASE_URL": postgres.url, **more}
+    code = (
+        "import django; django.setup(); from django.core.management import call_command; "
+        "call_command('migrate', verbosity=0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment(directory) | env)
+    return running(directory, (), True, env)

@@ -1,0 +1,49 @@
+"""A psycopg connection that waits for the server only for a limited time."""
+
+from collections.abc import Generator
+from typing import Any
+
+import psycopg
+from psycopg.errors import OperationalError
+
+# psycopg wakes this often while it waits, so that a Ctrl-C is heard (its own default).
+WAKE_INTERVAL_SECONDS = 0.1
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """Gives up a server that does not answer, and closes the connection.
+
+    PostgreSQL's `statement_timeout` is kept by the server, so it says nothing about a server that
+    is frozen. TCP's timeouts do not help either: the kernel of the frozen server still acknowledges
+    what it receives.
+
+    Attributes:
+        answer_timeout: the longest wait for an answer, in seconds; None means no limit. It has to
+            be longer than `statement_timeout`, which ends a slow query with a better message and
+            keeps the connection.
+    """
+
+    answer_timeout: float | None = None
+
+    def wait(
+        self,
+        gen: Generator[Any, Any, Any],
+        interval: float = WAKE_INTERVAL_SECONDS,
+        timeout: float | None = None,
+    ) -> Any:
+        """Wait for an answer; every query, commit and rollback of psycopg does so here.
+
+        Raises:
+            OperationalError: the server did not answer in time.
+        """
+        if timeout is not None or self.answer_timeout is None:
+            return super().wait(gen, interval, timeout)
+
+        try:
+            return super().wait(gen, interval, self.answer_timeout)
+        except psycopg.errors._WaitTimeout:  # noqa: SLF001  # the driver has no public name for it
+            # The answer may still come. Nobody may read it as the answer to the next query.
+            self.pgconn.finish()
+            raise OperationalError(
+                f"PostgreSQL did not answer within {self.answer_timeout:g} s"
+            ) from None

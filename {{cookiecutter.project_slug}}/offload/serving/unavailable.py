@@ -1,0 +1,53 @@
+"""Tells which errors mean "not now": they are answered 503 with `Retry-After`, and not 500."""
+
+import logging
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
+
+from offload.problems import Problem
+
+logger = logging.getLogger("offload.serving")
+
+# Seconds. A restarted PostgreSQL accepts connections after about this time.
+RETRY_AFTER_SECONDS = 2
+# SQLite's primary result codes (sqlite.org/rescode.html) for a file that is busy, locked, full, or
+# cannot be read or opened. `SQLITE_ERROR`, such as a missing table, is a fault of the service.
+SQLITE_NOT_NOW = {5, 6, 10, 13, 14}
+
+
+def unavailable(error: BaseException | None) -> Problem | None:
+    """The 503 for an error that a later request may not meet; None for any other error.
+
+    Two cases: 1. a `Problem` that was raised outside of ninja; 2. the database cannot be reached,
+    has no more connections, or did not answer in time. The reason of case 2 is logged in one line,
+    since a traceback for each request of an outage would hide everything else.
+    """
+    if isinstance(error, Problem):
+        return error
+    if not is_database_away(error):
+        return None
+
+    logger.warning(
+        "The database does not answer, so a request is answered 503 (%s: %s). "
+        "Look at the database and its number of connections.",
+        type(error).__name__,
+        " ".join(str(error).split()),
+    )
+    return Problem(
+        503,
+        "The database does not answer. Try again in a moment.",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )
+
+
+def is_database_away(error: BaseException | None) -> bool:
+    """Whether the database refused or did not answer, rather than found a fault in the query.
+
+    PostgreSQL's drivers raise `OperationalError` for this alone: no connection, too many of them, a
+    shutdown, a timeout, a deadlock. SQLite's raises it for a wrong query, too, and has a code.
+    """
+    if not isinstance(error, (OperationalError, InterfaceError)):
+        return False
+    code: Any = getattr(error.__cause__, "sqlite_errorcode", None)
+    return code is None or code & 0xFF in SQLITE_NOT_NOW
