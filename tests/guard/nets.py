@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging.config
 import os
 import re
 import subprocess
@@ -161,6 +162,8 @@ def _check_settings(tree: Path) -> list[tuple[str, str]]:
         values = {name: value for name, value in vars(module).items() if name.isupper()}
         os.environ |= values.pop("ENVIRONMENT", {})
         receivers = values.pop("RECEIVERS", [])
+        if "LOGGING" in values:
+            logging.config.dictConfig(values["LOGGING"])
         for receiver in receivers:
             request_started.connect(receiver)
         with override_settings(**values):
@@ -169,6 +172,7 @@ def _check_settings(tree: Path) -> list[tuple[str, str]]:
             ]
         for receiver in receivers:
             request_started.disconnect(receiver)
+        logging.root.handlers.clear()
         os.environ.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
     for path in sorted(tree.glob("shop/*/api.py")):
         if "urlpatterns" in path.read_text():

@@ -2,13 +2,23 @@
 
 import json
 import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import structlog
+from conftest import eventually, free_port
+
+from offload.logs import DROPPED, NonBlockingHandler
 
 
 @dataclass
@@ -97,3 +107,134 @@ def test_a_line_with_a_traceback_has_it(logs: Any) -> None:
         "ValueError: as the test wants"
         in json.loads(formatters(logs)[0].format(record))["exception"]
     )
+
+
+@pytest.fixture
+def handler_on() -> Iterator[Callable[..., NonBlockingHandler]]:
+    """Makes a handler that writes plain lines to a file descriptor."""
+    made: list[NonBlockingHandler] = []
+
+    def make(fd: int, **more: Any) -> NonBlockingHandler:
+        made.append(NonBlockingHandler(fd, **more))
+        made[-1].setFormatter(logging.Formatter("%(message)s"))
+        return made[-1]
+
+    yield make
+    for handler in made:
+        handler.close()
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """The two ends of a pipe: reader and writer."""
+    reader, writer = os.pipe()
+    yield reader, writer
+    os.close(reader)
+    os.close(writer)
+
+
+Make = Callable[..., NonBlockingHandler]
+
+
+def log(handler: logging.Handler, message: str) -> None:
+    handler.handle(logging.makeLogRecord({"msg": message}))
+
+
+def read_all(fd: int, last: bytes) -> list[str]:
+    """The lines of a pipe, up to the one that begins with `last`."""
+    found = b""
+    while b"\n" + last not in b"\n" + found or not found.endswith(b"\n"):
+        found += os.read(fd, 65536)
+    return found.decode().splitlines()
+
+
+def test_a_reader_that_stands_still_blocks_nobody_and_is_told_what_is_missing(
+    handler_on: Make, pipe: tuple[int, int]
+) -> None:
+    reader, writer = pipe
+    handler = handler_on(writer, max_backlog=100_000)
+    before = DROPPED._value.get()
+    for number in range(10_000):
+        log(handler, f"{number:05} {'x' * 94}")
+    dropped = DROPPED._value.get() - before
+    assert dropped > 7_000, "a pipe and the backlog hold some 1,600 lines"
+    first = read_all(reader, f"{10_000 - int(dropped) - 1:05}".encode())
+    assert [line[:5] for line in first] == [f"{n:05}" for n in range(len(first))], "in their order"
+    log(handler, "the last")
+    assert read_all(reader, b"the last") == [
+        f"{dropped:.0f} lines of the log are missing here: its reader was too slow.",
+        "the last",
+    ]
+
+
+def test_another_process_that_shares_the_pipe_is_not_made_non_blocking(
+    handler_on: Make, pipe: tuple[int, int]
+) -> None:
+    _, writer = pipe
+    handler_on(writer)
+    assert os.get_blocking(writer)
+
+
+def test_a_slow_reader_gets_every_line_in_its_order(
+    handler_on: Make, pipe: tuple[int, int]
+) -> None:
+    reader, writer = pipe
+    handler = handler_on(writer)
+    for number in range(3_000):
+        log(handler, f"{number:05} {'x' * 94}")
+    assert [line[:5] for line in read_all(reader, b"02999")] == [f"{n:05}" for n in range(3_000)]
+    assert handler.backlog_bytes == 0 or handler.flush() is None
+
+
+def test_a_forked_process_writes_its_own_lines(handler_on: Make, pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    handler = handler_on(writer)
+    for number in range(1_000):
+        log(handler, f"{number:05} {'x' * 94}")
+    child = os.fork()
+    if not child:
+        log(handler, "of the child")
+        handler.flush()
+        os._exit(bool(handler.backlog))
+    lines = read_all(reader, b"of the child")
+    while len(lines) < 1_001:
+        lines += os.read(reader, 65536).decode().splitlines()
+    assert sorted(line[:5] for line in lines) == [f"{n:05}" for n in range(1_000)] + ["of th"]
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_file_and_a_socket_get_their_lines(handler_on: Make, tmp_path: Path) -> None:
+    with (tmp_path / "log").open("ab") as file:
+        file.write(b"before\n")
+        file.flush()
+        log(handler_on(file.fileno()), "into a file")
+    assert (tmp_path / "log").read_text() == "before\ninto a file\n"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        log(handler_on(theirs.fileno()), "into a socket")
+        assert ours.recv(100) == b"into a socket\n"
+
+
+def test_a_service_whose_log_nobody_reads_still_answers(service: Path) -> None:
+    port = free_port()
+    env = os.environ | {"PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    env.pop("DJANGO_SETTINGS_MODULE", None)
+    migrated = subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=service, env=env)
+    assert migrated.returncode == 0
+    with subprocess.Popen(
+        [sys.executable, "-m", "offload.serving"], cwd=service, env=env, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+
+                def answers() -> bool:
+                    with suppress(httpx.TransportError):
+                        return client.get("/health/live").status_code == 200
+                    return False
+
+                eventually(answers, "the start")
+                # A pipe holds some 300 lines.
+                statuses = [client.get("/api/ping").status_code for _ in range(1_000)]
+                assert statuses == [200] * 1_000
+        finally:
+            process.kill()

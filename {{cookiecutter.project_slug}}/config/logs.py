@@ -131,7 +131,9 @@ LOGGING: dict[str, Any] = {
         }
     },
     "filters": {"errors_alone": {"()": "config.logs.ErrorsAlone"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structlog"}},
+    # Never waits for the reader of the log. `logging.StreamHandler` would stop the event loop when
+    # the reader stops.
+    "handlers": {"stderr": {"class": "offload.logs.NonBlockingHandler", "formatter": "structlog"}},
     "root": {"handlers": ["stderr"], "level": _env.log_level.upper()},
     "loggers": {
         # httpx logs a line for every upstream call, which the metrics show better.

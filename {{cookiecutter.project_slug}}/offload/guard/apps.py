@@ -9,4 +9,4 @@ class GuardConfig(AppConfig):
 
     def ready(self) -> None:
         # They register their checks.
-        from offload.guard.checks import celery_checks, web_checks  # noqa: F401
+        from offload.guard.checks import celery_checks, log_checks, web_checks  # noqa: F401
