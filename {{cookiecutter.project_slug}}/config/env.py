@@ -4,6 +4,8 @@ All faults are told together.
 """
 
 import difflib
+import fcntl
+import ipaddress
 import os
 import secrets
 from pathlib import Path
@@ -15,6 +17,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
 LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
+# Below these a secret key counts as weak.
+MIN_SECRET_LENGTH = 50
+MIN_SECRET_CHARACTERS = 5
+# Other software's variables that one might expect to work, each with what to do instead.
+NOT_READ = {
+    "WEB_CONCURRENCY": "a web process is one process: start several of them, each with a PORT",
+}
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -32,6 +41,9 @@ class Env(BaseSettings):
 
     secret_key: str = ""
     """Signs sessions. Needed if ALLOWED_HOSTS is set; on loopback one is made and kept in var/."""
+    secret_key_fallbacks: Annotated[list[str], NoDecode] = []
+    """Former secret keys, separated by commas. What they signed stays valid until they are removed:
+    so a key is changed without logging everybody out."""
     debug: bool = False
     """For development: error pages, the token `dev-token`, readable logs. `make dev` sets it."""
     allowed_hosts: Annotated[list[str], NoDecode] = LOOPBACK
@@ -46,6 +58,11 @@ class Env(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     host: str = "127.0.0.1"
     """The address the web process listens on; 0.0.0.0 in a container."""
+    forwarded_allow_ips: Annotated[list[str], NoDecode] = ["127.0.0.1", "::1"]
+    """The addresses or networks of the proxies in front, separated by commas. X-Forwarded-For and
+    X-Forwarded-Proto are believed if they come from one of them, and from nobody else."""
+    metrics_token: str = ""
+    """If it is set, /metrics asks for it: `Authorization: Bearer ...`."""
     port: Port = 8000
     """The port of the web process. The default of each other port follows it, so that one number
     moves a whole service in development."""
@@ -69,12 +86,12 @@ class Env(BaseSettings):
     worker_grace: float = Field(default=20.0, ge=0)
     """How long a stopped worker waits for its jobs, in seconds. Then it hands them back."""
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "secret_key_fallbacks", "forwarded_allow_ips", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return [host.strip() for host in value.split(",") if host.strip()]
+        return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def load() -> Env:
@@ -90,7 +107,7 @@ def load() -> Env:
         own = (error for error in invalid.errors() if error["type"] != "default_factory_not_called")
         faults = [_fault(error["loc"], error["type"], error["msg"]) for error in own]
     else:
-        faults = [] if env.secret_key else _make_secret(env)
+        faults = [*_debug_faults(env), *_host_faults(env), *_secret_faults(env)]
     if faults:
         lines = "\n".join(f"  - {fault}" for fault in faults)
         raise SystemExit(f"The environment has faults:\n{lines}")
@@ -98,18 +115,24 @@ def load() -> Env:
 
 
 def near_misses(names: dict[str, str] | os._Environ[str] = os.environ) -> list[str]:
-    """A sentence for each environment variable that looks like a misspelt one of `Env`."""
+    """A sentence for each environment variable that does nothing, though somebody may expect it."""
+    expected = [
+        f"{name} is not read by this service: {instead}."
+        for name, instead in NOT_READ.items()
+        if name in names
+    ]
     known = [name.upper() for name in Env.model_fields]
     close = {
         name: difflib.get_close_matches(name, known, n=1, cutoff=0.87)
         for name in names
         if name not in known
     }
-    return [
+    misspelt = [
         f"{name} is not read by this service: did you mean {match[0]}?"
         for name, match in close.items()
         if match
     ]
+    return expected + misspelt
 
 
 def _fault(location: tuple[int | str, ...], kind: str, message: str) -> str:
@@ -121,20 +144,82 @@ def _fault(location: tuple[int | str, ...], kind: str, message: str) -> str:
     return f"{name}: {message[0].lower()}{message[1:]}"
 
 
-def _make_secret(env: Env) -> list[str]:
-    """Make a secret key, the same for web process and workers; a fault unless on loopback."""
-    if env.allowed_hosts != LOOPBACK:
+def _debug_faults(env: Env) -> list[str]:
+    """DEBUG is for loopback alone.
+
+    It opens the API to the token `dev-token`, and shows settings on its error pages.
+    """
+    if not env.debug:
+        return []
+    faults = []
+    if not _is_loopback(env.host):
+        faults.append(
+            f"DEBUG is on, and HOST={env.host} lets other machines in: set DEBUG=0 or"
+            " HOST=127.0.0.1"
+        )
+    if not set(env.allowed_hosts) <= set(LOOPBACK):
+        faults.append("DEBUG is on, and ALLOWED_HOSTS says that this is no laptop: set DEBUG=0")
+    return faults
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _host_faults(env: Env) -> list[str]:
+    if "*" in env.allowed_hosts:
+        return [
+            "ALLOWED_HOSTS must not hold *: a forged Host header would get into links and mails."
+            " List the names of this service; .example.com stands for all its subdomains"
+        ]
+    return []
+
+
+def _secret_faults(env: Env) -> list[str]:
+    """A missing or weak key is a fault unless on loopback, where a missing one is made."""
+    if env.allowed_hosts == LOOPBACK:
+        env.secret_key = env.secret_key or _own_secret()
+        return []
+    if not env.secret_key:
         return [
             "SECRET_KEY is missing, and ALLOWED_HOSTS says that this is no laptop: "
             "set it to 50 random characters"
         ]
+    keys = {"SECRET_KEY": [env.secret_key], "SECRET_KEY_FALLBACKS": env.secret_key_fallbacks}
+    return [
+        f"{name} can be guessed: set it to 50 random characters"
+        for name, values in keys.items()
+        if any(map(_is_weak, values))
+    ]
 
+
+def _is_weak(key: str) -> bool:
+    """Django's own measure (`check --deploy`, security.W009)."""
+    return (
+        len(key) < MIN_SECRET_LENGTH
+        or len(set(key)) < MIN_SECRET_CHARACTERS
+        or key.startswith("django-insecure-")
+    )
+
+
+def _own_secret() -> str:
+    """The key of this folder, the same for web process and workers; made where there is none.
+
+    A process that starts at the same time waits for the lock. The file is put into its place whole,
+    so nobody reads half a key, also after a crash.
+    """
     path = VAR_DIR / "secret_key"
     path.parent.mkdir(exist_ok=True)
-    try:
-        with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(secrets.token_urlsafe(50))
-    except FileExistsError:
-        pass
-    env.secret_key = path.read_text()
-    return []
+    with (VAR_DIR / "secret_key.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists() or _is_weak(path.read_text()):
+            new = VAR_DIR / "secret_key.new"
+            with open(new, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                file.write(secrets.token_urlsafe(50))
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+        return path.read_text()

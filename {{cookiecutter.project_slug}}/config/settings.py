@@ -16,6 +16,7 @@ for sentence in environment.near_misses():
 
 BASE_DIR = environment.BASE_DIR
 SECRET_KEY = env.secret_key
+SECRET_KEY_FALLBACKS = env.secret_key_fallbacks
 DEBUG = env.debug
 ALLOWED_HOSTS = env.allowed_hosts
 
@@ -148,14 +149,18 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-# Anywhere but on a developer's machine, cookies are sent over HTTPS only.
+# Anywhere but on a developer's machine, cookies are sent over HTTPS only. TLS ends at the proxy in
+# front. Its X-Forwarded-Proto is believed if FORWARDED_ALLOW_IPS has its address. Django's
+# SECURE_PROXY_SSL_HEADER would believe everybody who reaches the port.
 if env.allowed_hosts != environment.LOOPBACK:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
-    # TLS ends at the proxy in front, which sets this header.
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 OFFLOAD = Offload(
+    host=env.host,
+    port=env.port,
+    trusted_proxies=tuple(env.forwarded_allow_ips),
+    metrics_token=env.metrics_token,
     redis_url=env.redis_url,
     events_prefix="{{ cookiecutter.project_slug }}",
     worker_grace=env.worker_grace,

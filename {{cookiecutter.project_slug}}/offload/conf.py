@@ -3,7 +3,7 @@
 A service sets `OFFLOAD = Offload(...)` in its Django settings.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.conf import settings
 
@@ -53,6 +53,14 @@ class Offload:
     idle_stream_heartbeat: float = 15.0
 
     # --- serving ---
+    # Where `python -m offload.serving` listens, unless its arguments say otherwise.
+    host: str = "127.0.0.1"
+    port: int = 8000
+    # Addresses and networks of the proxies in front. X-Forwarded-For and X-Forwarded-Proto are
+    # believed if they come from one of them: from anybody else they could be forged.
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    # If it is set, `/metrics` is answered only to `Authorization: Bearer <this token>`.
+    metrics_token: str = field(default="", repr=False)
     # False: Django's stock handler, with a thread for every request (docs/decisions/0001 of the
     # template).
     lean: bool = True

@@ -3,11 +3,11 @@
 import argparse
 import errno
 import logging
-import os
 import socket
 import sys
 
 import uvicorn
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from offload.conf import conf
 from offload.serving.fast.coalescing import CoalescingHttpProtocol
@@ -51,10 +51,13 @@ def main() -> None:
     Exits with 1 if the port is taken, and with 3 if the start failed.
     """
     arguments = _arguments()
-    listener = _bind(arguments.host, arguments.port)
     config = _config(arguments.application, arguments.grace)
     config.load()
     # The application has loaded Django's settings by now.
+    listener = _bind(arguments.host or conf().host, arguments.port or conf().port)
+    config.loaded_app = ProxyHeadersMiddleware(
+        config.loaded_app, trusted_hosts=list(conf().trusted_proxies)
+    )
     config.http_protocol_class = CoalescingHttpProtocol if conf().fast else HttpProtocol
 
     server = Server(config)
@@ -75,6 +78,10 @@ def _config(application: str, grace: int) -> uvicorn.Config:
         log_config=None,
         # The middleware's log knows the request's id and the route, and is structured.
         access_log=False,
+        # `main` adds them, with the service's own setting. uvicorn would read the environment.
+        proxy_headers=False,
+        # Else uvicorn reads WEB_CONCURRENCY, which would do nothing here.
+        workers=1,
         # The name of the server is no help to a client.
         server_header=False,
         # Else a pipelined request begins with what the request before it left in its context
@@ -90,12 +97,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "application", nargs="?", default="config.asgi:application", help="default: %(default)s"
     )
-    parser.add_argument(
-        "--host", default=os.environ.get("HOST", "127.0.0.1"), help="default: $HOST or 127.0.0.1"
-    )
-    parser.add_argument(
-        "--port", type=int, default=os.environ.get("PORT", "8000"), help="default: $PORT or 8000"
-    )
+    parser.add_argument("--host", help="default: OFFLOAD.host of the settings")
+    parser.add_argument("--port", type=int, help="default: OFFLOAD.port of the settings")
     # Kubernetes kills a process after 30 s, and to close what is open needs time, too.
     parser.add_argument(
         "--grace",
@@ -108,7 +111,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """Take the port before anything slow happens. Exits with a sentence if it cannot."""
+    """Take the port before the lifespans open. Exits with a sentence if it cannot."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM
