@@ -4,11 +4,11 @@ import sys
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from offload.jobs.services import services
 from offload.problems import Problem
 from offload.serving.handler import unlogged
+from offload.serving.scrape import Scrape
 from offload.serving.unavailable import unavailable
 
 
@@ -34,9 +34,8 @@ async def ready(request: HttpRequest) -> JsonResponse:
     )
 
 
-async def metrics(request: HttpRequest) -> HttpResponse:
-    """The metrics of the process, in the text format of Prometheus."""
-    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+# The view of `/metrics`.
+metrics = Scrape().answer
 
 
 async def no_such_address(request: HttpRequest, address: str = "") -> HttpResponse:

@@ -8,11 +8,18 @@ from offload.serving.metrics import REQUESTS
 from offload.serving.middleware.base import GetResponse
 from offload.serving.middleware.recording import RecordingMiddleware
 
+# RFC 9110 and RFC 5789.
+KNOWN_METHODS = frozenset(
+    ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+)
+OTHER_METHOD = "_OTHER"
+
 
 class Metrics(RecordingMiddleware):
     """Counts and times requests by method, route and status.
 
-    The route is the URL pattern and not the path, so that there are few of them.
+    The route is the URL pattern and not the path, and a method that HTTP does not know is `_OTHER`
+    (the rule of OpenTelemetry). So nobody outside can make more series than there are routes.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -23,7 +30,8 @@ class Metrics(RecordingMiddleware):
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
         """Add one request to its series."""
         match = request.resolver_match
-        key = (request.method or "", match.route if match else "unmatched", status)
+        method = request.method if request.method in KNOWN_METHODS else OTHER_METHOD
+        key = (method, match.route if match else "unmatched", status)
 
         series = self.series.get(key)
         if series is None:
