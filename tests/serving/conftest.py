@@ -38,6 +38,9 @@ class Server:
         self.port = port
         self.log = log
         self.url = f"http://127.0.0.1:{port}"
+        # Of a generated service.
+        self.token = ""
+        self.environment: dict[str, str] = {}
 
     def get(self, path: str, **more: object) -> httpx.Response:
         """GET, on a connection of its own."""
@@ -132,6 +135,45 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated service: `config/` is a template here."""
     folder = tmp_path_factory.mktemp("service")
     return Path(cookiecutter(str(HERE.parent.parent), no_input=True, output_dir=str(folder)))
+
+
+@contextmanager
+def generated(service: Path, folder: Path, **more: str) -> Iterator["Server"]:
+    """The web process of a generated service, without workers, with a new database.
+
+    Args:
+        service: the generated project.
+        folder: for the database and the log.
+        more: variables of the environment.
+    """
+    port = free_port()
+    env = os.environ | {
+        "DATABASE_URL": f"sqlite:///{folder / 'generated.sqlite3'}",
+        "PORT": str(port),
+        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+    }
+    env |= more
+    env.pop("DJANGO_SETTINGS_MODULE", None)
+    manage = [sys.executable, "manage.py"]
+    subprocess.run([*manage, "migrate", "-v0"], check=True, env=env, cwd=service)
+    made = subprocess.run(
+        [*manage, "createtoken", "ada"], check=True, env=env, cwd=service, capture_output=True
+    )
+    log = folder / "generated.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "offload.serving"], cwd=service, env=env, stdout=out, stderr=out
+        )
+    server = Server(process, port, log)
+    server.token = made.stdout.decode().strip()
+    server.environment = env
+    try:
+        eventually(lambda: "startup complete" in log.read_text() or process.poll(), "the start")
+        assert process.poll() is None, log.read_text()
+        yield server
+    finally:
+        process.kill()
+        process.wait()
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """PostgreSQL that is frozen, away, slow or out of connections: a 503 in time, and then recovery."""
 
-import os
 import subprocess
 import sys
 import time
@@ -11,7 +10,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import TIMEOUT_SECONDS, Server, environment, eventually, free_port, lean, running
+from conftest import (
+    TIMEOUT_SECONDS,
+    Server,
+    environment,
+    eventually,
+    generated,
+    lean,
+    running,
+)
 from postgres import Postgres, postgres_server
 
 # The service's own deadline for a request.
@@ -26,41 +33,18 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="module")
-def baked(service: Path, postgres: Postgres) -> Iterator[tuple[str, str, Path]]:
-    """A generated service on PostgreSQL, without workers: its address, a token and its log."""
-    port = free_port()
-    env = os.environ | {
-        "DATABASE_URL": postgres.url,
-        "PORT": str(port),
-        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
-    }
-    env.pop("DJANGO_SETTINGS_MODULE", None)
-    manage = [sys.executable, "manage.py"]
-    subprocess.run([*manage, "migrate", "-v0"], check=True, env=env, cwd=service)
-    made = subprocess.run(
-        [*manage, "createtoken", "ada"], check=True, env=env, cwd=service, capture_output=True
-    )
-    log = service / "web.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "offload.serving"], cwd=service, env=env, stdout=out, stderr=out
-        )
-    try:
-        eventually(lambda: "startup complete" in log.read_text() or process.poll(), "the start")
-        yield f"http://127.0.0.1:{port}", made.stdout.decode().strip(), log
-    finally:
-        process.kill()
-        process.wait()
+def baked(
+    service: Path, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A generated service on PostgreSQL."""
+    with generated(service, tmp_path_factory.mktemp("pg"), DATABASE_URL=postgres.url) as server:
+        yield server
 
 
-def jobs(baked: tuple[str, str, Path]) -> httpx.Response:
+def jobs(baked: Server) -> httpx.Response:
     """A request that queries."""
-    address, token, _ = baked
-    return httpx.get(
-        f"{address}/api/jobs",
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=TIMEOUT_SECONDS,
-        trust_env=False,
+    return baked.get(
+        "/api/jobs", headers={"Authorization": f"Bearer {baked.token}"}, trust_env=False
     )
 
 
@@ -72,7 +56,7 @@ def assert_refused(answers: list[httpx.Response]) -> None:
 
 
 def test_a_frozen_postgresql_is_a_503_within_the_deadline(
-    baked: tuple[str, str, Path], postgres: Postgres
+    baked: Server, postgres: Postgres
 ) -> None:
     with ThreadPoolExecutor(30) as clients:
         before = list(clients.map(lambda _: jobs(baked), range(30)))
@@ -90,7 +74,7 @@ def test_a_frozen_postgresql_is_a_503_within_the_deadline(
 
 
 def test_a_query_that_hangs_in_a_frozen_server_is_a_503_within_the_deadline(
-    baked: tuple[str, str, Path], postgres: Postgres
+    service: Path, baked: Server, postgres: Postgres
 ) -> None:
     """The connection was checked before the freeze, so the limit of an answer has to end it."""
     code = (
@@ -100,11 +84,11 @@ def test_a_query_that_hangs_in_a_frozen_server_is_a_503_within_the_deadline(
         "try: cursor.execute('SELECT 1')\n"
         "except Exception as error: print(type(error).__name__, time.monotonic() - begun)"
     )
-    env = os.environ | {"DATABASE_URL": postgres.url, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    env = baked.environment | {"DJANGO_SETTINGS_MODULE": "config.settings"}
     with subprocess.Popen(
         [sys.executable, "-c", code],
         env=env | {"DATABASE_STATEMENT_TIMEOUT": "1"},
-        cwd=baked[2].parent,
+        cwd=service,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -121,19 +105,15 @@ def test_a_query_that_hangs_in_a_frozen_server_is_a_503_within_the_deadline(
 
 
 def test_without_a_database_each_request_is_a_503_with_one_line_and_no_traceback(
-    baked: tuple[str, str, Path], postgres: Postgres
+    baked: Server, postgres: Postgres
 ) -> None:
-    log = baked[2]
+    log = baked.log
     seen = len(log.read_text())
     postgres.stop()
     try:
         answers = [jobs(baked) for _ in range(5)]
-        page = httpx.get(
-            f"{baked[0]}/admin/login/", cookies={"sessionid": "x" * 32}, trust_env=False
-        )
-        page_that_queries = httpx.get(
-            f"{baked[0]}/admin/", cookies={"sessionid": "x" * 32}, trust_env=False
-        )
+        page = baked.get("/admin/login/", cookies={"sessionid": "x" * 32})
+        page_that_queries = baked.get("/admin/", cookies={"sessionid": "x" * 32})
     finally:
         postgres.start()
     assert_refused([*answers, page_that_queries])

@@ -97,6 +97,15 @@ class Offload:
     # All upstream calls of a request together. Few callers wait longer for an answer.
     request_deadline: float = 10.0
 
+    # --- access ---
+    # So many requests with a wrong token are answered 401 for one client address a minute; further
+    # ones are answered 429 without a query. A mistyped token is sent a few times, not 30.
+    token_failures: int = 30
+    # So many wrong passwords are checked for one client address in the window below (seconds);
+    # then none is. OWASP asks for a limit and names no number (ASVS 2.2.1: at most 100 an hour).
+    login_failures: int = 8
+    login_failure_window: float = 300.0
+
     # --- guard ---
     # A callback that keeps the event loop for this time is reported: with 10 requests a second,
     # one has waited.

@@ -1,6 +1,13 @@
 """The Django app that holds the tokens."""
 
+from typing import TYPE_CHECKING
+
 from django.apps import AppConfig
+
+from offload.conf import conf
+
+if TYPE_CHECKING:
+    from offload.access.login import LoginLimits
 
 
 class AccessConfig(AppConfig):
@@ -8,3 +15,12 @@ class AccessConfig(AppConfig):
     label = "offload_access"
     verbose_name = "API access"
     default_auto_field = "django.db.models.BigAutoField"
+    login_limits: "LoginLimits"
+
+    def ready(self) -> None:
+        # It needs the models.
+        from offload.access import events, login
+
+        limits = conf()
+        self.login_limits = login.LoginLimits(limits.login_failures, limits.login_failure_window)
+        events.connect()

@@ -24,7 +24,8 @@ class Refusals:
             state: RequestState = scope[REQUEST_STATE]
             if state.response_started:
                 raise
-            log_refusal(scope["method"], scope["path"], problem)
+            client = (scope.get("client") or (None,))[0]
+            log_refusal(scope["method"], scope["path"], problem, client)
             await send_problem(problem, send)
 
 

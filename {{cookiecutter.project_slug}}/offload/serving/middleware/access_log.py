@@ -45,7 +45,12 @@ class AccessLog(RecordingMiddleware):
             "status": status,
             "ms": round(seconds * 1000, 2),
             "request_id": request_id.get(),
+            # Behind the proxies that the service trusts.
+            "client": request.META.get("REMOTE_ADDR"),
         }
+        # Set by ninja: the owner of the token.
+        if owner := getattr(request, "auth", None):
+            facts["owner"] = str(owner)
         logger.handle(self._make_record(level, (request.method, path, status), facts))
 
     def _make_record(
@@ -62,10 +67,17 @@ class AccessLog(RecordingMiddleware):
         return self.sampled_record(level, arguments, facts)
 
 
-def log_refusal(method: str, path: str, problem: Problem) -> None:
+def log_refusal(method: str, path: str, problem: Problem, client: str | None = None) -> None:
     """Log a request that was answered before it came to Django."""
     path = _printable(path)
-    facts = {"method": method, "path": path, "status": problem.status, "detail": problem.detail}
+    facts: dict[str, Any] = {
+        "method": method,
+        "path": path,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    if client:
+        facts["client"] = client
     logger.info(MESSAGE, method, path, problem.status, extra=facts)
 
 
