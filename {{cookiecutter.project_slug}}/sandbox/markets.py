@@ -34,6 +34,8 @@ SOURCES = {
     "turtle": Source(latency=4.0, price_factor=0.999),
     "riskline": Source(latency=0.045),
 }
+# Symbols that only these sources know. Every source knows every other symbol.
+LISTED_AT: dict[str, set[str]] = {"NORTHONLY": {"northbank", "riskline"}, "NOWHERE": set()}
 
 
 def price(symbol: str) -> float:
@@ -55,6 +57,7 @@ async def markets(scope: Scope, send: Send) -> None:
     if source is None or resource not in ("prices", "volatilities"):
         await answer(send, 404, {"error": "no such source"})
         return
+    symbols = [each for each in symbols if name in LISTED_AT.get(each, SOURCES)]
     await asyncio.sleep(source.latency)
     if source.random.random() < source.failure_ratio:
         await answer(send, 503, {"error": "down for a moment"})

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from offload.fanout.http import httpx
 from offload_dev.pytest.running_service import RunningService
 
-from {{ cookiecutter.package }}.portfolio import compute
+from {{ cookiecutter.package }}.portfolio import compute, upstreams
 
 RISK: dict[str, Any] = {
     "holdings": {"ACME": 10, "GLOBEX": 3},
@@ -57,8 +58,40 @@ def test_wrong_symbols_are_told_in_a_sentence(service: RunningService) -> None:
     assert "symbols" in answer.json()["detail"]
 
 
+def test_what_some_sources_do_not_know_comes_from_the_others(service: RunningService) -> None:
+    symbols = "ACME,NORTHONLY,NOWHERE"
+    answer = service.client.get("/api/portfolio/quotes", params={"symbols": symbols})
+    assert answer.status_code == 200
+    document = answer.json()
+    assert set(document["quotes"]) == {"ACME", "NORTHONLY"}
+    assert document["unknown"] == ["NOWHERE"]
+
+
+def test_a_job_with_a_symbol_that_nobody_knows_is_refused(service: RunningService) -> None:
+    for symbol, status in (("NOWHERE", 422), ("NORTHONLY", 202)):
+        answer = service.client.post("/api/portfolio/risk", json=RISK | {"holdings": {symbol: 1}})
+        assert answer.status_code == status
+        assert status == 202 or symbol in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("prices", [[], {"prices": {"ACME": "dear"}}, {"prices": {"ACME": -1}}])
+async def test_a_source_that_answers_something_else_has_failed(prices: object) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=prices)
+
+    with upstreams.eastdata.using(httpx.MockTransport(answer)):
+        outcome = await upstreams.eastdata.get_json("/prices").into(upstreams.Prices).outcome()
+    assert outcome.status == "error"
+
+
 @pytest.mark.parametrize(
-    "body", ["{", '{"holdings": {}}', '{"holdings": {"ACME": 1}, "simulations": 1}']
+    "body",
+    [
+        "{",
+        '{"holdings": {}}',
+        '{"holdings": {"ACME": 1}, "simulations": 1}',
+        '{"holdings": {"ACME": 1e308}}',
+    ],
 )
 def test_a_malformed_body_is_a_problem(service: RunningService, body: str) -> None:
     answer = service.client.post("/api/portfolio/risk", content=body)

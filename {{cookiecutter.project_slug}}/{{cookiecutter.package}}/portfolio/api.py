@@ -11,9 +11,10 @@ from pydantic import BaseModel, Field, StringConstraints, field_validator
 from offload.access import caller
 from offload.fanout import Call, Outcomes, Upstream, gather
 from offload.jobs import Idempotency, JobView, accepted, repeated, submit
+from offload.problems import Problem
 
 from .jobs import RiskParams, risk
-from .upstreams import QUOTES, REFERENCE, northbank, riskline
+from .upstreams import QUOTES, REFERENCE, Prices, Volatilities, northbank, riskline
 
 router = Router(tags=["portfolio"])
 
@@ -21,6 +22,9 @@ router = Router(tags=["portfolio"])
 BUDGET = 1.0
 
 Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9.]{1,12}$")]
+
+# The computing squares it, and 1e308 squared is infinite.
+Quantity = Annotated[float, Field(ge=-1e9, le=1e9)]
 
 
 class QuoteQuery(BaseModel):
@@ -38,34 +42,43 @@ class Quotes(BaseModel):
     """The median price of each symbol, and how each source answered."""
 
     quotes: dict[str, float]
+    unknown: list[str] = Field(description="symbols that no source knows")
     sources: dict[str, dict[str, Any]]
 
 
 class RiskRequest(BaseModel):
-    holdings: dict[Symbol, float] = Field(
+    holdings: dict[Symbol, Quantity] = Field(
         min_length=1, max_length=50, description="symbol to quantity"
     )
     horizon_days: int = Field(10, ge=1, le=252)
     simulations: int = Field(200_000, ge=1_000, le=50_000_000)
-    seed: int = 7
+    seed: int = Field(7, ge=-(2**63), lt=2**63)
 
 
 def _ask(sources: Iterable[Upstream], symbols: Iterable[str]) -> dict[str, Call[Any]]:
     return {
-        source.name: source.get_json("/prices", params={"symbols": ",".join(symbols)})
+        source.name: source.get_json("/prices", params={"symbols": ",".join(symbols)}).into(Prices)
         for source in sources
     }
 
 
 def _medians(outcomes: Outcomes, symbols: Iterable[str]) -> dict[str, float]:
-    answers = [outcome.value["prices"] for outcome in outcomes.values() if outcome.value]
-    return {symbol: round(median(prices[symbol] for prices in answers), 2) for symbol in symbols}
+    """The median price of each symbol that some source knows."""
+    answers: list[Prices] = [outcome.value for outcome in outcomes.values() if outcome.value]
+    medians: dict[str, float] = {}
+    for symbol in symbols:
+        prices = [answer.prices[symbol] for answer in answers if symbol in answer.prices]
+        if prices:
+            medians[symbol] = round(median(prices), 2)
+    return medians
 
 
 @router.get("/quotes", response=Quotes, summary="Prices from every source at once")
 async def quotes(request: HttpRequest, query: Query[QuoteQuery]) -> Quotes:
     outcomes = await gather(_ask(QUOTES, query.symbols), required=[northbank.name], within=BUDGET)
-    return Quotes(quotes=_medians(outcomes, query.symbols), sources=outcomes.sources())
+    medians = _medians(outcomes, query.symbols)
+    unknown = [symbol for symbol in query.symbols if symbol not in medians]
+    return Quotes(quotes=medians, unknown=unknown, sources=outcomes.sources())
 
 
 @router.post(
@@ -77,15 +90,26 @@ async def post_risk(request: HttpRequest, body: RiskRequest) -> HttpResponse:
     owner, idempotency = caller(request), Idempotency.of(request)
     job = await repeated(risk, owner=owner, idempotency=idempotency)
     if job is None:
-        calls = _ask(REFERENCE, body.holdings)
-        calls[riskline.name] = riskline.get_json(
-            "/volatilities", params={"symbols": ",".join(body.holdings)}
-        )
-        outcomes = await gather(calls, required=calls, within=BUDGET)
-        volatilities: Any = outcomes.pop(riskline.name).value
-        prices = _medians(outcomes, body.holdings)
-        params = RiskParams(
-            **body.model_dump(), prices=prices, volatilities=volatilities["volatilities"]
-        )
-        job = await submit(risk, params, owner=owner, idempotency=idempotency)
+        job = await submit(risk, await _params(body), owner=owner, idempotency=idempotency)
     return await accepted(job)
+
+
+async def _params(body: RiskRequest) -> RiskParams:
+    """What the job needs: the request, with today's prices and volatilities.
+
+    Raises:
+        Problem: 503, a source failed; 422, a symbol has no price or no volatility.
+    """
+    calls = _ask(REFERENCE, body.holdings)
+    calls[riskline.name] = riskline.get_json(
+        "/volatilities", params={"symbols": ",".join(body.holdings)}
+    ).into(Volatilities)
+    outcomes = await gather(calls, required=calls, within=BUDGET)
+
+    known: Volatilities = outcomes.pop(riskline.name).value
+    volatilities = known.volatilities
+    prices = _medians(outcomes, body.holdings)
+    unknown = [each for each in body.holdings if each not in prices or each not in volatilities]
+    if unknown:
+        raise Problem(422, f"No source knows {', '.join(unknown)}: leave them out.")
+    return RiskParams(**body.model_dump(), prices=prices, volatilities=volatilities)

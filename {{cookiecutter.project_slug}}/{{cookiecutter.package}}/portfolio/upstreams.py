@@ -1,8 +1,29 @@
 """Room: event loop. The external APIs that this feature waits for, and how long it waits."""
 
+from typing import Annotated
+
 from django.conf import settings
+from pydantic import BaseModel, Field
 
 from offload.fanout import Upstream
+
+# What an upstream answers is foreign data, and is validated: a price that is no price is a failure
+# of its source, and not of the code that computes with it.
+Price = Annotated[float, Field(gt=0, le=1e9)]
+Volatility = Annotated[float, Field(ge=0, le=10)]
+
+
+class Prices(BaseModel):
+    """The prices of the symbols that a source knows."""
+
+    prices: dict[str, Price]
+
+
+class Volatilities(BaseModel):
+    """The yearly volatilities, as fractions, of the symbols that a source knows."""
+
+    volatilities: dict[str, Volatility]
+
 
 _at = settings.MARKETS_URL
 
