@@ -11,6 +11,7 @@ import select
 import socket
 import stat
 import threading
+import weakref
 from collections import deque
 from contextlib import suppress
 
@@ -50,10 +51,11 @@ class NonBlockingHandler(logging.Handler):
         self.max_backlog = max_backlog
         self.closed = False
         self._begin()
+        # A process asks nobody whether it was forked: that would be a system call a line.
+        this = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _begin_again(this()))
 
     def _begin(self) -> None:
-        # A forked process has neither the thread nor the lines: those are its parent's.
-        self.process = os.getpid()
         self.backlog: deque[bytes] = deque()
         self.backlog_bytes = 0
         self.dropped = 0
@@ -76,14 +78,14 @@ class NonBlockingHandler(logging.Handler):
         """Write a line, or keep or drop it. Never blocks."""
         if self.closed:
             return
-        if os.getpid() != self.process:
-            self._begin()
         # Only this method adds to the backlog, so an empty one stays empty here.
         if not self.backlog:
-            line = self._missing() + line
-            line = line[self.output.write_now(line) :]
-            if not line:
+            if self.dropped:
+                line = self._missing() + line
+            written = self.output.write_now(line)
+            if written == len(line):
                 return
+            line = line[written:]
 
         with self.changed:
             if self.backlog and self.backlog_bytes + len(line) > self.max_backlog:
@@ -127,8 +129,6 @@ class NonBlockingHandler(logging.Handler):
 
     def flush(self) -> None:
         """Wait for the reader, for a short time: `logging.shutdown` calls this at the end."""
-        if os.getpid() != self.process:
-            return
         with self.changed:
             self.changed.wait_for(lambda: not self.backlog, FLUSH_TIMEOUT_SECONDS)
 
@@ -138,10 +138,16 @@ class NonBlockingHandler(logging.Handler):
             self.closed = True
             self.changed.notify_all()
             writer = self.writer
-        if writer is not None and os.getpid() == self.process:
+        if writer is not None:
             writer.join(2 * POLL_INTERVAL_MILLISECONDS / 1000)
         self.output.close()
         super().close()
+
+
+def _begin_again(handler: NonBlockingHandler | None) -> None:
+    """In a forked process: its parent has the thread, and writes the lines that wait."""
+    if handler is not None:
+        handler._begin()  # noqa: SLF001  # of this module
 
 
 class Output:

@@ -21,8 +21,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
     2. Threads that carry `ConnectionSlots` open only so many connections.
     """
 
-    # Django connects with `self.Database.connect`, and finds the classes of errors there.
-    Database = SimpleNamespace(**{**vars(psycopg), "connect": BoundedConnection.connect})
+    # Django connects with `self.Database.connect`, and finds the classes of errors there. Its own
+    # is the module psycopg.
+    Database: Any = SimpleNamespace(**{**vars(psycopg), "connect": BoundedConnection.connect})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -62,7 +63,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _close(self) -> Any:
         try:
-            return super()._close()
+            return super()._close()  # type: ignore[misc]
         finally:
             self._give_slot_back()
 

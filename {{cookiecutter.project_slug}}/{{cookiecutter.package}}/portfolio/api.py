@@ -106,8 +106,8 @@ async def _params(body: RiskRequest) -> RiskParams:
     ).into(Volatilities)
     outcomes = await gather(calls, required=calls, within=BUDGET)
 
-    known: Volatilities = outcomes.pop(riskline.name).value
-    volatilities = known.volatilities
+    answer: Any = outcomes.pop(riskline.name).value
+    volatilities = answer.volatilities
     prices = _medians(outcomes, body.holdings)
     unknown = [each for each in body.holdings if each not in prices or each not in volatilities]
     if unknown:
