@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +26,9 @@ SERVICE = HERE.parent.parent / "{{cookiecutter.project_slug}}"
 LEAN = os.environ.get("OFFLOAD_LEAN", "1") == "1"
 FAST = os.environ.get("OFFLOAD_FAST", "1") == "1"
 lean = pytest.mark.skipif(not LEAN, reason="the lean handler's own: stock Django does otherwise")
+once = pytest.mark.skipif(
+    not (LEAN and FAST), reason="on a generated service, which has its own settings: tried once"
+)
 # Anything that a test waits for happens sooner than this.
 TIMEOUT_SECONDS = 30
 
@@ -137,39 +140,80 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(cookiecutter(str(HERE.parent.parent), no_input=True, output_dir=str(folder)))
 
 
-@contextmanager
-def generated(service: Path, folder: Path, **more: str) -> Iterator["Server"]:
-    """The web process of a generated service, without workers, with a new database.
+class Generated(Protocol):
+    """Starts the web process of a generated service, without workers."""
 
-    Args:
-        service: the generated project.
-        folder: for the database and the log.
-        more: variables of the environment.
+    def __call__(
+        self, stderr: int | None = None, **environment: str
+    ) -> AbstractContextManager[Server]: ...
+
+
+@pytest.fixture(scope="session")
+def generated(service: Path, tmp_path_factory: pytest.TempPathFactory) -> Generated:
+    """All these processes have one SQLite database, with a token of "ada" and a user "root"."""
+    folder = tmp_path_factory.mktemp("generated")
+    url = f"sqlite:///{folder / 'generated.sqlite3'}"
+    token = migrate(service, url)
+
+    def start(stderr: int | None = None, **more: str) -> AbstractContextManager[Server]:
+        return web_process(service, folder, token, {"DATABASE_URL": url, **more}, stderr)
+
+    return start
+
+
+def migrate(service: Path, database_url: str) -> str:
+    """Make the tables, a user "root" with the password "of-the-tests", and a token of "ada"."""
+    code = (
+        "import django; django.setup(); from django.core.management import call_command; "
+        "from django.contrib.auth.models import User; "
+        "from offload.access.models import ApiToken; "
+        "call_command('migrate', verbosity=0); "
+        "User.objects.create_superuser('root', None, 'of-the-tests'); "
+        "print(ApiToken.make('ada')[1])"
+    )
+    env = os.environ | {"DATABASE_URL": database_url, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    made = subprocess.run(
+        [sys.executable, "-c", code], check=True, env=env, cwd=service, capture_output=True
+    )
+    return made.stdout.decode().strip()
+
+
+@contextmanager
+def web_process(
+    service: Path, folder: Path, token: str, more: dict[str, str], stderr: int | None = None
+) -> Iterator[Server]:
+    """`python -m offload.serving` in a generated service, killed at the end.
+
+    Its log goes to a file in the folder, or to `stderr`.
     """
     port = free_port()
     env = os.environ | {
-        "DATABASE_URL": f"sqlite:///{folder / 'generated.sqlite3'}",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
         "PORT": str(port),
         "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+        **more,
     }
-    env |= more
-    env.pop("DJANGO_SETTINGS_MODULE", None)
-    manage = [sys.executable, "manage.py"]
-    subprocess.run([*manage, "migrate", "-v0"], check=True, env=env, cwd=service)
-    made = subprocess.run(
-        [*manage, "createtoken", "ada"], check=True, env=env, cwd=service, capture_output=True
-    )
-    log = folder / "generated.log"
+    log = folder / f"{port}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "offload.serving"], cwd=service, env=env, stdout=out, stderr=out
+            [sys.executable, "-m", "offload.serving"],
+            cwd=service,
+            env=env,
+            stdout=out,
+            stderr=out if stderr is None else stderr,
         )
     server = Server(process, port, log)
-    server.token = made.stdout.decode().strip()
+    server.token = token
     server.environment = env
-    try:
-        eventually(lambda: "startup complete" in log.read_text() or process.poll(), "the start")
+
+    def is_up() -> bool:
         assert process.poll() is None, log.read_text()
+        with suppress(httpx.TransportError):
+            return server.get("/health/live").status_code == 200
+        return False
+
+    try:
+        eventually(is_up, "the start")
         yield server
     finally:
         process.kill()

@@ -11,26 +11,17 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Server, generated
+from conftest import Generated, Server, once
 
 from offload.access.failure_limit import MAX_ADDRESSES, FailureLimit, address_group
 
+pytestmark = once
+
 
 @pytest.fixture(scope="module")
-def ours(service: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def ours(generated: Generated) -> Iterator[Server]:
     """A generated service with an administrator."""
-    with generated(service, tmp_path_factory.mktemp("access")) as server:
-        subprocess.run(
-            [sys.executable, "manage.py", "createsuperuser", "--noinput", "--username", "root"],
-            check=True,
-            cwd=service,
-            env=server.environment
-            | {
-                "DJANGO_SUPERUSER_PASSWORD": "of-the-tests",
-                "DJANGO_SUPERUSER_EMAIL": "a@b.example",
-            },
-            stdout=subprocess.DEVNULL,
-        )
+    with generated() as server:
         yield server
 
 
@@ -67,8 +58,8 @@ def test_the_access_log_says_who_and_from_where(ours: Server) -> None:
     assert logged(ours, "GET /api/ping 400", "127.0.0.1")
 
 
-def test_a_forwarded_address_is_believed_from_proxies_alone(service: Path, tmp_path: Path) -> None:
-    with generated(service, tmp_path, FORWARDED_ALLOW_IPS="192.0.2.77") as server:
+def test_a_forwarded_address_is_believed_from_proxies_alone(generated: Generated) -> None:
+    with generated(FORWARDED_ALLOW_IPS="192.0.2.77") as server:
         answer = server.get(
             "/admin/", headers={"X-Forwarded-For": "198.51.100.1", "X-Forwarded-Proto": "https"}
         )
@@ -110,7 +101,7 @@ def test_a_token_that_is_made_or_revoked_is_logged(service: Path, ours: Server) 
         [sys.executable, "-c", code],
         check=True,
         cwd=service,
-        env=ours.environment | {"DJANGO_SETTINGS_MODULE": "config.settings"},
+        env=ours.environment,
         capture_output=True,
         text=True,
     ).stderr

@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import TIMEOUT_SECONDS, eventually, free_port
+from conftest import TIMEOUT_SECONDS, eventually, free_port, once
 
+pytestmark = once
 STRONG = "k3y-" * 4 + "abcdefghijklmnopqrstuvwxyz0123456789"
 Load = Callable[..., Any]
 

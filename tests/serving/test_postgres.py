@@ -15,12 +15,14 @@ from conftest import (
     Server,
     environment,
     eventually,
-    generated,
-    lean,
+    migrate,
+    once,
     running,
+    web_process,
 )
 from postgres import Postgres, postgres_server
 
+pytestmark = once
 # The service's own deadline for a request.
 DEADLINE_SECONDS = 10
 
@@ -37,7 +39,8 @@ def baked(
     service: Path, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A generated service on PostgreSQL."""
-    with generated(service, tmp_path_factory.mktemp("pg"), DATABASE_URL=postgres.url) as server:
+    token, folder = migrate(service, postgres.url), tmp_path_factory.mktemp("postgres")
+    with web_process(service, folder, token, {"DATABASE_URL": postgres.url}) as server:
         yield server
 
 
@@ -84,10 +87,9 @@ def test_a_query_that_hangs_in_a_frozen_server_is_a_503_within_the_deadline(
         "try: cursor.execute('SELECT 1')\n"
         "except Exception as error: print(type(error).__name__, time.monotonic() - begun)"
     )
-    env = baked.environment | {"DJANGO_SETTINGS_MODULE": "config.settings"}
     with subprocess.Popen(
         [sys.executable, "-c", code],
-        env=env | {"DATABASE_STATEMENT_TIMEOUT": "1"},
+        env=baked.environment | {"DATABASE_STATEMENT_TIMEOUT": "1"},
         cwd=service,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -124,7 +126,6 @@ def test_without_a_database_each_request_is_a_503_with_one_line_and_no_traceback
     eventually(lambda: jobs(baked).status_code == 200, "the recovery")
 
 
-@lean
 def test_a_slow_database_is_not_given_more_connections_than_the_ceiling(
     directory: Path, postgres: Postgres
 ) -> None:
@@ -147,7 +148,6 @@ def test_a_slow_database_is_not_given_more_connections_than_the_ceiling(
         )
 
 
-@lean
 def test_a_kept_connection_is_given_up_for_a_thread_that_waits_for_one(
     directory: Path, postgres: Postgres
 ) -> None:
