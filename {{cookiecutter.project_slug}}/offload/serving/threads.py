@@ -15,7 +15,7 @@ from concurrent.futures import Executor, Future
 from contextvars import ContextVar
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections, connections
@@ -38,6 +38,9 @@ GROWTH_DELAY_SECONDS = 0.01
 # time, and the rest is for the event loop. More threads would only contend for the core. Below it
 # the threads wait for something, and eight of them answer less than Django's own handler would.
 BUSY_SHARE = 0.5
+# A look that comes so much too late says that the process does not get its core: other processes or
+# its own threads have it.
+LATE_LOOK_SECONDS = 0.005
 # A busy process starts threads, too, if none has come back for this time: those that are lent hang.
 BUSY_GROWTH_DELAY_SECONDS = 0.25
 # An idle thread looks this often whether its database connection is too old (`CONN_MAX_AGE`), and
@@ -91,6 +94,21 @@ class PooledThread(threading.Thread):
             return partial(self.when_idle, self)
 
 
+class Look(NamedTuple):
+    """What the pool saw when it last looked after the requests that wait."""
+
+    # The time (`time.monotonic`), and the CPU time of the process.
+    at: float = 0.0
+    cpu: float = 0.0
+    # How many requests waited.
+    waiting: int = 0
+
+    @classmethod
+    def now(cls, waiting: int) -> "Look":
+        """The look of this moment."""
+        return cls(time.monotonic(), time.process_time(), waiting)
+
+
 class ThreadPool:
     """The request threads of one chain of middleware.
 
@@ -131,8 +149,7 @@ class ThreadPool:
         self.closed = False
         # When a thread last came back (`time.monotonic`).
         self.returned_at = 0.0
-        # The time and the CPU time of the process at the last look at the waiting requests.
-        self.looked_at = (0.0, 0.0)
+        self.last_look = Look()
         # The requests that wait, and since when (`time.monotonic`).
         self.waiting: deque[tuple[RequestThread, float]] = deque()
 
@@ -147,7 +164,7 @@ class ThreadPool:
 
         self.waiting.append((request, time.monotonic()))
         if len(self.waiting) == 1:
-            self.looked_at = (time.monotonic(), time.process_time())
+            self.last_look = Look.now(waiting=1)
             self._attend_later(GROWTH_DELAY_SECONDS)
 
     def _hand_over(self, request: "RequestThread") -> None:
@@ -187,24 +204,34 @@ class ThreadPool:
             request.refuse()
 
     def _grow(self) -> None:
-        """Hand over a thread to each request that has waited long enough, up to the ceiling."""
+        """Hand over a thread to each request that has waited long enough, up to the ceiling.
+
+        At one look the number of threads grows by a quarter, so that a short burst makes few.
+        """
         if not self.waiting or not self._growth_helps():
             return
         long_enough = time.monotonic() - GROWTH_DELAY_SECONDS
-        while self.waiting and self.lent < self.max_size and self.waiting[0][1] <= long_enough:
+        most = min(self.max_size, self.lent + max(self.lent // 4, 1))
+        while self.waiting and self.lent < most and self.waiting[0][1] <= long_enough:
             self._hand_over_next()
 
     def _growth_helps(self) -> bool:
         """Whether more threads would answer more requests.
 
-        Two cases: 1. the process is not busy, so the threads wait for something; 2. it is busy, and
-        no thread comes back.
+        Four cases: 1. no thread comes back: yes; 2. the process is busy, or does not get its core:
+        no; 3. fewer requests wait than at the last look: no, the burst is ending by itself; 4. the
+        threads wait for something: yes.
         """
-        now, cpu = time.monotonic(), time.process_time()
-        (looked_at, cpu_then), self.looked_at = self.looked_at, (now, cpu)
-        if cpu - cpu_then < BUSY_SHARE * (now - looked_at):
+        last, look = self.last_look, Look.now(len(self.waiting))
+        self.last_look = look
+        hangs_since = max(self.returned_at, self.waiting[0][1])
+        if look.at - hangs_since > BUSY_GROWTH_DELAY_SECONDS:
             return True
-        return now - max(self.returned_at, self.waiting[0][1]) > BUSY_GROWTH_DELAY_SECONDS
+
+        seconds = look.at - last.at
+        is_busy = look.cpu - last.cpu > BUSY_SHARE * seconds
+        is_late = seconds > GROWTH_DELAY_SECONDS + LATE_LOOK_SECONDS
+        return not is_busy and not is_late and look.waiting >= last.waiting
 
     def _until_next_look(self) -> float:
         """Seconds until a thread may have to be started; at the ceiling, until a refusal is due."""
