@@ -7,6 +7,7 @@ on, and so do their database connections.
 
 import asyncio
 import logging
+import sys
 import threading
 import time
 from collections import deque
@@ -100,13 +101,9 @@ class Look(NamedTuple):
     # The time (`time.monotonic`), and the CPU time of the process.
     at: float = 0.0
     cpu: float = 0.0
-    # How many requests waited.
+    # How many requests waited, and how many threads had come back since the start.
     waiting: int = 0
-
-    @classmethod
-    def now(cls, waiting: int) -> "Look":
-        """The look of this moment."""
-        return cls(time.monotonic(), time.process_time(), waiting)
+    returned: int = 0
 
 
 class ThreadPool:
@@ -147,8 +144,9 @@ class ThreadPool:
         self.idle: list[PooledThread] = []
         self.lent = 0
         self.closed = False
-        # When a thread last came back (`time.monotonic`).
+        # When a thread last came back (`time.monotonic`), and how many did since the start.
         self.returned_at = 0.0
+        self.returned = 0
         self.last_look = Look()
         # The requests that wait, and since when (`time.monotonic`).
         self.waiting: deque[tuple[RequestThread, float]] = deque()
@@ -164,7 +162,8 @@ class ThreadPool:
 
         self.waiting.append((request, time.monotonic()))
         if len(self.waiting) == 1:
-            self.last_look = Look.now(waiting=1)
+            # The first look only observes: most bursts end before the second.
+            self.last_look = self._look()._replace(waiting=sys.maxsize)
             self._attend_later(GROWTH_DELAY_SECONDS)
 
     def _hand_over(self, request: "RequestThread") -> None:
@@ -215,14 +214,18 @@ class ThreadPool:
         while self.waiting and self.lent < most and self.waiting[0][1] <= long_enough:
             self._hand_over_next()
 
+    def _look(self) -> Look:
+        return Look(time.monotonic(), time.process_time(), len(self.waiting), self.returned)
+
     def _growth_helps(self) -> bool:
         """Whether more threads would answer more requests.
 
-        Four cases: 1. no thread comes back: yes; 2. the process is busy, or does not get its core:
-        no; 3. fewer requests wait than at the last look: no, the burst is ending by itself; 4. the
-        threads wait for something: yes.
+        Five cases: 1. no thread comes back: yes; 2. the process is busy, or does not get its core:
+        no; 3. half of the threads came back since the last look: no, each has a request for a few
+        milliseconds; 4. fewer requests wait than at the last look: no, the burst is ending by
+        itself; 5. the threads wait for something: yes.
         """
-        last, look = self.last_look, Look.now(len(self.waiting))
+        last, look = self.last_look, self._look()
         self.last_look = look
         hangs_since = max(self.returned_at, self.waiting[0][1])
         if look.at - hangs_since > BUSY_GROWTH_DELAY_SECONDS:
@@ -231,7 +234,9 @@ class ThreadPool:
         seconds = look.at - last.at
         is_busy = look.cpu - last.cpu > BUSY_SHARE * seconds
         is_late = seconds > GROWTH_DELAY_SECONDS + LATE_LOOK_SECONDS
-        return not is_busy and not is_late and look.waiting >= last.waiting
+        is_quick = look.returned - last.returned > self.lent // 2
+        is_ending = look.waiting < last.waiting
+        return not (is_busy or is_late or is_quick or is_ending)
 
     def _until_next_look(self) -> float:
         """Seconds until a thread may have to be started; at the ceiling, until a refusal is due."""
@@ -254,6 +259,7 @@ class ThreadPool:
             with self.lock:
                 self.lent -= 1
                 self.returned_at = time.monotonic()
+                self.returned += 1
                 if is_clean and not self.closed:
                     self.idle.append(thread)
                 else:
