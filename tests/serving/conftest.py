@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -129,9 +129,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def running(
-    directory: Path, arguments: tuple[str, ...], wait: bool, more: dict[str, str]
+    directory: Path,
+    arguments: tuple[str, ...],
+    wait: bool,
+    more: dict[str, str],
+    before: Sequence[str] = (),
 ) -> Iterator[Server]:
-    """A server, killed at the end."""
+    """A server, killed at the end. `before` is a command that becomes the server."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     log = directory / f"{port}.log"
@@ -142,10 +146,12 @@ def running(
         "serving_project.asgi:application",
         "--port",
         str(port),
+        "--drain",
+        "0",
     ]
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*command, *arguments],
+            [*before, *command, *arguments],
             env=environment(directory) | more,
             stdout=out,
             stderr=subprocess.STDOUT,

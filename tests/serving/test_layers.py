@@ -15,6 +15,7 @@ from offload.serving.application import in_layers
 from offload.serving.body_limit import BodyLimit
 from offload.serving.disconnect import ClientDisconnect
 from offload.serving.load_shedding import InFlight, LoadShedding
+from offload.serving.paths import PathPrefixes
 from offload.serving.refusals import Refusals
 from offload.serving.request_state import REQUEST_STATE, RequestState, new_request_state
 from offload.serving.stream_shutdown import OpenStreams, StreamShutdown
@@ -26,7 +27,7 @@ Layer = Callable[[ASGIApp], ASGIApp]
 
 def limited(app: ASGIApp) -> ASGIApp:
     """A body of ten bytes at most."""
-    return BodyLimit(app, max_bytes=10)
+    return BodyLimit(app, max_bytes={}, default_max_bytes=10)
 
 
 def shedding(app: ASGIApp) -> ASGIApp:
@@ -43,7 +44,7 @@ def scope_of(*headers: tuple[bytes, bytes], version: str = "1.1") -> Scope:
         "path": "/api/ping",
         "headers": list(headers),
     }
-    scope[REQUEST_STATE] = new_request_state(scope, probe_prefixes=("/health/",))
+    scope[REQUEST_STATE] = new_request_state(scope, PathPrefixes(["/health/"]))
     return scope
 
 

@@ -1,5 +1,6 @@
 """A small Django project for the serving room's tests."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -76,6 +77,9 @@ OFFLOAD = Offload(
     requests_in_flight=int(os.environ.get("SERVING_TEST_REQUESTS", "1000")),
     streams_in_flight=int(os.environ.get("SERVING_TEST_STREAMS", "5000")),
     body_limit=1024 * 1024,
+    # Each test sets what it is about: SERVING_TEST_OFFLOAD='{"head_timeout": 1}'.
+    **{"body_limits": {"/api/": 1024 * 1024, "/api/echo": 2 * 1024 * 1024}}
+    | json.loads(os.environ.get("SERVING_TEST_OFFLOAD", "{}")),
 )
 LOGGING = {
     "version": 1,

@@ -12,14 +12,20 @@ from django.conf import settings
 from offload.conf import conf
 from offload.serving import metrics
 from offload.serving.body_limit import BodyLimit
+from offload.serving.body_timeout import BodyTimeout
 from offload.serving.disconnect import ClientDisconnect
 from offload.serving.handler import TwoChains, build_handler
 from offload.serving.host_check import HostCheck
+from offload.serving.large_bodies import LargeBodies
 from offload.serving.lifespan import run_lifespan
 from offload.serving.load_shedding import InFlight, LoadShedding
+from offload.serving.methods import MethodCheck
+from offload.serving.paths import PathPrefixes
 from offload.serving.refusals import Refusals
 from offload.serving.request_state import REQUEST_STATE, new_request_state
+from offload.serving.request_timeout import RequestTimeout
 from offload.serving.stream_shutdown import OpenStreams, StreamShutdown
+from offload.serving.sweeps import Sweeps
 from offload.serving.threads import ThreadPool
 from offload.serving.types import ASGIApp, Lifespan, Receive, Scope, Send
 
@@ -46,6 +52,10 @@ class Application:
         self.lifespans = [self._request_threads, *lifespans]
         self.websocket = websocket
         self.threads = ThreadPool(self.conf.request_threads) if self.conf.lean else None
+        self.probes = PathPrefixes(self.conf.probe_prefixes)
+        # Without it each look for the current task is a system call before Python 3.12.
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.sweeps = Sweeps()
         self.streams = OpenStreams()
         self.in_flight = InFlight(self.conf.requests_in_flight, self.conf.streams_in_flight)
         self.layers = self._layers()
@@ -58,17 +68,34 @@ class Application:
         return in_layers(
             # 1. Notices that the client left, and counts it.
             ClientDisconnect,
-            # 2. Answers the refusals of the layers below: 400, 413, 503.
+            # 2. Answers the refusals of the layers below: 400, 405, 408, 413, 503.
             Refusals,
-            # 3. 400 for a foreign host: before anything is counted or read.
+            # 3. 405 for a method that no view serves.
+            MethodCheck,
+            # 4. 400 for a foreign host: before anything is counted or read.
             HostCheck,
-            # 4. 413 for a body that is too large: before the body is kept.
-            partial(BodyLimit, max_bytes=self.conf.body_limit),
-            # 5. 503 for a request, an unfinished body or an event stream too many.
+            # 5. 413 for a body that is too large: before the body is kept.
+            partial(
+                BodyLimit,
+                max_bytes=self.conf.body_limits,
+                default_max_bytes=self.conf.body_limit,
+            ),
+            # 6. 503 for a request, an unfinished body or an event stream too many.
             partial(LoadShedding, in_flight=self.in_flight),
-            # 6. Ends the event streams at a stop. Layer 5 counts a stream until it has ended.
+            # 7. 408 for a body that arrives too slowly.
+            partial(
+                BodyTimeout,
+                seconds=self.conf.body_timeout,
+                min_rate=self.conf.body_min_rate,
+                sweeps=self.sweeps,
+            ),
+            # 8. 503 for a request that has no response after a time.
+            partial(RequestTimeout, seconds=self.conf.request_timeout, sweeps=self.sweeps),
+            # 9. One large body an iteration of the loop: others are served between them.
+            LargeBodies,
+            # 10. Ends the event streams at a stop. Layer 6 counts a stream until it has ended.
             partial(StreamShutdown, streams=self.streams),
-            # 7. Django, by path: the API's middleware or the full stack.
+            # 11. Django, by path: the API's middleware or the full stack.
             around=TwoChains(
                 api=build_handler(settings.API_MIDDLEWARE, self.threads),
                 pages=build_handler(settings.MIDDLEWARE, self.threads),
@@ -97,7 +124,8 @@ class Application:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give the request its state for as long as it lasts, and send it through the layers."""
-        state = new_request_state(scope, self.conf.probe_prefixes)
+        state = new_request_state(scope, self.probes)
+        state.task = asyncio.current_task(self.loop)
         scope[REQUEST_STATE] = state
         try:
             await self.layers(scope, receive, send)
@@ -106,6 +134,7 @@ class Application:
             # the scope, and the functions of the state keep the server's `receive`.
             del scope[REQUEST_STATE]
             state.on_event_stream.clear()
+            state.task = None
 
     @asynccontextmanager
     async def _request_threads(self, state: dict[str, Any]) -> AsyncIterator[None]:
@@ -113,7 +142,11 @@ class Application:
         self.streams.stopping = False
         if self.threads is not None:
             self.threads.size = self.conf.request_threads
+        self.loop = asyncio.get_running_loop()
+        sweeping = self.loop.create_task(self.sweeps.run())
         yield
+        self.loop = None
+        await self.sweeps.stop(sweeping)
         if self.threads is not None:
             await asyncio.to_thread(self.threads.close)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from offload.serving.methods import method_label
 from offload.serving.metrics import REQUESTS
 from offload.serving.middleware.base import GetResponse
 from offload.serving.middleware.recording import RecordingMiddleware
@@ -23,7 +24,7 @@ class Metrics(RecordingMiddleware):
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
         """Add one request to its series."""
         match = request.resolver_match
-        key = (request.method or "", match.route if match else "unmatched", status)
+        key = (method_label(request.method or ""), match.route if match else "unmatched", status)
 
         series = self.series.get(key)
         if series is None:
