@@ -6,6 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from offload.jobs import relay
 from offload.problems import Problem
+from offload.serving.stop_signals import is_draining
 
 
 async def ping(request: HttpRequest) -> JsonResponse:
@@ -23,6 +24,9 @@ async def ready(request: HttpRequest) -> JsonResponse:
 
     The relay asked a second ago: a probe itself asks nobody.
     """
+    if is_draining(request):
+        return JsonResponse({"draining": True}, status=503)
+
     running = relay.current()
     figures = running.figures if running else relay.Figures()
     checks = {"database": figures.database, "broker": figures.broker, "worker": figures.workers > 0}

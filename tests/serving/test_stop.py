@@ -1,0 +1,115 @@
+"""A stop behind a balancer: no request is lost."""
+
+import itertools
+import signal
+import socket
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from conftest import TIMEOUT_SECONDS, Serve, Server, eventually
+
+# The first requests of a client, and those that it makes while an instance stops.
+CLIENTS = 20
+
+
+class Balancer:
+    """Sends each request to the next instance; to another one if the connection is refused.
+
+    It does no more than that: a request that was sent and got no answer is lost. Connections are
+    kept until the instance says `Connection: close`.
+    """
+
+    def __init__(self, *servers: Server) -> None:
+        self.turns = itertools.cycle(servers)
+        self.answers: Counter[str] = Counter()
+        self.lost: list[str] = []
+        self.is_open = True
+
+    def client(self, keeps: bool) -> None:
+        """Makes requests until the balancer is closed."""
+        with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
+            while self.is_open:
+                if keeps:
+                    self._post(client, next(self.turns))
+                else:
+                    with httpx.Client(timeout=TIMEOUT_SECONDS) as fresh:
+                        self._post(fresh, next(self.turns))
+
+    def _post(self, client: httpx.Client, server: Server) -> None:
+        for instance in (server, next(self.turns), next(self.turns)):
+            try:
+                answer = client.post(f"{instance.url}/api/echo", content=b"hello")
+            except httpx.ConnectError:
+                continue
+            except httpx.TransportError as error:
+                self.lost.append(repr(error))
+                return
+            self.answers[f"{instance.port} {answer.status_code}"] += 1
+            return
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["kept connections", "new connections"])
+def test_a_stop_under_load_loses_no_request(serve: Serve, keeps: bool) -> None:
+    stays = serve()
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        # An instance that stops after each other: the chance to lose one is small.
+        for _ in range(2):
+            stops = serve("--drain", "1")
+            balancer = Balancer(stays, stops)
+            running = [clients.submit(balancer.client, keeps) for _ in range(CLIENTS)]
+            eventually(lambda: balancer.answers.total() > 5 * CLIENTS, "the first answers")  # noqa: B023
+            stops.stop()
+            balancer.is_open = False
+            for client in running:
+                client.result(TIMEOUT_SECONDS)
+            assert balancer.lost == []
+            assert {key.split()[1] for key in balancer.answers} == {"200"}
+            assert balancer.answers[f"{stops.port} 200"] > CLIENTS
+
+
+def test_a_process_that_drains_is_not_ready_and_closes_its_connections(serve: Serve) -> None:
+    server = serve("--drain", "60")
+    with httpx.Client(base_url=server.url, timeout=TIMEOUT_SECONDS) as client:
+        assert client.get("/health/ready").status_code == 200
+        assert "Connection" not in client.get("/api/ping").headers
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: client.get("/health/ready").status_code == 503, "the drain")
+        for path in ("/api/ping", "/ping"):
+            answer = client.get(path)
+            assert answer.status_code == 200, "it still serves"
+            assert answer.headers["Connection"] == "close"
+        assert client.get("/health/live").status_code == 200
+    with httpx.stream("GET", f"{server.url}/api/stream") as stream:
+        assert next(stream.iter_lines()) == "id: 0", "streams go on until the stop"
+    # A second signal ends the drain.
+    begun = time.monotonic()
+    server.stop()
+    assert time.monotonic() - begun < 30
+
+
+def test_ctrl_c_does_not_drain(serve: Serve) -> None:
+    server = serve("--drain", "60")
+    server.process.send_signal(signal.SIGINT)
+    server.process.wait(TIMEOUT_SECONDS)
+
+
+def test_a_request_on_its_way_at_the_stop_is_answered(serve: Serve) -> None:
+    server = serve()
+    kept = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(10)]
+    fresh = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(10)]
+    request = b"GET /api/ping HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for client in kept:
+        client.settimeout(TIMEOUT_SECONDS)
+        client.sendall(request)
+        assert client.recv(2000).startswith(b"HTTP/1.1 200")
+    server.process.send_signal(signal.SIGTERM)
+    for client in kept + fresh:
+        client.settimeout(TIMEOUT_SECONDS)
+        client.sendall(request)
+    for client in kept + fresh:
+        assert client.recv(2000).startswith(b"HTTP/1.1 200")
+        client.close()
+    server.process.wait(TIMEOUT_SECONDS)
