@@ -22,6 +22,7 @@ EVERYWHERE = (
         views.echo,
         views.parsed,
         views.large,
+        views.longest_turn,
         views.facts,
         views.garbage,
         views.wait,

@@ -107,7 +107,32 @@ async def ready(request: HttpRequest) -> JsonResponse:
 
 async def parsed(request: HttpRequest) -> JsonResponse:
     """Parses its body, as the API does."""
-    return JsonResponse({"found": len(from_json(request.body))})
+    try:
+        return JsonResponse({"found": len(from_json(request.body))})
+    except ValueError as error:
+        return JsonResponse({"error": str(error)}, status=400)
+
+
+LONGEST_TURN = {"seconds": 0.0}
+
+
+async def measure_turns() -> None:
+    """Note the CPU time that the loop's thread spent between two looks of this task.
+
+    Another task that is ready waits that long, however busy the machine is.
+    """
+    last = time.thread_time()
+    while True:
+        await asyncio.sleep(0.001)
+        now = time.thread_time()
+        LONGEST_TURN["seconds"] = max(LONGEST_TURN["seconds"], now - last)
+        last = now
+
+
+async def longest_turn(request: HttpRequest) -> JsonResponse:
+    """The longest turn of the event loop since the last time that somebody asked."""
+    found, LONGEST_TURN["seconds"] = LONGEST_TURN["seconds"], 0.0
+    return JsonResponse({"seconds": found})
 
 
 async def large(request: HttpRequest) -> HttpResponse:
