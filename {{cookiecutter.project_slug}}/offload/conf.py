@@ -54,8 +54,8 @@ class Offload:
     idle_stream_heartbeat: float = 15.0
 
     # --- serving ---
-    # False: Django's stock handler, with a thread for every request (docs/decisions/0001 of the
-    # template).
+    # False: Django's stock handler, with a thread for every request (0.8 ms more a
+    # request).
     lean: bool = True
     # False: without what only saves microseconds (`offload/serving/fast`).
     fast: bool = True

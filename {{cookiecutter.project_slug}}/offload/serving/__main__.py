@@ -59,8 +59,10 @@ class Server(uvicorn.Server):
                 # A second time: uvloop closes its own socket without an error if it was refused.
                 listener.listen(self.config.backlog)
             except OSError:
-                await self.lifespan.shutdown()
                 host, port = listener.getsockname()[:2]
+                for each in self._listeners:
+                    each.close()
+                await self.lifespan.shutdown()
                 sys.exit(PORT_IS_TAKEN.format(port=port, host=host))
         if self._limits is not None:
             self._limits.sweep()

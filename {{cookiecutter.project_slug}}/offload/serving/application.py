@@ -15,7 +15,7 @@ from offload.serving.body_limit import BodyLimit
 from offload.serving.body_timeout import BodyTimeout
 from offload.serving.disconnect import ClientDisconnect
 from offload.serving.handler import TwoChains, build_handler
-from offload.serving.host_check import HostCheck
+from offload.serving.host_check import HostCheck, is_served_host
 from offload.serving.large_bodies import LargeBodies
 from offload.serving.lifespan import run_lifespan
 from offload.serving.load_shedding import InFlight, LoadShedding
@@ -23,7 +23,7 @@ from offload.serving.methods import MethodCheck
 from offload.serving.paths import PathPrefixes
 from offload.serving.refusals import Refusals
 from offload.serving.request_state import REQUEST_STATE, new_request_state
-from offload.serving.request_timeout import RequestTimeout
+from offload.serving.request_timeout import request_timeout
 from offload.serving.stream_shutdown import OpenStreams, StreamShutdown
 from offload.serving.sweeps import Sweeps
 from offload.serving.threads import ThreadPool
@@ -90,7 +90,12 @@ class Application:
                 sweeps=self.sweeps,
             ),
             # 8. 503 for a request that has no response after a time.
-            partial(RequestTimeout, seconds=self.conf.request_timeout, sweeps=self.sweeps),
+            partial(
+                request_timeout,
+                seconds=self.conf.request_timeout,
+                in_flight=self.in_flight,
+                sweeps=self.sweeps,
+            ),
             # 9. One large body an iteration of the loop: others are served between them.
             LargeBodies,
             # 10. Ends the event streams at a stop. Layer 6 counts a stream until it has ended.
@@ -116,7 +121,7 @@ class Application:
                 on_stop=self.streams.stop,
                 wait_for_requests=self._wait_for_requests,
             )
-        elif self.websocket is not None:
+        elif self.websocket is not None and is_served_host(scope):
             await self.websocket(scope, receive, send)
         else:
             # The WebSocket has not been accepted yet: its client sees a 403.

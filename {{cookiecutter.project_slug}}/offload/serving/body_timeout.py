@@ -40,7 +40,6 @@ class BodyTimeout:
                 self._ends[state] += len(message["body"]) / self.min_rate
             else:
                 self._ends.pop(state, None)
-                state.has_received_body = True
             return message
 
         self._ends[state] = perf_counter() + self.seconds

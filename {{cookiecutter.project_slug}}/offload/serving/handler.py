@@ -1,7 +1,6 @@
 """Django's handler behind the layers of `application.py`: one for each chain of middleware.
 
-docs/decisions/0001-lean-request-path.md lists what it uses of Django's private names, and how a
-break would show.
+It uses private names of Django and asgiref, whose versions `requirements/` pins.
 """
 
 from collections.abc import Awaitable, Sequence

@@ -81,6 +81,19 @@ def check_host(headers: Mapping[bytes, bytes]) -> None:
         )
 
 
+def is_served_host(scope: Scope) -> bool:
+    """Whether a WebSocket is opened to one host, which is in `ALLOWED_HOSTS`.
+
+    Its origin is the application's to check (Channels: `AllowedHostsOriginValidator`).
+    """
+    try:
+        check_hosts_are_single(scope["headers"])
+        check_host(dict(scope["headers"]))
+    except Problem:
+        return False
+    return True
+
+
 @lru_cache(maxsize=256)
 def _is_allowed(host: str, allowed: tuple[str, ...]) -> bool:
     domain, _ = split_domain_port(host)

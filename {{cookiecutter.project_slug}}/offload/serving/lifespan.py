@@ -74,7 +74,7 @@ async def _open(
 def _freeze() -> None:
     """Exempt what the start made from garbage collection: it lives as long as the process.
 
-    This saves a tenth of the CPU of a trivial request (docs/decisions/0001 of the template).
+    This saves a tenth of the CPU of a trivial request.
     """
     gc.collect()
     gc.freeze()

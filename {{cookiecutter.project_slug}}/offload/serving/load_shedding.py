@@ -22,14 +22,14 @@ class InFlight:
         max_streams: of event streams.
         bodies: requests whose body is not complete yet, and since when (`perf_counter`). They are
             counted apart, so that slow senders shed only each other.
-        requests: requests that are being answered.
+        requests: requests that are being answered, and since when.
         streams: event streams that are open.
     """
 
     max_requests: int
     max_streams: int
     bodies: dict[RequestState, float] = field(default_factory=dict)
-    requests: set[RequestState] = field(default_factory=set)
+    requests: dict[RequestState, float] = field(default_factory=dict)
     streams: set[RequestState] = field(default_factory=set)
 
     def add_body(self, state: RequestState) -> None:
@@ -49,18 +49,18 @@ class InFlight:
             self.bodies.pop(state, None)
         if len(self.requests) >= self.max_requests:
             raise _shed("requests")
-        self.requests.add(state)
+        self.requests[state] = perf_counter()
 
     def add_stream(self, state: RequestState) -> None:
         """The response is an event stream. Raises a `Problem` (503) at the limit."""
         if len(self.streams) >= self.max_streams:
             raise _shed("streams")
-        self.requests.discard(state)
+        self.requests.pop(state, None)
         self.streams.add(state)
 
     def remove(self, state: RequestState) -> None:
         """The request has ended."""
-        self.requests.discard(state)
+        self.requests.pop(state, None)
         if state.has_body:
             self.bodies.pop(state, None)
         self.streams.discard(state)

@@ -32,7 +32,6 @@ class RequestState:
         client_disconnected: set by `ClientDisconnect`: the client left before its response was
             complete.
         task: what answers the request.
-        has_received_body: set by `BodyTimeout`.
         is_recorded: set by the middleware that has logged and counted a request that is cancelled.
         timeout: set by `end_early`: the problem that is answered.
         is_event_stream: set by `declare_event_stream`.
@@ -49,7 +48,6 @@ class RequestState:
     response_complete: bool = False
     client_disconnected: bool = False
     task: "asyncio.Task[Any] | None" = None
-    has_received_body: bool = False
     is_recorded: bool = False
     timeout: Problem | None = None
     is_event_stream: bool = False
