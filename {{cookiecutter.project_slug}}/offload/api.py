@@ -47,7 +47,7 @@ class Api(NinjaAPI):
         return HttpResponse(b"", content_type=self.get_content_type())
 
     def validation_error_from_error_contexts(
-        self, error_contexts: list[ValidationErrorContext]
+        self, error_contexts: list[ValidationErrorContext[Any]]
     ) -> ValidationError:
         """What is wrong with a request: each fault, or their number if there are very many."""
         return too_many_faults(error_contexts) or super().validation_error_from_error_contexts(

@@ -73,7 +73,8 @@ class Offload:
     # uploads may want more.
     body_limit: int = 10 * 1024 * 1024
     # The same for the paths that begin so; the longest beginning holds. JSON is parsed on the event
-    # loop, whatever its Content-Type says: the worst megabyte stops it for 35 ms, and 10 MB for 4 s.
+    # loop, whatever its Content-Type says. The worst megabyte stops it for 35 ms, and the worst
+    # 10 MB for 4 s.
     body_limits: Mapping[str, int] = field(default_factory=lambda: {"/api/": 1024 * 1024})
     # So many connections may be open, or as many as the limit of open files allows. More than the
     # requests and streams together, so that these answer with their own reasons.

@@ -25,7 +25,7 @@ class BodyParser(Parser):
         return from_json(request.body)
 
 
-def too_many_faults(contexts: list[ValidationErrorContext]) -> ValidationError | None:
+def too_many_faults(contexts: list[ValidationErrorContext[Any]]) -> ValidationError | None:
     """The error in place of very many; None if there are no more than `MAX_FAULTS`.
 
     pydantic can only describe all the faults of a body or none.

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import uvicorn
 
@@ -96,7 +97,8 @@ class Server(uvicorn.Server):
             await loop.connect_accepted_socket(self._new_protocol, connection)
 
     def _new_protocol(self) -> asyncio.Protocol:
-        protocol: asyncio.Protocol = self.config.http_protocol_class(
+        new: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = new(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return protocol
