@@ -6,6 +6,7 @@ import socket
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -98,18 +99,29 @@ def test_ctrl_c_does_not_drain(serve: Serve) -> None:
 
 def test_a_request_on_its_way_at_the_stop_is_answered(serve: Serve) -> None:
     server = serve()
-    kept = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(10)]
-    fresh = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(10)]
     request = b"GET /api/ping HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    for client in kept:
-        client.settimeout(TIMEOUT_SECONDS)
-        client.sendall(request)
-        assert client.recv(2000).startswith(b"HTTP/1.1 200")
-    server.process.send_signal(signal.SIGTERM)
-    for client in kept + fresh:
-        client.settimeout(TIMEOUT_SECONDS)
-        client.sendall(request)
-    for client in kept + fresh:
-        assert client.recv(2000).startswith(b"HTTP/1.1 200")
-        client.close()
+
+    def is_answered(client: socket.socket) -> bool:
+        """Reads one answer: its body ends with a brace."""
+        answer = b""
+        while piece := client.recv(2000):
+            answer += piece
+            if answer.endswith(b"}"):
+                break
+        return answer.startswith(b"HTTP/1.1 200")
+
+    address = ("127.0.0.1", server.port)
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(address, TIMEOUT_SECONDS))
+            for _ in range(20)
+        ]
+        # Half of them have been used.
+        for client in clients[::2]:
+            client.sendall(request)
+            assert is_answered(client)
+        server.process.send_signal(signal.SIGTERM)
+        for client in clients:
+            client.sendall(request)
+        assert all(is_answered(client) for client in clients)
     server.process.wait(TIMEOUT_SECONDS)
