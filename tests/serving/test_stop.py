@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from http.client import HTTPConnection, HTTPException
 
 import httpx
 import pytest
@@ -31,25 +32,43 @@ class Balancer:
 
     def client(self, keeps: bool) -> None:
         """Makes requests until the balancer is closed."""
-        with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
-            while self.is_open:
-                if keeps:
-                    self._post(client, next(self.turns))
-                else:
-                    with httpx.Client(timeout=TIMEOUT_SECONDS) as fresh:
-                        self._post(fresh, next(self.turns))
+        connections: dict[int, HTTPConnection] = {}
+        while self.is_open:
+            self._post(connections, next(self.turns))
+            if not keeps:
+                _close(connections)
+        _close(connections)
 
-    def _post(self, client: httpx.Client, server: Server) -> None:
+    def _post(self, connections: dict[int, HTTPConnection], server: Server) -> None:
         for instance in (server, next(self.turns), next(self.turns)):
+            connection = connections.get(instance.port)
+            if connection is None:
+                connection = HTTPConnection("127.0.0.1", instance.port, timeout=TIMEOUT_SECONDS)
+                connections[instance.port] = connection
             try:
-                answer = client.post(f"{instance.url}/api/echo", content=b"hello")
-            except httpx.ConnectError:
+                # Connects again if the instance has closed with `Connection: close`.
+                if connection.sock is None:
+                    connection.connect()
+            except ConnectionRefusedError:
                 continue
-            except httpx.TransportError as error:
-                self.lost.append(repr(error))
-                return
-            self.answers[f"{instance.port} {answer.status_code}"] += 1
+            self._exchange(connection, instance)
             return
+
+    def _exchange(self, connection: HTTPConnection, instance: Server) -> None:
+        try:
+            connection.request("POST", "/api/echo", b"hello", {"Host": "localhost"})
+            answer = connection.getresponse()
+            answer.read()
+        except (OSError, HTTPException) as error:
+            self.lost.append(repr(error))
+            connection.close()
+        else:
+            self.answers[f"{instance.port} {answer.status}"] += 1
+
+
+def _close(connections: dict[int, HTTPConnection]) -> None:
+    for connection in connections.values():
+        connection.close()
 
 
 @pytest.mark.parametrize("keeps", [True, False], ids=["kept connections", "new connections"])
