@@ -65,6 +65,7 @@ class Application:
 
     def _layers(self) -> ASGIApp:
         """All that an HTTP request passes before Django, from the outside to the inside."""
+        conf, in_flight, sweeps = self.conf, self.in_flight, self.sweeps
         return in_layers(
             # 1. Notices that the client left, and counts it.
             ClientDisconnect,
@@ -75,27 +76,13 @@ class Application:
             # 4. 400 for a foreign host: before anything is counted or read.
             HostCheck,
             # 5. 413 for a body that is too large: before the body is kept.
-            partial(
-                BodyLimit,
-                max_bytes=self.conf.body_limits,
-                default_max_bytes=self.conf.body_limit,
-            ),
+            partial(BodyLimit, max_bytes=conf.body_limits, default_max_bytes=conf.body_limit),
             # 6. 503 for a request, an unfinished body or an event stream too many.
-            partial(LoadShedding, in_flight=self.in_flight),
+            partial(LoadShedding, in_flight=in_flight),
             # 7. 408 for a body that arrives too slowly.
-            partial(
-                BodyTimeout,
-                seconds=self.conf.body_timeout,
-                min_rate=self.conf.body_min_rate,
-                sweeps=self.sweeps,
-            ),
+            partial(BodyTimeout, sweeps, seconds=conf.body_timeout, min_rate=conf.body_min_rate),
             # 8. 503 for a request that has no response after a time.
-            partial(
-                request_timeout,
-                seconds=self.conf.request_timeout,
-                in_flight=self.in_flight,
-                sweeps=self.sweeps,
-            ),
+            partial(request_timeout, sweeps, in_flight, seconds=conf.request_timeout),
             # 9. One large body an iteration of the loop: others are served between them.
             LargeBodies,
             # 10. Ends the event streams at a stop. Layer 6 counts a stream until it has ended.
@@ -104,7 +91,7 @@ class Application:
             around=TwoChains(
                 api=build_handler(settings.API_MIDDLEWARE, self.threads),
                 pages=build_handler(settings.MIDDLEWARE, self.threads),
-                api_prefixes=self.conf.api_prefixes,
+                api_prefixes=conf.api_prefixes,
             ),
         )
 

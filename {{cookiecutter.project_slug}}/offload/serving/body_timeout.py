@@ -18,7 +18,7 @@ class BodyTimeout:
         min_rate: in bytes a second.
     """
 
-    def __init__(self, app: ASGIApp, *, seconds: float, min_rate: int, sweeps: Sweeps) -> None:
+    def __init__(self, sweeps: Sweeps, app: ASGIApp, *, seconds: float, min_rate: int) -> None:
         self.app = app
         self.seconds = seconds
         self.min_rate = min_rate

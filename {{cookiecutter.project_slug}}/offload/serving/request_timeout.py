@@ -9,7 +9,7 @@ from offload.serving.types import ASGIApp
 
 
 def request_timeout(
-    app: ASGIApp, *, seconds: float, in_flight: InFlight, sweeps: Sweeps
+    sweeps: Sweeps, in_flight: InFlight, app: ASGIApp, *, seconds: float
 ) -> ASGIApp:
     """Cancel a request that has no response after `seconds`, and answer 503.
 
