@@ -28,10 +28,9 @@ async def run_lifespan(
 
     Args:
         lifespans: opened in this order, closed in reverse.
-        on_stop: called on the event loop as soon as the process stops (`stop_signals.py`), and
-            again when the server has closed its connections.
-        wait_for_requests: awaited after the server has closed its connections, and before
-            anything is closed here.
+        on_stop: called on the loop when the process stops (`stop_signals.py`), and again when the
+            server has closed its connections.
+        wait_for_requests: awaited then, before anything is closed here.
     """
     await receive()
     state: dict[str, Any] = scope.setdefault("state", {})
