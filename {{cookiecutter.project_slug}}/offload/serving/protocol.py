@@ -74,7 +74,11 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(self._wrap(transport))
         if not self._limits.admit(self):
             too_many = "This process has too many open connections. Try again in a moment."
-            self._refuse(Problem(503, too_many, headers={"Retry-After": "1"}))
+            problem = Problem(503, too_many, headers={"Retry-After": "1"})
+            self.transport.write(raw_refusal(problem, self.server_state.default_headers))
+            self._discards = True
+            # Closed without waiting for the client: its file is what there are too few of.
+            self.transport.unwrap().close()
 
     def _wrap(self, transport: Any) -> Any:
         """The transport that this protocol writes to."""
