@@ -19,7 +19,7 @@ CLOSE_TIMEOUT_SECONDS = 5.0
 # During a stop a client that reads nothing does not hold the process for the whole write timeout.
 STOP_WRITE_TIMEOUT_SECONDS = 2.0
 # The same for a kept connection, whose next request may be on its way.
-STOP_IDLE_SECONDS = 0.5
+STOP_IDLE_SECONDS = 1.0
 # A process opens files that are no clients: the database, Redis, upstreams, logs. It keeps a
 # quarter of what the system allows for them, and never more than this.
 MAX_RESERVED_FILES = 1000
