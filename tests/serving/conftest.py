@@ -83,6 +83,12 @@ def eventually(holds: "Holds", what: str) -> None:
         time.sleep(0.02)
 
 
+def accepts(port: int) -> bool:
+    """Whether something listens there."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 class Holds(Protocol):
     """A question that is asked again and again."""
 
@@ -167,6 +173,8 @@ def running(
                     "the start",
                 )
                 assert process.poll() is None, log.read_text()
+                # The server says so a moment before it listens.
+                eventually(lambda: accepts(port), "the first connection")
             yield server
         finally:
             if process.poll() is None:
