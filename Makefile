@@ -10,7 +10,7 @@ PLAIN := tests "$(TEMPLATE)/offload" "$(TEMPLATE)/offload_dev" "$(TEMPLATE)/benc
 DEMO ?= demo
 DEST ?= build
 ARGS ?=
-ROOMS := $(wildcard tests/serving tests/fanout tests/jobs tests/guard) tests/template
+ROOMS := $(wildcard tests/serving tests/fanout tests/jobs tests/guard tests/chaos) tests/template
 export PORT ?= 8000
 export PATH := $(abspath $(BIN)):$(PATH)
 
@@ -48,6 +48,9 @@ $(ROOMS): $(READY)
 stock: $(READY)  ## Run the serving room's tests on Django's stock handler, and without the fast leaf
 	OFFLOAD_LEAN=0 pytest tests/serving
 	OFFLOAD_FAST=0 pytest tests/serving
+
+chaos: $(READY)  ## Attack a server with slow, half, hostile and many clients, ten times as long as `make test` does
+	CHAOS_SECONDS=10 pytest tests/chaos -s
 
 test-next: $(NEXT)/.installed  ## Run the serving room's tests on Django 6.1, lean and stock; needs Python 3.12
 	PATH="$(abspath $(NEXT)/bin):$$PATH" OFFLOAD_LEAN=1 pytest tests/serving
@@ -98,4 +101,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test stock test-next peers proof check fix lock $(ROOMS)
+.PHONY: help install demo bake test stock chaos test-next peers proof check fix lock $(ROOMS)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -94,6 +94,12 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port
+
+
+def accepts(port: int) -> bool:
+    """Whether something listens there."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Holds(Protocol):
@@ -222,9 +228,13 @@ def web_process(
 
 @contextmanager
 def running(
-    directory: Path, arguments: tuple[str, ...], wait: bool, more: dict[str, str]
+    directory: Path,
+    arguments: tuple[str, ...],
+    wait: bool,
+    more: dict[str, str],
+    before: Sequence[str] = (),
 ) -> Iterator[Server]:
-    """A server, killed at the end."""
+    """A server, killed at the end. `before` is a command that becomes the server."""
     port = free_port()
     log = directory / f"{port}.log"
     command = [
@@ -234,10 +244,12 @@ def running(
         "serving_project.asgi:application",
         "--port",
         str(port),
+        "--drain",
+        "0",
     ]
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*command, *arguments],
+            [*before, *command, *arguments],
             env=environment(directory) | more,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -253,6 +265,8 @@ def running(
                     "the start",
                 )
                 assert process.poll() is None, log.read_text()
+                # The server says so a moment before it listens.
+                eventually(lambda: accepts(port), "the first connection")
             yield server
         finally:
             if process.poll() is None:

@@ -62,6 +62,36 @@ facts = [{"text": each.getMessage(), "known": sorted(vars(each)), "ms": each.ms}
 result = facts, told[1].trace, logging.Formatter("%(asctime)s %(threadName)s").format(told[0])
 """
 
+ASKED = """
+import json
+from django.test import Client
+from django.urls import path
+from pydantic import BaseModel
+from ninja import Router
+from offload.api import make_api
+import config.urls
+class Rows(BaseModel):
+    rows: dict[str, int]
+api = make_api("test")
+api.auth = None
+@api.get("/one", auth=None)
+async def one(request):
+    return {"one": 1}
+@api.post("/rows", auth=None)
+async def rows(request, body: Rows):
+    return {"found": len(body.rows)}
+config.urls.urlpatterns[:] = [path("api/", api.urls)]
+settings.ALLOWED_HOSTS = ["testserver"]
+client = Client()
+def ask(method, path, body=b""):
+    answer = client.generic(method, path, body, content_type="application/json")
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
+    return [answer.status_code, found, answer.headers.get("Allow")]
+"""
+
 AS_ANSWERED = [("/a", 200), ("/b", 200), ("/slow", 499)]
 ITERATION = """
 import asyncio, logging
@@ -121,6 +151,33 @@ def test_a_fault_in_a_body_is_named_as_its_sender_wrote_it(service: Path) -> Non
     places = list(faults.values())
     code = f"from offload.api import _where\nresult = [_where(*parts) for parts in {places}]"
     assert told(service, code) == list(faults)
+
+
+def test_a_head_is_answered_wherever_a_get_is(service: Path) -> None:
+    code = "[ask('HEAD', '/api/one')[0], ask('HEAD', '/api/rows')[::2], ask('PUT', '/api/one')[2]]"
+    assert told(service, f"{ASKED}\nresult = {code}") == [200, [405, "POST"], "GET, HEAD"]
+
+
+def test_the_faults_of_a_body_are_named_or_only_counted_if_there_are_very_many(
+    service: Path,
+) -> None:
+    code = """
+def faults(number):
+    body = json.dumps({"rows": {str(each): "" for each in range(number)}}).encode()
+    return ask("POST", "/api/rows", body)
+few, many = faults(100), faults(50_000)
+result = [few[0], len(few[1]["errors"]), many[0], many[1]["detail"]]
+"""
+    status, named, many, detail = told(service, ASKED + code)
+    assert (status, named, many) == (422, 100, 422)
+    assert "50000 values are wrong" in detail
+    assert len(detail) < 200
+
+
+def test_half_a_character_and_what_is_no_json_are_refused(service: Path) -> None:
+    bodies = [rb'{"rows": {"\ud800": 1}}', b'{"rows": {"\\u00e4": 1}}', b"{", b"[" * 100_000]
+    code = f"result = [ask('POST', '/api/rows', body)[0] for body in {bodies!r}]"
+    assert told(service, f"{ASKED}\n{code}") == [400, 200, 400, 400]
 
 
 def test_an_access_line_is_a_whole_record_and_made_by_whoever_adds_to_all_of_them(

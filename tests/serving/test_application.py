@@ -97,10 +97,20 @@ async def test_another_application_may_serve_websockets() -> None:
     async def echo(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "websocket.accept", "subprotocol": scope["path"]})
 
-    websocket = ApplicationCommunicator(
-        Application(websocket=echo), {"type": "websocket", "path": "/ws"}
-    )
+    application = Application(websocket=echo)
+    websocket = ApplicationCommunicator(application, websocket_to(b"localhost"))
     assert (await websocket.receive_output(TIMEOUT_SECONDS))["subprotocol"] == "/ws"
+
+    for hosts in ((b"evil.example",), (b"evil.example", b"localhost"), ()):
+        websocket = ApplicationCommunicator(application, websocket_to(*hosts))
+        answer = await websocket.receive_output(TIMEOUT_SECONDS)
+        assert answer["type"] == "websocket.close"
+
+
+def websocket_to(*hosts: bytes) -> dict[str, Any]:
+    """The scope of a WebSocket with these `Host` headers."""
+    headers = [(b"host", host) for host in hosts]
+    return {"type": "websocket", "path": "/ws", "headers": headers}
 
 
 def test_a_refused_stream_closes_what_it_holds() -> None:

@@ -14,10 +14,13 @@ from offload.problems import Problem
 from offload.serving.application import in_layers
 from offload.serving.body_limit import BodyLimit
 from offload.serving.disconnect import ClientDisconnect
+from offload.serving.large_bodies import LARGE_BYTES, LargeBodies
 from offload.serving.load_shedding import InFlight, LoadShedding
+from offload.serving.paths import PathPrefixes
 from offload.serving.refusals import Refusals
 from offload.serving.request_state import REQUEST_STATE, RequestState, new_request_state
 from offload.serving.stream_shutdown import OpenStreams, StreamShutdown
+from offload.serving.sweeps import Sweeps
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
@@ -26,7 +29,7 @@ Layer = Callable[[ASGIApp], ASGIApp]
 
 def limited(app: ASGIApp) -> ASGIApp:
     """A body of ten bytes at most."""
-    return BodyLimit(app, max_bytes=10)
+    return BodyLimit(app, max_bytes={}, default_max_bytes=10)
 
 
 def shedding(app: ASGIApp) -> ASGIApp:
@@ -43,7 +46,7 @@ def scope_of(*headers: tuple[bytes, bytes], version: str = "1.1") -> Scope:
         "path": "/api/ping",
         "headers": list(headers),
     }
-    scope[REQUEST_STATE] = new_request_state(scope, probe_prefixes=("/health/",))
+    scope[REQUEST_STATE] = new_request_state(scope, PathPrefixes(["/health/"]))
     return scope
 
 
@@ -92,6 +95,76 @@ async def test_a_body_without_a_length_is_limited(scope: Scope) -> None:
 
     sent = await answer([Refusals, limited], app, scope, piece)
     assert sent[0]["status"] == 413
+
+
+async def test_of_several_limits_the_one_with_the_longest_beginning_holds() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+
+    def limits(app: ASGIApp) -> ASGIApp:
+        return BodyLimit(app, max_bytes={"/api/": 10, "/api/ping": 20}, default_max_bytes=1)
+
+    for length, status in ((b"20", 200), (b"21", 413)):
+        scope = scope_of((b"content-length", length))
+        sent = await answer([Refusals, limits], app, scope, nothing_to_receive)
+        assert sent[0]["status"] == status
+
+
+async def test_large_bodies_are_handled_one_in_an_iteration_of_the_loop() -> None:
+    iteration = 0
+    handled: list[int] = []
+
+    async def count_iterations() -> None:
+        nonlocal iteration
+        while True:
+            await asyncio.sleep(0)
+            iteration += 1
+
+    async def large() -> Message:
+        return {"type": "http.request", "body": bytes(LARGE_BYTES + 1), "more_body": False}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        handled.append(iteration)
+
+    counting = asyncio.create_task(count_iterations())
+    layer = LargeBodies(app)
+    scope = scope_of((b"content-length", b"70000"))
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as requests:
+        for _ in range(10):
+            requests.create_task(answer([], layer, scope, large))
+    counting.cancel()
+    assert len(set(handled)) == 10
+
+
+async def test_a_check_that_fails_does_not_end_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    sweeps, checked = Sweeps(), asyncio.Event()
+
+    def fails(now: float) -> None:
+        raise ValueError("as the test wants")
+
+    sweeps.add(fails)
+    sweeps.add(lambda now: checked.set())
+    sweeping = asyncio.create_task(sweeps.run())
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        await checked.wait()
+    await sweeps.stop(sweeping)
+    assert "could not be checked" in caplog.text
+
+
+async def test_a_request_whose_response_has_started_is_not_ended_early() -> None:
+    scope = scope_of()
+    state: RequestState = scope[REQUEST_STATE]
+    state.task = asyncio.current_task()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        state.end_early(Problem(503, "as the test wants"))
+        await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b"whole"})
+
+    sent = await answer([ClientDisconnect, Refusals], app, scope, nothing_to_receive)
+    assert [message.get("body") for message in sent] == [None, b"whole"]
 
 
 async def test_a_problem_after_the_start_of_the_response_is_left_to_the_server() -> None:

@@ -104,6 +104,36 @@ def test_a_long_iteration_sends_what_it_has_before_its_end() -> None:
     assert asyncio.run(iterations()) == ([b"first"], [b"second"])
 
 
+def test_a_connection_that_cannot_be_written_to_costs_the_others_nothing() -> None:
+    class Broken(Wire):
+        def writelines(self, pieces: Iterable[bytes]) -> None:
+            raise RuntimeError("as the test wants")
+
+        def abort(self) -> None:
+            self.closed = True
+
+    async def iterations() -> list[Wire]:
+        wires = [Wire(), Broken(), Wire()]
+        iteration = LoopIteration(asyncio.get_running_loop())
+        for wire in wires:
+            CoalescingTransport(wire, iteration).write(b"answer")
+        await asyncio.sleep(0)
+        return wires
+
+    first, broken, last = asyncio.run(iterations())
+    assert first.sent == last.sent == [b"answer"]
+    assert broken.closed
+
+
+def test_a_buffer_may_be_used_again_as_soon_as_it_was_sent() -> None:
+    def write(transport: CoalescingTransport, wire: Wire) -> None:
+        buffer = bytearray(b"first")
+        transport.write(buffer)  # type: ignore[arg-type]
+        buffer[:] = b"other"
+
+    assert after_an_iteration(write).sent == [b"first"]
+
+
 def talk(server: Server, *requests: bytes) -> bytes:
     """Everything that the server answers to this, the last request of which closes."""
     with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:

@@ -102,7 +102,8 @@ class MeasuredService:
         stack.enter_context(self.running("sandbox"))
         self.worker = stack.enter_context(self.running("offload.jobs", "-Q", "cpu", "-n", "cpu@%h"))
         for name, port in self.ports.items():
-            process = stack.enter_context(self.running("offload.serving", "--port", str(port)))
+            arguments = ("--port", str(port), "--drain", "0")
+            process = stack.enter_context(self.running("offload.serving", *arguments))
             self.webs[name] = WebProcess(process, f"http://127.0.0.1:{port}")
 
         for name, web in self.webs.items():

@@ -7,13 +7,14 @@ from django.core.exceptions import SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from ninja import NinjaAPI
-from ninja.errors import AuthenticationError, HttpError, ValidationError
-from ninja.operation import PathView
+from ninja.errors import AuthenticationError, HttpError, ValidationError, ValidationErrorContext
+from ninja.operation import Operation, PathView
 from ninja.renderers import JSONRenderer
 from pydantic_core import PydanticSerializationError, to_json
 
 from offload.access import BearerToken
 from offload.jobs.api import router as jobs
+from offload.json_bodies import BodyParser, too_many_faults
 from offload.problems import Problem
 from offload.serving.unavailable import unavailable
 
@@ -23,7 +24,12 @@ logger = logging.getLogger("offload.api")
 def make_api(title: str, description: str = "", version: str = "1.0.0") -> NinjaAPI:
     """A `NinjaAPI` whose routes need a token and whose errors are `application/problem+json`."""
     api = Api(
-        title=title, description=description, version=version, auth=BearerToken(), renderer=Json()
+        title=title,
+        description=description,
+        version=version,
+        auth=BearerToken(),
+        renderer=Json(),
+        parser=BodyParser(),
     )
     api.add_router("/jobs", jobs)
     for error in (Problem, ValidationError, AuthenticationError, HttpError, Http404, Exception):
@@ -41,14 +47,33 @@ class Api(NinjaAPI):
         """The response on which a view may set headers; the answer is put into it."""
         return HttpResponse(b"", content_type=self.get_content_type())
 
+    def validation_error_from_error_contexts(
+        self, error_contexts: list[ValidationErrorContext[Any]]
+    ) -> ValidationError:
+        """What is wrong with a request: each fault, or their number if there are very many."""
+        return too_many_faults(error_contexts) or super().validation_error_from_error_contexts(
+            error_contexts
+        )
+
+
+def _find_operation(self: PathView, request: HttpRequest) -> Operation | None:
+    """The operation for the request's method. A HEAD is answered by GET (RFC 9110 section 9.1)."""
+    found: Operation | None = _find_exactly(self, request)
+    if found is None and request.method == "HEAD":
+        return next((each for each in self.operations if "GET" in each.methods), None)
+    return found
+
 
 def _not_allowed(self: PathView) -> HttpResponse:
-    allowed = ", ".join(
-        sorted({method for operation in self.operations for method in operation.methods})
-    )
+    methods = {method for operation in self.operations for method in operation.methods}
+    if "GET" in methods:
+        methods.add("HEAD")
+    allowed = ", ".join(sorted(methods))
     return Problem(405, f"this address takes {allowed}", headers={"Allow": allowed}).response()
 
 
+_find_exactly = PathView._find_operation  # noqa: SLF001
+PathView._find_operation = _find_operation  # type: ignore[method-assign]  # noqa: SLF001
 # ninja's own answer is plain text, and no exception handler sees it.
 PathView._not_allowed = _not_allowed  # type: ignore[method-assign]  # noqa: SLF001
 

@@ -3,6 +3,7 @@
 A service sets `OFFLOAD = Offload(...)` in its Django settings.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -61,8 +62,8 @@ class Offload:
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     # If it is set, `/metrics` is answered only to `Authorization: Bearer <this token>`.
     metrics_token: str = field(default="", repr=False)
-    # False: Django's stock handler, with a thread for every request (docs/decisions/0001 of the
-    # template).
+    # False: Django's stock handler, with a thread for every request (0.8 ms more a
+    # request).
     lean: bool = True
     # False: without what only saves microseconds (`offload/serving/fast`).
     fast: bool = True
@@ -79,6 +80,29 @@ class Offload:
     # A request body. A larger one is answered 413 before all of it is read. A service with file
     # uploads may want more.
     body_limit: int = 10 * 1024 * 1024
+    # The same for the paths that begin so; the longest beginning holds. JSON is parsed on the event
+    # loop, whatever its Content-Type says. The worst megabyte stops it for 35 ms, and the worst
+    # 10 MB for 4 s.
+    body_limits: Mapping[str, int] = field(default_factory=lambda: {"/api/": 1024 * 1024})
+    # The most connections that may be open; fewer if the limit of open files is lower. It is more
+    # than the requests and streams together, so that these answer with their own reasons.
+    connections: int = 10_000
+    # The head of a request, from its first byte; of the first request from the connect on. nginx
+    # waits 60 s; Apache 20 s; a head fits in one packet.
+    head_timeout: float = 10.0
+    # A body may take this time, and a second more for every `body_min_rate` bytes that arrived.
+    # Apache: 20 s and 500; the slowest mobile networks (GPRS) send 1,000 bytes a second.
+    body_timeout: float = 20.0
+    body_min_rate: int = 1000
+    # A request, from its last byte to the start of its response; then it is cancelled and answered
+    # 503. Proxies wait 60 s (nginx, AWS ALB), so nobody would read what comes later.
+    request_timeout: float = 60.0
+    # A client that reads nothing of its response for this time is cut off.
+    write_timeout: float = 20.0
+    # A connection without a request is closed after this time. It is longer than at a proxy (nginx,
+    # AWS ALB: 60 s; Azure: 240 s; Google Cloud: 600 s), so that no request meets a closing socket,
+    # for which its caller would see a 502.
+    keep_alive_timeout: float = 65.0
     # How many idle request threads are kept for the API, and for all other pages. A thread
     # keeps its database connection.
     request_threads: int = 8

@@ -9,6 +9,7 @@ from offload.jobs.services import services
 from offload.problems import Problem
 from offload.serving.handler import unlogged
 from offload.serving.scrape import Scrape
+from offload.serving.stop_signals import is_draining
 from offload.serving.unavailable import unavailable
 
 
@@ -27,6 +28,9 @@ async def ready(request: HttpRequest) -> JsonResponse:
 
     The relay asked a second ago: a probe itself asks nobody.
     """
+    if is_draining(request):
+        return JsonResponse({"draining": True}, status=503)
+
     stats = services.stats
     checks = {"database": stats.database, "broker": stats.broker, "worker": stats.workers > 0}
     return JsonResponse(

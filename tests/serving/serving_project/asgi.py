@@ -1,5 +1,6 @@
 """The test project's application: two lifespans that print what they do, and signal receivers."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,14 +17,17 @@ django.setup()
 
 from offload.serving import Application  # noqa: E402
 from offload.serving.handler import Handler  # noqa: E402
-from serving_project.views import FACTS  # noqa: E402
+from serving_project.views import FACTS, measure_turns  # noqa: E402
 
 
 @asynccontextmanager
 async def first(state: dict[str, Any]) -> AsyncIterator[None]:
     """Opens and says so."""
     state["opened"] = ["first"]
+    turns = asyncio.create_task(measure_turns()) if "SERVING_TEST_TURNS" in os.environ else None
     yield
+    if turns is not None:
+        turns.cancel()
     print("first closed", flush=True)
 
 

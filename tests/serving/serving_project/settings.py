@@ -1,5 +1,6 @@
 """A small Django project for the serving room's tests."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -82,6 +83,9 @@ OFFLOAD = Offload(
     max_request_connections=int(os.environ.get("SERVING_TEST_CONNECTIONS", "20")),
     request_thread_timeout=float(os.environ.get("SERVING_TEST_THREAD_TIMEOUT", "3")),
     body_limit=1024 * 1024,
+    # Each test sets what it is about: SERVING_TEST_OFFLOAD='{"head_timeout": 1}'.
+    **{"body_limits": {"/api/": 1024 * 1024, "/api/echo": 2 * 1024 * 1024}}
+    | json.loads(os.environ.get("SERVING_TEST_OFFLOAD", "{}")),
 )
 LOGGING = {
     "version": 1,

@@ -8,7 +8,9 @@ from serving_project import views
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("metrics", views.metrics),
+    path("metricsfoo", views.ping),
     path("health/live", views.ping),
+    path("health/ready", views.ready),
     # A probe: it is answered while everything else is shed.
     path("health/go", views.go),
     path("session", views.session),
@@ -17,6 +19,10 @@ urlpatterns = [
 EVERYWHERE = (
     *(
         views.ping,
+        views.echo,
+        views.parsed,
+        views.large,
+        views.longest_turn,
         views.facts,
         views.garbage,
         views.wait,

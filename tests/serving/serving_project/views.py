@@ -26,9 +26,11 @@ from django.utils.decorators import async_only_middleware
 from django.views import defaults
 from django.views.decorators.clickjacking import xframe_options_exempt
 from prometheus_client import generate_latest
+from pydantic_core import from_json
 
 from offload.serving import release
 from offload.serving.handler import unlogged
+from offload.serving.stop_signals import is_draining
 from offload.serving.threads import current_request_thread
 from offload.serving.unavailable import unavailable
 
@@ -80,7 +82,66 @@ async def ping(request: HttpRequest) -> JsonResponse:
 
 
 async def facts(request: HttpRequest) -> JsonResponse:
-    return JsonResponse({**FACTS, "open_uploads": sum(not file.closed for file in UPLOADS)})
+    cycles = sum(type(found).__name__ == "RequestResponseCycle" for found in gc.get_objects())
+    return JsonResponse(
+        {
+            **FACTS,
+            "open_uploads": sum(not file.closed for file in UPLOADS),
+            "queued_requests": cycles,
+        }
+    )
+
+
+async def echo(request: HttpRequest) -> JsonResponse:
+    """What the request was, as the view sees it."""
+    return JsonResponse(
+        {
+            "method": request.method,
+            "size": len(request.body),
+            "body": request.body[:100].decode("latin-1"),
+            "headers": dict(request.headers),
+        }
+    )
+
+
+async def ready(request: HttpRequest) -> JsonResponse:
+    """What a balancer asks before it sends a request."""
+    return JsonResponse({}, status=503 if is_draining(request) else 200)
+
+
+async def parsed(request: HttpRequest) -> JsonResponse:
+    """Parses its body, as the API does."""
+    try:
+        return JsonResponse({"found": len(from_json(request.body))})
+    except ValueError as error:
+        return JsonResponse({"error": str(error)}, status=400)
+
+
+LONGEST_TURN = {"seconds": 0.0}
+
+
+async def measure_turns() -> None:
+    """Note the CPU time that the loop's thread spent between two looks of this task.
+
+    Another task that is ready waits that long, however busy the machine is.
+    """
+    last = time.thread_time()
+    while True:
+        await asyncio.sleep(0.001)
+        now = time.thread_time()
+        LONGEST_TURN["seconds"] = max(LONGEST_TURN["seconds"], now - last)
+        last = now
+
+
+async def longest_turn(request: HttpRequest) -> JsonResponse:
+    """The longest turn of the event loop since the last time that somebody asked."""
+    found, LONGEST_TURN["seconds"] = LONGEST_TURN["seconds"], 0.0
+    return JsonResponse({"seconds": found})
+
+
+async def large(request: HttpRequest) -> HttpResponse:
+    """More than the sockets hold."""
+    return HttpResponse(bytes(int(request.GET.get("size", 16 * 2**20))))
 
 
 async def garbage(request: HttpRequest) -> JsonResponse:

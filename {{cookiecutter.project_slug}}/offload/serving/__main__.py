@@ -1,48 +1,115 @@
 """`python -m offload.serving`: the web process, as production runs it."""
 
 import argparse
+import asyncio
 import errno
 import logging
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import uvicorn
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from offload.conf import conf
+from offload.serving.connection_limits import ConnectionLimits, allowed_connections
 from offload.serving.fast.coalescing import CoalescingHttpProtocol
 from offload.serving.protocol import HttpProtocol
+from offload.serving.stop_signals import DRAIN_SECONDS
 
 logger = logging.getLogger("offload.serving")
 
 PORT_IS_TAKEN = (
     "Port {port} on {host} is taken: stop what runs there, or choose another with --port or PORT=."
 )
-# An idle connection stays open longer than at a proxy (nginx, AWS ALB: 60 s). If this side closed
-# first, a request could meet the closing socket, and its caller would see a 502.
-KEEP_ALIVE_TIMEOUT_SECONDS = 65
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which exits if another process took the port during the start.
+    """uvicorn's server, which loses no connection at its start and at its end.
 
-    uvicorn's own would live on without a single request.
+    1. It exits if another process took the port during the start. uvicorn's own would live on
+       without a single request.
+    2. It tells the application how long to drain before a stop.
+    3. At a stop it serves the connections that the kernel has accepted for it. uvicorn's own
+       resets them.
+
+    Args:
+        limits: of all connections; None if the protocol is uvicorn's own.
+        drain: seconds between a SIGTERM and the stop.
     """
+
+    def __init__(
+        self, config: uvicorn.Config, limits: ConnectionLimits | None = None, drain: float = 0.0
+    ) -> None:
+        super().__init__(config)
+        self._limits = limits
+        self._drain = drain
+        # Second handles of the listening sockets.
+        self._listeners: list[socket.socket] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the lifespans, then listen: a client that connects before is refused at once."""
-        copies = [listener.dup() for listener in sockets or ()]
+        self.lifespan.state[DRAIN_SECONDS] = self._drain
+        self._listeners = [listener.dup() for listener in sockets or ()]
         await super().startup(sockets)
-        for copy in copies:
-            with copy:
-                try:
-                    # A second time: uvloop closes its own socket without an error if it was
-                    # refused.
-                    copy.listen(self.config.backlog)
-                except OSError:
-                    await self.lifespan.shutdown()
-                    host, port = copy.getsockname()[:2]
-                    sys.exit(PORT_IS_TAKEN.format(port=port, host=host))
+        for listener in self._listeners:
+            try:
+                # A second time: uvloop closes its own socket without an error if it was refused.
+                listener.listen(self.config.backlog)
+            except OSError:
+                host, port = listener.getsockname()[:2]
+                for each in self._listeners:
+                    each.close()
+                await self.lifespan.shutdown()
+                sys.exit(PORT_IS_TAKEN.format(port=port, host=host))
+        if self._limits is not None:
+            self._limits.sweep()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nothing more, answer what was accepted, and close the lifespans."""
+        if self._limits is not None:
+            self._limits.stop()
+        await self._serve_the_last(sockets or [])
+        await super().shutdown(sockets)
+        if self._limits is not None:
+            self._limits.end()
+
+    async def _serve_the_last(self, sockets: list[socket.socket]) -> None:
+        """Close the listening sockets, and take over the connections that wait in their queues."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets:
+            listener.close()
+        # uvloop closes its own handle in the next iteration. From then on the second handle is the
+        # last, and nothing is between its last `accept` and its `close`.
+        await asyncio.sleep(0.01)
+        waiting: list[socket.socket] = []
+        for listener in self._listeners:
+            with listener:
+                listener.setblocking(False)
+                waiting += _accepted(listener)
+
+        loop = asyncio.get_running_loop()
+        for connection in waiting:
+            await loop.connect_accepted_socket(self._new_protocol, connection)
+
+    def _new_protocol(self) -> asyncio.Protocol:
+        new: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = new(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+
+def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    with suppress(BlockingIOError):
+        while True:
+            connection, _ = listener.accept()
+            connection.setblocking(False)
+            yield connection
 
 
 def main() -> None:
@@ -54,13 +121,16 @@ def main() -> None:
     config = _config(arguments.application, arguments.grace)
     config.load()
     # The application has loaded Django's settings by now.
-    listener = _bind(arguments.host or conf().host, arguments.port or conf().port)
+    settings = conf()
+    listener = _bind(arguments.host or settings.host, arguments.port or settings.port)
     config.loaded_app = ProxyHeadersMiddleware(
-        config.loaded_app, trusted_hosts=list(conf().trusted_proxies)
+        config.loaded_app, trusted_hosts=list(settings.trusted_proxies)
     )
-    config.http_protocol_class = CoalescingHttpProtocol if conf().fast else HttpProtocol
+    limits = ConnectionLimits(settings, allowed_connections(settings.connections))
+    protocol = CoalescingHttpProtocol if settings.fast else HttpProtocol
+    config.http_protocol_class = partial(protocol, limits=limits)  # type: ignore[assignment]
 
-    server = Server(config)
+    server = Server(config, limits, arguments.drain)
     host, port = listener.getsockname()[:2]
     logger.info("Serving on http://%s:%d", f"[{host}]" if ":" in host else host, port)
     server.run(sockets=[listener])
@@ -87,7 +157,6 @@ def _config(application: str, grace: int) -> uvicorn.Config:
         # Else a pipelined request begins with what the request before it left in its context
         # (python/cpython#140947).
         reset_contextvars=True,
-        timeout_keep_alive=KEEP_ALIVE_TIMEOUT_SECONDS,
         timeout_graceful_shutdown=grace,
     )
 
@@ -105,6 +174,14 @@ def _arguments() -> argparse.Namespace:
         type=int,
         default=20,
         help="seconds for requests to end after a stop; then they are cancelled "
+        "(default: %(default)s)",
+    )
+    # Kubernetes takes an instance out within some seconds of its SIGTERM.
+    parser.add_argument(
+        "--drain",
+        type=float,
+        default=5.0,
+        help="seconds to go on serving after a SIGTERM, while readiness is 503 "
         "(default: %(default)s)",
     )
     return parser.parse_args()

@@ -12,14 +12,20 @@ from django.conf import settings
 from offload.conf import conf
 from offload.serving import metrics
 from offload.serving.body_limit import BodyLimit
+from offload.serving.body_timeout import BodyTimeout
 from offload.serving.disconnect import ClientDisconnect
 from offload.serving.handler import TwoChains, build_handler
-from offload.serving.host_check import HostCheck
+from offload.serving.host_check import HostCheck, is_served_host
+from offload.serving.large_bodies import LargeBodies
 from offload.serving.lifespan import run_lifespan
 from offload.serving.load_shedding import InFlight, LoadShedding
+from offload.serving.methods import MethodCheck
+from offload.serving.paths import PathPrefixes
 from offload.serving.refusals import Refusals
 from offload.serving.request_state import REQUEST_STATE, new_request_state
+from offload.serving.request_timeout import request_timeout
 from offload.serving.stream_shutdown import OpenStreams, StreamShutdown
+from offload.serving.sweeps import Sweeps
 from offload.serving.threads import ThreadPool
 from offload.serving.types import ASGIApp, Lifespan, Receive, Scope, Send
 
@@ -48,6 +54,10 @@ class Application:
         # Apart, so that pages, such as the login of the admin, take no thread from the API.
         self.api_threads = self._thread_pool()
         self.page_threads = self._thread_pool()
+        self.probes = PathPrefixes(self.conf.probe_prefixes)
+        # Without it each look for the current task is a system call before Python 3.12.
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.sweeps = Sweeps()
         self.streams = OpenStreams()
         self.in_flight = InFlight(self.conf.requests_in_flight, self.conf.streams_in_flight)
         self.layers = self._layers()
@@ -57,24 +67,33 @@ class Application:
 
     def _layers(self) -> ASGIApp:
         """All that an HTTP request passes before Django, from the outside to the inside."""
+        conf, in_flight, sweeps = self.conf, self.in_flight, self.sweeps
         return in_layers(
             # 1. Notices that the client left, and counts it.
             ClientDisconnect,
-            # 2. Answers the refusals of the layers below: 400, 413, 503.
+            # 2. Answers the refusals of the layers below: 400, 405, 408, 413, 503.
             Refusals,
-            # 3. 400 for a foreign host: before anything is counted or read.
+            # 3. 405 for a method that no view serves.
+            MethodCheck,
+            # 4. 400 for a foreign host: before anything is counted or read.
             HostCheck,
-            # 4. 413 for a body that is too large: before the body is kept.
-            partial(BodyLimit, max_bytes=self.conf.body_limit),
-            # 5. 503 for a request, an unfinished body or an event stream too many.
-            partial(LoadShedding, in_flight=self.in_flight),
-            # 6. Ends the event streams at a stop. Layer 5 counts a stream until it has ended.
+            # 5. 413 for a body that is too large: before the body is kept.
+            partial(BodyLimit, max_bytes=conf.body_limits, default_max_bytes=conf.body_limit),
+            # 6. 503 for a request, an unfinished body or an event stream too many.
+            partial(LoadShedding, in_flight=in_flight),
+            # 7. 408 for a body that arrives too slowly.
+            partial(BodyTimeout, sweeps, seconds=conf.body_timeout, min_rate=conf.body_min_rate),
+            # 8. 503 for a request that has no response after a time.
+            partial(request_timeout, sweeps, in_flight, seconds=conf.request_timeout),
+            # 9. One large body an iteration of the loop: others are served between them.
+            LargeBodies,
+            # 10. Ends the event streams at a stop. Layer 6 counts a stream until it has ended.
             partial(StreamShutdown, streams=self.streams),
-            # 7. Django, by path: the API's middleware or the full stack.
+            # 11. Django, by path: the API's middleware or the full stack.
             around=TwoChains(
                 api=build_handler(settings.API_MIDDLEWARE, self.api_threads),
                 pages=build_handler(settings.MIDDLEWARE, self.page_threads),
-                api_prefixes=self.conf.api_prefixes,
+                api_prefixes=conf.api_prefixes,
             ),
         )
 
@@ -105,7 +124,7 @@ class Application:
                 on_stop=self.streams.stop,
                 wait_for_requests=self._wait_for_requests,
             )
-        elif self.websocket is not None:
+        elif self.websocket is not None and is_served_host(scope):
             await self.websocket(scope, receive, send)
         else:
             # The WebSocket has not been accepted yet: its client sees a 403.
@@ -113,7 +132,8 @@ class Application:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give the request its state for as long as it lasts, and send it through the layers."""
-        state = new_request_state(scope, self.conf.probe_prefixes)
+        state = new_request_state(scope, self.probes)
+        state.task = asyncio.current_task(self.loop)
         scope[REQUEST_STATE] = state
         try:
             await self.layers(scope, receive, send)
@@ -122,6 +142,7 @@ class Application:
             # the scope, and the functions of the state keep the server's `receive`.
             del scope[REQUEST_STATE]
             state.on_event_stream.clear()
+            state.task = None
 
     @asynccontextmanager
     async def _request_threads(self, state: dict[str, Any]) -> AsyncIterator[None]:
@@ -129,7 +150,11 @@ class Application:
         self.streams.stopping = False
         for pool in self._pools():
             pool.open()
+        self.loop = asyncio.get_running_loop()
+        sweeping = self.loop.create_task(self.sweeps.run())
         yield
+        self.loop = None
+        await self.sweeps.stop(sweeping)
         for pool in self._pools():
             await asyncio.to_thread(pool.close)
 

@@ -1,6 +1,6 @@
-"""Refuses a request body that is larger than the limit."""
+"""Refuses a request body that is larger than the limit of its path."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 
 from offload.problems import Problem
 from offload.serving.request_state import REQUEST_STATE, RequestState
@@ -8,15 +8,23 @@ from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class BodyLimit:
-    """Refuses a body of more than `max_bytes`.
+    """Refuses a body that is too large for its path, and any body of a probe.
 
     Two cases: 1. `Content-Length` says it: the request is refused before its body is read. 2. The
     length is not announced: the request is refused at the first piece that exceeds the limit.
+
+    Args:
+        max_bytes: by the beginning of the path. The longest beginning that fits holds.
+        default_max_bytes: for all other paths.
     """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, max_bytes: Mapping[str, int], default_max_bytes: int
+    ) -> None:
         self.app = app
-        self.max_bytes = max_bytes
+        self.default_max_bytes = default_max_bytes
+        longest_first = sorted(max_bytes.items(), key=lambda item: len(item[0]), reverse=True)
+        self.max_bytes = tuple(longest_first)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request.
@@ -28,28 +36,39 @@ class BodyLimit:
         """
         state: RequestState = scope[REQUEST_STATE]
         if state.has_body:
-            if int(state.headers.get(b"content-length", 0)) > self.max_bytes:
-                raise body_too_large(self.max_bytes)
-            receive = self._counted(receive)
+            max_bytes = 0 if state.is_probe else self._max_bytes(state.path)
+            announced = int(state.headers.get(b"content-length", 0))
+            if announced > max_bytes or (state.is_probe and b"transfer-encoding" in state.headers):
+                raise body_too_large(max_bytes)
+            receive = _counted(receive, max_bytes)
         return self.app(scope, receive, send)
 
-    def _counted(self, receive: Receive) -> Receive:
-        """A `receive` that counts the bytes of the body."""
-        received_bytes = 0
+    def _max_bytes(self, path: str) -> int:
+        for beginning, max_bytes in self.max_bytes:
+            if path.startswith(beginning):
+                return max_bytes
+        return self.default_max_bytes
 
-        async def counted_receive() -> Message:
-            nonlocal received_bytes
-            message = await receive()
-            received_bytes += len(message.get("body", b""))
-            if received_bytes > self.max_bytes:
-                raise body_too_large(self.max_bytes)
-            return message
 
-        return counted_receive
+def _counted(receive: Receive, max_bytes: int) -> Receive:
+    """A `receive` that counts the bytes of the body."""
+    received_bytes = 0
+
+    async def counted_receive() -> Message:
+        nonlocal received_bytes
+        message = await receive()
+        received_bytes += len(message.get("body", b""))
+        if received_bytes > max_bytes:
+            raise body_too_large(max_bytes)
+        return message
+
+    return counted_receive
 
 
 def body_too_large(max_bytes: int) -> Problem:
     """The answer to a body of more than `max_bytes`."""
+    if not max_bytes:
+        return Problem(413, "A request to this address has no body: send it without one.")
     return Problem(
         413, f"The request body is larger than {max_bytes} bytes. Send less, or in parts."
     )

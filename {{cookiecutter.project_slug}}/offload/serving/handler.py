@@ -1,7 +1,6 @@
 """Django's handler behind the layers of `application.py`: one for each chain of middleware.
 
-docs/decisions/0001-lean-request-path.md lists what it uses of Django's private names, and how a
-break would show.
+It uses private names of Django and asgiref, whose versions `requirements/` pins.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -26,6 +25,7 @@ from offload.problems import Problem
 from offload.serving.cancellation import cancel_on_disconnect
 from offload.serving.fast import header_stores
 from offload.serving.loop_turns import with_loop_turns
+from offload.serving.paths import PathPrefixes
 from offload.serving.request_state import REQUEST_STATE, RequestState, state_of
 from offload.serving.signals import ForeignReceivers
 from offload.serving.threads import RequestThread, ThreadPool, current_request_thread, release
@@ -46,12 +46,12 @@ class TwoChains:
     def __init__(self, api: ASGIApp, pages: ASGIApp, *, api_prefixes: tuple[str, ...]) -> None:
         self.api = api
         self.pages = pages
-        self.api_prefixes = api_prefixes
+        self.api_paths = PathPrefixes(api_prefixes)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request, without a coroutine of its own (0.2 us)."""
         state: RequestState = scope[REQUEST_STATE]
-        chain = self.api if state.path.startswith(self.api_prefixes) else self.pages
+        chain = self.api if self.api_paths.match(state.path) else self.pages
         return chain(scope, receive, send)
 
 

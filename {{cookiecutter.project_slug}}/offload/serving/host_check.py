@@ -1,6 +1,6 @@
 """Refuses a request for a host that this service does not serve."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import lru_cache
 
 from django.conf import settings
@@ -34,9 +34,26 @@ class HostCheck:
             Problem: 400, at once.
         """
         state: RequestState = scope[REQUEST_STATE]
+        # Of fields of one name the state keeps the last, so there are fewer of them.
+        if len(state.headers) != len(scope["headers"]):
+            check_hosts_are_single(scope["headers"])
         if not state.is_probe:
             check_host(state.headers)
         return self.app(scope, receive, send)
+
+
+def check_hosts_are_single(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Refuse a request that names two hosts (RFC 9112 section 3.2).
+
+    A proxy and this service could each take another one for the true host.
+
+    Raises:
+        Problem: 400.
+    """
+    names = [name for name, _ in headers]
+    for name in (b"host", b"x-forwarded-host"):
+        if names.count(name) > 1:
+            raise Problem(400, f"The request has more than one {name.decode()} header: send one.")
 
 
 def check_host(headers: Mapping[bytes, bytes]) -> None:
@@ -62,6 +79,19 @@ def check_host(headers: Mapping[bytes, bytes]) -> None:
             f"The host {name!r} is not served here. "
             "Send a host that is, or add this one to ALLOWED_HOSTS.",
         )
+
+
+def is_served_host(scope: Scope) -> bool:
+    """Whether a WebSocket is opened to one host, which is in `ALLOWED_HOSTS`.
+
+    Its origin is the application's to check (Channels: `AllowedHostsOriginValidator`).
+    """
+    try:
+        check_hosts_are_single(scope["headers"])
+        check_host(dict(scope["headers"]))
+    except Problem:
+        return False
+    return True
 
 
 @lru_cache(maxsize=256)

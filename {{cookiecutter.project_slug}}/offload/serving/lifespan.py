@@ -3,14 +3,13 @@
 import asyncio
 import gc
 import logging
-import signal
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
-from types import FrameType
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+from offload.serving.stop_signals import on_stop_signal
 from offload.serving.types import Lifespan, Receive, Scope, Send
 
 logger = logging.getLogger("offload.serving")
@@ -29,8 +28,8 @@ async def run_lifespan(
 
     Args:
         lifespans: opened in this order, closed in reverse.
-        on_stop: called on the event loop at the signal to stop, and again when the server has
-            closed its connections.
+        on_stop: called on the loop when the process stops (`stop_signals.py`), and again when the
+            server has closed its connections.
         wait_for_requests: awaited then, before anything is closed here.
     """
     await receive()
@@ -44,7 +43,7 @@ async def run_lifespan(
                 return
             _freeze()
             started.set()
-            with _on_stop_signal(on_stop):
+            with on_stop_signal(on_stop, state):
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
 
@@ -73,7 +72,7 @@ async def _open(
 def _freeze() -> None:
     """Exempt what the start made from garbage collection: it lives as long as the process.
 
-    This saves a tenth of the CPU of a trivial request (docs/decisions/0001 of the template).
+    This saves a tenth of the CPU of a trivial request.
     """
     gc.collect()
     gc.freeze()
@@ -89,37 +88,3 @@ def _start_failure(lifespan: Lifespan, error: Exception) -> str:
     )
     where = getattr(lifespan, "__module__", type(lifespan).__module__)
     return f"The service did not start, {where} failed: {type(error).__name__}: {error}"
-
-
-@contextmanager
-def _on_stop_signal(on_stop: Callable[[], None]) -> Iterator[None]:
-    """Call `on_stop` at SIGTERM and SIGINT, before the handlers that the server has set.
-
-    The server tells the application of a stop only after all connections have closed.
-    """
-    loop = asyncio.get_running_loop()
-    previous: dict[int, Any] = {}
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(on_stop)
-        if callable(previous[number]):
-            previous[number](number, frame)
-        elif previous[number] is signal.SIG_DFL:
-            # No server handles the signal, as in a script that runs the application itself.
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-
-    try:
-        for stop in (signal.SIGTERM, signal.SIGINT):
-            previous[stop] = signal.getsignal(stop)
-            signal.signal(stop, handle)
-    except ValueError:
-        # Only a main thread may set handlers. The server of a test runs in another thread, and
-        # ends by the lifespan protocol alone.
-        pass
-    try:
-        yield
-    finally:
-        for number in previous:
-            if signal.getsignal(number) is handle:
-                signal.signal(number, previous[number])

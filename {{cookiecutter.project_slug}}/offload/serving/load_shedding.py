@@ -1,11 +1,16 @@
 """Answers 503 at once where a request more would only wait: load shedding."""
 
 from dataclasses import dataclass, field
+from time import perf_counter
 
 from offload.problems import Problem
 from offload.serving import metrics
 from offload.serving.request_state import REQUEST_STATE, RequestState
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
+
+# At the limit a body that takes longer gives way to a new one. Nearly all are complete in a tenth
+# of it. Without this rule, clients that send half bodies on purpose would shut out all others.
+SLOW_BODY_SECONDS = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -15,45 +20,49 @@ class InFlight:
     Attributes:
         max_requests: of requests, and apart from them of unfinished bodies.
         max_streams: of event streams.
-        bodies: requests whose body is not complete yet. They are counted apart, so that slow
-            senders shed only each other.
-        requests: requests that are being answered.
+        bodies: requests whose body is not complete yet, and since when (`perf_counter`). They are
+            counted apart, so that slow senders shed only each other.
+        requests: requests that are being answered, and since when.
         streams: event streams that are open.
     """
 
     max_requests: int
     max_streams: int
-    bodies: set[RequestState] = field(default_factory=set)
-    requests: set[RequestState] = field(default_factory=set)
+    bodies: dict[RequestState, float] = field(default_factory=dict)
+    requests: dict[RequestState, float] = field(default_factory=dict)
     streams: set[RequestState] = field(default_factory=set)
 
     def add_body(self, state: RequestState) -> None:
-        """A part of the body arrived. Raises a `Problem` (503) at the limit."""
-        if state not in self.bodies:
-            if len(self.bodies) >= self.max_requests:
+        """A body will arrive. At the limit the oldest gives way, or a `Problem` (503) is raised."""
+        now = perf_counter()
+        if len(self.bodies) >= self.max_requests:
+            oldest, since = next(iter(self.bodies.items()))
+            if now - since < SLOW_BODY_SECONDS:
                 raise _shed("bodies")
-            self.bodies.add(state)
+            del self.bodies[oldest]
+            oldest.end_early(_shed("bodies"))
+        self.bodies[state] = now
 
     def add_request(self, state: RequestState) -> None:
         """The request is complete. Raises a `Problem` (503) at the limit."""
         if state.has_body:
-            self.bodies.discard(state)
+            self.bodies.pop(state, None)
         if len(self.requests) >= self.max_requests:
             raise _shed("requests")
-        self.requests.add(state)
+        self.requests[state] = perf_counter()
 
     def add_stream(self, state: RequestState) -> None:
         """The response is an event stream. Raises a `Problem` (503) at the limit."""
         if len(self.streams) >= self.max_streams:
             raise _shed("streams")
-        self.requests.discard(state)
+        self.requests.pop(state, None)
         self.streams.add(state)
 
     def remove(self, state: RequestState) -> None:
         """The request has ended."""
-        self.requests.discard(state)
+        self.requests.pop(state, None)
         if state.has_body:
-            self.bodies.discard(state)
+            self.bodies.pop(state, None)
         self.streams.discard(state)
 
 
@@ -79,6 +88,7 @@ class LoadShedding:
         state.on_event_stream.append(self.in_flight.add_stream)
         try:
             if state.has_body and not state.is_probe:
+                self.in_flight.add_body(state)
                 receive = self._counted(state, receive)
             elif not state.is_probe:
                 self.in_flight.add_request(state)
@@ -91,11 +101,8 @@ class LoadShedding:
 
         async def counted_receive() -> Message:
             message = await receive()
-            if message["type"] == "http.request":
-                if message.get("more_body", False):
-                    self.in_flight.add_body(state)
-                else:
-                    self.in_flight.add_request(state)
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                self.in_flight.add_request(state)
             return message
 
         return counted_receive

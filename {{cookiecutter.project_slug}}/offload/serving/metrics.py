@@ -12,6 +12,7 @@ REQUESTS_IN_FLIGHT = Gauge(
     "Requests that are being answered, without streams and probes.",
 )
 STREAMS_IN_FLIGHT = Gauge("offload_serving_streams_in_flight", "Open event streams.")
+CONNECTIONS = Gauge("offload_serving_connections", "Open connections of clients.")
 THREADS_LENT = Gauge(
     "offload_serving_threads_lent", "Request threads in use, and so database connections in use."
 )

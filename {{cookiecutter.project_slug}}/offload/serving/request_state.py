@@ -1,11 +1,15 @@
 """What the layers of one request tell each other, kept under one key of the ASGI scope."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.core.handlers.asgi import get_script_prefix
 from django.http import HttpRequest
 
+from offload.problems import Problem
+from offload.serving.paths import PathPrefixes
 from offload.serving.types import Scope
 
 # The key of the scope. Layers read `scope[REQUEST_STATE]`; Django code calls `state_of(request)`.
@@ -27,6 +31,9 @@ class RequestState:
         response_complete: set by `ClientDisconnect`.
         client_disconnected: set by `ClientDisconnect`: the client left before its response was
             complete.
+        task: what answers the request.
+        is_recorded: set by the middleware that has logged and counted a request that is cancelled.
+        timeout: set by `end_early`: the problem that is answered.
         is_event_stream: set by `declare_event_stream`.
         on_event_stream: called when the response turns out to be an event stream. Each layer that
             treats streams differently adds its function. A function may raise a `Problem`.
@@ -40,6 +47,9 @@ class RequestState:
     response_started: bool = False
     response_complete: bool = False
     client_disconnected: bool = False
+    task: "asyncio.Task[Any] | None" = None
+    is_recorded: bool = False
+    timeout: Problem | None = None
     is_event_stream: bool = False
     on_event_stream: list[Callable[["RequestState"], None]] = field(default_factory=list)
 
@@ -56,8 +66,22 @@ class RequestState:
             tell(self)
         self.is_event_stream = True
 
+    def end_early(self, problem: Problem) -> None:
+        """Cancel the request and answer with this problem, unless its response has started.
 
-def new_request_state(scope: Scope, probe_prefixes: tuple[str, ...]) -> RequestState:
+        A second call does nothing.
+        """
+        if self.timeout is None and not self.response_started and self.task is not None:
+            self.timeout = problem
+            self.task.cancel()
+
+    def accept_early_end(self) -> None:
+        """The cancellation of `end_early` has arrived, and ends here."""
+        if self.task is not None:
+            self.task.uncancel()
+
+
+def new_request_state(scope: Scope, probes: PathPrefixes) -> RequestState:
     """The state of a request that begins."""
     script_prefix = get_script_prefix(scope)
     path = scope["path"].removeprefix(script_prefix)
@@ -66,7 +90,7 @@ def new_request_state(scope: Scope, probe_prefixes: tuple[str, ...]) -> RequestS
         script_prefix=script_prefix,
         path=path,
         headers=headers,
-        is_probe=path.startswith(probe_prefixes),
+        is_probe=probes.match(path),
         has_body=_may_have_body(scope, headers),
     )
 

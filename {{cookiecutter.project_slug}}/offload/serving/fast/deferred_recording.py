@@ -2,7 +2,7 @@
 
 Between two requests the processor's caches are full of Django, and a line of the access log costs
 two to three times what it costs alone (12 us). One after another the lines cost little more than
-alone: 12 us less a request (docs/decisions/0001 of the template).
+alone: 12 us less a request.
 """
 
 import asyncio

@@ -12,6 +12,7 @@ from offload.serving.fast.sampled_records import SampledRecords
 from offload.serving.middleware.base import GetResponse
 from offload.serving.middleware.recording import RecordingMiddleware
 from offload.serving.middleware.request_ids import request_id
+from offload.serving.paths import PathPrefixes
 
 logger = logging.getLogger("offload.access")
 
@@ -28,12 +29,12 @@ class AccessLog(RecordingMiddleware):
 
     def __init__(self, get_response: GetResponse) -> None:
         super().__init__(get_response)
-        self.probe_prefixes = conf().probe_prefixes
+        self.probes = PathPrefixes(conf().probe_prefixes)
         self.sampled_record = SampledRecords(logger.name, MESSAGE) if conf().fast else None
 
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
         """Write the line."""
-        is_probe = request.path_info.startswith(self.probe_prefixes)
+        is_probe = self.probes.match(request.path_info)
         level = logging.DEBUG if is_probe else logging.INFO
         if not logger.isEnabledFor(level):
             return
@@ -67,13 +68,17 @@ class AccessLog(RecordingMiddleware):
         return self.sampled_record(level, arguments, facts)
 
 
-def log_refusal(method: str, path: str, problem: Problem, client: str | None = None) -> None:
-    """Log a request that was answered before it came to Django."""
+def log_refusal(
+    method: str, path: str, problem: Problem, id_: str, seconds: float, client: str | None = None
+) -> None:
+    """Log a request that was answered before it came to Django. `id_` is the request's."""
     path = _printable(path)
     facts: dict[str, Any] = {
         "method": method,
         "path": path,
         "status": problem.status,
+        "ms": round(seconds * 1000, 2),
+        "request_id": id_,
         "detail": problem.detail,
     }
     if client:

@@ -36,13 +36,17 @@ class RecordingMiddleware(Middleware):
         self.record_soon(request, response.status_code, perf_counter() - begun)
 
     def cancelled(self, request: HttpRequest, begun: float) -> None:
-        """Two cases: 1. the client left; 2. a stop, or a cancelled task that the view awaited.
+        """Three cases: 1. the client left; 2. the time of the request is over; 3. all others.
 
-        The client of case 2 is sent a 500.
+        Case 3 is a stop, or a cancelled task that the view awaited: the client is sent a 500.
         """
         state = state_of(request)
-        left = state is None or state.client_disconnected
-        status = CLIENT_CLOSED_REQUEST if left else HTTPStatus.INTERNAL_SERVER_ERROR
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+        if state is None or state.client_disconnected:
+            status = CLIENT_CLOSED_REQUEST
+        elif state.timeout is not None:
+            status = state.timeout.status
+            state.is_recorded = True
         self.record_soon(request, int(status), perf_counter() - begun)
 
     def _record_safely(self, request: HttpRequest, status: int, seconds: float) -> None:

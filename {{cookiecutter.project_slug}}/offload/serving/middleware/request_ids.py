@@ -14,14 +14,20 @@ from offload.serving.middleware.base import GetResponse, Middleware
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
+# The id goes into logs and headers, so it has no spaces and no line ends.
+SANE = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+
+
+def choose_request_id(sent: str) -> str:
+    """The id that the caller sent, if it is sane; else 32 random hexadecimal digits."""
+    return sent if SANE.fullmatch(sent) else os.urandom(16).hex()
+
+
 class RequestId(Middleware):
     """Sets the context variable `request_id`, and the header `X-Request-ID` of the response.
 
     The id is the caller's own if it sent a sane one, else 32 random hexadecimal digits.
     """
-
-    # The id goes into logs and headers, so it has no spaces and no line ends.
-    SANE = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 
     def __init__(self, get_response: GetResponse) -> None:
         super().__init__(get_response)
@@ -29,8 +35,7 @@ class RequestId(Middleware):
         self.set_header = header_stores.set_header if conf().fast else HttpResponseBase.__setitem__
 
     def before(self, request: HttpRequest) -> str:
-        sent = request.META.get("HTTP_X_REQUEST_ID", "")
-        chosen = sent if self.SANE.fullmatch(sent) else os.urandom(16).hex()
+        chosen = choose_request_id(request.META.get("HTTP_X_REQUEST_ID", ""))
         request_id.set(chosen)
         return chosen
 

@@ -4,15 +4,10 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from offload.serving.methods import method_label
 from offload.serving.metrics import REQUESTS
 from offload.serving.middleware.base import GetResponse
 from offload.serving.middleware.recording import RecordingMiddleware
-
-# RFC 9110 and RFC 5789.
-KNOWN_METHODS = frozenset(
-    ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
-)
-OTHER_METHOD = "_OTHER"
 
 
 class Metrics(RecordingMiddleware):
@@ -30,8 +25,7 @@ class Metrics(RecordingMiddleware):
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
         """Add one request to its series."""
         match = request.resolver_match
-        method = request.method if request.method in KNOWN_METHODS else OTHER_METHOD
-        key = (method, match.route if match else "unmatched", status)
+        key = (method_label(request.method or ""), match.route if match else "unmatched", status)
 
         series = self.series.get(key)
         if series is None:

@@ -1,0 +1,184 @@
+"""Requests that are too large, malformed or hostile: each gets its 4xx, and others are served."""
+
+import contextlib
+import socket
+import time
+
+import httpx
+import pytest
+from conftest import TIMEOUT_SECONDS, Serve, Server, eventually
+
+from offload.serving.protocol import MAX_HEAD_BYTES, MAX_HEADERS
+
+MEGABYTE = 1024 * 1024
+
+
+def connect(server: Server) -> socket.socket:
+    """A client."""
+    return socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS)
+
+
+def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
+    """A request as bytes."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def answers(server: Server, *pieces: bytes) -> bytes:
+    """Everything that the server answers until it closes."""
+    with connect(server) as client:
+        for piece in pieces:
+            client.sendall(piece)
+        return everything(client)
+
+
+def everything(client: socket.socket) -> bytes:
+    """What arrives until the server closes."""
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := client.recv(65536):
+            answer += piece
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("path", "limit"), [("/api/ping", MEGABYTE), ("/api/echo", 2 * MEGABYTE), ("/ping", MEGABYTE)]
+)
+def test_a_body_has_the_limit_of_its_path(server: Server, path: str, limit: int) -> None:
+    assert httpx.post(server.url + path, content=bytes(limit)).status_code in (200, 403)
+    too_large = httpx.post(server.url + path, content=bytes(limit + 1))
+    assert too_large.status_code == 413
+    assert str(limit) in too_large.json()["detail"]
+
+
+def test_a_probe_takes_no_body(server: Server) -> None:
+    refused = httpx.post(f"{server.url}/health/live", content=b"-")
+    assert refused.status_code == 413
+    assert "without" in refused.json()["detail"]
+    endless = request("POST", "/health/live", "Transfer-Encoding: chunked")
+    assert answers(server, endless).startswith(b"HTTP/1.1 413")
+
+
+def test_fields_behind_a_body_are_no_headers(server: Server) -> None:
+    trailers = b"1\r\n-\r\n0\r\nAuthorization: Bearer stolen\r\nX-Request-ID: theirs\r\n\r\n"
+    chunked = request("POST", "/api/echo", "Transfer-Encoding: chunked", "Connection: close")
+    # In one packet and in two: the request's task may or may not have begun.
+    for pieces in ((chunked + trailers,), (chunked, trailers[:12], trailers[12:])):
+        answer = answers(server, *pieces)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"stolen" not in answer
+        assert b"theirs" not in answer
+
+
+@pytest.mark.parametrize("path", ["/api/ping", "/ping", "/health/live"])
+def test_two_hosts_are_refused(server: Server, path: str) -> None:
+    for hosts in (("Host: evil.example",), ("Host: localhost",)):
+        assert answers(server, request("GET", path, *hosts, "Connection: close")).startswith(
+            b"HTTP/1.1 400"
+        )
+
+
+@pytest.mark.parametrize("method", ["TRACE", "PROPFIND", "PURGE", "MKCOL"])
+@pytest.mark.parametrize("path", ["/api/ping", "/ping", "/health/live"])
+def test_a_method_that_nobody_serves_is_a_405(server: Server, method: str, path: str) -> None:
+    refused = httpx.request(method, server.url + path)
+    assert refused.status_code == 405
+    assert "GET" in refused.headers["Allow"]
+
+
+def test_methods_that_nobody_serves_are_one_series_of_the_metrics(server: Server) -> None:
+    for method in ("TRACE", "PROPFIND", "PURGE"):
+        httpx.request(method, f"{server.url}/api/ping")
+    figures = server.get("/metrics").text
+    assert 'method="_OTHER",route="refused",status="405"' in figures
+    assert "PURGE" not in figures
+
+
+def test_a_probes_exceptions_end_where_its_path_ends(server: Server) -> None:
+    foreign = {"Host": "evil.example"}
+    assert server.get("/metrics", headers=foreign).status_code == 200
+    assert server.get("/metricsfoo", headers=foreign).status_code == 400
+
+
+def test_a_refusal_is_a_whole_answer_and_is_recorded(server: Server) -> None:
+    refused = server.get("/api/ping", headers={"Host": "evil.example", "X-Request-ID": "mine"})
+    assert refused.status_code == 400
+    assert refused.headers["X-Request-ID"] == "mine"
+    assert refused.headers["X-Content-Type-Options"] == "nosniff"
+    assert refused.headers["X-Frame-Options"] == "DENY"
+    series = 'offload_serving_request_seconds_count{method="GET",route="refused",status="400"}'
+    assert server.metric(series) >= 1
+    assert "GET /api/ping 400" in server.log.read_text()
+
+
+@pytest.mark.parametrize("size", [MAX_HEAD_BYTES + 5000, 100_000])
+def test_a_large_head_is_refused_if_it_comes_in_one_packet_too(server: Server, size: int) -> None:
+    refused = answers(server, request("GET", "/api/ping", "X-Long: " + "x" * size))
+    assert refused.startswith(b"HTTP/1.1 431")
+    assert b"x-request-id: " in refused
+
+
+def test_a_head_with_very_many_headers_is_refused(server: Server) -> None:
+    names = [f"X-{number}: 1" for number in range(MAX_HEADERS + 1)]
+    assert answers(server, request("GET", "/api/ping", *names)).startswith(b"HTTP/1.1 431")
+    assert server.get("/api/ping").status_code == 200
+
+
+def test_garbage_behind_a_request_does_not_become_its_answer(server: Server) -> None:
+    asked = request("GET", "/api/wait?seconds=0.3")
+    for pieces in ((asked + b"\x00\x01garbage\r\n\r\n",), (asked, b"\x00\x01garbage\r\n\r\n")):
+        answer = answers(server, *pieces)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.count(b"HTTP/1.1") == 1
+    assert answers(server, b"\x00\x01garbage\r\n\r\n").startswith(b"HTTP/1.1 400")
+
+
+def test_what_follows_a_refused_body_is_discarded_up_to_a_limit(server: Server) -> None:
+    head = request("POST", "/api/ping", f"Content-Length: {2**30}")
+    with connect(server) as client:
+        client.sendall(head)
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 2**30:
+                sent += client.send(bytes(65536))
+    # Ten megabytes are discarded, and the sockets hold some.
+    assert sent < 32 * MEGABYTE
+
+
+def test_a_client_that_sends_its_body_first_still_reads_the_refusal(server: Server) -> None:
+    body = bytes(4 * MEGABYTE)
+    head = request("POST", "/api/ping", f"Content-Length: {len(body)}")
+    for _ in range(10):
+        answer = answers(server, head, body)
+        assert answer.startswith(b"HTTP/1.1 413")
+        assert b"connection: close" in answer.lower()
+
+
+def test_requests_sent_ahead_are_parsed_a_few_at_a_time(serve: Serve) -> None:
+    """256 kB of them behind a slow one cost some memory before, and the loop 147 ms."""
+    server = serve()
+    shortest = b"GET /api/ping HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    ahead = 3000
+    with connect(server) as client:
+        client.sendall(request("GET", "/api/wait?seconds=1") + shortest * ahead)
+        time.sleep(0.3)
+        queued = server.get("/api/facts").json()["queued_requests"]
+        assert queued < 200, "the others are bytes until they are answered"
+        found = b""
+        while found.count(b"HTTP/1.1 200") < ahead + 1:
+            piece = client.recv(1 << 20)
+            assert piece, "every request is answered"
+            found += piece
+
+
+def test_a_client_that_leaves_while_its_next_request_waits_is_seen(serve: Serve) -> None:
+    server = serve()
+    for gap in (0.0, 0.3):
+        with connect(server) as client:
+            for path in ("/api/wait", "/api/ping"):
+                client.sendall(request("GET", path))
+                time.sleep(gap)
+        eventually(
+            lambda: server.metric("offload_serving_requests_in_flight") == 0,
+            "the end of the request whose client left",
+        )

@@ -1,0 +1,118 @@
+"""Upgrades that nobody serves: the request is answered as if nobody had asked for them."""
+
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import TIMEOUT_SECONDS, Server
+
+H2C = (
+    "Connection: Upgrade, HTTP2-Settings",
+    "Upgrade: h2c",
+    "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA",
+)
+JAVA = """
+import java.net.URI;
+import java.net.http.*;
+import java.util.function.Supplier;
+
+public class Post {
+    public static void main(String[] arguments) throws Exception {
+        var client = HttpClient.newHttpClient();
+        var large = "x".repeat(300_000);
+        for (var text : new String[] {"hello", large, ""}) {
+            Supplier<java.io.InputStream> stream =
+                () -> new java.io.ByteArrayInputStream(text.getBytes());
+            for (var body : new HttpRequest.BodyPublisher[] {
+                HttpRequest.BodyPublishers.ofString(text),
+                HttpRequest.BodyPublishers.ofInputStream(stream),
+            }) {
+                var request = HttpRequest.newBuilder(URI.create(arguments[0])).POST(body).build();
+                var answer = client.send(request, HttpResponse.BodyHandlers.ofString());
+                System.out.println(answer.statusCode() + " " + answer.body());
+            }
+        }
+    }
+}
+"""
+
+
+def exchange(server: Server, *pieces: bytes) -> bytes:
+    """What the server answers to these pieces, the last request of which closes."""
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
+        for piece in pieces:
+            client.sendall(piece)
+        answer = b""
+        while part := client.recv(65536):
+            answer += part
+    return answer
+
+
+def request(method: str, *headers: str, body: bytes = b"", path: str = "/api/echo") -> bytes:
+    """A request as bytes."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def test_a_body_behind_an_upgrade_to_http2_is_read(server: Server) -> None:
+    with_length = request("POST", *H2C, "Content-Length: 5", body=b"hello")
+    chunked = request("POST", *H2C, "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n")
+    last = request("GET", *H2C, "Connection: close")
+    answer = exchange(server, with_length + chunked + last)
+    assert answer.count(b"HTTP/1.1 200") == 3
+    assert answer.count(b'"body": "hello"') == 2
+    assert b"upgrade" not in answer.lower(), "the application is not asked to upgrade"
+
+
+def test_a_body_behind_an_upgrade_may_come_in_pieces(server: Server) -> None:
+    sent = request("POST", *H2C, "Content-Length: 5", "Connection: close", body=b"hello")
+    for cut in (10, 40, len(sent) - 6, len(sent) - 5, len(sent) - 2):
+        assert b'"body": "hello"' in exchange(server, sent[:cut], sent[cut:])
+
+
+def test_what_else_a_connection_header_says_is_obeyed(server: Server) -> None:
+    closing = request("GET", "Connection: close, Upgrade", "Upgrade: h2c")
+    assert b"connection: close" in exchange(server, closing).lower()
+
+
+def test_a_smuggled_length_is_refused_behind_an_upgrade_too(server: Server) -> None:
+    both = request(
+        "POST", *H2C, "Content-Length: 5", "Transfer-Encoding: chunked", body=b"0\r\n\r\n"
+    )
+    assert exchange(server, both).startswith(b"HTTP/1.1 400")
+
+
+def test_a_tunnel_is_not_served(server: Server) -> None:
+    tunnel = b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert exchange(server, tunnel).startswith(b"HTTP/1.1 405")
+
+
+def test_an_upgrade_that_nobody_serves_is_no_warning(server: Server) -> None:
+    before = server.log.read_text().count("pgrade")
+    exchange(server, request("GET", *H2C, "Connection: close"))
+    assert server.log.read_text().count("pgrade") == before
+
+
+def test_curl_posts_with_http2(server: Server) -> None:
+    curl = ["curl", "--silent", "--http2", "--data", "hello", f"{server.url}/api/echo"]
+    for _ in range(2):
+        answer = subprocess.run(curl, check=True, capture_output=True, timeout=TIMEOUT_SECONDS)
+        assert b'"body": "hello"' in answer.stdout
+
+
+def test_a_stock_java_client_posts(server: Server, tmp_path: Path) -> None:
+    if not (shutil.which("java") and shutil.which("javac")):
+        if "REQUIRE_JDK" in os.environ:
+            pytest.fail("REQUIRE_JDK is set, and there is no JDK: install one, as .ci/run does")
+        pytest.skip("NOT TESTED: Java's HttpClient, since there is no JDK (javac) here")
+    (tmp_path / "Post.java").write_text(JAVA)
+    subprocess.run(["javac", "Post.java"], cwd=tmp_path, check=True)
+    java = ["java", "-cp", str(tmp_path), "Post", f"{server.url}/api/echo"]
+    said = subprocess.run(java, check=True, capture_output=True, text=True, timeout=120).stdout
+    lines = said.splitlines()
+    assert [line.split()[0] for line in lines] == ["200"] * 6, said[:2000]
+    assert all('"body": "hello"' in line for line in lines[:2])
+    assert all('"size": 300000' in line for line in lines[2:4])

@@ -1,0 +1,139 @@
+"""How many connections a process has open, and how long each may keep it waiting."""
+
+import asyncio
+import logging
+import resource
+from typing import Protocol
+
+from offload.conf import Offload
+from offload.serving import metrics
+
+logger = logging.getLogger("offload.serving")
+
+# The connections are looked at this often. A limit is exceeded by no more than that, and no request
+# pays for a timer of its own (1.5 us).
+SWEEP_INTERVAL_SECONDS = 0.5
+# After the response the client may go on sending, or read, for this time; then the connection is
+# closed. nginx's `lingering_timeout` is 5 s, too.
+CLOSE_TIMEOUT_SECONDS = 5.0
+# During a stop a client that reads nothing does not hold the process for the whole write timeout.
+STOP_WRITE_TIMEOUT_SECONDS = 2.0
+# The same for a kept connection, whose next request may be on its way.
+STOP_IDLE_SECONDS = 1.0
+# A process opens files that are no clients: the database, Redis, upstreams, logs. It keeps a
+# quarter of what the system allows for them, and never more than this.
+MAX_RESERVED_FILES = 1000
+
+
+class Connection(Protocol):
+    """What this module asks of a connection."""
+
+    def check_time(self, now: float) -> None:
+        """Close the connection if a time limit is over. `now` is the loop's time, in seconds."""
+
+    def evict(self) -> None:
+        """Close the connection at once: another one needs its place."""
+
+
+class ConnectionLimits:
+    """The open connections of a process and their limits.
+
+    Args:
+        conf: the time limits, in seconds.
+        max_connections: so many may be open at once.
+
+    Attributes:
+        idle: connections without a request, the one that waits longest first. They give way to new
+            ones if there are too many.
+        stopping: set when the server closes: nobody is waited for longer than necessary.
+    """
+
+    def __init__(self, conf: Offload, max_connections: int) -> None:
+        self.max_connections = max_connections
+        self.head_timeout = conf.head_timeout
+        self.keep_alive_timeout = conf.keep_alive_timeout
+        self.write_timeout = conf.write_timeout
+        self.open: set[Connection] = set()
+        self.idle: dict[Connection, None] = {}
+        self.stopping = False
+        self._timer: asyncio.TimerHandle | None = None
+        metrics.CONNECTIONS.set_function(lambda: len(self.open))
+
+    def admit(self, connection: Connection) -> bool:
+        """Count a new connection, in the place of an idle one if need be.
+
+        Returns:
+            False if there are too many, and none of them is idle.
+        """
+        is_admitted = len(self.open) < self.max_connections or self._evict_one()
+        self.open.add(connection)
+        if is_admitted:
+            self.idle[connection] = None
+        return is_admitted
+
+    def remove(self, connection: Connection) -> None:
+        """The connection is lost."""
+        self.open.discard(connection)
+        self.idle.pop(connection, None)
+
+    def stop(self) -> None:
+        """The server closes: the limits of a stop hold from now on."""
+        self.stopping = True
+        self.keep_alive_timeout = min(self.keep_alive_timeout, STOP_IDLE_SECONDS)
+        self.head_timeout = min(self.head_timeout, STOP_IDLE_SECONDS)
+        self.write_timeout = min(self.write_timeout, STOP_WRITE_TIMEOUT_SECONDS)
+
+    def sweep(self) -> None:
+        """Close the connections whose time is over, now and from now on."""
+        loop = asyncio.get_running_loop()
+        for connection in tuple(self.open):
+            try:
+                connection.check_time(loop.time())
+            except Exception:
+                logger.exception("A connection could not be checked; it is closed.")
+                connection.evict()
+        self._timer = loop.call_later(SWEEP_INTERVAL_SECONDS, self.sweep)
+
+    def end(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _evict_one(self) -> bool:
+        if not self.idle:
+            return False
+        longest_idle = next(iter(self.idle))
+        del self.idle[longest_idle]
+        longest_idle.evict()
+        return True
+
+
+def allowed_connections(wanted: int) -> int:
+    """As many connections as the process may open files for, after raising its limit of files.
+
+    A process that has no file left accepts nobody: not even a probe. So it refuses before.
+
+    Args:
+        wanted: the setting.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+        except (OSError, ValueError):
+            # macOS allows less than it says. The lower limit stays.
+            logger.info("The limit of open files stays at %d: the system allows no more.", soft)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+
+    possible = soft - min(soft // 4, MAX_RESERVED_FILES)
+    if possible < wanted:
+        logger.warning(
+            "%d connections may be open at once instead of %d: the process may open %d files. "
+            "Raise `ulimit -n` (LimitNOFILE= in systemd).",
+            possible,
+            wanted,
+            soft,
+        )
+    return min(wanted, possible)

@@ -1,0 +1,87 @@
+"""The connection as the protocol writes to it, which closes without destroying what it has sent."""
+
+import fcntl
+import struct
+import termios
+from collections.abc import Callable
+from typing import Any
+
+
+class LingeringTransport:
+    """A transport whose `close` waits for a client that is still sending.
+
+    A socket that is closed while bytes arrive answers with a reset, and the reset may destroy the
+    response before the client has read it. So this side only ends its half, and the protocol
+    discards what arrives, until the client closes or `CLOSE_TIMEOUT_SECONDS` is over.
+
+    It has as much of a transport as uvicorn's HTTP protocol asks for.
+
+    Args:
+        transport: the event loop's.
+        has_to_linger: asked when the connection is closed: whether the client may still be sending.
+    """
+
+    def __init__(self, transport: Any, has_to_linger: Callable[[], bool] = lambda: False) -> None:
+        self._transport = transport
+        self._has_to_linger = has_to_linger
+        self.get_extra_info = transport.get_extra_info
+        self.is_closing = transport.is_closing
+        self.pause_reading = transport.pause_reading
+        self.resume_reading = transport.resume_reading
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+        if not self.is_closing():
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what is held back: nothing here."""
+
+    def close(self) -> None:
+        """Close, or end this side's half of the connection if the client is still sending."""
+        self.flush()
+        if not self._has_to_linger():
+            self._transport.close()
+        elif not self.is_closing():
+            self.is_closing = _yes
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+
+    def abort(self) -> None:
+        """Close at once. What was not sent yet is lost."""
+        self._transport.abort()
+
+    def forget_protocol(self) -> None:
+        """The connection is lost. Without references in a circle it needs no garbage collector."""
+        self._has_to_linger = _no
+
+    def unsent_bytes(self) -> int:
+        """So many bytes wait for the client to read; 0 if the process itself holds none of them.
+
+        Those in the kernel are counted, too: they are what moves first when the client reads.
+        """
+        held: int = self._transport.get_write_buffer_size()
+        return held + _unacknowledged_bytes(self.get_extra_info("socket")) if held else 0
+
+    def unwrap(self) -> Any:
+        """The transport itself, with nothing held back."""
+        self.flush()
+        return self._transport
+
+
+def _unacknowledged_bytes(connection: Any) -> int:
+    """What the kernel has not delivered yet; 0 where the system does not tell."""
+    try:
+        answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    unacknowledged: int = struct.unpack("i", answer)[0]
+    return unacknowledged
+
+
+def _yes() -> bool:
+    return True
+
+
+def _no() -> bool:
+    return False
