@@ -33,6 +33,14 @@ class Report(Protocol):
         """
 
 
+class JobError(Exception):
+    """A job's function raises it to fail with a sentence for the job's owner.
+
+    Clients see its text. Of every other error they see the type only; its text stays in the log and
+    in the admin.
+    """
+
+
 class InvalidJob(Exception):
     """A job is declared wrongly; the sentence says what to write instead."""
 
@@ -122,16 +130,73 @@ class JobType(Generic[P, R]):
                 f"{conf().params_limit}: put large inputs into storage and pass a reference",
             )
 
-        try:
-            self.params.model_validate_json(document)
-        except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-            )
-            raise ParamsUnfit(
-                422, f"the parameters of {self.name!r} cannot be read back from JSON: {faults}"
-            ) from error
+        fault = fault_of_json(self.params, params, document)
+        if fault is not None:
+            raise ParamsUnfit(422, f"the parameters of {self.name!r} {fault}")
         return document
+
+    def result_to_json(self, result: Any) -> str:
+        """The result as a JSON document that its readers can read back.
+
+        Raises:
+            JobError: the result is of another model, its document is over
+                `conf().stored_result_limit` bytes, or it could not be read back.
+        """
+        if not isinstance(result, self.result):
+            raise JobError(
+                f"{self.function.__qualname__} returned {type(result).__name__}, "
+                f"not {self.result.__name__}"
+            )
+
+        document = result.model_dump_json()
+        if len(document) > conf().stored_result_limit:
+            size, limit = len(document) // 2**20, conf().stored_result_limit // 2**20
+            raise JobError(
+                f"a result of {size} MiB is over the limit of {limit} MiB: store it elsewhere"
+            )
+
+        fault = fault_of_json(self.result, result, document)
+        if fault is not None:
+            raise JobError(f"the result of {self.name!r} {fault}")
+        return document
+
+
+def fault_of_json(model: type[BaseModel], sent: BaseModel, document: str) -> str | None:
+    """Why a reader of `document` would not get the fields that were sent; None if he would."""
+    try:
+        read = model.model_validate_json(document)
+    except ValidationError as error:
+        return (
+            f"cannot be read back from JSON: {faults_of(error)}. JSON has no NaN and no infinity"
+        )
+
+    if "\\u0000" in document:
+        return "cannot be stored: PostgreSQL takes no NUL character in a text. Remove it"
+    for name in model.model_fields:
+        if not _equal(getattr(read, name), getattr(sent, name)):
+            return (
+                f"cannot be read back from JSON as they went: the field {name!r} differs. JSON has "
+                "no NaN and no infinity, and the text of a SecretStr is hidden: send null, or a "
+                "reference to the secret"
+            )
+    return None
+
+
+def faults_of(error: ValidationError) -> str:
+    """A validation's faults in one line, without the inputs."""
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'all'}: {fault['msg']}"
+        for fault in error.errors(include_input=False, include_url=False, include_context=False)
+    )
+
+
+def _equal(left: Any, right: Any) -> bool:
+    try:
+        return bool(left == right)
+    # Whatever `__eq__` raises.
+    except Exception:  # noqa: BLE001
+        # Values that cannot be compared, such as arrays, are read back as their own validators say.
+        return True
 
 
 # The registry of job types, by name. `@job` fills it while the apps are imported.

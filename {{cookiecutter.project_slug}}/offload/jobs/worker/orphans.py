@@ -1,99 +1,114 @@
-"""Writes the end of jobs whose process died before it could write it."""
+"""Settles the jobs of this worker that none of its processes works on any more.
+
+A lease is renewed for a job that a process works on, not because a process lives. Two cases make a
+job an orphan: its process died, or its process could not write the job's end and went on.
+"""
 
 import logging
-import queue
 from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
-from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from billiard.exceptions import WorkerLostError
 from celery import signals
 
 from offload.jobs import transitions
-from offload.jobs.database import DATABASE_ERRORS
 from offload.jobs.declare import find_job_type
-from offload.jobs.models import Job, Status
+from offload.jobs.models import Job
 from offload.jobs.services import services
-from offload.jobs.worker.lease import process_is_alive
+from offload.jobs.worker.assignments import Assignment, is_worked_on
+from offload.jobs.worker.processes import process_is_alive
 from offload.jobs.worker.shutdown import Shutdown
 
 log = logging.getLogger("offload.jobs")
 
-# A transition that the main process has to write for a dead process.
-Transition = Callable[[Job], Job | None]
+# A job's id and its token.
+Key = tuple[UUID, int]
+
+# Kills for a time limit that are remembered until their rows are written: more than a worker has
+# processes.
+MAX_REMEMBERED_KILLS = 1000
 
 
-class DeadProcesses:
-    """Learns of dead processes in two ways: Celery's signals, and looks at the processes.
+class Orphans:
+    """Finds orphans and writes their ends.
 
-    Celery knows the reason of a death, but overlooks a process that dies before its "accepted"
-    message was read (billiard 4.3); it would wait for the time limit.
+    Celery's signal tells the reason of a death, where Celery knows it. It decides nothing: it may
+    come late, and billiard (4.3) overlooks a process that dies before its "accepted" message was
+    read.
 
     Args:
-        worker_id: this worker's id.
-        shutdown: while the worker shuts down, jobs of dead processes are handed back instead.
-        wake: makes the supervisor look at once.
+        shutdown: while the worker shuts down, orphans are handed back instead.
+        wake: makes the supervisor look at once. Called from any thread.
     """
 
-    def __init__(self, worker_id: UUID, shutdown: Shutdown, wake: Callable[[], None]) -> None:
-        self._worker_id = worker_id
+    def __init__(self, shutdown: Shutdown, wake: Callable[[], None]) -> None:
         self._shutdown = shutdown
         self._wake = wake
-        self._pending: queue.SimpleQueue[tuple[UUID, Transition]] = queue.SimpleQueue()
-        # Jobs whose process was gone at the last look, with their tokens.
-        self._seen_dead: set[tuple[UUID, int]] = set()
+        # What no process worked on at the last look.
+        self._seen: set[Key] = set()
+        # Why processes died, by their jobs, as Celery tells it.
+        self._reasons: dict[UUID, str] = {}
+        # Jobs whose process was killed for their time limit.
+        self._over_time: dict[Key, None] = {}
         signals.task_failure.connect(self._on_failure, weak=False)
-        signals.task_revoked.connect(self._on_killed, weak=False)
 
-    def write_pending(self) -> None:
-        """Write what Celery's signals have told."""
-        while not self._pending.empty():
-            job_id, transition = self._pending.get()
-            try:
-                job = Job.objects.filter(
-                    pk=job_id, worker=self._worker_id, status=Status.RUNNING
-                ).first()
-                ended = transition(job) if job is not None else None
-            except DATABASE_ERRORS:
-                self._pending.put((job_id, transition))
-                raise
-            self._tell(ended)
-
-    def reclaim(self, held: Iterable[Job]) -> None:
-        """Reclaim jobs whose process was gone at two looks: at the second, Celery had its time to
-        tell the reason.
-        """
-        dead = [job for job in held if not process_is_alive(job.pid)]
-        for job in dead:
-            if (job.pk, job.token) in self._seen_dead and not self._shutdown.requested:
-                self._tell(transitions.reclaim(job, "worker lost: its process is gone"))
-        self._seen_dead = {(job.pk, job.token) for job in dead}
-
-    def _on_failure(self, sender: Any, args: Any, exception: BaseException, **_: Any) -> None:
-        """Called by Celery after a failure that left the process no time to write."""
-        if isinstance(exception, TimeLimitExceeded):
-            limit = find_job_type(sender.name).limits.time_limit
-            failed = f"time limit: killed after {limit:g} s"
-            self._write_later(args, lambda job: transitions.fail(job, failed))
-        elif isinstance(exception, WorkerLostError) and not self._shutdown.requested:
-            lost = f"worker lost: {_in_words(exception)}"
-            self._write_later(args, lambda job: transitions.reclaim(job, lost))
-
-    def _on_killed(self, request: Any, **_: Any) -> None:
-        """Called by Celery after the kill of `kill_cancelled.py`."""
-        if request.args and not self._shutdown.requested:
-            self._write_later(
-                request.args, lambda job: transitions.reclaim(job, "worker lost: killed")
-            )
-
-    def _write_later(self, args: Any, transition: Transition) -> None:
-        self._pending.put((UUID(args[0]), transition))
+    def killed_for_time_limit(self, assignment: Assignment) -> None:
+        """Called by `time_limits.py` in its thread."""
+        if len(self._over_time) >= MAX_REMEMBERED_KILLS:
+            self._over_time.pop(next(iter(self._over_time)))
+        self._over_time[assignment.job_id, assignment.token] = None
         self._wake()
+
+    def settle(self, held: Iterable[Job], working: Iterable[Assignment]) -> None:
+        """Write the ends of orphans.
+
+        Args:
+            held: the rows that this worker holds, read before `working`.
+            working: what its processes did afterwards.
+        """
+        orphans = {(job.pk, job.token): job for job in held if not is_worked_on(job, working)}
+        for key, job in orphans.items():
+            self._settle(key, job)
+
+        self._seen = set(orphans)
+        for job_id in set(self._reasons) - {job.pk for job in held}:
+            del self._reasons[job_id]
+
+    def _settle(self, key: Key, job: Job) -> None:
+        """Four cases:
+
+        1. The process was killed for the job's time limit: the job fails.
+        2. The worker shuts down: the job is handed back, later.
+        3. Celery has told why the process died: the job is reclaimed with that reason.
+        4. It is an orphan at a second look: Celery had its time to tell the reason.
+        """
+        if key in self._over_time:
+            limit = find_job_type(job.kind).limits.time_limit
+            self._tell(transitions.fail(job, f"time limit: killed after {limit:g} s"))
+        elif self._shutdown.requested:
+            return
+        elif job.pk in self._reasons and not process_is_alive(job.pid):
+            self._tell(transitions.reclaim(job, f"worker lost: {self._reasons[job.pk]}"))
+        elif key in self._seen:
+            self._tell(transitions.reclaim(job, f"worker lost: {_why(job)}"))
+
+    def _on_failure(self, args: Any, exception: BaseException, **_: Any) -> None:
+        """Called by Celery after a process's death."""
+        if isinstance(exception, WorkerLostError) and args:
+            self._reasons[UUID(args[0])] = _in_words(exception)
+            self._wake()
 
     def _tell(self, job: Job | None) -> None:
         if job is not None:
             log.warning("job %s: %s", job.pk, job.error or job.status, extra=job.log_fields())
             services.events.publish(job)
+
+
+def _why(job: Job) -> str:
+    if process_is_alive(job.pid):
+        return "its end could not be written; the worker's log has the reason under the job's id"
+    return "its process is gone"
 
 
 def _in_words(error: WorkerLostError) -> str:
