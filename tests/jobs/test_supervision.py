@@ -135,7 +135,8 @@ def test_a_database_that_stays_away_costs_no_result(running: Lab) -> None:
         running.until(lambda: running.executions(job, "end"), "the function to return")
         time.sleep(seconds)
     finally:
-        database("start")
+        # A restart starts a stopped server, with its former options.
+        database("restart")
         connection.close()
     ended = running.reaches(job, "succeeded", "failed")
     assert (ended.status, ended.attempts, running.executions(job)) == ("succeeded", 1, 1)
