@@ -133,8 +133,8 @@ def refused(params: Work, report: Report) -> Done:
     return Done(value=burn(params.log, params.units, report))
 
 
-@job("lab.brief", time_limit=2, soft_time_limit=1.5, memory_limit=256 * MiB)
-def brief(params: Work, report: Report) -> Done:
+@job("lab.limited", time_limit=2, soft_time_limit=1.5, memory_limit=256 * MiB)
+def limited(params: Work, report: Report) -> Done:
     from .compute import silent
 
     return Done(value=silent(params.log, params.units, report))

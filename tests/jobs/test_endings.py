@@ -113,6 +113,15 @@ def test_a_write_that_was_committed_and_not_acknowledged_counts(
     assert (job.status, job.attempts, lab.executions(job)) == ("succeeded", 1, 1)
 
 
+def test_a_division_that_was_committed_and_not_acknowledged_counts(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_acknowledgements(monkeypatch, "divide", 1, committed=True)
+    job = lab.submit("lab.whole", logs=["/dev/null"] * 2)
+    assert execute(job) == "running"
+    assert job.parts.count() == 2
+
+
 def test_a_duplicate_message_is_not_taken_for_a_lost_acknowledgement(lab: Lab) -> None:
     from offload.jobs import transitions
 
@@ -187,6 +196,8 @@ def test_parameters_that_would_not_come_back_are_refused(lab: Lab) -> None:
         with pytest.raises(ParamsUnfit, match=words):
             found.to_json(found.params(**params))
     lab.submit("lab.secret", number=0.1)
+    # A text about NUL is no NUL.
+    lab.submit("lab.burn", log="a\\u0000b")
 
 
 def test_a_result_that_would_not_come_back_fails_its_job_in_a_sentence(lab: Lab) -> None:

@@ -45,7 +45,9 @@ def test_a_process_whose_job_was_taken_over_is_killed(running: Lab) -> None:
     job = running.computes(running.submit("lab.silent", units=6000))
     Job.objects.filter(pk=job.pk).update(token=F("token") + 1, worker=uuid4())
     running.until(lambda: not alive(job.pid), "the process to be killed", 20)
-    assert "another worker has taken over" in running.log("worker")
+    running.until(
+        lambda: "another worker has taken over" in running.log("worker"), "the log to say so"
+    )
     assert running.executions(job, "end") == 0
     running.reaches(running.submit("lab.burn", units=1), "succeeded")
 
@@ -67,19 +69,22 @@ def test_time_limits_and_cancels_need_no_redis(running: Lab) -> None:
     back = time.monotonic()
     running.reaches(running.submit("lab.burn", units=1), "succeeded")
     print(f"the first job ended {time.monotonic() - back:.1f} s after the return of Redis")
+    asked = running.reaches(running.submit("lab.limited", units=3000), "failed", patience=20)
+    assert asked.error == "time limit: still running after 1.5 s"
 
 
 def test_the_time_limit_ends_when_the_function_returns(running: Lab) -> None:
     from offload.jobs.models import Job
 
     # Some 0.3 s of work under a limit of 2 s.
-    job = running.submit("lab.brief", units=30)
+    job = running.submit("lab.limited", units=30)
     running.until(lambda: running.executions(job), "the job to begin")
     with transaction.atomic():
         # SQLite's one write lock; on PostgreSQL the row's.
         Job.objects.select_for_update().get(pk=job.pk)
         running.until(lambda: running.executions(job, "end"), "the function to return")
-        time.sleep(4)
+        # Longer than the limit.
+        time.sleep(2.5)
     ended = running.reaches(job, "succeeded", "failed")
     assert (ended.status, ended.attempts, ended.error) == ("succeeded", 1, "")
 
@@ -97,11 +102,10 @@ def test_a_stopped_workers_rows_are_handed_back_when_its_processes_are_dead(runn
     assert took < 8
 
 
-@pytest.mark.parametrize("pool", ["threads", "solo"])
-def test_a_worker_without_processes_is_refused_at_its_start(lab: Lab, pool: str) -> None:
-    process = lab.start(pool, sys.executable, "-m", "offload.jobs", "-P", pool)
+def test_a_worker_without_processes_is_refused_at_its_start(lab: Lab) -> None:
+    process = lab.start("threads", sys.executable, "-m", "offload.jobs", "-P", "threads")
     assert process.wait(30) != 0
-    assert "Leave out -P, or give -P prefork" in lab.log(pool)
+    assert "Leave out -P, or give -P prefork" in lab.log("threads")
 
 
 def test_jobs_share_their_processes_database_connections(running: Lab) -> None:

@@ -4,6 +4,7 @@ A wrong declaration is an `InvalidJob` when its module is imported.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, get_type_hints
@@ -161,16 +162,18 @@ class JobType(Generic[P, R]):
         return document
 
 
+# NUL as JSON writes it: the backslash is not itself written by a backslash.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
 def fault_of_json(model: type[BaseModel], sent: BaseModel, document: str) -> str | None:
     """Why a reader of `document` would not get the fields that were sent; None if he would."""
     try:
         read = model.model_validate_json(document)
     except ValidationError as error:
-        return (
-            f"cannot be read back from JSON: {faults_of(error)}. JSON has no NaN and no infinity"
-        )
+        return f"cannot be read back from JSON: {faults_of(error)}. JSON has no NaN and no infinity"
 
-    if "\\u0000" in document:
+    if _NUL.search(document):
         return "cannot be stored: PostgreSQL takes no NUL character in a text. Remove it"
     for name in model.model_fields:
         if not _equal(getattr(read, name), getattr(sent, name)):

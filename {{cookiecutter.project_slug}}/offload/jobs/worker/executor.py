@@ -16,6 +16,7 @@ from uuid import UUID
 
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
+from django.db.models import Q
 from pydantic import BaseModel, ValidationError
 
 from offload.jobs import transitions
@@ -54,7 +55,7 @@ def register_tasks(worker_id: UUID, assignments: Assignments) -> None:
 def _register_task(job_type: JobType[Any, Any], worker_id: UUID, assignments: Assignments) -> None:
     # Celery gets no time limits: `time_limits.py` enforces them, with or without a broker. A failed
     # job is a failed task, without a second traceback in the log.
-    @shared_task(name=job_type.name, throws=(JobFailed,))  # type: ignore[untyped-decorator]
+    @shared_task(name=job_type.name, throws=(JobFailed,))
     def run(job_id: str) -> str:
         return execute(job_type, UUID(job_id), worker_id, assignments.slot())
 
@@ -150,8 +151,10 @@ def _claim(job_id: UUID, worker_id: UUID) -> Job | None:
 
 
 def _written(job: Job) -> Job | None:
-    """The row, where the end was committed and its answer was lost."""
-    return Job.objects.filter(pk=job.pk, token=job.token, status__in=FINAL).first()
+    """The row, where the end or the division was committed and its answer was lost."""
+    ended = Q(token=job.token, status__in=FINAL)
+    divided = Q(token=job.token + 1, status=Status.RUNNING, phase=Phase.PARTS)
+    return Job.objects.filter(ended | divided, pk=job.pk).first()
 
 
 def _run(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:

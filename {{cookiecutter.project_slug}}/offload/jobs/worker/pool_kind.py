@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import billiard
 from celery.concurrency.prefork import TaskPool
 
 
@@ -22,3 +23,6 @@ def require_forked_processes(worker: Any) -> None:
             "memory with the main process, and inherit its id. Leave worker_pool_start_method at "
             "fork"
         )
+    # billiard's own default on macOS is spawn since 4.3, whatever Celery's setting says.
+    if billiard.get_start_method() != "fork":
+        billiard.set_start_method("fork", force=True)

@@ -49,12 +49,12 @@ def signal_if(condition: Callable[[], bool], pid: int, number: int) -> bool:
 
 def kill_children() -> None:
     """Kill this process's children and wait for their ends, a second at most."""
-    children = billiard.active_children()
-    for child in children:
+    pids = [child.pid for child in billiard.active_children() if child.pid]
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(child.pid, signal.SIGKILL)
-    for child in children:
-        _wait_until(child.pid, "gone", "Z", "X")
+            os.kill(pid, signal.SIGKILL)
+    for pid in pids:
+        _wait_until(pid, "gone", "Z", "X")
 
 
 def _wait_until(pid: int, *states: str) -> bool:

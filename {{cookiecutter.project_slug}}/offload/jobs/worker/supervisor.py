@@ -125,11 +125,10 @@ class Supervisor(bootsteps.StartStopStep):
         """One look at this worker's rows, and then at its processes. The order matters: what is in
         the table and in no row was fenced out, or claimed in between.
         """
-        self._heartbeat.beat(worker)
-
         rows = Job.objects.filter(worker=self._worker_id, status=Status.RUNNING)
         held = list(rows.defer("params", "result"))
         working = self._assignments.working()
+        self._heartbeat.beat(worker, len(working))
         if not working:
             self._shutdown.worker_is_idle()
 
