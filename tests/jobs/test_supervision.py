@@ -151,6 +151,23 @@ def database(action: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
 
 
+def test_a_process_that_has_moved_on_is_not_signalled() -> None:
+    from offload.jobs.worker.processes import process_is_alive, signal_if
+
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        assert not signal_if(lambda: False, child.pid, signal.SIGKILL)
+        assert process_is_alive(child.pid)
+        assert signal_if(lambda: True, child.pid, signal.SIGKILL)
+        assert not process_is_alive(child.pid)
+    finally:
+        child.kill()
+        child.wait()
+    # Never this process's own group, and nothing that is no child of this process.
+    assert not signal_if(lambda: True, 0, signal.SIGCONT)
+    assert not process_is_alive(1)
+
+
 def alive(pid: Any) -> bool:
     try:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]

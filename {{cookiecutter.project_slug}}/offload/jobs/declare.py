@@ -64,8 +64,9 @@ class Limits:
 
     Args:
         time_limit: seconds until the process is killed and the job fails, without another attempt.
-        memory_limit: bytes of data the process may allocate; beyond it `MemoryError` fails the job
-            (Linux only).
+            It ends when the function returns; writing the result does not count.
+        memory_limit: bytes of data that the job may add to its process; beyond it `MemoryError`
+            fails the job (Linux only).
         queue: `cpu` for computing, `default` for housekeeping.
         soft_time_limit: seconds until `SoftTimeLimitExceeded` is raised in the function; 95 % of
             `time_limit` if not given.

@@ -32,6 +32,10 @@ def signal_if(condition: Callable[[], bool], pid: int, number: int) -> bool:
     Returns:
         Whether the signal was sent.
     """
+    # 0 would be this process's whole group.
+    if not process_is_alive(pid) or pid == os.getpid():
+        return False
+
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGSTOP)
         try:
