@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -106,6 +107,44 @@ def test_a_worker_without_processes_is_refused_at_its_start(lab: Lab) -> None:
     process = lab.start("threads", sys.executable, "-m", "offload.jobs", "-P", "threads")
     assert process.wait(30) != 0
     assert "Leave out -P, or give -P prefork" in lab.log("threads")
+
+
+def test_a_worker_whose_processes_are_spawned_is_refused_at_its_start() -> None:
+    from celery.concurrency.prefork import TaskPool
+
+    from offload.jobs.worker.pool_kind import require_forked_processes
+
+    with pytest.raises(SystemExit, match="cannot start its processes by spawn"):
+        require_forked_processes(SimpleNamespace(pool_cls=TaskPool, pool_start_method="spawn"))
+
+
+def test_an_orphan_that_cannot_be_settled_keeps_no_other_from_its_end(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.worker.orphans import Orphans
+    from offload.jobs.worker.shutdown import Shutdown
+
+    reclaim = transitions.reclaim
+    held = [transitions.claim(lab.submit("lab.burn").pk, uuid4(), 2**22) for _ in range(2)]
+
+    def refuse_the_first(job: Any, reason: str) -> Any:
+        if job.pk == held[0].pk:
+            raise IntegrityError("duplicate key")
+        return reclaim(job, reason)
+
+    monkeypatch.setattr(transitions, "reclaim", refuse_the_first)
+    orphans = Orphans(Shutdown(lambda: None), lambda: None)
+    orphans.settle(held, [])
+    assert {row.status for row in rows(held)} == {"running"}
+    orphans.settle(held, [])
+    assert [row.status for row in rows(held)] == ["running", "queued"]
+
+
+def rows(jobs: list[Any]) -> list[Any]:
+    from offload.jobs.models import Job
+
+    return [Job.objects.get(pk=job.pk) for job in jobs]
 
 
 def test_jobs_share_their_processes_database_connections(running: Lab) -> None:

@@ -13,6 +13,7 @@ from billiard.exceptions import WorkerLostError
 from celery import signals
 
 from offload.jobs import transitions
+from offload.jobs.database import CONNECTION_ERRORS
 from offload.jobs.declare import find_job_type
 from offload.jobs.models import Job
 from offload.jobs.services import services
@@ -69,7 +70,17 @@ class Orphans:
         """
         orphans = {(job.pk, job.token): job for job in held if not is_worked_on(job, working)}
         for key, job in orphans.items():
-            self._settle(key, job)
+            try:
+                self._settle(key, job)
+            except CONNECTION_ERRORS:
+                raise
+            except Exception:
+                log.exception(
+                    "job %s: nobody works on it and it cannot be settled, but others can: this is "
+                    "a bug",
+                    job.pk,
+                    extra=job.log_fields(),
+                )
 
         self._seen = set(orphans)
         for job_id in set(self._reasons) - {job.pk for job in held}:
