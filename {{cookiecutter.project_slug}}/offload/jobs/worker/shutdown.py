@@ -16,8 +16,8 @@ from offload.jobs.worker.heartbeat import Heartbeat
 
 log = logging.getLogger("offload.jobs")
 
-# Seconds that the end of a worker waits for its supervisor's or relay's last statement.
-LAST_STATEMENT_SECONDS = 2.0
+# Seconds that the end of a worker waits for the last statements of its supervisor and its relay.
+LAST_STATEMENTS_SECONDS = 3.0
 
 
 class Shutdown:
@@ -62,12 +62,15 @@ class Shutdown:
             self._idle.set()
 
 
-def hand_back_jobs(worker_id: UUID, heartbeat: Heartbeat) -> None:
+def hand_back_jobs(worker_id: UUID, heartbeat: Heartbeat, patience: float) -> None:
     """Hand back what a worker that ends still holds, and delete the worker's row.
 
     Its processes must be dead: one that lived would compute beside the next worker.
+
+    Args:
+        patience: seconds to wait for another thread's statement.
     """
-    if not FORK_LOCK.acquire(timeout=LAST_STATEMENT_SECONDS):
+    if not FORK_LOCK.acquire(timeout=patience):
         log.warning("the database is slow; jobs of this worker start again after their leases")
         return
 

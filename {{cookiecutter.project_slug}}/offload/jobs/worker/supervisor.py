@@ -8,6 +8,7 @@ for the database.
 
 import logging
 import threading
+import time
 from typing import Any
 from uuid import uuid4
 
@@ -27,7 +28,7 @@ from offload.jobs.worker.orphans import Orphans
 from offload.jobs.worker.pool_kind import require_forked_processes
 from offload.jobs.worker.processes import kill_children
 from offload.jobs.worker.redis_policy import check_redis_policy
-from offload.jobs.worker.shutdown import LAST_STATEMENT_SECONDS, Shutdown, hand_back_jobs
+from offload.jobs.worker.shutdown import LAST_STATEMENTS_SECONDS, Shutdown, hand_back_jobs
 from offload.jobs.worker.time_limits import TimeLimits
 
 log = logging.getLogger("offload.jobs")
@@ -84,7 +85,7 @@ class Supervisor(bootsteps.StartStopStep):
     def stop(self, worker: Any) -> None:
         """Called by Celery at shutdown, before it ends the pool.
 
-        Each step has a limit; together they take some 6 s at most, when the database is silent.
+        Where the database is silent, it gives up after 3 s.
         """
         # Already done where a signal began the shutdown; Flower's button comes without one.
         self._shutdown.wait_for_jobs()
@@ -96,9 +97,10 @@ class Supervisor(bootsteps.StartStopStep):
         relay_stops.start()
 
         kill_children()
-        self._thread.join(LAST_STATEMENT_SECONDS)
-        hand_back_jobs(self._worker_id, self._heartbeat)
-        relay_stops.join(LAST_STATEMENT_SECONDS)
+        deadline = time.monotonic() + LAST_STATEMENTS_SECONDS
+        self._thread.join(LAST_STATEMENTS_SECONDS)
+        hand_back_jobs(self._worker_id, self._heartbeat, max(deadline - time.monotonic(), 0.0))
+        relay_stops.join(max(deadline - time.monotonic(), 0.0))
 
     def terminate(self, worker: Any) -> None:
         """Called by Celery instead of `stop` at a cold shutdown."""
