@@ -17,7 +17,8 @@ from .conftest import HERE, ROOT, free_port
 AGAIN = (
     "killed_worker_process or killed_worker_costs or wakes or hands_a_long_job_back or divided_job "
     "or one_failed_part or fails_for_good or unique or same_key or periodic or restarted_database "
-    "or inside_a_transaction or is_kept_for"
+    "or inside_a_transaction or is_kept_for or acknowledged or when_the_function_returns "
+    "or share_their_processes or stays_away or no_database_takes or any_number_and_text"
 )
 
 
@@ -51,7 +52,7 @@ def server(programs: Path) -> Iterator[dict[str, str]]:
         run("rm", "-r", folder)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.skipif("LAB_DATABASE_URL" in os.environ, reason="this is the run on PostgreSQL")
 def test_postgresql_keeps_the_same_promises() -> None:
     programs = _programs()

@@ -58,7 +58,7 @@ def test_a_part_that_fails_for_good_fails_the_whole_and_stops_the_others(running
     ended = running.reaches(
         running.submit("lab.stumbling", logs=_logs(running, 3), stumbles=9), "failed"
     )
-    assert "failed: ConnectionError: the disk is away for a moment" in ended.error
+    assert "failed: failed with ConnectionError; the log has the reason" in ended.error
     running.until(
         lambda: not ended.parts.exclude(status__in=("failed", "cancelled")).exists(),
         "the other parts to stop",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from offload.jobs.client import submit_many as submit_many
     from offload.jobs.client import submit_sync as submit_sync
     from offload.jobs.declare import InvalidJob as InvalidJob
+    from offload.jobs.declare import JobError as JobError
     from offload.jobs.declare import JobType as JobType
     from offload.jobs.declare import Limits as Limits
     from offload.jobs.declare import Report as Report
@@ -33,6 +34,7 @@ MiB = 2**20
 _MODULES = {
     "Idempotency": "client",
     "InvalidJob": "declare",
+    "JobError": "declare",
     "JobType": "declare",
     "JobView": "job_view",
     "Limits": "declare",

@@ -31,6 +31,7 @@ def main() -> None:
         preload(job_type)
 
     current_app.steps["worker"].add(Supervisor)
+    current_app.conf.worker_consumer = "offload.jobs.worker.consumer:SteadyConsumer"
     # Quiet: the supervisor logs one line that says what Celery's banner says.
     current_app.worker_main(["--quiet", "worker", *sys.argv[1:]])
 

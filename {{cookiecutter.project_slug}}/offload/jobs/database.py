@@ -1,21 +1,18 @@
-"""How jobs use the database: the clock, fenced updates, the order of locks, outages and forks.
+"""How jobs use the database: the clock, fenced updates, the order of locks, and forks.
 
 Four things are decided here and nowhere else:
 
 1. Times are the database's (`from_now`), because the clocks of hosts differ.
 2. A row is changed by one UPDATE whose WHERE holds a fencing token or a state (`fenced_update`).
 3. The rows of a divided job are locked in one order (`lock_parent`).
-4. What happens while the database is down (`retry_while_database_is_down`), and while a process
-   forks (`FORK_LOCK`).
+4. What happens while a process forks (`FORK_LOCK`). `worker/outage.py` says what happens while
+   the database is down.
 """
 
-import logging
 import os
 import threading
-import time
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
@@ -24,10 +21,6 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from offload.jobs.models import Job, Phase, Status
-
-log = logging.getLogger("offload.jobs")
-
-T = TypeVar("T")
 
 # What Django raises where the database refuses a statement, and where there is no connection.
 DATABASE_ERRORS = (DatabaseError, InterfaceError)
@@ -41,9 +34,6 @@ FORK_LOCK = threading.RLock()
 os.register_at_fork(
     before=FORK_LOCK.acquire, after_in_parent=FORK_LOCK.release, after_in_child=FORK_LOCK.release
 )
-
-# Seconds between the tries of a write that the database refuses; 102 s together.
-RETRY_WAITS_SECONDS = tuple(0.1 * 2.0**attempt for attempt in range(10))
 
 # The columns of a row that no worker holds.
 UNHELD: dict[str, Any] = {"worker": None, "pid": None, "lease_until": None}
@@ -97,27 +87,6 @@ def lock_parent(parent_id: UUID) -> Job:
     and the DELETE of `maintenance/prune.py`.
     """
     return Job.objects.select_for_update().get(pk=parent_id)
-
-
-def retry_while_database_is_down(write: Callable[[], T]) -> T:
-    """Call `write` until the database accepts it: a result must survive a database's restart.
-
-    Returns:
-        What `write` returned.
-
-    Raises:
-        DatabaseError, InterfaceError: the database refused for 102 s, the sum of
-            `RETRY_WAITS_SECONDS`.
-    """
-    for wait in RETRY_WAITS_SECONDS:
-        try:
-            return write()
-        except DATABASE_ERRORS as error:
-            connections.close_all()
-            log.warning("the database does not answer; trying again in %.1f s: %s", wait, error)
-            time.sleep(wait)
-
-    return write()
 
 
 def close_connections() -> None:

@@ -4,6 +4,7 @@ A wrong declaration is an `InvalidJob` when its module is imported.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, get_type_hints
@@ -33,6 +34,14 @@ class Report(Protocol):
         """
 
 
+class JobError(Exception):
+    """A job's function raises it to fail with a sentence for the job's owner.
+
+    Clients see its text. Of every other error they see the type only; its text stays in the log and
+    in the admin.
+    """
+
+
 class InvalidJob(Exception):
     """A job is declared wrongly; the sentence says what to write instead."""
 
@@ -55,8 +64,9 @@ class Limits:
 
     Args:
         time_limit: seconds until the process is killed and the job fails, without another attempt.
-        memory_limit: bytes of data the process may allocate; beyond it `MemoryError` fails the job
-            (Linux only).
+            It ends when the function returns; writing the result does not count.
+        memory_limit: bytes of data that the job may add to its process; beyond it `MemoryError`
+            fails the job (Linux only).
         queue: `cpu` for computing, `default` for housekeeping.
         soft_time_limit: seconds until `SoftTimeLimitExceeded` is raised in the function; 95 % of
             `time_limit` if not given.
@@ -122,16 +132,75 @@ class JobType(Generic[P, R]):
                 f"{conf().params_limit}: put large inputs into storage and pass a reference",
             )
 
-        try:
-            self.params.model_validate_json(document)
-        except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-            )
-            raise ParamsUnfit(
-                422, f"the parameters of {self.name!r} cannot be read back from JSON: {faults}"
-            ) from error
+        fault = fault_of_json(self.params, params, document)
+        if fault is not None:
+            raise ParamsUnfit(422, f"the parameters of {self.name!r} {fault}")
         return document
+
+    def result_to_json(self, result: Any) -> str:
+        """The result as a JSON document that its readers can read back.
+
+        Raises:
+            JobError: the result is of another model, its document is over
+                `conf().stored_result_limit` bytes, or it could not be read back.
+        """
+        if not isinstance(result, self.result):
+            raise JobError(
+                f"{self.function.__qualname__} returned {type(result).__name__}, "
+                f"not {self.result.__name__}"
+            )
+
+        document = result.model_dump_json()
+        if len(document) > conf().stored_result_limit:
+            size, limit = len(document) // 2**20, conf().stored_result_limit // 2**20
+            raise JobError(
+                f"a result of {size} MiB is over the limit of {limit} MiB: store it elsewhere"
+            )
+
+        fault = fault_of_json(self.result, result, document)
+        if fault is not None:
+            raise JobError(f"the result of {self.name!r} {fault}")
+        return document
+
+
+# NUL as JSON writes it: the backslash is not itself written by a backslash.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def fault_of_json(model: type[BaseModel], sent: BaseModel, document: str) -> str | None:
+    """Why a reader of `document` would not get the fields that were sent; None if he would."""
+    try:
+        read = model.model_validate_json(document)
+    except ValidationError as error:
+        return f"cannot be read back from JSON: {faults_of(error)}. JSON has no NaN and no infinity"
+
+    if _NUL.search(document):
+        return "cannot be stored: PostgreSQL takes no NUL character in a text. Remove it"
+    for name in model.model_fields:
+        if not _equal(getattr(read, name), getattr(sent, name)):
+            return (
+                f"cannot be read back from JSON as they went: the field {name!r} differs. JSON has "
+                "no NaN and no infinity, and the text of a SecretStr is hidden: send null, or a "
+                "reference to the secret"
+            )
+    return None
+
+
+def faults_of(error: ValidationError) -> str:
+    """A validation's faults in one line, without the inputs."""
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'all'}: {fault['msg']}"
+        for fault in error.errors(include_input=False, include_url=False, include_context=False)
+    )
+
+
+def _equal(left: Any, right: Any) -> bool:
+    try:
+        return bool(left == right)
+    # Whatever `__eq__` raises.
+    except Exception:  # noqa: BLE001
+        # Values that cannot be compared, such as arrays, are read back as their own validators say.
+        return True
 
 
 # The registry of job types, by name. `@job` fills it while the apps are imported.

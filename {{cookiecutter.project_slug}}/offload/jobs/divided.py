@@ -70,6 +70,9 @@ def make_parts(job_type: JobType[Any, Any], job: Job, params: BaseModel) -> list
         )
         for number, part_params in enumerate(job_type.split(params), 1)
     ]
+    for part in parts:
+        # `unique` is about what callers submit. A job may have two equal parts.
+        part.unique_key = None
     if not parts:
         raise ValueError(f"{job_type.name!r} was divided into no parts: split must give at least 1")
     return parts

@@ -70,7 +70,10 @@ class Job(models.Model):
     result = models.JSONField(null=True)
     # The name of a large result in file storage.
     result_file = models.CharField(max_length=255, blank=True)
+    # Why the job failed, in words for its owner.
     error = models.TextField(blank=True)
+    # The type and text of the function's error, for operators. No API shows it.
+    error_detail = models.TextField(blank=True, default="")
 
     # --- who works on it ---
     # The number of starts, without those that a worker handed back.
@@ -155,33 +158,15 @@ class Job(models.Model):
             **values,
         )
 
-    def store_result(self, job_type: JobType[Any, Any], result: Any) -> tuple[Any, str]:
-        """Prepare a result for the row: in the row itself, or in file storage where it is large.
+    def store_result(self, document: str) -> tuple[Any, str]:
+        """Prepare a result's JSON for the row: in the row itself, or in file storage.
 
         Returns:
             The result as JSON data and no file name; or None and the name of the file that now
             holds the result, where its JSON is over `conf().result_limit` bytes.
-
-        Raises:
-            TypeError: the result is of another model.
-            ValueError: its JSON is over `conf().stored_result_limit` bytes.
         """
-        if not isinstance(result, job_type.result):
-            raise TypeError(
-                f"{job_type.function.__qualname__} returned {type(result).__name__}, "
-                f"not {job_type.result.__name__}"
-            )
-
-        model: BaseModel = result
-        document = model.model_dump_json()
         if len(document) <= conf().result_limit:
             return json.loads(document), ""
-
-        if len(document) > conf().stored_result_limit:
-            size, limit = len(document) // 2**20, conf().stored_result_limit // 2**20
-            raise ValueError(
-                f"a result of {size} MiB is over the limit of {limit} MiB: store it elsewhere"
-            )
 
         # With the token in its name, an attempt that lost its lease never overwrites the file of a
         # later attempt.

@@ -80,12 +80,13 @@ def succeed(job: Job, result: Any, result_file: str) -> Job | None:
         progress=1.0,
         message="",
         error="",
+        error_detail="",
     )
 
 
-def fail(job: Job, error: str) -> Job | None:
-    """running → failed, with the reason in words."""
-    return _finish(job, Status.FAILED, error=error)
+def fail(job: Job, error: str, detail: str = "") -> Job | None:
+    """running → failed, with the reason in words, and in detail for operators."""
+    return _finish(job, Status.FAILED, error=error, error_detail=detail)
 
 
 def stop(job: Job) -> Job | None:
@@ -93,9 +94,9 @@ def stop(job: Job) -> Job | None:
     return _finish(job, Status.CANCELLED)
 
 
-def retry(job: Job, error: str, delay: float) -> Job | None:
+def retry(job: Job, error: str, delay: float, detail: str = "") -> Job | None:
     """running → queued after an error worth another attempt; due again after `delay` seconds."""
-    return _requeue(job, error=error, not_before=from_now(delay))
+    return _requeue(job, error=error, error_detail=detail, not_before=from_now(delay))
 
 
 def hand_back(job: Job) -> Job | None:

@@ -1,76 +1,107 @@
 """Executes one job in a process that computes: claim, run, write the end, tell the others.
 
-Whatever the function does, it ends in one transition.
+Whatever the function does, it ends in one transition. An error of the function fails the job; an
+error of writing never does.
 """
 
+import ctypes
 import logging
 import os
 import signal
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
-from pydantic import ValidationError
+from django.db.models import Q
+from pydantic import BaseModel, ValidationError
 
 from offload.jobs import transitions
-from offload.jobs.database import retry_while_database_is_down
-from offload.jobs.declare import JobType, all_job_types
+from offload.jobs.database import DATABASE_ERRORS
+from offload.jobs.declare import JobError, JobType, all_job_types, faults_of
 from offload.jobs.divided import make_parts, part_results
-from offload.jobs.models import Job, Phase, Status
+from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.services import services
+from offload.jobs.worker.assignments import Activity, Assignments, Slot
+from offload.jobs.worker.failure import full_text, public_text
 from offload.jobs.worker.memory_limit import memory_limit
+from offload.jobs.worker.outage import retry_while_database_is_down
 from offload.jobs.worker.report import Cancelled, LeaseLost, make_report
+from offload.jobs.worker.result import KeptResult
 
 log = logging.getLogger("offload.jobs")
+
+# Writes how a job's function ended. Returns the new row; None where the lease was lost.
+End = Callable[[], Job | None]
 
 
 class JobFailed(Exception):
     """A job has failed; its row says why. It is raised so that Flower and Celery count it."""
 
 
-def register_tasks(worker_id: UUID) -> None:
+def register_tasks(worker_id: UUID, assignments: Assignments) -> None:
     """Register one Celery task for each job type, so that Flower groups by it.
 
     A web process knows no tasks. It publishes by name, and a message's one argument is the job's
     id.
     """
     for job_type in all_job_types():
-        _register_task(job_type, worker_id)
+        _register_task(job_type, worker_id, assignments)
 
 
-def _register_task(job_type: JobType[Any, Any], worker_id: UUID) -> None:
-    # Celery's types want whole seconds; its code takes fractions.
-    @shared_task(  # type: ignore[call-overload,untyped-decorator]
-        name=job_type.name,
-        soft_time_limit=job_type.limits.soft_limit,
-        time_limit=job_type.limits.time_limit,
-        # A failed job is a failed task, without a second traceback in the log.
-        throws=(JobFailed,),
-    )
+def _register_task(job_type: JobType[Any, Any], worker_id: UUID, assignments: Assignments) -> None:
+    # Celery gets no time limits: `time_limits.py` enforces them, with or without a broker. A failed
+    # job is a failed task, without a second traceback in the log.
+    @shared_task(name=job_type.name, throws=(JobFailed,))
     def run(job_id: str) -> str:
-        return execute(job_type, UUID(job_id), worker_id)
+        return execute(job_type, UUID(job_id), worker_id, assignments.slot())
 
 
-def execute(job_type: JobType[Any, Any], job_id: UUID, worker_id: UUID) -> str:
+def execute(job_type: JobType[Any, Any], job_id: UUID, worker_id: UUID, slot: Slot) -> str:
     """Execute one job up to its next state.
+
+    Args:
+        slot: this process's record, which says all the time what the process does.
 
     Returns:
         The name of that state; `duplicate` where the job was not due; `fenced` where another
-        worker has taken it over.
+        worker has taken it over; `unwritten` where the database refuses the end of the job, which
+        the main process then reclaims.
 
     Raises:
         JobFailed: the job has failed; its row has the reason.
     """
-    _die_when_told_to_end()
+    _listen_to_signals(slot)
+    slot.claiming(job_id)
+    try:
+        return _claim_and_run(job_type, job_id, worker_id, slot)
+    finally:
+        slot.idle()
 
+
+def _claim_and_run(job_type: JobType[Any, Any], job_id: UUID, worker_id: UUID, slot: Slot) -> str:
     job = _claim(job_id, worker_id)
     if job is None:
         return "duplicate"
 
     started = time.perf_counter()
-    ended = _run(job_type, job)
+    slot.computing(job, job_type.limits)
+    end = _run(job_type, job, slot)
+    slot.writing(job)
+    try:
+        ended = retry_while_database_is_down(end, partial(_written, job))
+    except Exception:
+        log.exception(
+            "job %s: the database refuses its end; the job is started again, or fails after its "
+            "last attempt",
+            job.pk,
+            extra=job.log_fields(),
+        )
+        return "unwritten"
+
     if ended is None:
         log.warning("job %s: another worker has taken over, this result is dropped", job_id)
         return "fenced"
@@ -84,98 +115,147 @@ def execute(job_type: JobType[Any, Any], job_id: UUID, worker_id: UUID) -> str:
     return ended.status
 
 
-def _die_when_told_to_end() -> None:
-    """Let SIGQUIT end this process at once.
+def _listen_to_signals(slot: Slot) -> None:
+    """Handle the two signals that the main process sends to a process that computes.
 
-    billiard's handler would raise SystemExit in the job's code, but a worker that shuts down is no
-    failure of the job. The row stays as it is, and the main process hands it back.
+    1. SIGQUIT ends the process at once. billiard's handler would raise SystemExit in the job's
+       code, but a worker that shuts down is no failure of the job: its row stays as it is, and the
+       main process hands it back. Python's handler would wait for a long call into C, and the
+       default action writes a core file. The C library's `_exit` as the handler does neither.
+    2. SIGUSR1 is the soft time limit, which only the job's function may see.
     """
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    library = ctypes.CDLL(None)
+    exit_now = ctypes.cast(library["_exit"], ctypes.c_void_p)
+    library.signal(signal.SIGQUIT, exit_now)
+
+    def soft_limit(*_: Any) -> None:
+        if slot.activity == Activity.COMPUTING:
+            raise SoftTimeLimitExceeded
+
+    signal.signal(signal.SIGUSR1, soft_limit)
 
 
 def _claim(job_id: UUID, worker_id: UUID) -> Job | None:
-    job: Job | None = retry_while_database_is_down(
-        lambda: transitions.claim(job_id, worker_id, os.getpid())
-    )
+    pid = os.getpid()
+
+    def claimed() -> Job | None:
+        """The row, where the claim was committed and its answer was lost."""
+        mine = Job.objects.filter(pk=job_id, worker=worker_id, pid=pid, status=Status.RUNNING)
+        return mine.first()
+
+    claim = partial(transitions.claim, job_id, worker_id, pid)
+    job = retry_while_database_is_down(claim, claimed)
     if job is not None:
         services.events.publish(job)
     return job
 
 
-def _run(job_type: JobType[Any, Any], job: Job) -> Job | None:
-    """Run the function and write how it ended. Returns the new row; None where the lease was lost.
+def _written(job: Job) -> Job | None:
+    """The row, where the end or the division was committed and its answer was lost."""
+    ended = Q(token=job.token, status__in=FINAL)
+    divided = Q(token=job.token + 1, status=Status.RUNNING, phase=Phase.PARTS)
+    return Job.objects.filter(ended | divided, pk=job.pk).first()
+
+
+def _run(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:
+    """Run the function.
 
     Four cases: the function returned, it was asked to stop, it lost its lease, it raised an error.
     """
     try:
         with memory_limit(job_type.limits.memory_limit):
-            return _compute(job_type, job)
+            return _compute(job_type, job, slot)
     except Cancelled:
-        return retry_while_database_is_down(lambda: transitions.stop(job))
+        return partial(transitions.stop, job)
     except LeaseLost:
-        return None
+        return lambda: None
     # sys.exit() and MemoryError, too, are failures of the job, not of the worker.
     except BaseException as error:  # noqa: BLE001
+        slot.writing(job)
         return _retry_or_fail(job_type, job, error)
 
 
-def _compute(job_type: JobType[Any, Any], job: Job) -> Job | None:
+def _compute(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:
     """Three cases: an undivided job, the second claim of a divided job, its first claim."""
-    params = job_type.params.model_validate(job.params)
+    params = _params(job_type, job)
 
     if job_type.part is None:
         result = job_type.function(params, make_report(job))
     elif job.phase == Phase.JOIN:
-        result = job_type.function(params, part_results(job_type, job))
+        result = job_type.function(params, _part_results(job_type, job, slot))
     else:
-        return _divide(job, make_parts(job_type, job, params))
+        parts = make_parts(job_type, job, params)
+        slot.writing(job)
+        return partial(_divide, job, parts)
 
-    inline, file = job.store_result(job_type, result)
-    return retry_while_database_is_down(lambda: transitions.succeed(job, inline, file))
+    slot.writing(job)
+    return KeptResult(job, job_type.result_to_json(result)).write
+
+
+def _params(job_type: JobType[Any, Any], job: Job) -> BaseModel:
+    try:
+        params: BaseModel = job_type.params.model_validate(job.params)
+    except ValidationError as error:
+        raise JobError(
+            f"its parameters do not fit the model {job_type.params.__name__} any more: "
+            f"{faults_of(error)}"
+        ) from error
+    return params
+
+
+def _part_results(job_type: JobType[Any, Any], job: Job, slot: Slot) -> list[BaseModel]:
+    """The results of the parts. The time limits begin when they are read."""
+    slot.claiming(job.pk)
+    results = retry_while_database_is_down(partial(part_results, job_type, job), lambda: None)
+    slot.computing(job, job_type.limits)
+    return results or []
 
 
 def _divide(job: Job, parts: list[Job]) -> Job | None:
-    divided = retry_while_database_is_down(lambda: transitions.divide(job, parts))
+    divided = transitions.divide(job, parts)
     if divided is not None and not divided.final:
         _publish(parts)
     return divided
 
 
-def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) -> Job | None:
+def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) -> End:
     limits = job_type.limits
+    reason, detail = public_text(job_type, error), full_text(error)
 
     if isinstance(error, limits.retry_on) and job.attempts < job.max_attempts:
         delay = limits.retry_delay * 2 ** (job.attempts - 1)
-        reason = f"{_in_words(job_type, error)}, attempt {job.attempts} of {job.max_attempts}"
-        return retry_while_database_is_down(lambda: transitions.retry(job, reason, delay))
+        log.warning(
+            "job %s of type %s is tried again in %.1f s: %s",
+            job.pk,
+            job_type.name,
+            delay,
+            detail,
+            extra=job.log_fields(),
+        )
+        reason = f"{reason}, attempt {job.attempts} of {job.max_attempts}"
+        return partial(transitions.retry, job, reason, delay, detail)
 
     log.error(
         "job %s of type %s failed", job.pk, job_type.name, exc_info=error, extra=job.log_fields()
     )
-    return retry_while_database_is_down(lambda: transitions.fail(job, _in_words(job_type, error)))
-
-
-def _in_words(job_type: JobType[Any, Any], error: BaseException) -> str:
-    match error:
-        case SoftTimeLimitExceeded():
-            return f"time limit: still running after {job_type.limits.soft_limit:g} s"
-        case MemoryError():
-            mebibytes = job_type.limits.memory_limit // 2**20
-            return f"memory limit: the job needed more than {mebibytes} MiB"
-        case SystemExit():
-            return f"the job called sys.exit({error.code!r})"
-        case ValidationError():
-            return f"parameters or result do not fit their model: {error}"
-    return f"{type(error).__name__}: {error}"
+    return partial(transitions.fail, job, reason, detail)
 
 
 def _tell_watchers_and_parent(ended: Job) -> None:
-    """Send the event. If the last part has ended, have its parent published."""
+    """Send the event. If the last part has ended, have its parent published.
+
+    The maintenance publishes the parent where the database does not answer here.
+    """
     services.events.publish(ended)
     if not (ended.parent_id and ended.final):
         return
 
-    parent = Job.objects.get(pk=ended.parent_id)
+    try:
+        parent = Job.objects.get(pk=ended.parent_id)
+    except (Job.DoesNotExist, *DATABASE_ERRORS):
+        log.debug("job %s: its parent is not told", ended.pk, exc_info=True)
+        return
+
     services.events.publish(parent)
     if parent.phase == Phase.JOIN:
         _publish([parent])

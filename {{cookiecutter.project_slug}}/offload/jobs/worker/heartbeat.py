@@ -4,11 +4,9 @@ import time
 from typing import Any
 from uuid import UUID
 
-from celery.worker import state
 from django.db.models.functions import Now
 
 from offload.conf import conf
-from offload.jobs.declare import all_job_types
 from offload.jobs.models import Worker
 
 
@@ -19,8 +17,13 @@ class Heartbeat:
         self._worker_id = worker_id
         self._written_at = 0.0
 
-    def beat(self, worker: Any) -> None:
-        """Write the row, if that is due. `worker` is Celery's."""
+    def beat(self, worker: Any, busy: int) -> None:
+        """Write the row, if that is due.
+
+        Args:
+            worker: Celery's.
+            busy: how many of its processes work on a job.
+        """
         now = time.monotonic()
         if now - self._written_at <= conf().worker_silence / 3:
             return
@@ -29,7 +32,7 @@ class Heartbeat:
             "name": worker.hostname,
             "queues": sorted(worker.app.amqp.queues.consume_from),
             "slots": worker.concurrency,
-            "busy": len(active_requests()),
+            "busy": busy,
             "seen_at": Now(),
         }
         if not Worker.objects.filter(pk=self._worker_id).update(**values):
@@ -39,9 +42,3 @@ class Heartbeat:
     def end(self) -> None:
         """Delete the row: the worker ends."""
         Worker.objects.filter(pk=self._worker_id).delete()
-
-
-def active_requests() -> list[Any]:
-    """Celery's requests of jobs that a process of this worker has begun."""
-    names = {job_type.name for job_type in all_job_types()}
-    return [request for request in list(state.active_requests) if request.name in names]

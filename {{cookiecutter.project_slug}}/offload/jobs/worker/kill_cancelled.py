@@ -1,24 +1,29 @@
 """Kills the processes of jobs that were asked to stop and do not report."""
 
 import logging
-import os
 import signal
 from collections.abc import Iterable
-from typing import Any
+from functools import partial
 from uuid import UUID
 
 from offload.conf import conf
 from offload.jobs.database import from_now
 from offload.jobs.models import Job, Status
-from offload.jobs.worker.heartbeat import active_requests
+from offload.jobs.worker.assignments import Activity, Assignment, Assignments
+from offload.jobs.worker.processes import signal_if
 
 log = logging.getLogger("offload.jobs")
 
 
-def kill_cancelled(worker: Any, worker_id: UUID, held: Iterable[Job]) -> None:
+def kill_cancelled(
+    assignments: Assignments,
+    worker_id: UUID,
+    held: Iterable[Job],
+    working: Iterable[Assignment],
+) -> None:
     """Kill what was asked to stop more than `conf().cancel_grace` seconds ago.
 
-    `worker` is Celery's. Celery then tells `dead_processes.py`, which writes the end.
+    Only a process that computes this job is killed. `orphans.py` then writes the end.
     """
     if not any(job.cancel_requested_at for job in held):
         return
@@ -28,22 +33,14 @@ def kill_cancelled(worker: Any, worker_id: UUID, held: Iterable[Job]) -> None:
         status=Status.RUNNING,
         cancel_requested_at__lt=from_now(-conf().cancel_grace),
     )
-    for job in overdue:
-        log.warning(
-            "job %s: it was cancelled and does not report, its process %s is killed",
-            job.pk,
-            job.pid,
-            extra=job.log_fields(),
-        )
-        _kill(worker, job)
-
-
-def _kill(worker: Any, job: Job) -> None:
-    for request in active_requests():
-        if request.args[0] == str(job.pk) and request.worker_pid == job.pid:
-            # In the worker's own loop, because it talks to Flower over the worker's connection,
-            # which this thread must not use.
-            worker.consumer.call_soon(request.terminate, worker.pool, signal.SIGKILL)
-            return
-
-    os.kill(job.pid or 0, signal.SIGKILL)
+    for job in overdue.defer("params", "result"):
+        for assignment in working:
+            if assignment.activity == Activity.COMPUTING and assignment.is_for(job):
+                log.warning(
+                    "job %s: it was cancelled and does not report, its process %s is killed",
+                    job.pk,
+                    assignment.pid,
+                    extra=job.log_fields(),
+                )
+                condition = partial(assignments.still_there, assignment)
+                signal_if(condition, assignment.pid, signal.SIGKILL)

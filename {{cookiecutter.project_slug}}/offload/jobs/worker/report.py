@@ -12,6 +12,7 @@ from offload.jobs.declare import Report
 from offload.jobs.divided import update_progress
 from offload.jobs.models import Job
 from offload.jobs.services import services
+from offload.jobs.worker.failure import clean_text
 
 log = logging.getLogger("offload.jobs")
 
@@ -44,7 +45,9 @@ def make_report(job: Job) -> Report:
             return
         next_write = now + interval
 
-        _write(job, min(max(fraction, 0.0), 1.0), message[:MAX_MESSAGE_LENGTH])
+        # NaN is smaller than nothing and larger than nothing: this order makes it 0.
+        fraction = min(max(0.0, fraction), 1.0)
+        _write(job, fraction, clean_text(message, MAX_MESSAGE_LENGTH))
 
     return report
 
@@ -52,6 +55,7 @@ def make_report(job: Job) -> Report:
 def _write(job: Job, fraction: float, message: str) -> None:
     try:
         row = transitions.progress(job, fraction, message)
+        parent = update_progress(row) if row is not None else None
     except DATABASE_ERRORS:
         # A job does not fail because its progress cannot be written: only its lease counts.
         connections.close_all()
@@ -68,5 +72,5 @@ def _write(job: Job, fraction: float, message: str) -> None:
         raise Cancelled
 
     services.events.publish(row)
-    if parent := update_progress(row):
+    if parent is not None:
         services.events.publish(parent)

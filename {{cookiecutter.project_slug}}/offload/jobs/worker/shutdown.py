@@ -9,10 +9,15 @@ from uuid import UUID
 
 from offload.conf import conf
 from offload.jobs import transitions
+from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections
 from offload.jobs.models import Job, Status
 from offload.jobs.services import services
+from offload.jobs.worker.heartbeat import Heartbeat
 
 log = logging.getLogger("offload.jobs")
+
+# Seconds that the end of a worker waits for the last statements of its supervisor and its relay.
+LAST_STATEMENTS_SECONDS = 3.0
 
 
 class Shutdown:
@@ -36,24 +41,50 @@ class Shutdown:
         celery_stops: Any = signal.getsignal(signal.SIGTERM)
 
         def stop(signum: int, frame: Any) -> None:
-            if not self.requested:
-                self.requested = True
-                self._wake()
-                self._idle.wait(conf().worker_grace)
+            self.wait_for_jobs()
             celery_stops(signum, frame)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
 
+    def wait_for_jobs(self) -> None:
+        """Wait until the worker is idle, `conf().worker_grace` seconds at most. A second call, and
+        so a second signal, does not wait.
+        """
+        if not self.requested:
+            self.requested = True
+            self._wake()
+            self._idle.wait(conf().worker_grace)
+
     def worker_is_idle(self) -> None:
-        """The worker holds no running job: a requested shutdown need not wait longer."""
+        """The worker's processes work on no job: a requested shutdown need not wait longer."""
         if self.requested:
             self._idle.set()
 
 
-def hand_back_jobs(worker_id: UUID) -> None:
-    """Hand back what a worker that ends still holds."""
-    for job in Job.objects.filter(worker=worker_id, status=Status.RUNNING):
-        if handed := transitions.hand_back(job):
-            log.warning("job %s: %s at shutdown", job.pk, handed.status, extra=job.log_fields())
-            services.events.publish(handed)
+def hand_back_jobs(worker_id: UUID, heartbeat: Heartbeat, patience: float) -> None:
+    """Hand back what a worker that ends still holds, and delete the worker's row.
+
+    Its processes must be dead: one that lived would compute beside the next worker.
+
+    Args:
+        patience: seconds to wait for another thread's statement.
+    """
+    if not FORK_LOCK.acquire(timeout=patience):
+        log.warning("the database is slow; jobs of this worker start again after their leases")
+        return
+
+    try:
+        for job in Job.objects.filter(worker=worker_id, status=Status.RUNNING):
+            if handed := transitions.hand_back(job):
+                log.warning("job %s: %s at shutdown", job.pk, handed.status, extra=job.log_fields())
+                services.events.publish(handed)
+        heartbeat.end()
+    except DATABASE_ERRORS as error:
+        log.warning(
+            "the database does not answer; jobs of this worker start again after their leases: %s",
+            error,
+        )
+        close_connections()
+    finally:
+        FORK_LOCK.release()

@@ -1,12 +1,14 @@
 """The supervisor: a thread in a worker's main process that looks after the processes that compute.
 
 It never computes. A function that holds the GIL in another process therefore delays none of its
-duties, and each duty has a file: `heartbeat.py`, `dead_processes.py`, `lease.py`,
-`kill_cancelled.py`, `shutdown.py`.
+duties, and each duty has a file: `heartbeat.py`, `orphans.py`, `lease.py`, `kill_cancelled.py`,
+`kill_fenced.py`, `shutdown.py`. `time_limits.py` is a thread of its own, because it must not wait
+for the database.
 """
 
 import logging
 import threading
+import time
 from typing import Any
 from uuid import uuid4
 
@@ -16,20 +18,23 @@ from offload.jobs.background import create_relay
 from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections
 from offload.jobs.models import Job, Status
 from offload.jobs.services import services
-from offload.jobs.worker.dead_processes import DeadProcesses
+from offload.jobs.worker.assignments import Assignments
 from offload.jobs.worker.executor import register_tasks
 from offload.jobs.worker.heartbeat import Heartbeat
 from offload.jobs.worker.kill_cancelled import kill_cancelled
+from offload.jobs.worker.kill_fenced import KillFenced
 from offload.jobs.worker.lease import Leases
+from offload.jobs.worker.orphans import Orphans
+from offload.jobs.worker.pool_kind import require_forked_processes
+from offload.jobs.worker.processes import kill_children
 from offload.jobs.worker.redis_policy import check_redis_policy
-from offload.jobs.worker.shutdown import Shutdown, hand_back_jobs
+from offload.jobs.worker.shutdown import LAST_STATEMENTS_SECONDS, Shutdown, hand_back_jobs
+from offload.jobs.worker.time_limits import TimeLimits
 
 log = logging.getLogger("offload.jobs")
 
 # Seconds between two looks at the worker's rows.
 SUPERVISOR_INTERVAL_SECONDS = 0.5
-# Seconds that the shutdown waits for the thread.
-STOP_TIMEOUT_SECONDS = 5.0
 
 
 class Supervisor(bootsteps.StartStopStep):
@@ -41,18 +46,24 @@ class Supervisor(bootsteps.StartStopStep):
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
+        require_forked_processes(worker)
+
         # Forked processes inherit the id: it says who holds the leases.
         self._worker_id = uuid4()
-        # Before the pool forks, because its processes notify the relay through a pipe.
+        # Before the pool forks, because its processes write the table, and notify the relay through
+        # a pipe.
+        self._assignments = Assignments(max(worker.concurrency, worker.max_concurrency or 0))
         self._relay = create_relay(services)
-        register_tasks(self._worker_id)
+        register_tasks(self._worker_id, self._assignments)
 
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._shutdown = Shutdown(self._woken.set)
         self._heartbeat = Heartbeat(self._worker_id)
-        self._dead_processes = DeadProcesses(self._worker_id, self._shutdown, self._woken.set)
+        self._orphans = Orphans(self._shutdown, self._woken.set)
         self._leases = Leases(self._worker_id)
+        self._kill_fenced = KillFenced(self._assignments)
+        self._time_limits = TimeLimits(self._assignments, self._orphans.killed_for_time_limit)
         self._thread = threading.Thread(
             target=self._run, args=(worker,), name="offload-supervisor", daemon=True
         )
@@ -61,6 +72,7 @@ class Supervisor(bootsteps.StartStopStep):
         """Called by Celery once the pool has forked."""
         self._shutdown.listen()
         self._thread.start()
+        self._time_limits.start()
         self._relay.start()
         check_redis_policy()
         log.info(
@@ -71,14 +83,24 @@ class Supervisor(bootsteps.StartStopStep):
         )
 
     def stop(self, worker: Any) -> None:
-        """Called by Celery at shutdown: jobs that still run are handed back."""
+        """Called by Celery at shutdown, before it ends the pool.
+
+        Where the database is silent, it gives up after 3 s.
+        """
+        # Already done where a signal began the shutdown; Flower's button comes without one.
+        self._shutdown.wait_for_jobs()
+
         self._stopping.set()
         self._woken.set()
-        self._thread.join(STOP_TIMEOUT_SECONDS)
-        with FORK_LOCK:
-            hand_back_jobs(self._worker_id)
-            self._heartbeat.end()
-        services.stop_relay()
+        self._time_limits.stop()
+        relay_stops = threading.Thread(target=services.stop_relay, daemon=True)
+        relay_stops.start()
+
+        kill_children()
+        deadline = time.monotonic() + LAST_STATEMENTS_SECONDS
+        self._thread.join(LAST_STATEMENTS_SECONDS)
+        hand_back_jobs(self._worker_id, self._heartbeat, max(deadline - time.monotonic(), 0.0))
+        relay_stops.join(max(deadline - time.monotonic(), 0.0))
 
     def terminate(self, worker: Any) -> None:
         """Called by Celery instead of `stop` at a cold shutdown."""
@@ -102,14 +124,17 @@ class Supervisor(bootsteps.StartStopStep):
         close_connections()
 
     def _look(self, worker: Any) -> None:
-        """One look at this worker's rows and processes."""
-        self._heartbeat.beat(worker)
-        self._dead_processes.write_pending()
-
-        held = list(Job.objects.filter(worker=self._worker_id, status=Status.RUNNING))
-        if not held:
+        """One look at this worker's rows, and then at its processes. The order matters: what is in
+        the table and in no row was fenced out, or claimed in between.
+        """
+        rows = Job.objects.filter(worker=self._worker_id, status=Status.RUNNING)
+        held = list(rows.defer("params", "result"))
+        working = self._assignments.working()
+        self._heartbeat.beat(worker, len(working))
+        if not working:
             self._shutdown.worker_is_idle()
 
-        self._leases.renew(held)
-        self._dead_processes.reclaim(held)
-        kill_cancelled(worker, self._worker_id, held)
+        self._leases.renew(held, working)
+        self._orphans.settle(held, working)
+        self._kill_fenced.look(held, working)
+        kill_cancelled(self._assignments, self._worker_id, held, working)

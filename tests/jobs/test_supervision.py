@@ -1,0 +1,214 @@
+"""A worker's main process knows what its processes work on, and acts on nothing else."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from .conftest import Lab
+
+
+def test_a_row_that_no_process_works_on_is_cancelled_and_harms_nobody_elses_job(
+    running: Lab,
+) -> None:
+    from offload.jobs.models import Job
+
+    busy = running.computes(running.submit("lab.silent", units=300))
+    # A row that its process could not end: the process computes another owner's job by now.
+    zombie = running.submit("lab.burn", owner="other", units=1)
+    Job.objects.filter(pk=zombie.pk).update(
+        status="running",
+        worker=busy.worker,
+        pid=busy.pid,
+        token=1,
+        attempts=1,
+        lease_until=busy.lease_until,
+        cancel_requested_at=Now(),
+    )
+    running.reaches(zombie, "cancelled", patience=20)
+    ended = running.reaches(busy, "succeeded")
+    assert (ended.attempts, running.executions(busy)) == (1, 1)
+
+
+def test_a_process_whose_job_was_taken_over_is_killed(running: Lab) -> None:
+    from offload.jobs.models import Job
+
+    job = running.computes(running.submit("lab.silent", units=6000))
+    Job.objects.filter(pk=job.pk).update(token=F("token") + 1, worker=uuid4())
+    running.until(lambda: not alive(job.pid), "the process to be killed", 20)
+    running.until(
+        lambda: "another worker has taken over" in running.log("worker"), "the log to say so"
+    )
+    assert running.executions(job, "end") == 0
+    running.reaches(running.submit("lab.burn", units=1), "succeeded")
+
+
+def test_time_limits_and_cancels_need_no_redis(running: Lab) -> None:
+    from offload.jobs import transitions
+
+    limited = running.computes(running.submit("lab.die", way="swallow the soft limit"))
+    cancelled = running.computes(running.submit("lab.silent", units=6000))
+    running.kill("redis")
+    # Celery's loop finds out, and waits for Redis.
+    time.sleep(1.5)
+    transitions.request_cancel(cancelled.pk)
+    running.reaches(cancelled, "cancelled", patience=20)
+    ended = running.reaches(limited, "failed", patience=20)
+    assert ended.error == "time limit: killed after 4 s"
+    assert running.executions(limited, "swallowed") > 0
+    running.redis()
+    back = time.monotonic()
+    running.reaches(running.submit("lab.burn", units=1), "succeeded")
+    print(f"the first job ended {time.monotonic() - back:.1f} s after the return of Redis")
+    asked = running.reaches(running.submit("lab.limited", units=3000), "failed", patience=20)
+    assert asked.error == "time limit: still running after 1.5 s"
+
+
+def test_the_time_limit_ends_when_the_function_returns(running: Lab) -> None:
+    from offload.jobs.models import Job
+
+    # Some 0.3 s of work under a limit of 2 s.
+    job = running.submit("lab.limited", units=30)
+    running.until(lambda: running.executions(job), "the job to begin")
+    with transaction.atomic():
+        # SQLite's one write lock; on PostgreSQL the row's.
+        Job.objects.select_for_update().get(pk=job.pk)
+        running.until(lambda: running.executions(job, "end"), "the function to return")
+        # Longer than the limit.
+        time.sleep(2.5)
+    ended = running.reaches(job, "succeeded", "failed")
+    assert (ended.status, ended.attempts, ended.error) == ("succeeded", 1, "")
+
+
+def test_a_stopped_workers_rows_are_handed_back_when_its_processes_are_dead(running: Lab) -> None:
+    job = running.computes(running.submit("lab.gil", units=30))
+    began = time.monotonic()
+    os.kill(running.processes["worker"].pid, signal.SIGTERM)
+    handed = running.reaches(job, "queued")
+    assert not alive(job.pid)
+    assert handed.attempts == 0
+    running.processes["worker"].wait(30)
+    took = time.monotonic() - began
+    print(f"the worker ended {took:.1f} s after SIGTERM, with a grace of 1 s")
+    assert took < 8
+
+
+def test_a_worker_without_processes_is_refused_at_its_start(lab: Lab) -> None:
+    process = lab.start("threads", sys.executable, "-m", "offload.jobs", "-P", "threads")
+    assert process.wait(30) != 0
+    assert "Leave out -P, or give -P prefork" in lab.log("threads")
+
+
+def test_a_worker_whose_processes_are_spawned_is_refused_at_its_start() -> None:
+    from celery.concurrency.prefork import TaskPool
+
+    from offload.jobs.worker.pool_kind import require_forked_processes
+
+    with pytest.raises(SystemExit, match="cannot start its processes by spawn"):
+        require_forked_processes(SimpleNamespace(pool_cls=TaskPool, pool_start_method="spawn"))
+
+
+def test_an_orphan_that_cannot_be_settled_keeps_no_other_from_its_end(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.worker.orphans import Orphans
+    from offload.jobs.worker.shutdown import Shutdown
+
+    reclaim = transitions.reclaim
+    held = [transitions.claim(lab.submit("lab.burn").pk, uuid4(), 2**22) for _ in range(2)]
+
+    def refuse_the_first(job: Any, reason: str) -> Any:
+        if job.pk == held[0].pk:
+            raise IntegrityError("duplicate key")
+        return reclaim(job, reason)
+
+    monkeypatch.setattr(transitions, "reclaim", refuse_the_first)
+    orphans = Orphans(Shutdown(lambda: None), lambda: None)
+    orphans.settle(held, [])
+    assert {row.status for row in rows(held)} == {"running"}
+    orphans.settle(held, [])
+    assert [row.status for row in rows(held)] == ["running", "queued"]
+
+
+def rows(jobs: list[Any]) -> list[Any]:
+    from offload.jobs.models import Job
+
+    return [Job.objects.get(pk=job.pk) for job in jobs]
+
+
+def test_jobs_share_their_processes_database_connections(running: Lab) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("POSTGRESQL ALONE counts its sessions")
+
+    def sessions() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT sum(sessions) FROM pg_stat_database")
+            return int(cursor.fetchone()[0])
+
+    for job in [running.submit("lab.burn", units=1) for _ in range(4)]:
+        running.reaches(job, "succeeded")
+    before = sessions()
+    for job in [running.submit("lab.burn", units=1) for _ in range(30)]:
+        running.reaches(job, "succeeded")
+    # The statistics of a session come after its end, or within seconds.
+    time.sleep(2)
+    print(f"{sessions() - before} sessions for 30 jobs")
+    assert sessions() - before < 15
+
+
+@pytest.mark.skipif(
+    "LAB_DATABASE_RESTART" not in os.environ, reason="a server to stop: test_postgres.py has one"
+)
+def test_a_database_that_stays_away_costs_no_result(running: Lab) -> None:
+    job = running.computes(running.submit("lab.silent", units=200))
+    database("stop")
+    seconds = float(os.environ.get("LAB_OUTAGE_SECONDS", "8"))
+    try:
+        running.until(lambda: running.executions(job, "end"), "the function to return")
+        time.sleep(seconds)
+    finally:
+        # A restart starts a stopped server, with its former options.
+        database("restart")
+        connection.close()
+    ended = running.reaches(job, "succeeded", "failed")
+    assert (ended.status, ended.attempts, running.executions(job)) == ("succeeded", 1, 1)
+
+
+def database(action: str) -> None:
+    command = os.environ["LAB_DATABASE_RESTART"].replace("restart", action).split()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+
+def test_a_process_that_has_moved_on_is_not_signalled() -> None:
+    from offload.jobs.worker.processes import process_is_alive, signal_if
+
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        assert not signal_if(lambda: False, child.pid, signal.SIGKILL)
+        assert process_is_alive(child.pid)
+        assert signal_if(lambda: True, child.pid, signal.SIGKILL)
+        assert not process_is_alive(child.pid)
+    finally:
+        child.kill()
+        child.wait()
+    # Never this process's own group, and nothing that is no child of this process.
+    assert not signal_if(lambda: True, 0, signal.SIGCONT)
+    assert not process_is_alive(1)
+
+
+def alive(pid: Any) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,72 @@
+"""Keeps what a job has come to until the database takes it."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from django.db import connections
+
+from offload.jobs.database import CONNECTION_ERRORS
+
+log = logging.getLogger("offload.jobs")
+
+T = TypeVar("T")
+
+# Seconds between the tries of a write: the first wait, and the longest.
+FIRST_RETRY_SECONDS = 0.1
+LONGEST_RETRY_SECONDS = 5.0
+# Seconds between two log lines about one outage.
+OUTAGE_LOG_INTERVAL_SECONDS = 60.0
+
+
+def retry_while_database_is_down(
+    write: Callable[[], T | None], written: Callable[[], T | None]
+) -> T | None:
+    """Call `write` until the database answers, however long that takes.
+
+    The result waits in this process's memory, a large one in file storage. The wait ends with the
+    outage, or with the process: the worker's main process kills it at shutdown.
+
+    Args:
+        write: one fenced transition.
+        written: its row, where an earlier try was committed and only the answer was lost; None
+            where it was not. Read before every try but the first.
+
+    Returns:
+        What `write` returned, or the row that `written` found.
+
+    Raises:
+        DatabaseError: the database refuses the statement itself. A further try would not help.
+    """
+    waits, tries, logged_at = _waits(), 0, 0.0
+    while True:
+        try:
+            found = written() if tries else None
+            return found if found is not None else write()
+        except CONNECTION_ERRORS as error:
+            tries += 1
+            if not logged_at or time.monotonic() - logged_at > OUTAGE_LOG_INTERVAL_SECONDS:
+                logged_at = time.monotonic()
+                log.warning(
+                    "the database does not answer (try %s); this process keeps what it has to "
+                    "write and tries until the database answers: %s",
+                    tries,
+                    error,
+                )
+            _close_connections()
+            time.sleep(next(waits))
+
+
+def _waits() -> Iterator[float]:
+    wait = FIRST_RETRY_SECONDS
+    while True:
+        yield wait
+        wait = min(wait * 2, LONGEST_RETRY_SECONDS)
+
+
+def _close_connections() -> None:
+    try:
+        connections.close_all()
+    except CONNECTION_ERRORS:
+        log.debug("closing a broken connection failed", exc_info=True)

@@ -1,0 +1,89 @@
+"""Looks at the worker's child processes, and signals them."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import billiard
+
+# Seconds that a signalled process gets to stop or to end. Linux needs less than a millisecond; a
+# process in an uninterruptible wait of the kernel may need longer, and is looked at again later.
+SIGNAL_TIMEOUT_SECONDS = 1.0
+
+
+def process_is_alive(pid: int | None) -> bool:
+    """Whether a process is a living child of this one: neither a zombie, nor somebody else's that
+    has got the number of a dead child.
+    """
+    state, parent = _state_and_parent(pid)
+    mine = pid == os.getpid() or parent in (None, os.getpid())
+    return mine and state not in ("gone", "Z", "X")
+
+
+def signal_if(condition: Callable[[], bool], pid: int, number: int) -> bool:
+    """Signal a process only if a condition holds while it stands still.
+
+    Between a look at a process and a signal it could begin another job. So it is stopped, looked
+    at again, and only then signalled. It always goes on afterwards.
+
+    Returns:
+        Whether the signal was sent.
+    """
+    # 0 would be this process's whole group.
+    if not process_is_alive(pid) or pid == os.getpid():
+        return False
+
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            if not _wait_until(pid, "T") or not condition():
+                return False
+            os.kill(pid, number)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+        if number == signal.SIGKILL:
+            _wait_until(pid, "gone", "Z", "X")
+        return True
+    return False
+
+
+def kill_children() -> None:
+    """Kill this process's children and wait for their ends, a second at most."""
+    pids = [child.pid for child in billiard.active_children() if child.pid]
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for pid in pids:
+        _wait_until(pid, "gone", "Z", "X")
+
+
+def _wait_until(pid: int, *states: str) -> bool:
+    deadline = time.monotonic() + SIGNAL_TIMEOUT_SECONDS
+    while (state := _state_and_parent(pid)[0]) not in states:
+        # macOS has no /proc and tells no state: it gets a moment.
+        if state == "unknown" or time.monotonic() > deadline:
+            time.sleep(0.01)
+            return state == "unknown"
+        time.sleep(0.001)
+    return True
+
+
+def _state_and_parent(pid: int | None) -> tuple[str, int | None]:
+    """The kernel's letter for a process's state and its parent (man 5 proc_pid_stat).
+
+    Two more states: `gone`, and `unknown` where the system has no /proc.
+    """
+    if not pid or pid < 0:
+        return "gone", None
+    try:
+        os.kill(pid, 0)
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    except (ProcessLookupError, PermissionError):
+        return "gone", None
+    except FileNotFoundError:
+        return ("gone" if Path("/proc/self").exists() else "unknown"), None
+    return fields[0], int(fields[1])
