@@ -147,17 +147,22 @@ async def find(job_id: UUID, owner: str) -> Job:
     """
     found = await Job.objects.filter(pk=job_id, owner=owner).afirst()
     if found is None:
-        raise Problem(
-            404, f"no job {job_id}: it never existed, it has expired, or it is another owner's"
-        )
+        raise _not_found(job_id)
     return found
 
 
 async def cancel(job: Job) -> Job:
-    """Ask a job to stop. A queued job is cancelled at once. A second request changes nothing."""
+    """Ask a job to stop. A queued job is cancelled at once. A second request changes nothing.
+
+    Raises:
+        Problem: 404 where the job has expired meanwhile.
+    """
 
     def request() -> Job:
-        row = transitions.request_cancel(job.pk)
+        try:
+            row = transitions.request_cancel(job.pk)
+        except Job.DoesNotExist:
+            raise _not_found(job.pk) from None
         services.events.publish(row)
         return row
 
@@ -186,6 +191,12 @@ def admit(queue: str) -> None:
         f"the queue {queue!r} holds {stats.depth} jobs, the oldest for {stats.age:.0f} s: "
         f"try again in {retry_after} s",
         headers={"Retry-After": str(retry_after)},
+    )
+
+
+def _not_found(job_id: UUID) -> Problem:
+    return Problem(
+        404, f"no job {job_id}: it never existed, it has expired, or it is another owner's"
     )
 
 
