@@ -17,7 +17,8 @@ from .conftest import HERE, ROOT, free_port
 AGAIN = (
     "killed_worker_process or killed_worker_costs or wakes or hands_a_long_job_back or divided_job "
     "or one_failed_part or fails_for_good or unique or same_key or periodic or restarted_database "
-    "or inside_a_transaction or is_kept_for or test_contention or test_families"
+    "or inside_a_transaction or is_kept_for or test_contention or test_families "
+    "or pages_of_a_list or frozen_database"
 )
 
 
@@ -45,6 +46,7 @@ def server(programs: Path) -> Iterator[dict[str, str]]:
         yield {
             "LAB_DATABASE_URL": f"postgres://lab@127.0.0.1:{port}/postgres",
             "LAB_DATABASE_RESTART": " ".join([*user, *control, "-m", "immediate", "restart"]),
+            "LAB_DATABASE_FOLDER": f"{folder}/data",
         }
     finally:
         run(*control, "-m", "immediate", "stop")
