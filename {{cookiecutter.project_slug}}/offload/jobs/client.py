@@ -10,6 +10,7 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from pydantic import BaseModel
 
@@ -145,10 +146,13 @@ async def find(job_id: UUID, owner: str) -> Job:
         Problem: 404 where there is no such job, or it is another owner's, who should not learn of
             it.
     """
-    found = await Job.objects.filter(pk=job_id, owner=owner).afirst()
-    if found is None:
-        raise _not_found(job_id)
-    return found
+    return await _first(Job.objects.filter(pk=job_id, owner=owner), job_id)
+
+
+async def find_light(job_id: UUID, owner: str) -> Job:
+    """The same without parameters and result, which may not be read later either."""
+    rows = Job.objects.filter(pk=job_id, owner=owner)
+    return await _first(rows.defer(*Job.LARGE_FIELDS), job_id)
 
 
 async def cancel(job: Job) -> Job:
@@ -192,6 +196,13 @@ def admit(queue: str) -> None:
         f"try again in {retry_after} s",
         headers={"Retry-After": str(retry_after)},
     )
+
+
+async def _first(rows: QuerySet[Job], job_id: UUID) -> Job:
+    found = await rows.afirst()
+    if found is None:
+        raise _not_found(job_id)
+    return found
 
 
 def _not_found(job_id: UUID) -> Problem:

@@ -107,6 +107,9 @@ class Job(models.Model):
     result_lifetime = models.DurationField(default=default_result_lifetime)
     expires_at = models.DateTimeField(null=True)
 
+    # Lists and watchers never read these: 64 kB and 1 MB a row at their limits.
+    LARGE_FIELDS = ("params", "result")
+
     class Meta:
         db_table = "offload_job"
         ordering = ("-created_at", "-id")
