@@ -4,15 +4,20 @@ A wrong declaration is an `InvalidJob` when its module is imported.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, get_type_hints
 
 from celery import current_app
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from offload.conf import conf
 from offload.problems import Problem
+
+# An even number of backslashes, and the escape.
+ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
@@ -114,11 +119,25 @@ class JobType(Generic[P, R]):
                 f"job {self.name!r} takes {self.params.__name__}, not {type(params).__name__}"
             )
 
-        document = params.model_dump_json()
-        if len(document) > conf().params_limit:
+        try:
+            document = params.model_dump_json()
+        except PydanticSerializationError as error:
+            raise ParamsUnfit(
+                422,
+                f"the parameters of {self.name!r} have no form in JSON, perhaps for a text with "
+                f"half a character (a lone surrogate): {error}",
+            ) from error
+
+        if has_nul(document):
+            raise ParamsUnfit(
+                422,
+                f"the parameters of {self.name!r} have a text with the character NUL (U+0000), "
+                f"which PostgreSQL cannot store: leave it out",
+            )
+        if (size := len(document.encode())) > conf().params_limit:
             raise ParamsTooLarge(
                 413,
-                f"the parameters of {self.name!r} have {len(document)} bytes, the limit is "
+                f"the parameters of {self.name!r} have {size} bytes, the limit is "
                 f"{conf().params_limit}: put large inputs into storage and pass a reference",
             )
 
@@ -132,6 +151,12 @@ class JobType(Generic[P, R]):
                 422, f"the parameters of {self.name!r} cannot be read back from JSON: {faults}"
             ) from error
         return document
+
+
+def has_nul(document: str) -> bool:
+    """Whether a text in a JSON document has the character NUL, which no text of PostgreSQL has."""
+    # A backslash before it may be escaped itself, and then it is no escape.
+    return "\\u0000" in document and ESCAPED_NUL.search(document) is not None
 
 
 # The registry of job types, by name. `@job` fills it while the apps are imported.

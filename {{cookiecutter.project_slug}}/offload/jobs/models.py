@@ -15,7 +15,10 @@ from django.db.models.functions import Now
 from pydantic import BaseModel
 
 from offload.conf import conf
-from offload.jobs.declare import JobType
+from offload.jobs.declare import JobType, has_nul
+
+# Characters of a request's id, as `serving/middleware/request_ids.py` accepts it.
+MAX_REQUEST_ID_LENGTH = 128
 
 
 class Status(models.TextChoices):
@@ -97,7 +100,7 @@ class Job(models.Model):
     # At most one unfinished job has this key.
     unique_key = models.CharField(max_length=64, null=True)
     # The request's id, which the worker's log lines carry, too.
-    request_id = models.CharField(max_length=100, blank=True)
+    request_id = models.CharField(max_length=MAX_REQUEST_ID_LENGTH, blank=True)
 
     # --- times, all by the database's clock, because hosts' clocks differ ---
     created_at = models.DateTimeField(db_default=Now())
@@ -124,7 +127,12 @@ class Job(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=("owner", "-created_at"), name="offload_job_owner"),
+            # An owner's list: without parts, which nobody lists.
+            models.Index(
+                fields=("owner", "-created_at", "-id"),
+                condition=models.Q(parent__isnull=True),
+                name="offload_job_listed",
+            ),
             models.Index(fields=("status", "queue", "created_at"), name="offload_job_queue"),
             models.Index(fields=("expires_at",), name="offload_job_expiry"),
         )
@@ -149,6 +157,8 @@ class Job(models.Model):
         if limits.result_lifetime is not None:
             values["result_lifetime"] = timedelta(seconds=limits.result_lifetime)
 
+        values["request_id"] = values.get("request_id", "")[:MAX_REQUEST_ID_LENGTH]
+
         return cls(
             kind=job_type.name,
             queue=limits.queue,
@@ -167,7 +177,7 @@ class Job(models.Model):
 
         Raises:
             TypeError: the result is of another model.
-            ValueError: its JSON is over `conf().stored_result_limit` bytes.
+            ValueError: its JSON is over `conf().stored_result_limit` bytes, or has a NUL.
         """
         if not isinstance(result, job_type.result):
             raise TypeError(
@@ -177,11 +187,18 @@ class Job(models.Model):
 
         model: BaseModel = result
         document = model.model_dump_json()
-        if len(document) <= conf().result_limit:
+        if has_nul(document):
+            raise ValueError(
+                "the result has a text with the character NUL (U+0000), which PostgreSQL cannot "
+                "store: leave it out"
+            )
+
+        encoded = document.encode()
+        if len(encoded) <= conf().result_limit:
             return json.loads(document), ""
 
-        if len(document) > conf().stored_result_limit:
-            size, limit = len(document) // 2**20, conf().stored_result_limit // 2**20
+        if len(encoded) > conf().stored_result_limit:
+            size, limit = len(encoded) // 2**20, conf().stored_result_limit // 2**20
             raise ValueError(
                 f"a result of {size} MiB is over the limit of {limit} MiB: store it elsewhere"
             )
@@ -189,7 +206,7 @@ class Job(models.Model):
         # With the token in its name, an attempt that lost its lease never overwrites the file of a
         # later attempt.
         name = f"job-results/{self.pk}-{self.token}.json"
-        return None, default_storage.save(name, ContentFile(document.encode()))
+        return None, default_storage.save(name, ContentFile(encoded))
 
     def load_result(self) -> Any:
         """The result as plain JSON data, from the row or from file storage."""
@@ -222,6 +239,33 @@ class Job(models.Model):
             "progress": round(self.progress, 4),
             "message": self.message,
         }
+
+
+class KeptKey(models.Model):
+    """An idempotency key that was answered with a unique job of another request.
+
+    The key is kept for as long as that job's row, so that the same request gets the same job after
+    its end, too. The key of the request that made a job is in the job's own row.
+    """
+
+    owner = models.CharField(max_length=150)
+    # The job type's name.
+    kind = models.CharField(max_length=100)
+    key = models.CharField(max_length=255)
+    # The SHA-256 of the request that used the key.
+    fingerprint = models.CharField(max_length=64)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="kept_keys")
+
+    class Meta:
+        db_table = "offload_job_kept_key"
+        constraints = (
+            models.UniqueConstraint(
+                fields=("owner", "kind", "key"), name="offload_job_kept_key_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.key} of {self.owner}"
 
 
 class Worker(models.Model):
