@@ -19,7 +19,7 @@ AGAIN = (
     "or one_failed_part or fails_for_good or unique or same_key or periodic or restarted_database "
     "or inside_a_transaction or is_kept_for or test_contention or test_families "
     "or test_submit or pages_of_a_list or no_database_can or long_request "
-    "or frozen_database"
+    "or frozen_database or test_listing"
 )
 
 

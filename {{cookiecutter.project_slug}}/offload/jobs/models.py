@@ -127,11 +127,9 @@ class Job(models.Model):
             ),
         )
         indexes = (
-            # An owner's list: without parts, which nobody lists.
+            # An owner's list, which has the jobs that are no part: their number is 0.
             models.Index(
-                fields=("owner", "-created_at", "-id"),
-                condition=models.Q(parent__isnull=True),
-                name="offload_job_listed",
+                fields=("owner", "number", "-created_at", "-id"), name="offload_job_listed"
             ),
             models.Index(fields=("status", "queue", "created_at"), name="offload_job_queue"),
             models.Index(fields=("expires_at",), name="offload_job_expiry"),

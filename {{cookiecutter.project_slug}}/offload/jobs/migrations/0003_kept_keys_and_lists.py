@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='job',
-            index=models.Index(condition=models.Q(('parent__isnull', True)), fields=['owner', '-created_at', '-id'], name='offload_job_listed'),
+            index=models.Index(fields=['owner', 'number', '-created_at', '-id'], name='offload_job_listed'),
         ),
         migrations.AddField(
             model_name='keptkey',
