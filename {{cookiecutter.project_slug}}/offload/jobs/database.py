@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -120,12 +121,18 @@ def lock_ancestors(job: Job) -> Job | None:
     next_above = job.parent_id
     while next_above is not None:
         above.append(next_above)
-        next_above = Job.objects.values_list("parent_id", flat=True).get(pk=next_above)
+        next_above = _parent_of(next_above)
 
     parent = None
     for ancestor in reversed(above):
-        parent = Job.objects.select_for_update().get(pk=ancestor)
+        parent = Job.objects.select_for_update().defer(*Job.LARGE_FIELDS).get(pk=ancestor)
     return parent
+
+
+@lru_cache(maxsize=1000)
+def _parent_of(job_id: UUID) -> UUID | None:
+    """The id of a job's parent, which never changes: a worker asks once for all parts of a job."""
+    return Job.objects.values_list("parent_id", flat=True).get(pk=job_id)
 
 
 def in_transaction(write: Callable[[], T]) -> T:

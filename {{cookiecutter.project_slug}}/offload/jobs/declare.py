@@ -119,21 +119,7 @@ class JobType(Generic[P, R]):
                 f"job {self.name!r} takes {self.params.__name__}, not {type(params).__name__}"
             )
 
-        try:
-            document = params.model_dump_json()
-        except PydanticSerializationError as error:
-            raise ParamsUnfit(
-                422,
-                f"the parameters of {self.name!r} have no form in JSON, perhaps for a text with "
-                f"half a character (a lone surrogate): {error}",
-            ) from error
-
-        if has_nul(document):
-            raise ParamsUnfit(
-                422,
-                f"the parameters of {self.name!r} have a text with the character NUL (U+0000), "
-                f"which PostgreSQL cannot store: leave it out",
-            )
+        document = self._dump(params)
         if (size := len(document.encode())) > conf().params_limit:
             raise ParamsTooLarge(
                 413,
@@ -150,6 +136,29 @@ class JobType(Generic[P, R]):
             raise ParamsUnfit(
                 422, f"the parameters of {self.name!r} cannot be read back from JSON: {faults}"
             ) from error
+        return document
+
+    def _dump(self, params: BaseModel) -> str:
+        """The JSON document, if a database can store it.
+
+        Raises:
+            ParamsUnfit: it has half a character, or the character NUL.
+        """
+        try:
+            document = params.model_dump_json()
+        except PydanticSerializationError as error:
+            raise ParamsUnfit(
+                422,
+                f"the parameters of {self.name!r} have no form in JSON, perhaps for a text with "
+                f"half a character (a lone surrogate): {error}",
+            ) from error
+
+        if has_nul(document):
+            raise ParamsUnfit(
+                422,
+                f"the parameters of {self.name!r} have a text with the character NUL (U+0000), "
+                f"which PostgreSQL cannot store: leave it out",
+            )
         return document
 
 
