@@ -25,8 +25,16 @@ LEASE = 3.0
 
 SETTINGS = f"""
 import dataclasses
+import os
 INSTALLED_APPS = [*INSTALLED_APPS, "labyrinth.lab"]
-OFFLOAD = dataclasses.replace(OFFLOAD, lease={LEASE}, worker_silence=5.0, result_limit=100_000)
+OFFLOAD = dataclasses.replace(
+    OFFLOAD,
+    lease={LEASE},
+    worker_silence=5.0,
+    result_limit=100_000,
+    token_check=0.5,
+    streams_per_owner=int(os.environ.get("LAB_STREAMS_PER_OWNER", OFFLOAD.streams_per_owner)),
+)
 """
 
 _folder = Path(tempfile.mkdtemp(prefix="offload-lab-"))
@@ -246,17 +254,23 @@ def _database(django_db_blocker: Any) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+def new_lab(folder: Path) -> Iterator[Lab]:
+    """A lab, and at the end its processes and rows are removed."""
+    from offload.access.models import ApiToken
     from offload.jobs.models import Job, Leader, Worker
 
-    made = Lab(tmp_path)
+    made = Lab(folder)
     try:
         yield made
     finally:
         made.end()
-        for model in (Job, Worker, Leader):
+        for model in (Job, Worker, Leader, ApiToken):
             model.objects.all().delete()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    yield from new_lab(tmp_path)
 
 
 @pytest.fixture

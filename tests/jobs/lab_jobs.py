@@ -33,6 +33,12 @@ class Whole(BaseModel):
     stumbles: int = 0
 
 
+class Nested(BaseModel):
+    """The logs of the leaves, by the part that they are a part of."""
+
+    logs: list[list[str]]
+
+
 class Nothing(BaseModel):
     pass
 
@@ -187,6 +193,15 @@ def divide(params: Whole) -> list[Work]:
 
 @job("lab.whole", time_limit=60, memory_limit=256 * MiB, split=divide, part=burn)
 def whole(params: Whole, parts: list[Done]) -> Done:
+    return Done(value=sum(part.value for part in parts))
+
+
+def divide_twice(params: Nested) -> list[Whole]:
+    return [Whole(logs=logs, units=1) for logs in params.logs]
+
+
+@job("lab.nested", time_limit=60, memory_limit=256 * MiB, split=divide_twice, part=whole)
+def nested(params: Nested, parts: list[Done]) -> Done:
     return Done(value=sum(part.value for part in parts))
 
 

@@ -18,7 +18,9 @@ AGAIN = (
     "killed_worker_process or killed_worker_costs or wakes or hands_a_long_job_back or divided_job "
     "or one_failed_part or fails_for_good or unique or same_key or periodic or restarted_database "
     "or inside_a_transaction or is_kept_for or acknowledged or when_the_function_returns "
-    "or share_their_processes or stays_away or no_database_takes or any_number_and_text"
+    "or share_their_processes or stays_away or no_database_takes or any_number_and_text "
+    "or test_contention or test_families or test_submit or pages_of_a_list or no_database_can "
+    "or long_request or frozen_database or test_listing"
 )
 
 
@@ -46,6 +48,7 @@ def server(programs: Path) -> Iterator[dict[str, str]]:
         yield {
             "LAB_DATABASE_URL": f"postgres://lab@127.0.0.1:{port}/postgres",
             "LAB_DATABASE_RESTART": " ".join([*user, *control, "-m", "immediate", "restart"]),
+            "LAB_DATABASE_FOLDER": f"{folder}/data",
         }
     finally:
         run(*control, "-m", "immediate", "stop")

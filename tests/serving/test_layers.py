@@ -252,6 +252,35 @@ async def test_a_stop_is_no_client_that_left() -> None:
     assert not state.client_disconnected
 
 
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_view_that_waits_is_counted_as_a_stream_and_woken_by_a_stop(before: bool) -> None:
+    streams, in_flight, woken = OpenStreams(), InFlight(1, 1), asyncio.Event()
+    counted: list[tuple[int, int]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        scope[REQUEST_STATE].declare_wait(woken.set)
+        counted.append((len(in_flight.requests), len(in_flight.streams)))
+        await woken.wait()
+        await send(START)
+        await send({"type": "http.response.body", "body": b"the job as it is"})
+
+    layers: list[Layer] = [
+        ClientDisconnect,
+        lambda app: LoadShedding(app, in_flight=in_flight),
+        lambda app: StreamShutdown(app, streams=streams),
+    ]
+    if before:
+        streams.stop()
+    else:
+        asyncio.get_running_loop().call_later(0.05, streams.stop)
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        sent = await answer(layers, app, scope_of(), one_request())
+    assert sent == [START, {"type": "http.response.body", "body": b"the job as it is"}]
+    assert counted == [(0, 1)]
+    assert in_flight.streams == set()
+
+
 async def test_a_server_that_cancels_during_a_stop_is_obeyed() -> None:
     streams = OpenStreams()
     layers: list[Layer] = [ClientDisconnect, lambda app: StreamShutdown(app, streams=streams)]

@@ -98,7 +98,7 @@ class Demo:
     def ready(self) -> None:
         def answers() -> bool:
             try:
-                return self.client.get("/health/ready").status_code == 200
+                return self.client.get("/health/dependencies").status_code == 200
             except httpx.TransportError:
                 return False
 

@@ -107,7 +107,7 @@ class MeasuredService:
             self.webs[name] = WebProcess(process, f"http://127.0.0.1:{port}")
 
         for name, web in self.webs.items():
-            probe = web.address + "/health/ready"
+            probe = web.address + "/health/dependencies"
             if not wait_for_answer(probe, START_TIMEOUT_SECONDS, web.is_running):
                 raise RuntimeError(self._why_not_ready(name, web, probe))
 

@@ -29,6 +29,7 @@ urlpatterns = [
     path("api/", api.urls),
     path("health/live", views.live),
     path("health/ready", views.ready),
+    path("health/dependencies", views.dependencies),
     path("metrics", views.metrics),
     path("admin/", admin.site.urls),
 {%- if cookiecutter.example == "yes" %}

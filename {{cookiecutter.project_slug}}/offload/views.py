@@ -1,6 +1,8 @@
 """The addresses that every service has: ping, health, metrics, and its error pages."""
 
+import math
 import sys
+from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
@@ -11,6 +13,9 @@ from offload.serving.handler import unlogged
 from offload.serving.scrape import Scrape
 from offload.serving.stop_signals import is_draining
 from offload.serving.unavailable import unavailable
+
+# A database that has not answered for so long is away. It is asked once a second.
+MAX_DATABASE_AGE_SECONDS = 3.0
 
 
 async def ping(request: HttpRequest) -> JsonResponse:
@@ -24,18 +29,40 @@ async def live(request: HttpRequest) -> JsonResponse:
 
 
 async def ready(request: HttpRequest) -> JsonResponse:
-    """200 if the database and the broker answer, and a worker was heard from; else 503.
+    """200 if this process can serve: its database has answered within `MAX_DATABASE_AGE_SECONDS`.
 
-    The relay asked a second ago: a probe itself asks nobody.
+    Broker, workers and events are reported beside it. Without them submits are accepted and streams
+    go on, so that to take this process out of service would be the only outage.
     """
     if is_draining(request):
         return JsonResponse({"draining": True}, status=503)
 
-    stats = services.stats
-    checks = {"database": stats.database, "broker": stats.broker, "worker": stats.workers > 0}
-    return JsonResponse(
-        checks | {"workers": stats.workers}, status=200 if all(checks.values()) else 503
-    )
+    report = _report()
+    return JsonResponse(report, status=200 if report["database"] else 503)
+
+
+async def dependencies(request: HttpRequest) -> JsonResponse:
+    """200 if database, broker and a worker answer, so that a job would be computed; else 503.
+
+    For alarms and for the end of a start, not for a balancer: see `ready`.
+    """
+    report = _report()
+    all_answer = report["database"] and report["broker"] and report["worker"]
+    return JsonResponse(report, status=200 if all_answer else 503)
+
+
+def _report() -> dict[str, Any]:
+    """What this process knows, from memory: a probe itself asks nobody."""
+    stats, probe, notifier = services.stats, services.database_probe, services.notifier
+    age = probe.age() if probe else math.inf
+    return {
+        "database": age < MAX_DATABASE_AGE_SECONDS,
+        "database_age_seconds": round(age, 1) if math.isfinite(age) else None,
+        "broker": stats.broker,
+        "worker": stats.workers > 0,
+        "workers": stats.workers,
+        "events": notifier is not None and notifier.subscribed,
+    }
 
 
 # The view of `/metrics`.

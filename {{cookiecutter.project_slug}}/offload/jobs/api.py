@@ -1,23 +1,21 @@
 """The jobs API: read, wait for, watch, cancel and list jobs."""
 
-import asyncio
-import contextlib
 import re
-from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
-from django.db.models import Count, Q, Subquery
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from ninja import Router
 from pydantic import BaseModel, Field
 
 from offload.access import caller
-from offload.conf import conf
-from offload.jobs.client import cancel, find
-from offload.jobs.job_view import JobView, accepted, view_of
-from offload.jobs.models import Job, Status
-from offload.jobs.services import services
+from offload.jobs.client import cancel, find, find_light
+from offload.jobs.job_result import result_response
+from offload.jobs.job_view import JobSummary, JobView, accepted, summary_of, view_of
+from offload.jobs.listing import count_by_status, page_of
+from offload.jobs.models import Status
+from offload.jobs.watch import saw_the_end, start_events, wait_for_end
 
 router = Router(tags=["jobs"])
 
@@ -28,8 +26,9 @@ MAX_WAIT_SECONDS = 30.0
 class JobList(BaseModel):
     """A page of jobs, newest first."""
 
-    jobs: list[JobView]
+    jobs: list[JobSummary]
     counts: dict[str, int]
+    """Your newest 1,000 jobs, by status."""
     next: UUID | None
     """Pass it as `cursor` for the next page; null on the last page."""
 
@@ -41,23 +40,12 @@ async def list_jobs(
     limit: Annotated[int, Field(ge=1, le=100)] = 20,
     cursor: UUID | None = None,
 ) -> JobList:
-    mine = Job.objects.filter(owner=caller(request), parent=None)
-    counts = {
-        name: count
-        async for name, count in mine.order_by().values_list("status").annotate(Count("pk"))
-    }
-
-    page = mine.filter(status=status) if status else mine
-    if cursor:
-        # The database compares its own times: SQLite's have three digits where Python's have six.
-        then = Subquery(mine.filter(pk=cursor).values("created_at"))
-        page = page.filter(Q(created_at__lt=then) | Q(created_at=then, pk__lt=cursor))
-
+    owner = caller(request)
     # One row more than asked for tells whether there is another page.
-    rows = [row async for row in page.order_by("-created_at", "-pk")[: limit + 1]]
+    rows = [row async for row in page_of(owner, status, cursor)[: limit + 1]]
     return JobList(
-        jobs=[await view_of(row) for row in rows[:limit]],
-        counts={state.value: counts.get(state.value, 0) for state in Status},
+        jobs=[summary_of(row) for row in rows[:limit]],
+        counts=await count_by_status(owner),
         next=rows[limit - 1].pk if len(rows) > limit else None,
     )
 
@@ -68,13 +56,20 @@ async def list_jobs(
     summary="One job; `Prefer: wait=N` waits N seconds for its end",
 )
 async def get_job(request: HttpRequest, job_id: UUID) -> JobView:
-    job = await find(job_id, caller(request))
-
     wait = re.search(r"\bwait=(\d+)", request.headers.get("Prefer", ""))
-    if wait and not job.final:
-        job = await _wait_for_end(job, min(float(wait[1]), MAX_WAIT_SECONDS))
+    if wait:
+        job = await find_light(job_id, caller(request))
+        # Of many digits the first three are enough to be over the bound.
+        await wait_for_end(request, job, min(float(wait[1][:3]), MAX_WAIT_SECONDS))
 
-    return await view_of(job)
+    return await view_of(await find(job_id, caller(request)))
+
+
+@router.get(
+    "/{uuid:job_id}/result", summary="A succeeded job's result as it is stored; takes `Range`"
+)
+async def get_result(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
+    return await result_response(request, await find(job_id, caller(request)))
 
 
 @router.delete("/{uuid:job_id}", response={202: JobView}, summary="Ask a job to stop")
@@ -86,45 +81,14 @@ async def cancel_job(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @router.get(
     "/{uuid:job_id}/events", summary="Server-sent events: `progress`, and last how it ended"
 )
-async def watch_job(request: HttpRequest, job_id: UUID) -> StreamingHttpResponse:
-    job = await find(job_id, caller(request))
+async def watch_job(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
+    job = await find_light(job_id, caller(request))
+    if saw_the_end(request, job):
+        # An EventSource connects again after each end; after a 204 it does not.
+        return HttpResponse(status=204)
+
     # The second header tells nginx not to hold the events back.
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingHttpResponse(_events(job), content_type="text/event-stream", headers=headers)
-
-
-async def _wait_for_end(job: Job, seconds: float) -> Job:
-    """The job at its end, or as it is after `seconds`."""
-    notifier = services.watching()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds), notifier.watch(job.pk) as changes:
-            while not job.final:
-                await changes.get()
-                job = notifier.latest(job.pk) or job
-    return job
-
-
-async def _events(job: Job) -> AsyncIterator[bytes]:
-    """The state now, then every change until the end; a comment line in long silences."""
-    notifier = services.watching()
-    async with notifier.watch(job.pk) as changes:
-        yield await _event(job)
-
-        while not job.final:
-            try:
-                async with asyncio.timeout(conf().idle_stream_heartbeat):
-                    await changes.get()
-            except TimeoutError:
-                yield b": still here\n\n"
-                continue
-
-            newest = notifier.latest(job.pk)
-            if newest is not None and newest.version > job.version:
-                job = newest
-                yield await _event(job)
-
-
-async def _event(job: Job) -> bytes:
-    name = job.status if job.final else "progress"
-    data = (await view_of(job)).model_dump_json()
-    return f"id: {job.version}\nevent: {name}\ndata: {data}\n\n".encode()
+    return StreamingHttpResponse(
+        await start_events(request, job), content_type="text/event-stream", headers=headers
+    )

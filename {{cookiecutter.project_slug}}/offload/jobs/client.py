@@ -10,13 +10,14 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from pydantic import BaseModel
 
 from offload.conf import conf
 from offload.jobs import transitions
 from offload.jobs.declare import JobType
-from offload.jobs.models import FINAL, Job
+from offload.jobs.models import FINAL, Job, KeptKey
 from offload.jobs.services import services
 from offload.problems import Problem
 from offload.serving.middleware import request_id as current_request_id
@@ -58,13 +59,17 @@ class Idempotency:
             )
         return cls(key, hashlib.sha256(request.body).hexdigest())
 
-    def check(self, job: Job) -> Job:
-        """The job that was submitted with this key.
+    def check(self, job: Job, fingerprint: str) -> Job:
+        """The job that was given for this key.
+
+        Args:
+            job: that job.
+            fingerprint: of the request that used the key first.
 
         Raises:
             Problem: 422 where the key came with another request.
         """
-        if job.fingerprint != self.fingerprint:
+        if fingerprint != self.fingerprint:
             raise Problem(
                 422,
                 "this Idempotency-Key was used with another request: send the same body, "
@@ -96,7 +101,14 @@ async def submit(
         ParamsTooLarge: the parameters are over `conf().params_limit` bytes.
         ParamsUnfit: a worker could not read them back.
     """
-    admit(job_type.limits.queue)
+    try:
+        admit(job_type.limits.queue)
+    except Problem:
+        # A repeated request is no new job: the queue holds it already.
+        if found := await repeated(job_type, owner=owner, idempotency=idempotency):
+            return found
+        raise
+
     return await sync_to_async(_insert)(
         job_type, params, owner, idempotency, request_id or current_request_id.get()
     )
@@ -131,11 +143,7 @@ async def repeated(
     """
     if idempotency is None:
         return None
-
-    found = await Job.objects.filter(
-        owner=owner, kind=job_type.name, idempotency_key=idempotency.key
-    ).afirst()
-    return idempotency.check(found) if found else None
+    return await sync_to_async(_find_repeated)(job_type, owner, idempotency)
 
 
 async def find(job_id: UUID, owner: str) -> Job:
@@ -145,19 +153,27 @@ async def find(job_id: UUID, owner: str) -> Job:
         Problem: 404 where there is no such job, or it is another owner's, who should not learn of
             it.
     """
-    found = await Job.objects.filter(pk=job_id, owner=owner).afirst()
-    if found is None:
-        raise Problem(
-            404, f"no job {job_id}: it never existed, it has expired, or it is another owner's"
-        )
-    return found
+    return await _first(Job.objects.filter(pk=job_id, owner=owner), job_id)
+
+
+async def find_light(job_id: UUID, owner: str) -> Job:
+    """The same without parameters and result, which may not be read later either."""
+    rows = Job.objects.filter(pk=job_id, owner=owner)
+    return await _first(rows.defer(*Job.LARGE_FIELDS), job_id)
 
 
 async def cancel(job: Job) -> Job:
-    """Ask a job to stop. A queued job is cancelled at once. A second request changes nothing."""
+    """Ask a job to stop. A queued job is cancelled at once. A second request changes nothing.
+
+    Raises:
+        Problem: 404 where the job has expired meanwhile.
+    """
 
     def request() -> Job:
-        row = transitions.request_cancel(job.pk)
+        try:
+            row = transitions.request_cancel(job.pk)
+        except Job.DoesNotExist:
+            raise _not_found(job.pk) from None
         services.events.publish(row)
         return row
 
@@ -189,6 +205,19 @@ def admit(queue: str) -> None:
     )
 
 
+async def _first(rows: QuerySet[Job], job_id: UUID) -> Job:
+    found = await rows.afirst()
+    if found is None:
+        raise _not_found(job_id)
+    return found
+
+
+def _not_found(job_id: UUID) -> Problem:
+    return Problem(
+        404, f"no job {job_id}: it never existed, it has expired, or it is another owner's"
+    )
+
+
 def _insert(
     job_type: JobType[P, R],
     params: P,
@@ -199,41 +228,68 @@ def _insert(
     job = Job.new(job_type, params, owner, request_id=request_id)
     if idempotency is not None:
         job.idempotency_key, job.fingerprint = idempotency.key, idempotency.fingerprint
+        if job_type.limits.unique and (kept := _find_kept(job_type, owner, idempotency)):
+            return kept
 
     try:
         with transaction.atomic():
             job.save(force_insert=True)
     except IntegrityError:
-        return _existing(job, idempotency)
+        return _existing(job_type, job, idempotency)
 
     job.refresh_from_db(fields=["created_at"])
     _publish([job])
     return job
 
 
-def _existing(job: Job, idempotency: Idempotency | None) -> Job:
+def _existing(job_type: JobType[P, R], job: Job, idempotency: Idempotency | None) -> Job:
     """The row for which the database refused an INSERT.
 
     Three cases:
     1. The idempotency key has been used: its job.
-    2. The job is unique, and an unfinished one has the same parameters: that one.
+    2. The job is unique, and an unfinished one has the same parameters: that one. It keeps the key.
     3. The unfinished job has ended meanwhile: the new job is inserted after all.
     """
-    if idempotency is not None:
-        keyed = Job.objects.filter(
-            owner=job.owner, kind=job.kind, idempotency_key=idempotency.key
-        ).first()
-        if keyed is not None:
-            return idempotency.check(keyed)
+    if idempotency is not None and (
+        repeated_job := _find_repeated(job_type, job.owner, idempotency)
+    ):
+        return repeated_job
 
     if job.unique_key is not None:
         unfinished = Job.objects.filter(unique_key=job.unique_key).exclude(status__in=FINAL).first()
         if unfinished is not None:
-            return unfinished
+            return _keep_key(unfinished, idempotency) if idempotency else unfinished
 
     job.save(force_insert=True)
     _publish([job])
     return job
+
+
+def _find_repeated(job_type: JobType[P, R], owner: str, idempotency: Idempotency) -> Job | None:
+    found = Job.objects.filter(
+        owner=owner, kind=job_type.name, idempotency_key=idempotency.key
+    ).first()
+    if found is not None:
+        return idempotency.check(found, found.fingerprint)
+    return _find_kept(job_type, owner, idempotency) if job_type.limits.unique else None
+
+
+def _find_kept(job_type: JobType[P, R], owner: str, idempotency: Idempotency) -> Job | None:
+    """The unique job that was given for this key, though another request had made it."""
+    keys = KeptKey.objects.filter(owner=owner, kind=job_type.name, key=idempotency.key)
+    found = keys.select_related("job").first()
+    return idempotency.check(found.job, found.fingerprint) if found else None
+
+
+def _keep_key(job: Job, idempotency: Idempotency) -> Job:
+    """Remember that this key was answered with a unique job."""
+    kept, _ = KeptKey.objects.get_or_create(
+        owner=job.owner,
+        kind=job.kind,
+        key=idempotency.key,
+        defaults={"fingerprint": idempotency.fingerprint, "job": job},
+    )
+    return idempotency.check(kept.job, kept.fingerprint)
 
 
 def _publish(jobs: list[Job]) -> None:

@@ -4,23 +4,40 @@ Four things are decided here and nowhere else:
 
 1. Times are the database's (`from_now`), because the clocks of hosts differ.
 2. A row is changed by one UPDATE whose WHERE holds a fencing token or a state (`fenced_update`).
-3. The rows of a divided job are locked in one order (`lock_parent`).
+3. The rows of a divided job are locked in one order (`lock_ancestors`), and a transaction that was
+   a deadlock's victim is tried again (`in_transaction`).
 4. What happens while a process forks (`FORK_LOCK`). `worker/outage.py` says what happens while
    the database is down.
 """
 
+import logging
 import os
+import random
 import threading
+import time
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from offload.jobs.models import Job, Phase, Status
+
+log = logging.getLogger("offload.jobs")
+
+T = TypeVar("T")
 
 # What Django raises where the database refuses a statement, and where there is no connection.
 DATABASE_ERRORS = (DatabaseError, InterfaceError)
@@ -34,6 +51,14 @@ FORK_LOCK = threading.RLock()
 os.register_at_fork(
     before=FORK_LOCK.acquire, after_in_parent=FORK_LOCK.release, after_in_child=FORK_LOCK.release
 )
+
+# How often a transaction is tried that PostgreSQL ends because of another one. The order of locks
+# leaves few of them: a DELETE of many rows, or a service's own transaction.
+MAX_TRANSACTION_TRIES = 5
+# The longest wait between two of these tries, in seconds.
+MAX_CONFLICT_WAIT_SECONDS = 0.05
+# PostgreSQL's codes of such an end: serialization_failure, deadlock_detected (its appendix A).
+CONFLICT_CODES = ("40001", "40P01")
 
 # The columns of a row that no worker holds.
 UNHELD: dict[str, Any] = {"worker": None, "pid": None, "lease_until": None}
@@ -78,15 +103,60 @@ def fenced_update(where: Q, job_id: UUID, **values: Any) -> Job | None:
     return Job.objects.get(pk=job_id) if changed else None
 
 
-def lock_parent(parent_id: UUID) -> Job:
-    """Lock a divided job's row until the transaction ends (PostgreSQL; SQLite has one writer).
+def lock_ancestors(job: Job) -> Job | None:
+    """Lock the rows above a part until the transaction ends (PostgreSQL; SQLite has one writer).
 
-    The order of locks is today: the part that ends, its parent, the other parts. A change of the
-    order is made here and in `divided.py`, which has every transition that writes more than one
-    row of a divided job. Two other statements write many rows, in no order: `transitions.renew`
-    and the DELETE of `maintenance/prune.py`.
+    The one order of locks: a divided job before its parts, from the top of the family down, and
+    parts by their numbers. So a transition that writes more than one row calls this first. A
+    transition that writes its own row alone needs no other lock. `transitions.renew`, which writes
+    rows of many families, passes over rows that are locked.
+
+    Returns:
+        The job's parent, locked; None where the job is no part.
     """
-    return Job.objects.select_for_update().get(pk=parent_id)
+    above: list[UUID] = []
+    next_above = job.parent_id
+    while next_above is not None:
+        above.append(next_above)
+        next_above = _parent_of(next_above)
+
+    parent = None
+    for ancestor in reversed(above):
+        parent = Job.objects.select_for_update().defer(*Job.LARGE_FIELDS).get(pk=ancestor)
+    return parent
+
+
+@lru_cache(maxsize=1000)
+def _parent_of(job_id: UUID) -> UUID | None:
+    """The id of a job's parent, which never changes: a worker asks once for all parts of a job."""
+    return Job.objects.values_list("parent_id", flat=True).get(pk=job_id)
+
+
+def in_transaction(write: Callable[[], T]) -> T:
+    """Call `write` in a transaction; again where PostgreSQL has chosen it as a deadlock's victim.
+
+    Inside a caller's own transaction it is called once: PostgreSQL undoes that one, too.
+
+    Returns:
+        What `write` returned.
+
+    Raises:
+        OperationalError: it was the victim `MAX_TRANSACTION_TRIES` times.
+    """
+    tries = 1 if connection.in_atomic_block else MAX_TRANSACTION_TRIES
+
+    for left in reversed(range(tries)):
+        try:
+            with transaction.atomic():
+                return write()
+        except OperationalError as error:
+            if not left or getattr(error.__cause__, "sqlstate", None) not in CONFLICT_CODES:
+                raise
+            log.info("a transaction met another one and is tried again: %s", error)
+            # Not at the same time as the other one.
+            time.sleep(random.uniform(0.0, MAX_CONFLICT_WAIT_SECONDS))
+
+    raise AssertionError("the last try returns or raises")
 
 
 def close_connections() -> None:

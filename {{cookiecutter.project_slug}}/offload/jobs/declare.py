@@ -11,9 +11,13 @@ from typing import Any, Generic, Protocol, TypeVar, get_type_hints
 
 from celery import current_app
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from offload.conf import conf
 from offload.problems import Problem
+
+# An even number of backslashes, and the escape.
+ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
@@ -124,11 +128,11 @@ class JobType(Generic[P, R]):
                 f"job {self.name!r} takes {self.params.__name__}, not {type(params).__name__}"
             )
 
-        document = params.model_dump_json()
-        if len(document) > conf().params_limit:
+        document = self._dump(params)
+        if (size := len(document.encode())) > conf().params_limit:
             raise ParamsTooLarge(
                 413,
-                f"the parameters of {self.name!r} have {len(document)} bytes, the limit is "
+                f"the parameters of {self.name!r} have {size} bytes, the limit is "
                 f"{conf().params_limit}: put large inputs into storage and pass a reference",
             )
 
@@ -151,8 +155,8 @@ class JobType(Generic[P, R]):
             )
 
         document = result.model_dump_json()
-        if len(document) > conf().stored_result_limit:
-            size, limit = len(document) // 2**20, conf().stored_result_limit // 2**20
+        if (size := len(document.encode())) > conf().stored_result_limit:
+            size, limit = size // 2**20, conf().stored_result_limit // 2**20
             raise JobError(
                 f"a result of {size} MiB is over the limit of {limit} MiB: store it elsewhere"
             )
@@ -162,9 +166,20 @@ class JobType(Generic[P, R]):
             raise JobError(f"the result of {self.name!r} {fault}")
         return document
 
+    def _dump(self, params: BaseModel) -> str:
+        """The JSON document.
 
-# NUL as JSON writes it: the backslash is not itself written by a backslash.
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+        Raises:
+            ParamsUnfit: a text has half a character.
+        """
+        try:
+            return params.model_dump_json()
+        except PydanticSerializationError as error:
+            raise ParamsUnfit(
+                422,
+                f"the parameters of {self.name!r} have no form in JSON, perhaps for a text with "
+                f"half a character (a lone surrogate): {error}",
+            ) from error
 
 
 def fault_of_json(model: type[BaseModel], sent: BaseModel, document: str) -> str | None:
@@ -174,7 +189,7 @@ def fault_of_json(model: type[BaseModel], sent: BaseModel, document: str) -> str
     except ValidationError as error:
         return f"cannot be read back from JSON: {faults_of(error)}. JSON has no NaN and no infinity"
 
-    if _NUL.search(document):
+    if has_nul(document):
         return "cannot be stored: PostgreSQL takes no NUL character in a text. Remove it"
     for name in model.model_fields:
         if not _equal(getattr(read, name), getattr(sent, name)):
@@ -201,6 +216,12 @@ def _equal(left: Any, right: Any) -> bool:
     except Exception:  # noqa: BLE001
         # Values that cannot be compared, such as arrays, are read back as their own validators say.
         return True
+
+
+def has_nul(document: str) -> bool:
+    """Whether a text in a JSON document has the character NUL, which no text of PostgreSQL has."""
+    # A backslash before it may be escaped itself, and then it is no escape.
+    return "\\u0000" in document and ESCAPED_NUL.search(document) is not None
 
 
 # The registry of job types, by name. `@job` fills it while the apps are imported.

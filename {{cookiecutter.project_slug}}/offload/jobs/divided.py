@@ -7,19 +7,18 @@
 2. `divide` inserts the parts and releases the job in one transaction. The job stays `running`, in
    the phase PARTS; no worker holds it.
 3. Workers compute the parts, as any job. Their progress is the job's (`update_progress`).
-4. The last part that succeeds makes the job due again, in the phase JOIN (`_part_ended`).
+4. The last part that succeeds makes the job due again, in the phase JOIN (`_update_parent`).
 5. A worker claims the job again; its function gets the results of the parts (`part_results`).
 6. A part that fails or is cancelled fails the job, and the other parts are cancelled.
-7. A job that is cancelled cancels its parts (`cancel_parts`).
+7. A job that is cancelled cancels its parts, and the parts of its parts (`_cancel_parts`).
 
 Every transition that writes more than one row of a divided job is in this file. The order of its
-locks is documented at `database.lock_parent`.
+locks is documented at `database.lock_ancestors`.
 """
 
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Avg, Count, F, Q
 from django.db.models.functions import Now
 from pydantic import BaseModel
@@ -29,25 +28,65 @@ from offload.jobs.database import (
     ended,
     fenced_update,
     held_and_wanted,
-    lock_parent,
+    in_transaction,
+    lock_ancestors,
 )
 from offload.jobs.declare import JobType
-from offload.jobs.models import Job, Phase, Status
+from offload.jobs.models import FINAL, Job, Phase, Status
 
 WAITS_FOR_PARTS = Q(status=Status.RUNNING, phase=Phase.PARTS)
 
 
 def update_job(where: Q, job_id: UUID, **values: Any) -> Job | None:
-    """One fenced UPDATE. If it ended a part, the parent is updated in the same transaction.
+    """One fenced UPDATE that does not end the job: it concerns no other row.
 
     Returns:
         The job's new row; None where it had moved on.
     """
-    with transaction.atomic():
-        job = fenced_update(where, job_id, **values)
-        if job is not None and job.parent_id and job.final:
-            _part_ended(job, job.parent_id)
-        return job
+    return in_transaction(lambda: fenced_update(where, job_id, **values))
+
+
+def end_job(where: Q, job: Job, status: Status, **values: Any) -> Job | None:
+    """End a job with one fenced UPDATE; update its parent in the same transaction.
+
+    Returns:
+        The job's new row; None where it had moved on.
+    """
+
+    def end() -> Job | None:
+        parent = lock_ancestors(job)
+        row = fenced_update(where, job.pk, **ended(status), **UNHELD, **values)
+        if row is not None and parent is not None:
+            _update_parent(row, parent)
+        return row
+
+    return in_transaction(end)
+
+
+def request_cancel(job: Job) -> Job:
+    """Cancel a job that no worker holds, with its parts. Ask a running job to stop.
+
+    Its row is locked before the decision, so that no other transition comes between the two.
+
+    Returns:
+        The job's new row; its row as it is where it has ended, or was asked before.
+    """
+
+    def request() -> Job:
+        parent = lock_ancestors(job)
+        row = Job.objects.select_for_update().get(pk=job.pk)
+        asked = {"cancel_requested_at": Now()}
+
+        # Four cases: it has ended, nobody computes it, it was asked before, it is asked now.
+        if row.final:
+            return row
+        if row.worker is None:
+            return _cancel(row, parent)
+        if row.cancel_requested_at:
+            return row
+        return fenced_update(Q(), job.pk, **asked) or row
+
+    return in_transaction(request)
 
 
 def make_parts(job_type: JobType[Any, Any], job: Job, params: BaseModel) -> list[Job]:
@@ -84,8 +123,9 @@ def divide(job: Job, parts: list[Job]) -> Job | None:
     Returns:
         The job's new row; None where the lease was lost, or somebody asked the job to stop.
     """
-    with transaction.atomic():
-        divided = update_job(
+
+    def divide_row() -> Job | None:
+        divided = fenced_update(
             held_and_wanted(job.token),
             job.pk,
             phase=Phase.PARTS,
@@ -96,6 +136,8 @@ def divide(job: Job, parts: list[Job]) -> Job | None:
         if divided is not None:
             Job.objects.bulk_create(parts)
         return divided
+
+    return in_transaction(divide_row)
 
 
 def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel]:
@@ -121,29 +163,54 @@ def update_progress(part: Job) -> Job | None:
     return update_job(WAITS_FOR_PARTS, part.parent_id, progress=parts["mean"], message=message)
 
 
-def cancel_parts(job_id: UUID) -> None:
-    """Cancel a job's queued parts, and ask its running parts to stop."""
-    parts = Job.objects.filter(parent=job_id)
+def _cancel(job: Job, parent: Job | None) -> Job:
+    """Cancel a locked job that no worker holds."""
+    values = {**ended(Status.CANCELLED), "cancel_requested_at": Now()}
+    row = fenced_update(Q(), job.pk, **values)
+    assert row is not None
+
+    if job.phase == Phase.PARTS:
+        _cancel_parts(job.pk)
+    if parent is not None:
+        _update_parent(row, parent)
+    return row
+
+
+def _cancel_parts(job_id: UUID) -> None:
+    """Cancel the parts that no worker holds, and their parts; ask the others to stop.
+
+    The job is locked and has no more new parts.
+    """
+    parts = Job.objects.filter(parent=job_id).exclude(status__in=FINAL)
+    locked = list(parts.select_for_update().order_by("number").values_list("pk", "phase"))
     asked = {"version": F("version") + 1, "cancel_requested_at": Now()}
 
-    parts.filter(status=Status.QUEUED).update(**ended(Status.CANCELLED), **asked)
-    parts.filter(status=Status.RUNNING, cancel_requested_at=None).update(**asked)
+    parts.filter(worker=None).update(**ended(Status.CANCELLED), **asked)
+    parts.filter(cancel_requested_at=None).update(**asked)
+
+    for part_id, phase in locked:
+        if phase == Phase.PARTS:
+            _cancel_parts(part_id)
 
 
-def _part_ended(part: Job, parent_id: UUID) -> None:
-    """Update the parent in the transaction that ended a part.
+def _update_parent(part: Job, parent: Job) -> None:
+    """Update the locked parent of a part that has just ended.
 
-    Three cases:
-    1. The part did not succeed: the parent fails, and its other parts are cancelled.
-    2. All parts have succeeded: the parent is due again.
-    3. Other parts still run: nothing changes.
+    Four cases:
+    1. The parent has ended: nothing changes.
+    2. The part did not succeed: the parent fails, and its other parts are cancelled.
+    3. All parts have succeeded: the parent is due again.
+    4. Other parts still run: nothing changes.
     """
-    # Without the lock, two parts that end at the same time would each see the other one running.
-    parent = lock_parent(parent_id)
-
     if part.status != Status.SUCCEEDED:
         error = f"part {part.number} {part.status}: {part.error}".rstrip(": ")
-        if update_job(WAITS_FOR_PARTS, parent.pk, error=error, **ended(Status.FAILED)):
-            cancel_parts(parent.pk)
+        failed = fenced_update(WAITS_FOR_PARTS, parent.pk, error=error, **ended(Status.FAILED))
+        if failed is None:
+            return
+
+        _cancel_parts(parent.pk)
+        if parent.parent_id is not None:
+            # `lock_ancestors` has locked this row, too.
+            _update_parent(failed, Job.objects.get(pk=parent.parent_id))
     elif not parent.parts.exclude(status=Status.SUCCEEDED).exists():
-        update_job(WAITS_FOR_PARTS, parent.pk, phase=Phase.JOIN, progress=1.0)
+        fenced_update(WAITS_FOR_PARTS, parent.pk, phase=Phase.JOIN, progress=1.0)

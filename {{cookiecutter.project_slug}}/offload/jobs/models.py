@@ -17,6 +17,9 @@ from pydantic import BaseModel
 from offload.conf import conf
 from offload.jobs.declare import JobType
 
+# Characters of a request's id, as `serving/middleware/request_ids.py` accepts it.
+MAX_REQUEST_ID_LENGTH = 128
+
 
 class Status(models.TextChoices):
     """A job's states; `transitions.py` draws the machine."""
@@ -100,7 +103,7 @@ class Job(models.Model):
     # At most one unfinished job has this key.
     unique_key = models.CharField(max_length=64, null=True)
     # The request's id, which the worker's log lines carry, too.
-    request_id = models.CharField(max_length=100, blank=True)
+    request_id = models.CharField(max_length=MAX_REQUEST_ID_LENGTH, blank=True)
 
     # --- times, all by the database's clock, because hosts' clocks differ ---
     created_at = models.DateTimeField(db_default=Now())
@@ -109,6 +112,9 @@ class Job(models.Model):
     # How long the row is kept after its end. Every transition to an end reads it from the row.
     result_lifetime = models.DurationField(default=default_result_lifetime)
     expires_at = models.DateTimeField(null=True)
+
+    # Lists and watchers never read these: 64 kB and 1 MB a row at their limits.
+    LARGE_FIELDS = ("params", "result")
 
     class Meta:
         db_table = "offload_job"
@@ -124,7 +130,10 @@ class Job(models.Model):
             ),
         )
         indexes = (
-            models.Index(fields=("owner", "-created_at"), name="offload_job_owner"),
+            # An owner's list, which has the jobs that are no part: their number is 0.
+            models.Index(
+                fields=("owner", "number", "-created_at", "-id"), name="offload_job_listed"
+            ),
             models.Index(fields=("status", "queue", "created_at"), name="offload_job_queue"),
             models.Index(fields=("expires_at",), name="offload_job_expiry"),
         )
@@ -149,6 +158,8 @@ class Job(models.Model):
         if limits.result_lifetime is not None:
             values["result_lifetime"] = timedelta(seconds=limits.result_lifetime)
 
+        values["request_id"] = values.get("request_id", "")[:MAX_REQUEST_ID_LENGTH]
+
         return cls(
             kind=job_type.name,
             queue=limits.queue,
@@ -165,13 +176,14 @@ class Job(models.Model):
             The result as JSON data and no file name; or None and the name of the file that now
             holds the result, where its JSON is over `conf().result_limit` bytes.
         """
-        if len(document) <= conf().result_limit:
+        encoded = document.encode()
+        if len(encoded) <= conf().result_limit:
             return json.loads(document), ""
 
         # With the token in its name, an attempt that lost its lease never overwrites the file of a
         # later attempt.
         name = f"job-results/{self.pk}-{self.token}.json"
-        return None, default_storage.save(name, ContentFile(document.encode()))
+        return None, default_storage.save(name, ContentFile(encoded))
 
     def load_result(self) -> Any:
         """The result as plain JSON data, from the row or from file storage."""
@@ -204,6 +216,33 @@ class Job(models.Model):
             "progress": round(self.progress, 4),
             "message": self.message,
         }
+
+
+class KeptKey(models.Model):
+    """An idempotency key that was answered with a unique job of another request.
+
+    The key is kept for as long as that job's row, so that the same request gets the same job after
+    its end, too. The key of the request that made a job is in the job's own row.
+    """
+
+    owner = models.CharField(max_length=150)
+    # The job type's name.
+    kind = models.CharField(max_length=100)
+    key = models.CharField(max_length=255)
+    # The SHA-256 of the request that used the key.
+    fingerprint = models.CharField(max_length=64)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="kept_keys")
+
+    class Meta:
+        db_table = "offload_job_kept_key"
+        constraints = (
+            models.UniqueConstraint(
+                fields=("owner", "kind", "key"), name="offload_job_kept_key_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.key} of {self.owner}"
 
 
 class Worker(models.Model):

@@ -11,19 +11,22 @@ import copy
 import json
 import logging
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
+import prometheus_client
 import redis
 import redis.asyncio
 from asgiref.sync import sync_to_async
 from django.db import connections
+from pydantic import BaseModel, ValidationError
 
 from offload.conf import conf
 from offload.jobs.database import DATABASE_ERRORS
 from offload.jobs.models import Job
+from offload.problems import Problem
 from offload.serving import release
 
 log = logging.getLogger("offload.jobs")
@@ -33,6 +36,20 @@ REREAD_INTERVAL_SECONDS = 5.0
 OUTAGE_REREAD_INTERVAL_SECONDS = 1.0
 # Seconds without another try after Redis failed, so that a dead Redis does not slow every report.
 PUBLISH_PAUSE_SECONDS = 5.0
+# Seconds before a part of the notifier that failed starts again.
+RESTART_PAUSE_SECONDS = 1.0
+# What a watcher over `conf().streams_per_owner` is told to wait: one of the others may have ended.
+RETRY_AFTER_SECONDS = 5
+
+MALFORMED_EVENTS = prometheus_client.Counter(
+    "offload_jobs_malformed_events", "Messages on the channel of events that are no event"
+)
+RESTARTS = prometheus_client.Counter(
+    "offload_jobs_notifier_restarts", "Starts of a part of the notifier after it had failed"
+)
+SUBSCRIBED = prometheus_client.Gauge(
+    "offload_jobs_events_subscribed", "1 while events arrive, 0 while watched rows are read instead"
+)
 
 
 def _channel() -> str:
@@ -74,53 +91,138 @@ class EventPublisher:
         return self._redis
 
 
-def _read_rows(job_ids: list[UUID]) -> list[Job]:
+class Event(BaseModel):
+    """A message on the channel of events: what `Job.snapshot` makes."""
+
+    id: UUID
+    version: int
+    status: str
+    progress: float
+    message: str
+
+
+class Changes:
+    """What one watcher waits for. Several changes in between are one."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def wake(self) -> None:
+        """End the watcher's wait, now or when it begins."""
+        self._changed.set()
+
+    async def wait(self) -> None:
+        """Wait for a change after the last one."""
+        await self._changed.wait()
+        self._changed.clear()
+
+
+def _read_rows(job_ids: list[UUID]) -> list[Job] | None:
+    """The rows, without their large fields; None where the database does not answer."""
     try:
-        return list(Job.objects.filter(pk__in=job_ids))
+        return list(Job.objects.filter(pk__in=job_ids).defer(*Job.LARGE_FIELDS))
     except DATABASE_ERRORS as error:
         connections.close_all()
         log.warning("the database does not answer, watched jobs are not read: %s", error)
-        return []
+        return None
 
 
 class Notifier:
     """Notifies all watchers of one web process, from one subscription."""
 
     def __init__(self) -> None:
-        self._watchers: defaultdict[UUID, set[asyncio.Queue[int]]] = defaultdict(set)
+        self._watchers: defaultdict[UUID, set[Changes]] = defaultdict(set)
+        self._by_owner: Counter[str] = Counter()
         self._rows: dict[UUID, Job] = {}
-        self._subscribed = False
+        self._expired: set[UUID] = set()
+        self._reported_malformed = False
+        self._set_subscribed(False)
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether events arrive. If not, the watched rows are read once a second."""
+        return self._subscribed
+
+    def _set_subscribed(self, subscribed: bool) -> None:
+        self._subscribed = subscribed
+        SUBSCRIBED.set(subscribed)
 
     @contextlib.asynccontextmanager
-    async def watch(self, job_id: UUID) -> AsyncIterator["asyncio.Queue[int]"]:
-        """A queue that receives the job's version at each change; `latest()` has the row."""
-        queue: asyncio.Queue[int] = asyncio.Queue(maxsize=1)
-        self._watchers[job_id].add(queue)
-        try:
+    async def watch(self, job_id: UUID, owner: str) -> AsyncIterator[Changes]:
+        """Be told of a job's changes; `newest` has its row.
+
+        Raises:
+            Problem: 429, the owner watches `conf().streams_per_owner` jobs already.
+        """
+        with self._place(owner), self._registered(job_id) as changes:
             # The job may have changed after the watcher read its row and before it was added here.
-            if (known := self._rows.get(job_id)) is not None:
-                queue.put_nowait(known.version)
-            else:
+            if job_id not in self._rows:
                 await self._refresh([job_id])
 
             # The read took a thread with its database connection. A watcher may wait for hours.
             await release()
-            yield queue
+            yield changes
+
+    @contextlib.contextmanager
+    def _place(self, owner: str) -> Iterator[None]:
+        limit = conf().streams_per_owner
+        if self._by_owner[owner] >= limit:
+            raise Problem(
+                429,
+                f"{limit} of your streams and waits are open in this process, which is the limit: "
+                f"close one, or read GET /api/jobs now and then",
+                headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+            )
+
+        self._by_owner[owner] += 1
+        try:
+            yield
         finally:
-            self._watchers[job_id].discard(queue)
+            self._by_owner[owner] -= 1
+            if not self._by_owner[owner]:
+                del self._by_owner[owner]
+
+    @contextlib.contextmanager
+    def _registered(self, job_id: UUID) -> Iterator[Changes]:
+        changes = Changes()
+        self._watchers[job_id].add(changes)
+        try:
+            yield changes
+        finally:
+            self._watchers[job_id].discard(changes)
             if not self._watchers[job_id]:
                 del self._watchers[job_id]
                 self._rows.pop(job_id, None)
+                self._expired.discard(job_id)
 
-    def latest(self, job_id: UUID) -> Job | None:
-        """The newest row that this process has seen of a watched job."""
-        return self._rows.get(job_id)
+    def newest(self, job: Job) -> Job:
+        """The newest row of a watched job that this process has seen, or the given one."""
+        known = self._rows.get(job.pk)
+        return known if known is not None and known.version > job.version else job
+
+    def has_expired(self, job_id: UUID) -> bool:
+        """Whether the row of a watched job was deleted."""
+        return job_id in self._expired
 
     async def run(self) -> None:
         """Run until cancelled: listen to events, and read the watched rows again and again."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen())
-            group.create_task(self._reread())
+            group.create_task(self._restarting(self._listen))
+            group.create_task(self._restarting(self._reread))
+
+    async def _restarting(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run one part of the notifier for ever. An error in it harms neither it nor the other."""
+        while True:
+            try:
+                await work()
+            except Exception:
+                RESTARTS.inc()
+                log.exception(
+                    "the notifier of event streams failed and starts again in %g s; streams get "
+                    "their changes later meanwhile: this is a bug",
+                    RESTART_PAUSE_SECONDS,
+                )
+            await asyncio.sleep(RESTART_PAUSE_SECONDS)
 
     async def _reread(self) -> None:
         while True:
@@ -149,56 +251,81 @@ class Notifier:
                         "second: %s",
                         error,
                     )
-                self._subscribed = False
+                self._set_subscribed(False)
                 await asyncio.sleep(OUTAGE_REREAD_INTERVAL_SECONDS)
 
     async def _receive(self, subscription: Any) -> None:
         """Handle every event, until Redis fails."""
         await subscription.subscribe(_channel())
-        self._subscribed = True
+        self._set_subscribed(True)
         while True:
             message = await subscription.get_message(
                 ignore_subscribe_messages=True, timeout=OUTAGE_REREAD_INTERVAL_SECONDS
             )
             if message is not None:
-                await self._on_event(json.loads(message["data"]))
+                await self._on_message(message["data"])
 
-    async def _on_event(self, event: dict[str, Any]) -> None:
+    async def _on_message(self, data: bytes) -> None:
+        """Handle one message. One that is no event is passed over: another service may share this
+        Redis, and another version of this one may send more.
+        """
+        try:
+            event = Event.model_validate_json(data)
+        except ValidationError as error:
+            MALFORMED_EVENTS.inc()
+            if not self._reported_malformed:
+                self._reported_malformed = True
+                log.warning(
+                    "a message on the channel %s is no event and is ignored, as all further ones "
+                    "are; see offload_jobs_malformed_events_total. Does another service use the "
+                    "same events_prefix? %s",
+                    _channel(),
+                    error,
+                )
+            return
+        await self._on_event(event)
+
+    async def _on_event(self, event: Event) -> None:
         """Three cases:
         1. Nobody here watches the job.
         2. Its state is new: the row is read, for only the row has start, result and error.
         3. Its progress is new: the event says all.
         """
-        job_id = UUID(event["id"])
-        if job_id not in self._watchers:
+        if event.id not in self._watchers:
             return
 
-        known = self._rows.get(job_id)
-        if known is None or event["status"] != known.status:
-            await self._refresh([job_id])
-        elif event["version"] > known.version:
+        known = self._rows.get(event.id)
+        if known is None or event.status != known.status:
+            await self._refresh([event.id])
+        elif event.version > known.version:
             # A copy, because watchers hold the old row to compare with.
             newer = copy.copy(known)
-            newer.version = event["version"]
-            newer.progress = event["progress"]
-            newer.message = event["message"]
-            self._rows[job_id] = newer
-            self._notify(newer)
+            newer.version = event.version
+            newer.progress = event.progress
+            newer.message = event.message
+            self._rows[event.id] = newer
+            self._wake_watchers(event.id)
 
     async def _refresh(self, job_ids: Iterable[UUID]) -> None:
-        wanted = list(job_ids)
+        wanted = set(job_ids)
         if not wanted:
             return
 
-        for row in await sync_to_async(_read_rows)(wanted):
+        rows = await sync_to_async(_read_rows)(list(wanted))
+        if rows is None:
+            return
+
+        for row in rows:
             known = self._rows.get(row.pk)
             if row.pk in self._watchers and (known is None or row.version > known.version):
                 self._rows[row.pk] = row
-                self._notify(row)
+                self._wake_watchers(row.pk)
 
-    def _notify(self, job: Job) -> None:
-        for queue in self._watchers[job.pk]:
-            if queue.full():
-                # A slow reader gets the newest state, not every state.
-                queue.get_nowait()
-            queue.put_nowait(job.version)
+        for job_id in wanted.difference(row.pk for row in rows):
+            if job_id in self._watchers:
+                self._expired.add(job_id)
+                self._wake_watchers(job_id)
+
+    def _wake_watchers(self, job_id: UUID) -> None:
+        for changes in self._watchers[job_id]:
+            changes.wake()

@@ -9,9 +9,11 @@ second.
 
 from dataclasses import dataclass, field
 
+from offload.access.watched_tokens import WatchedTokens
 from offload.jobs.notifier import EventPublisher, Notifier
 from offload.jobs.relay import Relay
 from offload.jobs.stats import JobStats
+from offload.serving.database_probe import DatabaseProbe
 
 
 @dataclass
@@ -22,9 +24,13 @@ class JobServices:
     relay: Relay | None = None
     # Notifies the watchers of jobs. Web processes have one.
     notifier: Notifier | None = None
+    # What readiness reads. Web processes have one.
+    database_probe: DatabaseProbe | None = None
     # What admission and health checks read. It stays empty where there is no relay.
     stats: JobStats = field(default_factory=JobStats)
     events: EventPublisher = field(default_factory=EventPublisher)
+    # The tokens of open event streams.
+    watched_tokens: WatchedTokens = field(default_factory=WatchedTokens)
 
     def watching(self) -> Notifier:
         """This process's notifier.

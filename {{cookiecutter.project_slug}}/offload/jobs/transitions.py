@@ -22,12 +22,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
 from offload.conf import conf
 from offload.jobs import divided
-from offload.jobs.database import UNHELD, due, ended, from_now, held, held_and_wanted
+from offload.jobs.database import UNHELD, due, from_now, held, held_and_wanted
 from offload.jobs.divided import update_job
 from offload.jobs.models import Job, Status
 
@@ -54,10 +54,15 @@ def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
 
 
 def renew(worker: UUID, job_ids: list[UUID]) -> None:
-    """Extend the leases of a worker's running jobs. Watchers see nothing of it: no new version."""
-    Job.objects.filter(pk__in=job_ids, worker=worker, status=Status.RUNNING).update(
-        lease_until=from_now(conf().lease)
-    )
+    """Extend the leases of a worker's running jobs. Watchers see nothing of it: no new version.
+
+    A row that another transition has locked is passed over. It is renewed the next time.
+    """
+    running = Job.objects.filter(pk__in=job_ids, worker=worker, status=Status.RUNNING)
+
+    with transaction.atomic():
+        free = list(running.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        Job.objects.filter(pk__in=free).update(lease_until=from_now(conf().lease))
 
 
 def progress(job: Job, fraction: float, message: str) -> Job | None:
@@ -128,21 +133,11 @@ def request_cancel(job_id: UUID) -> Job:
     Raises:
         Job.DoesNotExist: no such job.
     """
-    asked = {"cancel_requested_at": Now()}
-    unheld = Q(status=Status.QUEUED) | Q(status=Status.RUNNING, worker=None)
-    running = Q(status=Status.RUNNING, cancel_requested_at=None)
-
-    with transaction.atomic():
-        divided.cancel_parts(job_id)
-        return (
-            update_job(unheld, job_id, **ended(Status.CANCELLED), **asked)
-            or update_job(running, job_id, **asked)
-            or Job.objects.get(pk=job_id)
-        )
+    return divided.request_cancel(Job.objects.get(pk=job_id))
 
 
 def _finish(job: Job, status: Status, **values: Any) -> Job | None:
-    return update_job(held(job.token), job.pk, **ended(status), **UNHELD, **values)
+    return divided.end_job(held(job.token), job, status, **values)
 
 
 def _requeue(job: Job, **values: Any) -> Job | None:

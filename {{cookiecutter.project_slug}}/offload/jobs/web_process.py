@@ -1,4 +1,6 @@
-"""What a web process opens for jobs: its relay, and the notifier of its event streams."""
+"""What a web process opens for jobs: its relay, the notifier of its event streams, and the probe of
+its database.
+"""
 
 import asyncio
 import contextlib
@@ -8,14 +10,17 @@ from typing import Any
 from offload.jobs.background import create_relay
 from offload.jobs.notifier import Notifier
 from offload.jobs.services import services
+from offload.serving.database_probe import DatabaseProbe
 
 
 @contextlib.asynccontextmanager
 async def lifespan(state: dict[str, Any]) -> AsyncIterator[None]:
-    """Start relay and notifier, and end both with the application. `state["jobs"]` has them."""
+    """Start all three, and end them with the application. `state["jobs"]` has them."""
     state["jobs"] = services
     create_relay(services).start()
     services.notifier = Notifier()
+    services.database_probe = DatabaseProbe()
+    services.database_probe.start()
     notifying = asyncio.create_task(services.notifier.run(), name="offload-jobs-notifier")
 
     try:
@@ -25,4 +30,6 @@ async def lifespan(state: dict[str, Any]) -> AsyncIterator[None]:
         with contextlib.suppress(asyncio.CancelledError):
             await notifying
         services.notifier = None
+        await asyncio.to_thread(services.database_probe.stop)
+        services.database_probe = None
         await asyncio.to_thread(services.stop_relay)

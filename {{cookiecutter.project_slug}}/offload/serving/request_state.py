@@ -35,6 +35,7 @@ class RequestState:
         is_recorded: set by the middleware that has logged and counted a request that is cancelled.
         timeout: set by `end_early`: the problem that is answered.
         is_event_stream: set by `declare_event_stream`.
+        wake: ends a wait that was declared with `declare_wait`; None for any other request.
         on_event_stream: called when the response turns out to be an event stream. Each layer that
             treats streams differently adds its function. A function may raise a `Problem`.
     """
@@ -51,6 +52,7 @@ class RequestState:
     is_recorded: bool = False
     timeout: Problem | None = None
     is_event_stream: bool = False
+    wake: Callable[[], None] | None = None
     on_event_stream: list[Callable[["RequestState"], None]] = field(default_factory=list)
 
     def declare_event_stream(self) -> None:
@@ -65,6 +67,18 @@ class RequestState:
         for tell in self.on_event_stream:
             tell(self)
         self.is_event_stream = True
+
+    def declare_wait(self, wake: Callable[[], None]) -> None:
+        """Tell the layers that the view waits before it answers, for example in a long poll.
+
+        The request counts as an event stream from now on. `wake` is called at a stop: the view then
+        answers what it has.
+
+        Raises:
+            Problem: 503, there are too many streams.
+        """
+        self.wake = wake
+        self.declare_event_stream()
 
     def end_early(self, problem: Problem) -> None:
         """Cancel the request and answer with this problem, unless its response has started.

@@ -75,7 +75,14 @@ class _StoppableRequest:
         self._interrupted = False
 
     def stop(self) -> None:
-        """Make `receive` return `http.disconnect`, now or when the response has started."""
+        """Make `receive` return `http.disconnect`, now or when the response has started.
+
+        A view that waits before its response is woken instead, and answers.
+        """
+        if self._state.wake is not None:
+            self._state.wake()
+            return
+
         self.stopped = True
         if self._listener is not None and not self._interrupted:
             self._interrupted = True

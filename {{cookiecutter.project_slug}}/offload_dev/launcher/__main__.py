@@ -99,7 +99,7 @@ def _announce_when_ready(env: "Env", processes: dict[str, str]) -> None:
         lines.append(f"Flower: {flower}   (admin / {env.flower_password})")
 
     # Ready means that a worker was heard from. Workers that run elsewhere are not waited for.
-    probe = address + ("/health/ready" if "cpu" in processes else "/health/live")
+    probe = address + ("/health/dependencies" if "cpu" in processes else "/health/live")
 
     def announce() -> None:
         if wait_for_answer(probe, READY_TIMEOUT_SECONDS):

@@ -107,6 +107,7 @@ async function follow(id) {
     }
     if (!job.finished_at) await new Promise((resolve) => setTimeout(resolve, 500));
   }
+  if (job.id === id && job.result_url) draw(await (await call(job.result_url)).json());
 }
 
 function show(newest) {
@@ -115,7 +116,6 @@ function show(newest) {
   $("progress").value = job.progress;
   $("message").textContent = job.error ?? job.message ?? "";
   $("cancel").disabled = Boolean(job.finished_at);
-  if (job.result) draw(job.result);
 }
 
 function draw({ value, var_95, var_99, histogram, simulations }) {

@@ -1,0 +1,390 @@
+"""The jobs API of one web process, whose jobs are moved by the test instead of a worker."""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from .conftest import Lab, free_port, new_lab
+from .families import claimed
+from .test_web_process import gauge
+
+MIB = 2**20
+STREAMS_PER_OWNER = 6
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A web process and Redis for all tests of this file."""
+    os.environ["PORT"] = str(free_port())
+    for lab in new_lab(tmp_path_factory.mktemp("web")):
+        lab.redis()
+        lab.web(LAB_STREAMS_PER_OWNER=str(STREAMS_PER_OWNER))
+        yield lab
+
+
+@pytest.fixture
+def api(web: Lab) -> Iterator[httpx.Client]:
+    """A client for the web process, with a token of its own."""
+    from offload.access.models import ApiToken
+    from offload.jobs.models import Job
+
+    _, token = ApiToken.make("lab")
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=web.address, headers=headers, timeout=60, trust_env=False) as client:
+        yield client
+    for model in (ApiToken, Job):
+        model.objects.all().delete()
+
+
+def succeeded(lab: Lab, result: Any, file: str = "") -> Any:
+    from offload.jobs import transitions
+
+    ended = transitions.succeed(claimed(lab.submit("lab.burn", units=1).pk), result, file)
+    assert ended is not None
+    return ended
+
+
+@pytest.fixture
+def stored(web: Lab) -> Iterator[Any]:
+    """A job with a result of 64 MB in file storage."""
+    from django.core.files.base import ContentFile
+    from django.core.files.storage import default_storage
+
+    letters = b"0123456789abcdef" * (4 * MIB - 1)
+    name = default_storage.save("job-results/large.json", ContentFile(b'"' + letters + b'"'))
+    yield succeeded(web, None, name)
+    default_storage.delete(name)
+
+
+def blocks(api: httpx.Client) -> float:
+    """How often the guard has seen the event loop blocked."""
+    return sum(
+        float(line.split()[-1])
+        for line in api.get("/metrics").text.splitlines()
+        if line.startswith("offload_guard_blocked_seconds_count")
+    )
+
+
+def test_no_list_and_no_event_carries_a_result(web: Lab, api: httpx.Client) -> None:
+    job = succeeded(web, {"value": 7})
+    listed = api.get("/api/jobs").json()["jobs"][0]
+    text = api.get(f"/api/jobs/{job.pk}/events").text
+    event = json.loads(text.partition("data: ")[2])
+    for found in (listed, event):
+        assert "result" not in found
+        assert found["result_url"] == f"/api/jobs/{job.pk}/result"
+    assert api.get(f"/api/jobs/{job.pk}").json()["result"] == {"value": 7}
+    assert api.get(listed["result_url"]).json() == {"value": 7}
+
+
+def test_a_large_result_is_answered_in_pieces_beside_an_undisturbed_neighbour(
+    web: Lab, api: httpx.Client, stored: Any
+) -> None:
+    process = psutil.Process(web.processes["web"].pid)
+    api.get("/api/ping")
+    before, blocked = process.memory_info().rss, blocks(api)
+    view = api.get(f"/api/jobs/{stored.pk}").json()
+    assert (view["result"], view["result_problem"]) == (None, None)
+
+    pings, length, peak = 0, 0, 0
+    with api.stream("GET", view["result_url"]) as answer:
+        assert answer.headers["content-type"] == "application/json"
+        for piece in answer.iter_raw():
+            if length // (8 * MIB) != (length + len(piece)) // (8 * MIB):
+                # A neighbour on another connection.
+                pings += httpx.get(f"{web.address}/health/live", trust_env=False).status_code == 200
+                peak = max(peak, process.memory_info().rss)
+            length += len(piece)
+    assert length == int(answer.headers["content-length"]) == 64 * MIB - 14
+    assert pings >= 7
+    # Parsed, the result would be three times its 64 MiB in memory.
+    assert peak - before < 24 * MIB
+    assert blocks(api) == blocked
+
+
+def test_a_list_of_large_results_reads_none_of_them(
+    web: Lab, api: httpx.Client, stored: Any
+) -> None:
+    from offload.jobs.models import Job
+
+    for _ in range(5):
+        succeeded(web, ["x" * 1000] * 900)
+    process = psutil.Process(web.processes["web"].pid)
+    api.get("/api/jobs")
+    before, blocked = process.memory_info().rss, blocks(api)
+    for _ in range(5):
+        answer = api.get("/api/jobs", params={"limit": 100})
+        assert len(answer.json()["jobs"]) == Job.objects.filter(owner="lab").count()
+        assert len(answer.content) < 10_000
+    assert process.memory_info().rss - before < 24 * MIB
+    assert blocks(api) == blocked
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "body", "says"),
+    [
+        ("bytes=0-0", 206, "{", "bytes 0-0/11"),
+        ("bytes=2-6", 206, "value", "bytes 2-6/11"),
+        ("bytes=9-", 206, "7}", "bytes 9-10/11"),
+        ("bytes=-2", 206, "7}", "bytes 9-10/11"),
+        ("bytes=9-99999999999999999999999", 206, "7}", "bytes 9-10/11"),
+        ("bytes=11-", 416, None, "bytes */11"),
+        ("bytes=0-1,3-4", 200, '{"value":7}', None),
+        ("lines=0-1", 200, '{"value":7}', None),
+        ("bytes=-", 200, '{"value":7}', None),
+    ],
+)
+def test_a_part_of_a_result_is_answered(
+    web: Lab, api: httpx.Client, asked: str, status: int, body: str | None, says: str | None
+) -> None:
+    answer = api.get(
+        f"/api/jobs/{succeeded(web, {'value': 7}).pk}/result", headers={"Range": asked}
+    )
+    assert (answer.status_code, answer.headers.get("content-range")) == (status, says)
+    if body is not None:
+        assert answer.text == body
+
+
+def test_a_download_that_broke_goes_on_where_it_was(
+    web: Lab, api: httpx.Client, stored: Any
+) -> None:
+    url = f"/api/jobs/{stored.pk}/result"
+    etag = api.get(url, headers={"Range": "bytes=0-9"}).headers["etag"]
+    rest = api.get(url, headers={"Range": f"bytes={64 * MIB - 20}-", "If-Range": etag})
+    assert (rest.status_code, rest.text) == (206, 'bcdef"')
+    other = api.get(url, headers={"Range": "bytes=0-9", "If-Range": '"another"'})
+    assert (other.status_code, len(other.content)) == (200, 64 * MIB - 14)
+
+
+def test_a_missing_result_file_harms_its_own_job_alone(web: Lab, api: httpx.Client) -> None:
+    job = succeeded(web, None, "job-results/somewhere-else.json")
+    assert api.get("/api/jobs").status_code == 200
+    view = api.get(f"/api/jobs/{job.pk}")
+    assert (view.status_code, view.json()["result"]) == (200, None)
+    assert "MEDIA_ROOT" in view.json()["result_problem"]
+    answer = api.get(view.json()["result_url"])
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_a_job_without_a_result_says_so(web: Lab, api: httpx.Client) -> None:
+    job = web.submit("lab.burn", units=1)
+    assert api.get(f"/api/jobs/{job.pk}").json()["result_url"] is None
+    answer = api.get(f"/api/jobs/{job.pk}/result")
+    assert (answer.status_code, "is queued" in answer.json()["detail"]) == (404, True)
+
+
+def test_the_pages_of_a_list_have_every_job_once(web: Lab, api: httpx.Client) -> None:
+    made = {str(web.submit("lab.burn", units=1).pk) for _ in range(7)}
+    pages, cursor = [], None
+    while True:
+        params = {"limit": 3} | ({"cursor": cursor} if cursor else {})
+        page = api.get("/api/jobs", params=params).json()
+        pages.append([job["id"] for job in page["jobs"]])
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert {name for page in pages for name in page} == made
+    assert page["counts"]["queued"] == 7
+
+
+def watch(api: httpx.Client, job: Any, lines: list[str], **headers: str) -> threading.Thread:
+    """Read a job's event stream in a thread, and return when it has begun."""
+    begun = threading.Event()
+
+    def read() -> None:
+        with api.stream("GET", f"/api/jobs/{job.pk}/events", headers=headers) as stream:
+            lines.append(str(stream.status_code))
+            begun.set()
+            lines.extend(stream.iter_lines())
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    assert begun.wait(30)
+    return thread
+
+
+def test_a_malformed_event_harms_no_stream(web: Lab, api: httpx.Client) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.services import services
+
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    lines: list[str] = []
+    reader = watch(api, job, lines)
+    redis = web.redis_client()
+    strange = json.dumps(job.snapshot() | {"version": "next"})
+    for message in ("not json", "{}", "[]", "7", "\xff", strange):
+        assert redis.publish("labyrinth:jobs", message) == 1
+    for name in "ab":
+        progressed = transitions.progress(job, 0.5, name)
+        assert progressed
+        services.events.publish(progressed)
+    ended = transitions.succeed(job, {"value": 1}, "")
+    assert ended
+    services.events.publish(ended)
+    reader.join(30)
+    assert "event: succeeded" in lines
+    metrics = api.get("/metrics").text
+    assert "offload_jobs_malformed_events_total 6.0" in metrics
+    assert "offload_jobs_notifier_restarts_total 0.0" in metrics
+    assert web.log("web").count("is no event and is ignored") == 1
+
+
+async def test_a_notifier_that_fails_starts_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    from offload.jobs import notifier
+
+    monkeypatch.setattr(notifier, "RESTART_PAUSE_SECONDS", 0.01)
+    made = notifier.Notifier()
+    runs, thrice = [], asyncio.Event()
+
+    async def fails() -> None:
+        runs.append(1)
+        if len(runs) < 3:
+            raise KeyError("id")
+        thrice.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(made, "_listen", fails)
+    task = asyncio.create_task(made.run())
+    async with asyncio.timeout(10):
+        await thrice.wait()
+    assert not task.done()
+    task.cancel()
+
+
+def test_a_stream_has_what_an_event_source_needs(web: Lab, api: httpx.Client) -> None:
+    from offload.jobs import transitions
+
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    seen, fresh = [], []
+    readers = [
+        watch(api, job, seen, **{"Last-Event-ID": str(job.version)}),
+        watch(api, job, fresh, **{"Last-Event-ID": "nonsense"}),
+    ]
+    ended = transitions.succeed(job, {"value": 1}, "")
+    assert ended
+    for reader in readers:
+        reader.join(30)
+    assert all("retry: 2000" in lines for lines in (seen, fresh))
+    # The first client has seen the state of the begin.
+    assert "event: progress" not in seen
+    assert "event: progress" in fresh
+    assert "event: succeeded" in seen
+    assert "event: succeeded" in fresh
+    after = api.get(f"/api/jobs/{job.pk}/events", headers={"Last-Event-ID": str(ended.version)})
+    assert (after.status_code, after.content) == (204, b"")
+
+
+def test_the_stream_of_a_job_that_expires_ends(web: Lab, api: httpx.Client) -> None:
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    lines: list[str] = []
+    reader = watch(api, job, lines)
+    job.delete()
+    reader.join(30)
+    assert not reader.is_alive()
+    assert [line for line in lines if line.startswith("event: ")] == ["event: progress"]
+
+
+@pytest.mark.parametrize("way", ["revoked", "expired"])
+def test_a_stream_ends_soon_after_its_token_does(web: Lab, api: httpx.Client, way: str) -> None:
+    from django.db.models.functions import Now
+
+    from offload.access.models import ApiToken
+    from offload.access.tokens import digest
+
+    _, other = ApiToken.make("lab")
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    ended: list[str] = []
+    going: list[str] = []
+    reader = watch(api, job, ended)
+    with httpx.Client(
+        base_url=web.address,
+        headers={"Authorization": f"Bearer {other}"},
+        timeout=60,
+        trust_env=False,
+    ) as neighbour:
+        other_reader = watch(neighbour, job, going)
+        mine = ApiToken.objects.get(digest=digest(api.headers["Authorization"].split()[1]))
+        if way == "revoked":
+            mine.delete()
+        else:
+            ApiToken.objects.filter(pk=mine.pk).update(expires_at=Now())
+        reader.join(30)
+        assert not reader.is_alive()
+        assert ": the token was revoked or has expired" in ended
+        assert other_reader.is_alive()
+        job.delete()
+        other_reader.join(30)
+
+
+def test_one_owners_streams_and_waits_leave_places_for_others(web: Lab, api: httpx.Client) -> None:
+    from offload.access.models import ApiToken
+
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    readers = [watch(api, job, []) for _ in range(STREAMS_PER_OWNER)]
+    for answer in (
+        api.get(f"/api/jobs/{job.pk}/events"),
+        api.get(f"/api/jobs/{job.pk}", headers={"Prefer": "wait=20"}),
+    ):
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
+        assert "6 of your streams and waits" in answer.json()["detail"]
+
+    _, token = ApiToken.make("neighbour")
+    theirs = claimed(web.submit("lab.burn", owner="neighbour", units=1).pk)
+    waited = httpx.get(
+        f"{web.address}/api/jobs/{theirs.pk}",
+        headers={"Authorization": f"Bearer {token}", "Prefer": "wait=1"},
+        trust_env=False,
+    )
+    assert (waited.status_code, waited.json()["status"]) == (200, "running")
+    job.delete()
+    for reader in readers:
+        reader.join(30)
+    another = claimed(web.submit("lab.burn", units=1).pk)
+    answer = api.get(f"/api/jobs/{another.pk}", headers={"Prefer": "wait=1"})
+    assert answer.status_code == 200, "the places are free again"
+
+
+def test_a_long_poll_takes_a_streams_place_and_no_requests(web: Lab, api: httpx.Client) -> None:
+    from offload.jobs import transitions
+
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    answers: list[httpx.Response] = []
+
+    def poll() -> None:
+        answers.append(api.get(f"/api/jobs/{job.pk}", headers={"Prefer": "wait=30"}))
+
+    pollers = [threading.Thread(target=poll) for _ in range(4)]
+    for poller in pollers:
+        poller.start()
+    web.until(lambda: gauge(api, "offload_serving_streams_in_flight") == 4, "four waits")
+    assert gauge(api, "offload_serving_requests_in_flight") <= 1
+    assert gauge(api, "offload_serving_threads_lent") == 0
+    assert transitions.succeed(job, {"value": 1}, "")
+    for poller in pollers:
+        poller.join(30)
+    assert [answer.json()["result"] for answer in answers] == [{"value": 1}] * 4
+    assert gauge(api, "offload_serving_streams_in_flight") == 0
+
+
+@pytest.mark.parametrize("text", ["\x00", "\ud800"])
+def test_what_no_database_can_store_is_a_422(web: Lab, api: httpx.Client, text: str) -> None:
+    body = json.dumps({"log": text, "units": 1}).encode()
+    answer = api.post("/api/lab/burn", content=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+
+
+def test_a_long_request_id_is_accepted(web: Lab, api: httpx.Client) -> None:
+    headers = {"X-Request-ID": "r" * 128}
+    answer = api.post("/api/lab/burn", json={"log": "/dev/null", "units": 1}, headers=headers)
+    assert answer.status_code == 202

@@ -1,0 +1,135 @@
+"""What a submit accepts, and what it gives back when it is repeated."""
+
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from .conftest import Lab
+from .families import claimed
+
+NUL = "\x00"
+
+
+def key(name: str, fingerprint: str = "one body") -> Any:
+    from offload.jobs import Idempotency
+
+    return Idempotency(name, fingerprint)
+
+
+async def submit(kind: str, log: str, idempotency: Any = None, **values: Any) -> Any:
+    from offload.jobs import submit
+    from offload.jobs.declare import find_job_type
+
+    found = find_job_type(kind)
+    params = found.params(log=log, units=1)
+    return await submit(found, params, owner="lab", idempotency=idempotency, **values)
+
+
+def end(job: Any) -> None:
+    from offload.jobs import transitions
+
+    assert transitions.succeed(claimed(job.pk), {"value": 1}, "")
+
+
+async def test_a_key_is_kept_where_a_unique_job_stood_in_the_way(lab: Lab) -> None:
+    first = await submit("lab.unique", "/dev/null", key("first"))
+    for name in ("second", "third", "second"):
+        assert (await submit("lab.unique", "/dev/null", key(name))).pk == first.pk
+    await sync_to_async(end)(first)
+    for name in ("first", "second", "third"):
+        assert (await submit("lab.unique", "/dev/null", key(name))).pk == first.pk
+    assert (await submit("lab.unique", "/dev/null", key("fourth"))).pk != first.pk
+    assert (await submit("lab.unique", "/dev/null")).pk != first.pk
+
+
+async def test_a_key_that_a_unique_job_keeps_refuses_another_request(lab: Lab) -> None:
+    from offload.jobs import repeated
+    from offload.jobs.declare import find_job_type
+    from offload.problems import Problem
+
+    first = await submit("lab.unique", "/dev/null", key("first"))
+    assert (await submit("lab.unique", "/dev/null", key("second"))).pk == first.pk
+    for log in ("/dev/null", "/dev/zero"):
+        with pytest.raises(Problem) as refused:
+            await submit("lab.unique", log, key("second", "another body"))
+        assert refused.value.status == 422
+    found = await repeated(find_job_type("lab.unique"), owner="lab", idempotency=key("second"))
+    assert found
+    assert found.pk == first.pk
+
+
+async def test_a_repeated_request_gets_its_job_from_a_full_queue_too(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.conf import conf
+    from offload.jobs.services import services
+    from offload.jobs.stats import JobStats, QueueStats
+    from offload.problems import Problem
+
+    first = await submit("lab.burn", "/dev/null", key("first"))
+    full = JobStats({"cpu": QueueStats(depth=conf().queue_depth, age=5.0, drain=10.0)})
+    monkeypatch.setattr(services, "stats", full)
+    assert (await submit("lab.burn", "/dev/null", key("first"))).pk == first.pk
+    for idempotency in (key("second"), None):
+        with pytest.raises(Problem) as refused:
+            await submit("lab.burn", "/dev/null", idempotency)
+        assert refused.value.status == 503
+
+
+async def test_a_request_id_of_the_longest_kind_fits(lab: Lab) -> None:
+    job = await submit("lab.burn", "/dev/null", request_id="x" * 128)
+    await sync_to_async(job.refresh_from_db)()
+    assert job.request_id == "x" * 128
+    longer = await submit("lab.burn", "/dev/null", request_id="x" * 300)
+    assert longer.request_id == "x" * 128
+
+
+@pytest.mark.parametrize("text", [f"{NUL}", f"a{NUL}b", f"\\{NUL}", f"\\u0000{NUL}"])
+async def test_a_nul_in_parameters_is_a_422_on_every_database(lab: Lab, text: str) -> None:
+    from offload.jobs.declare import ParamsUnfit
+
+    with pytest.raises(ParamsUnfit, match="NUL"):
+        await submit("lab.burn", text)
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "\\\\u0000", "\\", "\u0001", "\U0001f600"])
+async def test_other_odd_texts_come_back_as_they_went(lab: Lab, text: str) -> None:
+    job = await submit("lab.burn", text)
+    await sync_to_async(job.refresh_from_db)()
+    assert job.params["log"] == text
+
+
+def test_half_a_character_is_a_422_too(lab: Lab) -> None:
+    from labyrinth.lab.jobs import Work, burn
+
+    from offload.jobs import submit_sync
+    from offload.jobs.declare import ParamsUnfit
+
+    # A model that checks its texts refuses it itself.
+    unchecked = Work.model_construct(log="\ud800", units=1, weight=1.0)
+    with pytest.raises(ParamsUnfit, match="half a character"):
+        submit_sync(burn, unchecked, owner="lab")
+
+
+def test_a_nul_in_a_result_is_refused_in_a_sentence(lab: Lab) -> None:
+    from labyrinth.lab.jobs import Text, letters
+
+    job = claimed(lab.submit("lab.letters", units=1).pk)
+    with pytest.raises(ValueError, match="NUL"):
+        job.store_result(letters, Text(text=NUL))
+
+
+def test_sizes_are_bytes_and_not_characters(lab: Lab) -> None:
+    from labyrinth.lab.jobs import Text, letters
+
+    from offload.conf import conf
+    from offload.jobs.declare import ParamsTooLarge
+
+    # Three bytes each.
+    with pytest.raises(ParamsTooLarge):
+        lab.submit("lab.burn", log="€" * (conf().params_limit // 3 + 1))
+    job = claimed(lab.submit("lab.letters", units=1).pk)
+    inline, file = job.store_result(letters, Text(text="€" * (conf().result_limit // 3 + 1)))
+    assert inline is None
+    assert file

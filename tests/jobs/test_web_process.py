@@ -1,0 +1,100 @@
+"""What a web process tells of itself, and what it does when it is told to stop."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from .conftest import Lab
+from .families import claimed
+
+
+def gauge(api: httpx.Client, name: str) -> float:
+    lines = api.get("/metrics").text.splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
+
+
+def test_a_stop_answers_long_polls_with_the_job_as_it_is(lab: Lab) -> None:
+    from offload.access.models import ApiToken
+
+    lab.redis()
+    process = lab.web()
+    _, token = ApiToken.make("lab")
+    job = claimed(lab.submit("lab.burn", units=1).pk)
+    answers: list[httpx.Response] = []
+    headers = {"Authorization": f"Bearer {token}", "Prefer": "wait=30"}
+
+    def poll() -> None:
+        url = f"{lab.address}/api/jobs/{job.pk}"
+        answers.append(httpx.get(url, headers=headers, timeout=60, trust_env=False))
+
+    pollers = [threading.Thread(target=poll) for _ in range(3)]
+    for poller in pollers:
+        poller.start()
+    with httpx.Client(base_url=lab.address, trust_env=False) as client:
+        lab.until(lambda: gauge(client, "offload_serving_streams_in_flight") == 3, "the waits")
+    started = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    for poller in pollers:
+        poller.join(60)
+    # Without the stop they would have waited for the rest of their 30 s, or until they were cut.
+    assert time.monotonic() - started < 15
+    assert [(answer.status_code, answer.json()["status"]) for answer in answers] == [
+        (200, "running")
+    ] * 3
+    assert process.wait(60) in (0, -signal.SIGTERM)
+    assert "Traceback" not in lab.log("web")
+
+
+def test_a_web_process_is_ready_without_broker_and_workers(lab: Lab) -> None:
+    lab.web()
+    with httpx.Client(base_url=lab.address, trust_env=False) as client:
+        lab.until(lambda: client.get("/health/ready").status_code == 200, "the database's answer")
+        report = client.get("/health/ready").json()
+        assert (report["database"], report["broker"], report["worker"]) == (True, False, False)
+        assert (report["workers"], report["events"]) == (0, False)
+        assert report["database_age_seconds"] < 3
+        assert client.get("/health/dependencies").status_code == 503
+
+
+def test_the_dependencies_are_there_when_a_job_would_be_computed(running: Lab) -> None:
+    running.web()
+    with httpx.Client(base_url=running.address, trust_env=False) as client:
+        running.until(
+            lambda: client.get("/health/dependencies").status_code == 200, "all dependencies"
+        )
+        running.until(lambda: client.get("/health/ready").json()["events"], "the subscription")
+
+
+@pytest.mark.skipif("LAB_DATABASE_FOLDER" not in os.environ, reason="test_postgres.py has a server")
+def test_a_frozen_database_shows_in_readiness_and_a_thaw_does_too(lab: Lab) -> None:
+    # The first line of the file is the process id. The server may have been restarted.
+    file = Path(os.environ["LAB_DATABASE_FOLDER"]) / "postmaster.pid"
+    server = int(file.read_text().split()[0])
+    lab.web()
+    with httpx.Client(base_url=lab.address, trust_env=False) as client:
+        lab.until(lambda: client.get("/health/ready").status_code == 200, "the database's answer")
+        frozen = [int(pid) for pid in _backends(server)]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            lab.until(lambda: client.get("/health/ready").status_code == 503, "a 503", patience=20)
+            report = client.get("/health/ready").json()
+            assert not report["database"]
+            assert report["database_age_seconds"] >= 3
+            # The process itself goes on.
+            assert client.get("/health/live").status_code == 200
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+        lab.until(lambda: client.get("/health/ready").status_code == 200, "the thaw")
+
+
+def _backends(server: int) -> list[str]:
+    """The processes of a PostgreSQL server, itself among them."""
+    children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    return [str(server), *children]

@@ -1,0 +1,138 @@
+"""Answers a job's result as it is stored: in pieces, never parsed, with `Range` (RFC 9110)."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+from asgiref.sync import sync_to_async
+from django.core.files.storage import default_storage
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from pydantic_core import to_json
+
+from offload.jobs.job_view import MISSING_RESULT
+from offload.jobs.models import Job, Status
+from offload.problems import Problem
+
+# Bytes of a stored result that are in memory at a time. Each piece costs a change of thread.
+PIECE_BYTES = 256 * 1024
+
+
+class ByteRange(NamedTuple):
+    """The bytes of a result that a response has: from `start` up to, but not including, `stop`."""
+
+    start: int
+    stop: int
+    # The size of the whole result.
+    size: int
+
+    @property
+    def partial(self) -> bool:
+        """Whether a part of the result was asked for."""
+        return self.stop - self.start != self.size
+
+
+async def result_response(request: HttpRequest, job: Job) -> HttpResponseBase:
+    """200 with a succeeded job's result, or 206 with the part that was asked for.
+
+    Raises:
+        Problem: 404 where there is no result, or its file is missing; 416 where `Range` begins
+            after the end.
+    """
+    if job.status != Status.SUCCEEDED:
+        raise Problem(404, f"job {job.pk} is {job.status}: only a succeeded job has a result")
+
+    if job.result_file:
+        return await _stored_result(request, job)
+
+    body = to_json(job.result)
+    span = asked_range(request, len(body), _etag(job))
+    return HttpResponse(body[span.start : span.stop], **_head(job, span))
+
+
+async def _stored_result(request: HttpRequest, job: Job) -> HttpResponseBase:
+    # In a thread that no request keeps: a slow client may take minutes.
+    in_thread = sync_to_async(_open, thread_sensitive=False)
+    try:
+        file, size = await in_thread(job.result_file)
+    except FileNotFoundError:
+        raise Problem(404, MISSING_RESULT) from None
+
+    try:
+        span = asked_range(request, size, _etag(job))
+    except Problem:
+        file.close()
+        raise
+    return StreamingHttpResponse(_pieces(file, span), **_head(job, span))
+
+
+def _open(name: str) -> tuple[Any, int]:
+    file = default_storage.open(name)
+    return file, int(file.size)
+
+
+async def _pieces(file: Any, span: ByteRange) -> AsyncIterator[bytes]:
+    def read(size: int) -> bytes:
+        data: bytes = file.read(size)
+        return data
+
+    with file:
+        await sync_to_async(file.seek, thread_sensitive=False)(span.start)
+        left = span.stop - span.start
+        while left > 0:
+            piece = await sync_to_async(read, thread_sensitive=False)(min(left, PIECE_BYTES))
+            if not piece:
+                return
+            left -= len(piece)
+            yield piece
+
+
+def asked_range(request: HttpRequest, size: int, etag: str) -> ByteRange:
+    """The bytes that a request asks for: all of them, unless it has one range.
+
+    Several ranges, another unit and a `Range` for another version of the result are ignored, as
+    RFC 9110 section 14.2 allows.
+
+    Raises:
+        Problem: 416 where the range begins after the end.
+    """
+    whole = ByteRange(0, size, size)
+    asked = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("Range", ""))
+    if asked is None or request.headers.get("If-Range", etag) != etag:
+        return whole
+
+    # Sizes have at most 19 digits; more would be slow to read.
+    first, last = (digits[:19] for digits in asked.groups())
+    if not first and not last:
+        return whole
+
+    start = int(first) if first else max(size - int(last), 0)
+    stop = min(int(last) + 1, size) if first and last else size
+    if start >= size or stop <= start:
+        raise Problem(
+            416,
+            f"the result has {size} bytes, and the range begins after them",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    return ByteRange(start, stop, size)
+
+
+def _etag(job: Job) -> str:
+    # A final job's version never changes.
+    return f'"{job.pk}-{job.version}"'
+
+
+def _head(job: Job, span: ByteRange) -> dict[str, Any]:
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-transform",
+        "Content-Length": str(span.stop - span.start),
+        "ETag": _etag(job),
+    }
+    if span.partial:
+        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{span.size}"
+    return {
+        "status": 206 if span.partial else 200,
+        "content_type": "application/json",
+        "headers": headers,
+    }

@@ -1,0 +1,119 @@
+"""Long responses about one job: the event stream, and the wait for its end."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from django.http import HttpRequest
+
+from offload.access.watched_tokens import token_digest
+from offload.conf import conf
+from offload.jobs.job_view import summary_of
+from offload.jobs.models import Job
+from offload.jobs.services import services
+from offload.serving.request_state import state_of
+
+# Milliseconds until a browser's EventSource connects again. Without it browsers choose: 3 to 5 s.
+RETRY_MILLISECONDS = 2000
+
+
+def saw_the_end(request: HttpRequest, job: Job) -> bool:
+    """Whether the caller's `Last-Event-ID` is that of the job's last event."""
+    return job.final and _last_event_id(request) >= job.version
+
+
+async def wait_for_end(request: HttpRequest, job: Job, seconds: float) -> None:
+    """Return when the job ends, or expires; or after `seconds`; or when the process is told to
+    stop.
+
+    The wait counts as an event stream: it costs as little, and it would keep a request's place.
+
+    Raises:
+        Problem: 503, there are too many streams; 429, the owner has too many of them.
+    """
+    if job.final:
+        return
+
+    notifier = services.watching()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds), notifier.watch(job.pk, job.owner) as changes:
+            stopping = False
+
+            def stop() -> None:
+                nonlocal stopping
+                stopping = True
+                changes.wake()
+
+            if state := state_of(request):
+                state.declare_wait(stop)
+            job = notifier.newest(job)
+            while not (job.final or stopping or notifier.has_expired(job.pk)):
+                await changes.wait()
+                job = notifier.newest(job)
+
+
+async def start_events(request: HttpRequest, job: Job) -> AsyncIterator[bytes]:
+    """The body of an event stream, which has begun: what it raises is raised here.
+
+    Raises:
+        Problem: 429, the owner has too many streams.
+    """
+    events = _events(job, _last_event_id(request), token_digest(request))
+    first = await anext(events)
+    return _with_first(first, events)
+
+
+async def _with_first(first: bytes, others: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    async with contextlib.aclosing(others):
+        yield first
+        async for event in others:
+            yield event
+
+
+async def _events(job: Job, last_seen: int, token: str | None) -> AsyncGenerator[bytes, None]:
+    """The state now, unless the client has seen it, then every change until the end.
+
+    It ends before that if the token was revoked or has expired, and if the job's row is deleted.
+    In long silences it has a comment line.
+    """
+    notifier, tokens = services.watching(), services.watched_tokens
+    heartbeat = conf().idle_stream_heartbeat
+    longest_wait = min(heartbeat, conf().token_check)
+
+    with tokens.watch(token):
+        async with notifier.watch(job.pk, job.owner) as changes:
+            job = notifier.newest(job)
+            retry = f"retry: {RETRY_MILLISECONDS}\n"
+            yield _event(job, retry) if job.version > last_seen else f"{retry}\n".encode()
+            next_heartbeat = time.monotonic() + heartbeat
+
+            while not (job.final or notifier.has_expired(job.pk)):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(longest_wait):
+                        await changes.wait()
+                if not await tokens.still_valid(token):
+                    yield b": the token was revoked or has expired\n\n"
+                    return
+
+                newest = notifier.newest(job)
+                if newest is not job:
+                    job = newest
+                    yield _event(job)
+                elif time.monotonic() < next_heartbeat:
+                    continue
+                else:
+                    yield b": still here\n\n"
+                next_heartbeat = time.monotonic() + heartbeat
+
+
+def _event(job: Job, retry: str = "") -> bytes:
+    name = job.status if job.final else "progress"
+    data = summary_of(job).model_dump_json()
+    return f"id: {job.version}\n{retry}event: {name}\ndata: {data}\n\n".encode()
+
+
+def _last_event_id(request: HttpRequest) -> int:
+    """The version that the caller has seen; -1 where it sent none, or nonsense."""
+    sent = request.headers.get("Last-Event-ID", "")
+    return int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 20 else -1
