@@ -17,7 +17,7 @@ from .conftest import HERE, ROOT, free_port
 AGAIN = (
     "killed_worker_process or killed_worker_costs or wakes or hands_a_long_job_back or divided_job "
     "or one_failed_part or fails_for_good or unique or same_key or periodic or restarted_database "
-    "or inside_a_transaction or is_kept_for"
+    "or inside_a_transaction or is_kept_for or test_maintenance or test_scale"
 )
 
 

@@ -9,16 +9,24 @@ Four things are decided here and nowhere else:
    forks (`FORK_LOCK`).
 """
 
+import contextlib
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
@@ -33,6 +41,15 @@ T = TypeVar("T")
 DATABASE_ERRORS = (DatabaseError, InterfaceError)
 # Those of them that are no fault of a row: the connection, a lock, the server.
 CONNECTION_ERRORS = (OperationalError, InterfaceError)
+
+# The SQLSTATE codes of PostgreSQL for a conflict with another transaction: a lock that was not free
+# in time, a deadlock, a serialization failure (PostgreSQL, Appendix A). They say nothing about the
+# connection.
+LOCK_CONFLICT_CODES = ("55P03", "40P01", "40001")
+# The duties of the maintenance wait this long for a lock of another transaction (PostgreSQL). A
+# host that dies between UPDATE and COMMIT keeps its locks until its connection is given up, by
+# Linux's defaults after 2 h 11 min.
+MAINTENANCE_LOCK_TIMEOUT_SECONDS = 2.0
 
 # A child that is forked while another thread is inside the database library would inherit the
 # library's locks, and nobody would ever release them. The threads of a worker's main process use
@@ -97,6 +114,28 @@ def lock_parent(parent_id: UUID) -> Job:
     and the DELETE of `maintenance/prune.py`.
     """
     return Job.objects.select_for_update().get(pk=parent_id)
+
+
+@contextlib.contextmanager
+def bounded_transaction() -> Iterator[None]:
+    """A transaction of the maintenance: it never waits long for a lock of another transaction.
+
+    Raises:
+        OperationalError: a row was locked for 2 s. `is_lock_conflict` tells it from an outage.
+    """
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            milliseconds = int(MAINTENANCE_LOCK_TIMEOUT_SECONDS * 1000)
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL lock_timeout = {milliseconds}")
+        yield
+
+
+def is_lock_conflict(error: Exception) -> bool:
+    """Whether the database refused a statement because of another transaction's lock, and not
+    because it is down.
+    """
+    return getattr(error.__cause__, "sqlstate", None) in LOCK_CONFLICT_CODES
 
 
 def retry_while_database_is_down(write: Callable[[], T]) -> T:
