@@ -248,14 +248,14 @@ def _database(django_db_blocker: Any) -> Iterator[None]:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    from offload.jobs.models import Job, Leader, Worker
+    from offload.jobs.models import Job, Leader, ResultFile, Schedule, Worker
 
     made = Lab(tmp_path)
     try:
         yield made
     finally:
         made.end()
-        for model in (Job, Worker, Leader):
+        for model in (Job, ResultFile, Schedule, Worker, Leader):
             model.objects.all().delete()
 
 

@@ -1,4 +1,4 @@
-"""A lock that a dead host left behind, or a lease that was renewed meanwhile, harms only its row."""
+"""A lock of a dead host, or a lease that was renewed meanwhile, concerns only its own row."""
 
 import time
 from collections.abc import Iterator

@@ -31,7 +31,7 @@ from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
-from offload.jobs.models import Job, Phase, Status
+from offload.jobs.models import Job, Status
 
 log = logging.getLogger("offload.jobs")
 
@@ -62,6 +62,8 @@ os.register_at_fork(
 # Seconds between the tries of a write that the database refuses; 102 s together.
 RETRY_WAITS_SECONDS = tuple(0.1 * 2.0**attempt for attempt in range(10))
 
+# The columns of a job that becomes due now, and has no message yet.
+DUE_NOW: dict[str, Any] = {"due_at": Now(), "published_at": None}
 # The columns of a row that no worker holds.
 UNHELD: dict[str, Any] = {"worker": None, "pid": None, "lease_until": None}
 
@@ -75,8 +77,7 @@ def from_now(seconds: float) -> Combinable:
 
 def due() -> Q:
     """Rows that a worker may claim now: queued jobs, and divided ones whose parts succeeded."""
-    queued = Q(status=Status.QUEUED) & (Q(not_before=None) | Q(not_before__lte=Now()))
-    return queued | Q(status=Status.RUNNING, phase=Phase.JOIN, worker=None)
+    return Q(due_at__lte=Now())
 
 
 def held(token: int) -> Q:
@@ -92,7 +93,7 @@ def held_and_wanted(token: int) -> Q:
 def ended(status: Status) -> dict[str, Any]:
     """The columns of a job that ends now. Its row knows how long it is kept."""
     expires_at = ExpressionWrapper(Now() + F("result_lifetime"), output_field=DateTimeField())
-    return {"status": status, "finished_at": Now(), "expires_at": expires_at}
+    return {"status": status, "finished_at": Now(), "expires_at": expires_at, "due_at": None}
 
 
 def fenced_update(where: Q, job_id: UUID, **values: Any) -> Job | None:

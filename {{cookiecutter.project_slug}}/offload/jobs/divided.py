@@ -25,6 +25,7 @@ from django.db.models.functions import Now
 from pydantic import BaseModel
 
 from offload.jobs.database import (
+    DUE_NOW,
     UNHELD,
     ended,
     fenced_update,
@@ -32,7 +33,7 @@ from offload.jobs.database import (
     lock_parent,
 )
 from offload.jobs.declare import JobType
-from offload.jobs.models import Job, Phase, Status
+from offload.jobs.models import FINAL, Job, Phase, Status
 
 WAITS_FOR_PARTS = Q(status=Status.RUNNING, phase=Phase.PARTS)
 
@@ -86,6 +87,7 @@ def divide(job: Job, parts: list[Job]) -> Job | None:
             held_and_wanted(job.token),
             job.pk,
             phase=Phase.PARTS,
+            parts_count=len(parts),
             attempts=F("attempts") - 1,
             token=F("token") + 1,
             **UNHELD,
@@ -96,10 +98,21 @@ def divide(job: Job, parts: list[Job]) -> Job | None:
 
 
 def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel]:
-    """The results of a job's parts, in the order of their numbers."""
+    """The results of a job's parts, in the order of their numbers.
+
+    Raises:
+        RuntimeError: a part's row is missing, so that the combined result would be wrong.
+    """
     assert job_type.part is not None
+    parts = list(job.parts.order_by("number"))
+    if len(parts) != job.parts_count:
+        raise RuntimeError(
+            f"{len(parts)} of {job.parts_count} parts are in the database: somebody deleted the "
+            f"others. Submit the job again"
+        )
+
     model: type[BaseModel] = job_type.part.result
-    return [model.model_validate(part.load_result()) for part in job.parts.order_by("number")]
+    return [model.model_validate(part.load_result()) for part in parts]
 
 
 def update_progress(part: Job) -> Job | None:
@@ -116,6 +129,29 @@ def update_progress(part: Job) -> Job | None:
     )
     message = f"{parts['done']} of {parts['all']} parts"
     return update_job(WAITS_FOR_PARTS, part.parent_id, progress=parts["mean"], message=message)
+
+
+def settle(job_id: UUID) -> Job | None:
+    """Make a divided job due, or fail it, if none of its parts is unfinished any more.
+
+    The net under `_part_ended`; `maintenance/settle_divided.py` says when it is needed.
+
+    Returns:
+        The job's new row; None where it need not be settled.
+    """
+    parent = lock_parent(job_id)
+    parts = Job.objects.filter(parent=job_id).order_by("number")
+    if parts.exclude(status__in=FINAL).exists():
+        return None
+
+    bad = parts.exclude(status=Status.SUCCEEDED).first()
+    if bad is not None:
+        error = f"part {bad.number} {bad.status}: {bad.error}".rstrip(": ")
+        return update_job(WAITS_FOR_PARTS, job_id, error=error, **ended(Status.FAILED))
+    if parts.count() != parent.parts_count:
+        error = f"only {parts.count()} of {parent.parts_count} parts are in the database"
+        return update_job(WAITS_FOR_PARTS, job_id, error=error, **ended(Status.FAILED))
+    return update_job(WAITS_FOR_PARTS, job_id, phase=Phase.JOIN, progress=1.0, **DUE_NOW)
 
 
 def cancel_parts(job_id: UUID) -> None:
@@ -143,4 +179,4 @@ def _part_ended(part: Job, parent_id: UUID) -> None:
         if update_job(WAITS_FOR_PARTS, parent.pk, error=error, **ended(Status.FAILED)):
             cancel_parts(parent.pk)
     elif not parent.parts.exclude(status=Status.SUCCEEDED).exists():
-        update_job(WAITS_FOR_PARTS, parent.pk, phase=Phase.JOIN, progress=1.0)
+        update_job(WAITS_FOR_PARTS, parent.pk, phase=Phase.JOIN, progress=1.0, **DUE_NOW)

@@ -9,6 +9,8 @@
                        |  +-- reclaim --+  +--------------------> cancelled
                        |                                             ^
                        +------------- request_cancel ----------------+
+                       |
+                       +------------- give_up ------------------> failed
 
 A worker that claims a job gets a new fencing token. Only the holder of the newest token changes a
 running job: a worker that was frozen and wakes up changes nothing. A divided job is `running`
@@ -27,9 +29,9 @@ from django.db.models.functions import Coalesce, Now
 
 from offload.conf import conf
 from offload.jobs import divided
-from offload.jobs.database import UNHELD, due, ended, from_now, held, held_and_wanted
+from offload.jobs.database import DUE_NOW, UNHELD, due, ended, from_now, held, held_and_wanted
 from offload.jobs.divided import update_job
-from offload.jobs.models import Job, Status
+from offload.jobs.models import Job, ResultFile, Status
 
 
 def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
@@ -48,7 +50,7 @@ def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
         pid=pid,
         lease_until=from_now(conf().lease),
         started_at=Coalesce("started_at", Now()),
-        not_before=None,
+        due_at=None,
         message="",
     )
 
@@ -68,6 +70,11 @@ def renew(worker: UUID, job_ids: list[UUID]) -> None:
 def progress(job: Job, fraction: float, message: str) -> Job | None:
     """Record how far a running job is. None: the lease was lost."""
     return update_job(held(job.token), job.pk, progress=fraction, message=message)
+
+
+def announce_file(job: Job, name: str) -> None:
+    """Note that a file of this job is about to be written, so that it is deleted with the job."""
+    ResultFile.objects.get_or_create(name=name, defaults={"job": job})
 
 
 def divide(job: Job, parts: list[Job]) -> Job | None:
@@ -100,7 +107,7 @@ def stop(job: Job) -> Job | None:
 
 def retry(job: Job, error: str, delay: float) -> Job | None:
     """running → queued after an error worth another attempt; due again after `delay` seconds."""
-    return _requeue(job, error=error, not_before=from_now(delay))
+    return _requeue(job, error=error, due_at=from_now(delay))
 
 
 def hand_back(job: Job) -> Job | None:
@@ -124,6 +131,11 @@ def reclaim(job: Job, reason: str) -> Job | None:
         return fail(job, error)
 
     return _requeue(job, error=error)
+
+
+def give_up(job_id: UUID, error: str) -> Job | None:
+    """queued → failed, because no worker will ever claim the job."""
+    return update_job(due(), job_id, **ended(Status.FAILED), error=error)
 
 
 def request_cancel(job_id: UUID) -> Job:
@@ -154,6 +166,6 @@ def _requeue(job: Job, **values: Any) -> Job | None:
     queued = update_job(
         held_and_wanted(job.token),
         job.pk,
-        **{"status": Status.QUEUED, "token": F("token") + 1, **UNHELD, **values},
+        **{"status": Status.QUEUED, "token": F("token") + 1, **UNHELD, **DUE_NOW, **values},
     )
     return queued or stop(job)

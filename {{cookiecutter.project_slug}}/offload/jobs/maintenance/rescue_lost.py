@@ -20,30 +20,33 @@ from offload.jobs.notifier import EventPublisher
 
 log = logging.getLogger("offload.jobs")
 
-# Seconds between two reads of the database that count as one observation. A longer gap means that
-# this host was suspended, or the database stalled.
+# Seconds between two steps of the maintenance that count as one observation. A longer gap means
+# that this host was suspended, or the database stalled. A wait for the broker lasts 2 s at most.
 MAX_OBSERVATION_GAP_SECONDS = 3.0
 # Rows that one run rescues.
 RESCUE_BATCH_ROWS = 100
 
 
 class Observation:
-    """Since when this process has read the database without a gap.
+    """Since when this thread has run, and the database has answered, without a gap.
 
     A lease that ended while the database was down proves nothing: its worker could not renew it.
+    The steps of one run may together take as long as they like, because each is noted.
     """
 
     def __init__(self) -> None:
         self._since: float | None = None
-        self._last_read = 0.0
+        self._last_step = 0.0
 
-    def database_was_read(self) -> None:
-        """Note that the database has answered just now."""
+    def step(self) -> None:
+        """Note that a step of the maintenance has just ended: a statement, or a wait for the
+        broker.
+        """
         # The wall clock goes on while a laptop sleeps, the monotonic clock does not.
         wall = time.time()
-        if self._since is None or wall - self._last_read > MAX_OBSERVATION_GAP_SECONDS:
+        if self._since is None or wall - self._last_step > MAX_OBSERVATION_GAP_SECONDS:
             self._since = time.monotonic()
-        self._last_read = wall
+        self._last_step = wall
 
     def database_was_down(self) -> None:
         """Begin anew with the next read."""
@@ -75,6 +78,7 @@ class RescueLost:
             # Other threads of this process use the database between two rows.
             with FORK_LOCK:
                 self._rescue_alone(job_id, parent_id, reason)
+            self._observation.step()
 
     def _rescue_alone(self, job_id: UUID, parent_id: UUID | None, reason: str) -> None:
         """Rescue one job. A fault of its row, or a lock on it, concerns no other row."""
@@ -114,7 +118,10 @@ class RescueLost:
 
 
 def _lost() -> QuerySet[Job]:
-    return Job.objects.filter(status=Status.RUNNING, lease_until__lt=Now())
+    # `worker__isnull` is implied, and names the index.
+    return Job.objects.filter(
+        status=Status.RUNNING, lease_until__lt=Now(), worker__isnull=False
+    ).order_by("lease_until")
 
 
 def _unlocked(rows: QuerySet[Job]) -> Job | None:

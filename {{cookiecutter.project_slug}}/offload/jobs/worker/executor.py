@@ -130,7 +130,13 @@ def _compute(job_type: JobType[Any, Any], job: Job) -> Job | None:
     else:
         return _divide(job, make_parts(job_type, job, params))
 
-    inline, file = job.store_result(job_type, result)
+    inline, file = job.store_result(
+        job_type,
+        result,
+        announce=lambda name: retry_while_database_is_down(
+            lambda: transitions.announce_file(job, name)
+        ),
+    )
     return retry_while_database_is_down(lambda: transitions.succeed(job, inline, file))
 
 
@@ -145,7 +151,7 @@ def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) 
     limits = job_type.limits
 
     if isinstance(error, limits.retry_on) and job.attempts < job.max_attempts:
-        delay = limits.retry_delay * 2 ** (job.attempts - 1)
+        delay = limits.delay_before_retry(job.attempts)
         reason = f"{_in_words(job_type, error)}, attempt {job.attempts} of {job.max_attempts}"
         return retry_while_database_is_down(lambda: transitions.retry(job, reason, delay))
 

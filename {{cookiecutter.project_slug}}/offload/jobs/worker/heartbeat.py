@@ -30,6 +30,7 @@ class Heartbeat:
             "queues": sorted(worker.app.amqp.queues.consume_from),
             "slots": worker.concurrency,
             "busy": len(active_requests()),
+            "kinds": sorted(job_type.name for job_type in all_job_types()),
             "seen_at": Now(),
         }
         if not Worker.objects.filter(pk=self._worker_id).update(**values):
