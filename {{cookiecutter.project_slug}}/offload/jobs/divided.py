@@ -131,6 +131,11 @@ def update_progress(part: Job) -> Job | None:
     return update_job(WAITS_FOR_PARTS, part.parent_id, progress=parts["mean"], message=message)
 
 
+def has_unfinished_parts(job_id: UUID) -> bool:
+    """Whether a part of this job still waits or runs."""
+    return Job.objects.filter(parent=job_id).exclude(status__in=FINAL).exists()
+
+
 def settle(job_id: UUID) -> Job | None:
     """Make a divided job due, or fail it, if none of its parts is unfinished any more.
 
@@ -141,7 +146,7 @@ def settle(job_id: UUID) -> Job | None:
     """
     parent = lock_parent(job_id)
     parts = Job.objects.filter(parent=job_id).order_by("number")
-    if parts.exclude(status__in=FINAL).exists():
+    if has_unfinished_parts(job_id):
         return None
 
     bad = parts.exclude(status=Status.SUCCEEDED).first()

@@ -6,9 +6,8 @@ COMMITTED hides another part's end from it, or where somebody deleted or changed
 
 import logging
 import time
+from datetime import datetime
 from uuid import UUID
-
-from django.db.models import Exists, OuterRef
 
 from offload.jobs import divided
 from offload.jobs.database import (
@@ -17,14 +16,14 @@ from offload.jobs.database import (
     bounded_transaction,
     is_lock_conflict,
 )
-from offload.jobs.models import FINAL, Job
+from offload.jobs.models import Job
 from offload.jobs.notifier import EventPublisher
 
 log = logging.getLogger("offload.jobs")
 
 # Seconds between two runs: this is a net under rare faults.
 SETTLE_INTERVAL_SECONDS = 10.0
-# Divided jobs that one run settles.
+# Divided jobs that one run looks at.
 SETTLE_BATCH_ROWS = 100
 
 
@@ -34,6 +33,8 @@ class SettleDivided:
     def __init__(self, events: EventPublisher) -> None:
         self._events = events
         self._next_run = 0.0
+        # When the last divided job of a full batch was started.
+        self._last_start: datetime | None = None
 
     def run(self) -> None:
         """Settle what is overdue, every 10 s."""
@@ -41,22 +42,33 @@ class SettleDivided:
             return
         self._next_run = time.monotonic() + SETTLE_INTERVAL_SECONDS
 
-        unfinished = Job.objects.filter(parent=OuterRef("pk")).exclude(status__in=FINAL)
-        # The three columns name the index `offload_job_divided`.
-        overdue = Job.objects.filter(
-            divided.WAITS_FOR_PARTS, ~Exists(unfinished),
-            worker__isnull=True, due_at__isnull=True, finished_at__isnull=True,
-        )  # fmt: skip
-        with FORK_LOCK:
-            job_ids = list(overdue.order_by("started_at").values_list("pk", flat=True))
-
-        for job_id in job_ids[:SETTLE_BATCH_ROWS]:
+        for job_id in self._next_batch():
             self._settle(job_id)
+
+    def _next_batch(self) -> list[UUID]:
+        """The next divided jobs that wait for their parts; in the run after the last, the first."""
+        # `WAITS_FOR_PARTS` implies the three columns. They name the index `offload_job_divided`.
+        waiting = Job.objects.filter(
+            divided.WAITS_FOR_PARTS,
+            worker__isnull=True,
+            due_at__isnull=True,
+            finished_at__isnull=True,
+        ).order_by("started_at")
+        if self._last_start is not None:
+            waiting = waiting.filter(started_at__gt=self._last_start)
+
+        with FORK_LOCK:
+            batch = list(waiting.values_list("pk", "started_at")[:SETTLE_BATCH_ROWS])
+        self._last_start = batch[-1][1] if len(batch) == SETTLE_BATCH_ROWS else None
+        return [job_id for job_id, _ in batch]
 
     def _settle(self, job_id: UUID) -> None:
         try:
-            with FORK_LOCK, bounded_transaction():
-                settled = divided.settle(job_id)
+            with FORK_LOCK:
+                if divided.has_unfinished_parts(job_id):
+                    return
+                with bounded_transaction():
+                    settled = divided.settle(job_id)
         except Exception as error:
             if isinstance(error, CONNECTION_ERRORS) and not is_lock_conflict(error):
                 raise
