@@ -201,6 +201,8 @@ def test_a_leader_that_does_not_reach_the_broker_is_replaced_by_one_that_does(qu
     cut_off, well = CountingBroker(answers=False), CountingBroker()
     first, second = process(cut_off), process(well)
     another_leads()
+    # The first run finds out about the broker; the second tells the others.
+    first.run()
     first.run()
     second.run()
     assert len(well.messages) == 1
@@ -316,3 +318,34 @@ def test_a_periodic_job_is_submitted_once_an_interval_although_its_row_was_delet
     another_leads()
     process(CountingBroker()).run()
     assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("stats", "count", "shortest"),
+    [
+        ({"depth": 9_999, "drain": 1.0}, 1, None),
+        ({"depth": 10_000, "drain": 1.0}, 1, 1),
+        # A batch is refused as a whole, until there is room for it.
+        ({"depth": 9_990, "drain": 1.0}, 40, 30),
+        ({}, 10_040, 60),
+        # Too old: it says nothing how quickly others are computed.
+        ({"depth": 9_000, "drain": 1.0, "age": 9_000.0}, 1, 60),
+    ],
+)
+def test_a_queue_answers_when_it_has_room_for_so_many(
+    monkeypatch: pytest.MonkeyPatch, stats: dict[str, float], count: int, shortest: int | None
+) -> None:
+    from offload.jobs.client import admit
+    from offload.jobs.services import services
+    from offload.jobs.stats import JobStats, QueueStats
+    from offload.problems import Problem
+
+    queues = {"cpu": QueueStats(**stats)}  # type: ignore[arg-type]
+    monkeypatch.setattr(services, "stats", JobStats(queues))
+    if shortest is None:
+        admit("cpu", count)
+        return
+    with pytest.raises(Problem) as refused:
+        admit("cpu", count)
+    retry_after = int(refused.value.headers["Retry-After"])
+    assert shortest <= retry_after <= shortest * 1.2 + 1

@@ -73,9 +73,10 @@ class FindUnpublished:
 
         wanted = min(missing, PUBLISH_BATCH_ROWS)
         found = list(never.filter(due_at__lt=from_now(-MIN_AGE_SECONDS))[:wanted])
-        if len(found) < wanted:
-            lost = rows.filter(published_at__isnull=False).order_by("published_at")
-            found += lost[: wanted - len(found)]
+        # What young rows do not explain was published, and the broker lost it.
+        lost_count = wanted - never[:wanted].count()
+        if lost_count > 0:
+            found += rows.filter(published_at__isnull=False).order_by("published_at")[:lost_count]
         return found
 
 

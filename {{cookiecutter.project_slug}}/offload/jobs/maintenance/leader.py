@@ -37,7 +37,7 @@ class Leadership:
         self._holder = holder
         self._renewed_at = 0.0
 
-    def hold(self, stats: JobStats) -> bool:
+    def hold(self, reaches_broker: bool, stats: JobStats) -> bool:
         """Read the leader's row, and take the lead if it is free. False while another leads.
 
         Three cases in which this process leads afterwards:
@@ -46,6 +46,7 @@ class Leadership:
         3. The other process does not reach the broker, and this one does.
 
         Args:
+            reaches_broker: whether this process's connection to the broker works.
             stats: get what the leader wrote, where this process does not lead.
         """
         rows = Leader.objects.filter(name=NAME).annotate(now=Now())
@@ -54,10 +55,10 @@ class Leadership:
             return False
 
         mine = row.holder == self._holder
-        if mine and row.until > row.now and row.reaches_broker == stats.broker:
+        if mine and row.until > row.now and row.reaches_broker == reaches_broker:
             return True
-        free = row.until <= row.now or (stats.broker and not row.reaches_broker)
-        if (mine or free) and self._acquire(stats.broker):
+        free = row.until <= row.now or (reaches_broker and not row.reaches_broker)
+        if (mine or free) and self._acquire(reaches_broker):
             return True
 
         if row.stats_at is not None:

@@ -31,6 +31,9 @@ class Maintenance:
         self._stats = stats
         self._leadership = Leadership(uuid4())
         self._observation = Observation()
+        # Assumed until the end of the first look, so that nobody waits for the broker with the
+        # database's answer.
+        self._reaches_broker = True
         read_stats = ReadStats(stats, self._leadership)
         # In this order. A duty that fails does not stop the next one.
         self._duties: dict[str, Callable[[], None]] = {
@@ -45,9 +48,6 @@ class Maintenance:
 
     def run(self) -> None:
         """Look at the database and the broker; never raise."""
-        self._stats.broker = self._broker.check()
-        self._observation.step()
-
         try:
             if self._read_database():
                 self._do_all()
@@ -58,10 +58,13 @@ class Maintenance:
         except Exception:
             log.exception("the maintenance failed, and tries again in a second: this is a bug")
 
+        self._stats.broker = self._reaches_broker = self._broker.check()
+        self._observation.step()
+
     def _read_database(self) -> bool:
         """Read the leader's row. Returns whether this process leads."""
         with FORK_LOCK:
-            leads = self._leadership.hold(self._stats)
+            leads = self._leadership.hold(self._reaches_broker, self._stats)
         self._observation.step()
         self._stats.database_was_read()
 
