@@ -136,8 +136,8 @@ def test_a_full_redis_costs_no_job(lab: Lab) -> None:
             client.set(f"ballast-{number}", "x" * 10_000)
     jobs = [lab.submit("lab.burn", units=1) for _ in range(5)]
     lab.worker(wait=False)
-    # Celery ends on OutOfMemoryError, after 5 s of waiting for its own timers; its supervisor starts
-    # it anew.
+    # Celery ends on OutOfMemoryError, after 5 s of waiting for its own timers. In production its
+    # supervisor starts it anew.
     worker = lab.processes["worker"]
     lab.until(lambda: worker.poll() is not None, "the worker to end")
     client.flushall()
