@@ -102,7 +102,7 @@ class Limits:
         Args:
             attempts: how many attempts have failed.
         """
-        delay = min(self.retry_delay * 2 ** min(attempts - 1, 60), self.retry_delay_max)
+        delay = min(self.retry_delay * 2.0 ** min(attempts - 1, 60), self.retry_delay_max)
         return min(delay * random.uniform(1.0, 1.0 + RETRY_JITTER), self.retry_delay_max)
 
 

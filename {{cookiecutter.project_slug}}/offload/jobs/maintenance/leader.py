@@ -50,7 +50,7 @@ class Leadership:
             stats: get what the leader wrote, where this process does not lead.
         """
         rows = Leader.objects.filter(name=NAME).annotate(now=Now())
-        row = rows.first() or self._first_election()
+        row: Any = rows.first() or self._first_election()
         if row is None:
             return False
 
