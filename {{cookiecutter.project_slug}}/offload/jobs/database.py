@@ -111,8 +111,8 @@ def lock_parent(parent_id: UUID) -> Job:
 
     The order of locks is today: the part that ends, its parent, the other parts. A change of the
     order is made here and in `divided.py`, which has every transition that writes more than one
-    row of a divided job. Two other statements write many rows, in no order: `transitions.renew`
-    and the DELETE of `maintenance/prune.py`.
+    row of a divided job. Other statements that write many rows pass over locked ones
+    (`SKIP LOCKED`): `transitions.renew`, and those of `maintenance/`.
     """
     return Job.objects.select_for_update().get(pk=parent_id)
 
