@@ -214,8 +214,6 @@ class Job(models.Model):
         """Prepare a result for the row: in the row itself, or in file storage where it is large.
 
         Args:
-            job_type: what `@job` made of the function.
-            result: what the function returned.
             announce: called with the name of a file before it is written; see `ResultFile`.
 
         Returns:
@@ -243,8 +241,7 @@ class Job(models.Model):
                 f"a result of {size} MiB is over the limit of {limit} MiB: store it elsewhere"
             )
 
-        # With the token in its name, an attempt that lost its lease never overwrites the file of a
-        # later attempt.
+        # The token in the name: an attempt that lost its lease never overwrites a later one's file.
         name = default_storage.get_available_name(f"job-results/{self.pk}-{self.token}.json")
         announce(name)
         return None, default_storage.save(name, ContentFile(document.encode()))
