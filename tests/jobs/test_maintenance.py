@@ -1,6 +1,5 @@
 """One duty or one row that fails does not stop the maintenance of the others."""
 
-from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,10 +13,16 @@ class RecordingBroker:
 
     def __init__(self) -> None:
         self.published: list[str] = []
+        self.unmarked: list[str] = []
 
     def publish(self, messages: Any) -> bool:
-        self.published += [message.job_id for message in messages]
+        self.unmarked += [message.job_id for message in messages]
+        self.published += self.unmarked
         return True
+
+    def take_published(self) -> list[str]:
+        unmarked, self.unmarked = self.unmarked, []
+        return unmarked
 
     def depth(self, queue: str) -> int:
         return 0
@@ -29,9 +34,12 @@ class RecordingBroker:
 def run_maintenance(broker: Any) -> Any:
     """One run of all duties; its stats."""
     from offload.jobs.maintenance.runner import Maintenance
+    from offload.jobs.models import Leader
     from offload.jobs.notifier import EventPublisher
     from offload.jobs.stats import JobStats
 
+    # The lead of an earlier run has ended.
+    Leader.objects.all().delete()
     stats = JobStats()
     Maintenance(broker, stats, EventPublisher()).run()
     return stats
@@ -44,34 +52,220 @@ def waiting(lab: Lab) -> Any:
 
 
 def aged(job: Any) -> Any:
-    job.created_at -= timedelta(seconds=60)
-    job.save(update_fields=["created_at"])
+    from offload.jobs.database import from_now
+    from offload.jobs.models import Job
+
+    Job.objects.filter(pk=job.pk).update(due_at=from_now(-60))
+    job.refresh_from_db()
     return job
 
 
-def test_a_result_that_cannot_be_deleted_stops_no_other_duty_and_no_other_deletion(
+def expired(job: Any, *files: str) -> Any:
+    """The job has ended, and the time that it is kept for has passed."""
+    from offload.jobs.database import from_now
+    from offload.jobs.models import Job, ResultFile
+
+    long_ago = {"finished_at": from_now(-86_400), "expires_at": from_now(-86_400), "due_at": None}
+    Job.objects.filter(pk=job.pk).update(status="succeeded", **long_ago)
+    for name in files:
+        ResultFile.objects.create(name=name, job_id=job.pk)
+        Job.objects.filter(pk=job.pk).update(result_file=name)
+    return job
+
+
+def prune_until(lab: Lab, condition: Any, what: str) -> None:
+    from offload.jobs.maintenance.prune import Prune
+
+    prune = Prune()
+
+    def run() -> Any:
+        prune._next_run = 0.0
+        prune.run()
+        return condition()
+
+    lab.until(run, what)
+
+
+def test_a_file_that_cannot_be_deleted_stops_no_other_duty_and_keeps_no_row(
     lab: Lab, waiting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from django.core.files.storage import default_storage
 
-    from offload.jobs.models import Job
+    from offload.jobs.models import Job, ResultFile
 
     def refuse(name: str) -> None:
-        raise PermissionError(name)
+        if "stuck" in name:
+            raise PermissionError(name)
 
     monkeypatch.setattr(default_storage, "delete", refuse)
-    stuck, expired = (lab.submit("lab.burn", units=1) for _ in range(2))
-    long_ago = waiting.created_at - timedelta(days=1)
-    ended = {"status": "succeeded", "finished_at": long_ago, "expires_at": long_ago}
-    Job.objects.filter(pk=stuck.pk).update(**ended, result_file="job-results/stuck.json")
-    Job.objects.filter(pk=expired.pk).update(**ended)
+    for name in ("job-results/stuck.json", "job-results/well.json", "job-results/a-stuck.json"):
+        expired(lab.submit("lab.burn", units=1), name)
 
     broker = RecordingBroker()
     run_maintenance(broker)
-
-    assert Job.objects.filter(pk=stuck.pk).exists()
-    assert not Job.objects.filter(pk=expired.pk).exists()
     assert str(waiting.pk) in broker.published
+    assert list(Job.objects.filter(owner="lab")) == [waiting]
+
+    files = ResultFile.objects.order_by("name").values_list("name", flat=True)
+    left = ["job-results/a-stuck.json", "job-results/stuck.json"]
+    prune_until(lab, lambda: list(files.all()) == left, "the deletable file to be deleted")
+    monkeypatch.undo()
+    prune_until(
+        lab, lambda: not files.exists(), "the others to be deleted once the storage allows it"
+    )
+
+
+def test_a_storage_that_hangs_holds_up_no_duty(
+    lab: Lab, waiting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    from django.core.files.storage import default_storage
+
+    from offload.jobs.database import FORK_LOCK
+
+    goes_on = threading.Event()
+    monkeypatch.setattr(default_storage, "delete", lambda name: goes_on.wait(60))
+    expired(lab.submit("lab.burn", units=1), "job-results/slow.json")
+    try:
+        broker = RecordingBroker()
+        run_maintenance(broker)
+        assert str(waiting.pk) in broker.published
+        other = threading.Thread(target=take_and_release, args=(FORK_LOCK,), daemon=True)
+        other.start()
+        other.join(10)
+        assert not other.is_alive(), "FORK_LOCK is held while a file is deleted"
+    finally:
+        goes_on.set()
+
+
+def take_and_release(lock: Any) -> None:
+    with lock:
+        pass
+
+
+def test_every_file_of_a_deleted_job_is_deleted_also_those_of_lost_attempts_and_of_parts(
+    lab: Lab,
+) -> None:
+    from django.core.files.base import ContentFile
+    from django.core.files.storage import default_storage
+
+    from offload.jobs.models import Job, ResultFile
+
+    names = [f"job-results/{uuid4()}.json" for _ in range(3)]
+    for name in names:
+        default_storage.save(name, ContentFile(b"{}"))
+    parent = expired(lab.submit("lab.burn", units=1), *names[:2])
+    part = lab.submit("lab.burn", units=1)
+    Job.objects.filter(pk=part.pk).update(parent=parent.pk, number=1)
+    expired(part, names[2])
+
+    prune_until(lab, lambda: not ResultFile.objects.exists(), "all files to be deleted")
+    assert [name for name in names if default_storage.exists(name)] == []
+    assert not Job.objects.exists()
+
+
+def test_a_large_result_is_announced_before_its_file_is_written(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.core.files.storage import default_storage
+
+    from offload.jobs.models import ResultFile
+    from offload.jobs.worker import executor
+
+    def die(name: str, content: Any) -> str:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(default_storage, "save", die)
+    monkeypatch.setattr(executor.signal, "signal", lambda *arguments: None)
+    job = lab.submit("lab.letters", units=200_000)
+    with pytest.raises(executor.JobFailed):
+        executor.execute(type_of(job), job.pk, uuid4())
+    assert [file.job_id for file in ResultFile.objects.all()] == [job.pk]
+
+
+def type_of(job: Any) -> Any:
+    from offload.jobs.declare import find_job_type
+
+    return find_job_type(job.kind)
+
+
+def test_parts_are_kept_until_their_whole_is_deleted(lab: Lab) -> None:
+    from offload.jobs.maintenance.prune import Prune
+    from offload.jobs.models import Job
+
+    parent, part = (lab.submit("lab.burn", units=1) for _ in range(2))
+    Job.objects.filter(pk=part.pk).update(parent=parent.pk, number=1)
+    expired(part)
+    Prune().run()
+    assert Job.objects.count() == 2
+
+    expired(parent)
+    Prune().run()
+    assert not Job.objects.exists()
+
+
+def test_a_whole_with_a_missing_part_fails_and_gives_no_wrong_result(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.models import Job
+    from offload.jobs.worker import executor
+
+    monkeypatch.setattr(executor.signal, "signal", lambda *arguments: None)
+    whole, parts = divided_job(lab, 3)
+    parts[0].delete()
+    for part in parts[1:]:
+        claimed = transitions.claim(part.pk, uuid4(), 1)
+        assert claimed
+        transitions.succeed(claimed, {"value": 10}, "")
+
+    with pytest.raises(executor.JobFailed, match="2 of 3 parts"):
+        executor.execute(type_of(whole), whole.pk, uuid4())
+    assert Job.objects.get(pk=whole.pk).status == "failed"
+
+
+def divided_job(lab: Lab, count: int) -> tuple[Any, list[Any]]:
+    """A job that waits for its parts."""
+    from offload.jobs import transitions
+    from offload.jobs.divided import make_parts
+
+    whole = transitions.claim(lab.submit("lab.whole", logs=["/dev/null"] * count).pk, uuid4(), 1)
+    assert whole
+    job_type = type_of(whole)
+    parts = make_parts(job_type, whole, job_type.params.model_validate(whole.params))
+    assert transitions.divide(whole, parts)
+    return whole, parts
+
+
+@pytest.mark.parametrize(
+    ("ends", "status", "phase"),
+    [
+        (("succeeded", "succeeded"), "running", "join"),
+        (("succeeded", "failed"), "failed", "parts"),
+        (("cancelled", "succeeded"), "failed", "parts"),
+        (("succeeded",), "failed", "parts"),
+        (("succeeded", "queued"), "running", "parts"),
+    ],
+)
+def test_a_whole_whose_parts_have_all_ended_does_not_wait_for_ever(
+    lab: Lab, ends: tuple[str, ...], status: str, phase: str
+) -> None:
+    from offload.jobs.maintenance.settle_divided import SettleDivided
+    from offload.jobs.models import Job
+    from offload.jobs.notifier import EventPublisher
+
+    whole, parts = divided_job(lab, 2)
+    for part, end in zip(parts, ends, strict=False):
+        # By hand, so that nothing tells the whole.
+        Job.objects.filter(pk=part.pk).update(status=end)
+    for part in parts[len(ends) :]:
+        part.delete()
+
+    SettleDivided(EventPublisher()).run()
+    whole.refresh_from_db()
+    assert (whole.status, whole.phase) == (status, phase)
+    assert (whole.due_at is not None) == (phase == "join")
 
 
 def test_a_periodic_job_without_defaults_stops_no_other_duty_and_no_other_periodic_job(

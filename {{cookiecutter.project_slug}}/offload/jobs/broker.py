@@ -5,12 +5,14 @@ truth.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from celery import current_app
+from redis.exceptions import ResponseError
 
 from offload.jobs.models import Job
 
@@ -22,6 +24,14 @@ T = TypeVar("T")
 # (measured, Celery 5.7). The relay's thread may wait a little, never long. There are no retries:
 # the maintenance publishes again.
 CONNECTION_LIMITS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0, "max_retries": 0}
+# Seconds after a failure in which the broker is not asked again. A silent broker would otherwise
+# cost its second several times in one run of the maintenance.
+RETRY_INTERVAL_SECONDS = 1.0
+# Seconds after a refused message in which the broker counts as down, although it answers questions:
+# a full Redis does.
+REFUSAL_SECONDS = 10.0
+# Published jobs whose rows are not marked yet. Beyond it a row may be published twice.
+MAX_UNMARKED = 10_000
 
 
 class BrokerUnavailable(Exception):
@@ -52,7 +62,11 @@ class Broker:
         self._open = ExitStack()
         self._producer: Any = None
         self._available = True
+        self._failed_at = -RETRY_INTERVAL_SECONDS
+        self._refused_at = -REFUSAL_SECONDS
         self._reported_queues: set[str] = set()
+        # The ids of jobs that were published and whose rows do not say so yet.
+        self._published: list[str] = []
 
     def publish(self, messages: Iterable[Message]) -> bool:
         """Publish messages, until the broker fails. A message that cannot be published for a fault
@@ -69,7 +83,15 @@ class Broker:
                 self._report(message.queue, error)
             except BrokerUnavailable:
                 return False
+            else:
+                if len(self._published) < MAX_UNMARKED:
+                    self._published.append(message.job_id)
         return True
+
+    def take_published(self) -> list[str]:
+        """The ids of the jobs that were published since the last call."""
+        published, self._published = self._published, []
+        return published
 
     def depth(self, queue: str) -> int:
         """How many messages wait in a queue.
@@ -82,12 +104,12 @@ class Broker:
         return self._try(partial(self._count, queue))
 
     def check(self) -> bool:
-        """Whether the broker answers now."""
+        """Whether the broker answers now, and has refused no message lately."""
         try:
             self.depth(current_app.conf.task_default_queue)
         except BrokerUnavailable:
             return False
-        return True
+        return not self._refused()
 
     def close(self) -> None:
         """Close the connection, without waiting for the other side."""
@@ -135,10 +157,19 @@ class Broker:
             self._reported_queues.add(queue)
             log.error("jobs are not published: %s. Declare the queue, or cancel its jobs", error)
 
+    def _refused(self) -> bool:
+        return time.monotonic() - self._refused_at < REFUSAL_SECONDS
+
     def _try(self, action: Callable[[], T]) -> T:
+        if time.monotonic() - self._failed_at < RETRY_INTERVAL_SECONDS:
+            raise BrokerUnavailable
+
         try:
             answer = action()
         except Exception as error:
+            self._failed_at = time.monotonic()
+            if isinstance(error, ResponseError) or isinstance(error.__cause__, ResponseError):
+                self._refused_at = self._failed_at
             if self._available:
                 log.warning(
                     "the broker does not answer; jobs wait in their rows until it does: %s", error
@@ -147,7 +178,7 @@ class Broker:
             self.close()
             raise BrokerUnavailable from error
 
-        if not self._available:
+        if not self._available and not self._refused():
+            self._available = True
             log.warning("the broker answers again; waiting jobs are published")
-        self._available = True
         return answer

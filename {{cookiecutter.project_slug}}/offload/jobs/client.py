@@ -19,6 +19,7 @@ from offload.jobs import transitions
 from offload.jobs.declare import JobType
 from offload.jobs.models import FINAL, Job, KeptKey
 from offload.jobs.services import services
+from offload.jobs.stats import QueueStats
 from offload.problems import Problem
 from offload.serving.middleware import request_id as current_request_id
 
@@ -122,8 +123,8 @@ def submit_sync(job_type: JobType[P, R], params: P, *, owner: str, request_id: s
 
 async def submit_many(job_type: JobType[P, R], params: Iterable[P], *, owner: str) -> list[Job]:
     """Accept several jobs in one INSERT, all or none. Raises as `submit` does."""
-    admit(job_type.limits.queue)
     jobs = [Job.new(job_type, each, owner) for each in params]
+    admit(job_type.limits.queue, len(jobs))
 
     def insert() -> list[Job]:
         Job.objects.bulk_create(jobs)
@@ -180,19 +181,26 @@ async def cancel(job: Job) -> Job:
     return await sync_to_async(request)()
 
 
-def admit(queue: str) -> None:
-    """Refuse a job that would wait too long, from stats that are at most a second old.
+def admit(queue: str, count: int = 1) -> None:
+    """Refuse jobs that would wait too long, from stats that are a second or two old.
+
+    Args:
+        queue: the queue of the jobs.
+        count: how many there are.
 
     Raises:
-        Problem: 503, with a `Retry-After` from the queue's drain rate. (AWS Builders' Library,
-            "Avoiding insurmountable queue backlogs": refuse early, by age.)
+        Problem: 503, with a `Retry-After`: where the queue is too deep, from its drain rate; where
+            its oldest job is too old, the longest one, because nobody knows when a worker takes it.
+            (AWS Builders' Library, "Avoiding insurmountable queue backlogs": refuse early, by age.)
     """
-    stats = services.stats.queues.get(queue)
-    if stats is None or (stats.depth < conf().queue_depth and stats.age < conf().queue_age):
+    stats = services.stats.queues.get(queue, QueueStats())
+    too_old = stats.age >= conf().queue_age
+    excess = stats.depth + count - conf().queue_depth
+    if excess <= 0 and not too_old:
         return
 
-    excess = max(stats.depth - conf().queue_depth, 0) + 1
-    wait = excess / stats.drain if stats.drain else MAX_RETRY_AFTER_SECONDS
+    knows_when = stats.drain and not too_old
+    wait = excess / stats.drain if knows_when else MAX_RETRY_AFTER_SECONDS
     wait = min(max(wait, MIN_RETRY_AFTER_SECONDS), MAX_RETRY_AFTER_SECONDS)
 
     # Up to 20 % more, so that refused callers do not come back together.

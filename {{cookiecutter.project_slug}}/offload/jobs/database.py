@@ -10,12 +10,13 @@ Four things are decided here and nowhere else:
    the database is down.
 """
 
+import contextlib
 import logging
 import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -33,7 +34,7 @@ from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
-from offload.jobs.models import Job, Phase, Status
+from offload.jobs.models import Job, Status
 
 log = logging.getLogger("offload.jobs")
 
@@ -43,6 +44,15 @@ T = TypeVar("T")
 DATABASE_ERRORS = (DatabaseError, InterfaceError)
 # Those of them that are no fault of a row: the connection, a lock, the server.
 CONNECTION_ERRORS = (OperationalError, InterfaceError)
+
+# The SQLSTATE codes of PostgreSQL for a conflict with another transaction: a lock that was not free
+# in time, a deadlock, a serialization failure (PostgreSQL, Appendix A). They say nothing about the
+# connection.
+LOCK_CONFLICT_CODES = ("55P03", "40P01", "40001")
+# The duties of the maintenance wait this long for a lock of another transaction (PostgreSQL). A
+# host that dies between UPDATE and COMMIT keeps its locks until its connection is given up, by
+# Linux's defaults after 2 h 11 min.
+MAINTENANCE_LOCK_TIMEOUT_SECONDS = 2.0
 
 # A child that is forked while another thread is inside the database library would inherit the
 # library's locks, and nobody would ever release them. The threads of a worker's main process use
@@ -60,6 +70,8 @@ MAX_CONFLICT_WAIT_SECONDS = 0.05
 # PostgreSQL's codes of such an end: serialization_failure, deadlock_detected (its appendix A).
 CONFLICT_CODES = ("40001", "40P01")
 
+# The columns of a job that becomes due now, and has no message yet.
+DUE_NOW: dict[str, Any] = {"due_at": Now(), "published_at": None}
 # The columns of a row that no worker holds.
 UNHELD: dict[str, Any] = {"worker": None, "pid": None, "lease_until": None}
 
@@ -73,8 +85,7 @@ def from_now(seconds: float) -> Combinable:
 
 def due() -> Q:
     """Rows that a worker may claim now: queued jobs, and divided ones whose parts succeeded."""
-    queued = Q(status=Status.QUEUED) & (Q(not_before=None) | Q(not_before__lte=Now()))
-    return queued | Q(status=Status.RUNNING, phase=Phase.JOIN, worker=None)
+    return Q(due_at__lte=Now())
 
 
 def held(token: int) -> Q:
@@ -90,7 +101,7 @@ def held_and_wanted(token: int) -> Q:
 def ended(status: Status) -> dict[str, Any]:
     """The columns of a job that ends now. Its row knows how long it is kept."""
     expires_at = ExpressionWrapper(Now() + F("result_lifetime"), output_field=DateTimeField())
-    return {"status": status, "finished_at": Now(), "expires_at": expires_at}
+    return {"status": status, "finished_at": Now(), "expires_at": expires_at, "due_at": None}
 
 
 def fenced_update(where: Q, job_id: UUID, **values: Any) -> Job | None:
@@ -108,8 +119,9 @@ def lock_ancestors(job: Job) -> Job | None:
 
     The one order of locks: a divided job before its parts, from the top of the family down, and
     parts by their numbers. So a transition that writes more than one row calls this first. A
-    transition that writes its own row alone needs no other lock. `transitions.renew`, which writes
-    rows of many families, passes over rows that are locked.
+    transition that writes its own row alone needs no other lock. Other statements that write rows
+    of many families pass over locked ones (`SKIP LOCKED`): `transitions.renew`, and those of
+    `maintenance/`.
 
     Returns:
         The job's parent, locked; None where the job is no part.
@@ -124,6 +136,28 @@ def lock_ancestors(job: Job) -> Job | None:
     for ancestor in reversed(above):
         parent = Job.objects.select_for_update().defer(*Job.LARGE_FIELDS).get(pk=ancestor)
     return parent
+
+
+@contextlib.contextmanager
+def bounded_transaction() -> Iterator[None]:
+    """A transaction of the maintenance: it never waits long for a lock of another transaction.
+
+    Raises:
+        OperationalError: a row was locked for 2 s. `is_lock_conflict` tells it from an outage.
+    """
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            milliseconds = int(MAINTENANCE_LOCK_TIMEOUT_SECONDS * 1000)
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL lock_timeout = {milliseconds}")
+        yield
+
+
+def is_lock_conflict(error: Exception) -> bool:
+    """Whether the database refused a statement because of another transaction's lock, and not
+    because it is down.
+    """
+    return getattr(error.__cause__, "sqlstate", None) in LOCK_CONFLICT_CODES
 
 
 @lru_cache(maxsize=1000)

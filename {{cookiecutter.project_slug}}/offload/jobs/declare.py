@@ -4,6 +4,7 @@ A wrong declaration is an `InvalidJob` when its module is imported.
 """
 
 import inspect
+import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,10 @@ class JobError(Exception):
     """
 
 
+# The largest share that chance adds to the delay before another attempt.
+RETRY_JITTER = 0.2
+
+
 class InvalidJob(Exception):
     """A job is declared wrongly; the sentence says what to write instead."""
 
@@ -77,7 +82,9 @@ class Limits:
         max_attempts: starts in all. A job starts again when its worker dies, or when the function
             raises an error of `retry_on`.
         retry_on: errors worth another attempt (a full disk, not a wrong formula).
-        retry_delay: seconds before the second attempt; each further delay is twice as long.
+        retry_delay: seconds before the second attempt; each further delay is twice as long. Up to
+            20 % are added by chance, so that jobs that failed together do not start together.
+        retry_delay_max: seconds that no such delay exceeds.
         result_lifetime: seconds until a finished job is deleted; the service's default if not
             given.
         unique: while an owner has an unfinished job with the same parameters, submitting returns
@@ -93,6 +100,7 @@ class Limits:
     max_attempts: int = 3
     retry_on: tuple[type[Exception], ...] = ()
     retry_delay: float = 5.0
+    retry_delay_max: float = 600.0
     result_lifetime: float | None = None
     unique: bool = False
     every: float | None = None
@@ -101,6 +109,15 @@ class Limits:
     def soft_limit(self) -> float:
         """Seconds until the function is asked to end by itself."""
         return self.soft_time_limit or self.time_limit * 0.95
+
+    def delay_before_retry(self, attempts: int) -> float:
+        """Seconds between a failed attempt and the next one.
+
+        Args:
+            attempts: how many attempts have failed.
+        """
+        delay = min(self.retry_delay * 2.0 ** min(attempts - 1, 60), self.retry_delay_max)
+        return min(delay * random.uniform(1.0, 1.0 + RETRY_JITTER), self.retry_delay_max)
 
 
 @dataclass(frozen=True)
@@ -259,6 +276,7 @@ class job(Limits):  # noqa: N801 - a decorator
         params, result = self._models(function)
         self._check_name(function)
         self._check_limits()
+        self._check_schedule(params)
 
         declared = JobType(self.name, function, params, result, self, self.split, self.part)
         _job_types[self.name] = declared
@@ -314,6 +332,20 @@ class job(Limits):  # noqa: N801 - a decorator
             raise InvalidJob(
                 f"job {self.name!r}: time_limit, memory_limit and max_attempts must be positive"
             )
+        if self.soft_time_limit is not None and not 0 < self.soft_time_limit < self.time_limit:
+            raise InvalidJob(
+                f"job {self.name!r}: soft_time_limit must be between 0 and the time_limit of "
+                f"{self.time_limit:g} s, not {self.soft_time_limit:g}"
+            )
+        if not 0 <= self.retry_delay <= self.retry_delay_max:
+            raise InvalidJob(
+                f"job {self.name!r}: retry_delay must be between 0 and the retry_delay_max of "
+                f"{self.retry_delay_max:g} s, not {self.retry_delay:g}"
+            )
+        if self.result_lifetime is not None and self.result_lifetime <= 0:
+            raise InvalidJob(
+                f"job {self.name!r}: result_lifetime must be positive, not {self.result_lifetime:g}"
+            )
 
         queues = current_app.amqp.queues
         if self.queue not in queues:
@@ -321,6 +353,23 @@ class job(Limits):  # noqa: N801 - a decorator
                 f"job {self.name!r}: config/celery.py declares no queue {self.queue!r}, only "
                 f"{', '.join(queues)}"
             )
+
+    def _check_schedule(self, params: type[BaseModel]) -> None:
+        """A periodic job is submitted with the defaults of its parameters."""
+        if self.every is None:
+            return
+        if self.every <= 0:
+            raise InvalidJob(
+                f"job {self.name!r}: every must be a positive number of seconds, not {self.every:g}"
+            )
+        try:
+            params()
+        except ValidationError as error:
+            fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
+            raise InvalidJob(
+                f"job {self.name!r} is periodic (every={self.every:g}), so each field of "
+                f"{params.__name__} needs a valid default: {fields} has none"
+            ) from error
 
 
 def find_job_type(name: str) -> JobType[Any, Any]:

@@ -24,6 +24,7 @@ from django.db.models.functions import Now
 from pydantic import BaseModel
 
 from offload.jobs.database import (
+    DUE_NOW,
     UNHELD,
     ended,
     fenced_update,
@@ -129,6 +130,7 @@ def divide(job: Job, parts: list[Job]) -> Job | None:
             held_and_wanted(job.token),
             job.pk,
             phase=Phase.PARTS,
+            parts_count=len(parts),
             attempts=F("attempts") - 1,
             token=F("token") + 1,
             **UNHELD,
@@ -141,10 +143,21 @@ def divide(job: Job, parts: list[Job]) -> Job | None:
 
 
 def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel]:
-    """The results of a job's parts, in the order of their numbers."""
+    """The results of a job's parts, in the order of their numbers.
+
+    Raises:
+        RuntimeError: a part's row is missing, so that the combined result would be wrong.
+    """
     assert job_type.part is not None
+    parts = list(job.parts.order_by("number"))
+    if len(parts) != job.parts_count:
+        raise RuntimeError(
+            f"{len(parts)} of {job.parts_count} parts are in the database: somebody deleted the "
+            f"others. Submit the job again"
+        )
+
     model: type[BaseModel] = job_type.part.result
-    return [model.model_validate(part.load_result()) for part in job.parts.order_by("number")]
+    return [model.model_validate(part.load_result()) for part in parts]
 
 
 def update_progress(part: Job) -> Job | None:
@@ -161,6 +174,50 @@ def update_progress(part: Job) -> Job | None:
     )
     message = f"{parts['done']} of {parts['all']} parts"
     return update_job(WAITS_FOR_PARTS, part.parent_id, progress=parts["mean"], message=message)
+
+
+def has_unfinished_parts(job_id: UUID) -> bool:
+    """Whether a part of this job still waits or runs."""
+    return Job.objects.filter(parent=job_id).exclude(status__in=FINAL).exists()
+
+
+def settle(job_id: UUID) -> Job | None:
+    """Make a divided job due, or fail it, if none of its parts is unfinished any more.
+
+    It repairs what `_update_parent` missed; `maintenance/settle_divided.py` says when that happens.
+
+    Returns:
+        The job's new row; None where it need not be settled.
+    """
+
+    def settle_row() -> Job | None:
+        above = lock_ancestors(Job.objects.only("parent").get(pk=job_id))
+        job = Job.objects.select_for_update().get(pk=job_id)
+        if has_unfinished_parts(job_id):
+            return None
+
+        error = _fault_of_parts(job)
+        if not error:
+            joined = {"phase": Phase.JOIN, "progress": 1.0, **DUE_NOW}
+            return fenced_update(WAITS_FOR_PARTS, job_id, **joined)
+
+        failed = fenced_update(WAITS_FOR_PARTS, job_id, error=error, **ended(Status.FAILED))
+        if failed is not None and above is not None:
+            _update_parent(failed, above)
+        return failed
+
+    return in_transaction(settle_row)
+
+
+def _fault_of_parts(job: Job) -> str:
+    """Why a job whose parts have all ended cannot be put together; empty if it can."""
+    parts = Job.objects.filter(parent=job.pk).order_by("number")
+    bad = parts.exclude(status=Status.SUCCEEDED).first()
+    if bad is not None:
+        return f"part {bad.number} {bad.status}: {bad.error}".rstrip(": ")
+    if (found := parts.count()) != job.parts_count:
+        return f"only {found} of {job.parts_count} parts are in the database"
+    return ""
 
 
 def _cancel(job: Job, parent: Job | None) -> Job:
@@ -213,4 +270,4 @@ def _update_parent(part: Job, parent: Job) -> None:
             # `lock_ancestors` has locked this row, too.
             _update_parent(failed, Job.objects.get(pk=parent.parent_id))
     elif not parent.parts.exclude(status=Status.SUCCEEDED).exists():
-        fenced_update(WAITS_FOR_PARTS, parent.pk, phase=Phase.JOIN, progress=1.0)
+        fenced_update(WAITS_FOR_PARTS, parent.pk, phase=Phase.JOIN, progress=1.0, **DUE_NOW)

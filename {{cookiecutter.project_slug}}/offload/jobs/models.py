@@ -5,6 +5,7 @@ broker is only a notice.
 import hashlib
 import json
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -60,9 +61,13 @@ class Job(models.Model):
     owner = models.CharField(max_length=150)
     params = models.JSONField()
     # The divided job that this job is a part of.
-    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="parts")
+    parent = models.ForeignKey(
+        "self", on_delete=models.CASCADE, null=True, related_name="parts", db_index=False
+    )
     # The number of a part, from 1; 0 for other jobs.
     number = models.PositiveIntegerField(default=0)
+    # How many parts a divided job has; 0 for other jobs. The join refuses another number.
+    parts_count = models.PositiveIntegerField(default=0)
 
     # --- how far it is ---
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
@@ -91,8 +96,12 @@ class Job(models.Model):
     # The worker's process that computes.
     pid = models.IntegerField(null=True)
     lease_until = models.DateTimeField(null=True)
-    # A queued job is not due before this time. A retry sets it.
-    not_before = models.DateTimeField(null=True)
+    # A worker may claim the job from this time on; a retry sets it into the future. NULL while the
+    # job runs, waits for its parts or has ended, so that an index of it holds waiting jobs alone.
+    due_at = models.DateTimeField(db_default=Now(), null=True)
+    # When a message was last published for a job that still waited a second later. NULL: never
+    # since it became due.
+    published_at = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
 
     # --- what it came from ---
@@ -121,7 +130,9 @@ class Job(models.Model):
         ordering = ("-created_at", "-id")
         constraints = (
             models.UniqueConstraint(
-                fields=("owner", "kind", "idempotency_key"), name="offload_job_idempotency"
+                fields=("owner", "kind", "idempotency_key"),
+                condition=models.Q(idempotency_key__isnull=False),
+                name="offload_job_idempotency",
             ),
             models.UniqueConstraint(
                 fields=("unique_key",),
@@ -129,13 +140,52 @@ class Job(models.Model):
                 name="offload_job_unique",
             ),
         )
+        # All but the first hold a small share of the rows: those in a state that the maintenance
+        # or a supervisor asks for. Each condition is an IS NULL, which SQLite and PostgreSQL
+        # recognise in a query; a comparison with a parameter would keep SQLite from the index.
         indexes = (
             # An owner's list, which has the jobs that are no part: their number is 0.
             models.Index(
                 fields=("owner", "number", "-created_at", "-id"), name="offload_job_listed"
             ),
-            models.Index(fields=("status", "queue", "created_at"), name="offload_job_queue"),
-            models.Index(fields=("expires_at",), name="offload_job_expiry"),
+            # Waiting jobs. The statistics read nothing else.
+            models.Index(
+                fields=("queue", "published_at", "due_at", "kind", "number"),
+                condition=models.Q(due_at__isnull=False),
+                name="offload_job_waiting",
+            ),
+            # Jobs that a worker holds.
+            models.Index(
+                fields=("worker",),
+                condition=models.Q(worker__isnull=False),
+                name="offload_job_held",
+            ),
+            # Divided jobs that wait for their parts: unfinished, neither held nor due.
+            models.Index(
+                fields=("started_at",),
+                condition=models.Q(
+                    worker__isnull=True, due_at__isnull=True, finished_at__isnull=True
+                ),
+                name="offload_job_divided",
+            ),
+            # Finished jobs, for the drain rate.
+            models.Index(
+                fields=("finished_at", "queue"),
+                condition=models.Q(finished_at__isnull=False),
+                name="offload_job_finished",
+            ),
+            # Finished jobs that are deleted by themselves; parts are deleted with their parent.
+            models.Index(
+                fields=("expires_at",),
+                condition=models.Q(expires_at__isnull=False, parent__isnull=True),
+                name="offload_job_expiry",
+            ),
+            # Parts, in their order.
+            models.Index(
+                fields=("parent", "number"),
+                condition=models.Q(parent__isnull=False),
+                name="offload_job_parts",
+            ),
         )
 
     def __str__(self) -> str:
@@ -169,8 +219,13 @@ class Job(models.Model):
             **values,
         )
 
-    def store_result(self, document: str) -> tuple[Any, str]:
+    def store_result(
+        self, document: str, announce: Callable[[str], object] = lambda name: None
+    ) -> tuple[Any, str]:
         """Prepare a result's JSON for the row: in the row itself, or in file storage.
+
+        Args:
+            announce: called with the name of a file before it is written; see `ResultFile`.
 
         Returns:
             The result as JSON data and no file name; or None and the name of the file that now
@@ -182,7 +237,8 @@ class Job(models.Model):
 
         # With the token in its name, an attempt that lost its lease never overwrites the file of a
         # later attempt.
-        name = f"job-results/{self.pk}-{self.token}.json"
+        name = default_storage.get_available_name(f"job-results/{self.pk}-{self.token}.json")
+        announce(name)
         return None, default_storage.save(name, ContentFile(encoded))
 
     def load_result(self) -> Any:
@@ -254,6 +310,8 @@ class Worker(models.Model):
     # The number of its processes that compute.
     slots = models.PositiveSmallIntegerField()
     busy = models.PositiveSmallIntegerField(default=0)
+    # The names of the job types that it can compute.
+    kinds = models.JSONField(default=list)
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
 
@@ -271,9 +329,47 @@ class Leader(models.Model):
     name = models.CharField(max_length=50, primary_key=True)
     holder = models.UUIDField()
     until = models.DateTimeField()
+    # Whether the holder's own connection to the broker works. Where it does not, a process whose
+    # connection works takes the lead over.
+    reaches_broker = models.BooleanField(default=True)
+    # The queues' statistics, which the leader reads for all processes, and when it read them.
+    stats = models.JSONField(default=dict)
+    stats_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "offload_leader"
 
     def __str__(self) -> str:
         return f"{self.name}: {self.holder}"
+
+
+class Schedule(models.Model):
+    """The last interval for which a periodic job was submitted. It outlives the job's own row."""
+
+    # The job type's name.
+    name = models.CharField(max_length=100, primary_key=True)
+    # The number of the interval, counted from 1970.
+    interval = models.BigIntegerField()
+
+    class Meta:
+        db_table = "offload_schedule"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.interval}"
+
+
+class ResultFile(models.Model):
+    """A file in file storage. Its row is written before the file, so that no file is forgotten.
+
+    An attempt that lost its lease leaves a file, too. All files of a job are deleted after its row.
+    """
+
+    name = models.CharField(max_length=255, primary_key=True)
+    # NULL: the job's row has been deleted, and the file is to be deleted.
+    job = models.ForeignKey(Job, on_delete=models.SET_NULL, null=True, related_name="files")
+
+    class Meta:
+        db_table = "offload_result_file"
+
+    def __str__(self) -> str:
+        return self.name

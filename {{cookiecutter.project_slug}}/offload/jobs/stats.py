@@ -1,36 +1,40 @@
-"""What one process knows of queues, workers, database and broker, read once a second.
+"""What one process knows of queues, workers, database and broker.
 
-Admission and health checks read it from memory, and ask nobody.
+The leader reads queues and workers once a second (`maintenance/read_stats.py`) and writes them into
+its row. Every other process reads that row. Admission and health checks read this object, from
+memory, and ask nobody.
 """
 
-from dataclasses import dataclass, field
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from django.db.models import Count, Min
-from django.db.models.functions import Now
 from prometheus_client import Gauge
-
-from offload.conf import conf
-from offload.jobs.database import due, from_now
-from offload.jobs.models import FINAL, Job, Worker
-
-# The drain rate is the mean of this many seconds.
-DRAIN_WINDOW_SECONDS = 60.0
 
 WAITING = Gauge("offload_jobs_waiting", "Jobs that are due and have not started", ["queue"])
 OLDEST = Gauge("offload_jobs_oldest_seconds", "Age of the oldest of them", ["queue"])
+UNSERVED = Gauge(
+    "offload_jobs_unserved", "Due jobs whose type no running worker knows", ["queue", "kind"]
+)
 WORKERS = Gauge("offload_jobs_workers", "Workers that renewed their row lately")
+READ_AT = Gauge(
+    "offload_jobs_stats_timestamp_seconds", "When these figures were read, in seconds since 1970"
+)
 
 
 @dataclass
 class QueueStats:
-    """One queue, as it was a second ago."""
+    """One queue, as the leader read it."""
 
-    # Jobs that are due.
+    # Jobs that are due. Parts are not counted: an owner who divides one job into many parts keeps
+    # nobody else from submitting.
     depth: int = 0
-    # Seconds since the oldest of them was submitted.
+    # Seconds since the oldest of them became due.
     age: float = 0.0
-    # Jobs that ended per second.
+    # Jobs that were computed per second, parts included.
     drain: float = 0.0
+    # Rows that are due, parts included: so many messages the broker should hold.
+    rows: int = 0
 
 
 @dataclass
@@ -40,34 +44,62 @@ class JobStats:
     queues: dict[str, QueueStats] = field(default_factory=dict)
     # Workers that renewed their row within `conf().worker_silence` seconds.
     workers: int = 0
+    # Due jobs whose type no running worker knows: their number by queue and type.
+    unserved: dict[str, dict[str, int]] = field(default_factory=dict)
     # Whether the database answered the last time.
     database: bool = False
     # Whether the broker answered the last time.
     broker: bool = False
+    # `time.monotonic()` when the database last answered this process.
+    database_at: float | None = None
+    # `time.monotonic()` when the leader read queues and workers.
+    read_at: float | None = None
 
-    def refresh(self) -> None:
-        """Read queues and workers from the database: three queries."""
+    def database_was_read(self) -> None:
+        """Note that the database has answered this process just now."""
+        self.database = True
+        self.database_at = time.monotonic()
+
+    def database_age(self) -> float:
+        """Seconds since the database last answered this process; infinite if it never did.
+
+        It grows while a statement hangs, which `database` cannot tell.
+        """
+        return float("inf") if self.database_at is None else time.monotonic() - self.database_at
+
+    def age(self) -> float:
+        """Seconds since the leader read queues and workers; infinite if nobody has."""
+        return float("inf") if self.read_at is None else time.monotonic() - self.read_at
+
+    def to_json(self) -> dict[str, Any]:
+        """What the leader writes into its row."""
+        return {
+            "queues": {name: asdict(queue) for name, queue in self.queues.items()},
+            "workers": self.workers,
+            "unserved": self.unserved,
+        }
+
+    def load(self, document: dict[str, Any], age: float) -> None:
+        """Take over what the leader wrote `age` seconds ago."""
         # A queue that is empty now keeps its gauge, at 0.
-        queues = {name: QueueStats() for name in self.queues}
+        found = {name: QueueStats() for name in self.queues}
+        for name, values in document.get("queues", {}).items():
+            found[name] = QueueStats(**values)
 
-        rows = Job.objects.filter(due()).values("queue")
-        for row in rows.annotate(depth=Count("pk"), oldest=Min("created_at"), now=Now()).order_by():
-            age = (row["now"] - row["oldest"]).total_seconds()
-            queues[row["queue"]] = QueueStats(row["depth"], age)
+        self.queues = found
+        self.workers = document.get("workers", 0)
+        self.unserved = document.get("unserved", {})
+        self.read_at = time.monotonic() - age
+        self._set_gauges(age)
 
-        rows = Job.objects.filter(
-            status__in=FINAL, finished_at__gt=from_now(-DRAIN_WINDOW_SECONDS)
-        ).values("queue")
-        counts = rows.annotate(count=Count("pk")).order_by().values_list("queue", "count")
-        for queue, count in counts:
-            queues.setdefault(queue, QueueStats()).drain = count / DRAIN_WINDOW_SECONDS
-
-        self.queues = queues
-        self.workers = Worker.objects.filter(seen_at__gt=from_now(-conf().worker_silence)).count()
-        self._set_gauges()
-
-    def _set_gauges(self) -> None:
+    def _set_gauges(self, age: float) -> None:
+        READ_AT.set(time.time() - age)
         WORKERS.set(self.workers)
-        for name, stats in self.queues.items():
-            WAITING.labels(name).set(stats.depth)
-            OLDEST.labels(name).set(stats.age)
+        for name, queue in self.queues.items():
+            WAITING.labels(name).set(queue.depth)
+            OLDEST.labels(name).set(queue.age)
+
+        UNSERVED.clear()
+        for name, kinds in self.unserved.items():
+            for kind, count in kinds.items():
+                UNSERVED.labels(name, kind).set(count)

@@ -9,6 +9,8 @@
                        |  +-- reclaim --+  +--------------------> cancelled
                        |                                             ^
                        +------------- request_cancel ----------------+
+                       |
+                       +------------- give_up ------------------> failed
 
 A worker that claims a job gets a new fencing token. Only the holder of the newest token changes a
 running job: a worker that was frozen and wakes up changes nothing. A divided job is `running`
@@ -27,9 +29,9 @@ from django.db.models.functions import Coalesce, Now
 
 from offload.conf import conf
 from offload.jobs import divided
-from offload.jobs.database import UNHELD, due, from_now, held, held_and_wanted
+from offload.jobs.database import DUE_NOW, UNHELD, due, from_now, held, held_and_wanted
 from offload.jobs.divided import update_job
-from offload.jobs.models import Job, Status
+from offload.jobs.models import Job, ResultFile, Status
 
 
 def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
@@ -48,7 +50,7 @@ def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
         pid=pid,
         lease_until=from_now(conf().lease),
         started_at=Coalesce("started_at", Now()),
-        not_before=None,
+        due_at=None,
         message="",
     )
 
@@ -56,18 +58,23 @@ def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
 def renew(worker: UUID, job_ids: list[UUID]) -> None:
     """Extend the leases of a worker's running jobs. Watchers see nothing of it: no new version.
 
-    A row that another transition has locked is passed over. It is renewed the next time.
+    A row that another transaction has locked is passed over until the next renewal, so that one
+    lock costs no other job its lease.
     """
-    running = Job.objects.filter(pk__in=job_ids, worker=worker, status=Status.RUNNING)
-
+    held_by_worker = Job.objects.filter(pk__in=job_ids, worker=worker, status=Status.RUNNING)
     with transaction.atomic():
-        free = list(running.select_for_update(skip_locked=True).values_list("pk", flat=True))
-        Job.objects.filter(pk__in=free).update(lease_until=from_now(conf().lease))
+        unlocked = held_by_worker.select_for_update(skip_locked=True).order_by("pk").values("pk")
+        held_by_worker.filter(pk__in=unlocked).update(lease_until=from_now(conf().lease))
 
 
 def progress(job: Job, fraction: float, message: str) -> Job | None:
     """Record how far a running job is. None: the lease was lost."""
     return update_job(held(job.token), job.pk, progress=fraction, message=message)
+
+
+def announce_file(job: Job, name: str) -> None:
+    """Note that a file of this job is about to be written, so that it is deleted with the job."""
+    ResultFile.objects.get_or_create(name=name, defaults={"job": job})
 
 
 def divide(job: Job, parts: list[Job]) -> Job | None:
@@ -101,7 +108,7 @@ def stop(job: Job) -> Job | None:
 
 def retry(job: Job, error: str, delay: float, detail: str = "") -> Job | None:
     """running → queued after an error worth another attempt; due again after `delay` seconds."""
-    return _requeue(job, error=error, error_detail=detail, not_before=from_now(delay))
+    return _requeue(job, error=error, error_detail=detail, due_at=from_now(delay))
 
 
 def hand_back(job: Job) -> Job | None:
@@ -127,6 +134,12 @@ def reclaim(job: Job, reason: str) -> Job | None:
     return _requeue(job, error=error)
 
 
+def give_up(job_id: UUID, error: str) -> Job | None:
+    """queued → failed, because no worker will ever claim the job."""
+    job = Job.objects.only("parent").get(pk=job_id)
+    return divided.end_job(due(), job, Status.FAILED, error=error)
+
+
 def request_cancel(job_id: UUID) -> Job:
     """queued → cancelled at once. A running job is asked to stop. A second request changes nothing.
 
@@ -145,6 +158,6 @@ def _requeue(job: Job, **values: Any) -> Job | None:
     queued = update_job(
         held_and_wanted(job.token),
         job.pk,
-        **{"status": Status.QUEUED, "token": F("token") + 1, **UNHELD, **values},
+        **{"status": Status.QUEUED, "token": F("token") + 1, **UNHELD, **DUE_NOW, **values},
     )
     return queued or stop(job)

@@ -1,27 +1,33 @@
 """Which process does the maintenance: one at a time, by a lease in the database."""
 
 import time
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from offload.jobs.database import from_now
+from offload.jobs.database import bounded_transaction, from_now
 from offload.jobs.models import Leader
+from offload.jobs.stats import JobStats
 
 # Seconds that the lead lasts without renewal: so long nobody does the maintenance after a leader's
 # death.
 LEADER_LEASE_SECONDS = 5.0
-# Seconds after which a process that does not lead tries again.
-ELECTION_INTERVAL_SECONDS = 1.0
+# A leader renews the lead between two duties where this many seconds have passed.
+RENEWAL_INTERVAL_SECONDS = LEADER_LEASE_SECONDS / 2
 
 # The name of the one row.
 NAME = "relay"
 
 
+class LeadLost(Exception):
+    """Another process has taken the lead over; it does the remaining duties."""
+
+
 class Leadership:
-    """Whether this process leads.
+    """Whether this process leads. A process that does not lead only reads the row.
 
     Args:
         holder: this process's id.
@@ -29,35 +35,80 @@ class Leadership:
 
     def __init__(self, holder: UUID) -> None:
         self._holder = holder
-        self._leading = False
-        self._renew_at = 0.0
+        self._renewed_at = 0.0
 
-    def hold(self) -> bool:
-        """Take or renew the lead, where that is due. False while another process leads."""
-        now = time.monotonic()
-        if now >= self._renew_at:
-            self._leading = self._acquire()
-            wait = LEADER_LEASE_SECONDS / 2 if self._leading else ELECTION_INTERVAL_SECONDS
-            self._renew_at = now + wait
-        return self._leading
+    def hold(self, reaches_broker: bool, stats: JobStats) -> bool:
+        """Read the leader's row, and take the lead if it is free. False while another leads.
 
-    def forget(self) -> None:
-        """The database was down: ask again at the next look."""
-        self._renew_at = 0.0
+        Three cases in which this process leads afterwards:
+        1. It leads already.
+        2. The lease of the other process has ended.
+        3. The other process does not reach the broker, and this one does.
 
-    def _acquire(self) -> bool:
-        mine_or_free = Q(holder=self._holder) | Q(until__lt=Now())
-        terms = {"holder": self._holder, "until": from_now(LEADER_LEASE_SECONDS)}
-
-        if Leader.objects.filter(mine_or_free, name=NAME).update(**terms):
-            return True
-        if Leader.objects.filter(name=NAME).exists():
+        Args:
+            reaches_broker: whether this process's connection to the broker works.
+            stats: get what the leader wrote, where this process does not lead.
+        """
+        rows = Leader.objects.filter(name=NAME).annotate(now=Now())
+        row: Any = rows.first() or self._first_election()
+        if row is None:
             return False
 
-        # The first election of all.
+        mine = row.holder == self._holder
+        if mine and row.until > row.now and row.reaches_broker == reaches_broker:
+            return True
+        free = row.until <= row.now or (reaches_broker and not row.reaches_broker)
+        if (mine or free) and self._acquire(reaches_broker):
+            return True
+
+        if row.stats_at is not None:
+            stats.load(row.stats, age=(row.now - row.stats_at).total_seconds())
+        return False
+
+    def publish_stats(self, document: dict[str, Any]) -> None:
+        """Write the stats for the other processes, and renew the lead.
+
+        Raises:
+            LeadLost: another process leads.
+        """
+        self._renew(stats=document, stats_at=Now())
+
+    def renew(self) -> None:
+        """Renew the lead between two duties, where that is due.
+
+        Raises:
+            LeadLost: another process leads.
+        """
+        if time.monotonic() - self._renewed_at > RENEWAL_INTERVAL_SECONDS:
+            self._renew()
+
+    def _renew(self, **values: Any) -> None:
+        mine = Leader.objects.filter(name=NAME, holder=self._holder)
+        with bounded_transaction():
+            renewed = mine.update(until=from_now(LEADER_LEASE_SECONDS), **values)
+        if not renewed:
+            raise LeadLost
+        self._renewed_at = time.monotonic()
+
+    def _acquire(self, reaches_broker: bool) -> bool:
+        obtainable = Q(holder=self._holder) | Q(until__lte=Now())
+        if reaches_broker:
+            obtainable |= Q(reaches_broker=False)
+
+        with bounded_transaction():
+            acquired = Leader.objects.filter(obtainable, name=NAME).update(
+                holder=self._holder,
+                until=from_now(LEADER_LEASE_SECONDS),
+                reaches_broker=reaches_broker,
+            )
+        self._renewed_at = time.monotonic()
+        return bool(acquired)
+
+    def _first_election(self) -> Any:
+        """Insert the row, in the first election of all. None where another process was faster."""
         try:
             with transaction.atomic():
-                Leader.objects.create(name=NAME, **terms)
+                Leader.objects.create(name=NAME, holder=self._holder, until=Now())
         except IntegrityError:
-            return False
-        return True
+            return None
+        return Leader.objects.filter(name=NAME).annotate(now=Now()).first()

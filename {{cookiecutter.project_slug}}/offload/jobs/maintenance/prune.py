@@ -1,57 +1,90 @@
-"""Deletes expired jobs with their stored results, and the rows of workers that ended long ago."""
+"""Deletes expired jobs, the files of deleted jobs, and the rows of workers that ended long ago.
+
+A job's row is deleted first, and its files afterwards, by a thread of their own: a storage that is
+slow or refuses delays nothing and keeps no row.
+"""
 
 import logging
 import time
 
-from django.core.files.storage import default_storage
 from django.db.models.functions import Now
 
-from offload.jobs.database import FORK_LOCK, from_now
-from offload.jobs.models import Job, Worker
+from offload.jobs.database import FORK_LOCK, bounded_transaction, from_now
+from offload.jobs.maintenance.file_deleter import FileDeleter
+from offload.jobs.models import Job, ResultFile, Worker
 
 log = logging.getLogger("offload.jobs")
 
 # Seconds between two runs, and between two runs where more is left to delete.
 PRUNE_INTERVAL_SECONDS = 60.0
 PRUNE_BACKLOG_INTERVAL_SECONDS = 1.0
-# Rows of one run: a long DELETE would hold SQLite's one write lock.
+# Rows of one DELETE: a long one would hold SQLite's one write lock.
 PRUNE_BATCH_ROWS = 500
+# Seconds that one run deletes batches for.
+PRUNE_RUN_SECONDS = 1.0
 # Seconds after which the row of a silent worker is deleted: a day.
 WORKER_ROW_LIFETIME_SECONDS = 86_400.0
 
 
 class Prune:
-    """The duty: delete one batch of what has expired, once a minute."""
+    """The duty: delete batches of what has expired, for a second in every minute."""
 
     def __init__(self) -> None:
         self._next_run = 0.0
+        self._files = FileDeleter()
 
     def run(self) -> None:
-        """Delete a batch, if a minute has passed."""
-        if time.monotonic() < self._next_run:
+        """Delete for a second, if a minute has passed, or if the last run left something over."""
+        now = time.monotonic()
+        if now < self._next_run:
             return
         # Also where this run fails: the next try is in a minute, not in a second.
-        self._next_run = time.monotonic() + PRUNE_INTERVAL_SECONDS
+        self._next_run = now + PRUNE_INTERVAL_SECONDS
+
+        full = True
+        while full and time.monotonic() - now < PRUNE_RUN_SECONDS:
+            # Other threads of this process use the database between two batches.
+            with FORK_LOCK:
+                full = _delete_batch() == PRUNE_BATCH_ROWS
 
         with FORK_LOCK:
-            rows = Job.objects.filter(expires_at__lt=Now())
-            expired = list(rows.values_list("pk", "result_file")[:PRUNE_BATCH_ROWS])
-            deletable = [job_id for job_id, file in expired if not file or self._delete(file)]
-            Job.objects.filter(pk__in=deletable).delete()
             Worker.objects.filter(seen_at__lt=from_now(-WORKER_ROW_LIFETIME_SECONDS)).delete()
+            files_left = self._delete_files()
 
-        if len(expired) == PRUNE_BATCH_ROWS:
+        if full or files_left:
             self._next_run = time.monotonic() + PRUNE_BACKLOG_INTERVAL_SECONDS
 
-    def _delete(self, file: str) -> bool:
-        """Delete a stored result. Where that fails its row stays, for the next run."""
-        try:
-            default_storage.delete(file)
-        except Exception:
-            log.exception(
-                "the expired result %s cannot be deleted and keeps its row; check the permissions "
-                "of file storage",
-                file,
-            )
-            return False
-        return True
+    def _delete_files(self) -> bool:
+        """Forget the files that are deleted, and have the next ones deleted.
+
+        Returns:
+            Whether files are left that have not been tried.
+        """
+        ResultFile.objects.filter(name__in=self._files.take_deleted()).delete()
+        if self._files.is_busy():
+            return True
+
+        orphans = ResultFile.objects.filter(job=None, name__gt=self._files.last_name)
+        names = list(orphans.order_by("name").values_list("name", flat=True)[:PRUNE_BATCH_ROWS])
+        self._files.delete(names)
+        return bool(names)
+
+
+def _delete_batch() -> int:
+    """Delete expired jobs and their parts, at most `PRUNE_BATCH_ROWS` rows. Returns how many.
+
+    A part is deleted with its parent and not before: the parent needs its result.
+    """
+    with bounded_transaction():
+        expired = Job.objects.filter(expires_at__lt=Now(), expires_at__isnull=False, parent=None)
+        unlocked = expired.select_for_update(skip_locked=True).order_by("expires_at")
+        jobs = list(unlocked.values_list("pk", flat=True)[:PRUNE_BATCH_ROWS])
+
+        # A job may have more parts than a batch. Its own row goes with the last of them.
+        parts = Job.objects.filter(parent__in=jobs).order_by("parent", "number")
+        rows = list(parts.values_list("pk", flat=True)[:PRUNE_BATCH_ROWS])
+        if len(rows) < PRUNE_BATCH_ROWS:
+            rows = [*rows, *jobs][:PRUNE_BATCH_ROWS]
+
+        Job.objects.filter(pk__in=rows).only("pk").delete()
+        return len(rows)

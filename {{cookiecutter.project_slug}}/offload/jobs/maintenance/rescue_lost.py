@@ -2,41 +2,51 @@
 
 import logging
 import time
+from uuid import UUID
 
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from offload.conf import conf
 from offload.jobs import transitions
-from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
+from offload.jobs.database import (
+    CONNECTION_ERRORS,
+    FORK_LOCK,
+    bounded_transaction,
+    is_lock_conflict,
+)
 from offload.jobs.models import Job, Status
 from offload.jobs.notifier import EventPublisher
 
 log = logging.getLogger("offload.jobs")
 
-# Seconds between two reads of the database that count as one observation. A longer gap means that
-# this host was suspended, or the database stalled.
+# Seconds between two steps of the maintenance that count as one observation. A longer gap means
+# that this host was suspended, or the database stalled. A wait for the broker lasts 2 s at most.
 MAX_OBSERVATION_GAP_SECONDS = 3.0
 # Rows that one run rescues.
 RESCUE_BATCH_ROWS = 100
 
 
 class Observation:
-    """Since when this process has read the database without a gap.
+    """Since when this thread has run, and the database has answered, without a gap.
 
     A lease that ended while the database was down proves nothing: its worker could not renew it.
+    The steps of one run may together take as long as they like, because each is noted.
     """
 
     def __init__(self) -> None:
         self._since: float | None = None
-        self._last_read = 0.0
+        self._last_step = 0.0
 
-    def database_was_read(self) -> None:
-        """Note that the database has answered just now."""
+    def step(self) -> None:
+        """Note that a step of the maintenance has just ended: a statement, or a wait for the
+        broker.
+        """
         # The wall clock goes on while a laptop sleeps, the monotonic clock does not.
         wall = time.time()
-        if self._since is None or wall - self._last_read > MAX_OBSERVATION_GAP_SECONDS:
+        if self._since is None or wall - self._last_step > MAX_OBSERVATION_GAP_SECONDS:
             self._since = time.monotonic()
-        self._last_read = wall
+        self._last_step = wall
 
     def database_was_down(self) -> None:
         """Begin anew with the next read."""
@@ -62,22 +72,38 @@ class RescueLost:
 
         reason = f"worker lost: no sign of it for {lease:g} s"
         with FORK_LOCK:
-            lost = Job.objects.filter(status=Status.RUNNING, lease_until__lt=Now())
-            for job in lost[:RESCUE_BATCH_ROWS]:
-                try:
-                    self._rescue(job, reason)
-                except CONNECTION_ERRORS:
-                    raise
-                except Exception:
-                    log.exception(
-                        "job %s is lost and cannot be rescued, but others can: this is a bug",
-                        job.pk,
-                        extra=job.log_fields(),
-                    )
+            lost = list(_lost().values_list("pk", "parent")[:RESCUE_BATCH_ROWS])
 
-    def _rescue(self, job: Job, reason: str) -> None:
-        rescued = transitions.reclaim(job, reason)
-        if rescued is None:
+        for job_id, parent_id in lost:
+            # Other threads of this process use the database between two rows.
+            with FORK_LOCK:
+                self._rescue_alone(job_id, parent_id, reason)
+            self._observation.step()
+
+    def _rescue_alone(self, job_id: UUID, parent_id: UUID | None, reason: str) -> None:
+        """Rescue one job. A fault of its row, or a lock on it, concerns no other row."""
+        try:
+            self._rescue(job_id, parent_id, reason)
+        except Exception as error:
+            if is_lock_conflict(error):
+                log.warning("job %s is lost, but its row is locked: trying again", job_id)
+            elif isinstance(error, CONNECTION_ERRORS):
+                raise
+            else:
+                log.exception(
+                    "job %s is lost and cannot be rescued, but others can: this is a bug", job_id
+                )
+
+    def _rescue(self, job_id: UUID, parent_id: UUID | None, reason: str) -> None:
+        with bounded_transaction():
+            # The order of locks: the parent, then its part. A locked row is left to the next run.
+            if parent_id and not _unlocked(Job.objects.filter(pk=parent_id)):
+                return
+            # The lease is asked again under the lock: its worker may have renewed it meanwhile.
+            job = _unlocked(_lost().filter(pk=job_id))
+            rescued = transitions.reclaim(job, reason) if job is not None else None
+
+        if job is None or rescued is None:
             return
 
         log.warning(
@@ -89,3 +115,15 @@ class RescueLost:
             extra=job.log_fields(),
         )
         self._events.publish(rescued)
+
+
+def _lost() -> QuerySet[Job]:
+    # `worker__isnull` is implied, and names the index.
+    return Job.objects.filter(
+        status=Status.RUNNING, lease_until__lt=Now(), worker__isnull=False
+    ).order_by("lease_until")
+
+
+def _unlocked(rows: QuerySet[Job]) -> Job | None:
+    """Lock and return the first of these rows; None where there is none, or it is locked."""
+    return rows.select_for_update(skip_locked=True).first()

@@ -1,4 +1,4 @@
-"""Once a second: refresh this process's stats, and do the duties if this process leads.
+"""Once a second: look at the database and the broker, and do the duties if this process leads.
 
 The relay calls it in its thread (`background.py` connects the two).
 """
@@ -8,12 +8,15 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from offload.jobs.broker import Broker
-from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections
+from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections, is_lock_conflict
 from offload.jobs.maintenance.enqueue_periodic import EnqueuePeriodic
-from offload.jobs.maintenance.find_unpublished import FindUnpublished
-from offload.jobs.maintenance.leader import Leadership
+from offload.jobs.maintenance.fail_unknown import FailUnknown
+from offload.jobs.maintenance.find_unpublished import FindUnpublished, mark_published
+from offload.jobs.maintenance.leader import Leadership, LeadLost
 from offload.jobs.maintenance.prune import Prune
+from offload.jobs.maintenance.read_stats import ReadStats
 from offload.jobs.maintenance.rescue_lost import Observation, RescueLost
+from offload.jobs.maintenance.settle_divided import SettleDivided
 from offload.jobs.notifier import EventPublisher
 from offload.jobs.stats import JobStats
 
@@ -28,48 +31,68 @@ class Maintenance:
         self._stats = stats
         self._leadership = Leadership(uuid4())
         self._observation = Observation()
+        # Assumed until the end of the first look, so that nobody waits for the broker with the
+        # database's answer.
+        self._reaches_broker = True
+        read_stats = ReadStats(stats, self._leadership)
         # In this order. A duty that fails does not stop the next one.
         self._duties: dict[str, Callable[[], None]] = {
+            "read the stats": read_stats.run,
             "rescue lost jobs": RescueLost(self._observation, events).run,
+            "settle divided jobs": SettleDivided(events).run,
             "enqueue periodic jobs": EnqueuePeriodic().run,
+            "find unpublished jobs": FindUnpublished(broker, lambda: read_stats.waiting).run,
+            "fail jobs of unknown types": FailUnknown(events).run,
             "prune expired jobs": Prune().run,
-            "find unpublished jobs": FindUnpublished(broker, stats).run,
         }
 
     def run(self) -> None:
         """Look at the database and the broker; never raise."""
         try:
             if self._read_database():
-                for name, duty in self._duties.items():
-                    self._do(name, duty)
+                self._do_all()
+        except LeadLost:
+            log.info("maintenance: another process has taken over")
         except DATABASE_ERRORS as error:
             self._database_is_down(error)
         except Exception:
             log.exception("the maintenance failed, and tries again in a second: this is a bug")
 
-        self._stats.broker = self._broker.check()
+        self._stats.broker = self._reaches_broker = self._broker.check()
+        self._observation.step()
 
     def _read_database(self) -> bool:
-        """Refresh the stats. Returns whether this process leads."""
+        """Read the leader's row. Returns whether this process leads."""
         with FORK_LOCK:
-            self._stats.refresh()
-            self._observation.database_was_read()
-            leads = self._leadership.hold()
-        self._stats.database = True
+            leads = self._leadership.hold(self._reaches_broker, self._stats)
+        self._observation.step()
+        self._stats.database_was_read()
+
+        self._do("mark published jobs", lambda: mark_published(self._broker.take_published()))
         return leads
 
+    def _do_all(self) -> None:
+        for name, duty in self._duties.items():
+            self._do(name, duty)
+            with FORK_LOCK:
+                self._leadership.renew()
+
     def _do(self, name: str, duty: Callable[[], None]) -> None:
+        """Do one duty. What goes wrong in it concerns no other duty."""
         try:
             duty()
+        except LeadLost:
+            raise
         except DATABASE_ERRORS as error:
             log.warning("maintenance: %s: the database refused, trying again: %s", name, error)
-            close_connections()
+            if not is_lock_conflict(error):
+                close_connections()
         except Exception:
             log.exception("maintenance: %s failed, and tries again: this is a bug", name)
+        self._observation.step()
 
     def _database_is_down(self, error: Exception) -> None:
         self._observation.database_was_down()
-        self._leadership.forget()
         close_connections()
         if self._stats.database:
             log.warning(

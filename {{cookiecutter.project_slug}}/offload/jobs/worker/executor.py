@@ -223,7 +223,7 @@ def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) 
     reason, detail = public_text(job_type, error), full_text(error)
 
     if isinstance(error, limits.retry_on) and job.attempts < job.max_attempts:
-        delay = limits.retry_delay * 2 ** (job.attempts - 1)
+        delay = limits.delay_before_retry(job.attempts)
         log.warning(
             "job %s of type %s is tried again in %.1f s: %s",
             job.pk,

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db.models.functions import Now
 
 from offload.conf import conf
+from offload.jobs.declare import all_job_types
 from offload.jobs.models import Worker
 
 
@@ -33,6 +34,7 @@ class Heartbeat:
             "queues": sorted(worker.app.amqp.queues.consume_from),
             "slots": worker.concurrency,
             "busy": busy,
+            "kinds": sorted(job_type.name for job_type in all_job_types()),
             "seen_at": Now(),
         }
         if not Worker.objects.filter(pk=self._worker_id).update(**values):

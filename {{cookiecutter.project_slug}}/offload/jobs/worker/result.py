@@ -50,7 +50,7 @@ class KeptResult:
         deadline = time.monotonic() + STORAGE_PATIENCE_SECONDS
         while True:
             try:
-                return self._job.store_result(self._document)
+                return self._job.store_result(self._document, self._announce)
             except Exception as error:
                 if time.monotonic() > deadline:
                     raise
@@ -62,6 +62,10 @@ class KeptResult:
                     extra=self._job.log_fields(),
                 )
                 time.sleep(STORAGE_RETRY_SECONDS)
+
+    def _announce(self, file: str) -> None:
+        """Note the file before it is written, so that it is deleted with the job."""
+        transitions.announce_file(self._job, file)
 
     def _delete(self, file: str) -> None:
         try:

@@ -1,0 +1,135 @@
+"""A lock of a dead host, or a lease that was renewed meanwhile, concerns only its own row."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from .conftest import Lab
+from .test_maintenance import RecordingBroker, run_maintenance
+
+# The duties wait 2 s for a lock at most; the run has five of them.
+MAX_RUN_SECONDS = 15.0
+
+
+@pytest.fixture
+def postgresql() -> None:
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLITE HAS NO ROW LOCKS: test_postgres.py runs this on PostgreSQL")
+
+
+@contextmanager
+def locked(job: Any) -> Iterator[None]:
+    """Another session that has changed the row and neither commits nor ends."""
+    from django.db import connections
+
+    other = connections.create_connection("default")
+    other.set_autocommit(False)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("UPDATE offload_job SET message = 'held' WHERE id = %s", [job.pk])
+        yield
+    finally:
+        other.rollback()
+        other.close()
+
+
+def lost(lab: Lab, count: int) -> list[Any]:
+    """Running jobs whose leases have ended."""
+    from offload.jobs import transitions
+    from offload.jobs.models import Job
+
+    jobs = [lab.submit("lab.burn", units=1) for _ in range(count)]
+    for job in jobs:
+        assert transitions.claim(job.pk, uuid4(), 1)
+    Job.objects.update(lease_until=jobs[0].created_at - timedelta(seconds=60))
+    return jobs
+
+
+def status(job: Any) -> str:
+    job.refresh_from_db()
+    return str(job.status)
+
+
+@pytest.fixture
+def observed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database has been observed for longer than a lease."""
+    from offload.jobs.maintenance.rescue_lost import Observation
+
+    monkeypatch.setattr(Observation, "seconds", lambda self: 60.0)
+
+
+def test_a_lock_of_a_dead_host_stops_no_rescue_of_another_job(
+    lab: Lab, postgresql: None, observed: None
+) -> None:
+    stuck, *others = lost(lab, 3)
+    lab.submit("lab.burn", units=1)
+    broker = RecordingBroker()
+    time.sleep(0.6)
+
+    started = time.monotonic()
+    with locked(stuck):
+        run_maintenance(broker)
+        assert status(stuck) == "running"
+        assert [status(job) for job in others] == ["queued"] * 2
+        assert broker.published
+    assert time.monotonic() - started < MAX_RUN_SECONDS
+
+    run_maintenance(broker)
+    assert status(stuck) == "queued"
+
+
+def test_a_lock_on_a_divided_job_stops_no_rescue_of_other_jobs(
+    lab: Lab, postgresql: None, observed: None
+) -> None:
+    from offload.jobs.models import Job
+
+    parent, part, other = lost(lab, 3)
+    Job.objects.filter(pk=part.pk).update(parent=parent.pk, number=1)
+
+    with locked(parent):
+        run_maintenance(RecordingBroker())
+        assert status(part) == "running"
+        assert status(other) == "queued"
+
+
+def test_a_lock_on_one_row_costs_no_other_job_its_lease(lab: Lab, postgresql: None) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.models import Job
+
+    stuck, other = lost(lab, 2)
+    worker = uuid4()
+    Job.objects.update(worker=worker)
+    ended = other.created_at
+
+    with locked(stuck):
+        transitions.renew(worker, [stuck.pk, other.pk])
+        other.refresh_from_db()
+        assert other.lease_until > ended
+
+
+def test_a_job_whose_lease_was_renewed_after_the_look_stays_with_its_worker(
+    lab: Lab, observed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.maintenance.rescue_lost import RescueLost
+
+    (job,) = lost(lab, 1)
+    job.refresh_from_db()
+    rescue = RescueLost._rescue
+
+    def renew_first(self: Any, *args: Any) -> None:
+        transitions.renew(job.worker, [job.pk])
+        rescue(self, *args)
+
+    monkeypatch.setattr(RescueLost, "_rescue", renew_first)
+    run_maintenance(RecordingBroker())
+
+    assert status(job) == "running"
+    assert job.attempts == 1

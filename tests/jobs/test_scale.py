@@ -1,0 +1,258 @@
+"""What runs by itself costs the same with many finished rows as with none.
+
+`JOBS_ROWS=1000000 pytest tests/jobs/test_scale.py -s` prints the figures of docs/reference/jobs.md.
+"""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from .conftest import LEASE, Lab
+from .test_maintenance import RecordingBroker, divided_job, expired
+
+# Finished rows. With fewer, PostgreSQL is right to read the whole table.
+ROWS = int(os.environ.get("JOBS_ROWS", "20000"))
+
+COLUMNS = {
+    "kind": "'lab.burn'",
+    "queue": "'cpu'",
+    "owner": "'owner-' || (n % 100)",
+    "params": "'{}'",
+    "number": "0",
+    "parts_count": "0",
+    "status": "'succeeded'",
+    "phase": "''",
+    "progress": "1",
+    "message": "''",
+    "result_file": "''",
+    "error": "''",
+    "attempts": "1",
+    "max_attempts": "3",
+    "token": "1",
+    "version": "3",
+    "fingerprint": "''",
+    "request_id": "''",
+    "due_at": "NULL",
+}
+SERIES = {
+    "postgresql": "SELECT n FROM generate_series(1, {rows}) AS series(n)",
+    "sqlite": "WITH RECURSIVE series(n) AS "
+    "(SELECT 1 UNION ALL SELECT n + 1 FROM series LIMIT {rows}) SELECT n FROM series",
+}
+# The last week, and a lifetime that ends in the next one.
+OWN_COLUMNS = {
+    "postgresql": {
+        "id": "gen_random_uuid()",
+        "started_at": "now() - n % 600000 * interval '1 second'",
+        "finished_at": "now() - n % 600000 * interval '1 second'",
+        "expires_at": "now() + interval '8 days' - n % 600000 * interval '1 second'",
+        "result_lifetime": "interval '7 days'",
+    },
+    "sqlite": {
+        "id": "lower(hex(randomblob(16)))",
+        "started_at": "strftime('%Y-%m-%d %H:%M:%f', 'now', '-' || (n % 600000) || ' seconds')",
+        "finished_at": "strftime('%Y-%m-%d %H:%M:%f', 'now', '-' || (n % 600000) || ' seconds')",
+        "expires_at": "strftime('%Y-%m-%d %H:%M:%f', 'now', '+8 days', "
+        "'-' || (n % 600000) || ' seconds')",
+        "result_lifetime": "604800000000",
+    },
+}
+
+
+def insert_finished(rows: int, **changed: str) -> None:
+    """Insert finished rows with one statement, and let the database count them."""
+    from django.db import connection
+
+    vendor = connection.vendor
+    columns = COLUMNS | OWN_COLUMNS[vendor] | changed
+    series = SERIES[vendor].format(rows=rows)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO offload_job ({', '.join(columns)}) "
+            f"SELECT {', '.join(columns.values())} FROM ({series}) AS numbers"
+        )
+        cursor.execute("VACUUM ANALYZE offload_job" if vendor == "postgresql" else "ANALYZE")
+
+
+def delete_all() -> None:
+    """Delete every job, quickly: PostgreSQL looks for the parts of each row that it deletes."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("TRUNCATE offload_job, offload_result_file")
+            return
+        # Without the look-ups of parts, too.
+        cursor.execute("PRAGMA foreign_keys = OFF")
+        cursor.execute("DELETE FROM offload_result_file")
+        cursor.execute("DELETE FROM offload_job")
+        cursor.execute("PRAGMA foreign_keys = ON")
+
+
+@pytest.fixture
+def many(lab: Lab) -> Iterator[Lab]:
+    """The lab with finished rows and a few in every other state."""
+    from offload.jobs import transitions
+    from offload.jobs.models import Job
+
+    for _ in range(20):
+        lab.submit("lab.burn", units=1)
+        assert transitions.claim(lab.submit("lab.burn", units=1).pk, uuid4(), 1)
+        expired(lab.submit("lab.burn", units=1))
+    for job in Job.objects.filter(status="running")[:5]:
+        Job.objects.filter(pk=job.pk).update(lease_until=job.created_at)
+    divided_job(lab, 3)
+    insert_finished(ROWS)
+    try:
+        yield lab
+    finally:
+        delete_all()
+
+
+@contextmanager
+def statements() -> Iterator[list[tuple[str, Any]]]:
+    """The statements about jobs that are executed meanwhile."""
+    from django.db import connection
+
+    seen: list[tuple[str, Any]] = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if re.match("SELECT|UPDATE|DELETE", sql) and '"offload_job"' in sql:
+            seen.append((sql, params))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(note):
+        yield seen
+
+
+def whole_reads(sql: str, params: Any) -> list[str]:
+    """The steps of a statement's plan that read the jobs' table, or a large index, as a whole."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
+            steps = [row[3] for row in cursor.fetchall()]
+            small = "INDEX offload_job_(waiting|held|divided)"
+            scan = re.compile(rf"SCAN (offload_job|[UVWT]\d+)(?! USING (COVERING )?{small})")
+            return [step for step in steps if scan.search(step)]
+
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params)
+        plan = cursor.fetchone()[0]
+    document = json.loads(plan) if isinstance(plan, str) else plan
+    return [str(node) for node in nodes(document[0]["Plan"]) if reads_all(node)]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    children = plan.pop("Plans", [])
+    yield plan
+    for child in children:
+        yield from nodes(child)
+
+
+def reads_all(node: dict[str, Any]) -> bool:
+    if node["Node Type"] == "Seq Scan":
+        return bool(node["Relation Name"] == "offload_job")
+    large = ("_pkey", "_owner", "_finished", "_expiry", "_parts", "_idempotency")
+    return node.get("Index Name", "").endswith(large) and "Index Cond" not in node
+
+
+def everything_that_runs_by_itself(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two leading looks, one of a process that does not lead, a supervisor's look, and one job."""
+    from offload.jobs import transitions
+    from offload.jobs.maintenance import fail_unknown
+    from offload.jobs.maintenance.rescue_lost import Observation
+    from offload.jobs.maintenance.runner import Maintenance
+    from offload.jobs.models import Job, Leader, Worker
+    from offload.jobs.notifier import EventPublisher
+    from offload.jobs.stats import JobStats
+
+    monkeypatch.setattr(Observation, "seconds", lambda self: 60.0)
+    monkeypatch.setattr(fail_unknown, "RUN_INTERVAL_SECONDS", -1.0)
+    Worker.objects.create(id=uuid4(), name="w", queues=["cpu"], slots=1, kinds=["lab.burn"])
+    Leader.objects.all().delete()
+
+    leader, other = (
+        Maintenance(RecordingBroker(), JobStats(), EventPublisher())  # type: ignore[arg-type]
+        for _ in range(2)
+    )
+    for _ in range(2):
+        leader.run()
+    other.run()
+
+    worker = uuid4()
+    job = transitions.claim(lab.submit("lab.burn", units=1).pk, worker, 1)
+    assert job
+    held = list(Job.objects.filter(worker=worker, status="running"))
+    transitions.renew(worker, [row.pk for row in held])
+    transitions.progress(job, 0.5, "half")
+    transitions.succeed(job, {"value": 1}, "")
+
+
+@pytest.mark.timeout(300)
+def test_no_statement_that_runs_by_itself_reads_the_whole_table(
+    many: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with statements() as seen:
+        everything_that_runs_by_itself(many, monkeypatch)
+
+    assert len(seen) > 20
+    guilty = {sql: found for sql, params in seen if (found := whole_reads(sql, params))}
+    assert guilty == {}
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """The shortest of five runs."""
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+@pytest.mark.timeout(300)
+def test_a_look_costs_no_more_with_many_finished_rows(lab: Lab) -> None:
+    from offload.jobs.maintenance.runner import Maintenance
+    from offload.jobs.notifier import EventPublisher
+    from offload.jobs.stats import JobStats
+
+    broker: Any = RecordingBroker()
+    look = Maintenance(broker, JobStats(), EventPublisher()).run
+    alone = seconds(look)
+    insert_finished(ROWS)
+    try:
+        beside = seconds(look)
+    finally:
+        delete_all()
+    print(f"\na leader's look: {alone * 1e3:.1f} ms, beside {ROWS} rows {beside * 1e3:.1f} ms")
+    assert beside < alone * 3 + 0.05
+
+
+@pytest.mark.skipif("JOBS_ROWS" not in os.environ, reason="figures at scale: JOBS_ROWS=1000000")
+@pytest.mark.timeout(900)
+def test_a_dead_workers_job_is_found_beside_many_rows(lab: Lab) -> None:
+    insert_finished(ROWS)
+    try:
+        lab.redis()
+        lab.web()
+        lab.worker()
+        job = lab.submit("lab.burn", units=3000)
+        lab.computes(job)
+        lab.kill("worker", signal.SIGKILL)
+        died = time.monotonic()
+        lab.reaches(job, "queued", patience=120)
+        took = time.monotonic() - died
+        print(f"\n{ROWS} rows: a dead worker's job is queued again after {took:.1f} s")
+        assert took < LEASE + 5
+    finally:
+        lab.end()
+        delete_all()

@@ -1,0 +1,74 @@
+"""Fails jobs that no worker will ever compute: of a job type, or a queue, that was removed."""
+
+import logging
+import time
+
+from celery import current_app
+from django.db.models import QuerySet
+
+from offload.jobs import transitions
+from offload.jobs.database import FORK_LOCK, bounded_transaction, due, from_now
+from offload.jobs.models import Job, Worker
+from offload.jobs.notifier import EventPublisher
+
+log = logging.getLogger("offload.jobs")
+
+# Seconds between two runs.
+RUN_INTERVAL_SECONDS = 60.0
+# Seconds that a job waits for a worker that knows its type and queue: a day, so that a failed
+# deploy can be repaired. `prune.py` keeps the rows of silent workers as long.
+UNKNOWN_TYPE_LIFETIME_SECONDS = 86_400.0
+# Rows that one run fails.
+FAIL_BATCH_ROWS = 100
+
+
+class FailUnknown:
+    """The duty: fail jobs that are due for a day, and whose type no worker of their queue has
+    known in that day.
+
+    Nothing is failed while no worker has been there at all: the workers may be away.
+    """
+
+    def __init__(self, events: EventPublisher) -> None:
+        self._events = events
+        # Long after the start, so that workers of a deploy can say what they know.
+        self._next_run = time.monotonic() + RUN_INTERVAL_SECONDS
+
+    def run(self) -> None:
+        """Fail what is overdue, once a minute."""
+        if time.monotonic() < self._next_run:
+            return
+        self._next_run = time.monotonic() + RUN_INTERVAL_SECONDS
+
+        with FORK_LOCK:
+            # A day with no worker that says what it knows proves nothing.
+            workers = list(Worker.objects.values_list("queues", "kinds"))
+            if not workers or not all(kinds for _, kinds in workers):
+                return
+            overdue = Job.objects.filter(due(), due_at__lt=from_now(-UNKNOWN_TYPE_LIFETIME_SECONDS))
+            pairs = list(overdue.order_by().values_list("queue", "kind").distinct())
+
+        known = {(queue, kind) for queues, kinds in workers for queue in queues for kind in kinds}
+        for queue, kind in pairs:
+            if (queue, kind) not in known and self._is_hopeless(queue, workers):
+                self._fail(overdue.filter(queue=queue, kind=kind), queue, kind)
+
+    def _is_hopeless(self, queue: str, workers: list[tuple[list[str], list[str]]]) -> bool:
+        """Whether waiting is in vain: the queue was removed, or has workers that know no such
+        type. A declared queue without any worker waits for one.
+        """
+        consumed = any(queue in queues for queues, _ in workers)
+        return consumed or queue not in current_app.amqp.queues
+
+    def _fail(self, rows: QuerySet[Job], queue: str, kind: str) -> None:
+        hours = UNKNOWN_TYPE_LIFETIME_SECONDS / 3600
+        reason = f"no worker of the queue {queue!r} has known the job type {kind!r} for {hours:g} h"
+
+        with FORK_LOCK:
+            job_ids = list(rows.values_list("pk", flat=True)[:FAIL_BATCH_ROWS])
+        for job_id in job_ids:
+            with FORK_LOCK, bounded_transaction():
+                failed = transitions.give_up(job_id, reason)
+            if failed is not None:
+                self._events.publish(failed)
+        log.error("%s jobs have failed: %s. Was it renamed or removed?", len(job_ids), reason)

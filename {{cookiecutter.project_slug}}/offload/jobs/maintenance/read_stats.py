@@ -1,0 +1,155 @@
+"""Reads queues and workers from the database, for all processes."""
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from django.db.models import Count, Min, Q
+from django.db.models.functions import Now
+
+from offload.conf import conf
+from offload.jobs.database import FORK_LOCK, due, from_now
+from offload.jobs.maintenance.leader import Leadership
+from offload.jobs.models import Job, Worker
+from offload.jobs.stats import JobStats, QueueStats
+
+log = logging.getLogger("offload.jobs")
+
+# The drain rate is the mean of this many seconds.
+DRAIN_WINDOW_SECONDS = 60.0
+
+
+@dataclass
+class Waiting:
+    """What the leader found: due rows by queue and type, and what the running workers know."""
+
+    # Due rows by queue and type.
+    rows: dict[tuple[str, str], int] = field(default_factory=dict)
+    # For each running worker its queues, and the types that it knows; None: it did not say.
+    workers: list[tuple[set[str], set[str] | None]] = field(default_factory=list)
+
+    def queues(self) -> set[str]:
+        """The queues in which rows are due."""
+        return {queue for queue, _ in self.rows}
+
+    def unserved(self, queue: str) -> set[str]:
+        """Types with due rows that no running worker of the queue knows. Empty where none runs."""
+        known = self._known(queue)
+        return {kind for kind in self._due(queue) if known and not any(kind in s for s in known)}
+
+    def half_served(self, queue: str) -> set[str]:
+        """Types with due rows that some running workers of the queue know and others do not.
+
+        The others discard their messages. It is so during a deploy.
+        """
+        known = self._known(queue)
+        kinds = {kind for kind in self._due(queue) if not all(kind in s for s in known)}
+        return kinds - self.unserved(queue)
+
+    def publishable_rows(self, queue: str) -> int:
+        """How many due rows of a queue should have a message."""
+        unserved = self.unserved(queue)
+        return sum(count for kind, count in self._due(queue).items() if kind not in unserved)
+
+    def _due(self, queue: str) -> dict[str, int]:
+        return {kind: count for (name, kind), count in self.rows.items() if name == queue}
+
+    def _known(self, queue: str) -> list[set[str]]:
+        """What each running worker of a queue knows. A worker that did not say knows everything."""
+        everything = set(self._due(queue))
+        return [
+            everything if kinds is None else kinds
+            for queues, kinds in self.workers
+            if queue in queues
+        ]
+
+
+class ReadStats:
+    """The duty: read what waits and who works, and write it into the leader's row.
+
+    No statement here reads finished rows, but for those of the last minute.
+    """
+
+    def __init__(self, stats: JobStats, leadership: Leadership) -> None:
+        self._stats = stats
+        self._leadership = leadership
+        self._reported: set[tuple[str, str]] = set()
+        # For the other duties of this run.
+        self.waiting = Waiting()
+
+    def run(self) -> None:
+        """Read and publish."""
+        found = JobStats()
+        with FORK_LOCK:
+            self.waiting = Waiting(self._read_waiting(found), self._read_workers())
+            self._read_drain(found)
+
+        found.workers = len(self.waiting.workers)
+        for queue in self.waiting.queues():
+            kinds = self.waiting.unserved(queue)
+            if kinds:
+                found.unserved[queue] = {kind: self.waiting.rows[queue, kind] for kind in kinds}
+
+        document = found.to_json()
+        with FORK_LOCK:
+            self._leadership.publish_stats(document)
+        self._stats.load(document, age=0.0)
+        self._report_unserved(found)
+
+    def _read_waiting(self, found: JobStats) -> dict[tuple[str, str], int]:
+        """Count due rows: one read of the index `offload_job_waiting`."""
+        whole = Q(number=0)
+        rows = (
+            Job.objects.filter(due())
+            .values("queue", "kind")
+            .annotate(
+                rows=Count("pk"),
+                depth=Count("pk", filter=whole),
+                oldest=Min("due_at", filter=whole),
+                now=Now(),
+            )
+            .order_by()
+        )
+        counts: dict[tuple[str, str], int] = {}
+        for row in rows:
+            counts[row["queue"], row["kind"]] = row["rows"]
+            queue = found.queues.setdefault(row["queue"], QueueStats())
+            queue.rows += row["rows"]
+            queue.depth += row["depth"]
+            if row["oldest"] is not None:
+                queue.age = max(queue.age, (row["now"] - row["oldest"]).total_seconds())
+        return counts
+
+    def _read_workers(self) -> list[tuple[set[str], set[str] | None]]:
+        running = Worker.objects.filter(seen_at__gt=from_now(-conf().worker_silence))
+        return [
+            (set(queues), set(kinds) or None)
+            for queues, kinds in running.values_list("queues", "kinds")
+        ]
+
+    def _read_drain(self, found: JobStats) -> None:
+        """Count what workers computed in the last minute. A job that was cancelled in its queue
+        was computed by nobody.
+        """
+        computed = Job.objects.filter(
+            finished_at__gt=from_now(-DRAIN_WINDOW_SECONDS), started_at__isnull=False
+        )
+        counts = computed.values("queue").annotate(count=Count("pk")).order_by()
+        for queue, count in counts.values_list("queue", "count"):
+            found.queues.setdefault(queue, QueueStats()).drain = count / DRAIN_WINDOW_SECONDS
+
+    def _report_unserved(self, found: JobStats) -> None:
+        unserved: dict[tuple[str, str], int] = defaultdict(int)
+        for queue, kinds in found.unserved.items():
+            for kind, count in kinds.items():
+                unserved[queue, kind] = count
+                if (queue, kind) not in self._reported:
+                    log.error(
+                        "%s jobs of type %r wait in the queue %r, and no running worker knows "
+                        "this type. Deploy workers that declare it, or cancel the jobs",
+                        count,
+                        kind,
+                        queue,
+                    )
+        # A type that is served again is reported again the next time.
+        self._reported = set(unserved)
