@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from offload.conf import conf
 from offload.jobs.declare import JobType
 
-# Characters of a request's id, as `serving/middleware/request_ids.py` accepts it.
+# Characters of a request's id, as `serving/response_headers.py` accepts it.
 MAX_REQUEST_ID_LENGTH = 128
 
 

@@ -7,7 +7,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from offload.problems import Problem
 from offload.serving.connection_limits import CLOSE_TIMEOUT_SECONDS, ConnectionLimits
-from offload.serving.refusals import raw_refusal
+from offload.serving.raw_refusals import raw_refusal
 from offload.serving.transport import LingeringTransport
 from offload.serving.upgrades import head_without_upgrade
 

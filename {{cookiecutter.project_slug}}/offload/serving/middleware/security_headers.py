@@ -7,8 +7,7 @@ from django.http.response import HttpResponseBase
 from offload.conf import conf
 from offload.serving.fast import header_stores
 from offload.serving.middleware.base import GetResponse, Middleware
-
-FRAME_OPTIONS = "X-Frame-Options"
+from offload.serving.response_headers import FRAME_OPTIONS, plain_headers
 
 
 class SecurityHeaders(Middleware):
@@ -39,18 +38,6 @@ class SecurityHeaders(Middleware):
         else:
             for name, value in self.headers[is_secure, may_be_framed].items():
                 response.headers.setdefault(name, value)
-
-
-def plain_headers() -> dict[str, str]:
-    """The headers for every response, as the settings say."""
-    headers: dict[str, str] = {FRAME_OPTIONS: settings.X_FRAME_OPTIONS}
-    if settings.SECURE_CONTENT_TYPE_NOSNIFF:
-        headers["X-Content-Type-Options"] = "nosniff"
-    if policy := settings.SECURE_REFERRER_POLICY:
-        headers["Referrer-Policy"] = policy if isinstance(policy, str) else ",".join(policy)
-    if settings.SECURE_CROSS_ORIGIN_OPENER_POLICY:
-        headers["Cross-Origin-Opener-Policy"] = settings.SECURE_CROSS_ORIGIN_OPENER_POLICY
-    return headers
 
 
 def transport_security() -> dict[str, str]:
