@@ -21,6 +21,7 @@ django.setup()
 
 from offload import guard  # noqa: E402 - settings come first
 from offload.serving import Application  # noqa: E402
+from offload.serving.request_state import state_of  # noqa: E402
 
 NAME = re.compile(r"(a+)+$")
 
@@ -66,6 +67,10 @@ async def waits(request: HttpRequest) -> HttpResponse:
 
 
 async def long_poll(request: HttpRequest) -> HttpResponse:
+    state = state_of(request)
+    assert state is not None
+    # As the job API's view does that waits for a job's end.
+    state.declare_wait(lambda: None)
     await asyncio.sleep(3)
     return HttpResponse("nothing yet")
 

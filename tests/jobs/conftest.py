@@ -167,7 +167,9 @@ class Lab:
     def web(self, **environment: str) -> Any:
         import httpx
 
-        process = self.start("web", sys.executable, "-m", "offload.serving", **environment)
+        process = self.start(
+            "web", sys.executable, "-m", "offload.serving", "--drain", "0", **environment
+        )
 
         def answers() -> bool:
             try:

@@ -9,14 +9,12 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
 from offload.guard.runtime import metrics, stacks, sync_calls
+from offload.serving.request_state import state_of
 
 logger = logging.getLogger("offload.guard")
 
 # The tasks are looked at so often, or twice within the threshold if that is shorter.
 LONGEST_INTERVAL_SECONDS = 1.0
-# A request may take its time in these functions. `send_response` of the handler sends the response,
-# perhaps a stream: the view is done. `long_poll` waits as long as the client asked for.
-ALLOWED_TO_WAIT = {"send_response", "long_poll"}
 
 
 class _Waiting(NamedTuple):
@@ -57,6 +55,12 @@ async def log_slow_requests(threshold: float) -> None:
             )
 
 
+def _may_take_its_time(request: Any) -> bool:
+    """Whether its response has begun, or its view waits as long as the client asked for."""
+    state = state_of(request)
+    return state is not None and (state.response_started or state.is_event_stream)
+
+
 def _where_requests_wait(
     tasks: list[asyncio.Task[Any]], logged: WeakSet[Any]
 ) -> dict[Any, stacks.Step]:
@@ -70,7 +74,7 @@ def _where_requests_wait(
         request = stacks.find_request(steps)
         if request is None or request in logged:
             continue
-        if any(step.code.co_name in ALLOWED_TO_WAIT for step in steps):
+        if _may_take_its_time(request):
             continue
 
         waiting = _where_task_waits(steps, threads)
