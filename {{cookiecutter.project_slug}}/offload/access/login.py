@@ -52,7 +52,8 @@ class LimitedModelBackend(ModelBackend):
         Raises:
             PermissionDenied: the password was not checked. Django asks no other backend then.
         """
-        limits: LoginLimits = apps.get_app_config("offload_access").login_limits  # type: ignore[attr-defined]
+        app: Any = apps.get_app_config("offload_access")
+        limits: LoginLimits = app.login_limits
         address = client_address(request)
         if limits.failures.retry_after(address):
             raise PermissionDenied("too many wrong passwords from this address")

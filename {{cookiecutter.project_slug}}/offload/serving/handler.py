@@ -74,7 +74,8 @@ class Handler(ASGIHandler):
     async def _get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         """The view's response. It is checked here, so that middleware records what is sent."""
         try:
-            response: HttpResponseBase = await super()._get_response_async(request)  # type: ignore[misc]
+            answered = super()._get_response_async(request)  # type: ignore[misc]
+            response: HttpResponseBase = await answered
         except (Problem, DatabaseError, InterfaceError) as error:
             # Django would answer 500, and log a traceback.
             problem = unavailable(error)

@@ -28,9 +28,8 @@ from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Assignments, Slot
 from offload.jobs.worker.failure import full_text, public_text
 from offload.jobs.worker.memory_limit import memory_limit
-from offload.jobs.worker.outage import retry_while_database_is_down
+from offload.jobs.worker.outage import KeptResult, retry_while_database_is_down
 from offload.jobs.worker.report import Cancelled, LeaseLost, make_report
-from offload.jobs.worker.result import KeptResult
 
 log = logging.getLogger("offload.jobs")
 

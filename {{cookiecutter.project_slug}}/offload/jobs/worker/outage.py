@@ -1,13 +1,16 @@
-"""Keeps what a job has come to until the database takes it."""
+"""Keeps what a job has come to until file storage and the database have taken it."""
 
 import logging
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from django.core.files.storage import default_storage
 from django.db import connections
 
+from offload.jobs import transitions
 from offload.jobs.database import CONNECTION_ERRORS
+from offload.jobs.models import Job
 
 log = logging.getLogger("offload.jobs")
 
@@ -18,6 +21,10 @@ FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 5.0
 # Seconds between two log lines about one outage.
 OUTAGE_LOG_INTERVAL_SECONDS = 60.0
+# Seconds between the tries to store a large result, and all tries together. After them the job is
+# started again: storage that refuses for so long may be full or wrongly configured.
+STORAGE_RETRY_SECONDS = 2.0
+STORAGE_PATIENCE_SECONDS = 60.0
 
 
 def retry_while_database_is_down(
@@ -56,6 +63,63 @@ def retry_while_database_is_down(
                 )
             _close_connections()
             time.sleep(next(waits))
+
+
+class KeptResult:
+    """The end of a job that succeeded. `write` is called until the database takes it.
+
+    Args:
+        job: the row as it was claimed.
+        document: the result's JSON.
+    """
+
+    def __init__(self, job: Job, document: str) -> None:
+        self._job = job
+        self._document = document
+        self._stored: tuple[Any, str] | None = None
+
+    def write(self) -> Job | None:
+        """running → succeeded. Returns the new row; None where the lease was lost.
+
+        Raises:
+            Exception: what file storage raised for a minute, or the database's error.
+        """
+        if self._stored is None:
+            self._stored = self._store()
+            self._document = ""
+
+        inline, file = self._stored
+        ended = transitions.succeed(self._job, inline, file)
+        if ended is None and file:
+            self._delete(file)
+        return ended
+
+    def _store(self) -> tuple[Any, str]:
+        deadline = time.monotonic() + STORAGE_PATIENCE_SECONDS
+        while True:
+            try:
+                return self._job.store_result(self._document, self._announce)
+            except Exception as error:
+                if time.monotonic() > deadline:
+                    raise
+                log.warning(
+                    "job %s: file storage does not take its result; trying again in %.0f s: %s",
+                    self._job.pk,
+                    STORAGE_RETRY_SECONDS,
+                    error,
+                    extra=self._job.log_fields(),
+                )
+                time.sleep(STORAGE_RETRY_SECONDS)
+
+    def _announce(self, file: str) -> None:
+        """Note the file before it is written, so that it is deleted with the job."""
+        transitions.announce_file(self._job, file)
+
+    def _delete(self, file: str) -> None:
+        try:
+            default_storage.delete(file)
+        except Exception:
+            log.warning("the result %s of no job is left in file storage", file, exc_info=True)
 
 
 def _waits() -> Iterator[float]:
