@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -281,3 +282,13 @@ def running(lab: Lab) -> Lab:
     lab.redis()
     lab.worker()
     return lab
+
+
+def execute(job: Any, worker: Any = None) -> str:
+    """Execute a job in this process, as a worker's process does."""
+    from offload.jobs.declare import find_job_type
+    from offload.jobs.worker import executor
+    from offload.jobs.worker.assignments import Assignments
+
+    slot = Assignments(1).slot()
+    return executor.execute(find_job_type(job.kind), job.pk, worker or uuid4(), slot)

@@ -11,17 +11,7 @@ from uuid import uuid4
 import pytest
 from django.db import DataError, OperationalError, connection
 
-from .conftest import Lab
-
-
-def execute(job: Any, worker: Any = None) -> str:
-    """Execute a job in this process, as a worker's process does."""
-    from offload.jobs.declare import find_job_type
-    from offload.jobs.worker import executor
-    from offload.jobs.worker.assignments import Assignments
-
-    slot = Assignments(1).slot()
-    return executor.execute(find_job_type(job.kind), job.pk, worker or uuid4(), slot)
+from .conftest import Lab, execute
 
 
 def failed(lab: Lab, kind: str, **params: Any) -> Any:
@@ -144,7 +134,7 @@ def test_file_storage_that_fails_for_a_moment_costs_no_result(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from offload.jobs import models
-    from offload.jobs.worker import result
+    from offload.jobs.worker import outage
 
     save, calls = models.default_storage.save, []
 
@@ -155,7 +145,7 @@ def test_file_storage_that_fails_for_a_moment_costs_no_result(
         return save(*args)
 
     monkeypatch.setattr(models.default_storage, "save", fail)
-    monkeypatch.setattr(result, "STORAGE_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(outage, "STORAGE_RETRY_SECONDS", 0.01)
     job = lab.submit("lab.letters", units=200_000, log="")
     assert execute(job) == "succeeded"
 

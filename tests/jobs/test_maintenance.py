@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from .conftest import Lab
+from .conftest import Lab, execute
 
 
 class RecordingBroker:
@@ -171,23 +171,16 @@ def test_a_large_result_is_announced_before_its_file_is_written(
     from django.core.files.storage import default_storage
 
     from offload.jobs.models import ResultFile
-    from offload.jobs.worker import executor
+    from offload.jobs.worker import outage
 
     def die(name: str, content: Any) -> str:
         raise OSError("the disk is full")
 
     monkeypatch.setattr(default_storage, "save", die)
-    monkeypatch.setattr(executor.signal, "signal", lambda *arguments: None)
+    monkeypatch.setattr(outage, "STORAGE_PATIENCE_SECONDS", 0)
     job = lab.submit("lab.letters", units=200_000)
-    with pytest.raises(executor.JobFailed):
-        executor.execute(type_of(job), job.pk, uuid4())
+    assert execute(job) == "unwritten"
     assert [file.job_id for file in ResultFile.objects.all()] == [job.pk]
-
-
-def type_of(job: Any) -> Any:
-    from offload.jobs.declare import find_job_type
-
-    return find_job_type(job.kind)
 
 
 def test_parts_are_kept_until_their_whole_is_deleted(lab: Lab) -> None:
@@ -205,14 +198,11 @@ def test_parts_are_kept_until_their_whole_is_deleted(lab: Lab) -> None:
     assert not Job.objects.exists()
 
 
-def test_a_whole_with_a_missing_part_fails_and_gives_no_wrong_result(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_whole_with_a_missing_part_fails_and_gives_no_wrong_result(lab: Lab) -> None:
     from offload.jobs import transitions
     from offload.jobs.models import Job
     from offload.jobs.worker import executor
 
-    monkeypatch.setattr(executor.signal, "signal", lambda *arguments: None)
     whole, parts = divided_job(lab, 3)
     parts[0].delete()
     for part in parts[1:]:
@@ -221,18 +211,19 @@ def test_a_whole_with_a_missing_part_fails_and_gives_no_wrong_result(
         transitions.succeed(claimed, {"value": 10}, "")
 
     with pytest.raises(executor.JobFailed, match="2 of 3 parts"):
-        executor.execute(type_of(whole), whole.pk, uuid4())
+        execute(whole)
     assert Job.objects.get(pk=whole.pk).status == "failed"
 
 
 def divided_job(lab: Lab, count: int) -> tuple[Any, list[Any]]:
     """A job that waits for its parts."""
     from offload.jobs import transitions
+    from offload.jobs.declare import find_job_type
     from offload.jobs.divided import make_parts
 
     whole = transitions.claim(lab.submit("lab.whole", logs=["/dev/null"] * count).pk, uuid4(), 1)
     assert whole
-    job_type = type_of(whole)
+    job_type = find_job_type(whole.kind)
     parts = make_parts(job_type, whole, job_type.params.model_validate(whole.params))
     assert transitions.divide(whole, parts)
     return whole, parts

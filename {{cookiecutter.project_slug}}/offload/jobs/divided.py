@@ -32,7 +32,7 @@ from offload.jobs.database import (
     in_transaction,
     lock_ancestors,
 )
-from offload.jobs.declare import JobType
+from offload.jobs.declare import JobError, JobType
 from offload.jobs.models import FINAL, Job, Phase, Status
 
 WAITS_FOR_PARTS = Q(status=Status.RUNNING, phase=Phase.PARTS)
@@ -146,12 +146,12 @@ def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel]:
     """The results of a job's parts, in the order of their numbers.
 
     Raises:
-        RuntimeError: a part's row is missing, so that the combined result would be wrong.
+        JobError: a part's row is missing, so that the combined result would be wrong.
     """
     assert job_type.part is not None
     parts = list(job.parts.order_by("number"))
     if len(parts) != job.parts_count:
-        raise RuntimeError(
+        raise JobError(
             f"{len(parts)} of {job.parts_count} parts are in the database: somebody deleted the "
             f"others. Submit the job again"
         )
