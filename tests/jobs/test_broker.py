@@ -110,15 +110,15 @@ def test_a_job_that_finishes_while_redis_is_down_has_succeeded(running: Lab) -> 
 
 
 def test_duplicate_and_late_messages_run_nothing_twice(running: Lab) -> None:
-    from offload.jobs.broker import Broker, Message
+    from offload.jobs.broker import Broker, JobMessage
 
     job = running.submit("lab.burn", units=50)
     broker = Broker()
     for _ in range(20):
-        assert broker.publish([Message.of(job)])
+        assert broker.publish([JobMessage.of(job)])
     ended = running.reaches(job, "succeeded")
     for _ in range(20):
-        assert broker.publish([Message.of(job)])
+        assert broker.publish([JobMessage.of(job)])
     running.until(lambda: broker.depth("cpu") == 0, "the queue to be empty")
     broker.close()
     running.reaches(running.submit("lab.burn", units=1), "succeeded")

@@ -42,7 +42,7 @@ class UnknownQueue(Exception):
     """A row's queue is not declared in config/celery.py. It says nothing about the broker."""
 
 
-class Message(NamedTuple):
+class JobMessage(NamedTuple):
     """A notice to the workers of a queue that a job is due."""
 
     kind: str
@@ -50,7 +50,7 @@ class Message(NamedTuple):
     job_id: str
 
     @classmethod
-    def of(cls, job: Job) -> "Message":
+    def of(cls, job: Job) -> "JobMessage":
         """The message of a job."""
         return cls(job.kind, job.queue, str(job.pk))
 
@@ -68,7 +68,7 @@ class Broker:
         # The ids of jobs that were published and whose rows do not say so yet.
         self._published: list[str] = []
 
-    def publish(self, messages: Iterable[Message]) -> bool:
+    def publish(self, messages: Iterable[JobMessage]) -> bool:
         """Publish messages, until the broker fails. A message that cannot be published for a fault
         of its own row is logged and passed over.
 
@@ -120,7 +120,7 @@ class Broker:
             # Nobody needs this connection any more.
             log.debug("closing the broker connection failed", exc_info=True)
 
-    def _send(self, message: Message) -> None:
+    def _send(self, message: JobMessage) -> None:
         """Publish one message, by the task's name: only workers know the task.
 
         Each message gets a Celery id of its own. A later message with a revoked id would be

@@ -14,7 +14,7 @@ from functools import partial
 
 from django.db import connections, transaction
 
-from offload.jobs.broker import Broker, Message
+from offload.jobs.broker import Broker, JobMessage
 from offload.jobs.models import Job
 
 # Seconds between two runs of the maintenance. The message for a new row does not wait for them.
@@ -51,7 +51,7 @@ class Relay(threading.Thread):
             for job in jobs:
                 # One write for each line, below PIPE_BUF (4096 bytes): the lines of two processes
                 # never mix (man 7 pipe).
-                os.write(self._writing_end, ("\t".join(Message.of(job)) + "\n").encode())
+                os.write(self._writing_end, ("\t".join(JobMessage.of(job)) + "\n").encode())
 
     def notify_after_commit(self, jobs: list[Job]) -> None:
         """The same once the surrounding transaction is committed; at once where there is none."""
@@ -76,7 +76,9 @@ class Relay(threading.Thread):
             wait = max(next_maintenance - time.monotonic(), 0.0)
             if select.select([self._reading_end], [], [], wait)[0]:
                 *lines, pending = (pending + os.read(self._reading_end, 65536)).split(b"\n")
-                self._broker.publish(Message(*line.decode().split("\t")) for line in lines if line)
+                self._broker.publish(
+                    JobMessage(*line.decode().split("\t")) for line in lines if line
+                )
             if time.monotonic() >= next_maintenance:
                 self._maintenance()
                 next_maintenance = time.monotonic() + MAINTENANCE_INTERVAL_SECONDS

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from offload.jobs.broker import Broker, BrokerUnavailable, Message, UnknownQueue
+from offload.jobs.broker import Broker, BrokerUnavailable, JobMessage, UnknownQueue
 from offload.jobs.database import FORK_LOCK, bounded_transaction, due, from_now
 from offload.jobs.maintenance.read_stats import Waiting
 from offload.jobs.models import Job
@@ -59,7 +59,7 @@ class FindUnpublished:
 
             with FORK_LOCK:
                 rows = self._find(waiting, queue, missing)
-            self._broker.publish(Message.of(job) for job in rows)
+            self._broker.publish(JobMessage.of(job) for job in rows)
             mark_published(self._broker.take_published())
 
     def _find(self, waiting: Waiting, queue: str, missing: int) -> list[Job]:
