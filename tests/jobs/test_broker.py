@@ -126,6 +126,22 @@ def test_duplicate_and_late_messages_run_nothing_twice(running: Lab) -> None:
     assert (after.version, after.attempts, running.executions(job)) == (ended.version, 1, 1)
 
 
+def test_a_default_queue_that_nobody_declares_is_no_outage(lab: Lab) -> None:
+    from celery import current_app
+
+    from offload.jobs.broker import Broker
+
+    lab.redis()
+    lab.until(lab.redis_answers, "Redis")
+    broker, default = Broker(), current_app.conf.task_default_queue
+    current_app.conf.task_default_queue = "renamed"
+    try:
+        assert broker.check()
+    finally:
+        current_app.conf.task_default_queue = default
+        broker.close()
+
+
 def test_a_full_redis_costs_no_job(lab: Lab) -> None:
     lab.redis("--maxmemory", "3mb")
     client = lab.redis_client()

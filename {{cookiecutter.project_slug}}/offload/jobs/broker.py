@@ -106,7 +106,8 @@ class Broker:
     def check(self) -> bool:
         """Whether the broker answers now, and has refused no message lately."""
         try:
-            self.depth(current_app.conf.task_default_queue)
+            # Any declared queue will do: what is asked is whether the broker answers.
+            self.depth(next(iter(current_app.amqp.queues)))
         except BrokerUnavailable:
             return False
         return not self._refused()
