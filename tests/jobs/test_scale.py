@@ -34,6 +34,7 @@ COLUMNS = {
     "message": "''",
     "result_file": "''",
     "error": "''",
+    "error_detail": "''",
     "attempts": "1",
     "max_attempts": "3",
     "token": "1",
@@ -88,11 +89,12 @@ def delete_all() -> None:
 
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("TRUNCATE offload_job, offload_result_file")
+            cursor.execute("TRUNCATE offload_job, offload_result_file, offload_job_kept_key")
             return
         # Without the look-ups of parts, too.
         cursor.execute("PRAGMA foreign_keys = OFF")
         cursor.execute("DELETE FROM offload_result_file")
+        cursor.execute("DELETE FROM offload_job_kept_key")
         cursor.execute("DELETE FROM offload_job")
         cursor.execute("PRAGMA foreign_keys = ON")
 

@@ -115,9 +115,10 @@ def test_half_a_character_is_a_422_too(lab: Lab) -> None:
 def test_a_nul_in_a_result_is_refused_in_a_sentence(lab: Lab) -> None:
     from labyrinth.lab.jobs import Text, letters
 
-    job = claimed(lab.submit("lab.letters", units=1).pk)
-    with pytest.raises(ValueError, match="NUL"):
-        job.store_result(letters, Text(text=NUL))
+    from offload.jobs import JobError
+
+    with pytest.raises(JobError, match="NUL"):
+        letters.result_to_json(Text(text=NUL))
 
 
 def test_sizes_are_bytes_and_not_characters(lab: Lab) -> None:
@@ -130,6 +131,7 @@ def test_sizes_are_bytes_and_not_characters(lab: Lab) -> None:
     with pytest.raises(ParamsTooLarge):
         lab.submit("lab.burn", log="€" * (conf().params_limit // 3 + 1))
     job = claimed(lab.submit("lab.letters", units=1).pk)
-    inline, file = job.store_result(letters, Text(text="€" * (conf().result_limit // 3 + 1)))
+    document = letters.result_to_json(Text(text="€" * (conf().result_limit // 3 + 1)))
+    inline, file = job.store_result(document)
     assert inline is None
     assert file
