@@ -55,13 +55,14 @@ def _handlers() -> Iterator[tuple[str, logging.Handler]]:
 def _writes_nothing(logger: str, handler: logging.Handler) -> bool:
     """Whether the handler writes nothing in a web process.
 
-    Four cases: 1. it writes to memory; 2. it is for DEBUG, and DEBUG is off; 3. it mails to the
-    administrators, and there are none; 4. it is for `runserver`. Django itself has 2, 3 and 4.
+    Five cases: 1. it writes to memory; 2. it is for DEBUG, and DEBUG is off; 3. it mails to the
+    administrators, and there are none; 4. it is for `runserver`; 5. redis-py made it, for lines at
+    DEBUG. Django itself has 2, 3 and 4.
     """
     for_debug = any(isinstance(each, RequireDebugTrue) for each in handler.filters)
     return (
         isinstance(getattr(handler, "stream", None), MEMORY_STREAMS)
         or (for_debug and not settings.DEBUG)
         or (isinstance(handler, AdminEmailHandler) and not settings.ADMINS)
-        or logger == "django.server"
+        or logger in ("django.server", "push_response")
     )
