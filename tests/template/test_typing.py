@@ -26,7 +26,7 @@ def test_mypy_stays_green_after_an_edit_and_finds_wrong_parameters(tmp_path: Pat
     warm = run("mypy", cwd=project)
     assert warm.returncode == 0, warm.stdout
 
-    mistake = source.replace("submit(risk, params,", "submit(risk, body,")
+    mistake = source.replace("submit(risk, await _params(body),", "submit(risk, body,")
     assert mistake != source
     api.write_text(mistake)
     wrong = run("mypy", cwd=project)
