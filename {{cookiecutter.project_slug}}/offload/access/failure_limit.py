@@ -24,7 +24,7 @@ class FailureLimit:
     the tries.
 
     Args:
-        max_failures: so many failures are allowed in a window.
+        max_failures: how many failures are allowed in a window.
         window: in seconds, from the first failure.
     """
 

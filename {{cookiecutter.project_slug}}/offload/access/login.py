@@ -28,7 +28,7 @@ class LoginLimits:
     """The limits of a process: `AccessConfig` holds them.
 
     Args:
-        max_failures: so many wrong passwords may come from one address in a window.
+        max_failures: how many wrong passwords may come from one address in a window.
         window: in seconds.
     """
 

@@ -1,10 +1,10 @@
 """What one process keeps open for jobs.
 
-`services` is the only object of this room that lives as long as the process, beside the registry of
-job types. It is no attribute of a request, because `submit` is called without one: from views,
-shells, commands and jobs. `web_process.py` fills it in a web process, `worker/supervisor.py` in a
-worker. A shell has neither relay nor notifier; another process publishes for its rows within a
-second.
+`services` lives as long as the process. (So do the registry of job types, the lock for forks in
+`database.py`, and the metrics.) It is no attribute of a request, because `submit` is called without
+one: from views, shells, commands and jobs. `web_process.py` fills it in a web process,
+`worker/supervisor.py` in a worker. A shell has neither relay nor notifier; another process
+publishes for its rows within a second.
 """
 
 from dataclasses import dataclass, field

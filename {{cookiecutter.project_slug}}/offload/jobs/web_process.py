@@ -15,8 +15,7 @@ from offload.serving.database_probe import DatabaseProbe
 
 @contextlib.asynccontextmanager
 async def lifespan(state: dict[str, Any]) -> AsyncIterator[None]:
-    """Start all three, and end them with the application. `state["jobs"]` has them."""
-    state["jobs"] = services
+    """Start all three, and end them with the application. `services` has them."""
     create_relay(services).start()
     services.notifier = Notifier()
     services.database_probe = DatabaseProbe()
