@@ -82,6 +82,20 @@ def test_code_of_the_tests_and_of_the_sandbox_restarts_no_other_command(
     assert reloaded.printed() == "started\n"
 
 
+def test_a_command_that_dies_restarts_while_other_files_are_written_all_the_time(
+    reload: Callable[[str], Reloaded],
+) -> None:
+    """SQLite's file in var/ is written several times a second while jobs run."""
+    reloaded = reload(f"{WAITS.replace('60', '3')}; raise SystemExit(5)")
+    reloaded.wait(lambda: "started" in reloaded.printed())
+
+    def write_and_look() -> bool:
+        (reloaded.folder / "db.sqlite3").write_text(str(time.monotonic()))
+        return "ended with status 5" in reloaded.printed()
+
+    reloaded.wait(write_and_look)
+
+
 def test_a_command_that_stops_when_told_ends_with_status_0(
     reload: Callable[[str], Reloaded],
 ) -> None:

@@ -83,16 +83,20 @@ class Reloader:
         signal.signal(signal.SIGINT, self._on_signal)
 
         self._start()
+        # All changes come here and are filtered here. A filter of `watch` would keep it from
+        # yielding while a database in the folder is written, and the command would be looked at no
+        # more.
         for changes in watch(
             self._folder,
-            watch_filter=self._filter,
+            watch_filter=None,
             stop_event=self._stopping,
             raise_interrupt=False,
             rust_timeout=POLL_INTERVAL_MS,
             yield_on_timeout=True,
         ):
-            if changes:
-                self._restart(f"{_name_files(path for _, path in changes)} changed")
+            code = [path for change, path in changes if self._filter(change, path)]
+            if code:
+                self._restart(f"{_name_files(code)} changed")
             elif not self._failed_at_start:
                 self._check_process()
         return self._end()
