@@ -92,7 +92,7 @@ class Demo:
     def wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 60
         while not condition():
-            assert time.monotonic() < deadline, self.printed()[-3000:]
+            assert time.monotonic() < deadline, f"{processes()}\n{self.printed()[-10_000:]}"
             time.sleep(0.1)
 
     def ready(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -235,7 +236,12 @@ def test_a_killed_web_process_and_broken_code_are_told_and_heal(demo: Demo) -> N
     api = demo.project / "risk_desk" / "portfolio" / "api.py"
     whole = api.read_text()
     api.write_text(whole + "import nothing_of_that_name\n")
-    demo.wait(lambda: demo.printed().count("at its start: correct the code, then it restarts") == 3)
+    demo.wait(
+        lambda: all(
+            re.search(rf"{name} +\| ended with status \d at its start", demo.printed())
+            for name in ("web", "cpu", "default")
+        )
+    )
     # The connection is refused at once, not after a timeout.
     with pytest.raises(httpx.ConnectError):
         demo.client.get("/api/ping")
