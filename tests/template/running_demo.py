@@ -82,7 +82,7 @@ class Demo:
         document: dict[str, Any] = self.client.get(location).json()
         return document
 
-    def until(self, location: str, *states: str, patience: float = 60) -> dict[str, Any]:
+    def until(self, location: str, *states: str, patience: float = 150) -> dict[str, Any]:
         deadline = time.monotonic() + patience
         while (job := self.job(location))["status"] not in states:
             assert time.monotonic() < deadline, (states, job, self.printed()[-3000:])
