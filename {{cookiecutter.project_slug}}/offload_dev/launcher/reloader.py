@@ -20,8 +20,8 @@ from watchfiles import Change, DefaultFilter, watch
 
 from offload_dev.launcher.stop_timeouts import PROCESS_STOP_TIMEOUT_SECONDS
 
-# A command that fails sooner has failed at its start, by a mistake in the code. A worker fails after
-# 3 s; on a machine whose cores were busy, where a worker gives way, after 37 s.
+# A command that fails sooner has failed at its start, by a mistake in the code. A worker fails
+# after 3 s; on a machine whose cores were busy, where a worker gives way, after 37 s.
 START_SECONDS = 120.0
 # The reloader looks so often whether the command still runs.
 POLL_INTERVAL_MS = 1000
