@@ -48,7 +48,7 @@ def declare_with(model: type[BaseModel], **limits: Any) -> Any:
 def test_a_wrong_declaration_is_refused_at_import(
     model: type[BaseModel], limits: dict[str, Any], sentence: str
 ) -> None:
-    from offload.jobs.declare import InvalidJob
+    from offload.jobs.errors import InvalidJob
 
     with pytest.raises(InvalidJob, match=sentence):
         declare_with(model, **limits)

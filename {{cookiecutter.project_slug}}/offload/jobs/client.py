@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from offload.conf import conf
 from offload.jobs import transitions
-from offload.jobs.declare import JobType
+from offload.jobs.job_type import JobType
 from offload.jobs.models import FINAL, Job, KeptKey
 from offload.jobs.services import services
 from offload.jobs.stats import QueueStats

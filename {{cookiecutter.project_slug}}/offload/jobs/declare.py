@@ -4,24 +4,15 @@ A wrong declaration is an `InvalidJob` when its module is imported.
 """
 
 import inspect
-import random
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
-from celery import current_app
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError
 
-from offload.conf import conf
-from offload.problems import Problem
-
-# An even number of backslashes, and the escape.
-ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
-P = TypeVar("P", bound=BaseModel)
-R = TypeVar("R", bound=BaseModel)
+from offload.jobs.errors import InvalidJob, UnknownJobType
+from offload.jobs.job_type import JobType, P, R
+from offload.jobs.limits import Limits
 
 
 class Report(Protocol):
@@ -37,208 +28,6 @@ class Report(Protocol):
             fraction: the share that is done, from 0 to 1.
             message: a short text for the watchers; it is cut at 200 characters.
         """
-
-
-class JobError(Exception):
-    """A job's function raises it to fail with a sentence for the job's owner.
-
-    Clients see its text. Of every other error they see the type only; its text stays in the log and
-    in the admin.
-    """
-
-
-# The largest share that chance adds to the delay before another attempt.
-RETRY_JITTER = 0.2
-
-
-class InvalidJob(Exception):
-    """A job is declared wrongly; the sentence says what to write instead."""
-
-
-class UnknownJobType(LookupError):
-    """No job type has this name; the sentence lists the names there are."""
-
-
-class ParamsTooLarge(Problem):
-    """413: a job's parameters are too large; the sentence says what to do with large inputs."""
-
-
-class ParamsUnfit(Problem):
-    """422: a job's parameters cannot be read back from JSON, such as a float NaN."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """The limits of a job type. Times are in seconds, sizes in bytes.
-
-    Args:
-        time_limit: seconds until the process is killed and the job fails, without another attempt.
-            It ends when the function returns; writing the result does not count.
-        memory_limit: bytes of data that the job may add to its process; beyond it `MemoryError`
-            fails the job (Linux only).
-        queue: `cpu` for computing, `default` for housekeeping.
-        soft_time_limit: seconds until `SoftTimeLimitExceeded` is raised in the function; 95 % of
-            `time_limit` if not given.
-        max_attempts: starts in all. A job starts again when its worker dies, or when the function
-            raises an error of `retry_on`.
-        retry_on: errors worth another attempt (a full disk, not a wrong formula).
-        retry_delay: seconds before the second attempt; each further delay is twice as long. Up to
-            20 % are added by chance, so that jobs that failed together do not start together.
-        retry_delay_max: seconds that no such delay exceeds.
-        result_lifetime: seconds until a finished job is deleted; the service's default if not
-            given.
-        unique: while an owner has an unfinished job with the same parameters, submitting returns
-            that job.
-        every: seconds between two jobs that the service submits by itself, with the parameters'
-            defaults and the owner `schedule`.
-    """
-
-    time_limit: float
-    memory_limit: int
-    queue: str = "cpu"
-    soft_time_limit: float | None = None
-    max_attempts: int = 3
-    retry_on: tuple[type[Exception], ...] = ()
-    retry_delay: float = 5.0
-    retry_delay_max: float = 600.0
-    result_lifetime: float | None = None
-    unique: bool = False
-    every: float | None = None
-
-    @property
-    def soft_limit(self) -> float:
-        """Seconds until the function is asked to end by itself."""
-        return self.soft_time_limit or self.time_limit * 0.95
-
-    def delay_before_retry(self, attempts: int) -> float:
-        """Seconds between a failed attempt and the next one.
-
-        Args:
-            attempts: how many attempts have failed.
-        """
-        delay = min(self.retry_delay * 2.0 ** min(attempts - 1, 60), self.retry_delay_max)
-        return min(delay * random.uniform(1.0, 1.0 + RETRY_JITTER), self.retry_delay_max)
-
-
-@dataclass(frozen=True)
-class JobType(Generic[P, R]):
-    """A declared type of job: the function, its pydantic models and its limits."""
-
-    name: str
-    function: Callable[..., R]
-    params: type[P]
-    result: type[R]
-    limits: Limits
-    split: Callable[[Any], Sequence[BaseModel]] | None
-    part: "JobType[Any, Any] | None"
-
-    def to_json(self, params: BaseModel) -> str:
-        """The parameters as a JSON document that a worker can read back.
-
-        Raises:
-            TypeError: the parameters are of another model.
-            ParamsTooLarge: the document is over `conf().params_limit` bytes.
-            ParamsUnfit: a worker could not read it back.
-        """
-        if not isinstance(params, self.params):
-            raise TypeError(
-                f"job {self.name!r} takes {self.params.__name__}, not {type(params).__name__}"
-            )
-
-        document = self._dump(params)
-        if (size := len(document.encode())) > conf().params_limit:
-            raise ParamsTooLarge(
-                413,
-                f"the parameters of {self.name!r} have {size} bytes, the limit is "
-                f"{conf().params_limit}: put large inputs into storage and pass a reference",
-            )
-
-        fault = fault_of_json(self.params, params, document)
-        if fault is not None:
-            raise ParamsUnfit(422, f"the parameters of {self.name!r} {fault}")
-        return document
-
-    def result_to_json(self, result: Any) -> str:
-        """The result as a JSON document that its readers can read back.
-
-        Raises:
-            JobError: the result is of another model, its document is over
-                `conf().stored_result_limit` bytes, or it could not be read back.
-        """
-        if not isinstance(result, self.result):
-            raise JobError(
-                f"{self.function.__qualname__} returned {type(result).__name__}, "
-                f"not {self.result.__name__}"
-            )
-
-        document = result.model_dump_json()
-        if (size := len(document.encode())) > conf().stored_result_limit:
-            size, limit = size // 2**20, conf().stored_result_limit // 2**20
-            raise JobError(
-                f"a result of {size} MiB is over the limit of {limit} MiB: store it elsewhere"
-            )
-
-        fault = fault_of_json(self.result, result, document)
-        if fault is not None:
-            raise JobError(f"the result of {self.name!r} {fault}")
-        return document
-
-    def _dump(self, params: BaseModel) -> str:
-        """The JSON document.
-
-        Raises:
-            ParamsUnfit: a text has half a character.
-        """
-        try:
-            return params.model_dump_json()
-        except PydanticSerializationError as error:
-            raise ParamsUnfit(
-                422,
-                f"the parameters of {self.name!r} have no form in JSON, perhaps for a text with "
-                f"half a character (a lone surrogate): {error}",
-            ) from error
-
-
-def fault_of_json(model: type[BaseModel], sent: BaseModel, document: str) -> str | None:
-    """Why a reader of `document` would not get the fields that were sent; None if he would."""
-    try:
-        read = model.model_validate_json(document)
-    except ValidationError as error:
-        return f"cannot be read back from JSON: {faults_of(error)}. JSON has no NaN and no infinity"
-
-    if has_nul(document):
-        return "cannot be stored: PostgreSQL takes no NUL character in a text. Remove it"
-    for name in model.model_fields:
-        if not _equal(getattr(read, name), getattr(sent, name)):
-            return (
-                f"cannot be read back from JSON as they went: the field {name!r} differs. JSON has "
-                "no NaN and no infinity, and the text of a SecretStr is hidden: send null, or a "
-                "reference to the secret"
-            )
-    return None
-
-
-def faults_of(error: ValidationError) -> str:
-    """A validation's faults in one line, without the inputs."""
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or 'all'}: {fault['msg']}"
-        for fault in error.errors(include_input=False, include_url=False, include_context=False)
-    )
-
-
-def _equal(left: Any, right: Any) -> bool:
-    try:
-        return bool(left == right)
-    # Whatever `__eq__` raises.
-    except Exception:  # noqa: BLE001
-        # Values that cannot be compared, such as arrays, are read back as their own validators say.
-        return True
-
-
-def has_nul(document: str) -> bool:
-    """Whether a text in a JSON document has the character NUL, which no text of PostgreSQL has."""
-    # A backslash before it may be escaped itself, and then it is no escape.
-    return "\\u0000" in document and ESCAPED_NUL.search(document) is not None
 
 
 # The registry of job types, by name. `@job` fills it while the apps are imported.
@@ -275,7 +64,7 @@ class job(Limits):  # noqa: N801 - a decorator
         """Check the declaration and register the job type."""
         params, result = self._models(function)
         self._check_name(function)
-        self._check_limits()
+        self.check(self.name)
         self._check_schedule(params)
 
         declared = JobType(self.name, function, params, result, self, self.split, self.part)
@@ -325,33 +114,6 @@ class job(Limits):  # noqa: N801 - a decorator
             raise InvalidJob(
                 f"job {self.name!r} is declared twice: in {other.__module__} and in "
                 f"{function.__module__}"
-            )
-
-    def _check_limits(self) -> None:
-        if self.time_limit <= 0 or self.memory_limit <= 0 or self.max_attempts < 1:
-            raise InvalidJob(
-                f"job {self.name!r}: time_limit, memory_limit and max_attempts must be positive"
-            )
-        if self.soft_time_limit is not None and not 0 < self.soft_time_limit < self.time_limit:
-            raise InvalidJob(
-                f"job {self.name!r}: soft_time_limit must be between 0 and the time_limit of "
-                f"{self.time_limit:g} s, not {self.soft_time_limit:g}"
-            )
-        if not 0 <= self.retry_delay <= self.retry_delay_max:
-            raise InvalidJob(
-                f"job {self.name!r}: retry_delay must be between 0 and the retry_delay_max of "
-                f"{self.retry_delay_max:g} s, not {self.retry_delay:g}"
-            )
-        if self.result_lifetime is not None and self.result_lifetime <= 0:
-            raise InvalidJob(
-                f"job {self.name!r}: result_lifetime must be positive, not {self.result_lifetime:g}"
-            )
-
-        queues = current_app.amqp.queues
-        if self.queue not in queues:
-            raise InvalidJob(
-                f"job {self.name!r}: config/celery.py declares no queue {self.queue!r}, only "
-                f"{', '.join(queues)}"
             )
 
     def _check_schedule(self, params: type[BaseModel]) -> None:

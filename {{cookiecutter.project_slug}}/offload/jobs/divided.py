@@ -32,7 +32,8 @@ from offload.jobs.database import (
     in_transaction,
     lock_ancestors,
 )
-from offload.jobs.declare import JobError, JobType
+from offload.jobs.errors import JobError
+from offload.jobs.job_type import JobType
 from offload.jobs.models import FINAL, Job, Phase, Status
 
 WAITS_FOR_PARTS = Q(status=Status.RUNNING, phase=Phase.PARTS)

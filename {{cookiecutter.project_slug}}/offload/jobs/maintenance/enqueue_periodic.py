@@ -9,7 +9,8 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
-from offload.jobs.declare import JobType, all_job_types
+from offload.jobs.declare import all_job_types
+from offload.jobs.job_type import JobType
 from offload.jobs.models import Job, Leader, Schedule
 
 log = logging.getLogger("offload.jobs")

@@ -21,8 +21,11 @@ from pydantic import BaseModel, ValidationError
 
 from offload.jobs import transitions
 from offload.jobs.database import DATABASE_ERRORS
-from offload.jobs.declare import JobError, JobType, all_job_types, faults_of
+from offload.jobs.declare import all_job_types
 from offload.jobs.divided import make_parts, part_results
+from offload.jobs.errors import JobError
+from offload.jobs.job_type import JobType
+from offload.jobs.json_documents import faults_of
 from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Assignments, Slot

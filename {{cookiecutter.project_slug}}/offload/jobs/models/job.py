@@ -1,6 +1,4 @@
-"""The rows of jobs, workers and the leader. A row is the truth about its job; a message in the
-broker is only a notice.
-"""
+"""The rows of jobs. A row is the truth about its job; a message in the broker is only a notice."""
 
 import hashlib
 import json
@@ -16,7 +14,7 @@ from django.db.models.functions import Now
 from pydantic import BaseModel
 
 from offload.conf import conf
-from offload.jobs.declare import JobType
+from offload.jobs.job_type import JobType
 
 # Characters of a request's id, as `serving/response_headers.py` accepts it.
 MAX_REQUEST_ID_LENGTH = 128
@@ -272,104 +270,3 @@ class Job(models.Model):
             "progress": round(self.progress, 4),
             "message": self.message,
         }
-
-
-class KeptKey(models.Model):
-    """An idempotency key that was answered with a unique job of another request.
-
-    The key is kept for as long as that job's row, so that the same request gets the same job after
-    its end, too. The key of the request that made a job is in the job's own row.
-    """
-
-    owner = models.CharField(max_length=150)
-    # The job type's name.
-    kind = models.CharField(max_length=100)
-    key = models.CharField(max_length=255)
-    # The SHA-256 of the request that used the key.
-    fingerprint = models.CharField(max_length=64)
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="kept_keys")
-
-    class Meta:
-        db_table = "offload_job_kept_key"
-        constraints = (
-            models.UniqueConstraint(
-                fields=("owner", "kind", "key"), name="offload_job_kept_key_once"
-            ),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.key} of {self.owner}"
-
-
-class Worker(models.Model):
-    """One running worker. Its main process writes the row and renews `seen_at`."""
-
-    id = models.UUIDField(primary_key=True)
-    name = models.CharField(max_length=200)
-    queues = models.JSONField()
-    # The number of its processes that compute.
-    slots = models.PositiveSmallIntegerField()
-    busy = models.PositiveSmallIntegerField(default=0)
-    # The names of the job types that it can compute.
-    kinds = models.JSONField(default=list)
-    started_at = models.DateTimeField(db_default=Now())
-    seen_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        db_table = "offload_worker"
-        ordering = ("name",)
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Leader(models.Model):
-    """The process that does the maintenance: one at a time, by a lease."""
-
-    name = models.CharField(max_length=50, primary_key=True)
-    holder = models.UUIDField()
-    until = models.DateTimeField()
-    # Whether the holder's own connection to the broker works. Where it does not, a process whose
-    # connection works takes the lead over.
-    reaches_broker = models.BooleanField(default=True)
-    # The queues' statistics, which the leader reads for all processes, and when it read them.
-    stats = models.JSONField(default=dict)
-    stats_at = models.DateTimeField(null=True)
-
-    class Meta:
-        db_table = "offload_leader"
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.holder}"
-
-
-class Schedule(models.Model):
-    """The last interval for which a periodic job was submitted. It outlives the job's own row."""
-
-    # The job type's name.
-    name = models.CharField(max_length=100, primary_key=True)
-    # The number of the interval, counted from 1970.
-    interval = models.BigIntegerField()
-
-    class Meta:
-        db_table = "offload_schedule"
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.interval}"
-
-
-class ResultFile(models.Model):
-    """A file in file storage. Its row is written before the file, so that no file is forgotten.
-
-    An attempt that lost its lease leaves a file, too. All files of a job are deleted after its row.
-    """
-
-    name = models.CharField(max_length=255, primary_key=True)
-    # NULL: the job's row has been deleted, and the file is to be deleted.
-    job = models.ForeignKey(Job, on_delete=models.SET_NULL, null=True, related_name="files")
-
-    class Meta:
-        db_table = "offload_result_file"
-
-    def __str__(self) -> str:
-        return self.name
