@@ -258,3 +258,30 @@ def tick(params: Nothing, report: Report) -> Nothing:
 @shared_task(name="lab.plain")
 def plain() -> None:
     """A Celery task as any, to compare with."""
+
+
+class Steps(BaseModel):
+    log: str
+    steps: int = 5
+    # What happens in the middle: `error` or `kill`.
+    accident: str = ""
+
+
+@job(
+    "lab.stepwise",
+    time_limit=60,
+    memory_limit=256 * MiB,
+    retry_on=(ConnectionError,),
+    retry_delay=0.0,
+)
+def stepwise(params: Steps, report: Report) -> Done:
+    """Write each step down, and go on behind the last checkpoint."""
+    from .compute import step
+
+    first = report.state["next"] if report.state else 0
+    for number in range(first, params.steps):
+        step(params.log, number, params.accident)
+        # Longer than the interval of reports, which a test makes short.
+        time.sleep(0.02)
+        report(number / params.steps, state={"next": number + 1})
+    return Done(value=first)

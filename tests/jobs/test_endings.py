@@ -165,11 +165,11 @@ def test_progress_that_cannot_be_written_fails_no_part(
 
 def test_progress_of_any_number_and_text_is_written(lab: Lab) -> None:
     from offload.jobs import transitions
-    from offload.jobs.worker.report import make_report
+    from offload.jobs.worker.report import RunningReport
 
     job = transitions.claim(lab.submit("lab.burn").pk, uuid4(), 1)
     assert job
-    make_report(job)(float("nan"), "a\0b\udcff")
+    RunningReport(job)(float("nan"), "a\0b\udcff")
     job.refresh_from_db()
     assert (job.progress, job.message) == (0.0, "ab\\udcff")
 

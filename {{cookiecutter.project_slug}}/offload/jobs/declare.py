@@ -19,14 +19,26 @@ class Report(Protocol):
     """What a job's function calls to report its progress.
 
     It raises `Cancelled` or `LeaseLost` when the function should stop.
+
+    Attributes:
+        state: the checkpoint, which is the last `state` that an earlier attempt reported and the
+            database took; None where there is none.
     """
 
-    def __call__(self, fraction: float, message: str = "") -> None:
+    state: Any
+
+    def __call__(self, fraction: float, message: str = "", state: Any = None) -> None:
         """Report how far the work is. A call costs little: call it in every loop.
 
         Args:
             fraction: the share that is done, from 0 to 1.
             message: a short text for the watchers; it is cut at 200 characters.
+            state: what the next attempt needs to go on from here, as plain JSON data. A state is
+                written at most once in `conf().report_interval` seconds; others are dropped.
+
+        Raises:
+            TypeError: a state is no plain JSON data.
+            ValueError: the JSON of a state is over `conf().checkpoint_limit` bytes.
         """
 
 

@@ -1,5 +1,6 @@
 """Whether the reader of a JSON document gets what was sent."""
 
+import json
 import re
 from typing import Any
 
@@ -26,6 +27,30 @@ def fault_of_json(model: type[BaseModel], sent: BaseModel, document: str) -> str
                 "reference to the secret"
             )
     return None
+
+
+def plain_json(value: Any) -> str:
+    """The JSON of plain data.
+
+    Raises:
+        TypeError: a reader would not get the same value back.
+    """
+    try:
+        document = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        # A lone surrogate, which is half a character, has no bytes.
+        document.encode()
+        same = _equal(json.loads(document), value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"it has no form in JSON: {error}") from error
+
+    if has_nul(document):
+        raise TypeError("PostgreSQL takes no NUL character in a text: remove it")
+    if not same:
+        raise TypeError(
+            "it would change in JSON, perhaps for a tuple or a key that is no text: give dicts "
+            "with texts as keys, lists, texts, numbers, booleans and None alone"
+        )
+    return document
 
 
 def faults_of(error: ValidationError) -> str:

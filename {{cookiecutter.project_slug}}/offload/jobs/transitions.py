@@ -67,9 +67,14 @@ def renew(worker: UUID, job_ids: list[UUID]) -> None:
         held_by_worker.filter(pk__in=unlocked).update(lease_until=from_now(conf().lease))
 
 
-def progress(job: Job, fraction: float, message: str) -> Job | None:
-    """Record how far a running job is. None: the lease was lost."""
-    return update_job(held(job.token), job.pk, progress=fraction, message=message)
+def progress(job: Job, fraction: float, message: str, state: Any = None) -> Job | None:
+    """Record how far a running job is, and its checkpoint if there is a new one.
+
+    Returns:
+        The new row; None where the lease was lost.
+    """
+    new = {} if state is None else {"checkpoint": state}
+    return update_job(held(job.token), job.pk, progress=fraction, message=message, **new)
 
 
 def announce_file(job: Job, name: str) -> None:
@@ -91,6 +96,7 @@ def succeed(job: Job, result: Any, result_file: str) -> Job | None:
         result_file=result_file,
         progress=1.0,
         message="",
+        checkpoint=None,
         error="",
         error_detail="",
     )

@@ -73,6 +73,8 @@ class Job(models.Model):
     # From 0 to 1.
     progress = models.FloatField(default=0.0)
     message = models.CharField(max_length=200, blank=True)
+    # What the function reported for its next attempt. A success deletes it.
+    checkpoint = models.JSONField(null=True)
     result = models.JSONField(null=True)
     # The name of a large result in file storage.
     result_file = models.CharField(max_length=255, blank=True)
@@ -120,8 +122,8 @@ class Job(models.Model):
     result_lifetime = models.DurationField(default=default_result_lifetime)
     expires_at = models.DateTimeField(null=True)
 
-    # Lists and watchers never read these: 64 kB and 1 MB a row at their limits.
-    LARGE_FIELDS = ("params", "result")
+    # Lists and watchers never read these: 64 kB, 1 MB and 64 kB a row at their limits.
+    LARGE_FIELDS = ("params", "result", "checkpoint")
 
     class Meta:
         db_table = "offload_job"

@@ -32,7 +32,7 @@ from offload.jobs.worker.assignments import Activity, Assignments, Slot
 from offload.jobs.worker.failure import full_text, public_text
 from offload.jobs.worker.memory_limit import memory_limit
 from offload.jobs.worker.outage import KeptResult, retry_while_database_is_down
-from offload.jobs.worker.report import Cancelled, LeaseLost, make_report
+from offload.jobs.worker.report import Cancelled, LeaseLost, RunningReport
 
 log = logging.getLogger("offload.jobs")
 
@@ -182,7 +182,7 @@ def _compute(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:
     params = _params(job_type, job)
 
     if job_type.part is None:
-        result = job_type.function(params, make_report(job))
+        result = job_type.function(params, RunningReport(job))
     elif job.phase == Phase.JOIN:
         result = job_type.function(params, _part_results(job_type, job, slot))
     else:

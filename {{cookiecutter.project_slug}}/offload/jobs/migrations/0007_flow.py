@@ -1,0 +1,12 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ("offload_jobs", "0006_fill_maintenance"),
+    ]
+
+    operations = [
+        migrations.AddField("job", "checkpoint", models.JSONField(null=True)),
+    ]
