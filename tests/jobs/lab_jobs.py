@@ -5,7 +5,7 @@ import time
 from celery import shared_task
 from pydantic import BaseModel, SecretStr
 
-from offload.jobs import JobError, MiB, Report, job
+from offload.jobs import FailedPart, JobError, MiB, Report, job
 
 
 class Work(BaseModel):
@@ -194,6 +194,45 @@ def divide(params: Whole) -> list[Work]:
 @job("lab.whole", time_limit=60, memory_limit=256 * MiB, split=divide, part=burn)
 def whole(params: Whole, parts: list[Done]) -> Done:
     return Done(value=sum(part.value for part in parts))
+
+
+class Letters(BaseModel):
+    """A part for each letter; an x fails."""
+
+    letters: str
+
+
+class Letter(BaseModel):
+    letter: str
+
+
+@job("lab.letter", time_limit=60, memory_limit=256 * MiB)
+def letter(params: Letter, report: Report) -> Text:
+    if params.letter == "x":
+        raise JobError("this letter is unknown")
+    return Text(text=params.letter.upper())
+
+
+def spell(params: Letters) -> list[Letter]:
+    return [Letter(letter=each) for each in params.letters]
+
+
+@job(
+    "lab.tolerant",
+    time_limit=60,
+    memory_limit=256 * MiB,
+    split=spell,
+    part=letter,
+    max_failed_parts=0.5,
+)
+def tolerant(params: Letters, parts: list[Text | FailedPart]) -> Text:
+    words = [
+        f"({part.number} {part.status}: {part.error})"
+        if isinstance(part, FailedPart)
+        else part.text
+        for part in parts
+    ]
+    return Text(text=" ".join(words))
 
 
 def divide_twice(params: Nested) -> list[Whole]:

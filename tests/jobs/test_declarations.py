@@ -54,6 +54,50 @@ def test_a_wrong_declaration_is_refused_at_import(
         declare_with(model, **limits)
 
 
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_of_failed_parts_is_between_0_and_1(share: float) -> None:
+    from offload.jobs import job
+    from offload.jobs.errors import InvalidJob
+
+    part = declare_with(Empty)
+    limits: Any = {"time_limit": 1, "memory_limit": 1, "split": list, "part": part}
+    with pytest.raises(InvalidJob, match=f"from 0 to 1, not {share:g}"):
+        job("lab.whole", max_failed_parts=share, **limits)(lambda params, parts: Empty())
+
+
+def test_a_job_that_is_not_divided_has_no_share_of_failed_parts() -> None:
+    from offload.jobs import Report, job
+    from offload.jobs.errors import InvalidJob
+
+    def function(params: Empty, report: Report) -> Empty:
+        return params
+
+    function.__annotations__ = {"params": Empty, "report": Report, "return": Empty}
+    with pytest.raises(InvalidJob, match="a divided job's parts"):
+        job("lab.flat", time_limit=1, memory_limit=1, max_failed_parts=0.5)(function)
+
+
+def test_a_function_whose_parts_may_fail_says_so_in_its_annotation() -> None:
+    from offload.jobs import job
+    from offload.jobs.errors import InvalidJob
+
+    def function(params: Any, parts: Any) -> Any:
+        return Empty()
+
+    function.__annotations__ = {"params": Empty, "parts": list[Empty], "return": Empty}
+    limits: Any = {"time_limit": 1, "memory_limit": 1, "split": list, "part": declare_with(Empty)}
+    with pytest.raises(InvalidJob, match=r"parts: list\[Empty \| FailedPart\]"):
+        job("lab.whole", max_failed_parts=0.5, **limits)(function)
+
+
+@pytest.mark.parametrize(
+    ("share", "parts", "allowed"), [(0.02, 99, 1), (0.02, 49, 0), (0.29, 100, 29), (1.0, 7, 7)]
+)
+def test_a_share_of_the_parts_is_rounded_down(share: float, parts: int, allowed: int) -> None:
+    limited = dataclasses.replace(declare_with(Empty), max_failed_parts=share)
+    assert limited.failed_parts_allowed(parts) == allowed
+
+
 def test_jobs_that_failed_together_do_not_start_again_together() -> None:
     limits = declare_with(Empty, retry_delay=5.0).limits
     delays = {limits.delay_before_retry(1) for _ in range(50)}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from offload.jobs.declare import job as job
     from offload.jobs.errors import InvalidJob as InvalidJob
     from offload.jobs.errors import JobError as JobError
+    from offload.jobs.job_type import FailedPart as FailedPart
     from offload.jobs.job_type import JobType as JobType
     from offload.jobs.job_view import JobView as JobView
     from offload.jobs.job_view import accepted as accepted
@@ -32,6 +33,7 @@ MiB = 2**20
 # The module of each name. No module may have the name of an export: Python would put the module in
 # its place as soon as anybody imports it.
 _MODULES = {
+    "FailedPart": "job_type",
     "Idempotency": "client",
     "InvalidJob": "errors",
     "JobError": "errors",

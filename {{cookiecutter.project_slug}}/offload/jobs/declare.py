@@ -11,7 +11,7 @@ from typing import Any, Protocol, get_type_hints
 from pydantic import BaseModel, ValidationError
 
 from offload.jobs.errors import InvalidJob, UnknownJobType
-from offload.jobs.job_type import JobType, P, R
+from offload.jobs.job_type import FailedPart, JobType, P, R
 from offload.jobs.limits import Limits
 
 
@@ -55,13 +55,16 @@ class job(Limits):  # noqa: N801 - a decorator
 
     A divided job names a `split`, which makes a list of parameters for another job, its `part`.
     When all parts have succeeded, the function combines their results: `def name(params:
-    ParamsModel, parts: list[PartResult]) -> ResultModel`.
+    ParamsModel, parts: list[PartResult]) -> ResultModel`. With `max_failed_parts` it has
+    `parts: list[PartResult | FailedPart]`, in the order of `split`.
 
     Args:
         name: the job type's name in rows, Flower and logs. It can never be changed. By custom
             `feature.name`.
         split: makes the parameters of the parts, at least one, from the job's parameters.
         part: the job type that computes one part.
+        max_failed_parts: the share of the parts, from 0 to 1, that may fail or be cancelled while
+            the job goes on; 0.02 of 99 parts is 1 part. One more fails the job.
 
     Raises:
         InvalidJob: an async function, missing or wrong annotations, an unknown queue, or a name
@@ -71,6 +74,7 @@ class job(Limits):  # noqa: N801 - a decorator
     name: str
     split: Callable[[Any], Sequence[BaseModel]] | None = None
     part: JobType[Any, Any] | None = None
+    max_failed_parts: float = 0.0
 
     def __call__(self, function: Callable[[P, Any], R], /) -> JobType[P, R]:
         """Check the declaration and register the job type."""
@@ -79,7 +83,16 @@ class job(Limits):  # noqa: N801 - a decorator
         self.check(self.name)
         self._check_schedule(params)
 
-        declared = JobType(self.name, function, params, result, self, self.split, self.part)
+        declared = JobType(
+            self.name,
+            function,
+            params,
+            result,
+            self,
+            self.split,
+            self.part,
+            self.max_failed_parts,
+        )
         _job_types[self.name] = declared
         return declared
 
@@ -89,6 +102,11 @@ class job(Limits):  # noqa: N801 - a decorator
             raise InvalidJob(
                 f"job {self.name!r}: give both split and part, or neither; split makes the "
                 f"parameters of the part"
+            )
+        if not 0 <= self.max_failed_parts <= 1 or (self.max_failed_parts and self.part is None):
+            raise InvalidJob(
+                f"job {self.name!r}: max_failed_parts is the share of a divided job's parts that "
+                f"may fail, from 0 to 1, not {self.max_failed_parts:g}"
             )
         if inspect.iscoroutinefunction(function):
             raise InvalidJob(
@@ -100,7 +118,7 @@ class job(Limits):  # noqa: N801 - a decorator
         names = list(inspect.signature(function).parameters)
         annotated = len(names) == 2 and all(name in hints for name in [*names, "return"])
         if not annotated or hints[names[1]] != self._second_annotation():
-            second = f"parts: list[{self.part.result.__name__}]" if self.part else "report: Report"
+            second = self._second_parameter()
             raise InvalidJob(
                 f"job {self.name!r} must read "
                 f"`def name(params: ParamsModel, {second}) -> ResultModel`"
@@ -118,7 +136,15 @@ class job(Limits):  # noqa: N801 - a decorator
         if self.part is None:
             return Report
         # The model is known at run time only.
+        if self.max_failed_parts:
+            return list[self.part.result | FailedPart]  # type: ignore[name-defined]
         return list[self.part.result]  # type: ignore[name-defined]
+
+    def _second_parameter(self) -> str:
+        if self.part is None:
+            return "report: Report"
+        failed = " | FailedPart" if self.max_failed_parts else ""
+        return f"parts: list[{self.part.result.__name__}{failed}]"
 
     def _check_name(self, function: Callable[..., Any]) -> None:
         if self.name in _job_types:

@@ -1,5 +1,6 @@
 """A declared type of job. `declare.py` makes it."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -17,6 +18,21 @@ R = TypeVar("R", bound=BaseModel)
 
 
 @dataclass(frozen=True)
+class FailedPart:
+    """What a divided job gets in place of the result of a part that has none.
+
+    Args:
+        number: the part's number, from 1, in the order of `split`.
+        status: `failed` or `cancelled`.
+        error: why, in words for the job's owner.
+    """
+
+    number: int
+    status: str
+    error: str
+
+
+@dataclass(frozen=True)
 class JobType(Generic[P, R]):
     """A declared type of job: the function, its pydantic models and its limits."""
 
@@ -27,6 +43,12 @@ class JobType(Generic[P, R]):
     limits: Limits
     split: Callable[[Any], Sequence[BaseModel]] | None
     part: "JobType[Any, Any] | None"
+    max_failed_parts: float = 0.0
+
+    def failed_parts_allowed(self, parts: int) -> int:
+        """How many of so many parts may fail."""
+        # 0.29 * 100 is 28.999999999999996.
+        return math.floor(self.max_failed_parts * parts + 1e-9)
 
     def to_json(self, params: BaseModel) -> str:
         """The parameters as a JSON document that a worker can read back.

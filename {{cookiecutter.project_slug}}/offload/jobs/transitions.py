@@ -82,9 +82,9 @@ def announce_file(job: Job, name: str) -> None:
     ResultFile.objects.get_or_create(name=name, defaults={"job": job})
 
 
-def divide(job: Job, parts: list[Job]) -> Job | None:
+def divide(job: Job, parts: list[Job], failed_parts_allowed: int = 0) -> Job | None:
     """running → waits for its parts; or cancelled, if that was requested meanwhile."""
-    return divided.divide(job, parts) or stop(job)
+    return divided.divide(job, parts, failed_parts_allowed) or stop(job)
 
 
 def succeed(job: Job, result: Any, result_file: str) -> Job | None:

@@ -9,4 +9,5 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField("job", "checkpoint", models.JSONField(null=True)),
+        migrations.AddField("job", "failed_parts_allowed", models.PositiveIntegerField(default=0)),
     ]

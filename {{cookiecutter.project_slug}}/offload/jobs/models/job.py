@@ -66,6 +66,8 @@ class Job(models.Model):
     number = models.PositiveIntegerField(default=0)
     # How many parts a divided job has; 0 for other jobs. The join refuses another number.
     parts_count = models.PositiveIntegerField(default=0)
+    # How many of them may fail or be cancelled while the job goes on.
+    failed_parts_allowed = models.PositiveIntegerField(default=0)
 
     # --- how far it is ---
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)

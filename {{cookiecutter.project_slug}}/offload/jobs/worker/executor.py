@@ -24,7 +24,7 @@ from offload.jobs.database import DATABASE_ERRORS
 from offload.jobs.declare import all_job_types
 from offload.jobs.divided import make_parts, part_results
 from offload.jobs.errors import JobError
-from offload.jobs.job_type import JobType
+from offload.jobs.job_type import FailedPart, JobType
 from offload.jobs.json_documents import faults_of
 from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.services import services
@@ -188,7 +188,7 @@ def _compute(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:
     else:
         parts = make_parts(job_type, job, params)
         slot.writing(job)
-        return partial(_divide, job, parts)
+        return partial(_divide, job, parts, job_type.failed_parts_allowed(len(parts)))
 
     slot.writing(job)
     return KeptResult(job, job_type.result_to_json(result)).write
@@ -205,7 +205,9 @@ def _params(job_type: JobType[Any, Any], job: Job) -> BaseModel:
     return params
 
 
-def _part_results(job_type: JobType[Any, Any], job: Job, slot: Slot) -> list[BaseModel]:
+def _part_results(
+    job_type: JobType[Any, Any], job: Job, slot: Slot
+) -> list[BaseModel | FailedPart]:
     """The results of the parts. The time limits begin when they are read."""
     slot.claiming(job.pk)
     results = retry_while_database_is_down(partial(part_results, job_type, job), lambda: None)
@@ -213,8 +215,8 @@ def _part_results(job_type: JobType[Any, Any], job: Job, slot: Slot) -> list[Bas
     return results or []
 
 
-def _divide(job: Job, parts: list[Job]) -> Job | None:
-    divided = transitions.divide(job, parts)
+def _divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None:
+    divided = transitions.divide(job, parts, failed_parts_allowed)
     if divided is not None and not divided.final:
         _publish(parts)
     return divided
