@@ -5,7 +5,7 @@ import time
 from celery import shared_task
 from pydantic import BaseModel, SecretStr
 
-from offload.jobs import FailedPart, JobError, MiB, Report, job
+from offload.jobs import FailedPart, JobEnded, JobError, MiB, Report, job
 
 
 class Work(BaseModel):
@@ -87,6 +87,23 @@ def stumble(params: Work, report: Report) -> Done:
 @job("lab.letters", time_limit=60, memory_limit=4096 * MiB)
 def letters(params: Work, report: Report) -> Text:
     return Text(text="x" * params.units)
+
+
+@job("lab.increment", time_limit=60, memory_limit=256 * MiB, result_lifetime=60)
+def increment(params: Done, report: Report) -> Done:
+    if params.value < 0:
+        raise JobError("a negative number")
+    return Done(value=params.value + 1)
+
+
+@job("lab.told", time_limit=60, memory_limit=256 * MiB, queue="default", max_attempts=5)
+def told(params: JobEnded, report: Report) -> Text:
+    return Text(text=f"{params.kind} {params.status}: {params.error}")
+
+
+@job("lab.repeat", time_limit=60, memory_limit=256 * MiB)
+def repeat(params: Text, report: Report) -> Text:
+    return params
 
 
 class Secret(BaseModel):

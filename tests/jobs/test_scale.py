@@ -28,6 +28,7 @@ COLUMNS = {
     "params": "'{}'",
     "number": "0",
     "parts_count": "0",
+    "failed_parts_allowed": "0",
     "status": "'succeeded'",
     "phase": "''",
     "progress": "1",

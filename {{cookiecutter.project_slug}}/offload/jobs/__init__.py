@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from offload.jobs.declare import job as job
     from offload.jobs.errors import InvalidJob as InvalidJob
     from offload.jobs.errors import JobError as JobError
+    from offload.jobs.followers import JobEnded as JobEnded
     from offload.jobs.job_type import FailedPart as FailedPart
     from offload.jobs.job_type import JobType as JobType
     from offload.jobs.job_view import JobView as JobView
@@ -36,6 +37,7 @@ _MODULES = {
     "FailedPart": "job_type",
     "Idempotency": "client",
     "InvalidJob": "errors",
+    "JobEnded": "followers",
     "JobError": "errors",
     "JobType": "job_type",
     "JobView": "job_view",

@@ -35,6 +35,7 @@ from offload.jobs.database import (
     lock_ancestors,
 )
 from offload.jobs.errors import JobError
+from offload.jobs.followers import insert_followers
 from offload.jobs.job_type import FailedPart, JobType
 from offload.jobs.models import FINAL, Job, Phase, Status
 
@@ -59,7 +60,7 @@ def end_job(where: Q, job: Job, status: Status, **values: Any) -> Job | None:
 
     def end() -> Job | None:
         parent = lock_ancestors(job)
-        row = fenced_update(where, job.pk, **ended(status), **UNHELD, **values)
+        row = _end(where, job.pk, status, **UNHELD, **values)
         if row is not None and parent is not None:
             _update_parent(row, parent)
         return row
@@ -216,7 +217,7 @@ def settle(job_id: UUID) -> Job | None:
             joined = {"phase": Phase.JOIN, "progress": 1.0, **DUE_NOW}
             return fenced_update(WAITS_FOR_PARTS, job_id, **joined)
 
-        failed = fenced_update(WAITS_FOR_PARTS, job_id, error=error, **ended(Status.FAILED))
+        failed = _end(WAITS_FOR_PARTS, job_id, Status.FAILED, error=error)
         if failed is not None and above is not None:
             _update_parent(failed, above)
         return failed
@@ -244,10 +245,20 @@ def _fault_of_part(part: Job, parent: Job) -> str:
     return fault
 
 
+def _end(where: Q, job_id: UUID, status: Status, **values: Any) -> Job | None:
+    """One fenced UPDATE that ends a job, and the INSERT of what follows it.
+
+    Parts are no followers, and have none: `_cancel_parts` needs no INSERT.
+    """
+    row = fenced_update(where, job_id, **ended(status), **values)
+    if row is not None:
+        insert_followers(row)
+    return row
+
+
 def _cancel(job: Job, parent: Job | None) -> Job:
     """Cancel a locked job that no worker holds."""
-    values = {**ended(Status.CANCELLED), "cancel_requested_at": Now()}
-    row = fenced_update(Q(), job.pk, **values)
+    row = _end(Q(), job.pk, Status.CANCELLED, cancel_requested_at=Now())
     assert row is not None
 
     if job.phase == Phase.PARTS:
@@ -285,7 +296,7 @@ def _update_parent(part: Job, parent: Job) -> None:
     """
     if part.status != Status.SUCCEEDED and _too_many_failed(parent):
         error = _fault_of_part(part, parent)
-        failed = fenced_update(WAITS_FOR_PARTS, parent.pk, error=error, **ended(Status.FAILED))
+        failed = _end(WAITS_FOR_PARTS, parent.pk, Status.FAILED, error=error)
         if failed is None:
             return
 

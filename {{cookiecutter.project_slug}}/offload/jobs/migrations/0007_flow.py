@@ -10,4 +10,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField("job", "checkpoint", models.JSONField(null=True)),
         migrations.AddField("job", "failed_parts_allowed", models.PositiveIntegerField(default=0)),
+        migrations.AddField("job", "then", models.JSONField(null=True)),
+        migrations.AddField("job", "on_end", models.JSONField(null=True)),
     ]

@@ -116,6 +116,12 @@ class Job(models.Model):
     # The request's id, which the worker's log lines carry, too.
     request_id = models.CharField(max_length=MAX_REQUEST_ID_LENGTH, blank=True)
 
+    # --- what follows it, see `followers.py` ---
+    # The declared columns of the jobs that follow, one after the other.
+    then = models.JSONField(null=True)
+    # Those of the callback at the end.
+    on_end = models.JSONField(null=True)
+
     # --- times, all by the database's clock, because hosts' clocks differ ---
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
@@ -202,24 +208,34 @@ class Job(models.Model):
         Raises:
             TypeError, ParamsTooLarge, ParamsUnfit: as `JobType.to_json`.
         """
-        document, limits = job_type.to_json(params), job_type.limits
+        document = job_type.to_json(params)
 
-        if limits.unique:
+        if job_type.limits.unique:
             identity = f"{job_type.name}\n{owner}\n{document}"
             values["unique_key"] = hashlib.sha256(identity.encode()).hexdigest()
-        if limits.result_lifetime is not None:
-            values["result_lifetime"] = timedelta(seconds=limits.result_lifetime)
 
         values["request_id"] = values.get("request_id", "")[:MAX_REQUEST_ID_LENGTH]
 
-        return cls(
-            kind=job_type.name,
-            queue=limits.queue,
-            owner=owner,
-            params=json.loads(document),
-            max_attempts=limits.max_attempts,
-            **values,
-        )
+        columns = cls.declared_columns(job_type)
+        return cls.declared(columns, owner=owner, params=json.loads(document), **values)
+
+    @staticmethod
+    def declared_columns(job_type: JobType[Any, Any]) -> dict[str, Any]:
+        """The columns that the type's declaration decides, as plain JSON data."""
+        limits = job_type.limits
+        return {
+            "kind": job_type.name,
+            "queue": limits.queue,
+            "max_attempts": limits.max_attempts,
+            "result_lifetime": limits.result_lifetime,
+        }
+
+    @classmethod
+    def declared(cls, columns: dict[str, Any], **values: Any) -> "Job":
+        """An unsaved row with these `declared_columns`, and the values of one job."""
+        seconds = columns["result_lifetime"]
+        kept = default_result_lifetime() if seconds is None else timedelta(seconds=seconds)
+        return cls(**{**columns, "result_lifetime": kept}, **values)
 
     def store_result(
         self, document: str, announce: Callable[[str], object] = lambda name: None

@@ -24,6 +24,7 @@ from offload.jobs.database import DATABASE_ERRORS
 from offload.jobs.declare import all_job_types
 from offload.jobs.divided import make_parts, part_results
 from offload.jobs.errors import JobError
+from offload.jobs.followers import check_handed_on, followers_of
 from offload.jobs.job_type import FailedPart, JobType
 from offload.jobs.json_documents import faults_of
 from offload.jobs.models import FINAL, Job, Phase, Status
@@ -191,7 +192,9 @@ def _compute(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:
         return partial(_divide, job, parts, job_type.failed_parts_allowed(len(parts)))
 
     slot.writing(job)
-    return KeptResult(job, job_type.result_to_json(result)).write
+    document = job_type.result_to_json(result)
+    check_handed_on(job, document)
+    return KeptResult(job, document).write
 
 
 def _params(job_type: JobType[Any, Any], job: Job) -> BaseModel:
@@ -246,11 +249,13 @@ def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) 
 
 
 def _tell_watchers_and_parent(ended: Job) -> None:
-    """Send the event. If the last part has ended, have its parent published.
+    """Send the event. Have what follows published: the followers, or the parent whose last part
+    this was.
 
     The maintenance publishes the parent where the database does not answer here.
     """
     services.events.publish(ended)
+    _publish(followers_of(ended))
     if not (ended.parent_id and ended.final):
         return
 
