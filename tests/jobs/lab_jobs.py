@@ -1,6 +1,7 @@
 """The lab's jobs."""
 
 import time
+from datetime import datetime
 
 from celery import shared_task
 from pydantic import BaseModel, SecretStr
@@ -341,3 +342,12 @@ def stepwise(params: Steps, report: Report) -> Done:
         time.sleep(0.02)
         report(number / params.steps, state={"next": number + 1})
     return Done(value=first)
+
+
+class Moment(BaseModel):
+    scheduled_at: datetime
+
+
+@job("lab.nightly", time_limit=10, memory_limit=256 * MiB, cron="0 2 * * *", timezone="UTC")
+def nightly(params: Moment, report: Report) -> Nothing:
+    return Nothing()

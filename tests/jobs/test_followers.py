@@ -1,8 +1,6 @@
 """A chain's next job and the callback at its end are there exactly once, whatever dies."""
 
 import itertools
-import os
-import signal
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -12,6 +10,7 @@ import pytest
 
 from .conftest import Lab, execute
 from .families import claimed, tolerant
+from .kills import kill_before
 from .test_contention import at_once, errors
 
 CHAIN: dict[str, Any] = {"then": ["lab.increment", "lab.increment"], "on_end": "lab.told"}
@@ -37,43 +36,6 @@ def execute_all() -> None:
     while job := due.first():
         with suppress(JobFailed):
             execute(job)
-
-
-def kill_before(statement: int, action: Callable[[], None]) -> bool:
-    """Run an action in a forked process that is killed before its n-th statement or commit.
-
-    Returns:
-        Whether it was killed; else it had fewer statements.
-    """
-    from django.db import connection, connections
-
-    connections.close_all()
-    pid = os.fork()
-    if pid:
-        return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
-
-    numbers = itertools.count()
-
-    def count() -> None:
-        if next(numbers) == statement:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def counted(execute: Any, *arguments: Any) -> Any:
-        count()
-        return execute(*arguments)
-
-    commit = connection._commit
-
-    def counted_commit() -> None:
-        count()
-        commit()
-
-    try:
-        connection._commit = counted_commit  # type: ignore[method-assign]
-        with connection.execute_wrapper(counted):
-            action()
-    finally:
-        os._exit(0)
 
 
 def kill_at_every_statement(submit: Callable[[], Any], check: Callable[[Any], None]) -> None:

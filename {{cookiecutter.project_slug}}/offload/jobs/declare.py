@@ -6,12 +6,13 @@ A wrong declaration is an `InvalidJob` when its module is imported.
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
 from offload.jobs.errors import InvalidJob, UnknownJobType
-from offload.jobs.job_type import FailedPart, JobType, P, R
+from offload.jobs.job_type import FailedPart, JobType, P, R, scheduled_params
 from offload.jobs.limits import Limits
 
 
@@ -156,18 +157,14 @@ class job(Limits):  # noqa: N801 - a decorator
 
     def _check_schedule(self, params: type[BaseModel]) -> None:
         """A periodic job is submitted with the defaults of its parameters."""
-        if self.every is None:
+        if self.recurrence is None:
             return
-        if self.every <= 0:
-            raise InvalidJob(
-                f"job {self.name!r}: every must be a positive number of seconds, not {self.every:g}"
-            )
         try:
-            params()
+            scheduled_params(params, datetime.now(UTC))
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
             raise InvalidJob(
-                f"job {self.name!r} is periodic (every={self.every:g}), so each field of "
+                f"job {self.name!r} is periodic ({self.recurrence}), so each field of "
                 f"{params.__name__} needs a valid default: {fields} has none"
             ) from error
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -115,3 +116,15 @@ class JobType(Generic[P, R]):
                 f"the parameters of {self.name!r} have no form in JSON, perhaps for a text with "
                 f"half a character (a lone surrogate): {error}",
             ) from error
+
+
+def scheduled_params(model: type[P], moment: datetime) -> P:
+    """The parameters of a periodic job: the defaults, and the moment for a field `scheduled_at`.
+
+    Raises:
+        ValidationError: a field has no valid default.
+    """
+    values: dict[str, Any] = {}
+    if "scheduled_at" in model.model_fields:
+        values["scheduled_at"] = moment
+    return model(**values)

@@ -2,10 +2,12 @@
 
 import random
 from dataclasses import dataclass
+from typing import Literal, get_args, get_type_hints
 
 from celery import current_app
 
 from offload.jobs.errors import InvalidJob
+from offload.jobs.recurrence import Recurrence, recurrence_of
 
 # The largest share that chance adds to the delay before another attempt.
 RETRY_JITTER = 0.2
@@ -34,7 +36,14 @@ class Limits:
         unique: while an owner has an unfinished job with the same parameters, submitting returns
             that job.
         every: seconds between two jobs that the service submits by itself, with the parameters'
-            defaults and the owner `schedule`.
+            defaults and the owner `schedule`. A parameter `scheduled_at` gets the moment.
+        cron: when the service does so instead: minute, hour, day of the month, month and weekday (0
+            or `sun` to 6), as in `30 6 * * mon-fri`.
+        timezone: whose clock `cron` goes by, as an IANA name; `recurrence.py` says what a clock
+            change does.
+        catch_up: what is submitted for moments that were missed while no process ran, or the
+            database was down: the `last` of them, `none`, or `all` up to 100.
+        overlap: whether a moment is to `skip` while an earlier job of the schedule is unfinished.
     """
 
     time_limit: float
@@ -48,11 +57,20 @@ class Limits:
     result_lifetime: float | None = None
     unique: bool = False
     every: float | None = None
+    cron: str | None = None
+    timezone: str = "UTC"
+    catch_up: Literal["none", "last", "all"] = "last"
+    overlap: Literal["allow", "skip"] = "allow"
 
     @property
     def soft_limit(self) -> float:
         """Seconds until the function is asked to end by itself."""
         return self.soft_time_limit or self.time_limit * 0.95
+
+    @property
+    def recurrence(self) -> Recurrence | None:
+        """When the service submits the job by itself; None where it does not."""
+        return recurrence_of(self.every, self.cron, self.timezone)
 
     def delay_before_retry(self, attempts: int) -> float:
         """Seconds between a failed attempt and the next one.
@@ -90,10 +108,27 @@ class Limits:
             raise InvalidJob(
                 f"job {name!r}: result_lifetime must be positive, not {self.result_lifetime:g}"
             )
+        self._check_recurrence(name)
 
         queues = current_app.amqp.queues
         if self.queue not in queues:
             raise InvalidJob(
                 f"job {name!r}: config/celery.py declares no queue {self.queue!r}, only "
                 f"{', '.join(queues)}"
+            )
+
+    def _check_recurrence(self, name: str) -> None:
+        try:
+            recurrence_of(self.every, self.cron, self.timezone)
+        except ValueError as error:
+            raise InvalidJob(f"job {name!r}: {error}") from error
+
+        for field in ("catch_up", "overlap"):
+            value, known = getattr(self, field), get_args(get_type_hints(Limits)[field])
+            if value not in known:
+                raise InvalidJob(f"job {name!r}: {field} is {' or '.join(known)}, not {value!r}")
+        if (self.catch_up, self.overlap) == ("all", "skip"):
+            raise InvalidJob(
+                f"job {name!r}: catch_up='all' submits several jobs at once, of which "
+                "overlap='skip' would skip all but the first. Give one of the two"
             )

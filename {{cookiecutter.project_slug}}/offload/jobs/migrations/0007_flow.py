@@ -1,4 +1,5 @@
 from django.db import migrations, models
+from django.utils import timezone
 
 
 class Migration(migrations.Migration):
@@ -12,4 +13,12 @@ class Migration(migrations.Migration):
         migrations.AddField("job", "failed_parts_allowed", models.PositiveIntegerField(default=0)),
         migrations.AddField("job", "then", models.JSONField(null=True)),
         migrations.AddField("job", "on_end", models.JSONField(null=True)),
+        # The number of an interval says nothing without the interval, which may have been changed:
+        # a known schedule goes on with its next moment.
+        migrations.RemoveField("schedule", "interval"),
+        migrations.AddField(
+            "schedule", "last_at", models.DateTimeField(default=timezone.now), preserve_default=False
+        ),
+        migrations.AddField("schedule", "paused", models.BooleanField(default=False)),
+        migrations.AlterModelOptions("schedule", {"ordering": ("name",)}),
     ]
