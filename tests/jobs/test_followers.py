@@ -217,8 +217,11 @@ def test_a_process_that_does_not_know_the_followers_inserts_them(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from offload.jobs import declare, transitions
+    from offload.jobs.models import Job
 
     job = claimed(lab.submit("lab.burn", units=1, **CHAIN).pk)
+    then = [each | {"column_of_tomorrow": 1} for each in job.then]
+    Job.objects.filter(pk=job.pk).update(then=then)
     monkeypatch.setattr(declare, "_job_types", {})
     assert transitions.succeed(job, {"value": 1}, "")
     (follower,) = rows("lab.increment")

@@ -232,10 +232,17 @@ class Job(models.Model):
 
     @classmethod
     def declared(cls, columns: dict[str, Any], **values: Any) -> "Job":
-        """An unsaved row with these `declared_columns`, and the values of one job."""
-        seconds = columns["result_lifetime"]
-        kept = default_result_lifetime() if seconds is None else timedelta(seconds=seconds)
-        return cls(**{**columns, "result_lifetime": kept}, **values)
+        """An unsaved row with these `declared_columns`, and the values of one job.
+
+        A newer process may have written columns that this one does not have: they are left out.
+        """
+        known = {field.name for field in cls._meta.fields}
+        columns = {name: value for name, value in columns.items() if name in known}
+
+        seconds = columns.pop("result_lifetime", None)
+        if seconds is not None:
+            columns["result_lifetime"] = timedelta(seconds=seconds)
+        return cls(**columns, **values)
 
     def store_result(
         self, document: str, announce: Callable[[str], object] = lambda name: None
