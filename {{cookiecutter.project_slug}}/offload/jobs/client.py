@@ -98,10 +98,8 @@ async def submit(
         owner: who may see the job.
         idempotency: the same key and request give the same job again.
         request_id: the id that the worker's log lines carry; the request's own if not given.
-        then: jobs that follow, one after the other. Each gets the result of the one before as its
-            parameters, and starts if that one has succeeded.
-        on_end: a job that starts when the last of them has ended, however it ended; its parameters
-            are a `JobEnded`.
+        then: jobs that follow; each starts with the result of the one before as its parameters.
+        on_end: a job that follows the end of all, also a bad end, with a `JobEnded`.
 
     Raises:
         InvalidJob: the models of the followers do not fit.
