@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -205,7 +205,14 @@ class Lab:
             time.sleep(0.05)
         return found
 
-    def submit(self, kind: str, owner: str = "lab", **params: Any) -> Any:
+    def submit(
+        self,
+        kind: str,
+        owner: str = "lab",
+        then: Sequence[str] = (),
+        on_end: str | None = None,
+        **params: Any,
+    ) -> Any:
         """A job submitted as a shell would; its log counts its executions."""
         from offload.jobs import submit_sync
         from offload.jobs.declare import find_job_type
@@ -213,7 +220,13 @@ class Lab:
         found = find_job_type(kind)
         if "log" in found.params.model_fields:
             params.setdefault("log", str(self.folder / f"executions-{time.monotonic_ns()}"))
-        return submit_sync(found, found.params(**params), owner=owner)
+        return submit_sync(
+            found,
+            found.params(**params),
+            owner=owner,
+            then=[find_job_type(each) for each in then],
+            on_end=find_job_type(on_end) if on_end else None,
+        )
 
     def executions(self, job: Any, line: str = "start") -> int:
         path = Path(job.params["log"])

@@ -24,6 +24,18 @@ def parts_of(whole: Any) -> list[Any]:
     return make_parts(job_type, whole, job_type.params.model_validate(whole.params))
 
 
+def tolerant(lab: Lab, parts: int) -> tuple[Any, list[Any]]:
+    """A divided job that goes on while no more than half of its parts fail, and its claimed
+    parts.
+    """
+    from offload.jobs import transitions
+
+    whole = claimed(lab.submit("lab.tolerant", letters="a" * parts).pk)
+    unsaved = parts_of(whole)
+    assert transitions.divide(whole, unsaved, parts // 2)
+    return whole, [claimed(part.pk) for part in unsaved]
+
+
 def claimed_whole(lab: Lab, parts: int) -> tuple[Any, list[Any]]:
     """A divided job that a worker has just claimed, and its unsaved parts."""
     whole = claimed(lab.submit("lab.whole", logs=["/dev/null"] * parts, units=1).pk)

@@ -84,3 +84,15 @@ def stumble(log: str, times: int) -> int:
     if starts <= times:
         raise ConnectionError("the disk is away for a moment")
     return starts
+
+
+def step(log: str, number: int, accident: str) -> None:
+    """Write a step down. The first time at step 3 there is an accident."""
+    path = Path(log)
+    happened = path.exists() and "accident" in path.read_text()
+    if number == 3 and accident and not happened:
+        _note(log, "accident")
+        if accident == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise ConnectionError("the disk is away for a moment")
+    _note(log, f"step-{number}")

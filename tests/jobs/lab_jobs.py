@@ -1,11 +1,12 @@
 """The lab's jobs."""
 
 import time
+from datetime import datetime
 
 from celery import shared_task
 from pydantic import BaseModel, SecretStr
 
-from offload.jobs import JobError, MiB, Report, job
+from offload.jobs import FailedPart, JobEnded, JobError, MiB, Report, job
 
 
 class Work(BaseModel):
@@ -87,6 +88,23 @@ def stumble(params: Work, report: Report) -> Done:
 @job("lab.letters", time_limit=60, memory_limit=4096 * MiB)
 def letters(params: Work, report: Report) -> Text:
     return Text(text="x" * params.units)
+
+
+@job("lab.increment", time_limit=60, memory_limit=256 * MiB, result_lifetime=60)
+def increment(params: Done, report: Report) -> Done:
+    if params.value < 0:
+        raise JobError("a negative number")
+    return Done(value=params.value + 1)
+
+
+@job("lab.told", time_limit=60, memory_limit=256 * MiB, queue="default", max_attempts=5)
+def told(params: JobEnded, report: Report) -> Text:
+    return Text(text=f"{params.kind} {params.status}: {params.error}")
+
+
+@job("lab.repeat", time_limit=60, memory_limit=256 * MiB)
+def repeat(params: Text, report: Report) -> Text:
+    return params
 
 
 class Secret(BaseModel):
@@ -196,6 +214,45 @@ def whole(params: Whole, parts: list[Done]) -> Done:
     return Done(value=sum(part.value for part in parts))
 
 
+class Letters(BaseModel):
+    """A part for each letter; an x fails."""
+
+    letters: str
+
+
+class Letter(BaseModel):
+    letter: str
+
+
+@job("lab.letter", time_limit=60, memory_limit=256 * MiB)
+def letter(params: Letter, report: Report) -> Text:
+    if params.letter == "x":
+        raise JobError("this letter is unknown")
+    return Text(text=params.letter.upper())
+
+
+def spell(params: Letters) -> list[Letter]:
+    return [Letter(letter=each) for each in params.letters]
+
+
+@job(
+    "lab.tolerant",
+    time_limit=60,
+    memory_limit=256 * MiB,
+    split=spell,
+    part=letter,
+    max_failed_parts=0.5,
+)
+def tolerant(params: Letters, parts: list[Text | FailedPart]) -> Text:
+    words = [
+        f"({part.number} {part.status}: {part.error})"
+        if isinstance(part, FailedPart)
+        else part.text
+        for part in parts
+    ]
+    return Text(text=" ".join(words))
+
+
 def divide_twice(params: Nested) -> list[Whole]:
     return [Whole(logs=logs, units=1) for logs in params.logs]
 
@@ -258,3 +315,39 @@ def tick(params: Nothing, report: Report) -> Nothing:
 @shared_task(name="lab.plain")
 def plain() -> None:
     """A Celery task as any, to compare with."""
+
+
+class Steps(BaseModel):
+    log: str
+    steps: int = 5
+    # What happens in the middle: `error` or `kill`.
+    accident: str = ""
+
+
+@job(
+    "lab.stepwise",
+    time_limit=60,
+    memory_limit=256 * MiB,
+    retry_on=(ConnectionError,),
+    retry_delay=0.0,
+)
+def stepwise(params: Steps, report: Report) -> Done:
+    """Write each step down, and go on behind the last checkpoint."""
+    from .compute import step
+
+    first = report.state["next"] if report.state else 0
+    for number in range(first, params.steps):
+        step(params.log, number, params.accident)
+        # Longer than the interval of reports, which a test makes short.
+        time.sleep(0.02)
+        report(number / params.steps, state={"next": number + 1})
+    return Done(value=first)
+
+
+class Moment(BaseModel):
+    scheduled_at: datetime
+
+
+@job("lab.nightly", time_limit=10, memory_limit=256 * MiB, cron="0 2 * * *", timezone="UTC")
+def nightly(params: Moment, report: Report) -> Nothing:
+    return Nothing()

@@ -38,6 +38,17 @@ def declare_with(model: type[BaseModel], **limits: Any) -> Any:
         (Needy, {"every": 60.0}, "each field of Needy needs a valid default: account has none"),
         (Empty, {"every": -5.0}, "every must be a positive number of seconds, not -5"),
         (Empty, {"every": 0.0}, "every must be a positive number of seconds, not 0"),
+        (Empty, {"cron": "0 6 * *"}, "cron '0 6 \\* \\*' must have minute, hour, day of the month"),
+        (Empty, {"cron": "0 25 * * *"}, "Invalid end range: 25 > 23"),
+        (Empty, {"cron": "0 0 31 2 *"}, "day_of_month '31' never occurs in month_of_year '2'"),
+        (Empty, {"cron": "0 0 13 * 5"}, "days of the month and of the week"),
+        (Empty, {"cron": "0 6 * * *", "every": 60.0}, "give every or cron, not both"),
+        (Empty, {"cron": "0 6 * * *", "timezone": "Mars/Base"}, "no time zone 'Mars/Base'"),
+        (Empty, {"cron": "0 6 * * *", "timezone": "Europe"}, "no time zone 'Europe'"),
+        (Empty, {"cron": "0 6 * * *", "catch_up": "some"}, "none or last or all, not 'some'"),
+        (Empty, {"every": 60.0, "overlap": "no"}, "overlap is allow or skip, not 'no'"),
+        (Empty, {"every": 60.0, "overlap": "skip", "catch_up": "all"}, "Give one of the two"),
+        (Needy, {"cron": "0 6 * * *"}, "each field of Needy needs a valid default: account has"),
         (Empty, {"soft_time_limit": 99.0}, "soft_time_limit must be between 0 and .* not 99"),
         (Empty, {"soft_time_limit": 0.0}, "soft_time_limit must be between 0 and .* not 0"),
         (Empty, {"retry_delay": -3.0}, "retry_delay must be between 0 and .* not -3"),
@@ -48,10 +59,54 @@ def declare_with(model: type[BaseModel], **limits: Any) -> Any:
 def test_a_wrong_declaration_is_refused_at_import(
     model: type[BaseModel], limits: dict[str, Any], sentence: str
 ) -> None:
-    from offload.jobs.declare import InvalidJob
+    from offload.jobs.errors import InvalidJob
 
     with pytest.raises(InvalidJob, match=sentence):
         declare_with(model, **limits)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_of_failed_parts_is_between_0_and_1(share: float) -> None:
+    from offload.jobs import job
+    from offload.jobs.errors import InvalidJob
+
+    part = declare_with(Empty)
+    limits: Any = {"time_limit": 1, "memory_limit": 1, "split": list, "part": part}
+    with pytest.raises(InvalidJob, match=f"from 0 to 1, not {share:g}"):
+        job("lab.whole", max_failed_parts=share, **limits)(lambda params, parts: Empty())
+
+
+def test_a_job_that_is_not_divided_has_no_share_of_failed_parts() -> None:
+    from offload.jobs import Report, job
+    from offload.jobs.errors import InvalidJob
+
+    def function(params: Empty, report: Report) -> Empty:
+        return params
+
+    function.__annotations__ = {"params": Empty, "report": Report, "return": Empty}
+    with pytest.raises(InvalidJob, match="a divided job's parts"):
+        job("lab.flat", time_limit=1, memory_limit=1, max_failed_parts=0.5)(function)
+
+
+def test_a_function_whose_parts_may_fail_says_so_in_its_annotation() -> None:
+    from offload.jobs import job
+    from offload.jobs.errors import InvalidJob
+
+    def function(params: Any, parts: Any) -> Any:
+        return Empty()
+
+    function.__annotations__ = {"params": Empty, "parts": list[Empty], "return": Empty}
+    limits: Any = {"time_limit": 1, "memory_limit": 1, "split": list, "part": declare_with(Empty)}
+    with pytest.raises(InvalidJob, match=r"parts: list\[Empty \| FailedPart\]"):
+        job("lab.whole", max_failed_parts=0.5, **limits)(function)
+
+
+@pytest.mark.parametrize(
+    ("share", "parts", "allowed"), [(0.02, 99, 1), (0.02, 49, 0), (0.29, 100, 29), (1.0, 7, 7)]
+)
+def test_a_share_of_the_parts_is_rounded_down(share: float, parts: int, allowed: int) -> None:
+    limited = dataclasses.replace(declare_with(Empty), max_failed_parts=share)
+    assert limited.failed_parts_allowed(parts) == allowed
 
 
 def test_jobs_that_failed_together_do_not_start_again_together() -> None:

@@ -133,10 +133,11 @@ def test_a_result_outlives_any_number_of_failed_writes(
 def test_file_storage_that_fails_for_a_moment_costs_no_result(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from offload.jobs import models
+    from django.core.files.storage import default_storage
+
     from offload.jobs.worker import outage
 
-    save, calls = models.default_storage.save, []
+    save, calls = default_storage.save, []
 
     def fail(*args: Any) -> Any:
         calls.append(1)
@@ -144,7 +145,7 @@ def test_file_storage_that_fails_for_a_moment_costs_no_result(
             raise OSError("no space left on device")
         return save(*args)
 
-    monkeypatch.setattr(models.default_storage, "save", fail)
+    monkeypatch.setattr(default_storage, "save", fail)
     monkeypatch.setattr(outage, "STORAGE_RETRY_SECONDS", 0.01)
     job = lab.submit("lab.letters", units=200_000, log="")
     assert execute(job) == "succeeded"
@@ -164,17 +165,18 @@ def test_progress_that_cannot_be_written_fails_no_part(
 
 def test_progress_of_any_number_and_text_is_written(lab: Lab) -> None:
     from offload.jobs import transitions
-    from offload.jobs.worker.report import make_report
+    from offload.jobs.worker.report import RunningReport
 
     job = transitions.claim(lab.submit("lab.burn").pk, uuid4(), 1)
     assert job
-    make_report(job)(float("nan"), "a\0b\udcff")
+    RunningReport(job)(float("nan"), "a\0b\udcff")
     job.refresh_from_db()
     assert (job.progress, job.message) == (0.0, "ab\\udcff")
 
 
 def test_parameters_that_would_not_come_back_are_refused(lab: Lab) -> None:
-    from offload.jobs.declare import ParamsUnfit, find_job_type
+    from offload.jobs.declare import find_job_type
+    from offload.jobs.errors import ParamsUnfit
 
     refused = [
         ("lab.secret", {"key": "hunter2"}, "'key' differs"),

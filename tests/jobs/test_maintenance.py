@@ -268,7 +268,7 @@ def test_a_periodic_job_without_defaults_stops_no_other_duty_and_no_other_period
     from offload.jobs.models import Job
 
     burn = declare.find_job_type("lab.burn")
-    limits = declare.Limits(time_limit=1, memory_limit=1, every=1.0)
+    limits = dataclasses.replace(burn.limits, every=1.0)
     wrong = dataclasses.replace(burn, name="lab.wrong", limits=limits)
     types = {"lab.wrong": wrong, "lab.tick": declare.find_job_type("lab.tick")}
     monkeypatch.setattr(declare, "_job_types", types)

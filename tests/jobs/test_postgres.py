@@ -20,7 +20,8 @@ AGAIN = (
     "or inside_a_transaction or is_kept_for or acknowledged or when_the_function_returns "
     "or share_their_processes or stays_away or no_database_takes or any_number_and_text "
     "or test_contention or test_families or test_submit or pages_of_a_list or no_database_can "
-    "or long_request or frozen_database or test_listing "
+    "or long_request or frozen_database or test_listing or test_checkpoints "
+    "or test_failed_parts or test_followers or test_schedules "
     "or test_maintenance or test_scale"
 )
 

@@ -219,7 +219,8 @@ def test_a_strangers_job_is_not_found(served: httpx.Client, running: Lab) -> Non
 
 
 def test_what_is_too_large_or_unknown_is_refused_in_a_sentence(lab: Lab) -> None:
-    from offload.jobs.declare import ParamsTooLarge, ParamsUnfit, UnknownJobType, find_job_type
+    from offload.jobs.declare import find_job_type
+    from offload.jobs.errors import ParamsTooLarge, ParamsUnfit, UnknownJobType
 
     with pytest.raises(
         ParamsUnfit,

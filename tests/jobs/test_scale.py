@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 
 from .conftest import LEASE, Lab
+from .families import tolerant
 from .test_maintenance import RecordingBroker, divided_job, expired
 
 # Finished rows. With fewer, PostgreSQL is right to read the whole table.
@@ -28,6 +29,7 @@ COLUMNS = {
     "params": "'{}'",
     "number": "0",
     "parts_count": "0",
+    "failed_parts_allowed": "0",
     "status": "'succeeded'",
     "phase": "''",
     "progress": "1",
@@ -195,8 +197,24 @@ def everything_that_runs_by_itself(lab: Lab, monkeypatch: pytest.MonkeyPatch) ->
     assert job
     held = list(Job.objects.filter(worker=worker, status="running"))
     transitions.renew(worker, [row.pk for row in held])
-    transitions.progress(job, 0.5, "half")
+    transitions.progress(job, 0.5, "half", {"next": 1})
     transitions.succeed(job, {"value": 1}, "")
+    end_a_family(lab)
+
+
+def end_a_family(lab: Lab) -> None:
+    """The ends of parts, of which one fails, and of the job that goes on without it."""
+    from offload.jobs import transitions
+    from offload.jobs.divided import settle, update_progress
+    from offload.jobs.models import Job
+
+    whole, parts = tolerant(lab, 4)
+    transitions.fail(parts[0], "no")
+    for part in parts[1:]:
+        update_progress(part)
+        transitions.succeed(part, {"text": "A"}, "")
+    Job.objects.filter(pk=whole.pk).update(phase="parts", due_at=None)
+    settle(whole.pk)
 
 
 @pytest.mark.timeout(300)

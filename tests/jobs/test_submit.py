@@ -87,7 +87,7 @@ async def test_a_request_id_of_the_longest_kind_fits(lab: Lab) -> None:
 
 @pytest.mark.parametrize("text", [f"{NUL}", f"a{NUL}b", f"\\{NUL}", f"\\u0000{NUL}"])
 async def test_a_nul_in_parameters_is_a_422_on_every_database(lab: Lab, text: str) -> None:
-    from offload.jobs.declare import ParamsUnfit
+    from offload.jobs.errors import ParamsUnfit
 
     with pytest.raises(ParamsUnfit, match="NUL"):
         await submit("lab.burn", text)
@@ -104,7 +104,7 @@ def test_half_a_character_is_a_422_too(lab: Lab) -> None:
     from labyrinth.lab.jobs import Work, burn
 
     from offload.jobs import submit_sync
-    from offload.jobs.declare import ParamsUnfit
+    from offload.jobs.errors import ParamsUnfit
 
     # A model that checks its texts refuses it itself.
     unchecked = Work.model_construct(log="\ud800", units=1, weight=1.0)
@@ -125,7 +125,7 @@ def test_sizes_are_bytes_and_not_characters(lab: Lab) -> None:
     from labyrinth.lab.jobs import Text, letters
 
     from offload.conf import conf
-    from offload.jobs.declare import ParamsTooLarge
+    from offload.jobs.errors import ParamsTooLarge
 
     # Three bytes each.
     with pytest.raises(ParamsTooLarge):

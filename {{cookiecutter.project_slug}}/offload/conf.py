@@ -33,6 +33,8 @@ class Offload:
     report_interval: float = 0.5
     # The parameters of a job, as JSON. Larger inputs belong in storage, with a reference here.
     params_limit: int = 64 * 1024
+    # The state that a job reports for its next attempt, as JSON. It may be written twice a second.
+    checkpoint_limit: int = 64 * 1024
     # A result that is kept in its row. A larger one goes to file storage.
     result_limit: int = 1024 * 1024
     # A result in file storage. A larger one fails the job.

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from offload.jobs.client import submit as submit
     from offload.jobs.client import submit_many as submit_many
     from offload.jobs.client import submit_sync as submit_sync
-    from offload.jobs.declare import InvalidJob as InvalidJob
-    from offload.jobs.declare import JobError as JobError
-    from offload.jobs.declare import JobType as JobType
-    from offload.jobs.declare import Limits as Limits
     from offload.jobs.declare import Report as Report
     from offload.jobs.declare import job as job
+    from offload.jobs.errors import InvalidJob as InvalidJob
+    from offload.jobs.errors import JobError as JobError
+    from offload.jobs.followers import JobEnded as JobEnded
+    from offload.jobs.job_type import FailedPart as FailedPart
+    from offload.jobs.job_type import JobType as JobType
     from offload.jobs.job_view import JobView as JobView
     from offload.jobs.job_view import accepted as accepted
+    from offload.jobs.limits import Limits as Limits
     from offload.jobs.web_process import lifespan as lifespan
 
 # Bytes in a mebibyte, for `memory_limit`.
@@ -32,12 +34,14 @@ MiB = 2**20
 # The module of each name. No module may have the name of an export: Python would put the module in
 # its place as soon as anybody imports it.
 _MODULES = {
+    "FailedPart": "job_type",
     "Idempotency": "client",
-    "InvalidJob": "declare",
-    "JobError": "declare",
-    "JobType": "declare",
+    "InvalidJob": "errors",
+    "JobEnded": "followers",
+    "JobError": "errors",
+    "JobType": "job_type",
     "JobView": "job_view",
-    "Limits": "declare",
+    "Limits": "limits",
     "Report": "declare",
     "accepted": "job_view",
     "cancel": "client",

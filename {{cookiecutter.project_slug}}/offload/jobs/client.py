@@ -3,9 +3,9 @@
 import hashlib
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -16,7 +16,8 @@ from pydantic import BaseModel
 
 from offload.conf import conf
 from offload.jobs import transitions
-from offload.jobs.declare import JobType
+from offload.jobs.followers import follower_columns
+from offload.jobs.job_type import JobType
 from offload.jobs.models import FINAL, Job, KeptKey
 from offload.jobs.services import services
 from offload.jobs.stats import QueueStats
@@ -86,6 +87,8 @@ async def submit(
     owner: str,
     idempotency: Idempotency | None = None,
     request_id: str = "",
+    then: Sequence[JobType[Any, Any]] = (),
+    on_end: JobType[Any, Any] | None = None,
 ) -> Job:
     """Accept a job. When this returns, the job is in the database and will run.
 
@@ -95,13 +98,17 @@ async def submit(
         owner: who may see the job.
         idempotency: the same key and request give the same job again.
         request_id: the id that the worker's log lines carry; the request's own if not given.
+        then: jobs that follow; each starts with the result of the one before as its parameters.
+        on_end: a job that follows the end of all, also a bad end, with a `JobEnded`.
 
     Raises:
+        InvalidJob: the models of the followers do not fit.
         Problem: 503 with `Retry-After` where the queue is too deep or too old; 422 where the key
             came with another request.
         ParamsTooLarge: the parameters are over `conf().params_limit` bytes.
         ParamsUnfit: a worker could not read them back.
     """
+    followers = follower_columns(job_type, then, on_end)
     try:
         admit(job_type.limits.queue)
     except Problem:
@@ -111,14 +118,23 @@ async def submit(
         raise
 
     return await sync_to_async(_insert)(
-        job_type, params, owner, idempotency, request_id or current_request_id.get()
+        job_type, params, owner, idempotency, request_id or current_request_id.get(), followers
     )
 
 
-def submit_sync(job_type: JobType[P, R], params: P, *, owner: str, request_id: str = "") -> Job:
+def submit_sync(
+    job_type: JobType[P, R],
+    params: P,
+    *,
+    owner: str,
+    request_id: str = "",
+    then: Sequence[JobType[Any, Any]] = (),
+    on_end: JobType[Any, Any] | None = None,
+) -> Job:
     """The same in sync code. In `transaction.atomic()` the job is published after the commit."""
+    followers = follower_columns(job_type, then, on_end)
     admit(job_type.limits.queue)
-    return _insert(job_type, params, owner, None, request_id)
+    return _insert(job_type, params, owner, None, request_id, followers)
 
 
 async def submit_many(job_type: JobType[P, R], params: Iterable[P], *, owner: str) -> list[Job]:
@@ -232,8 +248,9 @@ def _insert(
     owner: str,
     idempotency: Idempotency | None,
     request_id: str,
+    followers: dict[str, Any],
 ) -> Job:
-    job = Job.new(job_type, params, owner, request_id=request_id)
+    job = Job.new(job_type, params, owner, request_id=request_id, **followers)
     if idempotency is not None:
         job.idempotency_key, job.fingerprint = idempotency.key, idempotency.fingerprint
         if job_type.limits.unique and (kept := _find_kept(job_type, owner, idempotency)):

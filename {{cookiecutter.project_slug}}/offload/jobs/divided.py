@@ -7,15 +7,17 @@
 2. `divide` inserts the parts and releases the job in one transaction. The job stays `running`, in
    the phase PARTS; no worker holds it.
 3. Workers compute the parts, as any job. Their progress is the job's (`update_progress`).
-4. The last part that succeeds makes the job due again, in the phase JOIN (`_update_parent`).
+4. The last part that ends makes the job due again, in the phase JOIN (`_update_parent`).
 5. A worker claims the job again; its function gets the results of the parts (`part_results`).
-6. A part that fails or is cancelled fails the job, and the other parts are cancelled.
+6. A part that fails or is cancelled fails the job, and the other parts are cancelled; unless no
+   more than `failed_parts_allowed` have.
 7. A job that is cancelled cancels its parts, and the parts of its parts (`_cancel_parts`).
 
 Every transition that writes more than one row of a divided job is in this file. The order of its
 locks is documented at `database.lock_ancestors`.
 """
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +34,9 @@ from offload.jobs.database import (
     in_transaction,
     lock_ancestors,
 )
-from offload.jobs.declare import JobError, JobType
+from offload.jobs.errors import JobError
+from offload.jobs.followers import insert_followers
+from offload.jobs.job_type import FailedPart, JobType
 from offload.jobs.models import FINAL, Job, Phase, Status
 
 WAITS_FOR_PARTS = Q(status=Status.RUNNING, phase=Phase.PARTS)
@@ -56,7 +60,7 @@ def end_job(where: Q, job: Job, status: Status, **values: Any) -> Job | None:
 
     def end() -> Job | None:
         parent = lock_ancestors(job)
-        row = fenced_update(where, job.pk, **ended(status), **UNHELD, **values)
+        row = _end(where, job.pk, status, **UNHELD, **values)
         if row is not None and parent is not None:
             _update_parent(row, parent)
         return row
@@ -118,8 +122,11 @@ def make_parts(job_type: JobType[Any, Any], job: Job, params: BaseModel) -> list
     return parts
 
 
-def divide(job: Job, parts: list[Job]) -> Job | None:
+def divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None:
     """running → waits for its parts: the parts are inserted and the worker is released.
+
+    Args:
+        failed_parts_allowed: how many parts may fail while the job goes on.
 
     Returns:
         The job's new row; None where the lease was lost, or somebody asked the job to stop.
@@ -131,6 +138,7 @@ def divide(job: Job, parts: list[Job]) -> Job | None:
             job.pk,
             phase=Phase.PARTS,
             parts_count=len(parts),
+            failed_parts_allowed=failed_parts_allowed,
             attempts=F("attempts") - 1,
             token=F("token") + 1,
             **UNHELD,
@@ -142,22 +150,25 @@ def divide(job: Job, parts: list[Job]) -> Job | None:
     return in_transaction(divide_row)
 
 
-def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel]:
-    """The results of a job's parts, in the order of their numbers.
+def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel | FailedPart]:
+    """The results of a job's parts, in the order of their numbers; a `FailedPart` for each part
+    that was allowed to fail.
 
     Raises:
         JobError: a part's row is missing, so that the combined result would be wrong.
     """
     assert job_type.part is not None
     parts = list(job.parts.order_by("number"))
-    if len(parts) != job.parts_count:
-        raise JobError(
-            f"{len(parts)} of {job.parts_count} parts are in the database: somebody deleted the "
-            f"others. Submit the job again"
-        )
+    if fault := _fault_of_parts(job, parts):
+        raise JobError(f"{fault}. Submit the job again")
 
     model: type[BaseModel] = job_type.part.result
-    return [model.model_validate(part.load_result()) for part in parts]
+    return [
+        model.model_validate(part.load_result())
+        if part.status == Status.SUCCEEDED
+        else FailedPart(part.number, part.status, part.error)
+        for part in parts
+    ]
 
 
 def update_progress(part: Job) -> Job | None:
@@ -170,9 +181,14 @@ def update_progress(part: Job) -> Job | None:
         return None
 
     parts = Job.objects.filter(parent=part.parent_id).aggregate(
-        mean=Avg("progress"), done=Count("finished_at"), all=Count("pk")
+        mean=Avg("progress"),
+        done=Count("finished_at"),
+        failed=Count("finished_at", filter=~Q(status=Status.SUCCEEDED)),
+        all=Count("pk"),
     )
     message = f"{parts['done']} of {parts['all']} parts"
+    if parts["failed"]:
+        message += f", {parts['failed']} of them failed"
     return update_job(WAITS_FOR_PARTS, part.parent_id, progress=parts["mean"], message=message)
 
 
@@ -196,12 +212,12 @@ def settle(job_id: UUID) -> Job | None:
         if has_unfinished_parts(job_id):
             return None
 
-        error = _fault_of_parts(job)
+        error = _fault_of_parts(job, job.parts.only("number", "status", "error"))
         if not error:
             joined = {"phase": Phase.JOIN, "progress": 1.0, **DUE_NOW}
             return fenced_update(WAITS_FOR_PARTS, job_id, **joined)
 
-        failed = fenced_update(WAITS_FOR_PARTS, job_id, error=error, **ended(Status.FAILED))
+        failed = _end(WAITS_FOR_PARTS, job_id, Status.FAILED, error=error)
         if failed is not None and above is not None:
             _update_parent(failed, above)
         return failed
@@ -209,21 +225,40 @@ def settle(job_id: UUID) -> Job | None:
     return in_transaction(settle_row)
 
 
-def _fault_of_parts(job: Job) -> str:
+def _fault_of_parts(job: Job, parts: Iterable[Job]) -> str:
     """Why a job whose parts have all ended cannot be put together; empty if it can."""
-    parts = Job.objects.filter(parent=job.pk).order_by("number")
-    bad = parts.exclude(status=Status.SUCCEEDED).first()
-    if bad is not None:
-        return f"part {bad.number} {bad.status}: {bad.error}".rstrip(": ")
-    if (found := parts.count()) != job.parts_count:
-        return f"only {found} of {job.parts_count} parts are in the database"
+    found = list(parts)
+    if len(found) != job.parts_count:
+        return f"only {len(found)} of {job.parts_count} parts are in the database"
+
+    failed = [part for part in found if part.status != Status.SUCCEEDED]
+    if len(failed) > job.failed_parts_allowed:
+        return _fault_of_part(failed[0], job)
     return ""
+
+
+def _fault_of_part(part: Job, parent: Job) -> str:
+    """Why the end of one part fails its parent."""
+    fault = f"part {part.number} {part.status}: {part.error}".rstrip(": ")
+    if allowed := parent.failed_parts_allowed:
+        return f"more than {allowed} of {parent.parts_count} parts failed, among them {fault}"
+    return fault
+
+
+def _end(where: Q, job_id: UUID, status: Status, **values: Any) -> Job | None:
+    """One fenced UPDATE that ends a job, and the INSERT of what follows it.
+
+    Parts are no followers, and have none: `_cancel_parts` needs no INSERT.
+    """
+    row = fenced_update(where, job_id, **ended(status), **values)
+    if row is not None:
+        insert_followers(row)
+    return row
 
 
 def _cancel(job: Job, parent: Job | None) -> Job:
     """Cancel a locked job that no worker holds."""
-    values = {**ended(Status.CANCELLED), "cancel_requested_at": Now()}
-    row = fenced_update(Q(), job.pk, **values)
+    row = _end(Q(), job.pk, Status.CANCELLED, cancel_requested_at=Now())
     assert row is not None
 
     if job.phase == Phase.PARTS:
@@ -255,13 +290,13 @@ def _update_parent(part: Job, parent: Job) -> None:
 
     Four cases:
     1. The parent has ended: nothing changes.
-    2. The part did not succeed: the parent fails, and its other parts are cancelled.
-    3. All parts have succeeded: the parent is due again.
+    2. More parts than allowed did not succeed: the parent fails, and its other parts are cancelled.
+    3. All parts have ended: the parent is due again.
     4. Other parts still run: nothing changes.
     """
-    if part.status != Status.SUCCEEDED:
-        error = f"part {part.number} {part.status}: {part.error}".rstrip(": ")
-        failed = fenced_update(WAITS_FOR_PARTS, parent.pk, error=error, **ended(Status.FAILED))
+    if part.status != Status.SUCCEEDED and _too_many_failed(parent):
+        error = _fault_of_part(part, parent)
+        failed = _end(WAITS_FOR_PARTS, parent.pk, Status.FAILED, error=error)
         if failed is None:
             return
 
@@ -269,5 +304,14 @@ def _update_parent(part: Job, parent: Job) -> None:
         if parent.parent_id is not None:
             # `lock_ancestors` has locked this row, too.
             _update_parent(failed, Job.objects.get(pk=parent.parent_id))
-    elif not parent.parts.exclude(status=Status.SUCCEEDED).exists():
+    elif not has_unfinished_parts(parent.pk):
         fenced_update(WAITS_FOR_PARTS, parent.pk, phase=Phase.JOIN, progress=1.0, **DUE_NOW)
+
+
+def _too_many_failed(parent: Job) -> bool:
+    """Whether one part that has failed is one too many."""
+    allowed = parent.failed_parts_allowed
+    if not allowed:
+        return True
+    failed = parent.parts.filter(status__in=(Status.FAILED, Status.CANCELLED))
+    return failed.count() > allowed

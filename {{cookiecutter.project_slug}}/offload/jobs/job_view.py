@@ -9,6 +9,7 @@ from django.core.files.storage import default_storage
 from django.http import HttpResponse
 from pydantic import BaseModel
 
+from offload.jobs.followers import next_job_id
 from offload.jobs.models import Job, Status
 from offload.jobs.services import services
 
@@ -32,6 +33,8 @@ class JobSummary(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    next_url: str | None = None
+    """The next job of a chain, once this one has succeeded; null where none follows."""
     result_url: str | None = None
     """Where a succeeded job's result is read, as it is stored; the address takes `Range`."""
     expected_start_seconds: float | None = None
@@ -66,13 +69,13 @@ async def view_of(job: Job) -> JobView:
 async def accepted(job: Job) -> HttpResponse:
     """202 with `Location` and the job: what a view answers after `submit`."""
     body = (await view_of(job)).model_dump_json()
-    location = {"Location": job_url(job)}
+    location = {"Location": job_url(job.pk)}
     return HttpResponse(body, status=202, content_type="application/json", headers=location)
 
 
-def job_url(job: Job) -> str:
+def job_url(job_id: UUID) -> str:
     """The path of a job in the API."""
-    return f"/api/jobs/{job.pk}"
+    return f"/api/jobs/{job_id}"
 
 
 def expected_start_seconds(job: Job) -> float | None:
@@ -86,6 +89,7 @@ def expected_start_seconds(job: Job) -> float | None:
 
 
 def _summary_fields(job: Job) -> dict[str, Any]:
+    following = next_job_id(job)
     return {
         "id": job.pk,
         "kind": job.kind,
@@ -97,7 +101,8 @@ def _summary_fields(job: Job) -> dict[str, Any]:
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
-        "result_url": f"{job_url(job)}/result" if job.status == Status.SUCCEEDED else None,
+        "next_url": job_url(following) if following else None,
+        "result_url": f"{job_url(job.pk)}/result" if job.status == Status.SUCCEEDED else None,
         "expected_start_seconds": expected_start_seconds(job),
     }
 

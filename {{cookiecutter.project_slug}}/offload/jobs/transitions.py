@@ -67,9 +67,14 @@ def renew(worker: UUID, job_ids: list[UUID]) -> None:
         held_by_worker.filter(pk__in=unlocked).update(lease_until=from_now(conf().lease))
 
 
-def progress(job: Job, fraction: float, message: str) -> Job | None:
-    """Record how far a running job is. None: the lease was lost."""
-    return update_job(held(job.token), job.pk, progress=fraction, message=message)
+def progress(job: Job, fraction: float, message: str, state: Any = None) -> Job | None:
+    """Record how far a running job is, and its checkpoint if there is a new one.
+
+    Returns:
+        The new row; None where the lease was lost.
+    """
+    new = {} if state is None else {"checkpoint": state}
+    return update_job(held(job.token), job.pk, progress=fraction, message=message, **new)
 
 
 def announce_file(job: Job, name: str) -> None:
@@ -77,9 +82,9 @@ def announce_file(job: Job, name: str) -> None:
     ResultFile.objects.get_or_create(name=name, defaults={"job": job})
 
 
-def divide(job: Job, parts: list[Job]) -> Job | None:
+def divide(job: Job, parts: list[Job], failed_parts_allowed: int = 0) -> Job | None:
     """running → waits for its parts; or cancelled, if that was requested meanwhile."""
-    return divided.divide(job, parts) or stop(job)
+    return divided.divide(job, parts, failed_parts_allowed) or stop(job)
 
 
 def succeed(job: Job, result: Any, result_file: str) -> Job | None:
@@ -91,6 +96,7 @@ def succeed(job: Job, result: Any, result_file: str) -> Job | None:
         result_file=result_file,
         progress=1.0,
         message="",
+        checkpoint=None,
         error="",
         error_detail="",
     )

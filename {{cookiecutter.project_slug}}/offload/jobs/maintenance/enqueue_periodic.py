@@ -1,67 +1,125 @@
-"""Submits the jobs that are declared with `every`."""
+"""Submits the jobs that are declared with `every` or `cron`."""
 
-import contextlib
+import hashlib
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
-from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
-from offload.jobs.declare import JobType, all_job_types
+from offload.jobs.database import (
+    CONNECTION_ERRORS,
+    FORK_LOCK,
+    bounded_transaction,
+    is_lock_conflict,
+)
+from offload.jobs.declare import all_job_types
+from offload.jobs.job_type import JobType, scheduled_params
 from offload.jobs.models import Job, Leader, Schedule
+from offload.jobs.recurrence import Recurrence
 
 log = logging.getLogger("offload.jobs")
 
 # The owner of periodic jobs.
 OWNER = "schedule"
+# Jobs that `catch_up="all"` submits at once, after an outage.
+MAX_CATCH_UP_JOBS = 100
+# A moment that is older was missed. A leader looks once a second, and the next one leads after 5 s.
+MISSED_AFTER = timedelta(seconds=60)
 
 
 class EnqueuePeriodic:
-    """The duty: one job for each interval of `every` seconds since 1970, by the database's clock.
+    """The duty: one job for each moment of a job type's recurrence, by the database's clock.
 
-    A row of `Schedule` remembers the last interval. All processes together submit an interval once,
-    also where the job's own row was deleted meanwhile.
+    A row of `Schedule` remembers the last moment. All processes together submit a moment once, also
+    where the job's own row was deleted meanwhile.
     """
 
     def __init__(self) -> None:
-        # The last interval that this process has submitted, by job type.
-        self._submitted: dict[str, int] = {}
+        # When to look at a job type's row again.
+        self._next_look: dict[str, datetime] = {}
 
     def run(self) -> None:
         """Submit what is due."""
-        periodic = [(each, each.limits.every) for each in all_job_types() if each.limits.every]
-        if not periodic:
+        periodic = [(each, each.limits.recurrence) for each in all_job_types()]
+        if not any(recurrence for _, recurrence in periodic):
             return
 
         with FORK_LOCK:
             now: datetime = Leader.objects.values_list(Now(), flat=True)[0]
-            for job_type, every in periodic:
-                self._submit(job_type, int(now.timestamp() // every))
+        for job_type, recurrence in periodic:
+            if recurrence and now >= self._next_look.get(job_type.name, now):
+                with FORK_LOCK:
+                    self._enqueue_alone(job_type, recurrence, now)
 
-    def _submit(self, job_type: JobType[Any, Any], interval: int) -> None:
-        if self._submitted.get(job_type.name) == interval:
-            return
-
+    def _enqueue_alone(
+        self, job_type: JobType[Any, Any], recurrence: Recurrence, now: datetime
+    ) -> None:
+        """Submit one job type. A fault of it, or a lock on its row, concerns no other."""
         try:
-            with transaction.atomic():
-                if _begin(job_type.name, interval):
-                    key = f"tick-{interval}"
-                    row = Job.new(job_type, job_type.params(), OWNER, idempotency_key=key)
-                    # An unfinished job with the same `unique_key` takes the place of this one.
-                    with contextlib.suppress(IntegrityError), transaction.atomic():
-                        row.save(force_insert=True)
-        except CONNECTION_ERRORS:
-            raise
-        except Exception:
-            log.exception("the periodic job %s is not submitted for this interval", job_type.name)
-        self._submitted[job_type.name] = interval
+            _enqueue(job_type, recurrence, now)
+        except Exception as error:
+            if is_lock_conflict(error):
+                log.warning("the schedule of %s is locked: trying again", job_type.name)
+                return
+            if isinstance(error, CONNECTION_ERRORS):
+                raise
+            log.exception(
+                "the periodic job %s cannot be submitted; trying again at its next time",
+                job_type.name,
+            )
+        self._next_look[job_type.name] = recurrence.next_after(now)
 
 
-def _begin(name: str, interval: int) -> bool:
-    """Take an interval. False where it, or a later one, has been taken."""
-    if Schedule.objects.filter(name=name, interval__lt=interval).update(interval=interval):
-        return True
-    _, created = Schedule.objects.get_or_create(name=name, defaults={"interval": interval})
-    return created
+def _enqueue(job_type: JobType[Any, Any], recurrence: Recurrence, now: datetime) -> None:
+    """Take the moments since the last one, and submit those that the declaration wants."""
+    schedule, _ = Schedule.objects.get_or_create(
+        name=job_type.name, defaults={"last_at": recurrence.beginning(now)}
+    )
+    moments = recurrence.between(schedule.last_at, now, MAX_CATCH_UP_JOBS + 1)
+    if not moments:
+        return
+
+    with bounded_transaction():
+        unchanged = Schedule.objects.filter(pk=job_type.name, last_at=schedule.last_at)
+        taken = unchanged.update(last_at=moments[-1])
+        if not taken or Schedule.objects.get(pk=job_type.name).paused:
+            return
+        for moment in _wanted(job_type, moments, now):
+            _submit(job_type, moment)
+
+
+def _wanted(job_type: JobType[Any, Any], moments: list[datetime], now: datetime) -> list[datetime]:
+    """Those of the moments that get a job."""
+    match job_type.limits.catch_up:
+        case "none":
+            return [each for each in moments[-1:] if now - each <= MISSED_AFTER]
+        case "last":
+            return moments[-1:]
+
+    if len(moments) > MAX_CATCH_UP_JOBS:
+        log.warning(
+            "the periodic job %s was missed more than %s times: the last ones are submitted",
+            job_type.name,
+            MAX_CATCH_UP_JOBS,
+        )
+    return moments[-MAX_CATCH_UP_JOBS:]
+
+
+def _submit(job_type: JobType[Any, Any], moment: datetime) -> None:
+    params = scheduled_params(job_type.params, moment)
+    row = Job.new(job_type, params, OWNER, idempotency_key=f"schedule-{moment.isoformat()}")
+    if job_type.limits.overlap == "skip":
+        row.unique_key = hashlib.sha256(f"schedule\n{job_type.name}".encode()).hexdigest()
+
+    # An unfinished job with the same `unique_key` takes the place of this one.
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError:
+        log.info(
+            "the periodic job %s of %s is skipped: an earlier one is unfinished",
+            job_type.name,
+            moment,
+        )

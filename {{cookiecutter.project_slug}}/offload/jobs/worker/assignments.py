@@ -18,7 +18,7 @@ from uuid import UUID
 
 from billiard.process import current_process
 
-from offload.jobs.declare import Limits
+from offload.jobs.limits import Limits
 from offload.jobs.models import Job
 from offload.jobs.worker.processes import process_is_alive
 

@@ -21,15 +21,19 @@ from pydantic import BaseModel, ValidationError
 
 from offload.jobs import transitions
 from offload.jobs.database import DATABASE_ERRORS
-from offload.jobs.declare import JobError, JobType, all_job_types, faults_of
+from offload.jobs.declare import all_job_types
 from offload.jobs.divided import make_parts, part_results
+from offload.jobs.errors import JobError
+from offload.jobs.followers import check_handed_on, followers_of
+from offload.jobs.job_type import FailedPart, JobType
+from offload.jobs.json_documents import faults_of
 from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Assignments, Slot
 from offload.jobs.worker.failure import full_text, public_text
 from offload.jobs.worker.memory_limit import memory_limit
 from offload.jobs.worker.outage import KeptResult, retry_while_database_is_down
-from offload.jobs.worker.report import Cancelled, LeaseLost, make_report
+from offload.jobs.worker.report import Cancelled, LeaseLost, RunningReport
 
 log = logging.getLogger("offload.jobs")
 
@@ -179,16 +183,18 @@ def _compute(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:
     params = _params(job_type, job)
 
     if job_type.part is None:
-        result = job_type.function(params, make_report(job))
+        result = job_type.function(params, RunningReport(job))
     elif job.phase == Phase.JOIN:
         result = job_type.function(params, _part_results(job_type, job, slot))
     else:
         parts = make_parts(job_type, job, params)
         slot.writing(job)
-        return partial(_divide, job, parts)
+        return partial(_divide, job, parts, job_type.failed_parts_allowed(len(parts)))
 
     slot.writing(job)
-    return KeptResult(job, job_type.result_to_json(result)).write
+    document = job_type.result_to_json(result)
+    check_handed_on(job, document)
+    return KeptResult(job, document).write
 
 
 def _params(job_type: JobType[Any, Any], job: Job) -> BaseModel:
@@ -202,7 +208,9 @@ def _params(job_type: JobType[Any, Any], job: Job) -> BaseModel:
     return params
 
 
-def _part_results(job_type: JobType[Any, Any], job: Job, slot: Slot) -> list[BaseModel]:
+def _part_results(
+    job_type: JobType[Any, Any], job: Job, slot: Slot
+) -> list[BaseModel | FailedPart]:
     """The results of the parts. The time limits begin when they are read."""
     slot.claiming(job.pk)
     results = retry_while_database_is_down(partial(part_results, job_type, job), lambda: None)
@@ -210,8 +218,8 @@ def _part_results(job_type: JobType[Any, Any], job: Job, slot: Slot) -> list[Bas
     return results or []
 
 
-def _divide(job: Job, parts: list[Job]) -> Job | None:
-    divided = transitions.divide(job, parts)
+def _divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None:
+    divided = transitions.divide(job, parts, failed_parts_allowed)
     if divided is not None and not divided.final:
         _publish(parts)
     return divided
@@ -241,11 +249,13 @@ def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) 
 
 
 def _tell_watchers_and_parent(ended: Job) -> None:
-    """Send the event. If the last part has ended, have its parent published.
+    """Send the event. Have what follows published: the followers, or the parent whose last part
+    this was.
 
     The maintenance publishes the parent where the database does not answer here.
     """
     services.events.publish(ended)
+    _publish(followers_of(ended))
     if not (ended.parent_id and ended.final):
         return
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from offload.jobs.declare import JobError, JobType
+from offload.jobs.errors import JobError
+from offload.jobs.job_type import JobType
 
 # Characters of a text about an error. Longer ones, such as a repeated input, are cut.
 MAX_ERROR_LENGTH = 4000

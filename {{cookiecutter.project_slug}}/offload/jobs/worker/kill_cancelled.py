@@ -33,7 +33,7 @@ def kill_cancelled(
         status=Status.RUNNING,
         cancel_requested_at__lt=from_now(-conf().cancel_grace),
     )
-    for job in overdue.defer("params", "result"):
+    for job in overdue.defer(*Job.LARGE_FIELDS):
         for assignment in working:
             if assignment.activity == Activity.COMPUTING and assignment.is_for(job):
                 log.warning(

@@ -6,7 +6,7 @@ import inspect
 import textwrap
 from typing import Any
 
-from offload.jobs.declare import JobType
+from offload.jobs.job_type import JobType
 
 
 def preload(job_type: JobType[Any, Any]) -> None:

@@ -2,14 +2,15 @@
 
 import logging
 import time
+from typing import Any
 
 from django.db import connections
 
 from offload.conf import conf
 from offload.jobs import transitions
 from offload.jobs.database import DATABASE_ERRORS
-from offload.jobs.declare import Report
 from offload.jobs.divided import update_progress
+from offload.jobs.json_documents import plain_json
 from offload.jobs.models import Job
 from offload.jobs.services import services
 from offload.jobs.worker.failure import clean_text
@@ -29,32 +30,50 @@ class LeaseLost(BaseException):
     """Raised in a job that another worker has taken over: its result no longer counts."""
 
 
-def make_report(job: Job) -> Report:
-    """A `report` for this job.
+class RunningReport:
+    """The `report` of a job that runs.
 
-    It writes at most once in `conf().report_interval` seconds. A call in between costs one look at
-    the clock.
+    It writes progress at most once in `conf().report_interval` seconds, and a state as often. The
+    two are counted apart: a report of a state comes through at the end of a loop that reports
+    progress. A call in between costs one look at the clock.
     """
-    interval = conf().report_interval
-    next_write = time.monotonic()
 
-    def report(fraction: float, message: str = "") -> None:
-        nonlocal next_write
+    def __init__(self, job: Job) -> None:
+        self.state = job.checkpoint
+        self._job = job
+        self._next_write = self._next_checkpoint = time.monotonic()
+
+    def __call__(self, fraction: float, message: str = "", state: Any = None) -> None:
+        """Write it if that is due; see `Report`."""
         now = time.monotonic()
-        if now < next_write:
+        if now < self._next_checkpoint:
+            state = None
+        if now < self._next_write and state is None:
             return
-        next_write = now + interval
+
+        interval = conf().report_interval
+        self._next_write = now + interval
+        if state is not None:
+            _check(state)
+            self._next_checkpoint = now + interval
 
         # NaN is smaller than nothing and larger than nothing: this order makes it 0.
         fraction = min(max(0.0, fraction), 1.0)
-        _write(job, fraction, clean_text(message, MAX_MESSAGE_LENGTH))
-
-    return report
+        _write(self._job, fraction, clean_text(message, MAX_MESSAGE_LENGTH), state)
 
 
-def _write(job: Job, fraction: float, message: str) -> None:
+def _check(state: Any) -> None:
+    """Raises: TypeError, ValueError: as `Report`."""
+    if (size := len(plain_json(state).encode())) > conf().checkpoint_limit:
+        raise ValueError(
+            f"the state of a report has {size} bytes, the limit is {conf().checkpoint_limit}: put "
+            "large data into storage and report a reference"
+        )
+
+
+def _write(job: Job, fraction: float, message: str, state: Any) -> None:
     try:
-        row = transitions.progress(job, fraction, message)
+        row = transitions.progress(job, fraction, message, state)
         parent = update_progress(row) if row is not None else None
     except DATABASE_ERRORS:
         # A job does not fail because its progress cannot be written: only its lease counts.

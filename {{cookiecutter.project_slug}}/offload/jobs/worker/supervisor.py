@@ -128,7 +128,7 @@ class Supervisor(bootsteps.StartStopStep):
         the table and in no row was fenced out, or claimed in between.
         """
         rows = Job.objects.filter(worker=self._worker_id, status=Status.RUNNING)
-        held = list(rows.defer("params", "result"))
+        held = list(rows.defer(*Job.LARGE_FIELDS))
         working = self._assignments.working()
         self._heartbeat.beat(worker, len(working))
         if not working:

@@ -1,6 +1,4 @@
-"""The rows of jobs, workers and the leader. A row is the truth about its job; a message in the
-broker is only a notice.
-"""
+"""The rows of jobs. A row is the truth about its job; a message in the broker is only a notice."""
 
 import hashlib
 import json
@@ -16,7 +14,7 @@ from django.db.models.functions import Now
 from pydantic import BaseModel
 
 from offload.conf import conf
-from offload.jobs.declare import JobType
+from offload.jobs.job_type import JobType
 
 # Characters of a request's id, as `serving/response_headers.py` accepts it.
 MAX_REQUEST_ID_LENGTH = 128
@@ -68,6 +66,8 @@ class Job(models.Model):
     number = models.PositiveIntegerField(default=0)
     # How many parts a divided job has; 0 for other jobs. The join refuses another number.
     parts_count = models.PositiveIntegerField(default=0)
+    # How many of them may fail or be cancelled while the job goes on.
+    failed_parts_allowed = models.PositiveIntegerField(default=0)
 
     # --- how far it is ---
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
@@ -75,6 +75,8 @@ class Job(models.Model):
     # From 0 to 1.
     progress = models.FloatField(default=0.0)
     message = models.CharField(max_length=200, blank=True)
+    # What the function reported for its next attempt. A success deletes it.
+    checkpoint = models.JSONField(null=True)
     result = models.JSONField(null=True)
     # The name of a large result in file storage.
     result_file = models.CharField(max_length=255, blank=True)
@@ -114,6 +116,12 @@ class Job(models.Model):
     # The request's id, which the worker's log lines carry, too.
     request_id = models.CharField(max_length=MAX_REQUEST_ID_LENGTH, blank=True)
 
+    # --- what follows it, see `followers.py` ---
+    # The declared columns of the jobs that follow, one after the other.
+    then = models.JSONField(null=True)
+    # Those of the callback at the end.
+    on_end = models.JSONField(null=True)
+
     # --- times, all by the database's clock, because hosts' clocks differ ---
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
@@ -122,8 +130,8 @@ class Job(models.Model):
     result_lifetime = models.DurationField(default=default_result_lifetime)
     expires_at = models.DateTimeField(null=True)
 
-    # Lists and watchers never read these: 64 kB and 1 MB a row at their limits.
-    LARGE_FIELDS = ("params", "result")
+    # Lists and watchers never read these: 64 kB, 1 MB and 64 kB a row at their limits.
+    LARGE_FIELDS = ("params", "result", "checkpoint")
 
     class Meta:
         db_table = "offload_job"
@@ -200,24 +208,41 @@ class Job(models.Model):
         Raises:
             TypeError, ParamsTooLarge, ParamsUnfit: as `JobType.to_json`.
         """
-        document, limits = job_type.to_json(params), job_type.limits
+        document = job_type.to_json(params)
 
-        if limits.unique:
+        if job_type.limits.unique:
             identity = f"{job_type.name}\n{owner}\n{document}"
             values["unique_key"] = hashlib.sha256(identity.encode()).hexdigest()
-        if limits.result_lifetime is not None:
-            values["result_lifetime"] = timedelta(seconds=limits.result_lifetime)
 
         values["request_id"] = values.get("request_id", "")[:MAX_REQUEST_ID_LENGTH]
 
-        return cls(
-            kind=job_type.name,
-            queue=limits.queue,
-            owner=owner,
-            params=json.loads(document),
-            max_attempts=limits.max_attempts,
-            **values,
-        )
+        columns = cls.declared_columns(job_type)
+        return cls.declared(columns, owner=owner, params=json.loads(document), **values)
+
+    @staticmethod
+    def declared_columns(job_type: JobType[Any, Any]) -> dict[str, Any]:
+        """The columns that the type's declaration decides, as plain JSON data."""
+        limits = job_type.limits
+        return {
+            "kind": job_type.name,
+            "queue": limits.queue,
+            "max_attempts": limits.max_attempts,
+            "result_lifetime": limits.result_lifetime,
+        }
+
+    @classmethod
+    def declared(cls, columns: dict[str, Any], **values: Any) -> "Job":
+        """An unsaved row with these `declared_columns`, and the values of one job.
+
+        A newer process may have written columns that this one does not have: they are left out.
+        """
+        known = {field.name for field in cls._meta.fields}
+        columns = {name: value for name, value in columns.items() if name in known}
+
+        seconds = columns.pop("result_lifetime", None)
+        if seconds is not None:
+            columns["result_lifetime"] = timedelta(seconds=seconds)
+        return cls(**columns, **values)
 
     def store_result(
         self, document: str, announce: Callable[[str], object] = lambda name: None
@@ -272,104 +297,3 @@ class Job(models.Model):
             "progress": round(self.progress, 4),
             "message": self.message,
         }
-
-
-class KeptKey(models.Model):
-    """An idempotency key that was answered with a unique job of another request.
-
-    The key is kept for as long as that job's row, so that the same request gets the same job after
-    its end, too. The key of the request that made a job is in the job's own row.
-    """
-
-    owner = models.CharField(max_length=150)
-    # The job type's name.
-    kind = models.CharField(max_length=100)
-    key = models.CharField(max_length=255)
-    # The SHA-256 of the request that used the key.
-    fingerprint = models.CharField(max_length=64)
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="kept_keys")
-
-    class Meta:
-        db_table = "offload_job_kept_key"
-        constraints = (
-            models.UniqueConstraint(
-                fields=("owner", "kind", "key"), name="offload_job_kept_key_once"
-            ),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.key} of {self.owner}"
-
-
-class Worker(models.Model):
-    """One running worker. Its main process writes the row and renews `seen_at`."""
-
-    id = models.UUIDField(primary_key=True)
-    name = models.CharField(max_length=200)
-    queues = models.JSONField()
-    # The number of its processes that compute.
-    slots = models.PositiveSmallIntegerField()
-    busy = models.PositiveSmallIntegerField(default=0)
-    # The names of the job types that it can compute.
-    kinds = models.JSONField(default=list)
-    started_at = models.DateTimeField(db_default=Now())
-    seen_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        db_table = "offload_worker"
-        ordering = ("name",)
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Leader(models.Model):
-    """The process that does the maintenance: one at a time, by a lease."""
-
-    name = models.CharField(max_length=50, primary_key=True)
-    holder = models.UUIDField()
-    until = models.DateTimeField()
-    # Whether the holder's own connection to the broker works. Where it does not, a process whose
-    # connection works takes the lead over.
-    reaches_broker = models.BooleanField(default=True)
-    # The queues' statistics, which the leader reads for all processes, and when it read them.
-    stats = models.JSONField(default=dict)
-    stats_at = models.DateTimeField(null=True)
-
-    class Meta:
-        db_table = "offload_leader"
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.holder}"
-
-
-class Schedule(models.Model):
-    """The last interval for which a periodic job was submitted. It outlives the job's own row."""
-
-    # The job type's name.
-    name = models.CharField(max_length=100, primary_key=True)
-    # The number of the interval, counted from 1970.
-    interval = models.BigIntegerField()
-
-    class Meta:
-        db_table = "offload_schedule"
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.interval}"
-
-
-class ResultFile(models.Model):
-    """A file in file storage. Its row is written before the file, so that no file is forgotten.
-
-    An attempt that lost its lease leaves a file, too. All files of a job are deleted after its row.
-    """
-
-    name = models.CharField(max_length=255, primary_key=True)
-    # NULL: the job's row has been deleted, and the file is to be deleted.
-    job = models.ForeignKey(Job, on_delete=models.SET_NULL, null=True, related_name="files")
-
-    class Meta:
-        db_table = "offload_result_file"
-
-    def __str__(self) -> str:
-        return self.name

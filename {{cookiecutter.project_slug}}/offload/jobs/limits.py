@@ -1,0 +1,134 @@
+"""The limits of a job type, and what makes them wrong."""
+
+import random
+from dataclasses import dataclass
+from typing import Literal, get_args, get_type_hints
+
+from celery import current_app
+
+from offload.jobs.errors import InvalidJob
+from offload.jobs.recurrence import Recurrence, recurrence_of
+
+# The largest share that chance adds to the delay before another attempt.
+RETRY_JITTER = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The limits of a job type. Times are in seconds, sizes in bytes.
+
+    Args:
+        time_limit: seconds until the process is killed and the job fails, without another attempt.
+            It ends when the function returns; writing the result does not count.
+        memory_limit: bytes of data that the job may add to its process; beyond it `MemoryError`
+            fails the job (Linux only).
+        queue: `cpu` for computing, `default` for housekeeping.
+        soft_time_limit: seconds until `SoftTimeLimitExceeded` is raised in the function; 95 % of
+            `time_limit` if not given.
+        max_attempts: starts in all. A job starts again when its worker dies, or when the function
+            raises an error of `retry_on`.
+        retry_on: errors worth another attempt (a full disk, not a wrong formula).
+        retry_delay: seconds before the second attempt; each further delay is twice as long. Up to
+            20 % are added by chance, so that jobs that failed together do not start together.
+        retry_delay_max: seconds that no such delay exceeds.
+        result_lifetime: seconds until a finished job is deleted; the service's default if not
+            given.
+        unique: while an owner has an unfinished job with the same parameters, submitting returns
+            that job.
+        every: seconds between two jobs that the service submits by itself, with the parameters'
+            defaults and the owner `schedule`. A parameter `scheduled_at` gets the moment.
+        cron: when the service does so instead: minute, hour, day of the month, month and weekday (0
+            or `sun` to 6), as in `30 6 * * mon-fri`.
+        timezone: whose clock `cron` goes by, as an IANA name; `recurrence.py` says what a clock
+            change does.
+        catch_up: what is submitted for moments that were missed while no process ran, or the
+            database was down: the `last` of them, `none`, or `all` up to 100.
+        overlap: whether a moment is to `skip` while an earlier job of the schedule is unfinished.
+    """
+
+    time_limit: float
+    memory_limit: int
+    queue: str = "cpu"
+    soft_time_limit: float | None = None
+    max_attempts: int = 3
+    retry_on: tuple[type[Exception], ...] = ()
+    retry_delay: float = 5.0
+    retry_delay_max: float = 600.0
+    result_lifetime: float | None = None
+    unique: bool = False
+    every: float | None = None
+    cron: str | None = None
+    timezone: str = "UTC"
+    catch_up: Literal["none", "last", "all"] = "last"
+    overlap: Literal["allow", "skip"] = "allow"
+
+    @property
+    def soft_limit(self) -> float:
+        """Seconds until the function is asked to end by itself."""
+        return self.soft_time_limit or self.time_limit * 0.95
+
+    @property
+    def recurrence(self) -> Recurrence | None:
+        """When the service submits the job by itself; None where it does not."""
+        return recurrence_of(self.every, self.cron, self.timezone)
+
+    def delay_before_retry(self, attempts: int) -> float:
+        """Seconds between a failed attempt and the next one.
+
+        Args:
+            attempts: how many attempts have failed.
+        """
+        delay = min(self.retry_delay * 2.0 ** min(attempts - 1, 60), self.retry_delay_max)
+        return min(delay * random.uniform(1.0, 1.0 + RETRY_JITTER), self.retry_delay_max)
+
+    def check(self, name: str) -> None:
+        """Refuse limits that contradict each other.
+
+        Args:
+            name: the job type's name, for the sentence.
+
+        Raises:
+            InvalidJob: the sentence says what to write instead.
+        """
+        if self.time_limit <= 0 or self.memory_limit <= 0 or self.max_attempts < 1:
+            raise InvalidJob(
+                f"job {name!r}: time_limit, memory_limit and max_attempts must be positive"
+            )
+        if self.soft_time_limit is not None and not 0 < self.soft_time_limit < self.time_limit:
+            raise InvalidJob(
+                f"job {name!r}: soft_time_limit must be between 0 and the time_limit of "
+                f"{self.time_limit:g} s, not {self.soft_time_limit:g}"
+            )
+        if not 0 <= self.retry_delay <= self.retry_delay_max:
+            raise InvalidJob(
+                f"job {name!r}: retry_delay must be between 0 and the retry_delay_max of "
+                f"{self.retry_delay_max:g} s, not {self.retry_delay:g}"
+            )
+        if self.result_lifetime is not None and self.result_lifetime <= 0:
+            raise InvalidJob(
+                f"job {name!r}: result_lifetime must be positive, not {self.result_lifetime:g}"
+            )
+        self._check_recurrence(name)
+
+        queues = current_app.amqp.queues
+        if self.queue not in queues:
+            raise InvalidJob(
+                f"job {name!r}: config/celery.py declares no queue {self.queue!r}, only "
+                f"{', '.join(queues)}"
+            )
+
+    def _check_recurrence(self, name: str) -> None:
+        try:
+            recurrence_of(self.every, self.cron, self.timezone)
+        except ValueError as error:
+            raise InvalidJob(f"job {name!r}: {error}") from error
+
+        for field in ("catch_up", "overlap"):
+            value, known = getattr(self, field), get_args(get_type_hints(Limits)[field])
+            if value not in known:
+                raise InvalidJob(f"job {name!r}: {field} is {' or '.join(known)}, not {value!r}")
+        if (self.catch_up, self.overlap) == ("all", "skip"):
+            raise InvalidJob(
+                f"job {name!r}: catch_up='all' submits several jobs at once, of which "
+                "overlap='skip' would skip all but the first. Give one of the two"
+            )

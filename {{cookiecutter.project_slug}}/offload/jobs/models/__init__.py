@@ -1,0 +1,20 @@
+"""The rows of jobs, workers and schedules, a file each. Django finds them here."""
+
+from offload.jobs.models.fleet import Leader, Worker
+from offload.jobs.models.job import FINAL, Job, Phase, Status, default_result_lifetime
+from offload.jobs.models.kept_key import KeptKey
+from offload.jobs.models.result_file import ResultFile
+from offload.jobs.models.schedule import Schedule
+
+__all__ = [
+    "FINAL",
+    "Job",
+    "KeptKey",
+    "Leader",
+    "Phase",
+    "ResultFile",
+    "Schedule",
+    "Status",
+    "Worker",
+    "default_result_lifetime",
+]
