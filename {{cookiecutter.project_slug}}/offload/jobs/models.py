@@ -51,7 +51,9 @@ def default_result_lifetime() -> timedelta:
 
 
 class Job(models.Model):
-    """One accepted job. Only `transitions.py` and `divided.py` write it, fenced by `token`."""
+    """One accepted job. Only `transitions.py`, `divided.py` and `by_hand.py` write it, fenced by
+    `token`.
+    """
 
     # --- what is to be done ---
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -102,6 +104,9 @@ class Job(models.Model):
     # When a message was last published for a job that still waited a second later. NULL: never
     # since it became due.
     published_at = models.DateTimeField(null=True)
+    # A job that no worker has claimed until then fails. NULL: it has no such deadline, or it has
+    # begun in time.
+    start_before = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
 
     # --- what it came from ---
@@ -186,6 +191,18 @@ class Job(models.Model):
                 condition=models.Q(parent__isnull=False),
                 name="offload_job_parts",
             ),
+            # Waiting jobs with a deadline for their start.
+            models.Index(
+                fields=("start_before",),
+                condition=models.Q(start_before__isnull=False),
+                name="offload_job_deadline",
+            ),
+            # What failed, of an owner and of all. A job that succeeds never writes this index.
+            models.Index(
+                fields=("owner", "number", "-created_at", "-id"),
+                condition=models.Q(status="failed"),
+                name="offload_job_failed",
+            ),
         )
 
     def __str__(self) -> str:
@@ -207,6 +224,10 @@ class Job(models.Model):
             values["unique_key"] = hashlib.sha256(identity.encode()).hexdigest()
         if limits.result_lifetime is not None:
             values["result_lifetime"] = timedelta(seconds=limits.result_lifetime)
+
+        if limits.start_within is not None and values.get("start_before") is None:
+            since = values.get("due_at", Now())
+            values["start_before"] = since + timedelta(seconds=limits.start_within)
 
         values["request_id"] = values.get("request_id", "")[:MAX_REQUEST_ID_LENGTH]
 
@@ -251,7 +272,7 @@ class Job(models.Model):
 
     @property
     def final(self) -> bool:
-        """Whether the job has ended and will never change again."""
+        """Whether the job has ended. Only a retry by hand changes it again."""
         return self.status in FINAL
 
     def log_fields(self) -> dict[str, Any]:
@@ -299,6 +320,36 @@ class KeptKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} of {self.owner}"
+
+
+class Pause(models.Model):
+    """A queue, or a job type, of which no job is begun. Running jobs go on.
+
+    The row is the pause: whoever deletes it resumes the jobs.
+    """
+
+    # One of the two is empty.
+    queue = models.CharField(max_length=50, blank=True)
+    # The job type's name.
+    kind = models.CharField(max_length=100, blank=True)
+    reason = models.CharField(max_length=200, blank=True)
+    # The user of the admin, or of the host's shell.
+    paused_by = models.CharField(max_length=150)
+    paused_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "offload_pause"
+        constraints = (
+            models.UniqueConstraint(fields=("queue", "kind"), name="offload_pause_once"),
+            models.CheckConstraint(
+                condition=models.Q(queue="") ^ models.Q(kind=""),
+                name="offload_pause_one_target",
+                violation_error_message="Name a queue or a job type, and not both.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"the queue {self.queue}" if self.queue else f"the job type {self.kind}"
 
 
 class Worker(models.Model):
