@@ -307,6 +307,18 @@ def kept_briefly_whole(params: Whole, parts: list[Done]) -> Done:
     return Done(value=len(parts))
 
 
+@job("lab.prompt", time_limit=60, memory_limit=256 * MiB, start_within=3600)
+def prompt(params: Work, report: Report) -> Done:
+    from .compute import burn
+
+    return Done(value=burn(params.log, params.units, report))
+
+
+@job("lab.prompt_whole", time_limit=60, memory_limit=256 * MiB, split=divide, part=prompt)
+def prompt_whole(params: Whole, parts: list[Done]) -> Done:
+    return Done(value=len(parts))
+
+
 @job("lab.tick", time_limit=10, memory_limit=256 * MiB, queue="default", every=2.0)
 def tick(params: Nothing, report: Report) -> Nothing:
     return params

@@ -54,6 +54,7 @@ def declare_with(model: type[BaseModel], **limits: Any) -> Any:
         (Empty, {"retry_delay": -3.0}, "retry_delay must be between 0 and .* not -3"),
         (Empty, {"retry_delay": 700.0}, "retry_delay must be between 0 and .* of 600 s, not 700"),
         (Empty, {"result_lifetime": -1.0}, "result_lifetime must be positive, not -1"),
+        (Empty, {"start_within": 0.0}, "start_within must be positive, not 0"),
     ],
 )
 def test_a_wrong_declaration_is_refused_at_import(

@@ -114,6 +114,8 @@ def many(lab: Lab) -> Iterator[Lab]:
     for job in Job.objects.filter(status="running")[:5]:
         Job.objects.filter(pk=job.pk).update(lease_until=job.created_at)
     divided_job(lab, 3)
+    late = lab.submit("lab.prompt", units=1)
+    Job.objects.filter(pk=late.pk).update(start_before=late.created_at)
     insert_finished(ROWS)
     try:
         yield lab
@@ -145,7 +147,7 @@ def whole_reads(sql: str, params: Any) -> list[str]:
         if connection.vendor == "sqlite":
             cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
             steps = [row[3] for row in cursor.fetchall()]
-            small = "INDEX offload_job_(waiting|held|divided)"
+            small = "INDEX offload_job_(waiting|held|divided|deadline)"
             scan = re.compile(rf"SCAN (offload_job|[UVWT]\d+)(?! USING (COVERING )?{small})")
             return [step for step in steps if scan.search(step)]
 

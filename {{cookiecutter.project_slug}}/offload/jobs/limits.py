@@ -33,6 +33,9 @@ class Limits:
         retry_delay_max: seconds that no such delay exceeds.
         result_lifetime: seconds until a finished job is deleted; the service's default if not
             given.
+        start_within: seconds after which a job that has not begun fails instead; they count from
+            its submission, or from its `run_at`. A job that has begun in time is tried again later,
+            too. No such deadline if not given.
         unique: while an owner has an unfinished job with the same parameters, submitting returns
             that job.
         every: seconds between two jobs that the service submits by itself, with the parameters'
@@ -55,6 +58,7 @@ class Limits:
     retry_delay: float = 5.0
     retry_delay_max: float = 600.0
     result_lifetime: float | None = None
+    start_within: float | None = None
     unique: bool = False
     every: float | None = None
     cron: str | None = None
@@ -107,6 +111,10 @@ class Limits:
         if self.result_lifetime is not None and self.result_lifetime <= 0:
             raise InvalidJob(
                 f"job {name!r}: result_lifetime must be positive, not {self.result_lifetime:g}"
+            )
+        if self.start_within is not None and self.start_within <= 0:
+            raise InvalidJob(
+                f"job {name!r}: start_within must be positive, not {self.start_within:g}"
             )
         self._check_recurrence(name)
 

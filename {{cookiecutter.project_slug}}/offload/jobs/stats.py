@@ -16,6 +16,9 @@ OLDEST = Gauge("offload_jobs_oldest_seconds", "Age of the oldest of them", ["que
 UNSERVED = Gauge(
     "offload_jobs_unserved", "Due jobs whose type no running worker knows", ["queue", "kind"]
 )
+PAUSED = Gauge(
+    "offload_jobs_paused", "1 for each paused queue and each paused job type", ["queue", "kind"]
+)
 WORKERS = Gauge("offload_jobs_workers", "Workers that renewed their row lately")
 READ_AT = Gauge(
     "offload_jobs_stats_timestamp_seconds", "When these figures were read, in seconds since 1970"
@@ -46,6 +49,8 @@ class JobStats:
     workers: int = 0
     # Due jobs whose type no running worker knows: their number by queue and type.
     unserved: dict[str, dict[str, int]] = field(default_factory=dict)
+    # What is paused: each has the name of a queue or of a job type, and an empty text.
+    paused: list[tuple[str, str]] = field(default_factory=list)
     # Whether the database answered the last time.
     database: bool = False
     # Whether the broker answered the last time.
@@ -71,12 +76,17 @@ class JobStats:
         """Seconds since the leader read queues and workers; infinite if nobody has."""
         return float("inf") if self.read_at is None else time.monotonic() - self.read_at
 
+    def is_paused(self, queue: str, kind: str) -> bool:
+        """Whether jobs of this type are not begun in this queue."""
+        return (queue, "") in self.paused or ("", kind) in self.paused
+
     def to_json(self) -> dict[str, Any]:
         """What the leader writes into its row."""
         return {
             "queues": {name: asdict(queue) for name, queue in self.queues.items()},
             "workers": self.workers,
             "unserved": self.unserved,
+            "paused": self.paused,
         }
 
     def load(self, document: dict[str, Any], age: float) -> None:
@@ -89,6 +99,7 @@ class JobStats:
         self.queues = found
         self.workers = document.get("workers", 0)
         self.unserved = document.get("unserved", {})
+        self.paused = [(queue, kind) for queue, kind in document.get("paused", [])]
         self.read_at = time.monotonic() - age
         self._set_gauges(age)
 
@@ -98,6 +109,10 @@ class JobStats:
         for name, queue in self.queues.items():
             WAITING.labels(name).set(queue.depth)
             OLDEST.labels(name).set(queue.age)
+
+        PAUSED.clear()
+        for name, kind in self.paused:
+            PAUSED.labels(name, kind).set(1)
 
         UNSERVED.clear()
         for name, kinds in self.unserved.items():

@@ -12,6 +12,9 @@
                        |
                        +------------- give_up ------------------> failed
 
+    failed, cancelled ------ by_hand.retry ----> queued
+    any end ---------------- by_hand.discard --> (nothing)
+
 A worker that claims a job gets a new fencing token. Only the holder of the newest token changes a
 running job: a worker that was frozen and wakes up changes nothing. A divided job is `running`
 while it waits for its parts; `divided.py` has its life.
@@ -24,12 +27,20 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
 from offload.conf import conf
 from offload.jobs import divided
-from offload.jobs.database import DUE_NOW, UNHELD, due, from_now, held, held_and_wanted
+from offload.jobs.database import (
+    DUE_NOW,
+    NOT_WAITING,
+    UNHELD,
+    due,
+    from_now,
+    held,
+    held_and_wanted,
+)
 from offload.jobs.divided import update_job
 from offload.jobs.models import Job, ResultFile, Status
 
@@ -50,8 +61,8 @@ def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
         pid=pid,
         lease_until=from_now(conf().lease),
         started_at=Coalesce("started_at", Now()),
-        due_at=None,
         message="",
+        **NOT_WAITING,
     )
 
 
@@ -140,10 +151,17 @@ def reclaim(job: Job, reason: str) -> Job | None:
     return _requeue(job, error=error)
 
 
-def give_up(job_id: UUID, error: str) -> Job | None:
-    """queued → failed, because no worker will ever claim the job."""
+def give_up(job_id: UUID, error: str, where: Q) -> Job | None:
+    """queued → failed, because no worker will ever claim the job.
+
+    Args:
+        where: why it is given up, asked again: `database.due` or `database.overdue`.
+
+    Raises:
+        Job.DoesNotExist: no such job.
+    """
     job = Job.objects.only("parent").get(pk=job_id)
-    return divided.end_job(due(), job, Status.FAILED, error=error)
+    return divided.end_job(where, job, Status.FAILED, error=error)
 
 
 def request_cancel(job_id: UUID) -> Job:

@@ -68,7 +68,7 @@ class FailUnknown:
             job_ids = list(rows.values_list("pk", flat=True)[:FAIL_BATCH_ROWS])
         for job_id in job_ids:
             with FORK_LOCK, bounded_transaction():
-                failed = transitions.give_up(job_id, reason)
+                failed = transitions.give_up(job_id, reason, due())
             if failed is not None:
                 self._events.publish(failed)
         log.error("%s jobs have failed: %s. Was it renamed or removed?", len(job_ids), reason)

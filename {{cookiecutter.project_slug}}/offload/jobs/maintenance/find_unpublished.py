@@ -7,7 +7,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from offload.jobs.broker import Broker, BrokerUnavailable, JobMessage, UnknownQueue
-from offload.jobs.database import FORK_LOCK, bounded_transaction, due, from_now
+from offload.jobs.database import FORK_LOCK, bounded_transaction, due, from_now, waiting
 from offload.jobs.maintenance.read_stats import Waiting
 from offload.jobs.models import Job
 
@@ -100,6 +100,6 @@ def mark_published(job_ids: list[str]) -> None:
     for start in range(0, len(job_ids), MARK_BATCH_ROWS):
         batch = [UUID(job_id) for job_id in job_ids[start : start + MARK_BATCH_ROWS]]
         with FORK_LOCK, bounded_transaction():
-            waiting = Job.objects.filter(due(), pk__in=batch)
-            unlocked = waiting.select_for_update(skip_locked=True).order_by("pk").values("pk")
-            waiting.filter(pk__in=unlocked).update(published_at=Now())
+            published = Job.objects.filter(waiting(), pk__in=batch)
+            unlocked = published.select_for_update(skip_locked=True).order_by("pk").values("pk")
+            published.filter(pk__in=unlocked).update(published_at=Now())

@@ -1,6 +1,8 @@
 """Reads queues and workers from the database, for all processes."""
 
 import logging
+import math
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -8,9 +10,9 @@ from django.db.models import Count, Min, Q
 from django.db.models.functions import Now
 
 from offload.conf import conf
-from offload.jobs.database import FORK_LOCK, due, from_now
+from offload.jobs.database import FORK_LOCK, from_now, waiting
 from offload.jobs.maintenance.leader import Leadership
-from offload.jobs.models import Job, Worker
+from offload.jobs.models import Job, Pause, Worker
 from offload.jobs.stats import JobStats, QueueStats
 
 log = logging.getLogger("offload.jobs")
@@ -23,7 +25,7 @@ DRAIN_WINDOW_SECONDS = 60.0
 class Waiting:
     """What the leader found: due rows by queue and type, and what the running workers know."""
 
-    # Due rows by queue and type.
+    # Due rows by queue and type, without those that are paused.
     rows: dict[tuple[str, str], int] = field(default_factory=dict)
     # For each running worker its queues, and the types that it knows; None: it did not say.
     workers: list[tuple[set[str], set[str] | None]] = field(default_factory=list)
@@ -74,6 +76,8 @@ class ReadStats:
         self._stats = stats
         self._leadership = leadership
         self._reported: set[tuple[str, str]] = set()
+        # When pauses ended: `time.monotonic()` by what was paused.
+        self._resumed_at: dict[tuple[str, str], float] = {}
         # For the other duties of this run.
         self.waiting = Waiting()
 
@@ -81,6 +85,7 @@ class ReadStats:
         """Read and publish."""
         found = JobStats()
         with FORK_LOCK:
+            self._read_pauses(found)
             self.waiting = Waiting(self._read_waiting(found), self._read_workers())
             self._read_drain(found)
 
@@ -97,10 +102,14 @@ class ReadStats:
         self._report_unserved(found)
 
     def _read_waiting(self, found: JobStats) -> dict[tuple[str, str], int]:
-        """Count due rows: one read of the index `offload_job_waiting`."""
+        """Count waiting rows: one read of the index `offload_job_waiting`.
+
+        Paused jobs count for the depth of their queue, which bounds it. They count neither for its
+        age nor among the rows that should have a message.
+        """
         whole = Q(number=0)
         rows = (
-            Job.objects.filter(due())
+            Job.objects.filter(waiting())
             .values("queue", "kind")
             .annotate(
                 rows=Count("pk"),
@@ -112,13 +121,29 @@ class ReadStats:
         )
         counts: dict[tuple[str, str], int] = {}
         for row in rows:
-            counts[row["queue"], row["kind"]] = row["rows"]
             queue = found.queues.setdefault(row["queue"], QueueStats())
-            queue.rows += row["rows"]
             queue.depth += row["depth"]
+            if found.is_paused(row["queue"], row["kind"]):
+                continue
+            counts[row["queue"], row["kind"]] = row["rows"]
+            queue.rows += row["rows"]
             if row["oldest"] is not None:
-                queue.age = max(queue.age, (row["now"] - row["oldest"]).total_seconds())
+                age = (row["now"] - row["oldest"]).total_seconds()
+                queue.age = max(queue.age, min(age, self._since_resume(row["queue"], row["kind"])))
         return counts
+
+    def _read_pauses(self, found: JobStats) -> None:
+        found.paused = list(Pause.objects.values_list("queue", "kind"))
+        for target in set(self._stats.paused).difference(found.paused):
+            self._resumed_at[target] = time.monotonic()
+
+    def _since_resume(self, queue: str, kind: str) -> float:
+        """Seconds since jobs of this type could be begun again; infinite if they always could.
+
+        A job's age begins then: submits are not refused because of a pause that is over.
+        """
+        resumed = [self._resumed_at.get(target) for target in ((queue, ""), ("", kind))]
+        return min((time.monotonic() - at for at in resumed if at), default=math.inf)
 
     def _read_workers(self) -> list[tuple[set[str], set[str] | None]]:
         running = Worker.objects.filter(seen_at__gt=from_now(-conf().worker_silence))

@@ -10,6 +10,7 @@ from uuid import uuid4
 from offload.jobs.broker import Broker
 from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections, is_lock_conflict
 from offload.jobs.maintenance.enqueue_periodic import EnqueuePeriodic
+from offload.jobs.maintenance.fail_overdue import FailOverdue
 from offload.jobs.maintenance.fail_unknown import FailUnknown
 from offload.jobs.maintenance.find_unpublished import FindUnpublished, mark_published
 from offload.jobs.maintenance.leader import Leadership, LeadLost
@@ -42,6 +43,7 @@ class Maintenance:
             "settle divided jobs": SettleDivided(events).run,
             "enqueue periodic jobs": EnqueuePeriodic().run,
             "find unpublished jobs": FindUnpublished(broker, lambda: read_stats.waiting).run,
+            "fail overdue jobs": FailOverdue(events).run,
             "fail jobs of unknown types": FailUnknown(events).run,
             "prune expired jobs": Prune().run,
         }

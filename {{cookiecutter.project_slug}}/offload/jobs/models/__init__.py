@@ -3,6 +3,7 @@
 from offload.jobs.models.fleet import Leader, Worker
 from offload.jobs.models.job import FINAL, Job, Phase, Status, default_result_lifetime
 from offload.jobs.models.kept_key import KeptKey
+from offload.jobs.models.pause import Pause
 from offload.jobs.models.result_file import ResultFile
 from offload.jobs.models.schedule import Schedule
 
@@ -11,6 +12,7 @@ __all__ = [
     "Job",
     "KeptKey",
     "Leader",
+    "Pause",
     "Phase",
     "ResultFile",
     "Schedule",

@@ -49,7 +49,9 @@ def default_result_lifetime() -> timedelta:
 
 
 class Job(models.Model):
-    """One accepted job. Only `transitions.py` and `divided.py` write it, fenced by `token`."""
+    """One accepted job. Only `transitions.py`, `divided.py` and `by_hand.py` write it, fenced by
+    `token`.
+    """
 
     # --- what is to be done ---
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -104,6 +106,9 @@ class Job(models.Model):
     # When a message was last published for a job that still waited a second later. NULL: never
     # since it became due.
     published_at = models.DateTimeField(null=True)
+    # A job that no worker has claimed until then fails. NULL: it has no such deadline, or it has
+    # begun in time.
+    start_before = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
 
     # --- what it came from ---
@@ -194,6 +199,28 @@ class Job(models.Model):
                 condition=models.Q(parent__isnull=False),
                 name="offload_job_parts",
             ),
+            # Waiting jobs with a deadline for their start.
+            models.Index(
+                fields=("start_before",),
+                condition=models.Q(start_before__isnull=False),
+                name="offload_job_deadline",
+            ),
+            # The lists of what is rare among many jobs that succeeded. SQLite, too, finds these two
+            # with a parameter for the status. A job that succeeds never writes them.
+            *(
+                models.Index(
+                    fields=("owner", "number", "-created_at", "-id"),
+                    condition=models.Q(status=status),
+                    name=f"offload_job_{status}",
+                )
+                for status in ("failed", "cancelled")
+            ),
+            # An owner's list of queued or of running jobs.
+            models.Index(
+                fields=("owner", "number", "-created_at", "-id"),
+                condition=models.Q(finished_at__isnull=True),
+                name="offload_job_unfinished",
+            ),
         )
 
     def __str__(self) -> str:
@@ -228,6 +255,7 @@ class Job(models.Model):
             "queue": limits.queue,
             "max_attempts": limits.max_attempts,
             "result_lifetime": limits.result_lifetime,
+            "start_within": limits.start_within,
         }
 
     @classmethod
@@ -236,6 +264,10 @@ class Job(models.Model):
 
         A newer process may have written columns that this one does not have: they are left out.
         """
+        seconds = columns.get("start_within")
+        if seconds is not None and values.get("start_before") is None:
+            values["start_before"] = values.get("due_at", Now()) + timedelta(seconds=seconds)
+
         known = {field.name for field in cls._meta.fields}
         columns = {name: value for name, value in columns.items() if name in known}
 
@@ -276,7 +308,7 @@ class Job(models.Model):
 
     @property
     def final(self) -> bool:
-        """Whether the job has ended and will never change again."""
+        """Whether the job has ended. Only a retry by hand changes it again."""
         return self.status in FINAL
 
     def log_fields(self) -> dict[str, Any]:

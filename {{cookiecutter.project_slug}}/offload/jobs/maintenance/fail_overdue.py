@@ -1,0 +1,58 @@
+"""Fails jobs that no worker has claimed before their deadline, also while they are paused."""
+
+import logging
+import time
+from datetime import datetime
+from uuid import UUID
+
+from offload.jobs import transitions
+from offload.jobs.database import FORK_LOCK, bounded_transaction, is_lock_conflict, overdue
+from offload.jobs.models import Job
+from offload.jobs.notifier import EventPublisher
+
+log = logging.getLogger("offload.jobs")
+
+# Seconds between two runs. No worker claims an overdue job meanwhile: `database.due` leaves it out.
+RUN_INTERVAL_SECONDS = 2.0
+# Rows that one run fails.
+FAIL_BATCH_ROWS = 100
+
+
+class FailOverdue:
+    """The duty: fail waiting jobs whose `start_before` has passed."""
+
+    def __init__(self, events: EventPublisher) -> None:
+        self._events = events
+        self._next_run = 0.0
+
+    def run(self) -> None:
+        """Fail what is overdue, every 2 s; in the next look where a batch was not enough."""
+        if time.monotonic() < self._next_run:
+            return
+
+        rows = Job.objects.filter(overdue()).order_by("start_before")
+        with FORK_LOCK:
+            batch = list(rows.values_list("pk", "start_before")[:FAIL_BATCH_ROWS])
+        for job_id, deadline in batch:
+            assert deadline is not None
+            self._fail(job_id, deadline)
+
+        if len(batch) < FAIL_BATCH_ROWS:
+            self._next_run = time.monotonic() + RUN_INTERVAL_SECONDS
+
+    def _fail(self, job_id: UUID, deadline: datetime) -> None:
+        error = f"no worker began it before {deadline:%Y-%m-%d %H:%M:%S} UTC, its deadline"
+        try:
+            with FORK_LOCK, bounded_transaction():
+                failed = transitions.give_up(job_id, error, overdue())
+        except Job.DoesNotExist:
+            return
+        except Exception as fault:
+            if not is_lock_conflict(fault):
+                raise
+            log.warning("job %s is overdue, but its row is locked: trying again", job_id)
+            return
+
+        if failed is not None:
+            log.warning("job %s: %s", job_id, error, extra=failed.log_fields())
+            self._events.publish(failed)
