@@ -392,3 +392,93 @@ def test_a_long_request_id_is_accepted(web: Lab, api: httpx.Client) -> None:
     headers = {"X-Request-ID": "r" * 128}
     answer = api.post("/api/lab/burn", json={"log": "/dev/null", "units": 1}, headers=headers)
     assert answer.status_code == 202
+
+
+def failed_job(web: Lab, **values: Any) -> Any:
+    from offload.jobs import transitions
+
+    job = claimed(web.submit("lab.burn", units=1, **values).pk)
+    assert transitions.fail(job, "the disk is full")
+    return job
+
+
+def test_an_owner_retries_and_discards_his_jobs_only(web: Lab, api: httpx.Client) -> None:
+    job, foreign = failed_job(web), failed_job(web, owner="another")
+    for action in ("retry", "discard"):
+        assert api.post(f"/api/jobs/{foreign.pk}/{action}").status_code == 404
+
+    answer = api.post(f"/api/jobs/{job.pk}/retry")
+    assert (answer.status_code, answer.headers["location"]) == (202, f"/api/jobs/{job.pk}")
+    assert (answer.json()["status"], answer.json()["error"]) == ("queued", None)
+    again = api.post(f"/api/jobs/{job.pk}/retry")
+    assert again.status_code == 409
+    assert "is queued: only a failed or cancelled job can be retried" in again.json()["detail"]
+    assert api.post(f"/api/jobs/{job.pk}/discard").status_code == 409
+
+    api.delete(f"/api/jobs/{job.pk}")
+    assert api.post(f"/api/jobs/{job.pk}/discard").status_code == 204
+    assert api.get(f"/api/jobs/{job.pk}").status_code == 404
+
+
+def test_an_owner_sees_what_failed_and_retries_it_by_its_reason(
+    web: Lab, api: httpx.Client
+) -> None:
+    for _ in range(3):
+        failed_job(web)
+    foreign = failed_job(web, owner="another")
+    group = api.get("/api/jobs/failures").json()[0]
+    assert (group["kind"], group["error"], group["count"]) == ("lab.burn", "the disk is full", 3)
+
+    chosen = {"kind": group["kind"], "error": group["error"]}
+    answer = api.post("/api/jobs/retry", json=chosen)
+    assert answer.json() == {"done": 3, "refused": [], "more": False}
+    assert api.get("/api/jobs/failures").json() == []
+    foreign.refresh_from_db()
+    assert foreign.status == "failed"
+
+
+def test_an_owner_discards_several_jobs_by_their_ids(web: Lab, api: httpx.Client) -> None:
+    jobs = [failed_job(web), web.submit("lab.burn", units=1), failed_job(web, owner="another")]
+    answer = api.post("/api/jobs/discard", json={"ids": [str(job.pk) for job in jobs]}).json()
+    assert (answer["done"], answer["more"]) == (1, False)
+    reasons = {refusal["id"]: refusal["detail"] for refusal in answer["refused"]}
+    assert "cancel it before you discard it" in reasons[str(jobs[1].pk)]
+    assert "it is another owner's" in reasons[str(jobs[2].pk)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"ids": []}, {"kind": "a", "ids": ["6" * 32]}, {"error": "a"}, {"ids": ["6" * 32] * 101}],
+)
+def test_a_selection_that_says_nothing_or_too_much_is_refused(
+    api: httpx.Client, body: dict[str, Any]
+) -> None:
+    assert api.post("/api/jobs/retry", json=body).status_code == 422
+
+
+def test_a_watcher_sees_a_retry_and_what_follows(web: Lab, api: httpx.Client) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.control import retry_job
+
+    job = failed_job(web)
+    assert "event: failed" in api.get(f"/api/jobs/{job.pk}/events").text
+    with api.stream("GET", f"/api/jobs/{retry_job(job.pk, 'staff').pk}/events") as stream:
+        lines = stream.iter_lines()
+        assert any(line == "event: progress" for line in lines)
+        transitions.succeed(claimed(job.pk), {"value": 1}, "")
+        assert any(line == "event: succeeded" for line in lines)
+
+
+def test_a_job_says_from_when_a_worker_may_begin_it(web: Lab, api: httpx.Client) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    from offload.jobs import submit_sync
+    from offload.jobs.declare import find_job_type
+
+    burn = find_job_type("lab.burn")
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    params = burn.params(log="/dev/null")
+    job = submit_sync(burn, params, owner="lab", run_at=tomorrow)
+    view = api.get(f"/api/jobs/{job.pk}").json()
+    assert datetime.fromisoformat(view["due_at"]) - tomorrow < timedelta(seconds=1)
+    assert view["expected_start_seconds"] is None

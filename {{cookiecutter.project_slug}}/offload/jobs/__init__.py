@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from offload.jobs.client import Idempotency as Idempotency
     from offload.jobs.client import cancel as cancel
+    from offload.jobs.client import discard as discard
     from offload.jobs.client import find as find
     from offload.jobs.client import repeated as repeated
+    from offload.jobs.client import retry as retry
     from offload.jobs.client import submit as submit
     from offload.jobs.client import submit_many as submit_many
     from offload.jobs.client import submit_sync as submit_sync
@@ -41,10 +43,12 @@ _MODULES = {
     "Report": "declare",
     "accepted": "job_view",
     "cancel": "client",
+    "discard": "client",
     "find": "client",
     "job": "declare",
     "lifespan": "web_process",
     "repeated": "client",
+    "retry": "client",
     "submit": "client",
     "submit_many": "client",
     "submit_sync": "client",

@@ -4,20 +4,34 @@ import re
 from typing import Annotated
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Router
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from offload.access import caller
-from offload.jobs.client import cancel, find, find_light
+from offload.jobs.client import cancel, discard, find, find_light, retry
+from offload.jobs.control import (
+    Action,
+    FailureGroup,
+    discard_job,
+    failed_jobs,
+    for_each,
+    group_failures,
+    no_such_job,
+    retry_job,
+)
 from offload.jobs.job_result import result_response
 from offload.jobs.job_view import JobSummary, JobView, accepted, summary_of, view_of
 from offload.jobs.listing import count_by_status, page_of
-from offload.jobs.models import Status
+from offload.jobs.models import Job, Status
 from offload.jobs.watch import saw_the_end, start_events, wait_for_end
 
 router = Router(tags=["jobs"])
+
+# Jobs that one request retries or discards. One takes some 10 ms.
+MAX_SELECTED_JOBS = 100
 
 # Seconds. `Prefer: wait=` asks for more in vain: proxies often end idle requests after 60 s.
 MAX_WAIT_SECONDS = 30.0
@@ -31,6 +45,37 @@ class JobList(BaseModel):
     """Your newest 1,000 jobs, by status."""
     next: UUID | None
     """Pass it as `cursor` for the next page; null on the last page."""
+
+
+class Selection(BaseModel):
+    """Several of your jobs: by their ids, or the failed ones of a type, perhaps with one error."""
+
+    ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_SELECTED_JOBS)] | None = None
+    kind: Annotated[str, Field(min_length=1)] | None = None
+    error: Annotated[str, Field(min_length=1)] | None = None
+    """As `error` of one of them."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Selection":
+        if (self.ids is None) == (self.kind is None) or (self.ids and self.error):
+            raise ValueError("give ids, or kind, and error only with kind")
+        return self
+
+
+class Refusal(BaseModel):
+    """A job with which nothing was done."""
+
+    id: UUID
+    detail: str
+
+
+class SelectionOutcome(BaseModel):
+    """What has become of several jobs."""
+
+    done: int
+    refused: list[Refusal]
+    more: bool
+    """Whether there are more failed jobs of this type: a request takes the newest 100."""
 
 
 @router.get("", response=JobList, summary="Your jobs, newest first")
@@ -48,6 +93,22 @@ async def list_jobs(
         counts=await count_by_status(owner),
         next=rows[limit - 1].pk if len(rows) > limit else None,
     )
+
+
+@router.get("/failures", response=list[FailureGroup], summary="What failed and why, by number")
+async def list_failures(request: HttpRequest) -> list[FailureGroup]:
+    """Of your newest 10,000 failed jobs, the 100 largest groups."""
+    return await sync_to_async(group_failures)(failed_jobs(owner=caller(request)))
+
+
+@router.post("/retry", response=SelectionOutcome, summary="Retry several of your jobs")
+async def retry_jobs(request: HttpRequest, selection: Selection) -> SelectionOutcome:
+    return await _do_with_each(retry_job, selection, caller(request))
+
+
+@router.post("/discard", response=SelectionOutcome, summary="Delete several finished jobs")
+async def discard_jobs(request: HttpRequest, selection: Selection) -> SelectionOutcome:
+    return await _do_with_each(discard_job, selection, caller(request))
 
 
 @router.get(
@@ -78,6 +139,20 @@ async def cancel_job(request: HttpRequest, job_id: UUID) -> HttpResponse:
     return await accepted(await cancel(job))
 
 
+@router.post(
+    "/{uuid:job_id}/retry", response={202: JobView}, summary="Queue a failed or cancelled job again"
+)
+async def post_retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    job = await find_light(job_id, caller(request))
+    return await accepted(await retry(job))
+
+
+@router.post("/{uuid:job_id}/discard", response={204: None}, summary="Delete a finished job")
+async def post_discard(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    await discard(await find_light(job_id, caller(request)))
+    return HttpResponse(status=204)
+
+
 @router.get(
     "/{uuid:job_id}/events", summary="Server-sent events: `progress`, and last how it ended"
 )
@@ -91,4 +166,22 @@ async def watch_job(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingHttpResponse(
         await start_events(request, job), content_type="text/event-stream", headers=headers
+    )
+
+
+async def _do_with_each(action: Action, selection: Selection, owner: str) -> SelectionOutcome:
+    if selection.ids is None:
+        rows = failed_jobs(kind=selection.kind or "", error=selection.error or "", owner=owner)
+    else:
+        rows = Job.objects.filter(owner=owner, pk__in=selection.ids)
+    # One more than is taken tells whether there are more.
+    found = [pk async for pk in rows.values_list("pk", flat=True)[: MAX_SELECTED_JOBS + 1]]
+
+    outcome = await sync_to_async(for_each)(action, found[:MAX_SELECTED_JOBS], owner)
+    missing = set(selection.ids or ()).difference(found)
+    outcome.refused |= {job_id: no_such_job(job_id).detail for job_id in missing}
+    return SelectionOutcome(
+        done=len(outcome.done),
+        refused=[Refusal(id=pk, detail=detail) for pk, detail in outcome.refused.items()],
+        more=len(found) > MAX_SELECTED_JOBS,
     )

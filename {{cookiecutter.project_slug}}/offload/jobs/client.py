@@ -5,6 +5,7 @@ import math
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -12,10 +13,11 @@ from asgiref.sync import sync_to_async
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from pydantic import BaseModel
 
 from offload.conf import conf
-from offload.jobs import transitions
+from offload.jobs.control import cancel_job, discard_job, no_such_job, retry_job
 from offload.jobs.declare import JobType
 from offload.jobs.models import FINAL, Job, KeptKey
 from offload.jobs.services import services
@@ -28,6 +30,8 @@ R = TypeVar("R", bound=BaseModel)
 
 # Characters of an `Idempotency-Key`, as its column has.
 MAX_KEY_LENGTH = 255
+# How often an INSERT is tried that meets another job with its unique key, which ends meanwhile.
+MAX_INSERT_TRIES = 5
 # Bounds of `Retry-After`, in seconds. The larger one is also the answer where nothing has ended.
 MIN_RETRY_AFTER_SECONDS = 1.0
 MAX_RETRY_AFTER_SECONDS = 60.0
@@ -86,6 +90,8 @@ async def submit(
     owner: str,
     idempotency: Idempotency | None = None,
     request_id: str = "",
+    run_at: datetime | None = None,
+    start_before: datetime | None = None,
 ) -> Job:
     """Accept a job. When this returns, the job is in the database and will run.
 
@@ -95,14 +101,18 @@ async def submit(
         owner: who may see the job.
         idempotency: the same key and request give the same job again.
         request_id: the id that the worker's log lines carry; the request's own if not given.
+        run_at: no worker begins the job before this time, which has a time zone.
+        start_before: a job that no worker has begun until then fails. The default is the type's
+            `start_within`.
 
     Raises:
         Problem: 503 with `Retry-After` where the queue is too deep or too old; 422 where the key
-            came with another request.
+            came with another request, or where the times cannot be kept.
         ParamsTooLarge: the parameters are over `conf().params_limit` bytes.
         ParamsUnfit: a worker could not read them back.
     """
     try:
+        times = checked_times(run_at, start_before)
         admit(job_type.limits.queue)
     except Problem:
         # A repeated request is no new job: the queue holds it already.
@@ -111,24 +121,42 @@ async def submit(
         raise
 
     return await sync_to_async(_insert)(
-        job_type, params, owner, idempotency, request_id or current_request_id.get()
+        job_type, params, owner, idempotency, request_id or current_request_id.get(), times
     )
 
 
-def submit_sync(job_type: JobType[P, R], params: P, *, owner: str, request_id: str = "") -> Job:
+def submit_sync(
+    job_type: JobType[P, R],
+    params: P,
+    *,
+    owner: str,
+    request_id: str = "",
+    run_at: datetime | None = None,
+    start_before: datetime | None = None,
+) -> Job:
     """The same in sync code. In `transaction.atomic()` the job is published after the commit."""
+    times = checked_times(run_at, start_before)
     admit(job_type.limits.queue)
-    return _insert(job_type, params, owner, None, request_id)
+    return _insert(job_type, params, owner, None, request_id, times)
 
 
-async def submit_many(job_type: JobType[P, R], params: Iterable[P], *, owner: str) -> list[Job]:
+async def submit_many(
+    job_type: JobType[P, R],
+    params: Iterable[P],
+    *,
+    owner: str,
+    run_at: datetime | None = None,
+    start_before: datetime | None = None,
+) -> list[Job]:
     """Accept several jobs in one INSERT, all or none. Raises as `submit` does."""
-    jobs = [Job.new(job_type, each, owner) for each in params]
+    times = checked_times(run_at, start_before)
+    jobs = [Job.new(job_type, each, owner, **times) for each in params]
     admit(job_type.limits.queue, len(jobs))
 
     def insert() -> list[Job]:
         Job.objects.bulk_create(jobs)
-        _publish(jobs)
+        if "due_at" not in times:
+            _publish(jobs)
         return jobs
 
     return await sync_to_async(insert)()
@@ -169,16 +197,47 @@ async def cancel(job: Job) -> Job:
     Raises:
         Problem: 404 where the job has expired meanwhile.
     """
+    return await sync_to_async(cancel_job)(job.pk, job.owner)
 
-    def request() -> Job:
-        try:
-            row = transitions.request_cancel(job.pk)
-        except Job.DoesNotExist:
-            raise _not_found(job.pk) from None
-        services.events.publish(row)
-        return row
 
-    return await sync_to_async(request)()
+async def retry(job: Job, by: str = "") -> Job:
+    """Queue a failed or cancelled job again, with all its attempts; see `by_hand.py`.
+
+    Args:
+        by: who asks for it, for the log; the job's owner if not given.
+
+    Raises:
+        Problem: 404, the job has expired meanwhile; 409, it cannot be retried now.
+    """
+    return await sync_to_async(retry_job)(job.pk, by or job.owner)
+
+
+async def discard(job: Job, by: str = "") -> None:
+    """Delete a finished job before its lifetime has ended. Arguments and errors as of `retry`."""
+    await sync_to_async(discard_job)(job.pk, by or job.owner)
+
+
+def checked_times(run_at: datetime | None, start_before: datetime | None) -> dict[str, datetime]:
+    """The columns of a job that is not to begin before or after a time.
+
+    Raises:
+        Problem: 422, a time has no time zone, or no worker could begin the job in time.
+    """
+    now, times = timezone.now(), {}
+    for name, time in (("run_at", run_at), ("start_before", start_before)):
+        if time is not None and timezone.is_naive(time):
+            raise Problem(422, f"{name} needs a time zone, as in 2030-01-31T09:00:00+01:00")
+
+    # A time that has passed means now, which the database's clock says.
+    if run_at is not None and run_at > now:
+        times["due_at"] = run_at
+    if start_before is not None:
+        if start_before <= max(now, run_at or now):
+            raise Problem(
+                422, f"start_before={start_before} is not later than now and than run_at: in vain"
+            )
+        times["start_before"] = start_before
+    return times
 
 
 def admit(queue: str, count: int = 1) -> None:
@@ -216,14 +275,8 @@ def admit(queue: str, count: int = 1) -> None:
 async def _first(rows: QuerySet[Job], job_id: UUID) -> Job:
     found = await rows.afirst()
     if found is None:
-        raise _not_found(job_id)
+        raise no_such_job(job_id)
     return found
-
-
-def _not_found(job_id: UUID) -> Problem:
-    return Problem(
-        404, f"no job {job_id}: it never existed, it has expired, or it is another owner's"
-    )
 
 
 def _insert(
@@ -232,31 +285,39 @@ def _insert(
     owner: str,
     idempotency: Idempotency | None,
     request_id: str,
+    times: dict[str, datetime],
 ) -> Job:
-    job = Job.new(job_type, params, owner, request_id=request_id)
+    job = Job.new(job_type, params, owner, request_id=request_id, **times)
     if idempotency is not None:
         job.idempotency_key, job.fingerprint = idempotency.key, idempotency.fingerprint
         if job_type.limits.unique and (kept := _find_kept(job_type, owner, idempotency)):
             return kept
 
-    try:
-        with transaction.atomic():
-            job.save(force_insert=True)
-    except IntegrityError:
-        return _existing(job_type, job, idempotency)
+    for _ in range(MAX_INSERT_TRIES):
+        try:
+            with transaction.atomic():
+                job.save(force_insert=True)
+        except IntegrityError:
+            if found := _existing(job_type, job, idempotency):
+                return found
+        else:
+            job.refresh_from_db(fields=["created_at", "due_at"])
+            if "due_at" not in times:
+                _publish([job])
+            return job
 
-    job.refresh_from_db(fields=["created_at"])
-    _publish([job])
-    return job
+    raise Problem(
+        409, f"jobs of the type {job_type.name!r} with these parameters end and begin: try again"
+    )
 
 
-def _existing(job_type: JobType[P, R], job: Job, idempotency: Idempotency | None) -> Job:
+def _existing(job_type: JobType[P, R], job: Job, idempotency: Idempotency | None) -> Job | None:
     """The row for which the database refused an INSERT.
 
     Three cases:
     1. The idempotency key has been used: its job.
     2. The job is unique, and an unfinished one has the same parameters: that one. It keeps the key.
-    3. The unfinished job has ended meanwhile: the new job is inserted after all.
+    3. The unfinished job has ended meanwhile: None, and the new job can be inserted.
     """
     if idempotency is not None and (
         repeated_job := _find_repeated(job_type, job.owner, idempotency)
@@ -267,10 +328,7 @@ def _existing(job_type: JobType[P, R], job: Job, idempotency: Idempotency | None
         unfinished = Job.objects.filter(unique_key=job.unique_key).exclude(status__in=FINAL).first()
         if unfinished is not None:
             return _keep_key(unfinished, idempotency) if idempotency else unfinished
-
-    job.save(force_insert=True)
-    _publish([job])
-    return job
+    return None
 
 
 def _find_repeated(job_type: JobType[P, R], owner: str, idempotency: Idempotency) -> Job | None:
@@ -301,5 +359,8 @@ def _keep_key(job: Job, idempotency: Idempotency) -> Job:
 
 
 def _publish(jobs: list[Job]) -> None:
+    """Have messages published for due jobs. `maintenance/find_unpublished.py` does it for the
+    others when their time comes.
+    """
     if services.relay is not None:
         services.relay.notify_after_commit(jobs)

@@ -7,6 +7,7 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.core.files.storage import default_storage
 from django.http import HttpResponse
+from django.utils import timezone
 from pydantic import BaseModel
 
 from offload.jobs.models import Job, Status
@@ -30,6 +31,8 @@ class JobSummary(BaseModel):
     error: str | None = None
     attempts: int
     created_at: datetime
+    due_at: datetime | None = None
+    """When a worker may begin a queued job: at once, at its `run_at`, or after a retry's delay."""
     started_at: datetime | None
     finished_at: datetime | None
     result_url: str | None = None
@@ -76,7 +79,9 @@ def job_url(job: Job) -> str:
 
 
 def expected_start_seconds(job: Job) -> float | None:
-    """Seconds until a queued job starts; None where the stats do not say."""
+    """Seconds until a queued job starts; None where the stats do not say, or it is for later."""
+    if job.due_at is None or job.due_at > timezone.now():
+        return None
     stats = services.stats.queues.get(job.queue)
 
     # A queue that was empty a second ago may belong to idle workers, or to busy ones.
@@ -95,6 +100,7 @@ def _summary_fields(job: Job) -> dict[str, Any]:
         "error": job.error or None,
         "attempts": job.attempts,
         "created_at": job.created_at,
+        "due_at": job.due_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
         "result_url": f"{job_url(job)}/result" if job.status == Status.SUCCEEDED else None,

@@ -9,6 +9,7 @@ import time
 
 from django.db.models.functions import Now
 
+from offload.jobs.by_hand import DELETE_BATCH_ROWS, delete_batch
 from offload.jobs.database import FORK_LOCK, bounded_transaction, from_now
 from offload.jobs.maintenance.file_deleter import FileDeleter
 from offload.jobs.models import Job, ResultFile, Worker
@@ -18,8 +19,6 @@ log = logging.getLogger("offload.jobs")
 # Seconds between two runs, and between two runs where more is left to delete.
 PRUNE_INTERVAL_SECONDS = 60.0
 PRUNE_BACKLOG_INTERVAL_SECONDS = 1.0
-# Rows of one DELETE: a long one would hold SQLite's one write lock.
-PRUNE_BATCH_ROWS = 500
 # Seconds that one run deletes batches for.
 PRUNE_RUN_SECONDS = 1.0
 # Seconds after which the row of a silent worker is deleted: a day.
@@ -45,7 +44,7 @@ class Prune:
         while full and time.monotonic() - now < PRUNE_RUN_SECONDS:
             # Other threads of this process use the database between two batches.
             with FORK_LOCK:
-                full = _delete_batch() == PRUNE_BATCH_ROWS
+                full = _delete_batch() == DELETE_BATCH_ROWS
 
         with FORK_LOCK:
             Worker.objects.filter(seen_at__lt=from_now(-WORKER_ROW_LIFETIME_SECONDS)).delete()
@@ -65,26 +64,14 @@ class Prune:
             return True
 
         orphans = ResultFile.objects.filter(job=None, name__gt=self._files.last_name)
-        names = list(orphans.order_by("name").values_list("name", flat=True)[:PRUNE_BATCH_ROWS])
+        names = list(orphans.order_by("name").values_list("name", flat=True)[:DELETE_BATCH_ROWS])
         self._files.delete(names)
         return bool(names)
 
 
 def _delete_batch() -> int:
-    """Delete expired jobs and their parts, at most `PRUNE_BATCH_ROWS` rows. Returns how many.
-
-    A part is deleted with its parent and not before: the parent needs its result.
-    """
+    """Delete expired jobs and their parts, at most `DELETE_BATCH_ROWS` rows. Returns how many."""
     with bounded_transaction():
         expired = Job.objects.filter(expires_at__lt=Now(), expires_at__isnull=False, parent=None)
         unlocked = expired.select_for_update(skip_locked=True).order_by("expires_at")
-        jobs = list(unlocked.values_list("pk", flat=True)[:PRUNE_BATCH_ROWS])
-
-        # A job may have more parts than a batch. Its own row goes with the last of them.
-        parts = Job.objects.filter(parent__in=jobs).order_by("parent", "number")
-        rows = list(parts.values_list("pk", flat=True)[:PRUNE_BATCH_ROWS])
-        if len(rows) < PRUNE_BATCH_ROWS:
-            rows = [*rows, *jobs][:PRUNE_BATCH_ROWS]
-
-        Job.objects.filter(pk__in=rows).only("pk").delete()
-        return len(rows)
+        return delete_batch(list(unlocked.values_list("pk", flat=True)[:DELETE_BATCH_ROWS]))

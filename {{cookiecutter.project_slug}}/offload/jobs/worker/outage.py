@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from django.core.files.storage import default_storage
-from django.db import connections
+from django.db import IntegrityError, connections
 
 from offload.jobs import transitions
 from offload.jobs.database import CONNECTION_ERRORS
@@ -99,6 +99,9 @@ class KeptResult:
         while True:
             try:
                 return self._job.store_result(self._document, self._announce)
+            except IntegrityError:
+                # The row is gone: the job was discarded. Its end will find no row.
+                return None, ""
             except Exception as error:
                 if time.monotonic() > deadline:
                     raise

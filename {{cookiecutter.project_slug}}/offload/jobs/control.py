@@ -1,0 +1,136 @@
+"""What owners, staff and commands do with jobs by hand: one job, or many.
+
+Each action logs what the job came to before, tells the watchers, and has a message published.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Count, Max, QuerySet
+from pydantic import BaseModel
+
+from offload.jobs import by_hand, transitions
+from offload.jobs.models import Job, Status
+from offload.jobs.services import services
+from offload.problems import Problem
+
+log = logging.getLogger("offload.jobs")
+
+# The newest failed jobs that are grouped by what failed and why.
+MAX_GROUPED_JOBS = 10_000
+# Groups that are shown, the largest first.
+MAX_GROUPS = 100
+
+# What is done with one job: the job's id, and who asked for it.
+Action = Callable[[UUID, str], object]
+
+
+class FailureGroup(BaseModel):
+    """Jobs of one type that failed for one reason."""
+
+    kind: str
+    error: str
+    count: int
+    newest_at: datetime
+    """When the last of them failed."""
+
+
+@dataclass
+class Outcome:
+    """What an action on many jobs has come to."""
+
+    # The jobs with which it was done.
+    done: list[UUID] = field(default_factory=list)
+    # Why it was not done with others, by their ids.
+    refused: dict[UUID, str] = field(default_factory=dict)
+
+
+def retry_job(job_id: UUID, by: str) -> Job:
+    """Queue a failed or cancelled job again; see `by_hand.py`.
+
+    Raises:
+        Problem: 404, no such job; 409, it cannot be retried now.
+    """
+    try:
+        rows = by_hand.retry(job_id, by)
+    except Job.DoesNotExist:
+        raise no_such_job(job_id) from None
+
+    for row in rows:
+        services.events.publish(row)
+    if services.relay is not None:
+        services.relay.notify_after_commit([row for row in rows if row.status == Status.QUEUED])
+    return rows[-1]
+
+
+def discard_job(job_id: UUID, by: str) -> None:
+    """Delete a finished job.
+
+    Raises:
+        Problem: 404, no such job; 409, it cannot be discarded now.
+    """
+    try:
+        by_hand.discard(job_id, by)
+    except Job.DoesNotExist:
+        raise no_such_job(job_id) from None
+
+
+def cancel_job(job_id: UUID, by: str) -> Job:
+    """Cancel a queued job, or ask a running one to stop.
+
+    Raises:
+        Problem: 404, no such job.
+    """
+    try:
+        row = transitions.request_cancel(job_id)
+    except Job.DoesNotExist:
+        raise no_such_job(job_id) from None
+
+    log.info("%s has asked job %s to stop; it is %s", by, job_id, row.status)
+    services.events.publish(row)
+    return row
+
+
+def for_each(action: Action, job_ids: Iterable[UUID], by: str) -> Outcome:
+    """Do an action with many jobs, each in a transaction of its own."""
+    outcome = Outcome()
+    for job_id in job_ids:
+        try:
+            action(job_id, by)
+        except Problem as problem:
+            outcome.refused[job_id] = problem.detail
+        else:
+            outcome.done.append(job_id)
+    return outcome
+
+
+def failed_jobs(kind: str = "", error: str = "", owner: str = "") -> QuerySet[Job]:
+    """Failed jobs that are no parts, the newest first. An empty text stands for all.
+
+    Args:
+        error: the sentence that the job's owner sees.
+    """
+    rows = Job.objects.filter(status=Status.FAILED, number=0).defer(*Job.LARGE_FIELDS)
+    asked = {"kind": kind, "error": error, "owner": owner}
+    return rows.filter(**{name: value for name, value in asked.items() if value}).order_by(
+        "-created_at", "-pk"
+    )
+
+
+def group_failures(rows: QuerySet[Job]) -> list[FailureGroup]:
+    """What failed and why: the newest `MAX_GROUPED_JOBS` of `rows`, the largest groups first."""
+    newest = rows.values("pk")[:MAX_GROUPED_JOBS]
+    groups = Job.objects.filter(pk__in=newest).values("kind", "error").order_by()
+    counted = groups.annotate(count=Count("pk"), newest_at=Max("finished_at"))
+    shown = counted.order_by("-count", "kind", "error")[:MAX_GROUPS]
+    return [FailureGroup.model_validate(group) for group in shown]
+
+
+def no_such_job(job_id: UUID) -> Problem:
+    """404 for a job that somebody asks for."""
+    return Problem(
+        404, f"no job {job_id}: it never existed, it has expired, or it is another owner's"
+    )
