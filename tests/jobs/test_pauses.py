@@ -116,6 +116,20 @@ def test_a_paused_queue_takes_jobs_up_to_its_depth(
     assert refused.value.status == 503
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_age_of_a_queue_begins_anew_after_a_pause(quiet: Lab, target: Any) -> None:
+    insert(3, seconds=3600)
+    pause(**target)
+    leader = process(RecordingBroker())
+    leader.run()
+    resume(**target)
+    another_leads()
+    leader.run()
+    cpu = leader.stats.queues["cpu"]
+    # With the age of an hour every submit would be refused.
+    assert (cpu.rows, cpu.age < 30) == (3, True)
+
+
 def test_a_whole_is_paused_before_its_parts_and_before_its_join(lab: Lab) -> None:
     from offload.jobs import transitions
 

@@ -1,6 +1,8 @@
 """Reads queues and workers from the database, for all processes."""
 
 import logging
+import math
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -74,6 +76,8 @@ class ReadStats:
         self._stats = stats
         self._leadership = leadership
         self._reported: set[tuple[str, str]] = set()
+        # When pauses ended: `time.monotonic()` by what was paused.
+        self._resumed_at: dict[tuple[str, str], float] = {}
         # For the other duties of this run.
         self.waiting = Waiting()
 
@@ -81,7 +85,7 @@ class ReadStats:
         """Read and publish."""
         found = JobStats()
         with FORK_LOCK:
-            found.paused = list(Pause.objects.values_list("queue", "kind"))
+            self._read_pauses(found)
             self.waiting = Waiting(self._read_waiting(found), self._read_workers())
             self._read_drain(found)
 
@@ -124,8 +128,22 @@ class ReadStats:
             counts[row["queue"], row["kind"]] = row["rows"]
             queue.rows += row["rows"]
             if row["oldest"] is not None:
-                queue.age = max(queue.age, (row["now"] - row["oldest"]).total_seconds())
+                age = (row["now"] - row["oldest"]).total_seconds()
+                queue.age = max(queue.age, min(age, self._since_resume(row["queue"], row["kind"])))
         return counts
+
+    def _read_pauses(self, found: JobStats) -> None:
+        found.paused = list(Pause.objects.values_list("queue", "kind"))
+        for target in set(self._stats.paused).difference(found.paused):
+            self._resumed_at[target] = time.monotonic()
+
+    def _since_resume(self, queue: str, kind: str) -> float:
+        """Seconds since jobs of this type could be begun again; infinite if they always could.
+
+        A job's age begins then: submits are not refused because of a pause that is over.
+        """
+        resumed = [self._resumed_at.get(target) for target in ((queue, ""), ("", kind))]
+        return min((time.monotonic() - at for at in resumed if at), default=math.inf)
 
     def _read_workers(self) -> list[tuple[set[str], set[str] | None]]:
         running = Worker.objects.filter(seen_at__gt=from_now(-conf().worker_silence))
