@@ -482,3 +482,18 @@ def test_a_job_says_from_when_a_worker_may_begin_it(web: Lab, api: httpx.Client)
     view = api.get(f"/api/jobs/{job.pk}").json()
     assert datetime.fromisoformat(view["due_at"]) - tomorrow < timedelta(seconds=1)
     assert view["expected_start_seconds"] is None
+
+
+def test_a_page_whose_place_has_expired_says_so(web: Lab, api: httpx.Client) -> None:
+    from offload.jobs.control import discard_job
+
+    jobs = [failed_job(web) for _ in range(3)]
+    page = api.get("/api/jobs", params={"limit": 2}).json()
+    assert page["next"] == str(jobs[1].pk)
+    discard_job(jobs[1].pk, "the tests")
+    gone = api.get("/api/jobs", params={"cursor": page["next"]})
+    assert gone.status_code == 410
+    assert "begin again without a cursor" in gone.json()["detail"]
+    # The end of a list is no error.
+    last = api.get("/api/jobs", params={"cursor": str(jobs[0].pk)})
+    assert (last.status_code, last.json()["jobs"]) == (200, [])

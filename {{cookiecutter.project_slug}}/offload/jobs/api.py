@@ -24,9 +24,10 @@ from offload.jobs.control import (
 )
 from offload.jobs.job_result import result_response
 from offload.jobs.job_view import JobSummary, JobView, accepted, summary_of, view_of
-from offload.jobs.listing import count_by_status, page_of
+from offload.jobs.listing import count_by_status, expired_cursor, page_of
 from offload.jobs.models import Job, Status
 from offload.jobs.watch import saw_the_end, start_events, wait_for_end
+from offload.problems import Problem
 
 router = Router(tags=["jobs"])
 
@@ -88,6 +89,12 @@ async def list_jobs(
     owner = caller(request)
     # One row more than asked for tells whether there is another page.
     rows = [row async for row in page_of(owner, status, cursor)[: limit + 1]]
+    if cursor is not None and not rows and await expired_cursor(owner, cursor):
+        raise Problem(
+            410,
+            f"the job {cursor}, at which this page begins, has expired or was discarded: begin "
+            f"again without a cursor",
+        )
     return JobList(
         jobs=[summary_of(row) for row in rows[:limit]],
         counts=await count_by_status(owner),

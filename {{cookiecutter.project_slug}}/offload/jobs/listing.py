@@ -25,6 +25,9 @@ def page_of(owner: str, status: Status | None, cursor: UUID | None) -> QuerySet[
     rows = listed(owner)
     if status is not None:
         rows = rows.filter(status=status)
+    if status in (Status.QUEUED, Status.RUNNING):
+        # Implied. It names the index `offload_job_unfinished`.
+        rows = rows.filter(finished_at__isnull=True)
     if cursor is not None:
         place = Job.objects.filter(owner=owner, pk=cursor).order_by()
         then = Subquery(place.values("created_at"))
@@ -32,6 +35,11 @@ def page_of(owner: str, status: Status | None, cursor: UUID | None) -> QuerySet[
         rows = rows.filter(created_at__lte=then)
         rows = rows.filter(Q(created_at__lt=then) | Q(pk__lt=cursor))
     return rows
+
+
+async def expired_cursor(owner: str, cursor: UUID) -> bool:
+    """Whether the last job of the page before has been deleted meanwhile: its place is unknown."""
+    return not await Job.objects.filter(owner=owner, pk=cursor).aexists()
 
 
 async def count_by_status(owner: str) -> dict[str, int]:

@@ -197,11 +197,21 @@ class Job(models.Model):
                 condition=models.Q(start_before__isnull=False),
                 name="offload_job_deadline",
             ),
-            # What failed, of an owner and of all. A job that succeeds never writes this index.
+            # The lists of what is rare among many jobs that succeeded. SQLite, too, finds these two
+            # with a parameter for the status. A job that succeeds never writes them.
+            *(
+                models.Index(
+                    fields=("owner", "number", "-created_at", "-id"),
+                    condition=models.Q(status=status),
+                    name=f"offload_job_{status}",
+                )
+                for status in ("failed", "cancelled")
+            ),
+            # An owner's list of queued or of running jobs.
             models.Index(
                 fields=("owner", "number", "-created_at", "-id"),
-                condition=models.Q(status="failed"),
-                name="offload_job_failed",
+                condition=models.Q(finished_at__isnull=True),
+                name="offload_job_unfinished",
             ),
         )
 
