@@ -150,22 +150,23 @@ class WorkerAdmin(ReadOnly):
     list_display = ("name", "queues", "slots", "busy", "seen_at")
 
 
+def _queues() -> list[tuple[str, str]]:
+    return [("", "---"), *((name, name) for name in current_app.amqp.queues)]
+
+
+def _kinds() -> list[tuple[str, str]]:
+    return [("", "---"), *((name, name) for name in sorted(each.name for each in all_job_types()))]
+
+
 class PauseForm(forms.ModelForm):  # type: ignore[type-arg]
     """What can be paused. The model's constraint says that it is one thing."""
 
-    queue = forms.ChoiceField(required=False)
-    kind = forms.ChoiceField(required=False, label="Job type")
+    queue = forms.ChoiceField(required=False, choices=_queues)
+    kind = forms.ChoiceField(required=False, choices=_kinds, label="Job type")
 
     class Meta:
         model = Pause
         fields = ("queue", "kind", "reason")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        kinds = sorted(job_type.name for job_type in all_job_types())
-        for name, choices in (("queue", list(current_app.amqp.queues)), ("kind", kinds)):
-            if name in self.fields:
-                self.fields[name].choices = [("", "---"), *((each, each) for each in choices)]  # type: ignore[attr-defined]
 
 
 @admin.register(Pause)

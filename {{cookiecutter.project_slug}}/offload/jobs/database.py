@@ -30,7 +30,7 @@ from django.db import (
     connections,
     transaction,
 )
-from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
+from django.db.models import BooleanField, DateTimeField, ExpressionWrapper, F, Q, Value
 from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Now
 
@@ -70,9 +70,13 @@ MAX_CONFLICT_WAIT_SECONDS = 0.05
 # PostgreSQL's codes of such an end: serialization_failure, deadlock_detected (its appendix A).
 CONFLICT_CODES = ("40001", "40P01")
 
-# What is paused, as SQL: every claim asks, and Django would spend 0.2 ms on each subquery.
-PAUSED_KINDS = RawSQL("SELECT kind FROM offload_pause", ())
-PAUSED_QUEUES = RawSQL("SELECT queue FROM offload_pause", ())
+# As SQL, because each claim asks it: Django would spend some 0.2 ms on the two subqueries.
+NOT_PAUSED = RawSQL(
+    "kind NOT IN (SELECT kind FROM offload_pause)"
+    " AND queue NOT IN (SELECT queue FROM offload_pause)",
+    (),
+    output_field=BooleanField(),
+)
 # The columns of a job that becomes due now, and has no message yet.
 DUE_NOW: dict[str, Any] = {"due_at": Now(), "published_at": None}
 # The columns of a job that waits for no worker any more.
@@ -95,9 +99,8 @@ def waiting() -> Q:
 
 def due() -> Q:
     """Those of them that a worker may claim now: not paused, and not too late."""
-    paused = Q(kind__in=PAUSED_KINDS) | Q(queue__in=PAUSED_QUEUES)
     in_time = Q(start_before=None) | Q(start_before__gt=Now())
-    return waiting() & ~paused & in_time
+    return Q(waiting(), NOT_PAUSED, in_time)
 
 
 def overdue() -> Q:
