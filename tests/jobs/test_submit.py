@@ -135,3 +135,33 @@ def test_sizes_are_bytes_and_not_characters(lab: Lab) -> None:
     inline, file = job.store_result(document)
     assert inline is None
     assert file
+
+
+async def test_a_unique_job_is_accepted_while_its_twins_end_and_begin(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs import client
+    from offload.jobs.declare import find_job_type
+    from offload.jobs.models import Job
+
+    unique = find_job_type("lab.unique")
+    first = await submit("lab.unique", "/dev/null")
+    existing, save, saved = client._existing, Job.save, []
+
+    def first_ends(*found: Any) -> Any:
+        if not saved[1:]:
+            end(first)
+        return existing(*found)
+
+    def another_is_faster(job: Any, **values: Any) -> None:
+        saved.append(job)
+        if len(saved) == 2:
+            params = unique.params(log="/dev/null", units=1)
+            save(Job.new(unique, params, "lab"), force_insert=True)
+        save(job, **values)
+
+    monkeypatch.setattr(client, "_existing", first_ends)
+    monkeypatch.setattr(Job, "save", another_is_faster)
+    second = await submit("lab.unique", "/dev/null")
+    assert second.pk != first.pk
+    assert await Job.objects.filter(unique_key=second.unique_key, status="queued").acount() == 1
