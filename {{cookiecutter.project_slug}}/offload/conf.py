@@ -81,7 +81,8 @@ class Offload:
     # The most requests that are answered at once, and the most bodies that are received. Then a
     # request is answered 503. Each costs some 100 kB, and a longer wait does not help its client.
     requests_in_flight: int = 1000
-    # The most event streams that may be open. They are counted apart: waiting costs little.
+    # The most event streams, long polls and WebSockets that may be open. They are counted apart:
+    # waiting costs little.
     streams_in_flight: int = 5000
     # A request body. A larger one is answered 413 before all of it is read. A service with file
     # uploads may want more.

@@ -19,6 +19,7 @@ from offload.serving.connection_limits import ConnectionLimits, allowed_connecti
 from offload.serving.fast.coalescing import CoalescingHttpProtocol
 from offload.serving.protocol import HttpProtocol
 from offload.serving.stop_signals import DRAIN_SECONDS
+from offload.serving.websocket_protocol import counted
 
 logger = logging.getLogger("offload.serving")
 
@@ -129,6 +130,8 @@ def main() -> None:
     limits = ConnectionLimits(settings, allowed_connections(settings.connections))
     protocol = CoalescingHttpProtocol if settings.fast else HttpProtocol
     config.http_protocol_class = partial(protocol, limits=limits)  # type: ignore[assignment]
+    if config.ws_protocol_class is not None:
+        config.ws_protocol_class = counted(config.ws_protocol_class, limits)
 
     server = Server(config, limits, arguments.drain)
     host, port = listener.getsockname()[:2]
