@@ -94,7 +94,7 @@ class BearerToken(HttpBearer):
 
 
 def _is_loopback(address: str) -> bool:
-    """Whether a request comes from this machine itself, and through no proxy that says otherwise."""
+    """Whether a request comes from this machine, and from no proxy that says otherwise."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:

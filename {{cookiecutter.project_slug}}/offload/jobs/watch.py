@@ -44,9 +44,7 @@ async def wait_for_end(request: HttpRequest, job: Job, seconds: float) -> None:
                 await _until_end(request, job, changes, token)
 
 
-async def _until_end(
-    request: HttpRequest, job: Job, changes: Changes, token: WatchedToken
-) -> None:
+async def _until_end(request: HttpRequest, job: Job, changes: Changes, token: WatchedToken) -> None:
     notifier = services.watching()
     stopping = False
 

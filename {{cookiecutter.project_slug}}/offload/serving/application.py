@@ -29,7 +29,7 @@ from offload.serving.request_timeout import request_timeout
 from offload.serving.response_headers import choose_request_id
 from offload.serving.stream_shutdown import OpenStreams, StreamShutdown
 from offload.serving.sweeps import Sweeps
-from offload.serving.threads import ThreadPool
+from offload.serving.thread_pool import ThreadPool
 from offload.serving.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 # The server cancels what outlives its grace period. The cancelled requests have this time to run
@@ -147,9 +147,7 @@ class Application:
             state.on_event_stream.clear()
             state.task = None
 
-    async def _websocket(
-        self, served: ASGIApp, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _websocket(self, served: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Count it as an event stream, since it waits as long; one too many is answered 503."""
         state = new_request_state(scope, self.probes)
         try:
