@@ -16,7 +16,7 @@ def counted(protocol: type[Any], limits: ConnectionLimits) -> type[Any]:
         limits: of all connections of the process.
     """
 
-    class CountedWebSocket(protocol):
+    class CountedWebSocket(protocol):  # type: ignore[misc]
         def connection_made(self, transport: Any) -> None:
             limits.take_over(self)
             super().connection_made(transport)
