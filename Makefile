@@ -52,23 +52,30 @@ stock: $(READY)  ## Run the serving room's tests on Django's stock handler, and 
 chaos: $(READY)  ## Attack a server with slow, half, hostile and many clients, ten times as long as `make test` does
 	CHAOS_SECONDS=10 pytest tests/chaos -s
 
-test-next: $(NEXT)/.installed  ## Run the serving room's tests on Django 6.1, lean and stock; needs Python 3.12
+test-next: $(NEXT)/.installed  ## Test serving and fan-out on the newest Django, uvicorn, asgiref, aiohttp; needs Python 3.12
+	@$(NEXT)/bin/python -m pip --version >/dev/null 2>&1 || $(NEXT)/bin/python -m ensurepip >/dev/null
+	@# At each run, since the registries get new releases without a change here.
+	$(NEXT)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade $(NEWEST)
+	@$(NEXT)/bin/python -m pip list 2>/dev/null | grep -iE "^($(subst $() ,|,$(NEWEST:[binary]=))) "
 	PATH="$(abspath $(NEXT)/bin):$$PATH" OFFLOAD_LEAN=1 pytest tests/serving
 	PATH="$(abspath $(NEXT)/bin):$$PATH" OFFLOAD_LEAN=0 pytest tests/serving
+	PATH="$(abspath $(NEXT)/bin):$$PATH" pytest tests/fanout
 
-# The same requirements with a newer Django, in an environment of its own.
+# What serving and fan-out use that is not public, or that the next version of Django brings along.
+NEWEST := asgiref django uvicorn uvloop httptools django-ninja pydantic psycopg[binary] aiohttp httpx aiolimiter
+
+# The locked requirements, in an environment of its own.
 $(NEXT)/.installed: requirements/dev.txt
-	@for python in $(PYTHON) python3.13 python3.12; do \
+	@for python in $(PYTHON) python3.14 python3.13 python3.12; do \
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then found=$$(command -v $$python); break; fi; \
 	done; \
-	[ -n "$$found" ] || { echo "Django 6.1 needs Python 3.12 or newer: make test-next PYTHON=/path/to/python3.12"; exit 1; }; \
+	[ -n "$$found" ] || { echo "The newest Django needs Python 3.12 or newer: make test-next PYTHON=/path/to/python3.12"; exit 1; }; \
 	echo "Installing into $(NEXT) ..."; \
 	if command -v uv >/dev/null; then \
-	  uv venv --quiet --allow-existing --python "$$found" $(NEXT) && export VIRTUAL_ENV=$(abspath $(NEXT)) && \
-	  uv pip sync --quiet --require-hashes requirements/dev.txt && uv pip install --quiet 'django~=6.1.0'; \
+	  uv venv --quiet --allow-existing --python "$$found" $(NEXT) && \
+	  VIRTUAL_ENV=$(abspath $(NEXT)) uv pip sync --quiet --require-hashes requirements/dev.txt; \
 	else \
-	  "$$found" -m venv $(NEXT) && export PIP_DISABLE_PIP_VERSION_CHECK=1 && \
-	  $(NEXT)/bin/pip install --quiet --require-hashes -r requirements/dev.txt && $(NEXT)/bin/pip install --quiet 'django~=6.1.0'; \
+	  "$$found" -m venv $(NEXT) && $(NEXT)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt; \
 	fi
 	@touch $@
 

@@ -199,3 +199,26 @@ async def test_an_outage_of_the_login_is_a_fault_of_the_source_and_a_refusal_is_
                 await prices.get_json("/other")
     assert raised.value.status == 502
     assert ("Try again" in raised.value.detail) == (status == 503)
+
+
+@pytest.mark.parametrize(
+    ("given", "outcome"),
+    [
+        ({"access_token": "good", "expires_in": None}, "ok"),
+        ({"access_token": "good\r\nX-Role: admin"}, "error"),
+        ({"access_token": "g\u00f6\u00f6d"}, "error"),
+        ({"access_token": ""}, "error"),
+    ],
+    ids=["no lifetime", "two headers", "no ASCII", "empty"],
+)
+async def test_what_no_header_can_hold_is_no_token(given: dict[str, Any], outcome: str) -> None:
+    login = Upstream("login", base_url="http://login.test")
+    prices = declare(auth=OAuth2(login, "/token", client_id="desk", client_secret="secret"))
+    answer = httpx.Response(200, json=given)
+    with (
+        login.using(httpx.MockTransport(lambda _: answer)),
+        prices.using(httpx.MockTransport(Script(200))),
+    ):
+        found = await prices.get_json("/").outcome()
+    assert found.status == outcome
+    assert outcome == "ok" or isinstance(found.error, AuthFailed)

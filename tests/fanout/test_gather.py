@@ -200,6 +200,8 @@ def answered(status: int, **headers: str) -> httpx.HTTPStatusError:
         (answered(503), 503, "1"),
         (answered(503, **{"Retry-After": "7"}), 503, "7"),
         (answered(429, **{"Retry-After": "9" * 500}), 503, "86400"),
+        # No zone of this world, and too large for Python's date.
+        (answered(503, **{"Retry-After": f"Mon, 05 Jan 2026 00:00:00 +{'9' * 24}"}), 503, "1"),
         (answered(500), 502, None),
         (httpx.ConnectError("refused"), 502, None),
     ],

@@ -174,7 +174,8 @@ async def test_the_cache_keeps_no_more_than_it_may_and_nothing_marked_no_store()
         for path in ("/a", "/b", "/c", "/c", "/a"):
             await upstream.get_json(path)
         assert [request.url.path for request in script.requests] == ["/a", "/b", "/c", "/a"]
-    script.headers["Cache-Control"] = "private, no-store"
+    # Directives have no case (RFC 9111, section 5.2).
+    script.headers["Cache-Control"] = "private, No-Store"
     with upstream.using(httpx.MockTransport(script)):
         await upstream.get_json("/a")
         assert (await upstream.get_json("/a").outcome()).attempts == 1

@@ -4,6 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -325,6 +326,22 @@ def test_a_stream_ends_soon_after_its_token_does(web: Lab, api: httpx.Client, wa
         assert other_reader.is_alive()
         job.delete()
         other_reader.join(30)
+
+
+def test_a_wait_ends_soon_after_its_token_does(web: Lab, api: httpx.Client) -> None:
+    from offload.access.models import ApiToken
+    from offload.access.tokens import digest
+
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    address = f"/api/jobs/{job.pk}"
+    # From now on the token is trusted for some seconds, so that the wait begins in any case.
+    assert api.get(address).status_code == 200
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(api.get, address, headers={"Prefer": "wait=25"})
+        ApiToken.objects.filter(digest=digest(api.headers["Authorization"].split()[1])).delete()
+        answer = waiting.result(60)
+    assert answer.status_code == 401
+    assert "revoked" in answer.json()["detail"]
 
 
 def test_one_owners_streams_and_waits_leave_places_for_others(web: Lab, api: httpx.Client) -> None:

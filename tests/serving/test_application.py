@@ -110,7 +110,30 @@ async def test_another_application_may_serve_websockets() -> None:
 def websocket_to(*hosts: bytes) -> dict[str, Any]:
     """The scope of a WebSocket with these `Host` headers."""
     headers = [(b"host", host) for host in hosts]
-    return {"type": "websocket", "path": "/ws", "headers": headers}
+    return {"type": "websocket", "http_version": "1.1", "path": "/ws", "headers": headers}
+
+
+async def test_a_websocket_too_many_is_a_503_and_each_is_counted_until_it_ends() -> None:
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+
+    application = Application(websocket=echo)
+    application.in_flight.max_streams = 1
+    first, second = (
+        ApplicationCommunicator(application, websocket_to(b"localhost")) for _ in range(2)
+    )
+    await first.send_input({"type": "websocket.connect"})
+    assert (await first.receive_output(TIMEOUT_SECONDS))["type"] == "websocket.accept"
+    answer = await second.receive_output(TIMEOUT_SECONDS)
+    assert (answer["type"], answer["status"]) == ("websocket.http.response.start", 503)
+    assert (b"retry-after", b"1") in answer["headers"]
+
+    assert len(application.in_flight.streams) == 1
+    await first.send_input({"type": "websocket.disconnect"})
+    await first.wait(TIMEOUT_SECONDS)
+    assert not application.in_flight.streams
 
 
 def test_a_refused_stream_closes_what_it_holds() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import TIMEOUT_SECONDS, eventually, free_port, once
+from conftest import TIMEOUT_SECONDS, Generated, eventually, free_port, once
 
 pytestmark = once
 STRONG = "k3y-" * 4 + "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -52,6 +52,41 @@ def test_debug_is_refused_where_other_machines_can_reach_it(
     load: Load, variables: dict[str, str]
 ) -> None:
     assert ["DEBUG is on" in fault for fault in faults(load, **variables)] == [True]
+
+
+def test_debug_is_refused_at_an_address_of_the_command_line_too(service: Path) -> None:
+    command = [sys.executable, "-m", "offload.serving", "--host", "0.0.0.0"]
+    env = os.environ | {"DEBUG": "1", "PORT": str(free_port())}
+    env.pop("DJANGO_SETTINGS_MODULE")
+    refused = subprocess.run(
+        command, cwd=service, env=env, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
+    )
+    assert refused.returncode == 1
+    assert "DEBUG is on, and 0.0.0.0 lets other machines in" in refused.stderr
+
+
+def test_the_token_of_development_is_for_this_machine_alone(generated: Generated) -> None:
+    with generated(DEBUG="1") as server:
+        for forwarded, status in (("", 200), ("203.0.113.9", 401)):
+            headers = {"Authorization": "Bearer dev-token"}
+            # As a tunnel or a proxy on this machine says it.
+            more = {"X-Forwarded-For": forwarded} if forwarded else {}
+            assert server.get("/api/jobs", headers=headers | more).status_code == status
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"DATABASE_STATEMENT_TIMEOUT": "inf"},
+        {"WORKER_GRACE": "inf"},
+        {"METRICS_TOKEN": "two words"},
+        {"METRICS_TOKEN": "tök"},
+    ],
+)
+def test_what_cannot_be_used_is_a_fault(load: Load, variables: dict[str, str]) -> None:
+    (name,) = variables
+    (fault,) = faults(load, **variables)
+    assert fault.startswith(f"  - {name}: ")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.2"])

@@ -52,10 +52,10 @@ def test_a_body_has_the_limit_of_its_path(server: Server, path: str, limit: int)
 
 
 def test_a_probe_takes_no_body(server: Server) -> None:
-    refused = httpx.post(f"{server.url}/health/live", content=b"-")
+    refused = httpx.request("GET", f"{server.url}/health/live", content=b"-")
     assert refused.status_code == 413
     assert "without" in refused.json()["detail"]
-    endless = request("POST", "/health/live", "Transfer-Encoding: chunked")
+    endless = request("GET", "/health/live", "Transfer-Encoding: chunked")
     assert answers(server, endless).startswith(b"HTTP/1.1 413")
 
 
@@ -84,6 +84,13 @@ def test_a_method_that_nobody_serves_is_a_405(server: Server, method: str, path:
     refused = httpx.request(method, server.url + path)
     assert refused.status_code == 405
     assert "GET" in refused.headers["Allow"]
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
+def test_a_probe_is_only_read(server: Server, method: str, path: str) -> None:
+    refused = httpx.request(method, server.url + path)
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD")
 
 
 def test_methods_that_nobody_serves_are_one_series_of_the_metrics(server: Server) -> None:

@@ -1,5 +1,6 @@
 """A stop behind a balancer: no request is lost."""
 
+import contextlib
 import itertools
 import select
 import signal
@@ -23,13 +24,31 @@ class Balancer:
 
     It does no more than that: a request that was sent and got no answer is lost. Connections are
     kept until the instance says `Connection: close`.
+
+    Args:
+        servers: the instances.
+        heeds: what it looks at before it sends: `connections` whether the kept connection is still
+            open, `readiness` whether the instance was ready a moment ago.
     """
 
-    def __init__(self, *servers: Server) -> None:
+    def __init__(self, *servers: Server, heeds: str = "connections") -> None:
+        self.servers = servers
         self.turns = itertools.cycle(servers)
+        self.heeds = heeds
+        # The ports of the instances that get nothing.
+        self.out: set[int] = set()
         self.answers: Counter[str] = Counter()
         self.lost: list[str] = []
         self.is_open = True
+
+    def probe(self) -> None:
+        """Asks again and again which instance is ready, until the balancer is closed."""
+        while self.is_open:
+            for server in self.servers:
+                with contextlib.suppress(httpx.TransportError):
+                    if server.get("/health/ready").status_code == 503:
+                        self.out.add(server.port)
+            time.sleep(0.05)
 
     def client(self, keeps: bool) -> None:
         """Makes requests until the balancer is closed."""
@@ -42,12 +61,16 @@ class Balancer:
 
     def _post(self, connections: dict[int, HTTPConnection], server: Server) -> None:
         for instance in (server, next(self.turns), next(self.turns)):
+            if instance.port in self.out:
+                continue
             connection = connections.get(instance.port)
             if connection is None:
                 connection = HTTPConnection("127.0.0.1", instance.port, timeout=TIMEOUT_SECONDS)
                 connections[instance.port] = connection
             try:
-                if connection.sock is None or _is_closed(connection.sock):
+                if connection.sock is None or (
+                    self.heeds == "connections" and _is_closed(connection.sock)
+                ):
                     connection.close()
                     connection.connect()
             except ConnectionRefusedError:
@@ -68,7 +91,7 @@ class Balancer:
 
 
 def _is_closed(kept: socket.socket) -> bool:
-    """Whether the instance has closed a kept connection. Every balancer looks before it sends."""
+    """Whether the instance has closed a kept connection. Most balancers look before they send."""
     readable, _, _ = select.select([kept], [], [], 0)
     return bool(readable)
 
@@ -93,6 +116,27 @@ def test_a_stop_under_load_loses_no_request(serve: Serve, keeps: bool) -> None:
     assert balancer.lost == []
     assert {key.split()[1] for key in balancer.answers} == {"200"}
     assert balancer.answers[f"{stops.port} 200"] > CLIENTS
+
+
+def test_a_balancer_that_heeds_readiness_alone_loses_no_request(serve: Serve) -> None:
+    """It never sees that the instance closes the connections that it has kept and does not use."""
+    stays = serve()
+    stops = serve("--drain", "10")
+    balancer = Balancer(stays, stops, heeds="readiness")
+    with ThreadPoolExecutor(CLIENTS + 1) as clients:
+        running = [clients.submit(balancer.client, True) for _ in range(CLIENTS)]
+        running.append(clients.submit(balancer.probe))
+        eventually(lambda: balancer.answers.total() > 5 * CLIENTS, "the first answers")
+        stops.process.send_signal(signal.SIGTERM)
+        eventually(lambda: stops.port in balancer.out, "the balancer takes the instance out")
+        # The second signal ends the drain, when the requests on their way have been answered.
+        eventually(lambda: stops.metric("offload_serving_requests_in_flight") == 0, "no request")
+        stops.stop()
+        balancer.is_open = False
+        for client in running:
+            client.result(TIMEOUT_SECONDS)
+    assert balancer.lost == []
+    assert {key.split()[1] for key in balancer.answers} == {"200"}
 
 
 def test_a_process_that_drains_is_not_ready_and_closes_its_connections(serve: Serve) -> None:

@@ -1,13 +1,22 @@
 """Upgrades that nobody serves: the request is answered as if nobody had asked for them."""
 
+import asyncio
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvicorn
 from conftest import TIMEOUT_SECONDS, Server
+
+from offload.conf import conf
+from offload.serving.connection_limits import ConnectionLimits
+from offload.serving.protocol import HttpProtocol
+from offload.serving.websocket_protocol import counted
 
 H2C = (
     "Connection: Upgrade, HTTP2-Settings",
@@ -85,6 +94,12 @@ def test_a_smuggled_length_is_refused_behind_an_upgrade_too(server: Server) -> N
     assert exchange(server, both).startswith(b"HTTP/1.1 400")
 
 
+def test_the_limits_of_a_head_hold_behind_an_upgrade_too(server: Server) -> None:
+    many = (f"X-{number}: 1" for number in range(300))
+    answer = exchange(server, request("GET", *H2C, *many))
+    assert answer.startswith(b"HTTP/1.1 431")
+
+
 def test_a_tunnel_is_not_served(server: Server) -> None:
     tunnel = b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     assert exchange(server, tunnel).startswith(b"HTTP/1.1 405")
@@ -116,3 +131,46 @@ def test_a_stock_java_client_posts(server: Server, tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines] == ["200"] * 6, said[:2000]
     assert all('"body": "hello"' in line for line in lines[:2])
     assert all('"size": 300000' in line for line in lines[2:4])
+
+
+class Handed(asyncio.Protocol):
+    """Stands for uvicorn's protocol of WebSockets, whose library a service may not have."""
+
+    def __init__(self, **_: object) -> None:
+        self.transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+
+
+async def test_a_connection_that_becomes_a_websocket_stays_counted() -> None:
+    limits = ConnectionLimits(conf(), 100)
+    config = uvicorn.Config("", interface="asgi3", log_config=None)
+    config.loaded = True
+    config.loaded_app = None
+    config.ws_protocol_class = counted(Handed, limits)
+
+    def connection() -> HttpProtocol:
+        state = uvicorn.server.ServerState()
+        return HttpProtocol(limits=limits, config=config, server_state=state, app_state={})
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(connection, "127.0.0.1", 0)
+    client = socket.create_connection(server.sockets[0].getsockname(), TIMEOUT_SECONDS)
+    async with server, asyncio.timeout(TIMEOUT_SECONDS):
+        reader, writer = await asyncio.open_connection(sock=client)
+        writer.write(request("GET", "Connection: Upgrade", "Upgrade: websocket", path="/ws"))
+        assert (await reader.readline()).startswith(b"HTTP/1.1 101")
+        (websocket,) = limits.open
+        assert isinstance(websocket, Handed)
+        assert not limits.idle
+
+        websocket.evict()
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+        writer.close()
+        while limits.open:  # noqa: ASYNC110  the connection is lost in the loop's own time
+            await asyncio.sleep(0.01)

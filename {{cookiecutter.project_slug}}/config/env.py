@@ -52,7 +52,7 @@ class Env(BaseSettings):
     """postgres://user:password@host:5432/name, or sqlite:///path."""
     database_max_age: int = 60
     """How long a request thread keeps its database connection, in seconds."""
-    database_statement_timeout: float = Field(default=8.0, ge=0)
+    database_statement_timeout: float = Field(default=8.0, ge=0, allow_inf_nan=False)
     """PostgreSQL ends a query after this time, in seconds; 0 means no limit. Below the 10 s that a
     request may take. `manage.py` sets 0: a migration may build an index for hours."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -61,7 +61,7 @@ class Env(BaseSettings):
     forwarded_allow_ips: Annotated[list[str], NoDecode] = ["127.0.0.1", "::1"]
     """The addresses or networks of the proxies in front, separated by commas. X-Forwarded-For and
     X-Forwarded-Proto are believed if they come from one of them, and from nobody else."""
-    metrics_token: str = ""
+    metrics_token: str = Field(default="", pattern="^[!-~]*$")
     """If it is set, /metrics asks for it: `Authorization: Bearer ...`."""
     port: Port = 8000
     """The port of the web process. The default of each other port follows it, so that one number
@@ -83,7 +83,7 @@ class Env(BaseSettings):
     Valkey if this is not set."""
     worker_nice: int = Field(default=10, ge=0, le=19)
     """How far workers give way to the web process on the same cores; 0 means not at all."""
-    worker_grace: float = Field(default=20.0, ge=0)
+    worker_grace: float = Field(default=20.0, ge=0, allow_inf_nan=False)
     """How long a stopped worker waits for its jobs, in seconds. Then it hands them back."""
 
     @field_validator("allowed_hosts", "secret_key_fallbacks", "forwarded_allow_ips", mode="before")

@@ -54,8 +54,8 @@ class Offload:
     # The time between two comment lines in an idle event stream. Proxies close a silent one, often
     # after 60 s.
     idle_stream_heartbeat: float = 15.0
-    # The tokens of open event streams are checked this often: a stream ends so long after its token
-    # was revoked or has expired. One query checks all of a process.
+    # The tokens of open event streams and long polls are checked this often: each ends so long
+    # after its token was revoked or has expired. One query checks all of a process.
     token_check: float = 5.0
     # Event streams and long polls of one owner in a process; one more is answered 429. It is a
     # fifth of `streams_in_flight`: one caller cannot take the places of all the others.
@@ -83,7 +83,8 @@ class Offload:
     # The most requests that are answered at once, and the most bodies that are received. Then a
     # request is answered 503. Each costs some 100 kB, and a longer wait does not help its client.
     requests_in_flight: int = 1000
-    # The most event streams that may be open. They are counted apart: waiting costs little.
+    # The most event streams, long polls and WebSockets that may be open. They are counted apart:
+    # waiting costs little.
     streams_in_flight: int = 5000
     # A request body. A larger one is answered 413 before all of it is read. A service with file
     # uploads may want more.

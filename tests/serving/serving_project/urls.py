@@ -43,6 +43,7 @@ EVERYWHERE = (
     *(
         views.in_thread,
         views.in_thread_async,
+        views.let_go,
         views.slow_query,
         views.transactions,
         views.left_open,

@@ -30,8 +30,8 @@ from pydantic_core import from_json
 
 from offload.serving import release
 from offload.serving.handler import unlogged
+from offload.serving.request_thread import current_request_thread
 from offload.serving.stop_signals import is_draining
-from offload.serving.threads import current_request_thread
 from offload.serving.unavailable import unavailable
 
 COUNTED = (
@@ -50,6 +50,9 @@ BUSY: set[int] = set()
 # The database connections with an open transaction.
 IN_TRANSACTION: set[int] = set()
 GO = asyncio.Event()
+# Sync views may wait for it, for so many seconds at most.
+LET_GO = threading.Event()
+MAX_HELD_SECONDS = 60
 
 
 @async_only_middleware
@@ -217,14 +220,22 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def in_thread(request: HttpRequest) -> JsonResponse:
-    """A sync view, alone in its thread."""
+    """A sync view, alone in its thread, for so many seconds or until `let_go` is called."""
     ident = threading.get_ident()
     shared = ident in BUSY
     connection.ensure_connection()
     BUSY.add(ident)
+    if "held" in request.GET:
+        LET_GO.wait(MAX_HELD_SECONDS)
     time.sleep(float(request.GET.get("seconds", "0")))
     BUSY.discard(ident)
     return JsonResponse({"thread": ident, "shared": shared})
+
+
+async def let_go(request: HttpRequest) -> HttpResponse:
+    """End all that is held."""
+    LET_GO.set()
+    return HttpResponse()
 
 
 def slow_query(request: HttpRequest) -> HttpResponse:

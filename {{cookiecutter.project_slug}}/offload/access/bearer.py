@@ -1,5 +1,6 @@
 """Checks `Authorization: Bearer <token>`."""
 
+import ipaddress
 import logging
 import time
 
@@ -41,8 +42,9 @@ class BearerToken(HttpBearer):
 
     async def authenticate(self, request: HttpRequest, token: str) -> str | None:
         """The owner of a valid token; after None ninja answers 401."""
+        address = str(request.META.get("REMOTE_ADDR") or "")
         if token == DEV_TOKEN:
-            return "dev" if settings.DEBUG else None
+            return "dev" if settings.DEBUG and _is_loopback(address) else None
 
         key = digest(token)
         # For `watched_tokens.py`.
@@ -51,7 +53,6 @@ class BearerToken(HttpBearer):
         if time.monotonic() < trusted_until:
             return owner
 
-        address = str(request.META.get("REMOTE_ADDR") or "")
         if not owner and (seconds := self._failures.retry_after(address)):
             raise Problem(
                 429,
@@ -90,6 +91,14 @@ class BearerToken(HttpBearer):
             self._checked.clear()
         self._checked[key] = (found.owner, time.monotonic() + TRUST_SECONDS)
         return found.owner
+
+
+def _is_loopback(address: str) -> bool:
+    """Whether a request comes from this machine, and from no proxy that says otherwise."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def caller(request: HttpRequest) -> str:

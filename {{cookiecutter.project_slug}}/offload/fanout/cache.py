@@ -49,7 +49,7 @@ class ResponseCache:
     def store(self, key: Hashable, response: RawResponse) -> None:
         """Keep a response, unless it forbids that."""
         if any(
-            name.lower() == b"cache-control" and b"no-store" in value
+            name.lower() == b"cache-control" and b"no-store" in value.lower()
             for name, value in response.headers
         ):
             return

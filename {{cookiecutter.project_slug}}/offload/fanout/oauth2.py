@@ -3,9 +3,10 @@
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from math import inf
+from typing import Annotated
 from urllib.parse import quote_plus, urlencode
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from .auth import Token, TokenAuth
 from .errors import AuthFailed, reason
@@ -15,8 +16,10 @@ from .upstream import Upstream
 class TokenResponse(BaseModel):
     """What the authorization server answers (RFC 6749, section 5.1)."""
 
-    access_token: str
-    expires_in: float = inf
+    # Visible ASCII (RFC 6749, appendix A.12): it is sent in a header.
+    access_token: Annotated[str, Field(pattern=r"^[ -~]+$")]
+    # Some servers send null where they know no lifetime.
+    expires_in: float | None = None
     refresh_token: str | None = None
 
 
@@ -96,7 +99,7 @@ class OAuth2(TokenAuth):
         given = outcome.value
         if given.refresh_token and given.refresh_token != self._refresh_token:
             await self._keep(given.refresh_token)
-        return Token(given.access_token, given.expires_in)
+        return Token(given.access_token, inf if given.expires_in is None else given.expires_in)
 
     async def _keep(self, refresh_token: str) -> None:
         if not self._refresh_token:

@@ -29,7 +29,7 @@ class JobServices:
     # What admission and health checks read. It stays empty where there is no relay.
     stats: JobStats = field(default_factory=JobStats)
     events: EventPublisher = field(default_factory=EventPublisher)
-    # The tokens of open event streams.
+    # The tokens of open event streams and long polls.
     watched_tokens: WatchedTokens = field(default_factory=WatchedTokens)
 
     def watching(self) -> Notifier:

@@ -2,16 +2,17 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from django.http import HttpRequest
 
-from offload.access.watched_tokens import token_digest
+from offload.access.watched_tokens import WatchedToken, token_digest
 from offload.conf import conf
 from offload.jobs.job_view import summary_of
 from offload.jobs.models import Job
+from offload.jobs.notifier import Changes
 from offload.jobs.services import services
+from offload.problems import Problem
 from offload.serving.request_state import state_of
 
 # Milliseconds until a browser's EventSource connects again. Without it browsers choose: 3 to 5 s.
@@ -30,27 +31,40 @@ async def wait_for_end(request: HttpRequest, job: Job, seconds: float) -> None:
     The wait counts as an event stream: it costs as little, and it would keep a request's place.
 
     Raises:
-        Problem: 503, there are too many streams; 429, the owner has too many of them.
+        Problem: 503, there are too many streams; 429, the owner has too many of them; 401, the
+            token was revoked or has expired meanwhile.
     """
     if job.final:
         return
 
-    notifier = services.watching()
+    notifier, tokens = services.watching(), services.watched_tokens
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds), notifier.watch(job.pk, job.owner) as changes:
-            stopping = False
+            with tokens.watch(token_digest(request), changes.wake) as token:
+                await _until_end(request, job, changes, token)
 
-            def stop() -> None:
-                nonlocal stopping
-                stopping = True
-                changes.wake()
 
-            if state := state_of(request):
-                state.declare_wait(stop)
-            job = notifier.newest(job)
-            while not (job.final or stopping or notifier.has_expired(job.pk)):
-                await changes.wait()
-                job = notifier.newest(job)
+async def _until_end(request: HttpRequest, job: Job, changes: Changes, token: WatchedToken) -> None:
+    notifier = services.watching()
+    stopping = False
+
+    def stop() -> None:
+        nonlocal stopping
+        stopping = True
+        changes.wake()
+
+    if state := state_of(request):
+        state.declare_wait(stop)
+    job = notifier.newest(job)
+    while not (job.final or stopping or notifier.has_expired(job.pk)):
+        await changes.wait()
+        if token.ended:
+            raise Problem(
+                401,
+                "The token was revoked or has expired. Send another one.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        job = notifier.newest(job)
 
 
 async def start_events(request: HttpRequest, job: Job) -> AsyncIterator[bytes]:
@@ -71,40 +85,31 @@ async def _with_first(first: bytes, others: AsyncGenerator[bytes, None]) -> Asyn
             yield event
 
 
-async def _events(job: Job, last_seen: int, token: str | None) -> AsyncGenerator[bytes, None]:
+async def _events(job: Job, last_seen: int, digest: str | None) -> AsyncGenerator[bytes, None]:
     """The state now, unless the client has seen it, then every change until the end.
 
     It ends before that if the token was revoked or has expired, and if the job's row is deleted.
     In long silences it has a comment line.
     """
     notifier, tokens = services.watching(), services.watched_tokens
-    heartbeat = conf().idle_stream_heartbeat
-    longest_wait = min(heartbeat, conf().token_check)
 
-    with tokens.watch(token):
-        async with notifier.watch(job.pk, job.owner) as changes:
+    async with notifier.watch(job.pk, job.owner) as changes:
+        with tokens.watch(digest, changes.wake) as token:
             job = notifier.newest(job)
             retry = f"retry: {RETRY_MILLISECONDS}\n"
             yield _event(job, retry) if job.version > last_seen else f"{retry}\n".encode()
-            next_heartbeat = time.monotonic() + heartbeat
 
             while not (job.final or notifier.has_expired(job.pk)):
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(longest_wait):
+                    async with asyncio.timeout(conf().idle_stream_heartbeat):
                         await changes.wait()
-                if not await tokens.still_valid(token):
+                if token.ended:
                     yield b": the token was revoked or has expired\n\n"
                     return
 
                 newest = notifier.newest(job)
-                if newest is not job:
-                    job = newest
-                    yield _event(job)
-                elif time.monotonic() < next_heartbeat:
-                    continue
-                else:
-                    yield b": still here\n\n"
-                next_heartbeat = time.monotonic() + heartbeat
+                yield b": still here\n\n" if newest is job else _event(newest)
+                job = newest
 
 
 def _event(job: Job, retry: str = "") -> bytes:

@@ -1,5 +1,5 @@
-"""What a web process opens for jobs: its relay, the notifier of its event streams, and the probe of
-its database.
+"""What a web process opens for jobs: its relay, the notifier of its event streams, the check of
+their tokens, and the probe of its database.
 """
 
 import asyncio
@@ -15,19 +15,23 @@ from offload.serving.database_probe import DatabaseProbe
 
 @contextlib.asynccontextmanager
 async def lifespan(state: dict[str, Any]) -> AsyncIterator[None]:
-    """Start all three, and end them with the application. `services` has them."""
+    """Start all four, and end them with the application. `services` has them."""
     create_relay(services).start()
     services.notifier = Notifier()
     services.database_probe = DatabaseProbe()
     services.database_probe.start()
-    notifying = asyncio.create_task(services.notifier.run(), name="offload-jobs-notifier")
+    tasks = (
+        asyncio.create_task(services.notifier.run(), name="offload-jobs-notifier"),
+        asyncio.create_task(services.watched_tokens.run(), name="offload-watched-tokens"),
+    )
 
     try:
         yield
     finally:
-        notifying.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await notifying
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         services.notifier = None
         await asyncio.to_thread(services.database_probe.stop)
         services.database_probe = None

@@ -2,7 +2,7 @@
 
 from offload.serving.application import Application
 from offload.serving.middleware import AccessLog, Metrics, RequestId, SecurityHeaders, request_id
-from offload.serving.threads import release
+from offload.serving.request_thread import release
 
 __all__ = [
     "AccessLog",

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import errno
+import ipaddress
 import logging
 import socket
 import sys
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import uvicorn
+from django.conf import settings as django_settings
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from offload.conf import conf
@@ -19,6 +21,7 @@ from offload.serving.connection_limits import ConnectionLimits, allowed_connecti
 from offload.serving.fast.coalescing import CoalescingHttpProtocol
 from offload.serving.protocol import HttpProtocol
 from offload.serving.stop_signals import DRAIN_SECONDS
+from offload.serving.websocket_protocol import counted
 
 logger = logging.getLogger("offload.serving")
 
@@ -115,7 +118,7 @@ def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
 def main() -> None:
     """Run the server until it is told to stop.
 
-    Exits with 1 if the port is taken, and with 3 if the start failed.
+    Exits with 1 if the port is taken or the address is not allowed, and with 3 if the start failed.
     """
     arguments = _arguments()
     config = _config(arguments.application, arguments.grace)
@@ -123,12 +126,15 @@ def main() -> None:
     # The application has loaded Django's settings by now.
     settings = conf()
     listener = _bind(arguments.host or settings.host, arguments.port or settings.port)
+    _check_debug(listener)
     config.loaded_app = ProxyHeadersMiddleware(
         config.loaded_app, trusted_hosts=list(settings.trusted_proxies)
     )
     limits = ConnectionLimits(settings, allowed_connections(settings.connections))
     protocol = CoalescingHttpProtocol if settings.fast else HttpProtocol
     config.http_protocol_class = partial(protocol, limits=limits)  # type: ignore[assignment]
+    if config.ws_protocol_class is not None:
+        config.ws_protocol_class = counted(config.ws_protocol_class, limits)
 
     server = Server(config, limits, arguments.drain)
     host, port = listener.getsockname()[:2]
@@ -205,6 +211,16 @@ def _bind(host: str, port: int) -> socket.socket:
             "choose others with --host and --port."
         )
     return listener
+
+
+def _check_debug(listener: socket.socket) -> None:
+    """Exit if other machines can reach a process in DEBUG, which shows its settings on error pages.
+
+    The service checks HOST itself. This finds an address that was given as `--host`.
+    """
+    host = listener.getsockname()[0]
+    if django_settings.DEBUG and not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+        sys.exit(f"DEBUG is on, and {host} lets other machines in: use DEBUG=0 or 127.0.0.1.")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import django
 from django.conf import settings
 
 from offload.conf import conf
+from offload.problems import Problem
 from offload.serving import metrics
 from offload.serving.body_limit import BodyLimit
 from offload.serving.body_timeout import BodyTimeout
@@ -21,13 +22,15 @@ from offload.serving.lifespan import run_lifespan
 from offload.serving.load_shedding import InFlight, LoadShedding
 from offload.serving.methods import MethodCheck
 from offload.serving.paths import PathPrefixes
+from offload.serving.raw_refusals import send_problem
 from offload.serving.refusals import Refusals
 from offload.serving.request_state import REQUEST_STATE, new_request_state
 from offload.serving.request_timeout import request_timeout
+from offload.serving.response_headers import choose_request_id
 from offload.serving.stream_shutdown import OpenStreams, StreamShutdown
 from offload.serving.sweeps import Sweeps
-from offload.serving.threads import ThreadPool
-from offload.serving.types import ASGIApp, Lifespan, Receive, Scope, Send
+from offload.serving.thread_pool import ThreadPool
+from offload.serving.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 # The server cancels what outlives its grace period. The cancelled requests have this time to run
 # their `finally` blocks, before what they use is closed.
@@ -125,7 +128,7 @@ class Application:
                 wait_for_requests=self._wait_for_requests,
             )
         elif self.websocket is not None and is_served_host(scope):
-            await self.websocket(scope, receive, send)
+            await self._websocket(self.websocket, scope, receive, send)
         else:
             # The WebSocket has not been accepted yet: its client sees a 403.
             await send({"type": "websocket.close"})
@@ -143,6 +146,20 @@ class Application:
             del scope[REQUEST_STATE]
             state.on_event_stream.clear()
             state.task = None
+
+    async def _websocket(self, served: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count it as an event stream, since it waits as long; one too many is answered 503."""
+        state = new_request_state(scope, self.probes)
+        try:
+            self.in_flight.add_stream(state)
+        except Problem as problem:
+            await send_problem(problem, partial(_send_denial, send), choose_request_id(""))
+            return
+
+        try:
+            await served(scope, receive, send)
+        finally:
+            self.in_flight.remove(state)
 
     @asynccontextmanager
     async def _request_threads(self, state: dict[str, Any]) -> AsyncIterator[None]:
@@ -166,6 +183,11 @@ class Application:
         busy = self.in_flight
         while (busy.requests or busy.streams) and loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def _send_denial(send: Send, message: Message) -> None:
+    """Send a part of a response in place of a WebSocket (ASGI, "WebSocket Denial Response")."""
+    await send({**message, "type": f"websocket.{message['type']}"})
 
 
 def in_layers(*layers: Layer, around: ASGIApp) -> ASGIApp:

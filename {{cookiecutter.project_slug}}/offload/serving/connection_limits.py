@@ -71,8 +71,12 @@ class ConnectionLimits:
             self.idle[connection] = None
         return is_admitted
 
+    def take_over(self, connection: Connection) -> None:
+        """Count the new protocol of a connection that was admitted before."""
+        self.open.add(connection)
+
     def remove(self, connection: Connection) -> None:
-        """The connection is lost."""
+        """The connection is lost, or has another protocol now."""
         self.open.discard(connection)
         self.idle.pop(connection, None)
 

@@ -27,8 +27,9 @@ from offload.serving.fast import header_stores
 from offload.serving.loop_turns import with_loop_turns
 from offload.serving.paths import PathPrefixes
 from offload.serving.request_state import REQUEST_STATE, RequestState, state_of
+from offload.serving.request_thread import RequestThread, current_request_thread, release
 from offload.serving.signals import ForeignReceivers
-from offload.serving.threads import RequestThread, ThreadPool, current_request_thread, release
+from offload.serving.thread_pool import ThreadPool
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 from offload.serving.unavailable import unavailable
 
@@ -121,8 +122,8 @@ def unlogged(problem: Problem) -> HttpResponse:
 class LeanHandler(Handler):
     """Django's handler without a thread or a second task for a request that needs none.
 
-    A request borrows a thread at its first sync call (`threads.py`), and has a task that watches
-    for its client's disconnect only while its view waits (`cancellation.py`).
+    A request borrows a thread at its first sync call (`request_thread.py`), and has a task that
+    watches for its client's disconnect only while its view waits (`cancellation.py`).
     """
 
     def __init__(self, pool: ThreadPool) -> None:

@@ -3,15 +3,17 @@
 from collections.abc import Awaitable
 
 from offload.problems import Problem
+from offload.serving.request_state import REQUEST_STATE, RequestState
 from offload.serving.types import ASGIApp, Receive, Scope, Send
 
 # The methods of HTTP (RFC 9110, RFC 5789) without CONNECT, which is for proxies, and TRACE, which
 # shows a browser's secret headers to its scripts.
 SERVED_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+PROBE_METHODS = frozenset({"GET", "HEAD"})
 
 
 class MethodCheck:
-    """Answers 405 to TRACE, PROPFIND and whatever else a parser accepts.
+    """Answers 405 to TRACE, PROPFIND and whatever else a parser accepts; of a probe to POST, too.
 
     A view of Django that does not ask for the method would answer them all.
     """
@@ -27,9 +29,11 @@ class MethodCheck:
         Raises:
             Problem: 405, at once.
         """
-        if scope["method"] not in SERVED_METHODS:
-            allowed = ", ".join(sorted(SERVED_METHODS))
-            raise Problem(405, f"This service takes {allowed}.", headers={"Allow": allowed})
+        state: RequestState = scope[REQUEST_STATE]
+        served = PROBE_METHODS if state.is_probe else SERVED_METHODS
+        if scope["method"] not in served:
+            allowed = ", ".join(sorted(served))
+            raise Problem(405, f"This address takes {allowed}.", headers={"Allow": allowed})
         return self.app(scope, receive, send)
 
 

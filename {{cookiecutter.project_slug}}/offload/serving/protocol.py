@@ -130,10 +130,11 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         self._bytes_since_head += len(data)
+        behind_upgrade: bytes | None = None
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._upgrade(data[upgrade.args[0] :])
+            behind_upgrade = data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
             # A callback of this class has raised the problem; else the parser is at a loss.
             problem = error.__context__
@@ -141,6 +142,10 @@ class HttpProtocol(HttpToolsProtocol):
                 problem = Problem(400, "This is no HTTP/1.1 request. Send one that is.")
             self._refuse(problem)
             return
+
+        if behind_upgrade is not None:
+            # Parsed here, since the context of an error that is raised in a handler is another one.
+            self._upgrade(behind_upgrade)
         if self._bytes_since_head > MAX_HEAD_BYTES and not self._discards:
             self._refuse_head()
 
@@ -174,7 +179,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._parse_in_parts(head + rest)
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection to the protocol of WebSockets, which gets the transport itself."""
+        """Hand the connection to the protocol of WebSockets, which counts it from now on."""
         self._limits.remove(self)
         self.transport = self.transport.unwrap()
         super().handle_websocket_upgrade()

@@ -12,7 +12,7 @@ from offload_dev.lint.violations import Violation, violation
 @rule(
     "OFF109",
     message="waits for a query that needs the same thread, a deadlock under ASGI",
-    instead="an async view, or `async_to_sync`",
+    instead="an async view, or `async_to_sync` with the reason beside its import",
     target=Target.CALL_GRAPH,
 )
 def deadlock(function: Function, graph: CallGraph) -> Iterator[Violation]:

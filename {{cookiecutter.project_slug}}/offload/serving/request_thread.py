@@ -1,0 +1,184 @@
+"""Request threads: a request borrows one at its first sync call, and gives it back at its end.
+
+asgiref runs the sync calls of a request on the executor of its `ThreadSensitiveContext`.
+`RequestThread` is that executor, and has no thread until it needs one. The threads of the pool live
+on, and so do their database connections.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from asgiref.sync import sync_to_async
+
+from offload.problems import Problem
+from offload.serving import metrics
+from offload.serving.database import begin_in_thread, finish_in_thread
+from offload.serving.pooled_thread import PooledThread, WorkItem
+from offload.serving.thread_pool import ThreadPool
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class RequestThread(Executor):
+    """The thread of one request: none until the first sync call, and then one.
+
+    The request gives it back at its end, or at the end of its last call if that is later.
+    """
+
+    def __init__(self, pool: ThreadPool) -> None:
+        self._pool = pool
+        self._thread: PooledThread | None = None
+        # The calls that wait for a thread, each with the future of its result.
+        self._queued: list[tuple[Future[Any], WorkItem]] = []
+        # Calls that are queued or running.
+        self._pending = 0
+        self._closed = False
+        self._refused = False
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether the request has a thread, or waits for one."""
+        return self._thread is not None or self._pending > 0
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Run a call in the request's thread, after the calls before it.
+
+        Raises:
+            RuntimeError: no thread is idle, and the system starts no more.
+
+        The future raises a `Problem` (503) if the pool lends no thread in time.
+        """
+        future: Future[R] = Future()
+        item = partial(self._run, future, partial(fn, *args, **kwargs))
+        with self._pool.lock:
+            if self._refused:
+                future.set_exception(_all_busy())
+                return future
+            self._pending += 1
+            if self._thread is not None:
+                self._thread.inbox.put(item)
+            else:
+                self._enqueue(future, item)
+        return future
+
+    def _enqueue(self, future: Future[Any], item: WorkItem) -> None:
+        """Keep a call until there is a thread; the first one asks for it."""
+        self._queued.append((future, item))
+        if len(self._queued) > 1:
+            return
+
+        try:
+            self._pool.lend(self)
+        except RuntimeError:
+            self._queued.clear()
+            self._pending -= 1
+            raise
+
+    def take(self, thread: PooledThread) -> None:
+        """Begin in this thread, first with Django's clean-up. The caller holds the pool's lock."""
+        self._thread = thread
+        thread.inbox.put(begin_in_thread)
+        for _, item in self._queued:
+            thread.inbox.put(item)
+        self._queued.clear()
+
+    def refuse(self) -> None:
+        """No thread came back in time: fail the calls that wait. The pool has forgotten them.
+
+        Later calls of the request fail at once. Django makes some after an error of a sync view,
+        and each would wait as long again.
+        """
+        metrics.SHED.labels("threads").inc()
+        with self._pool.lock:
+            self._refused = True
+            queued, self._queued = self._queued, []
+            self._pending -= len(queued)
+        for future, _ in queued:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(_all_busy())
+
+    def _run(self, future: Future[R], call: Callable[[], R]) -> None:
+        """One call, in the thread. It is done before its caller hears of the result.
+
+        The caller may release the thread as soon as it has the result.
+        """
+        if not future.set_running_or_notify_cancel():
+            self._done()
+            return
+
+        try:
+            result = call()
+        except BaseException as error:
+            self._done()
+            future.set_exception(error)
+        else:
+            self._done()
+            future.set_result(result)
+
+    def _done(self) -> None:
+        with self._pool.lock:
+            self._pending -= 1
+            if self._closed:
+                self._give_back()
+
+    def _give_back(self, pending: int = 0) -> None:
+        """Give the thread back if exactly `pending` calls are pending.
+
+        The caller holds the pool's lock.
+        """
+        if self._thread is not None and self._pending == pending:
+            self._thread.inbox.put(partial(self._pool.take_back, self._thread))
+            self._thread = None
+
+    def close(self) -> None:
+        """The request has ended: give the thread back, or let its last call do so."""
+        with self._pool.lock:
+            self._closed = True
+            self._give_back()
+
+    async def release(self) -> None:
+        """Give the thread back before the request waits: see `release` below."""
+        if self._thread is not None and not self._pending:
+            await sync_to_async(self._leave)()
+
+    def _leave(self) -> None:
+        """Give back the thread in which this runs.
+
+        It runs there so that no other task of the request can open anything in it meanwhile.
+        """
+        finish_in_thread()
+        with self._pool.lock:
+            # The pending call is this one.
+            self._give_back(pending=1)
+
+
+def _all_busy() -> Problem:
+    return Problem(
+        503,
+        "All request threads are busy: the database or another service is slow. "
+        "Try again in a moment.",
+        headers={"Retry-After": "1"},
+    )
+
+
+current_request_thread: ContextVar[RequestThread | None] = ContextVar(
+    "request_thread", default=None
+)
+
+
+async def release() -> None:
+    """Give the request's thread and database connection back, before a long wait.
+
+    The next sync call borrows a thread again. Nothing happens where the request has no thread, and
+    while one of its sync calls is queued or running: another request would get a busy thread.
+
+    Raises:
+        RuntimeError: a transaction or a chunked query (`aiterator()`) is open and would be lost.
+    """
+    thread = current_request_thread.get()
+    if thread is not None:
+        await thread.release()
