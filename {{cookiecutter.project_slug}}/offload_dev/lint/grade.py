@@ -3,7 +3,10 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint import rules  # noqa: F401 - registers the rules
+from offload_dev.lint import (
+    at_start,
+    rules,  # noqa: F401 - registers the rules
+)
 from offload_dev.lint.call_graph import CallGraph, ThreadRules
 from offload_dev.lint.findings import Finding, finding
 from offload_dev.lint.function import Function
@@ -18,18 +21,29 @@ def grade(project: Project) -> list[Finding]:
     """Every finding in a project that no comment suppresses, in the order of files and lines."""
     found = {
         finding(violation, scope.module.path, project.root)
-        for scope, violation in _violations(project)
+        for scope, violation in at_start.sort_out(_violations(project))
     }
     for rule in rules_for(Target.PROJECT):
         found |= {finding(each, project.root, project.root) for each in rule.violations(project)}
 
     suppressions = Suppressions(project)
-    kept = list(suppressions.apply(found))
+    kept = list(suppressions.apply(_without_repeats(found)))
     for rule in rules_for(Target.SUPPRESSIONS):
         kept += (
             finding(each, project.root, project.root) for each in rule.violations(suppressions)
         )
     return sorted(kept)
+
+
+def _without_repeats(found: set[Finding]) -> Iterator[Finding]:
+    """One finding for a line and a rule: the line's own if it has one, else the shortest chain."""
+    seen = set()
+    for each in sorted(found, key=lambda each: (len(each.chain), bool(each.likely), each)):
+        place_of_line = (each.path, each.line, each.rule, "" if each.chain else each.subject)
+        if (each.path, each.line, each.rule) not in seen and place_of_line not in seen:
+            yield each
+        seen.add(place_of_line)
+        seen.add((each.path, each.line, each.rule)) if each.chain else None
 
 
 def _violations(project: Project) -> Iterator[tuple[CodeScope, Violation]]:
@@ -51,6 +65,7 @@ def _violations(project: Project) -> Iterator[tuple[CodeScope, Violation]]:
         yield from _found(of_graph, scope, function, graph)
         if scope.on_loop:
             yield from _found(async_functions, scope, function)
+        if graph.runs_on_loop(scope):
             yield from ((scope, each) for each in graph.blocking.own(function))
             yield from ((scope, each) for each in graph.blocking.through_calls(function))
 
@@ -72,7 +87,7 @@ def _thread_rules() -> ThreadRules:
         for rule in thread_rules:
             yield from rule.violations(function)
 
-    def find_at_call(function: Function, call: ast.Call, caller: CodeScope) -> Iterator[Violation]:
+    def find_at_call(function: Function, call: ast.Call, caller: Function) -> Iterator[Violation]:
         for rule in call_rules:
             yield from rule.violations_at_call(function, call, caller)
 

@@ -29,9 +29,9 @@ def query_on_loop(function: Function) -> Iterator[Violation]:
     Django refuses most of them on a running loop, with `SynchronousOnlyOperation`. The others stop
     every request of the process until the database answers.
     """
-    for node, origin in function.evaluated:
-        if origin != f"{REQUEST}.session":
-            yield violation(node)
+    for found in function.evaluated:
+        if found.origin != f"{REQUEST}.session":
+            yield violation(found.node, likely=found.likely)
 
     resolver = function.resolver
     for call in function.calls_not_awaited:

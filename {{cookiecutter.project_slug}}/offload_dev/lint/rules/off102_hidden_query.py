@@ -1,5 +1,6 @@
 """OFF102: an attribute runs a query on the event loop."""
 
+import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
@@ -21,3 +22,11 @@ def hidden_query(function: Function) -> Iterator[Violation]:
     """
     for node in function.hidden_queries:
         yield violation(node)
+
+
+@hidden_query.at_call
+def hidden_in_method(function: Function, call: ast.Call, caller: Function) -> Iterator[Violation]:
+    """Finds properties and methods that read a relation of a row that was fetched without it."""
+    if call in caller.calls_on_rows:
+        for node in function.relations_of_self:
+            yield violation(node)

@@ -13,10 +13,8 @@ BLOCKING = Patterns(
     "builtins.{open,input}",
     "io.open",
     "select.select",
-    "os.{system,popen,listdir,scandir,remove,unlink,rename,replace,mkdir,makedirs,rmdir,stat,walk}",
-    "os.path.{exists,isfile,isdir,getsize,getmtime}",
-    "pathlib.Path*.{read_text,read_bytes,write_text,write_bytes,open,exists,is_file,is_dir,stat}",
-    "pathlib.Path*.{mkdir,unlink}",
+    "os.{system,popen}",
+    "pathlib.Path*.{read_text,read_bytes,write_text,write_bytes,open}",
     "shutil.{copy*,move,rmtree}",
     "subprocess.{run,call,check_call,check_output,getoutput,Popen*}",
     "socket.{create_connection,gethostby*,getaddrinfo,getfqdn}",
@@ -38,6 +36,14 @@ BLOCKING = Patterns(
     "django.http.HttpRequest.session.{get,pop,setdefault,flush,save,cycle_key}",
 )
 
+# Questions to the file system take microseconds on a local disk.
+OFTEN_SHORT = Patterns(
+    "os.{listdir,scandir,remove,unlink,rename,replace,mkdir,makedirs,rmdir,stat,walk}",
+    "os.path.{exists,isfile,isdir,getsize,getmtime}",
+    "pathlib.Path*.{exists,is_file,is_dir,stat,mkdir,unlink,iterdir,glob,rglob,rename}",
+)
+LIKELY = "short on a local disk, long on a network file system or in a large directory"
+
 
 @rule(
     "OFF103",
@@ -50,8 +56,10 @@ def blocking_call(function: Function) -> Iterator[Violation]:
 
     One thread runs the event loop, so every request of the process waits with the call.
     """
-    for node, origin in function.evaluated:
-        if origin == f"{REQUEST}.session":
-            yield violation(node)
+    for found in function.evaluated:
+        if found.origin == f"{REQUEST}.session":
+            yield violation(found.node)
     for call in function.calls_to(BLOCKING):
         yield call_violation(call.node)
+    for call in function.calls_to(OFTEN_SHORT):
+        yield call_violation(call.node, likely=LIKELY)

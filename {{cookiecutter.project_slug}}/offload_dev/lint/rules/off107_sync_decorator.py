@@ -15,6 +15,7 @@ SYNC_DECORATORS = Patterns(
     "django.db.transaction.atomic",
     "functools.{cache,lru_cache}",
 )
+LIKELY = "right if the wrapper only hands on the coroutine that it gets"
 # A decorator that has one of these words handles async functions, too.
 WORDS_OF_ASYNC_DECORATORS = ("iscoroutinefunction", "markcoroutinefunction", "isawaitable")
 
@@ -37,7 +38,7 @@ def sync_decorator(function: Function) -> Iterator[Violation]:
         if SYNC_DECORATORS.matches(origin):
             yield violation(function.scope.node, subject)
         elif not function.is_generator and _has_sync_wrapper(function.resolver.function(origin)):
-            yield violation(function.scope.node, subject, uncertain=True)
+            yield violation(function.scope.node, subject, likely=LIKELY)
 
 
 def _has_sync_wrapper(decorator: CodeScope | None) -> bool:

@@ -53,5 +53,5 @@ def computing(function: Function) -> Iterator[Violation]:
 
         is_library = COMPUTING.matches(call.origin)
         if is_library or SLOW.matches(call.origin):
-            uncertain = SLOW_WITH_MUCH_DATA.matches(call.origin)
-            yield call_violation(call.node, uncertain=uncertain, computes=is_library)
+            likely = "slow with much data" if SLOW_WITH_MUCH_DATA.matches(call.origin) else ""
+            yield call_violation(call.node, likely=likely, computes=is_library)

@@ -36,5 +36,5 @@ def _first_that_computes(moved: Moved, caller: Function, graph: CallGraph) -> Vi
     called = graph.function(moved.origin)
     if called is None:
         return None
-    reached = graph.blocking.of_call(called, moved.call, caller.scope)
+    reached = graph.blocking.of_call(called, moved.call, caller)
     return next((found for found in reached if found.computes), None)

@@ -16,6 +16,7 @@ THREAD_POOLS = Patterns("concurrent.futures.{,thread.}ThreadPoolExecutor")
     message="creates a pool for one request",
     instead="a job; for calls that wait, one pool for the whole process",
     target=Target.ASYNC_FUNCTION,
+    once_is_right=True,
 )
 def pool_per_request(function: Function) -> Iterator[Violation]:
     """Finds pools that an async function creates.
@@ -27,4 +28,6 @@ def pool_per_request(function: Function) -> Iterator[Violation]:
         if PROCESS_POOLS.matches(call.origin):
             yield call_violation(call.node)
         elif THREAD_POOLS.matches(call.origin):
-            yield call_violation(call.node, uncertain=True)
+            yield call_violation(
+                call.node, likely="right if it is created once, and not for each request"
+            )

@@ -22,6 +22,7 @@ CLIENTS = Patterns(
     message="creates a client for one request",
     instead="an `Upstream`, which the lifespan opens",
     target=Target.THREAD,
+    once_is_right=True,
 )
 def client_per_request(function: Function) -> Iterator[Violation]:
     """Finds HTTP clients that are created in a function.

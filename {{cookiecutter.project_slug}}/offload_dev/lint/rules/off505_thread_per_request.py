@@ -15,6 +15,7 @@ THREADS = Patterns("threading.{Thread,Timer}")
     message="starts a thread for one request",
     instead="`asyncio.to_thread` for what waits, a job for what computes",
     target=Target.THREAD,
+    once_is_right=True,
 )
 def thread_per_request(function: Function) -> Iterator[Violation]:
     """Finds threads that a request starts. They have no limit and no deadline, and outlive it."""
