@@ -10,6 +10,7 @@ from typing import NoReturn
 from offload_dev.lint.baseline import without_baseline, write_baseline
 from offload_dev.lint.findings import Finding, grades
 from offload_dev.lint.grade import grade
+from offload_dev.lint.libraries import BadTableError
 from offload_dev.lint.source import Project
 
 FAILING_SEVERITIES: dict[str, set[str]] = {
@@ -26,7 +27,11 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _options(arguments)
     project = Project(options.path)
-    findings = grade(project)
+    try:
+        findings = grade(project)
+    except BadTableError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     if options.write_baseline:
         write_baseline(findings, project, options.write_baseline)
         return 0

@@ -89,7 +89,8 @@ class Function:
             `prefetch_related` has fetched the rows before.
         iterated: the values that a line iterates over, and context managers that it enters.
         streamed: querysets that an `async for` reads.
-        hidden_queries: attributes that run a query when they are read.
+        users: reads of `request.user`.
+        hidden_queries: relations of rows that run a query when they are read.
         relations_of_self: relations of a model that its own method reads. They run a query if the
             row was fetched without them.
         unsure: blocks that may not run on an event loop: first line, last line, why.
@@ -106,8 +107,9 @@ class Function:
     maybe_prefetched: dict[ast.expr, str] = field(default_factory=dict)
     iterated: set[ast.expr] = field(default_factory=set)
     streamed: list[ast.expr] = field(default_factory=list)
-    hidden_queries: list[ast.expr] = field(default_factory=list)
-    relations_of_self: list[ast.expr] = field(default_factory=list)
+    users: list[ast.Attribute] = field(default_factory=list)
+    hidden_queries: list[ast.Attribute] = field(default_factory=list)
+    relations_of_self: list[ast.Attribute] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
     blocks: list[WithBlock] = field(default_factory=list)
     try_blocks: list[ast.Try] = field(default_factory=list)

@@ -34,6 +34,7 @@ CONTEXT_MANAGERS = _patterns("python", "context_managers")
 
 TO_THREAD = _patterns("threads", "to_thread")
 REQUEST_THREAD = _patterns("threads", "request_thread")
+THREAD_POOLS = _patterns("threads", "thread_pools")
 PROCESS_POOLS = _patterns("threads", "process_pools")
 
 NEW_TASK = _patterns("loops", "new_task")
@@ -41,8 +42,6 @@ SECOND_LOOP = _patterns("loops", "second_loop")
 
 TASK_DECORATORS = _patterns("tasks", "decorators")
 PUBLISH = frozenset(NAMES["tasks"]["publish"])
-
-COMPUTING = _patterns("computing", "libraries")
 
 WAITING_PACKAGES: list[str] = NAMES["imports"]["waiting"]
 COMPUTING_PACKAGES: list[str] = NAMES["imports"]["computing"]

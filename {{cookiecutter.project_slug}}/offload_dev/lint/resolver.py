@@ -6,7 +6,7 @@ The origin of `Path("x").read_text` is `pathlib.Path.read_text`.
 import ast
 from collections.abc import Iterable
 
-from offload_dev.lint import annotations
+from offload_dev.lint import annotations, libraries
 from offload_dev.lint.classes import Classes
 from offload_dev.lint.local_types import LocalTypes, Types
 from offload_dev.lint.models import WITHOUT_ROWS, Models
@@ -49,6 +49,7 @@ class Resolver:
 
     def __init__(self, project: Project) -> None:
         self.project = project
+        self.libraries = libraries.load(project.root)
         # Expressions that are being resolved. An expression that refers to itself ends here.
         self._pending: set[ast.AST] = set()
         # A project asks for the same origins again and again: the answers, by the question.

@@ -288,7 +288,7 @@ class Visitor(ast.NodeVisitor):
     def _read_attribute(self, node: ast.Attribute) -> None:
         base = self.origin(node.value)
         if node.attr == "user" and base == REQUEST:
-            self.function.hidden_queries.append(node)
+            self.function.users.append(node)
         elif self.resolver.is_relation(base, node.attr):
             if self._is_fresh(node.value) and ast.unparse(node) not in self.assigned:
                 self.function.hidden_queries.append(node)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, violation
 
 
@@ -20,8 +21,10 @@ def hidden_query(function: Function) -> Iterator[Violation]:
 
     Both look like plain attributes, but run a query when they are read, and raise on the loop.
     """
+    for node in function.users:
+        yield violation(node, instead=_advice_for_user(node, function))
     for node in function.hidden_queries:
-        yield violation(node)
+        yield violation(node, instead=_advice(node))
 
 
 @hidden_query.at_call
@@ -29,4 +32,16 @@ def hidden_in_method(function: Function, call: ast.Call, caller: Function) -> It
     """Finds properties and methods that read a relation of a row that was fetched without it."""
     if call in caller.calls_on_rows:
         for node in function.relations_of_self:
-            yield violation(node)
+            yield violation(node, instead=_advice(node))
+
+
+def _advice_for_user(node: ast.Attribute, function: Function) -> str:
+    """The API's middleware knows no sessions, and so no `auser()`: its callers have tokens."""
+    module = function.scope.module.dotted.rpartition(".")[2]
+    if module == "api" and function.resolver.project.of_standard:
+        return f"`caller({snippet(node.value)})`, the owner of the token"
+    return f"`await {snippet(node.value)}.auser()`"
+
+
+def _advice(node: ast.Attribute) -> str:
+    return f'`select_related("{node.attr}")` in the query, or `{snippet(node)}_id`'

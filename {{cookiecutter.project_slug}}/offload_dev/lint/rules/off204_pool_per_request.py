@@ -3,12 +3,9 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.names import PROCESS_POOLS
-from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.names import PROCESS_POOLS, THREAD_POOLS
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
-
-THREAD_POOLS = Patterns("concurrent.futures.{,thread.}ThreadPoolExecutor")
 
 
 @rule(

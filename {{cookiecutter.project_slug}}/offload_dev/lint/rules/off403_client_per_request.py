@@ -4,17 +4,12 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
-CLIENTS = Patterns(
-    "{httpx,httpx2}.{Client,AsyncClient}",
-    "aiohttp.ClientSession",
-    "requests.{Session,session}",
-    "boto3.{client,resource}",
-    "openai.{OpenAI,AsyncOpenAI}",
-)
+# An Upstream takes their place. Other clients speak a protocol of their own.
+HTTP_CLIENTS = {"httpx", "aiohttp", "requests", "urllib3"}
+ONE_CLIENT = "one client for the process, which the lifespan opens"
 
 
 @rule(
@@ -31,8 +26,10 @@ def client_per_request(function: Function) -> Iterator[Violation]:
     the open connections that make calls cheap.
     """
     for call in function.calls:
-        if CLIENTS.matches(call.origin) and not _is_kept(call.node, function):
-            yield call_violation(call.node)
+        library = function.resolver.libraries.find("clients", call.origin)
+        if library and not _is_kept(call.node, function):
+            advice = "" if library.name in HTTP_CLIENTS else ONE_CLIENT
+            yield call_violation(call.node, instead=advice)
 
 
 def _is_kept(client: ast.Call, function: Function) -> bool:
