@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from offload_dev.lint import pages
 from offload_dev.lint.registry import AREAS, RULES, Rule
 from offload_dev.lint.violations import Violation
 
@@ -85,7 +86,7 @@ class Finding:
         likely = f"\n    likely: {self.likely}" if self.likely else ""
         return (
             f"{self.path}:{self.line}: {self.severity} {self.rule} {self.message}{chain}{likely}"
-            f"\n    instead: {self.instead}  ({self.docs})"
+            f"\n    instead: {self.instead}  ({pages.reference(self.rule)})"
         )
 
 
