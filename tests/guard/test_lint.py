@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from cases import lay_out
 from nets import SERVICE
 
@@ -495,3 +496,33 @@ def test_github_gets_one_command_a_finding(
         "::error file=app/views.py,line=5,title=OFF103::time.sleep() blocks the event loop"
         "%0Acalls app/slow.py:5 pause%0Ainstead: `await asyncio.sleep(…)`\n"
     )
+
+
+def test_the_pre_commit_hook_of_a_service_refuses_what_a_commit_adds(tmp_path: Path) -> None:
+    config = yaml.safe_load((SERVICE / ".pre-commit-config.yaml").read_text())
+    (hook,) = (
+        each for repo in config["repos"] for each in repo["hooks"] if each["id"] == "offload-lint"
+    )
+    python, *arguments = hook["entry"].split()
+    assert python == ".venv/bin/python"
+
+    def run() -> int:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(SERVICE)},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        ).returncode
+
+    # Before the first commit, and after it.
+    git(tmp_path, "init")
+    write(tmp_path, views=BLOCKING)
+    git(tmp_path, "add", ".")
+    assert run() == 1
+    git(tmp_path, "commit", "--message=old debts")
+    assert run() == 0
+    (tmp_path / "app" / "views.py").write_text(f"{BLOCKING}    time.sleep(2)\n")
+    git(tmp_path, "add", ".")
+    assert run() == 1

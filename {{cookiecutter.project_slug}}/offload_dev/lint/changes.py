@@ -10,6 +10,8 @@ from offload_dev.lint.findings import Finding
 # `@@ -3 +4,2 @@`: from line 4 on there are 2 new lines. Without a count it is one line.
 HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@")
 GIT_TIMEOUT_SECONDS = 60
+# Git's name of a tree without files: before the first commit, every line is new.
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
 class GitError(RuntimeError):
@@ -32,7 +34,8 @@ class Changes:
         self._is_file = not root.is_dir()
         if base.startswith("-"):
             raise GitError(f"{base!r} is no branch, tag or commit")
-        start = self._git("merge-base", base, "HEAD").strip()
+        has_commits = bool(self._git("rev-list", "--all", "--max-count=1"))
+        start = self._git("merge-base", base, "HEAD").strip() if has_commits else EMPTY_TREE
         self._lines: dict[Path, set[int]] = {}
         self._read(self._git("diff", "--unified=0", "--no-prefix", "--relative", start))
         new = self._git("ls-files", "--others", "--exclude-standard").splitlines()
