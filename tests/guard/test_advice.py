@@ -164,3 +164,45 @@ def test_a_wrong_table_is_refused_with_its_place(
     (tmp_path / "pyproject.toml").write_text(f"[tool.offload.libraries.acme]\n{line}\n")
     assert main([str(tmp_path)]) == 2
     assert said in capsys.readouterr().err
+
+
+AT_START = """
+import threading
+import httpx
+from fastapi import FastAPI
+
+app = FastAPI()
+worker = None
+
+def work():
+    return 1
+
+@app.on_event("startup")
+async def start_worker():
+    threading.Thread(target=work).start()
+
+async def ensure_worker():
+    global worker
+    worker = threading.Thread(target=work)
+"""
+
+
+def test_what_starts_with_the_process_is_not_accused(tmp_path: Path) -> None:
+    assert graded(tmp_path, AT_START) == []
+
+
+def test_a_task_that_ends_when_it_is_cancelled_is_only_likely_to_be_wrong(tmp_path: Path) -> None:
+    code = """
+import asyncio
+
+async def listen(queue):
+    while True:
+        try:
+            await queue.get()
+        except asyncio.CancelledError:
+            LAST
+"""
+    (found,) = graded(tmp_path / "ends", code.replace("LAST", "return"))
+    assert (found.rule, found.severity) == ("OFF503", "warning")
+    (found,) = graded(tmp_path / "goes_on", code.replace("LAST", "pass"))
+    assert (found.rule, found.severity) == ("OFF503", "error")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 STATEMENT_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
+TEST_FILES = {"conftest.py", "test.py", "tests.py"}
 # Directories that are not part of the service, or that hold tests and migrations.
 SKIPPED_DIRECTORIES = {
     "tests",
@@ -236,7 +237,8 @@ def _source_files(root: Path) -> Iterator[Path]:
 
 
 def _is_test(path: Path) -> bool:
-    return path.name.startswith("test_") or path.name == "conftest.py"
+    name = path.name
+    return name.startswith("test_") or name.endswith("_test.py") or name in TEST_FILES
 
 
 def _dotted(path: Path) -> str:

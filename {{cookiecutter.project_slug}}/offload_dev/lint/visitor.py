@@ -11,6 +11,8 @@ from offload_dev.lint.source import SCOPES, CodeScope, Def, own_nodes
 
 # Methods of managers that read what `prefetch_related` has fetched, if it has.
 FREE_IF_PREFETCHED = {"all", "count", "exists", "first", "last"}
+# They read a generator only as far as somebody reads them.
+LAZY_CONSUMERS = {f"builtins.{name}" for name in ("enumerate", "filter", "iter", "map", "zip")}
 # Errors that code catches in order to go on without an async variant.
 FALLBACKS = {"AttributeError", "ImportError", "RuntimeError", "SynchronousOnlyOperation"}
 
@@ -359,7 +361,8 @@ class Visitor(ast.NodeVisitor):
         first = node.args[0] if node.args else None
         if first is not None:
             if ORM_CONSUMERS.matches(origin):
-                self._note_iteration(first)
+                if origin not in LAZY_CONSUMERS:
+                    self._note_iteration(first)
                 self._evaluate(first)
                 self._implicit_call(first, *_special_methods(origin))
             elif isinstance(node.func, ast.Attribute) and _reads_all(node.func):
@@ -375,6 +378,8 @@ class Visitor(ast.NodeVisitor):
         made = self.values.get(source.id) if isinstance(source, ast.Name) else source
         if made is not None:
             self.function.iterated.add(made)
+        if isinstance(made, ast.Call) and self.origin(made.func) in LAZY_CONSUMERS:
+            self.function.iterated.update(made.args)
 
     def _note_prefetch(self, node: ast.expr, origin: str) -> None:
         """Note a query of related rows that `prefetch_related` may have fetched before."""

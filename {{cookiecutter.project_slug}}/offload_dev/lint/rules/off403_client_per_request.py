@@ -1,9 +1,9 @@
 """OFF403: a client is created for one request."""
 
-import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
+from offload_dev.lint.kept import is_kept
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
@@ -27,18 +27,6 @@ def client_per_request(function: Function) -> Iterator[Violation]:
     """
     for call in function.calls:
         library = function.resolver.libraries.find("clients", call.origin)
-        if library and not _is_kept(call.node, function):
+        if library and not is_kept(call.node, function):
             advice = "" if library.name in HTTP_CLIENTS else ONE_CLIENT
             yield call_violation(call.node, instead=advice)
-
-
-def _is_kept(client: ast.Call, function: Function) -> bool:
-    """Whether a client outlives the function: as an attribute, or as a context manager's value."""
-    if any(origin == "contextlib.asynccontextmanager" for origin, _ in function.decorators):
-        return True
-    return any(
-        isinstance(target, ast.Attribute)
-        for node in ast.walk(function.scope.node)
-        if isinstance(node, ast.Assign) and node.value is client
-        for target in node.targets
-    )
