@@ -41,6 +41,9 @@ class Order(models.Model):
     def __str__(self):
         return f"{self.customer.name} {self.pk}"
 
+    def get_absolute_url(self):
+        return f"/{self.customer.name}/{self.pk}"
+
 class Line(models.Model):
     order = models.ForeignKey(Order, models.CASCADE)
     product = models.ForeignKey("Product", models.CASCADE)
@@ -65,7 +68,8 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.dispatch import Signal, receiver
 from django.http import HttpRequest
-from django.shortcuts import get_object_or_404, render
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views import View
 from ninja import Router
 from rest_framework import serializers
@@ -374,6 +378,30 @@ def send_mail(sender, **kwargs):
 
 async def view(request):
     paid.send(None)
+""",
+    ),
+    "redirect": (
+        "OFF102",
+        """
+async def view(request):
+    order = await Order.objects.aget(pk=1)
+    return redirect(order)
+""",
+    ),
+    "formatted_text": (
+        "OFF102",
+        """
+async def view(request):
+    order = await Order.objects.aget(pk=1)
+    return "order %s" % order
+""",
+    ),
+    "login_required_mixin": (
+        "OFF102",
+        """
+class Page(LoginRequiredMixin, View):
+    async def get(self, request):
+        return 1
 """,
     ),
     "partial": (

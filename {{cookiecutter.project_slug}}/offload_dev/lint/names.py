@@ -26,6 +26,7 @@ FETCHING_PAIRS = {f"{a}{name}" for a in ("", "a") for name in ("get_or_create", 
 ASYNC_QUERIES = {f"a{name}" for name in ORM["evaluating"]}
 ASYNC_QUERIES_ON_ROWS = {f"a{name}" for name in ORM["on_rows"]}
 ORM_COROUTINES = _patterns("orm", "coroutines")
+REDIRECTS = _patterns("orm", "redirects")
 RENDERERS = _patterns("orm", "renderers")
 ORM_CONSUMERS = _patterns("orm", "consumers")
 

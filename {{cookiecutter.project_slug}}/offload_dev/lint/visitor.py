@@ -5,7 +5,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from offload_dev.lint.function import CallSite, Evaluated, Function, Loop, WithBlock, awaits
-from offload_dev.lint.names import FETCHING, FETCHING_PAIRS, ORM, ORM_CONSUMERS, RENDERERS
+from offload_dev.lint.names import (
+    FETCHING,
+    FETCHING_PAIRS,
+    ORM,
+    ORM_CONSUMERS,
+    REDIRECTS,
+    RENDERERS,
+)
 from offload_dev.lint.resolver import REQUEST, Resolver
 from offload_dev.lint.source import SCOPES, CodeScope, Def, own_nodes
 
@@ -153,15 +160,25 @@ class Visitor(ast.NodeVisitor):
                 self._implicit_call(right, "__contains__", "__iter__")
         self.generic_visit(node)
 
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        if isinstance(node.op, ast.Mod) and _is_text(node.left):
+            self._format(node.right.elts if isinstance(node.right, ast.Tuple) else [node.right])
+        self.generic_visit(node)
+
     def visit_Starred(self, node: ast.Starred | ast.YieldFrom) -> None:
         self._note_iteration(node.value)
         self._evaluate(node.value)
         self.generic_visit(node)
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> None:
-        self._evaluate(node.value)
-        self._implicit_call(node.value, "__str__", "__repr__")
+        self._format([node.value])
         self.generic_visit(node)
+
+    def _format(self, values: list[ast.expr]) -> None:
+        """Note what writing these values into a text calls."""
+        for value in values:
+            self._evaluate(value)
+            self._implicit_call(value, "__str__", "__repr__")
 
     def _visit_comprehension(
         self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
@@ -368,6 +385,10 @@ class Visitor(ast.NodeVisitor):
             elif isinstance(node.func, ast.Attribute) and _reads_all(node.func):
                 self._note_iteration(first)
                 self._evaluate(first)
+            if REDIRECTS.matches(origin):
+                self._implicit_call(first, "get_absolute_url")
+            if isinstance(node.func, ast.Attribute) and _is_text(node.func.value):
+                self._format([*node.args, *(keyword.value for keyword in node.keywords)])
         if RENDERERS.matches(origin):
             for name, value in _context_of(node):
                 self._evaluate(value, likely=f"evaluates if the template reads `{name}`")
@@ -471,8 +492,11 @@ def _special_methods(consumer: str) -> tuple[str, ...]:
 
 def _reads_all(function: ast.Attribute) -> bool:
     """Whether a method reads all of its argument: `", ".join(names)`, `rows.extend(more)`."""
-    is_text = isinstance(function.value, ast.Constant) and isinstance(function.value.value, str)
-    return function.attr == "extend" or (function.attr == "join" and is_text)
+    return function.attr == "extend" or (function.attr == "join" and _is_text(function.value))
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _context_of(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
