@@ -47,7 +47,12 @@ def graded(root: Path, code: str, name: str = "views", **more: str) -> list[Find
     ("line", "rule", "instead"),
     [
         ("time.sleep(1)", "OFF103", "`await asyncio.sleep(…)`"),
-        ("requests.get('x', timeout=1)", "OFF103", "an `Upstream`: `await upstream.get(…)`"),
+        ("requests.get('x', timeout=1)", "OFF103", "an `Upstream`: `await upstream.get_json(…)`"),
+        (
+            "requests.put('x', timeout=1)",
+            "OFF103",
+            'an `Upstream`: `await upstream.request("PUT", …)`',
+        ),
         ("subprocess.run(['ls'])", "OFF103", "`await asyncio.create_subprocess_exec(…)`"),
         ("open('x')", "OFF103", "`await asyncio.to_thread(open, …)`"),
         (

@@ -125,6 +125,13 @@ def test_a_file_that_cannot_be_read_is_a_finding_and_not_a_crash(tmp_path: Path)
     assert [finding.rule for finding in grade(Project(tree))] == ["OFF001"]
 
 
+def test_a_byte_order_mark_and_another_encoding_are_read(tmp_path: Path) -> None:
+    tree = write(tmp_path, views="", more="")
+    (tree / "app" / "views.py").write_bytes(b"\xef\xbb\xbf" + BLOCKING.encode())
+    (tree / "app" / "more.py").write_bytes(b"# coding: latin-1\nNAME = '\xe9'\n")
+    assert [found.rule for found in grade(Project(tree))] == ["OFF103"]
+
+
 def test_rooms_are_for_services_of_the_standard_alone(tmp_path: Path) -> None:
     files = {"api": "from . import compute\n", "compute": "import math\n"}
     assert grade(Project(write(tmp_path / "stranger", **files))) == []

@@ -492,6 +492,29 @@ class Page(Base):
     def load(self):
         time.sleep(1)
 """,
+    "branch_without_a_loop": """
+def load():
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return time.sleep(1)
+    return None
+
+async def view(request):
+    return load()
+""",
+    "decorator_that_hands_on": """
+def named(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        kwargs["name"] = 1
+        return function(*args, **kwargs)
+    return wrapper
+
+@named
+async def load(name):
+    return 1
+""",
     "thread_for_a_method": """
 class Client:
     def load(self):

@@ -139,7 +139,11 @@ class Reach:
     def own(self, function: Function) -> list[Violation]:
         """The violations of the function's own lines."""
         if function not in self._own:
-            self._own[function] = [_as_sure_as_its_block(v, function) for v in self._find(function)]
+            self._own[function] = [
+                _as_sure_as_its_block(found, function)
+                for found in self._find(function)
+                if not function.runs_without_loop(found.line)
+            ]
         return self._own[function]
 
     def through_calls(self, function: Function) -> Iterator[Violation]:
@@ -151,6 +155,8 @@ class Reach:
             line = call.node.lineno
             step = ChainStep(function.scope, line, function.scope.label)
             for found in self.of_call(called, call.node, function):
+                if function.runs_without_loop(line):
+                    continue
                 at_call = found._replace(line=line, chain=(step, *found.chain))
                 yield _as_sure_as_its_block(at_call, function)
 

@@ -93,6 +93,7 @@ class Function:
         hidden_queries: relations of rows that run a query when they are read.
         relations_of_self: relations of a model that its own method reads. They run a query if the
             row was fetched without them.
+        without_loop: blocks that run only without an event loop: first line, last line.
         unsure: blocks that may not run on an event loop: first line, last line, why.
         try_blocks: `try` statements, without those in handlers that raise again.
     """
@@ -113,6 +114,7 @@ class Function:
     loops: list[Loop] = field(default_factory=list)
     blocks: list[WithBlock] = field(default_factory=list)
     try_blocks: list[ast.Try] = field(default_factory=list)
+    without_loop: list[tuple[int, int]] = field(default_factory=list)
     unsure: list[tuple[int, int, str]] = field(default_factory=list)
 
     @cached_property
@@ -128,6 +130,10 @@ class Function:
     def calls_to(self, patterns: Patterns) -> list[CallSite]:
         """The calls, not awaited, of what these patterns name."""
         return [call for call in self.calls_not_awaited if patterns.matches(call.origin)]
+
+    def runs_without_loop(self, line: int) -> bool:
+        """Whether a line runs only where no event loop runs."""
+        return any(first <= line <= last for first, last in self.without_loop)
 
     def why_unsure(self, line: int) -> str:
         """Why a line may not run on an event loop; empty if nothing says so."""

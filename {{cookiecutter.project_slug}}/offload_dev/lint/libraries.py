@@ -17,6 +17,7 @@ TEXTS = {"async", "write", "likely"}
 SWITCHES = {"http", "in_thread"}
 KEYS = LISTS | TEXTS | SWITCHES
 NOTHING = Patterns()
+HTTP_METHODS = {"put", "patch", "delete", "head", "options"}
 
 
 class BadTableError(ValueError):
@@ -47,10 +48,18 @@ class Library:
         """
         in_thread = f"`await asyncio.to_thread({call}, …)`"
         if self.write:
-            return self.write.replace("{call}", call)
+            same = _of_upstream(call.rpartition(".")[2])
+            return self.write.replace("{call}", call).replace("{upstream}", same)
         if self.counterpart:
             return f"`{self.counterpart}`, opened once for the process; or {in_thread}"
         return f"an `Upstream` for its HTTP API, or {in_thread}" if self.http else in_thread
+
+
+def _of_upstream(method: str) -> str:
+    """The call of an `Upstream` that does what a method of an HTTP client does."""
+    if method in ("get", "post"):
+        return f"{method}_json(…)"
+    return f'request("{method.upper()}", …)' if method in HTTP_METHODS else "request(…)"
 
 
 class Libraries:

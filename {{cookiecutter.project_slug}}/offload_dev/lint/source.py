@@ -1,6 +1,7 @@
 """Reads a source tree: its modules, classes and functions, and the names that they bind."""
 
 import ast
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -154,7 +155,9 @@ class Project:
 
     def _read(self, path: Path) -> None:
         try:
-            text = path.read_text(encoding="utf-8")
+            # It heeds a byte order mark, and an encoding that the first lines name.
+            with tokenize.open(path) as file:
+                text = file.read()
             tree = ast.parse(text)
         except (SyntaxError, ValueError) as error:
             self.unreadable.append((path, getattr(error, "lineno", None) or 1, str(error)))

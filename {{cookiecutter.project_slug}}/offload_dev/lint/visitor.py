@@ -20,6 +20,7 @@ from offload_dev.lint.source import SCOPES, CodeScope, Def, own_nodes
 FREE_IF_PREFETCHED = {"all", "count", "exists", "first", "last"}
 # They read a generator only as far as somebody reads them.
 LAZY_CONSUMERS = {f"builtins.{name}" for name in ("enumerate", "filter", "iter", "map", "zip")}
+ASKS_FOR_LOOP = ("get_running_loop(", "current_task(")
 # Errors that code catches in order to go on without an async variant.
 FALLBACKS = {"AttributeError", "ImportError", "RuntimeError", "SynchronousOnlyOperation"}
 
@@ -231,7 +232,16 @@ class Visitor(ast.NodeVisitor):
     def visit_Try(self, node: ast.Try) -> None:
         if not self.in_raising_handler:
             self.function.try_blocks.append(node)
+        self._note_handlers_without_loop(node)
         self.generic_visit(node)
+
+    def _note_handlers_without_loop(self, node: ast.Try) -> None:
+        """Where asking for the running loop fails, no loop runs in this thread."""
+        asked = {ast.unparse(statement) for statement in node.body}
+        if any(name in text for text in asked for name in ASKS_FOR_LOOP):
+            for handler in node.handlers:
+                lines = (handler.lineno, handler.end_lineno or handler.lineno)
+                self.function.without_loop.append(lines)
 
     def visit_If(self, node: ast.If) -> None:
         if "async" in ast.unparse(node.test) or "running_loop" in ast.unparse(node.test):
