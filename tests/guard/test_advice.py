@@ -1,12 +1,15 @@
 """What a finding says: one sentence for each call, which works where the finding stands."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
+from nets import SERVICE
 
 from offload_dev.lint.__main__ import main
 from offload_dev.lint.findings import Finding
 from offload_dev.lint.grade import grade
+from offload_dev.lint.libraries import KEYS
 from offload_dev.lint.source import Project
 
 HEAD = """
@@ -211,3 +214,12 @@ async def listen(queue):
     assert (found.rule, found.severity) == ("OFF503", "warning")
     (found,) = graded(tmp_path / "goes_on", code.replace("LAST", "pass"))
     assert (found.rule, found.severity) == ("OFF503", "error")
+
+
+def test_the_table_of_libraries_is_large_and_each_says_something() -> None:
+    tables = tomllib.loads((SERVICE / "offload_dev" / "lint" / "libraries.toml").read_text())
+    assert len(tables) >= 200
+    assert {name for name, table in tables.items() if table.keys() - KEYS} == set()
+    assert {
+        name for name, table in tables.items() if "may_block" in table and not table["likely"]
+    } == set()

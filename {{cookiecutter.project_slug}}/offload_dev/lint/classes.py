@@ -77,7 +77,8 @@ class Classes:
     def method(self, owner: str, name: str) -> CodeScope | None:
         """The method that instances of a class have by a name."""
         found = self.member(owner, name)
-        scope = self._project.scopes.get(found.value) if found and _is_name(found.value) else None
+        name_of = found.value if found is not None and isinstance(found.value, str) else ""
+        scope = self._project.scopes.get(name_of)
         return scope if scope is not None and isinstance(scope.node, Def) else None
 
     def heirs(self, owner: str) -> list[CodeScope]:
@@ -105,10 +106,6 @@ class Classes:
         for base in bases:
             found += [each for each in self.lineage(base) if each and each not in found]
         return found
-
-
-def _is_name(value: str | ast.expr) -> bool:
-    return isinstance(value, str)
 
 
 def _without_types(base: ast.expr) -> ast.expr:
