@@ -36,14 +36,21 @@ def grade(project: Project) -> list[Finding]:
 
 
 def _without_repeats(found: set[Finding]) -> Iterator[Finding]:
-    """One finding for a line and a rule: the line's own if it has one, else the shortest chain."""
-    seen = set()
-    for each in sorted(found, key=lambda each: (len(each.chain), bool(each.likely), each)):
-        place_of_line = (each.path, each.line, each.rule, "" if each.chain else each.subject)
-        if (each.path, each.line, each.rule) not in seen and place_of_line not in seen:
+    """The findings, with one chain at most for a line and a rule: a certain and short one.
+
+    Where the line itself breaks the rule for certain, no chain is needed.
+    """
+    seen = {_where(each) for each in found if not each.chain and not each.likely}
+    for each in sorted(found, key=lambda each: (bool(each.likely), len(each.chain), each)):
+        if not each.chain:
             yield each
-        seen.add(place_of_line)
-        seen.add((each.path, each.line, each.rule)) if each.chain else None
+        elif _where(each) not in seen:
+            seen.add(_where(each))
+            yield each
+
+
+def _where(finding: Finding) -> tuple[str, int, str]:
+    return finding.path, finding.line, finding.rule
 
 
 def _violations(project: Project) -> Iterator[tuple[CodeScope, Violation]]:
