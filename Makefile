@@ -52,6 +52,13 @@ stock: $(READY)  ## Run the serving room's tests on Django's stock handler, and 
 chaos: $(READY)  ## Attack a server with slow, half, hostile and many clients, ten times as long as `make test` does
 	CHAOS_SECONDS=10 pytest tests/chaos -s
 
+libraries:  ## Hold the linter's table of libraries against their newest releases, in an environment of its own
+	@$(PYTHON) -m venv build/libraries
+	@grep -v '^#' tests/guard/libraries.txt | while read -r name; do \
+	  build/libraries/bin/pip install --quiet --disable-pip-version-check --only-binary :all: "$$name" || echo "left out: $$name"; \
+	done
+	build/libraries/bin/python tests/guard/libraries.py
+
 test-next: $(NEXT)/.installed  ## Test serving and fan-out on the newest Django, uvicorn, asgiref, aiohttp; needs Python 3.12
 	@$(NEXT)/bin/python -m pip --version >/dev/null 2>&1 || $(NEXT)/bin/python -m ensurepip >/dev/null
 	@# At each run, since the registries get new releases without a change here.
@@ -108,4 +115,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test stock chaos test-next peers proof check fix lock $(ROOMS)
+.PHONY: help install demo bake test stock chaos libraries test-next peers proof check fix lock $(ROOMS)

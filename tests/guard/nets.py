@@ -36,7 +36,7 @@ def run(tree: Path, *command: str | Path, **environment: str) -> str:
         env=env,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     return done.stdout or done.stderr

@@ -42,6 +42,13 @@ def _entries() -> Iterator[tuple[str, str]]:
         if path.suffix in (".py", ".toml"):
             yield path.relative_to(package.parent).as_posix(), path.read_text(encoding="utf-8")
 
+    # `--explain` prints them in a repository that does not have them.
+    pages = sorted((package.parent / "docs" / "guard").glob("*[0-9].md"))
+    if not pages:
+        raise FileNotFoundError("docs/guard is not beside offload_dev: its pages go into the file")
+    for page in pages:
+        yield f"offload_dev/lint/pages/{page.name}", page.read_text(encoding="utf-8")
+
 
 def main() -> None:
     """Build the file that the command line names."""

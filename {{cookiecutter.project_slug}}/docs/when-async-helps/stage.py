@@ -76,7 +76,6 @@ async def serve(
     port = int(at.rpartition(":")[2]) if at else 0
     with socket.create_server(("127.0.0.1", port)) as listening:
         server = uvicorn.Server(uvicorn.Config(application, log_level="warning", lifespan=lifespan))
-        # offload: allow OFF505: this server takes the place of another process
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

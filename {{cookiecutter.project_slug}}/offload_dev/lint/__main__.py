@@ -2,14 +2,17 @@
 
 import argparse
 import gc
-import json
 import sys
 from pathlib import Path
 from typing import NoReturn
 
-from offload_dev.lint.baseline import without_baseline, write_baseline
-from offload_dev.lint.findings import Finding, grades
+from offload_dev.lint import pages
+from offload_dev.lint.baseline import Baseline, write_baseline
+from offload_dev.lint.changes import Changes, GitError
+from offload_dev.lint.findings import Finding
 from offload_dev.lint.grade import grade
+from offload_dev.lint.libraries import BadTableError
+from offload_dev.lint.reports import REPORTS
 from offload_dev.lint.source import Project
 
 FAILING_SEVERITIES: dict[str, set[str]] = {
@@ -22,22 +25,58 @@ FAILING_SEVERITIES: dict[str, set[str]] = {
 def main(arguments: list[str] | None = None) -> int:
     """Run the command. Returns the exit status.
 
-    0: nothing was found that fails, by `--fail-on`. 1: something was. 2: the arguments are wrong.
+    0: nothing was found that fails, by `--fail-on`. 1: something was, or the baseline has findings
+    that are mended. 2: the arguments are wrong.
     """
     options = _options(arguments)
+    if options.explain:
+        return _explain(options.explain)
+    try:
+        return _grade(options)
+    except (BadTableError, GitError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+def _grade(options: argparse.Namespace) -> int:
     project = Project(options.path)
     findings = grade(project)
     if options.write_baseline:
         write_baseline(findings, project, options.write_baseline)
         return 0
+
+    mended = 0
     if options.baseline:
-        findings = list(without_baseline(findings, project, options.baseline))
+        baseline = Baseline(project, options.baseline)
+        findings = list(baseline.new(findings))
+        mended = 0 if options.prune_baseline else baseline.mended
+        if options.prune_baseline:
+            baseline.prune()
+    if options.diff:
+        findings = list(Changes(options.path, options.diff).only(findings))
 
-    report = _as_json(findings) if options.json else _as_text(findings)
-    sys.stdout.write(f"{report}\n")
+    sys.stdout.write(f"{REPORTS[options.format](findings, options.path)}\n")
+    return _status(findings, mended, options)
 
-    severities = {finding.severity for finding in findings}
-    return 1 if severities & FAILING_SEVERITIES[options.fail_on] else 0
+
+def _status(findings: list[Finding], mended: int, options: argparse.Namespace) -> int:
+    if mended:
+        sys.stderr.write(
+            f"{options.baseline}: {mended} of its findings are mended. Delete them from it with "
+            "--prune-baseline, so that they cannot come back unseen\n"
+        )
+    failing = FAILING_SEVERITIES[options.fail_on]
+    is_stale = bool(mended and failing)
+    return 1 if is_stale or failing & {finding.severity for finding in findings} else 0
+
+
+def _explain(number: str) -> int:
+    page = pages.read(number)
+    if page is None:
+        sys.stderr.write(f"there is no number {number}: take one from a finding, such as OFF103\n")
+        return 2
+    sys.stdout.write(page)
+    return 0
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -45,8 +84,16 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     called = Path(sys.argv[0]).name
     prog = called if called.endswith(".pyz") else "python -m offload_dev.lint"
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    parser.add_argument("path", type=Path, help="a project's directory, or one file")
-    parser.add_argument("--json", action="store_true", help="print findings and grades as JSON")
+    parser.add_argument("path", type=Path, nargs="?", help="a project's directory, or one file")
+    parser.add_argument(
+        "--format",
+        choices=tuple(REPORTS),
+        default="text",
+        help="how to print the findings (default: text)",
+    )
+    parser.add_argument(
+        "--json", action="store_const", const="json", dest="format", help="--format json"
+    )
     parser.add_argument(
         "--fail-on",
         choices=tuple(FAILING_SEVERITIES),
@@ -54,29 +101,40 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         help="exit with 1 if there is a finding of this severity (default: error)",
     )
     parser.add_argument(
+        "--diff", metavar="BASE", help="report only what stands on lines that BASE does not have"
+    )
+    _add_baseline_options(parser)
+    parser.add_argument("--explain", metavar="NUMBER", help="print the page of a number, and stop")
+    options = parser.parse_args(arguments)
+
+    if options.explain is None:
+        _check_paths(parser, options)
+    return options
+
+
+def _add_baseline_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--baseline", type=Path, help="a file of old findings, which are not reported again"
+    )
+    parser.add_argument(
+        "--prune-baseline",
+        action="store_true",
+        help="delete from the baseline what is no longer found",
     )
     parser.add_argument(
         "--write-baseline", type=Path, help="record today's findings in this file, and stop"
     )
-    options = parser.parse_args(arguments)
 
+
+def _check_paths(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if options.path is None:
+        parser.error("give a directory of Python source")
     if not options.path.exists():
         parser.error(f"{options.path} does not exist: give a directory of Python source")
     if options.baseline and not options.baseline.exists():
         parser.error(f"{options.baseline} does not exist: write it first, with --write-baseline")
-    return options
-
-
-def _as_json(findings: list[Finding]) -> str:
-    report = {"findings": [each.as_json() for each in findings], "grades": grades(findings)}
-    return json.dumps(report, indent=2)
-
-
-def _as_text(findings: list[Finding]) -> str:
-    letters = (f"{area} {letter}" for area, letter in grades(findings).items())
-    summary = "  ".join(["grades:", *letters])
-    return "\n".join([*(each.as_text() for each in findings), summary])
+    if options.prune_baseline and not options.baseline:
+        parser.error("--prune-baseline needs the file: --baseline FILE --prune-baseline")
 
 
 def run() -> NoReturn:

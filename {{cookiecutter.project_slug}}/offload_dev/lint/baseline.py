@@ -1,4 +1,4 @@
-"""A baseline: a file of old findings, which are not reported again."""
+"""A baseline: a file of old findings, which are not reported again. It only shrinks."""
 
 import json
 from collections import Counter
@@ -9,32 +9,51 @@ from offload_dev.lint.findings import Finding, place
 from offload_dev.lint.source import Project
 
 
-def without_baseline(
-    findings: Iterable[Finding], project: Project, baseline: Path
-) -> Iterator[Finding]:
-    """The findings that the baseline does not have.
+class Baseline:
+    """The old findings of a file, counted: if there are more of a kind now, the rest is new.
 
-    The baseline counts equal findings. If there are more of them now, the rest is new.
+    A finding is known by its rule, its file and its source line, so that the line may move.
+
+    Args:
+        file: a file that `write` has written.
     """
-    known = Counter(json.loads(baseline.read_text(encoding="utf-8")))
-    signatures = _Signatures(project)
-    for finding in findings:
-        signature = signatures.of(finding)
-        if known[signature]:
-            known[signature] -= 1
-        else:
-            yield finding
+
+    def __init__(self, project: Project, file: Path) -> None:
+        self._file, self._signatures = file, _Signatures(project)
+        self._known = Counter(json.loads(file.read_text(encoding="utf-8")))
+        self._found: Counter[str] = Counter()
+
+    def new(self, findings: Iterable[Finding]) -> Iterator[Finding]:
+        """The findings that the baseline does not have."""
+        for finding in findings:
+            signature = self._signatures.of(finding)
+            if self._found[signature] < self._known[signature]:
+                self._found[signature] += 1
+            else:
+                yield finding
+
+    @property
+    def mended(self) -> int:
+        """How many findings of the file were not found again. Read all `new` findings first."""
+        return (self._known - self._found).total()
+
+    def prune(self) -> None:
+        """Delete from the file what was not found again."""
+        _write(self._found, self._file)
 
 
-def write_baseline(findings: Iterable[Finding], project: Project, baseline: Path) -> None:
+def write_baseline(findings: Iterable[Finding], project: Project, file: Path) -> None:
     """Record today's findings as old ones."""
-    signatures = _Signatures(project)
-    counts = Counter(map(signatures.of, findings))
-    baseline.write_text(json.dumps(dict(sorted(counts.items())), indent=2) + "\n", encoding="utf-8")
+    _write(Counter(map(_Signatures(project).of, findings)), file)
+
+
+def _write(counts: Counter[str], file: Path) -> None:
+    text = json.dumps(dict(sorted((+counts).items())), indent=2)
+    file.write_text(f"{text}\n", encoding="utf-8")
 
 
 class _Signatures:
-    """Names findings by rule, file and source line, so that a line may move and stay known."""
+    """Names findings by rule, file and source line."""
 
     def __init__(self, project: Project) -> None:
         self._lines = {

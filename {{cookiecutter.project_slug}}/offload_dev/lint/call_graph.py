@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from offload_dev.lint.deadlocks import Deadlocks
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.names import TO_THREAD
+from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.receivers import Receivers
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, Project
 from offload_dev.lint.violations import ChainStep, Violation
@@ -14,7 +16,12 @@ from offload_dev.lint.visitor import visit
 
 Find = Callable[[Function], Iterable[Violation]]
 # What a call adds to the function that it calls: the function, the call, the caller.
-FindAtCall = Callable[[Function, ast.Call, CodeScope], Iterable[Violation]]
+FindAtCall = Callable[[Function, ast.Call, Function], Iterable[Violation]]
+
+VIEWS = Patterns("django.views.*", "adrf.*")
+# What a class-based view runs on the event loop before its async handler, and the handlers.
+BEFORE_HANDLER = {"setup", "dispatch"}
+HANDLERS = ("get", "post", "put", "patch", "delete", "head")
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class CallGraph:
         self.resolver = Resolver(project)
         self.functions = {scope: visit(scope, self.resolver) for scope in project.functions}
         self._called: dict[Function, list[tuple[CallSite, Function]]] = {}
+        self._receivers = Receivers(self.functions, self.resolver)
 
         passed_on = {
             origin for function in self.functions.values() for origin in function.passed_on
@@ -59,16 +67,58 @@ class CallGraph:
         """
         return self.functions[scope].takes_request and scope not in self._passed_on
 
+    def runs_on_loop(self, scope: CodeScope) -> bool:
+        """Whether the event loop runs a function: an async one, or one of an async view's own."""
+        if (
+            scope.on_loop
+            or scope.owner is None
+            or scope.label.rpartition(".")[2] not in BEFORE_HANDLER
+        ):
+            return scope.on_loop
+        classes = self.resolver.classes
+        return classes.is_a(scope.owner.dotted, VIEWS) and any(
+            method is not None and method.on_loop
+            for method in (classes.method(scope.owner.dotted, name) for name in HANDLERS)
+        )
+
     def called_on_same_thread(self, function: Function) -> list[tuple[CallSite, Function]]:
         """The calls of the project's plain functions that run on the caller's own thread."""
         if function not in self._called:
-            pairs = ((call, self.function(call.origin)) for call in function.calls_not_awaited)
             self._called[function] = [
                 (call, called)
-                for call, called in pairs
-                if called is not None and not called.scope.on_loop and not _runs_elsewhere(called)
+                for call in function.calls_not_awaited
+                for called in self._targets(call, function)
+                if not called.scope.on_loop and not _runs_elsewhere(called)
+                if not called.is_generator or call.node in function.iterated
             ]
         return self._called[function]
+
+    def _targets(self, call: CallSite, caller: Function) -> Iterator[Function]:
+        """The functions that a call may run. Four cases:
+
+        1. The function that the origin names.
+        2. The methods that create an instance of a class.
+        3. `self.load()` runs the method of the class that the instance has, which may be an heir.
+        4. `signal.send()` runs the signal's receivers.
+        """
+        scopes = [self.resolver.function(call.origin)]
+        if self.resolver.classes.scope(call.origin) is not None:
+            names = ("__init__", "__post_init__")
+            scopes += [self.resolver.classes.method(call.origin, name) for name in names]
+        scopes += self._of_heirs(call, caller.scope)
+        known = dict.fromkeys(scope for scope in scopes if scope is not None)
+        yield from (self.functions[scope] for scope in known if scope in self.functions)
+        if call.method in ("send", "send_robust"):
+            yield from self._receivers.of(call.holder)
+
+    def _of_heirs(self, call: CallSite, caller: CodeScope) -> Iterator[CodeScope | None]:
+        """The methods that heirs of the caller's class run for a call of `self.name()`."""
+        match call.node.func:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name) if caller.owner:
+                classes = self.resolver.classes
+                for heir in classes.heirs(caller.owner.dotted):
+                    if classes.method(heir.dotted, caller.label.rpartition(".")[2]) is caller:
+                        yield classes.method(heir.dotted, name)
 
 
 class Reach:
@@ -89,7 +139,11 @@ class Reach:
     def own(self, function: Function) -> list[Violation]:
         """The violations of the function's own lines."""
         if function not in self._own:
-            self._own[function] = list(self._find(function))
+            self._own[function] = [
+                _as_sure_as_its_block(found, function)
+                for found in self._find(function)
+                if not function.runs_without_loop(found.line)
+            ]
         return self._own[function]
 
     def through_calls(self, function: Function) -> Iterator[Violation]:
@@ -100,11 +154,14 @@ class Reach:
         for call, called in self._graph.called_on_same_thread(function):
             line = call.node.lineno
             step = ChainStep(function.scope, line, function.scope.label)
-            for found in self.of_call(called, call.node, function.scope):
-                yield found._replace(line=line, chain=(step, *found.chain))
+            for found in self.of_call(called, call.node, function):
+                if function.runs_without_loop(line):
+                    continue
+                at_call = found._replace(line=line, chain=(step, *found.chain))
+                yield _as_sure_as_its_block(at_call, function)
 
     def of_call(
-        self, called: Function, call: ast.Call | None, caller: CodeScope
+        self, called: Function, call: ast.Call | None, caller: Function
     ) -> Iterator[Violation]:
         """What a function comes to by itself, and by what this call gives it."""
         yield from self.of_function(called).values()
@@ -117,7 +174,7 @@ class Reach:
         return next(iter(self.of_function(function).values()), None)
 
     def of_function(self, function: Function) -> dict[str, Violation]:
-        """What a plain function comes to: for each rule the first violation on the way.
+        """What a plain function comes to: for each rule one violation, a certain one if it can be.
 
         The chain begins in the function itself.
         """
@@ -126,11 +183,21 @@ class Reach:
             self._reached[function] = {}
             reached: dict[str, Violation] = {}
             for found in self.own(function):
-                reached.setdefault(found.rule, found._replace(chain=(_step(function, found),)))
+                _keep(found._replace(chain=(_step(function, found),)), reached)
             for found in self.through_calls(function):
-                reached.setdefault(found.rule, found)
+                _keep(found, reached)
             self._reached[function] = reached
         return self._reached[function]
+
+
+def _as_sure_as_its_block(found: Violation, function: Function) -> Violation:
+    return found._replace(likely=found.likely or function.why_unsure(found.line))
+
+
+def _keep(found: Violation, reached: dict[str, Violation]) -> None:
+    known = reached.get(found.rule)
+    if known is None or (known.likely and not found.likely):
+        reached[found.rule] = found
 
 
 def _step(function: Function, found: Violation) -> ChainStep:

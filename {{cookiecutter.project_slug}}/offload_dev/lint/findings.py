@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from offload_dev.lint import pages
 from offload_dev.lint.registry import AREAS, RULES, Rule
 from offload_dev.lint.violations import Violation
 
@@ -24,7 +25,8 @@ class Finding:
         subject: the words before the rule's message.
         chain: the calls or imports from here to the cause, each `path:line name`; empty if the line
             itself is the cause.
-        uncertain: whether this may be right, so that it is only a warning.
+        likely: why this may still be right, so that it is only a warning; empty if it is certain.
+        advice: what to write instead of this line; empty if the rule's own sentence says it.
     """
 
     path: str
@@ -32,7 +34,8 @@ class Finding:
     rule: str
     subject: str = ""
     chain: tuple[str, ...] = ()
-    uncertain: bool = field(default=False, compare=False)
+    likely: str = field(default="", compare=False)
+    advice: str = field(default="", compare=False)
 
     @property
     def _rule(self) -> Rule:
@@ -40,7 +43,17 @@ class Finding:
 
     @property
     def severity(self) -> str:
-        return "warning" if self.uncertain else self._rule.severity
+        return "warning" if self.likely else self._rule.severity
+
+    @property
+    def instead(self) -> str:
+        """What to write instead."""
+        return self.advice or self._rule.instead
+
+    @property
+    def docs(self) -> str:
+        """The page of the number."""
+        return self._rule.docs
 
     @property
     def area(self) -> str:
@@ -57,10 +70,11 @@ class Finding:
             "path": self.path,
             "line": self.line,
             "message": self.message,
-            "instead": self._rule.instead,
+            "instead": self.instead,
             "chain": self.chain,
             "severity": self.severity,
-            "docs": self._rule.docs,
+            "likely": self.likely,
+            "docs": self.docs,
         }
 
     def as_text(self) -> str:
@@ -69,9 +83,10 @@ class Finding:
             f"\n    {'calls ' if step else 'from  '}{where}"
             for step, where in enumerate(self.chain)
         )
+        likely = f"\n    likely: {self.likely}" if self.likely else ""
         return (
-            f"{self.path}:{self.line}: {self.severity} {self.rule} {self.message}{chain}"
-            f"\n    instead: {self._rule.instead}  ({self._rule.docs})"
+            f"{self.path}:{self.line}: {self.severity} {self.rule} {self.message}{chain}{likely}"
+            f"\n    instead: {self.instead}  ({pages.reference(self.rule)})"
         )
 
 
@@ -86,7 +101,8 @@ def finding(violation: Violation, file: Path, root: Path) -> Finding:
             f"{place(step.scope.module.path, root)}:{step.line} {step.what}"
             for step in violation.chain
         ),
-        violation.uncertain,
+        violation.likely,
+        violation.instead,
     )
 
 

@@ -56,6 +56,18 @@ class Loop(NamedTuple):
     parameter: str
 
 
+class Evaluated(NamedTuple):
+    """A queryset that a line evaluates, or `request.session`.
+
+    Args:
+        likely: why the line may still be right; empty if it is certain.
+    """
+
+    node: ast.expr
+    origin: str
+    likely: str = ""
+
+
 class WithBlock(NamedTuple):
     """A context manager of a `with` or `async with` statement."""
 
@@ -71,9 +83,18 @@ class Function:
     Args:
         takes_request: whether a parameter is an `HttpRequest`.
         passed_on: the origins of all arguments of all calls.
-        evaluated: querysets that a line evaluates, with their origins; also `request.session`.
+        calls_on_rows: the calls of methods of a row whose relations were not fetched with it.
+        evaluated: querysets that a line evaluates; also `request.session`.
+        maybe_prefetched: queries of related rows, by the relation's name, which are free if
+            `prefetch_related` has fetched the rows before.
+        iterated: the values that a line iterates over, and context managers that it enters.
         streamed: querysets that an `async for` reads.
-        hidden_queries: attributes that run a query when they are read.
+        users: reads of `request.user`.
+        hidden_queries: relations of rows that run a query when they are read.
+        relations_of_self: relations of a model that its own method reads. They run a query if the
+            row was fetched without them.
+        without_loop: blocks that run only without an event loop: first line, last line.
+        unsure: blocks that may not run on an event loop: first line, last line, why.
         try_blocks: `try` statements, without those in handlers that raise again.
     """
 
@@ -82,12 +103,19 @@ class Function:
     takes_request: bool = False
     passed_on: set[str] = field(default_factory=set)
     calls_by_node: dict[ast.expr, CallSite] = field(default_factory=dict)
-    evaluated: list[tuple[ast.expr, str]] = field(default_factory=list)
+    calls_on_rows: set[ast.Call] = field(default_factory=set)
+    evaluated: list[Evaluated] = field(default_factory=list)
+    maybe_prefetched: dict[ast.expr, str] = field(default_factory=dict)
+    iterated: set[ast.expr] = field(default_factory=set)
     streamed: list[ast.expr] = field(default_factory=list)
-    hidden_queries: list[ast.expr] = field(default_factory=list)
+    users: list[ast.Attribute] = field(default_factory=list)
+    hidden_queries: list[ast.Attribute] = field(default_factory=list)
+    relations_of_self: list[ast.Attribute] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
     blocks: list[WithBlock] = field(default_factory=list)
     try_blocks: list[ast.Try] = field(default_factory=list)
+    without_loop: list[tuple[int, int]] = field(default_factory=list)
+    unsure: list[tuple[int, int, str]] = field(default_factory=list)
 
     @cached_property
     def calls(self) -> list[CallSite]:
@@ -102,6 +130,14 @@ class Function:
     def calls_to(self, patterns: Patterns) -> list[CallSite]:
         """The calls, not awaited, of what these patterns name."""
         return [call for call in self.calls_not_awaited if patterns.matches(call.origin)]
+
+    def runs_without_loop(self, line: int) -> bool:
+        """Whether a line runs only where no event loop runs."""
+        return any(first <= line <= last for first, last in self.without_loop)
+
+    def why_unsure(self, line: int) -> str:
+        """Why a line may not run on an event loop; empty if nothing says so."""
+        return next((why for first, last, why in self.unsure if first <= line <= last), "")
 
     @cached_property
     def decorators(self) -> list[tuple[str, ast.expr]]:

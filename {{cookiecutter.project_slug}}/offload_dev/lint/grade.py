@@ -3,7 +3,10 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint import rules  # noqa: F401 - registers the rules
+from offload_dev.lint import (
+    at_start,
+    rules,  # noqa: F401 - registers the rules
+)
 from offload_dev.lint.call_graph import CallGraph, ThreadRules
 from offload_dev.lint.findings import Finding, finding
 from offload_dev.lint.function import Function
@@ -18,18 +21,36 @@ def grade(project: Project) -> list[Finding]:
     """Every finding in a project that no comment suppresses, in the order of files and lines."""
     found = {
         finding(violation, scope.module.path, project.root)
-        for scope, violation in _violations(project)
+        for scope, violation in at_start.sort_out(_violations(project))
     }
     for rule in rules_for(Target.PROJECT):
         found |= {finding(each, project.root, project.root) for each in rule.violations(project)}
 
     suppressions = Suppressions(project)
-    kept = list(suppressions.apply(found))
+    kept = list(suppressions.apply(_without_repeats(found)))
     for rule in rules_for(Target.SUPPRESSIONS):
         kept += (
             finding(each, project.root, project.root) for each in rule.violations(suppressions)
         )
     return sorted(kept)
+
+
+def _without_repeats(found: set[Finding]) -> Iterator[Finding]:
+    """The findings, with one chain at most for a line and a rule: a certain and short one.
+
+    Where the line itself breaks the rule for certain, no chain is needed.
+    """
+    seen = {_where(each) for each in found if not each.chain and not each.likely}
+    for each in sorted(found, key=lambda each: (bool(each.likely), len(each.chain), each)):
+        if not each.chain:
+            yield each
+        elif _where(each) not in seen:
+            seen.add(_where(each))
+            yield each
+
+
+def _where(finding: Finding) -> tuple[str, int, str]:
+    return finding.path, finding.line, finding.rule
 
 
 def _violations(project: Project) -> Iterator[tuple[CodeScope, Violation]]:
@@ -51,6 +72,7 @@ def _violations(project: Project) -> Iterator[tuple[CodeScope, Violation]]:
         yield from _found(of_graph, scope, function, graph)
         if scope.on_loop:
             yield from _found(async_functions, scope, function)
+        if graph.runs_on_loop(scope):
             yield from ((scope, each) for each in graph.blocking.own(function))
             yield from ((scope, each) for each in graph.blocking.through_calls(function))
 
@@ -72,7 +94,7 @@ def _thread_rules() -> ThreadRules:
         for rule in thread_rules:
             yield from rule.violations(function)
 
-    def find_at_call(function: Function, call: ast.Call, caller: CodeScope) -> Iterator[Violation]:
+    def find_at_call(function: Function, call: ast.Call, caller: Function) -> Iterator[Violation]:
         for rule in call_rules:
             yield from rule.violations_at_call(function, call, caller)
 

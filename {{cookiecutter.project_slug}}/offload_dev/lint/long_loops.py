@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.source import CodeScope, Def
+from offload_dev.lint.source import Def
 from offload_dev.lint.violations import Violation, violation
 
 # An empty Python loop takes about 5 ms for these turns.
@@ -18,7 +18,7 @@ def long_loops(function: Function) -> Iterator[Violation]:
             yield _too_long(loop.node, loop.turns)
 
 
-def loops_made_long(function: Function, call: ast.Call, caller: CodeScope) -> Iterator[Violation]:
+def loops_made_long(function: Function, call: ast.Call, caller: Function) -> Iterator[Violation]:
     """The loops that become long by a number that this call gives, or by a default value.
 
     A generator is left out: it runs only as far as its reader asks.
@@ -35,7 +35,7 @@ def _too_long(node: ast.AST, turns: int) -> Violation:
     return violation(node, f"a loop of {turns:,} turns", computes=True)
 
 
-def _value_of(name: str, function: Function, call: ast.Call, caller: CodeScope) -> int:
+def _value_of(name: str, function: Function, call: ast.Call, caller: Function) -> int:
     """The number that a call gives to a parameter; 1 if it is not known."""
     node, number = function.scope.node, function.resolver.number
     assert isinstance(node, Def)
@@ -50,7 +50,7 @@ def _value_of(name: str, function: Function, call: ast.Call, caller: CodeScope) 
     given = dict(zip(by_place, call.args, strict=False))
     given |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
     if name in given:
-        return number(given[name], caller)
+        return number(given[name], caller.scope)
 
     # 2. By the default value.
     defaults: dict[str, ast.expr | None] = dict(

@@ -17,14 +17,25 @@ def _patterns(section: str, name: str) -> Patterns:
 
 
 ORM = {name: frozenset(words) for name, words in NAMES["orm"].items()}
+MODEL_BASES = _patterns("orm", "models")
+USER_BASES = _patterns("orm", "users")
+MANAGER_BASES = _patterns("orm", "manager_classes")
 FETCHING = ORM["fetching"] | {f"a{name}" for name in ORM["fetching"]}
+# Their first result is a row, the second says whether it is new.
+FETCHING_PAIRS = {f"{a}{name}" for a in ("", "a") for name in ("get_or_create", "update_or_create")}
 ASYNC_QUERIES = {f"a{name}" for name in ORM["evaluating"]}
 ASYNC_QUERIES_ON_ROWS = {f"a{name}" for name in ORM["on_rows"]}
 ORM_COROUTINES = _patterns("orm", "coroutines")
+REDIRECTS = _patterns("orm", "redirects")
+RENDERERS = _patterns("orm", "renderers")
 ORM_CONSUMERS = _patterns("orm", "consumers")
+
+PROPERTIES = _patterns("python", "properties")
+CONTEXT_MANAGERS = _patterns("python", "context_managers")
 
 TO_THREAD = _patterns("threads", "to_thread")
 REQUEST_THREAD = _patterns("threads", "request_thread")
+THREAD_POOLS = _patterns("threads", "thread_pools")
 PROCESS_POOLS = _patterns("threads", "process_pools")
 
 NEW_TASK = _patterns("loops", "new_task")
@@ -32,8 +43,6 @@ SECOND_LOOP = _patterns("loops", "second_loop")
 
 TASK_DECORATORS = _patterns("tasks", "decorators")
 PUBLISH = frozenset(NAMES["tasks"]["publish"])
-
-COMPUTING = _patterns("computing", "libraries")
 
 WAITING_PACKAGES: list[str] = NAMES["imports"]["waiting"]
 COMPUTING_PACKAGES: list[str] = NAMES["imports"]["computing"]

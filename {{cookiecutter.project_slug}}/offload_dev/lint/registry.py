@@ -58,6 +58,7 @@ class Rule:
         check: yields the violations.
         check_call: for a rule of `Target.THREAD`, what a call adds to the function that it calls:
             `check_call(function, call, caller)`.
+        once_is_right: whether the line is right in code that runs once for the whole process.
     """
 
     number: str
@@ -67,6 +68,7 @@ class Rule:
     target: Target
     check: Check
     check_call: Check | None = None
+    once_is_right: bool = False
 
     @property
     def area(self) -> str:
@@ -98,7 +100,13 @@ RULES: dict[str, Rule] = {}
 
 
 def rule(
-    number: str, *, message: str, instead: str, target: Target, severity: Severity = "error"
+    number: str,
+    *,
+    message: str,
+    instead: str,
+    target: Target,
+    severity: Severity = "error",
+    once_is_right: bool = False,
 ) -> Callable[[Check], Rule]:
     """Register the decorated function as the check of a rule. `Rule` explains the arguments.
 
@@ -109,7 +117,9 @@ def rule(
     def register(check: Check) -> Rule:
         if number in RULES:
             raise ValueError(f"two rules have the number {number}: give one of them a new number")
-        RULES[number] = Rule(number, message, instead, severity, target, check)
+        RULES[number] = Rule(
+            number, message, instead, severity, target, check, once_is_right=once_is_right
+        )
         return RULES[number]
 
     return register

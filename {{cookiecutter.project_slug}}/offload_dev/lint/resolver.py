@@ -4,40 +4,75 @@ The origin of `Path("x").read_text` is `pathlib.Path.read_text`.
 """
 
 import ast
+from collections.abc import Iterable
 
-from offload_dev.lint.names import FETCHING, ORM, TASK_DECORATORS
-from offload_dev.lint.source import CodeScope, Def, Project
+from offload_dev.lint import annotations, libraries
+from offload_dev.lint.classes import Classes
+from offload_dev.lint.local_types import LocalTypes, Types
+from offload_dev.lint.models import WITHOUT_ROWS, Models
+from offload_dev.lint.names import (
+    CONTEXT_MANAGERS,
+    FETCHING,
+    ORM,
+    PROPERTIES,
+    TASK_DECORATORS,
+    TO_THREAD,
+)
+from offload_dev.lint.numbers import number
+from offload_dev.lint.source import CodeScope, Def, Module, Project
 
 REQUEST = "django.http.HttpRequest"
-RELATIONS = ("ForeignKey", "OneToOneField")
-MANAGERS = ("Manager", ".as_manager")
-WITHOUT_ROWS = {"values", "values_list", "dates"}
-# Base classes and re-exports are followed this far. It also ends circles of them.
+# Other names of the same things.
+ALIASES = {
+    "django.http.request.HttpRequest": REQUEST,
+    "django.core.handlers.asgi.ASGIRequest": REQUEST,
+    "django.core.handlers.wsgi.WSGIRequest": REQUEST,
+    "django.db.models.manager.Manager": "django.db.models.Manager",
+    "django.db.models.query.QuerySet": "django.db.models.QuerySet",
+}
+GET_OR_404 = {"django.shortcuts.get_object_or_404", "django.shortcuts.aget_object_or_404"}
+ENDPOINT_METHODS = {"get", "post", "put", "patch", "delete", "api_operation"}
+FRAMEWORKS = ("django.", "ninja", "rest_framework")
+# Names are followed through this many modules and classes. It also ends circles of them.
 MAX_DEPTH = 8
-
-Query = tuple[str, list[str]]
+# Values and functions whose origin depends on one another are followed this far.
+MAX_PENDING = 20
 
 
 class Resolver:
     """Follows names through imports, assignments, annotations, attributes and base classes.
 
-    The origin of a query begins with its model: `shop.models.Order.objects.filter`. The origin of a
-    row that a query fetched is the model itself. The origin of what cannot be followed is the empty
-    string, which no pattern matches.
+    The origin of an instance is the one of its class, and the origin of a row that a query fetched
+    is the model. The origin of a query begins with its model: `shop.models.Order.objects.filter`.
+    The origin of what cannot be followed is the empty string, which no pattern matches.
     """
 
     def __init__(self, project: Project) -> None:
         self.project = project
+        self.libraries = libraries.load(project.root)
         # Expressions that are being resolved. An expression that refers to itself ends here.
-        self._pending: set[ast.expr] = set()
+        self._pending: set[ast.AST] = set()
         # A project asks for the same origins again and again: the answers, by the question.
-        self._queries: dict[str, Query | None] = {}
         self._functions: dict[str, CodeScope | None] = {}
         self._tasks: dict[CodeScope, bool] = {}
-        # Each model, with the names by which the foreign keys of other models refer back to it.
-        self._related: set[tuple[str, object]] = set()
-        self._related = self._read_related_names()
-        self._queries.clear()
+        self._properties: dict[CodeScope, bool] = {}
+        self._returned: dict[CodeScope, str] = {}
+        self._attributes: dict[str, str] = {}
+        self._lazy: dict[str, bool] = {}
+
+        self.classes = Classes(project, self.origin)
+        self.models = Models(project, self.classes, self.origin)
+        self.local_types = LocalTypes(self.origin, self._parameter)
+        self._read_relations()
+
+    def _read_relations(self) -> None:
+        """Read what all models say of one another, and forget what was answered without it."""
+        self.models.read_relations()
+        self.classes.forget()
+        self.models.forget()
+        self.local_types.forget()
+        for answers in (self._functions, self._returned, self._attributes, self._lazy):
+            answers.clear()
 
     # Origins.
 
@@ -57,60 +92,86 @@ class Resolver:
                     return REQUEST
                 base = self.origin(value, scope, local)
                 return self.follow(f"{base}.{attr}") if base else ""
-            case ast.Await(value=value) | ast.NamedExpr(value=value):
+            case ast.Await(value=value) | ast.NamedExpr(value=value) | ast.Starred(value=value):
                 return self.origin(value, scope, local)
             case ast.Subscript(value=value, slice=key):
                 base = self.origin(value, scope, local)
                 if base.endswith((".QuerySet", ".Manager")):
-                    return f"{self.origin(key, scope, local)}.objects"
+                    return f"{self.annotation(key, scope)}.objects"
                 return base
             case ast.BinOp(left=left, op=ast.BitOr()):
                 return self.origin(left, scope, local)
-            case ast.Constant(value=str() as text) if text.isidentifier():
-                return self._name(text, scope)
-            case ast.Call(func=func):
-                return self._result(self.origin(func, scope, local))
+            case ast.BoolOp(values=values):
+                return only(self.origin(value, scope, local) for value in values)
+            case ast.IfExp(body=body, orelse=orelse):
+                return only(self.origin(value, scope, local) for value in (body, orelse))
+            case ast.Call():
+                return self._result_of_call(node, scope, local)
         return ""
+
+    def annotation(self, node: ast.expr | None, scope: CodeScope) -> str:
+        """The origin of the type that an annotation names; empty if it names several."""
+        named = annotations.single_type(node, lambda name: self.origin(name, scope))
+        origin = self.origin(named, scope)
+        if origin in annotations.SELF and (
+            owner := scope.owner or self.classes.scope(scope.dotted)
+        ):
+            return owner.dotted
+        return self._request(origin)
 
     def follow(self, origin: str, depth: int = 0) -> str:
         """Go on from a name that a module or class of this project only imports or assigns."""
         head, _, name = origin.rpartition(".")
         if depth > MAX_DEPTH or not head:
-            return origin
-        holder = self.project.modules.get(head) or self.project.scopes.get(head)
-        if holder is None:
-            return origin
+            return ALIASES.get(origin, origin)
+        holder: CodeScope | None = self.project.modules.get(head)
+        if holder is not None:
+            return self._in_module(holder, name, origin, depth)
+        if self.classes.scope(head) is not None:
+            return self._of_instance(head, name, origin, depth)
 
-        found = holder.names.get(name)
-        if isinstance(found, str):
-            return found if found == origin else self.follow(found, depth + 1)
-        if isinstance(found, ast.expr) and found not in self._pending:
-            self._pending.add(found)
-            value = self.origin(found, holder)
-            self._pending.discard(found)
-            return origin if self._is_manager(head, name) or not value else value
-        return origin
+        # A function's own imports and inner functions.
+        holder = self.project.scopes.get(head)
+        found = holder.names.get(name) if holder else None
+        if isinstance(found, str) and found != origin:
+            return self.follow(found, depth + 1)
 
-    def number(self, node: ast.expr | str | None, scope: CodeScope) -> int:
+        # The related rows of a row that a library defines, such as Django's user.
+        related = self.models.target(head, name) if self.models.is_model(head) else ""
+        return related or ALIASES.get(origin, origin)
+
+    def number(
+        self,
+        node: ast.expr | str | None,
+        scope: CodeScope,
+        local: dict[str, ast.expr] | None = None,
+    ) -> int:
         """A number that is written here or at the top of a module; 1 if it is not known."""
-        if isinstance(node, ast.Name):
-            holder, _, name = self.origin(node, scope).rpartition(".")
+
+        def value_of(name: ast.expr) -> ast.expr | None:
+            if isinstance(name, ast.Name) and local and name.id in local:
+                return local[name.id]
+            holder, _, bare = self.origin(name, scope).rpartition(".")
             module = self.project.modules.get(holder)
-            node = module.names.get(name) if module else None
-        return node.value if isinstance(node, ast.Constant) and isinstance(node.value, int) else 1
+            value = module.names.get(bare) if module else None
+            return value if isinstance(value, ast.expr) else None
+
+        return number(node, value_of) if isinstance(node, ast.expr) else 1
 
     # Functions.
 
     def function(self, origin: str) -> CodeScope | None:
-        """The function of this project that an origin names, also one of a base class."""
+        """The function of this project that an origin names.
+
+        It may be a method of a base class or of a model's own manager.
+        """
         if origin in self._functions:
             return self._functions[origin]
 
         scope = self.project.scopes.get(origin)
         if scope is None and "." in origin:
             owner, _, name = origin.rpartition(".")
-            found = self._member(owner, name)
-            scope = self.project.scopes.get(found) if isinstance(found, str) else None
+            scope = self.classes.method(owner, name) or self._method_of_query(owner, name)
         function = scope if scope and not isinstance(scope.node, ast.ClassDef) else None
 
         if not self._pending:
@@ -137,65 +198,92 @@ class Resolver:
             )
         return self._tasks[scope]
 
-    # Models and queries.
+    def is_typed_endpoint(self, scope: CodeScope) -> bool:
+        """Whether a decorator of ninja turns what a function returns into its `response` type."""
+        assert isinstance(scope.node, Def)
+        if not any("ninja" in str(name) for name in scope.module.names.values()):
+            return False
+        return any(
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ENDPOINT_METHODS
+            and any(keyword.arg == "response" for keyword in node.keywords)
+            for node in scope.node.decorator_list
+        )
 
-    def query(self, origin: str) -> Query | None:
-        """The model of a query, and the methods called on it; None if this is no query."""
-        if origin in self._queries:
-            return self._queries[origin]
+    def is_property(self, scope: CodeScope) -> bool:
+        """Whether reading an attribute calls this method."""
+        if scope not in self._properties:
+            self._properties[scope] = any(
+                PROPERTIES.matches(origin) for origin, _ in self.decorators(scope)
+            )
+        return self._properties[scope]
 
-        query = self._read_query(origin)
-        if not self._pending:
-            self._queries[origin] = query
-        return query
+    def is_context_manager(self, scope: CodeScope) -> bool:
+        """Whether a decorator makes a generator a context manager."""
+        return any(CONTEXT_MANAGERS.matches(origin) for origin, _ in self.decorators(scope))
+
+    def entered(self, origin: str) -> str:
+        """The origin of `x` in `with origin as x`."""
+        for name in ("__enter__", "__aenter__"):
+            scope = self.classes.method(origin, name)
+            if scope is not None:
+                return self._return_of(scope, origin) or origin
+        return origin
+
+    def locals(self, scope: CodeScope) -> Types:
+        """The origins of a function's parameters and variables, as far as they do not change."""
+        return self.local_types.of(scope)
+
+    def parameters(self, scope: CodeScope) -> Types:
+        """The origins of a function's parameters."""
+        return self.local_types.parameters(scope)
+
+    # Queries.
 
     def is_query(self, origin: str) -> bool:
         """Whether this is a queryset that has not been evaluated yet."""
-        found = self.query(origin)
-        return found is not None and set(found[1]) <= ORM["lazy"]
-
-    def row(self, origin: str) -> str:
-        """The origin of one row of a query; empty if its rows are not instances of the model."""
-        found = self.query(origin)
-        return found[0] if found and WITHOUT_ROWS.isdisjoint(found[1]) else ""
-
-    def is_model(self, origin: str, depth: int = 0) -> bool:
-        """Whether this is a model whose source is known."""
-        scope = self.project.scopes.get(origin)
-        if scope is None or not isinstance(scope.node, ast.ClassDef) or depth > MAX_DEPTH:
+        found = self.models.query(origin)
+        if found is None:
             return False
-        bases = [self.origin(base, scope.parent or scope) for base in scope.node.bases]
-        return any(
-            base == "django.db.models.Model" or self.is_model(base, depth + 1) for base in bases
+        return all(
+            method in ORM["lazy"] or self._is_lazy(found.manager, method)
+            for method in found.methods
         )
 
+    def row(self, origin: str) -> str:
+        """The origin of one row of a query; empty if its rows are not instances of a model."""
+        found = self.models.query(origin)
+        return found.model if found and WITHOUT_ROWS.isdisjoint(found.methods) else ""
+
+    def is_model(self, origin: str) -> bool:
+        """Whether this is a model."""
+        return self.models.is_model(origin)
+
     def is_relation(self, model: str, name: str) -> bool:
-        """Whether `name` is a foreign key of a model whose source is known."""
-        value = self._member(model, name)
-        return isinstance(value, ast.Call) and ast.unparse(value.func).endswith(RELATIONS)
+        """Whether `name` is a relation to one row of another model."""
+        return bool(self.models.target(model, name))
 
-    def _read_query(self, origin: str) -> Query | None:
-        parts = origin.split(".")
-        for index in range(1, len(parts)):
-            model, name = ".".join(parts[:index]), parts[index]
-            is_reverse = (model, name) in self._related or (
-                name.endswith("_set") and self.is_model(model)
-            )
-            if name in ORM["managers"] or is_reverse or self._is_manager(model, name):
-                return model, parts[index + 1 :]
-        return None
+    def _is_lazy(self, manager: str, method: str) -> bool:
+        """Whether a manager's own method returns a query."""
+        name = f"{manager}.{method}"
+        if name not in self._lazy:
+            # Methods that return one another's result end here.
+            self._lazy[name] = False
+            scope = self.function(name)
+            if scope is not None:
+                self._lazy[name] = self.is_query(self._return_of(scope, manager))
+        return self._lazy[name]
 
-    def _read_related_names(self) -> set[tuple[str, object]]:
-        return {
-            (self.origin(call.args[0], scope), keyword.value.value)
-            for scope in self.project.scopes.values()
-            for call in scope.names.values()
-            if isinstance(call, ast.Call) and call.args
-            for keyword in call.keywords
-            if keyword.arg == "related_name" and isinstance(keyword.value, ast.Constant)
-        }
+    def _method_of_query(self, owner: str, name: str) -> CodeScope | None:
+        query = self.models.query(owner)
+        if query is None:
+            return None
+        model, _, manager = query.manager.rpartition(".")
+        holders = self.models.manager_classes(model, manager) or [query.manager]
+        return next(filter(None, (self.classes.method(each, name) for each in holders)), None)
 
-    # Names, results and members.
+    # Names, attributes and results.
 
     def _name(self, name: str, scope: CodeScope) -> str:
         here: CodeScope | None = scope
@@ -206,38 +294,192 @@ class Resolver:
                 found = here.names[name]
                 known = found if isinstance(found, str) else f"{here.dotted}.{name}"
                 return self.follow(known)
+            # A variable of the function around an inner function.
+            if here is not scope and isinstance(here.node, Def) and name in self.locals(here):
+                return self.locals(here)[name]
+            if isinstance(here, Module) and (found := self._starred(here, name)):
+                return found
             here = here.parent
         return f"builtins.{name}"
 
-    def _result(self, origin: str) -> str:
-        """The origin of what a call returns. Four cases:
+    def _starred(self, module: Module, name: str, depth: int = 0) -> str:
+        """The origin of a name that `from … import *` may give to a module."""
+        for star in module.stars:
+            source = self.project.modules.get(star)
+            if source is not None and source is not module:
+                if name in source.names:
+                    return self.follow(f"{star}.{name}", depth + 1)
+                if depth <= MAX_DEPTH and (found := self._starred(source, name, depth + 1)):
+                    return found
+        return ""
 
-        1. A function of this project returns what its annotation says.
+    def _in_module(self, module: CodeScope, name: str, origin: str, depth: int) -> str:
+        found = module.names.get(name)
+        if isinstance(found, str):
+            return found if found == origin else self.follow(found, depth + 1)
+        value = self._resolve(found, module)
+        if not value and name in module.annotations:
+            value = self.annotation(module.annotations[name], module)
+        if found is None and not value and isinstance(module, Module):
+            value = self._starred(module, name, depth + 1)
+        return value or origin
+
+    def _of_instance(self, owner: str, name: str, origin: str, depth: int) -> str:
+        """The origin of an attribute, which its class, a base class or a method may give."""
+        if origin not in self._attributes:
+            # An attribute that refers to itself ends here.
+            self._attributes[origin] = origin
+            self._attributes[origin] = self._read_attribute(owner, name, origin, depth)
+        return self._attributes[origin]
+
+    def _read_attribute(self, owner: str, name: str, origin: str, depth: int) -> str:
+        # 1. A method, an inner class or an import. A property gives what it returns.
+        found = self.classes.member(owner, name)
+        if found and isinstance(found.value, str):
+            scope = self.project.scopes.get(found.value)
+            if scope is not None and isinstance(scope.node, Def):
+                return (
+                    self._return_of(scope, owner) or origin if self.is_property(scope) else origin
+                )
+            return found.value if found.value == origin else self.follow(found.value, depth + 1)
+
+        # 2. A relation of a model.
+        if related := self.models.target(owner, name):
+            return related
+        if self.models.rows(owner, name) is not None:
+            return origin
+
+        # 3. A type in the source, or values that all have the same origin.
+        annotated = self.classes.annotation(owner, name)
+        if annotated and (named := self.annotation(*annotated)):
+            return named
+        values = [self._resolve(found.value, found.scope)] if found else []
+        values += [
+            self._resolve(each.value, each.scope, self.locals(each.scope))
+            for each in self.classes.assigned(owner, name)
+        ]
+        return only(values) or origin
+
+    def _resolve(
+        self, value: ast.expr | str | None, scope: CodeScope, local: Types | None = None
+    ) -> str:
+        """The origin of a value, which may refer to itself."""
+        if not isinstance(value, ast.expr) or value in self._pending:
+            return ""
+        if len(self._pending) > MAX_PENDING:
+            return ""
+        self._pending.add(value)
+        origin = self.origin(value, scope, local)
+        self._pending.discard(value)
+        return origin
+
+    def _result_of_call(self, call: ast.Call, scope: CodeScope, local: Types | None) -> str:
+        """The origin of what a call returns. Calls that only pass on have cases of their own."""
+        # 1. `super()`, seen from a method.
+        if isinstance(call.func, ast.Name) and call.func.id == "super" and scope.owner:
+            lineage = self.classes.lineage(scope.owner.dotted)
+            return lineage[1] if len(lineage) > 1 else ""
+
+        # 2. `sync_to_async(f)(1)` and `to_thread(f, 1)` return what `f` returns.
+        origin = self.origin(call.func, scope, local)
+        wrapper = call.func if isinstance(call.func, ast.Call) else None
+        wraps = self.origin(wrapper.func, scope, local) if wrapper and wrapper.args else ""
+        if wrapper is not None and TO_THREAD.matches(wraps):
+            return self._result(self.origin(wrapper.args[0], scope, local))
+        if call.args:
+            if origin == "asyncio.to_thread":
+                return self._result(self.origin(call.args[0], scope, local))
+
+            # 3. `partial(f)` and `Depends(f)` stand for `f`, and for what it returns.
+            if origin == "functools.partial":
+                return self.origin(call.args[0], scope, local)
+            if origin.endswith(".Depends"):
+                return self._result(self.origin(call.args[0], scope, local))
+
+            # 4. `get_object_or_404(Order)` fetches a row.
+            if origin in GET_OR_404:
+                found = self.origin(call.args[0], scope, local)
+                return found if self.is_model(found) else self.row(found)
+
+            # 5. `apps.get_model("shop.Order")`.
+            if origin == "django.apps.apps.get_model":
+                texts = [a.value for a in call.args if isinstance(a, ast.Constant)]
+                return self.models.named(".".join(map(str, texts))) or origin
+        return self._result(origin)
+
+    def _result(self, origin: str) -> str:
+        """The origin of what a function returns. Five cases:
+
+        1. A function of this project returns what its annotation or its source says.
         2. `async_to_sync(f)` only wraps a function, so what it returns gets a name of its own.
-        3. A method that fetches a row of a query returns the model.
-        4. Any other result has the origin of the function.
+        3. `get_user_model()` returns the model of users.
+        4. A method that fetches a row of a query returns the model.
+        5. Any other result has the origin of the function: an instance that of its class.
         """
-        scope = self.project.scopes.get(origin)
-        if scope is not None and isinstance(scope.node, Def):
-            return self.origin(scope.node.returns, scope)
+        head, _, method = origin.rpartition(".")
+        scope = self.function(origin)
+        if scope is not None:
+            return self._return_of(scope, head)
         if origin == "asgiref.sync.async_to_sync":
             return f"{origin}.call"
-        head, _, method = origin.rpartition(".")
+        if origin == "django.contrib.auth.get_user_model":
+            return self.models.user
         return self.row(head) if method in FETCHING and self.is_query(head) else origin
 
-    def _member(self, owner: str, name: str, depth: int = 0) -> str | ast.expr | None:
-        """What a class of this project, or one of its base classes, holds by a name."""
-        scope = self.project.scopes.get(owner)
-        if scope is None or not isinstance(scope.node, ast.ClassDef) or depth > MAX_DEPTH:
-            return None
-        if name in scope.names:
-            return scope.names[name]
-        bases = (
-            self._member(self.origin(base, scope.parent or scope), name, depth + 1)
-            for base in scope.node.bases
-        )
-        return next((found for found in bases if found is not None), None)
+    def _return_of(self, scope: CodeScope, owner: str) -> str:
+        """The origin of what a function of this project returns, called on `owner`."""
+        assert isinstance(scope.node, Def)
+        found = self.annotation(self._return_annotation(scope, scope.node.returns), scope)
+        if not found:
+            found = self._inferred(scope)
+        # A method that returns its own instance returns one of the class it is called on.
+        is_own = scope.owner is not None and found.startswith(scope.owner.dotted)
+        if is_own and scope.owner is not None and self.models.query(owner) is not None:
+            return owner + found.removeprefix(scope.owner.dotted)
+        return found
 
-    def _is_manager(self, model: str, name: str) -> bool:
-        value = self._member(model, name)
-        return isinstance(value, ast.Call) and ast.unparse(value.func).endswith(MANAGERS)
+    def _return_annotation(self, scope: CodeScope, node: ast.expr | None) -> ast.expr | None:
+        """`Redis` of a context manager's `-> Iterator[Redis]`."""
+        if not isinstance(node, ast.Subscript) or not self.is_context_manager(scope):
+            return node
+        return node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
+
+    def _inferred(self, scope: CodeScope) -> str:
+        if scope not in self._returned and len(self._pending) <= MAX_PENDING:
+            # A function that returns what it returns ends here.
+            self._returned[scope] = ""
+            self._pending.add(scope.node)
+            local = self.locals(scope)
+            values = self.local_types.returned(scope, yields=self.is_context_manager(scope))
+            self._returned[scope] = only(self.origin(value, scope, local) for value in values)
+            self._pending.discard(scope.node)
+        return self._returned.get(scope, "")
+
+    def _parameter(self, argument: ast.arg, default: ast.expr | None, scope: CodeScope) -> str:
+        """The origin of a parameter: by its annotation, its name, or its default value."""
+        if scope.owner is not None and argument.arg in ("self", "cls"):
+            return scope.owner.dotted
+        if argument.annotation is not None:
+            return self.annotation(argument.annotation, scope)
+        if argument.arg == "request" and _uses_a_framework(scope.module):
+            is_adrf = scope.owner and any(
+                "adrf" in b for b in self.classes.lineage(scope.owner.dotted)
+            )
+            return "rest_framework.request.Request" if is_adrf else REQUEST
+        return self.origin(default, scope) if isinstance(default, ast.Call) else ""
+
+    def _request(self, origin: str) -> str:
+        """The one origin of requests, for a class that the project derives from `HttpRequest`."""
+        is_own = self.classes.scope(origin) is not None
+        return REQUEST if is_own and REQUEST in self.classes.lineage(origin) else origin
+
+
+def only(origins: Iterable[str]) -> str:
+    """The one origin that all of these have, as far as it is known; empty if there are several."""
+    known = {origin for origin in origins if origin}
+    return known.pop() if len(known) == 1 else ""
+
+
+def _uses_a_framework(module: Module) -> bool:
+    names = module.names.values()
+    return any(name.startswith(FRAMEWORKS) for name in names if isinstance(name, str))

@@ -1,14 +1,17 @@
 """Reads a source tree: its modules, classes and functions, and the names that they bind."""
 
 import ast
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 STATEMENT_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
+TEST_FILES = {"conftest.py", "test.py", "tests.py"}
 # Directories that are not part of the service, or that hold tests and migrations.
 SKIPPED_DIRECTORIES = {
     "tests",
@@ -23,6 +26,13 @@ SKIPPED_DIRECTORIES = {
 }
 
 
+class Assigned(NamedTuple):
+    """A value that a method gives to an attribute of `self`, and the method."""
+
+    value: ast.expr
+    scope: "CodeScope"
+
+
 @dataclass(eq=False)
 class CodeScope:
     """A module, class or function.
@@ -30,6 +40,9 @@ class CodeScope:
     Args:
         dotted: its name with those of the scopes around it: `shop.views.View.get`.
         names: what each name that it binds holds: a dotted origin, or an expression.
+        annotations: the types that its own lines give to names: `client: Redis`.
+        attributes: for a class, what its methods assign to attributes of `self`.
+        stars: the modules of `from … import *`.
     """
 
     module: "Module"
@@ -37,6 +50,9 @@ class CodeScope:
     node: ast.Module | ast.ClassDef | Def
     parent: "CodeScope | None" = None
     names: dict[str, str | ast.expr] = field(default_factory=dict)
+    annotations: dict[str, ast.expr] = field(default_factory=dict)
+    attributes: dict[str, list[Assigned]] = field(default_factory=dict)
+    stars: list[str] = field(default_factory=list)
 
     @property
     def on_loop(self) -> bool:
@@ -139,7 +155,9 @@ class Project:
 
     def _read(self, path: Path) -> None:
         try:
-            text = path.read_text(encoding="utf-8")
+            # It heeds a byte order mark, and an encoding that the first lines name.
+            with tokenize.open(path) as file:
+                text = file.read()
             tree = ast.parse(text)
         except (SyntaxError, ValueError) as error:
             self.unreadable.append((path, getattr(error, "lineno", None) or 1, str(error)))
@@ -155,6 +173,8 @@ class Project:
         """Read the names that a scope binds, and the scopes inside of it."""
         for node in own_statements(scope.node):
             match node:
+                case ast.ImportFrom(names=[ast.alias(name="*")]):
+                    scope.stars.append(scope.module.absolute(node))
                 case ast.Import() | ast.ImportFrom():
                     scope.names |= _imported_names(node, scope.module)
                 case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
@@ -162,10 +182,13 @@ class Project:
                     scope.names[node.name] = inner.dotted
                     self.scopes[inner.dotted] = inner
                     self._declare(inner)
-                case ast.Assign(targets=[target], value=value):
-                    _declare_variable(scope, target, value)
-                case ast.AnnAssign(target=ast.Name() as target, value=ast.expr() as value):
-                    _declare_variable(scope, target, value)
+                case ast.Assign(targets=targets, value=value):
+                    for target in targets:
+                        _declare_variable(scope, target, value)
+                case ast.AnnAssign(target=target, annotation=annotation, value=value):
+                    _declare_annotation(scope, target, annotation)
+                    if value is not None:
+                        _declare_variable(scope, target, value)
 
 
 def _imported_names(node: ast.Import | ast.ImportFrom, module: Module) -> dict[str, str]:
@@ -184,9 +207,21 @@ def _declare_variable(scope: CodeScope, target: ast.expr, value: ast.expr) -> No
     """
     match target:
         case ast.Name(id=name) if not isinstance(scope.node, Def):
-            scope.names[name] = value
+            # `except ImportError: redis = None` says nothing about the module that is there.
+            is_none = isinstance(value, ast.Constant) and value.value is None
+            is_fallback = is_none and name in scope.names
+            if not is_fallback:
+                scope.names[name] = value
+        case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name) if scope.owner:
+            scope.owner.attributes.setdefault(name, []).append(Assigned(value, scope))
+
+
+def _declare_annotation(scope: CodeScope, target: ast.expr, annotation: ast.expr) -> None:
+    match target:
+        case ast.Name(id=name) if not isinstance(scope.node, Def):
+            scope.annotations[name] = annotation
         case ast.Attribute(value=ast.Name(id="self"), attr=name) if scope.owner:
-            scope.owner.names.setdefault(name, value)
+            scope.owner.annotations.setdefault(name, annotation)
 
 
 def _source_files(root: Path) -> Iterator[Path]:
@@ -205,7 +240,8 @@ def _source_files(root: Path) -> Iterator[Path]:
 
 
 def _is_test(path: Path) -> bool:
-    return path.name.startswith("test_") or path.name == "conftest.py"
+    name = path.name
+    return name.startswith("test_") or name.endswith("_test.py") or name in TEST_FILES
 
 
 def _dotted(path: Path) -> str:

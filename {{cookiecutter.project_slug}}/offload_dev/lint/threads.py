@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.names import PROCESS_POOLS, REQUEST_THREAD, TO_THREAD
+from offload_dev.lint.names import PROCESS_POOLS, REQUEST_THREAD, THREAD_POOLS, TO_THREAD
 from offload_dev.lint.source import Def
 
 
@@ -26,11 +26,12 @@ class Moved(NamedTuple):
 
 
 def moved_to_threads(function: Function) -> Iterator[Moved]:
-    """What a function hands to threads. Three cases:
+    """What a function hands to threads. Four cases:
 
     1. A decorator does it with the function itself.
     2. A wrapper, such as `asyncio.to_thread`, gets another function.
-    3. `run_in_executor` gets another function. A pool of processes is no thread.
+    3. A pool of threads gets it, as in `pool.submit(f, 1)`.
+    4. `run_in_executor` gets another function. A pool of processes is no thread.
     """
     node = function.scope.node
     wrappers = node.decorator_list if isinstance(node, Def) else []
@@ -43,6 +44,10 @@ def moved_to_threads(function: Function) -> Iterator[Moved]:
             made = _call_of_result(call, function) or _without(call.node, 1)
             in_request = uses_request_thread(call.origin, call.node)
             yield Moved(call.node, call.arguments[0], made, in_request)
+
+        elif THREAD_POOLS.matches(call.holder) and call.method in ("submit", "map", "apply_async"):
+            if call.arguments:
+                yield Moved(call.node, call.arguments[0], _without(call.node, 1))
 
         elif call.origin.endswith(".run_in_executor") and len(call.arguments) > 1:
             pool, moved = call.arguments[:2]

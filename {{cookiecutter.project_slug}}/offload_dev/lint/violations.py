@@ -22,7 +22,9 @@ class Violation(NamedTuple):
     Args:
         line: counted from 1, in the function or module that was checked.
         subject: the words before the rule's message, mostly a piece of the source.
-        uncertain: whether this may be right, so that it is only a warning.
+        likely: why the line may still be right, so that it is only a warning; empty if it is
+            certain.
+        instead: what to write instead of this line; empty if the rule's own sentence says it.
         computes: whether the line keeps a core busy, wherever it runs.
         chain: the steps from the checked function to the cause; empty if the line is the cause.
         file: the file, if it is not the one of the function or module that was checked.
@@ -31,7 +33,8 @@ class Violation(NamedTuple):
 
     line: int
     subject: str = ""
-    uncertain: bool = False
+    likely: str = ""
+    instead: str = ""
     computes: bool = False
     chain: tuple[ChainStep, ...] = ()
     file: Path | None = None
@@ -39,13 +42,21 @@ class Violation(NamedTuple):
 
 
 def violation(
-    node: ast.AST, subject: str = "", *, uncertain: bool = False, computes: bool = False
+    node: ast.AST,
+    subject: str = "",
+    *,
+    likely: str = "",
+    instead: str = "",
+    computes: bool = False,
 ) -> Violation:
     """A violation at a node's line. The subject is the node's own source if none is given."""
     line = int(getattr(node, "lineno", 1))
-    return Violation(line, subject or snippet(node), uncertain, computes)
+    return Violation(line, subject or snippet(node), likely, instead, computes)
 
 
-def call_violation(call: ast.Call, *, uncertain: bool = False, computes: bool = False) -> Violation:
+def call_violation(
+    call: ast.Call, *, likely: str = "", instead: str = "", computes: bool = False
+) -> Violation:
     """A violation at a call. The subject is the name as it is called, such as `time.sleep()`."""
-    return violation(call, f"{snippet(call.func)}()", uncertain=uncertain, computes=computes)
+    subject = f"{snippet(call.func)}()"
+    return violation(call, subject, likely=likely, instead=instead, computes=computes)

@@ -4,12 +4,25 @@ import ast
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from offload_dev.lint.function import CallSite, Function, Loop, WithBlock, awaits
-from offload_dev.lint.names import ORM_CONSUMERS
+from offload_dev.lint.function import CallSite, Evaluated, Function, Loop, WithBlock, awaits
+from offload_dev.lint.names import (
+    FETCHING,
+    FETCHING_PAIRS,
+    ORM,
+    ORM_CONSUMERS,
+    REDIRECTS,
+    RENDERERS,
+)
 from offload_dev.lint.resolver import REQUEST, Resolver
-from offload_dev.lint.source import SCOPES, CodeScope, own_nodes
+from offload_dev.lint.source import SCOPES, CodeScope, Def, own_nodes
 
-FRAMEWORKS = ("django.", "ninja", "rest_framework")
+# Methods of managers that read what `prefetch_related` has fetched, if it has.
+FREE_IF_PREFETCHED = {"all", "count", "exists", "first", "last"}
+# They read a generator only as far as somebody reads them.
+LAZY_CONSUMERS = {f"builtins.{name}" for name in ("enumerate", "filter", "iter", "map", "zip")}
+ASKS_FOR_LOOP = ("get_running_loop(", "current_task(")
+# Errors that code catches in order to go on without an async variant.
+FALLBACKS = {"AttributeError", "ImportError", "RuntimeError", "SynchronousOnlyOperation"}
 
 
 def visit(scope: CodeScope, resolver: Resolver) -> Function:
@@ -24,10 +37,15 @@ class Visitor(ast.NodeVisitor):
         self.scope, self.resolver, self.function = scope, resolver, Function(scope, resolver)
 
         # The origins of local variables.
-        self.local: dict[str, str] = {}
+        self.local = resolver.parameters(scope)
+        self.function.takes_request = REQUEST in self.local.values()
+        self.parameters = set(self.local)
         # Variables that hold a row whose relations were not fetched with it.
         self.rows: set[str] = set()
-        self.parameters: set[str] = set()
+        # Attributes that the function has assigned to.
+        self.assigned: set[str] = set()
+        # What local variables were assigned last.
+        self.values: dict[str, ast.expr] = {}
 
         self.awaited: set[ast.AST] = set()
         self.dropped: set[ast.AST] = set()
@@ -37,8 +55,7 @@ class Visitor(ast.NodeVisitor):
         # Whether the current line stands in a handler whose last line raises.
         self.in_raising_handler = False
 
-        if not isinstance(scope.node, ast.Module | ast.ClassDef):
-            self._read_parameters(scope.node.args)
+        self.returns_rows = isinstance(scope.node, Def) and resolver.is_typed_endpoint(scope)
         for statement in scope.node.body:
             self.visit(statement)
 
@@ -69,10 +86,16 @@ class Visitor(ast.NodeVisitor):
 
         keywords = (self.origin(keyword.value) for keyword in node.keywords)
         self.function.passed_on.update(arguments, keywords)
-
-        if node.args and ORM_CONSUMERS.matches(origin):
-            self._evaluate(node.args[0])
+        self._note_row(node, node.func)
+        self._note_evaluation(node, origin)
         self.generic_visit(node)
+
+    def visit_Return(self, node: ast.Return) -> None:
+        if node.value is not None:
+            # A typed endpoint reads the queryset that it returns, on the event loop.
+            if self.returns_rows:
+                self._evaluate(node.value)
+            self.visit(node.value)
 
     # Variables.
 
@@ -86,21 +109,27 @@ class Visitor(ast.NodeVisitor):
         if node.value is not None:
             self.visit(node.value)
             self._bind(node.target, node.value)
+        if isinstance(node.target, ast.Name) and not self.local.get(node.target.id):
+            self.local[node.target.id] = self.resolver.annotation(node.annotation, self.scope)
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
         self.visit(node.value)
         self._bind(node.target, node.value)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        if isinstance(node.ctx, ast.Load) and self._is_hidden_query(node):
-            self.function.hidden_queries.append(node)
+        if isinstance(node.ctx, ast.Load):
+            self._read_attribute(node)
+        else:
+            # `order.customer = customer`: reading it later runs no query.
+            self.assigned.add(ast.unparse(node))
         self.generic_visit(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
         if self.origin(node.value) == f"{REQUEST}.session":
-            self.function.evaluated.append((node, f"{REQUEST}.session"))
+            self.function.evaluated.append(Evaluated(node, f"{REQUEST}.session"))
         elif not isinstance(node.slice, ast.Slice):
             self._evaluate(node.value)
+            self._implicit_call(node.value, "__getitem__")
         self.generic_visit(node)
 
     # Loops and conditions.
@@ -116,13 +145,41 @@ class Visitor(ast.NodeVisitor):
         for statement in [*node.body, *node.orelse]:
             self.visit(statement)
 
-    def visit_While(self, node: ast.While) -> None:
+    def _visit_condition(self, node: ast.While | ast.If | ast.IfExp | ast.Assert) -> None:
         self._evaluate_condition(node.test)
         self.generic_visit(node)
 
-    def visit_If(self, node: ast.If) -> None:
-        self._evaluate_condition(node.test)
+    def visit_BoolOp(self, node: ast.BoolOp) -> None:
+        for value in node.values[:-1]:
+            self._evaluate_condition(value)
         self.generic_visit(node)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        for operator, right in zip(node.ops, node.comparators, strict=True):
+            if isinstance(operator, ast.In | ast.NotIn):
+                self._evaluate(right)
+                self._implicit_call(right, "__contains__", "__iter__")
+        self.generic_visit(node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        if isinstance(node.op, ast.Mod) and _is_text(node.left):
+            self._format(node.right.elts if isinstance(node.right, ast.Tuple) else [node.right])
+        self.generic_visit(node)
+
+    def visit_Starred(self, node: ast.Starred | ast.YieldFrom) -> None:
+        self._note_iteration(node.value)
+        self._evaluate(node.value)
+        self.generic_visit(node)
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> None:
+        self._format([node.value])
+        self.generic_visit(node)
+
+    def _format(self, values: list[ast.expr]) -> None:
+        """Note what writing these values into a text calls."""
+        for value in values:
+            self._evaluate(value)
+            self._implicit_call(value, "__str__", "__repr__")
 
     def _visit_comprehension(
         self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
@@ -137,6 +194,10 @@ class Visitor(ast.NodeVisitor):
                 self.visit(part)
 
     # The method names are those of `ast`.
+    visit_YieldFrom = visit_Starred  # noqa: N815
+    visit_While = _visit_condition  # noqa: N815
+    visit_IfExp = _visit_condition  # noqa: N815
+    visit_Assert = _visit_condition  # noqa: N815
     visit_ListComp = _visit_comprehension  # noqa: N815
     visit_SetComp = _visit_comprehension  # noqa: N815
     visit_GeneratorExp = _visit_comprehension  # noqa: N815
@@ -149,6 +210,9 @@ class Visitor(ast.NodeVisitor):
         for item in node.items:
             if isinstance(node, ast.AsyncWith):
                 self.awaited.add(item.context_expr)
+            else:
+                self._note_iteration(item.context_expr)
+                self._implicit_call(item.context_expr, "__enter__")
             self.visit(item.context_expr)
 
             origin = self.origin(item.context_expr)
@@ -156,6 +220,8 @@ class Visitor(ast.NodeVisitor):
             self.atomic |= origin == "django.db.transaction.atomic"
             if item.optional_vars is not None:
                 self._bind(item.optional_vars, item.context_expr)
+                if isinstance(item.optional_vars, ast.Name):
+                    self.local[item.optional_vars.id] = self.resolver.entered(origin)
 
         for statement in node.body:
             self.visit(statement)
@@ -166,65 +232,144 @@ class Visitor(ast.NodeVisitor):
     def visit_Try(self, node: ast.Try) -> None:
         if not self.in_raising_handler:
             self.function.try_blocks.append(node)
+        self._note_handlers_without_loop(node)
         self.generic_visit(node)
 
+    def _note_handlers_without_loop(self, node: ast.Try) -> None:
+        """Where asking for the running loop fails, no loop runs in this thread."""
+        asked = {ast.unparse(statement) for statement in node.body}
+        if any(name in text for text in asked for name in ASKS_FOR_LOOP):
+            for handler in node.handlers:
+                lines = (handler.lineno, handler.end_lineno or handler.lineno)
+                self.function.without_loop.append(lines)
+
+    def visit_If(self, node: ast.If) -> None:
+        if "async" in ast.unparse(node.test) or "running_loop" in ast.unparse(node.test):
+            self._note_unsure(node, "right if this branch runs without an event loop")
+        self._visit_condition(node)
+
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        if node.type is not None and FALLBACKS & set(ast.unparse(node.type).split(".")):
+            self._note_unsure(node, "right if it runs only where the async variant is missing")
         outer = self.in_raising_handler
         self.in_raising_handler |= isinstance(node.body[-1], ast.Raise)
         self.generic_visit(node)
         self.in_raising_handler = outer
 
+    def _note_unsure(self, node: ast.stmt | ast.excepthandler, reason: str) -> None:
+        self.function.unsure.append((node.lineno, node.end_lineno or node.lineno, reason))
+
     # What local variables hold.
-
-    def _read_parameters(self, arguments: ast.arguments) -> None:
-        for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
-            known = self._parameter_origin(argument)
-            self.local[argument.arg] = known
-            self.function.takes_request |= known == REQUEST
-        self.parameters = set(self.local)
-
-    def _parameter_origin(self, argument: ast.arg) -> str:
-        if self.scope.owner is not None and argument.arg in ("self", "cls"):
-            return self.scope.owner.dotted
-        if argument.arg == "request" and argument.annotation is None and self._uses_a_framework():
-            return REQUEST
-        return self.resolver.origin(argument.annotation, self.scope)
-
-    def _uses_a_framework(self) -> bool:
-        names = self.scope.module.names.values()
-        return any(str(name).startswith(FRAMEWORKS) for name in names if isinstance(name, str))
 
     def _bind(self, target: ast.expr, value: ast.expr) -> None:
         if isinstance(target, ast.Tuple | ast.List):
             for element in target.elts:
                 self._forget(element)
+            self._bind_pair(target.elts, value)
         if not isinstance(target, ast.Name):
             return
 
         self.local[target.id] = self.origin(value)
-        is_result = isinstance(value, ast.Await | ast.Call)
-        if is_result and self.local[target.id] and "_related(" not in ast.unparse(value):
+        self.values[target.id] = value
+        self.rows.discard(target.id)
+        if self._fetches_row(value):
             self.rows.add(target.id)
-        else:
-            self.rows.discard(target.id)
+
+    def _fetches_row(self, value: ast.expr) -> bool:
+        """Whether a value is a row that is fetched here, without its relations.
+
+        Another function may fetch them, and a row that is created has what it was created with.
+        """
+        call = _without_await(value)
+        if not isinstance(call, ast.Call) or "_related(" in ast.unparse(call):
+            return False
+        head, _, method = self.origin(call.func).rpartition(".")
+        if not self.resolver.is_query(head):
+            return method in ("get_object_or_404", "aget_object_or_404")
+        return method in FETCHING and not method.endswith("create")
+
+    def _comes_from_function(self, query: ast.expr) -> bool:
+        """Whether another function of this project makes a query, or begins it."""
+        return any(
+            isinstance(node, ast.Call)
+            and self.resolver.function(self.origin(node.func)) is not None
+            for node in ast.walk(query)
+        ) or (isinstance(query, ast.Name) and query.id not in self.values)
+
+    def _bind_pair(self, elements: list[ast.expr], value: ast.expr) -> None:
+        """`order, is_new = await Order.objects.aget_or_create(…)`."""
+        call = _without_await(value)
+        origin = self.origin(call.func) if isinstance(call, ast.Call) else ""
+        head, _, method = origin.rpartition(".")
+        first = elements[0] if elements else None
+        if isinstance(first, ast.Name) and method in FETCHING_PAIRS:
+            self.local[first.id] = self.resolver.row(head)
 
     def _forget(self, target: ast.expr) -> None:
         for node in ast.walk(target):
             if isinstance(node, ast.Name):
                 self.local[node.id] = ""
+                self.values.pop(node.id, None)
                 self.rows.discard(node.id)
 
-    # Queries.
+    # What reading an attribute, or using an object, calls.
 
-    def _is_hidden_query(self, node: ast.Attribute) -> bool:
-        if isinstance(node.value, ast.Name) and node.value.id in self.rows:
-            return self.resolver.is_relation(self.local[node.value.id], node.attr)
-        return node.attr == "user" and self.origin(node.value) == REQUEST
+    def _read_attribute(self, node: ast.Attribute) -> None:
+        base = self.origin(node.value)
+        if node.attr == "user" and base == REQUEST:
+            self.function.users.append(node)
+        elif self.resolver.is_relation(base, node.attr):
+            if self._is_fresh(node.value) and ast.unparse(node) not in self.assigned:
+                self.function.hidden_queries.append(node)
+            elif isinstance(node.value, ast.Name) and node.value.id == "self":
+                self.function.relations_of_self.append(node)
+        elif node.attr == "data" and (rows := self._serialized(node.value)) is not None:
+            self._evaluate(rows)
+        else:
+            method = self.resolver.classes.method(base, node.attr)
+            if method is not None and self.resolver.is_property(method):
+                self._add_implicit_call(node, node.value, f"{base}.{node.attr}")
+
+    def _implicit_call(self, node: ast.expr, *names: str) -> None:
+        """Note the special method that Python calls on an object; the first one that there is."""
+        origin = self.origin(node)
+        named = getattr(node, "id", getattr(node, "attr", ""))
+        is_class = named in ("cls", origin.rpartition(".")[2])
+        if self.resolver.classes.scope(origin) is None or is_class:
+            return
+        found = (name for name in names if self.resolver.classes.method(origin, name))
+        if name := next(found, None):
+            function = ast.copy_location(ast.Attribute(node, name, ast.Load()), node)
+            self._add_implicit_call(function, node, f"{origin}.{name}")
+
+    def _add_implicit_call(self, function: ast.Attribute, on: ast.expr, origin: str) -> None:
+        call = ast.copy_location(ast.Call(function, [], []), function)
+        self.function.calls_by_node[call] = CallSite(call, origin, (), False, False, self.atomic)
+        if self._is_fresh(on):
+            self.function.calls_on_rows.add(call)
+
+    def _note_row(self, call: ast.Call, function: ast.expr) -> None:
+        if isinstance(function, ast.Attribute) and self._is_fresh(function.value):
+            self.function.calls_on_rows.add(call)
+
+    def _is_fresh(self, node: ast.expr) -> bool:
+        """Whether this is a row whose relations were not fetched with it."""
+        if isinstance(node, ast.Name):
+            return node.id in self.rows
+        # `order.customer.country`: the first relation did not bring the second one.
+        return isinstance(node, ast.Attribute) and bool(
+            self._is_fresh(node.value)
+            and self.resolver.is_relation(self.origin(node.value), node.attr)
+        )
+
+    # Queries.
 
     def _iterate(self, target: ast.expr, source: ast.expr, *, is_async: bool) -> None:
         self.visit(source)
         if not is_async:
+            self._note_iteration(source)
             self._evaluate(source)
+            self._implicit_call(source, "__iter__")
 
         origin = self.origin(source)
         self._forget(target)
@@ -235,17 +380,77 @@ class Visitor(ast.NodeVisitor):
             self.function.streamed.append(source)
         if isinstance(target, ast.Name):
             self.local[target.id] = self.resolver.row(origin)
-            if "_related" not in origin:
+            if "_related" not in origin and not self._comes_from_function(source):
                 self.rows.add(target.id)
+
+    def _note_evaluation(self, node: ast.Call, origin: str) -> None:
+        """Note the querysets that a call evaluates."""
+        first = node.args[0] if node.args else None
+        if first is not None:
+            if ORM_CONSUMERS.matches(origin):
+                if origin not in LAZY_CONSUMERS:
+                    self._note_iteration(first)
+                self._evaluate(first)
+                self._implicit_call(first, *_special_methods(origin))
+            elif isinstance(node.func, ast.Attribute) and _reads_all(node.func):
+                self._note_iteration(first)
+                self._evaluate(first)
+            if REDIRECTS.matches(origin):
+                self._implicit_call(first, "get_absolute_url")
+            if isinstance(node.func, ast.Attribute) and _is_text(node.func.value):
+                self._format([*node.args, *(keyword.value for keyword in node.keywords)])
+        if RENDERERS.matches(origin):
+            for name, value in _context_of(node):
+                self._evaluate(value, likely=f"evaluates if the template reads `{name}`")
+        self._note_prefetch(node, origin)
+
+    def _note_iteration(self, source: ast.expr) -> None:
+        """Note that a line runs a generator. Calling its function alone runs nothing of it."""
+        made = self.values.get(source.id) if isinstance(source, ast.Name) else source
+        if made is not None:
+            self.function.iterated.add(made)
+        if isinstance(made, ast.Call) and self.origin(made.func) in LAZY_CONSUMERS:
+            self.function.iterated.update(made.args)
+
+    def _note_prefetch(self, node: ast.expr, origin: str) -> None:
+        """Note a query of related rows that `prefetch_related` may have fetched before."""
+        query = self.resolver.models.query(origin)
+        if query is None or not query.methods or not set(query.methods) <= FREE_IF_PREFETCHED:
+            return
+        manager = query.manager.rpartition(".")[2]
+        if manager in ORM["managers"] or self.resolver.models.manager_classes(
+            query.manager.rpartition(".")[0], manager
+        ):
+            return
+        root: ast.expr = node
+        while isinstance(root, ast.Call | ast.Attribute):
+            root = root.func if isinstance(root, ast.Call) else root.value
+        if not (isinstance(root, ast.Name) and root.id in self.rows):
+            self.function.maybe_prefetched[node] = manager
 
     def _evaluate_condition(self, test: ast.expr) -> None:
         for part in test.values if isinstance(test, ast.BoolOp) else [test]:
             self._evaluate(part.operand if isinstance(part, ast.UnaryOp) else part)
 
-    def _evaluate(self, node: ast.expr) -> None:
+    def _evaluate(self, node: ast.expr, likely: str = "") -> None:
         origin = self.origin(node)
-        if self.resolver.is_query(origin) and node not in self.awaited:
-            self.function.evaluated.append((node, origin))
+        if not self.resolver.is_query(origin) or node in self.awaited:
+            return
+        self._note_prefetch(node, origin)
+        if node in self.function.maybe_prefetched:
+            name = self.function.maybe_prefetched[node]
+            likely = f"queries unless `prefetch_related` has fetched `{name}`"
+        self.function.evaluated.append(Evaluated(node, origin, likely))
+
+    def _serialized(self, node: ast.expr) -> ast.expr | None:
+        """The queryset of `OrderSerializer(orders, many=True)`."""
+        if isinstance(node, ast.Name):
+            node = self.values.get(node.id, node)
+        if not isinstance(node, ast.Call):
+            return None
+        given = [*node.args, *(each.value for each in node.keywords if each.arg == "instance")]
+        is_serializer = self.origin(node.func).endswith("Serializer")
+        return given[0] if is_serializer and given else None
 
     # Turns of loops.
 
@@ -262,7 +467,7 @@ class Visitor(ast.NodeVisitor):
             if isinstance(end, ast.Name) and self._is_unchanged_parameter(end.id):
                 self.parameter = end.id
             else:
-                self.turns *= self.resolver.number(end, self.scope)
+                self.turns *= self.resolver.number(end, self.scope, self.values)
 
         if (self.turns, self.parameter) != outer and not awaits(body):
             self.function.loops.append(Loop(node, self.turns, self.parameter))
@@ -275,3 +480,39 @@ class Visitor(ast.NodeVisitor):
             isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name
             for node in own_nodes(self.scope.node)
         )
+
+
+def _without_await(value: ast.expr) -> ast.expr:
+    return value.value if isinstance(value, ast.Await) else value
+
+
+def _special_methods(consumer: str) -> tuple[str, ...]:
+    """The methods that a built-in function calls on its argument."""
+    match consumer.rpartition(".")[2]:
+        case "str" | "print":
+            return ("__str__", "__repr__")
+        case "repr":
+            return ("__repr__",)
+        case "len":
+            return ("__len__",)
+        case "bool":
+            return ("__bool__", "__len__")
+    return ("__iter__",)
+
+
+def _reads_all(function: ast.Attribute) -> bool:
+    """Whether a method reads all of its argument: `", ".join(names)`, `rows.extend(more)`."""
+    return function.attr == "extend" or (function.attr == "join" and _is_text(function.value))
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _context_of(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
+    """The names and values that a call of `render` gives to a template."""
+    for given in [*call.args, *(keyword.value for keyword in call.keywords)]:
+        if isinstance(given, ast.Dict):
+            for key, value in zip(given.keys, given.values, strict=True):
+                if isinstance(key, ast.Constant):
+                    yield str(key.value), value

@@ -1,10 +1,18 @@
 """OFF102: an attribute runs a query on the event loop."""
 
+import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
+from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, violation
+
+HANDLERS = {"get", "post", "put", "patch", "delete", "head"}
+MIXINS = Patterns(
+    "django.contrib.auth.mixins.{LoginRequiredMixin,PermissionRequiredMixin,UserPassesTestMixin}"
+)
 
 
 @rule(
@@ -19,5 +27,41 @@ def hidden_query(function: Function) -> Iterator[Violation]:
 
     Both look like plain attributes, but run a query when they are read, and raise on the loop.
     """
+    if mixin := _mixin_that_reads_user(function):
+        subject = f"`request.user`, which {mixin.rpartition('.')[2]} reads,"
+        advice = "`await request.auser()` in the handler"
+        yield violation(function.scope.node, subject, instead=advice)
+    for node in function.users:
+        yield violation(node, instead=_advice_for_user(node, function))
     for node in function.hidden_queries:
-        yield violation(node)
+        yield violation(node, instead=_advice(node))
+
+
+@hidden_query.at_call
+def hidden_in_method(function: Function, call: ast.Call, caller: Function) -> Iterator[Violation]:
+    """Finds properties and methods that read a relation of a row that was fetched without it."""
+    if call in caller.calls_on_rows:
+        for node in function.relations_of_self:
+            yield violation(node, instead=_advice(node))
+
+
+def _mixin_that_reads_user(function: Function) -> str:
+    """The mixin that reads `request.user` before an async handler runs; empty if none does."""
+    owner = function.scope.owner
+    is_handler = function.scope.on_loop and function.scope.label.rpartition(".")[2] in HANDLERS
+    if owner is None or not is_handler:
+        return ""
+    lineage = function.resolver.classes.lineage(owner.dotted)
+    return next(filter(MIXINS.matches, lineage), "")
+
+
+def _advice_for_user(node: ast.Attribute, function: Function) -> str:
+    """The API's middleware knows no sessions, and so no `auser()`: its callers have tokens."""
+    module = function.scope.module.dotted.rpartition(".")[2]
+    if module == "api" and function.resolver.project.of_standard:
+        return f"`caller({snippet(node.value)})`, the owner of the token"
+    return f"`await {snippet(node.value)}.auser()`"
+
+
+def _advice(node: ast.Attribute) -> str:
+    return f'`select_related("{node.attr}")` in the query, or `{snippet(node)}_id`'

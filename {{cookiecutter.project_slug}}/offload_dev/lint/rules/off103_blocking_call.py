@@ -2,41 +2,11 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Function
-from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
+from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, call_violation, violation
-
-BLOCKING = Patterns(
-    "time.sleep",
-    "builtins.{open,input}",
-    "io.open",
-    "select.select",
-    "os.{system,popen,listdir,scandir,remove,unlink,rename,replace,mkdir,makedirs,rmdir,stat,walk}",
-    "os.path.{exists,isfile,isdir,getsize,getmtime}",
-    "pathlib.Path*.{read_text,read_bytes,write_text,write_bytes,open,exists,is_file,is_dir,stat}",
-    "pathlib.Path*.{mkdir,unlink}",
-    "shutil.{copy*,move,rmtree}",
-    "subprocess.{run,call,check_call,check_output,getoutput,Popen*}",
-    "socket.{create_connection,gethostby*,getaddrinfo,getfqdn}",
-    "{requests,requests.Session,requests.session}.{get,post,put,patch,delete,head,options,request}",
-    "{httpx,httpx2}.{,Client.}{get,post,put,patch,delete,head,options,request,stream}",
-    "urllib.request.*",
-    "urllib3.PoolManager*.request",
-    "smtplib.SMTP*",
-    "ftplib.FTP*",
-    "boto3.{client,resource}.*",
-    "{psycopg,psycopg2,pymysql}.connect",
-    "redis.{Redis,StrictRedis,from_url}.*",
-    "pymongo.MongoClient.*",
-    "django.core.cache.{cache,caches}.{get,set,add,delete,get_many,set_many,delete_many}",
-    "django.core.cache.{cache,caches}.{get_or_set,incr,decr,touch,clear,has_key}",
-    "django.core.mail.{send_mail,send_mass_mail,mail_admins,mail_managers,Email*.send}",
-    "django.core.management.call_command",
-    "django.core.files.storage.default_storage.{save,open,delete,exists,size}",
-    "django.http.HttpRequest.session.{get,pop,setdefault,flush,save,cycle_key}",
-)
 
 
 @rule(
@@ -48,10 +18,23 @@ BLOCKING = Patterns(
 def blocking_call(function: Function) -> Iterator[Violation]:
     """Finds calls that wait for a disk, a network or a timer, and reads of `request.session`.
 
-    One thread runs the event loop, so every request of the process waits with the call.
+    One thread runs the event loop, so every request of the process waits with the call. The names
+    are in `libraries.toml`.
     """
-    for node, origin in function.evaluated:
-        if origin == f"{REQUEST}.session":
-            yield violation(node)
-    for call in function.calls_to(BLOCKING):
-        yield call_violation(call.node)
+    for found in function.evaluated:
+        if found.origin == f"{REQUEST}.session":
+            yield violation(found.node, instead="`await request.session.aget(…)`")
+    for call in function.calls_not_awaited:
+        yield from _of_library(call, function)
+
+
+def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
+    libraries = function.resolver.libraries
+    # The methods of what a call has returned are not the library's calls: `get(…).json()`.
+    if libraries.find("blocks", call.holder):
+        return
+    name = snippet(call.node.func)
+    if library := libraries.find("blocks", call.origin):
+        yield call_violation(call.node, instead=library.advice(name))
+    elif library := libraries.find("may_block", call.origin):
+        yield call_violation(call.node, likely=library.likely, instead=library.advice(name))

@@ -1,10 +1,12 @@
 """OFF106: an event loop is started inside of the running one."""
 
+import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import SECOND_LOOP
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, call_violation
 
 
@@ -20,4 +22,14 @@ def second_loop(function: Function) -> Iterator[Violation]:
     They start an event loop, and raise `RuntimeError` where one runs already.
     """
     for call in function.calls_to(SECOND_LOOP):
-        yield call_violation(call.node)
+        yield call_violation(call.node, instead=_advice(call.node))
+
+
+def _advice(call: ast.Call) -> str:
+    """`await f()` for `asyncio.run(f())`, and for `async_to_sync(f)()`."""
+    match call:
+        case ast.Call(func=ast.Call(args=[wrapped, *_])):
+            return f"`await {snippet(wrapped)}(…)`"
+        case ast.Call(args=[ast.Call() as coroutine, *_]):
+            return f"`await {snippet(coroutine)}`"
+    return ""

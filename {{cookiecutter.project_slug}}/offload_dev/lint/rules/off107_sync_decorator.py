@@ -7,7 +7,7 @@ from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import CodeScope, Def
+from offload_dev.lint.source import CodeScope, Def, own_nodes
 from offload_dev.lint.violations import Violation, violation
 
 SYNC_DECORATORS = Patterns(
@@ -15,6 +15,7 @@ SYNC_DECORATORS = Patterns(
     "django.db.transaction.atomic",
     "functools.{cache,lru_cache}",
 )
+LIKELY = "right if the wrapper works with the coroutine that it gets"
 # A decorator that has one of these words handles async functions, too.
 WORDS_OF_ASYNC_DECORATORS = ("iscoroutinefunction", "markcoroutinefunction", "isawaitable")
 
@@ -36,12 +37,18 @@ def sync_decorator(function: Function) -> Iterator[Violation]:
         subject = f"@{snippet(name)}"
         if SYNC_DECORATORS.matches(origin):
             yield violation(function.scope.node, subject)
-        elif not function.is_generator and _has_sync_wrapper(function.resolver.function(origin)):
-            yield violation(function.scope.node, subject, uncertain=True)
+        elif not function.is_generator and _has_sync_wrapper(
+            function.resolver.function(origin), is_view=function.takes_request
+        ):
+            yield violation(function.scope.node, subject, likely=LIKELY)
 
 
-def _has_sync_wrapper(decorator: CodeScope | None) -> bool:
-    """Whether a decorator of this project returns a plain function."""
+def _has_sync_wrapper(decorator: CodeScope | None, *, is_view: bool) -> bool:
+    """Whether a decorator of this project returns a plain function where that is wrong.
+
+    A wrapper that only hands on the coroutine is right, but not around a view: Django asks whether
+    the view is a coroutine function.
+    """
     if decorator is None or not isinstance(decorator.node, ast.FunctionDef):
         return False
     text = ast.unparse(decorator.node)
@@ -49,5 +56,29 @@ def _has_sync_wrapper(decorator: CodeScope | None) -> bool:
         return False
 
     inner = [node for node in ast.walk(decorator.node) if isinstance(node, Def)][1:]
-    has_async = any(isinstance(node, ast.AsyncFunctionDef) for node in inner)
-    return bool(inner) and not has_async
+    if any(isinstance(node, ast.AsyncFunctionDef) for node in inner):
+        return False
+    if is_view:
+        return bool(inner)
+    wrapped = {argument.arg for node in [decorator.node, *inner] for argument in node.args.args}
+    return any(_works_around_call(node, wrapped) for node in inner)
+
+
+def _works_around_call(wrapper: ast.AST, wrapped: set[str]) -> bool:
+    """Whether a wrapper does something with the result of the function, or after the call.
+
+    A wrapper that ends with `return function(…)` hands on the coroutine, which is right.
+    """
+    handed_on = set()
+    for node in own_nodes(wrapper):
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Call):
+            handed_on.add(node.value)
+    around = [node for node in own_nodes(wrapper) if isinstance(node, ast.With | ast.Try)]
+    inside = {each for block in around for each in ast.walk(block)}
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in wrapped
+        and (node not in handed_on or node in inside)
+        for node in own_nodes(wrapper)
+    )

@@ -36,9 +36,8 @@ def _in_view(view: Function, graph: CallGraph) -> Iterator[Violation]:
     if found is None or any(graph.is_view(step.scope) for step in found.chain[1:]):
         return
     chain = found.chain if len(found.chain) > 1 else ()
-    yield found._replace(
-        line=found.chain[0].line, chain=chain, uncertain=not graph.project.of_standard
-    )
+    likely = "" if graph.project.of_standard else "right under WSGI, a deadlock under ASGI"
+    yield found._replace(line=found.chain[0].line, chain=chain, likely=likely)
 
 
 def _in_moved_functions(function: Function, graph: CallGraph) -> Iterator[Violation]:

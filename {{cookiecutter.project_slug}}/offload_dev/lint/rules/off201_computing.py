@@ -2,35 +2,25 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Function
-from offload_dev.lint.names import COMPUTING
+from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.libraries import Library
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, call_violation
 
-# They are slow by design or with much data. A thread is enough for them.
-SLOW = Patterns(
+# They are slow by design, and right in a thread.
+HASHES = Patterns(
     "django.contrib.auth.hashers.{make_password,check_password}",
     "*.{check_password,set_password}",
-    "hashlib.{pbkdf2_hmac,scrypt}",
-    "bcrypt.*",
-    "argon2.*",
-    "*.generate_private_key",
-    "{gzip,zlib,bz2,lzma}.{compress,decompress}",
-    "django.shortcuts.render",
-    "django.template.loader.render_to_string",
 )
 # They are quick with little data, so they are only warnings.
-SLOW_WITH_MUCH_DATA = Patterns(
-    "{gzip,zlib,bz2,lzma}.*",
-    "django.shortcuts.render",
-    "django.template.loader.render_to_string",
-    "csv.*",
-)
+TEMPLATES = Patterns("django.shortcuts.render", "django.template.loader.render_to_string")
 # These coroutines hash on the event loop in Django 5.2 (contrib/auth/hashers.py).
 SLOW_COROUTINES = Patterns(
     "*.acheck_password", "django.contrib.auth.{aauthenticate,hashers.acheck_password}"
 )
+LITTLE_DATA = "short with little data"
 
 
 @rule(
@@ -43,15 +33,42 @@ SLOW_COROUTINES = Patterns(
 def computing(function: Function) -> Iterator[Violation]:
     """Finds calls that compute for long: numpy, pandas, images, archives, password hashes.
 
-    No other request moves while the event loop's thread computes.
+    No other request moves while the event loop's thread computes. The names are in
+    `libraries.toml`.
     """
     for call in function.calls:
         if call.awaited:
             if SLOW_COROUTINES.matches(call.origin):
-                yield call_violation(call.node)
-            continue
+                yield call_violation(call.node, instead=_in_thread(call, "sync_to_async"))
+        else:
+            yield from _of_call(call, function)
 
-        is_library = COMPUTING.matches(call.origin)
-        if is_library or SLOW.matches(call.origin):
-            uncertain = SLOW_WITH_MUCH_DATA.matches(call.origin)
-            yield call_violation(call.node, uncertain=uncertain, computes=is_library)
+
+def _of_call(call: CallSite, function: Function) -> Iterator[Violation]:
+    libraries = function.resolver.libraries
+    if HASHES.matches(call.origin):
+        yield call_violation(call.node, instead=_in_thread(call, "sync_to_async"))
+    elif TEMPLATES.matches(call.origin):
+        yield call_violation(
+            call.node, likely=LITTLE_DATA, instead=_in_thread(call, "sync_to_async")
+        )
+    # The methods of what a call has returned are not the library's calls.
+    elif libraries.find("computes", call.holder):
+        return
+    elif library := libraries.find("computes", call.origin):
+        yield _of_library(call, library)
+    elif library := libraries.find("may_compute", call.origin):
+        yield _of_library(call, library)._replace(likely=LITTLE_DATA)
+
+
+def _of_library(call: CallSite, library: Library) -> Violation:
+    advice = library.write.replace("{call}", snippet(call.node.func)) or "a job"
+    return call_violation(call.node, instead=advice, computes=not library.in_thread)
+
+
+def _in_thread(call: CallSite, wrapper: str) -> str:
+    """The sync function in a thread: `aauthenticate` is written `authenticate` there."""
+    name = snippet(call.node.func)
+    head, dot, method = name.rpartition(".")
+    sync = method.removeprefix("a") if call.awaited else method
+    return f"`await {wrapper}({head}{dot}{sync})(…)`"

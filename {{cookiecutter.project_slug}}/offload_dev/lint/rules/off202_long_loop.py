@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from offload_dev.lint.function import Function
 from offload_dev.lint.long_loops import long_loops, loops_made_long
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.source import CodeScope
 from offload_dev.lint.violations import Violation
 
 
@@ -26,6 +25,6 @@ def long_loop(function: Function) -> Iterator[Violation]:
 
 
 @long_loop.at_call
-def long_by_argument(function: Function, call: ast.Call, caller: CodeScope) -> Iterator[Violation]:
+def long_by_argument(function: Function, call: ast.Call, caller: Function) -> Iterator[Violation]:
     """Finds loops that become long by the number that a call gives to the function."""
     yield from loops_made_long(function, call, caller)

@@ -4,15 +4,16 @@ from collections.abc import Iterator
 
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
-from offload_dev.lint.names import COMPUTING
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.threads import Moved, moved_to_threads
 from offload_dev.lint.violations import Violation, violation
 
+LITTLE_DATA = "short with little data"
+
 
 @rule(
     "OFF203",
-    message="computes in a thread of the web process, which slows the event loop",
+    message="computes in a thread of the web process, which needs the core itself",
     instead="a job",
     target=Target.CALL_GRAPH,
 )
@@ -27,14 +28,18 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
         found = violation(moved.node, f"{moved.origin.rpartition('.')[2]}()")
         computing = _first_that_computes(moved, function, graph)
         if computing is not None:
-            yield found._replace(chain=computing.chain)
-        elif COMPUTING.matches(moved.origin):
+            yield found._replace(chain=computing.chain, likely=computing.likely)
+            continue
+        libraries = function.resolver.libraries
+        if (library := libraries.find("computes", moved.origin)) and not library.in_thread:
             yield found
+        elif (library := libraries.find("may_compute", moved.origin)) and not library.in_thread:
+            yield found._replace(likely=LITTLE_DATA)
 
 
 def _first_that_computes(moved: Moved, caller: Function, graph: CallGraph) -> Violation | None:
     called = graph.function(moved.origin)
     if called is None:
         return None
-    reached = graph.blocking.of_call(called, moved.call, caller.scope)
+    reached = graph.blocking.of_call(called, moved.call, caller)
     return next((found for found in reached if found.computes), None)

@@ -3,12 +3,9 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.names import PROCESS_POOLS
-from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.names import PROCESS_POOLS, THREAD_POOLS
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
-
-THREAD_POOLS = Patterns("concurrent.futures.{,thread.}ThreadPoolExecutor")
 
 
 @rule(
@@ -16,6 +13,7 @@ THREAD_POOLS = Patterns("concurrent.futures.{,thread.}ThreadPoolExecutor")
     message="creates a pool for one request",
     instead="a job; for calls that wait, one pool for the whole process",
     target=Target.ASYNC_FUNCTION,
+    once_is_right=True,
 )
 def pool_per_request(function: Function) -> Iterator[Violation]:
     """Finds pools that an async function creates.
@@ -27,4 +25,6 @@ def pool_per_request(function: Function) -> Iterator[Violation]:
         if PROCESS_POOLS.matches(call.origin):
             yield call_violation(call.node)
         elif THREAD_POOLS.matches(call.origin):
-            yield call_violation(call.node, uncertain=True)
+            yield call_violation(
+                call.node, likely="right if it is created once, and not for each request"
+            )

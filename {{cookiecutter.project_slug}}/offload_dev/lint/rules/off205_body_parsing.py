@@ -1,11 +1,15 @@
 """OFF205: a body of any size is parsed on the event loop."""
 
+import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
+from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.violations import Violation, call_violation
+
+PARSERS = Patterns("{json,orjson,ujson,simplejson,rapidjson}.loads")
 
 
 @rule(
@@ -18,9 +22,19 @@ from offload_dev.lint.violations import Violation, call_violation
 def body_parsing(function: Function) -> Iterator[Violation]:
     """Finds `json.loads(request.body)`.
 
-    The client decides how long that takes: one megabyte is about 10 ms on the event loop.
+    The client decides how long that takes: one megabyte is about 10 ms on the event loop. A
+    function that looks at the length of the body has decided for itself.
     """
+    if _looks_at_length(function):
+        return
     for call in function.calls_not_awaited:
         parsed = call.arguments[0] if call.arguments else ""
-        if call.origin == "json.loads" and parsed.startswith(f"{REQUEST}.body"):
+        if PARSERS.matches(call.origin) and parsed.startswith(f"{REQUEST}.body"):
             yield call_violation(call.node)
+
+
+def _looks_at_length(function: Function) -> bool:
+    return any(
+        call.origin == "builtins.len" and call.arguments[:1] == (f"{REQUEST}.body",)
+        for call in function.calls
+    ) or "CONTENT_LENGTH" in ast.dump(function.scope.node)

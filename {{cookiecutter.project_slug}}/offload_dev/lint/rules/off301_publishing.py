@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import PUBLISH
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, call_violation
 
 
@@ -23,8 +24,10 @@ def publishing(function: Function) -> Iterator[Violation]:
     """
     resolver = function.resolver
     for call in function.calls_not_awaited:
-        name = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
-        if name in PUBLISH and not resolver.function(call.origin):
+        if not isinstance(call.node.func, ast.Attribute):
+            continue
+        if call.node.func.attr in PUBLISH and not resolver.function(call.origin):
             is_task = resolver.is_task(resolver.function(call.holder))
             is_known = is_task or call.origin.startswith("celery.")
-            yield call_violation(call.node, uncertain=not is_known)
+            likely = "" if is_known else f"publishes if `{snippet(call.node.func.value)}` is a task"
+            yield call_violation(call.node, likely=likely)

@@ -24,7 +24,9 @@ def no_timeout(function: Function) -> Iterator[Violation]:
     """
     for call in function.calls:
         if call.origin.startswith(HTTP_LIBRARIES) and _has_no_timeout(call.node):
-            yield violation(call.node, f"{snippet(call.node.func)}() with timeout=None")
+            likely = "right for a stream that never ends" if call.method == "stream" else ""
+            subject = f"{snippet(call.node.func)}() with timeout=None"
+            yield violation(call.node, subject, likely=likely)
 
 
 def _has_no_timeout(call: ast.Call) -> bool:

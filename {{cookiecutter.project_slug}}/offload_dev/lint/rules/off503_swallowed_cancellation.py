@@ -8,6 +8,8 @@ from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, violation
 
+ENDS = "right if nobody waits for this task to be cancelled"
+
 
 @rule(
     "OFF503",
@@ -36,7 +38,13 @@ def _swallowing_handlers(block: ast.Try, function: Function) -> Iterator[Violati
             return
         if not raises and not caught.isdisjoint({"BaseException", "CancelledError"}):
             caught_type = f" {snippet(handler.type)}" if handler.type else ""
-            yield violation(handler, f"except{caught_type}:")
+            likely = ENDS if "CancelledError" in caught and _ends(handler) else ""
+            yield violation(handler, f"except{caught_type}:", likely=likely)
+
+
+def _ends(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler ends its function or its loop, so that nothing goes on."""
+    return isinstance(handler.body[-1], ast.Return | ast.Break)
 
 
 def _cancels(function: Function) -> bool:

@@ -1,0 +1,127 @@
+"""Holds the names of `libraries.toml` against the libraries that are installed: `make libraries`.
+
+It reads the table in an environment of its own, with the newest release of each library in
+`libraries.txt`. A name that its library does not have fails; so a rename is seen, and a mistype.
+"""
+
+import importlib
+import inspect
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
+TABLE = TEMPLATE / "offload_dev" / "lint" / "libraries.toml"
+BRACES = re.compile(r"\{([^{}]*)\}")
+LISTS = ("blocks", "may_block", "passes", "computes", "may_compute", "clients")
+# What is missing here is no mistake: `None` stands for what only an instance or a call tells.
+UNKNOWN = None
+
+
+def expanded(pattern: str) -> Iterator[str]:
+    """Each name of a pattern such as `redis.{Redis,StrictRedis}.get`."""
+    parts = BRACES.split(pattern)
+    choices = [part.split(",") if index % 2 else [part] for index, part in enumerate(parts)]
+    yield from ("".join(chosen) for chosen in product(*choices))
+
+
+def imported(name: str) -> tuple[Any, list[str]] | None:
+    """The longest module of a dotted name, and the rest; None if it is not installed."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            return importlib.import_module(".".join(parts[:count])), parts[count:]
+        except ImportError:
+            continue
+    return None
+
+
+def missing(name: str) -> str:
+    """The part of a dotted name that its library does not have; empty if it has all of it."""
+    found = imported(name)
+    if found is None:
+        return name if find_top(name) else ""
+    here, rest = found
+    for part in rest:
+        if "*" in part or not part:
+            return ""
+        if not hasattr(here, part):
+            # Only a class or a module says for sure what it has. Instances get more when created.
+            has_all = inspect.ismodule(here) or (inspect.isclass(here) and _is_complete(here))
+            return f"{getattr(here, '__name__', here)}.{part}" if has_all else ""
+        here = getattr(here, part)
+        if not (inspect.ismodule(here) or inspect.isclass(here)):
+            return ""
+    return ""
+
+
+def _is_complete(kind: type) -> bool:
+    """Whether a class names all its attributes: none is made by `__getattr__` or in `__init__`."""
+    if any("__getattr__" in vars(base) for base in kind.__mro__[:-1]):
+        return False
+    try:
+        source = inspect.getsource(kind)
+    except (OSError, TypeError):
+        return False
+    return "self." not in source or "setattr(" not in source
+
+
+def _made_in_init(name: str) -> bool:
+    owner, _, attribute = name.rpartition(".")
+    found = imported(owner)
+    if found is None:
+        return False
+    here, rest = found
+    for part in rest:
+        here = getattr(here, part, None)
+    try:
+        return f"self.{attribute}" in inspect.getsource(here)
+    except (OSError, TypeError):
+        return False
+
+
+def find_top(name: str) -> bool:
+    """Whether the package of a name is installed."""
+    return importlib.util.find_spec(name.partition(".")[0]) is not None
+
+
+def check(library: str, table: dict[str, Any]) -> Iterator[str]:
+    """Each name of one table that its library does not have."""
+    names = [name for key in LISTS for pattern in table.get(key, ()) for name in expanded(pattern)]
+    if "async" in table:
+        names.append(table["async"])
+    for name in names:
+        lost = missing(name)
+        if lost and not _made_in_init(lost) and not _made_in_init(name):
+            yield f"{library}: {name} ({lost})"
+
+
+def main() -> int:
+    """Print what is missing. Returns 1 if something is."""
+    tables = tomllib.loads(TABLE.read_text(encoding="utf-8"))
+    wanted = {
+        line.partition("[")[0].strip()
+        for line in (Path(__file__).parent / "libraries.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+    checked, found = 0, []
+    for name, table in tables.items():
+        try:
+            where = version(name) if name in wanted else ""
+        except PackageNotFoundError:
+            continue
+        if where:
+            checked += 1
+            found += check(name, table)
+    print("\n".join(found))
+    print(f"{checked} of {len(tables)} libraries are installed; {len(found)} names are missing.")
+    return bool(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

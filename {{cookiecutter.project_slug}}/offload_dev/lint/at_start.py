@@ -1,0 +1,58 @@
+"""Sorts out what is wrong in a request, but right where a process starts."""
+
+import ast
+from collections.abc import Iterable, Iterator
+
+from offload_dev.lint.registry import RULES
+from offload_dev.lint.source import CodeScope, Def
+from offload_dev.lint.violations import Violation
+
+# Functions with these names run once, or once for a long-lived object.
+STARTS = {
+    "__aenter__",
+    "connect",
+    "initialize",
+    "lifespan",
+    "main",
+    "on_startup",
+    "open",
+    "ready",
+    "run",
+    "serve",
+    "setup",
+    "start",
+    "startup",
+}
+# `@app.on_event("startup")`, and commands of click and typer.
+DECORATORS_OF_STARTS = ("on_event", "command", "group", "on_startup")
+CREATES = ("__init__", "__post_init__")
+LIKELY = "right if the object is created once for the whole process"
+
+Found = tuple[CodeScope, Violation]
+
+
+def sort_out(found: Iterable[Found]) -> Iterator[Found]:
+    """The violations, without those that are right because their function starts something.
+
+    What an object creates for itself is only likely to be wrong: the object may live long.
+    """
+    for scope, violation in found:
+        rule = RULES.get(violation.rule)
+        if rule is None or not rule.once_is_right:
+            yield scope, violation
+        elif _name(scope) not in STARTS and not _is_start_by_decorator(scope):
+            steps = [step.scope for step in violation.chain]
+            is_own = any(_name(step) in CREATES for step in steps)
+            yield scope, violation._replace(likely=LIKELY) if is_own else violation
+
+
+def _is_start_by_decorator(scope: CodeScope) -> bool:
+    decorators = scope.node.decorator_list if isinstance(scope.node, Def) else []
+    calls = (each.func if isinstance(each, ast.Call) else each for each in decorators)
+    return any(isinstance(f, ast.Attribute) and f.attr in DECORATORS_OF_STARTS for f in calls)
+
+
+def _name(scope: CodeScope) -> str:
+    """A function's own name, without the underscore of a private one."""
+    name = scope.label.rpartition(".")[2]
+    return name if name.startswith("__") else name.lstrip("_")

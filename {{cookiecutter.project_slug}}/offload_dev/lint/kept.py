@@ -1,0 +1,34 @@
+"""Objects that outlive the function that creates them."""
+
+import ast
+from collections.abc import Iterator
+
+from offload_dev.lint.function import Function
+from offload_dev.lint.names import CONTEXT_MANAGERS
+
+
+def is_kept(created: ast.Call, function: Function) -> bool:
+    """Whether what a call creates is kept: three cases.
+
+    1. As an attribute: `self.client = Client()`.
+    2. As a variable of the module: `global client`, and then `client = Client()`.
+    3. As a context manager's value: whoever enters it decides how long it lives.
+    """
+    if any(CONTEXT_MANAGERS.matches(origin) for origin, _ in function.decorators):
+        return True
+    node = function.scope.node
+    of_module = {
+        name for each in ast.walk(node) if isinstance(each, ast.Global) for name in each.names
+    }
+    return any(
+        isinstance(target, ast.Attribute) or getattr(target, "id", None) in of_module
+        for target in _targets(created, node)
+    )
+
+
+def _targets(created: ast.Call, node: ast.AST) -> Iterator[ast.expr]:
+    for each in ast.walk(node):
+        if isinstance(each, ast.Assign) and each.value is created:
+            yield from each.targets
+        elif isinstance(each, ast.AnnAssign) and each.value is created:
+            yield each.target

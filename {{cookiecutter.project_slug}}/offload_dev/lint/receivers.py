@@ -1,0 +1,43 @@
+"""The functions that a signal calls."""
+
+import ast
+from collections.abc import Iterable, Mapping
+
+from offload_dev.lint.function import Function
+from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.source import CodeScope, Def
+
+
+class Receivers:
+    """The receivers of each signal, connected by a decorator or by `signal.connect(f)`."""
+
+    def __init__(self, functions: Mapping[CodeScope, Function], resolver: Resolver) -> None:
+        self._by_signal: dict[str, list[Function]] = {}
+        for scope, function in functions.items():
+            for signal in _signals(scope, resolver):
+                self._by_signal.setdefault(signal, []).append(function)
+        for function in functions.values():
+            for call in function.calls:
+                if call.method == "connect" and call.arguments:
+                    receiver = resolver.function(call.arguments[0])
+                    if receiver is not None and receiver in functions:
+                        found = self._by_signal.setdefault(call.holder, [])
+                        found.append(functions[receiver])
+
+    def of(self, signal: str) -> list[Function]:
+        """The functions that `signal.send()` calls."""
+        return self._by_signal.get(signal, [])
+
+
+def _signals(scope: CodeScope, resolver: Resolver) -> Iterable[str]:
+    """The origins of the signals in `@receiver(signal)` and `@receiver([first, second])`."""
+    if not isinstance(scope.node, Def):
+        return
+    around = scope.parent or scope
+    for node in scope.node.decorator_list:
+        if not isinstance(node, ast.Call) or not node.args:
+            continue
+        if resolver.origin(node.func, around) == "django.dispatch.receiver":
+            first = node.args[0]
+            named = first.elts if isinstance(first, ast.List | ast.Tuple) else [first]
+            yield from (resolver.origin(each, around) for each in named)
