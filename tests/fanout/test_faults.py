@@ -98,6 +98,18 @@ async def test_what_an_upstream_sends_beyond_its_response_is_no_answer_to_the_ne
             chaos.forged = False
 
 
+async def test_a_write_is_not_sent_over_a_kept_connection_that_the_upstream_has_just_closed(
+    chaos: Chaos,
+) -> None:
+    """The event loop has not heard of it yet."""
+    async with opened(chaos.url) as upstream:
+        for _ in range(10):
+            await upstream.get_json("/ok")
+            for kept in chaos.open:
+                kept.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            assert (await upstream.post_json("/ok", {}).outcome()).status == "ok"
+
+
 async def test_a_write_dropped_on_a_kept_connection_is_not_sent_again(chaos: Chaos) -> None:
     async with opened(chaos.url) as upstream:
         await upstream.get_json("/ok")
