@@ -28,7 +28,7 @@ ATTACKS: dict[str, Attack] = {}
 
 
 def attack(function: Attack) -> Attack:
-    """Register an attack under its name."""
+    """Register an attack under its name. Its docstring says what is tried."""
     ATTACKS[function.__name__] = function
     return function
 
@@ -48,29 +48,32 @@ def many(server: Server, number: int, sent: bytes, seconds: float, buffer: int =
 
 @attack
 def silent_connections(server: Server, seconds: float) -> None:
-    """More than there are places for."""
+    """500 connections that send nothing, where there are places for 400."""
     many(server, 500, b"", seconds)
 
 
 @attack
 def half_heads(server: Server, seconds: float) -> None:
+    """300 half heads."""
     many(server, 300, b"GET /api/ping HTTP/1.1\r\nHost: loc", seconds)
 
 
 @attack
 def half_bodies(server: Server, seconds: float) -> None:
+    """150 half bodies."""
     many(server, 150, head("POST", "/api/echo", "Content-Length: 1000") + b"-", seconds)
 
 
 @attack
 def bodies_that_never_begin(server: Server, seconds: float) -> None:
+    """150 chunked bodies that never begin."""
     chunked = head("POST", "/api/echo", "Transfer-Encoding: chunked", "Expect: 100-continue")
     many(server, 150, chunked, seconds)
 
 
 @attack
 def trickles(server: Server, seconds: float) -> None:
-    """A byte a tenth of a second."""
+    """60 bodies of a byte a tenth of a second."""
     with ExitStack() as stack:
         clients = [stack.enter_context(connect(server)) for _ in range(60)]
         for client in clients:
@@ -85,6 +88,7 @@ def trickles(server: Server, seconds: float) -> None:
 
 @attack
 def readers_that_read_nothing(server: Server, seconds: float) -> None:
+    """20 clients that read nothing of 4 MB, or of an endless download."""
     with ExitStack() as stack:
         for path in ("/api/large?size=4000000", "/api/export") * 10:
             client = stack.enter_context(connect(server, 4096))
@@ -94,7 +98,7 @@ def readers_that_read_nothing(server: Server, seconds: float) -> None:
 
 @attack
 def requests_ahead(server: Server, seconds: float) -> None:
-    """256 kB of requests in one packet, behind a slow one."""
+    """10 times 256 kB of requests in one packet, behind a slow one."""
     flood = head("GET", "/api/wait?seconds=1") + head("GET", "/api/ping") * 6000
     many(server, 10, flood, seconds)
 
@@ -111,7 +115,7 @@ JSON = {
 
 @attack
 def large_json(server: Server, seconds: float) -> None:
-    """Megabytes of JSON in its most expensive shapes."""
+    """JSON of a megabyte: lists, numbers, floats, objects, keys, one deep nesting."""
     shapes = list(JSON.values())
     with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
         url = f"{server.url}/api/parsed"
@@ -120,6 +124,8 @@ def large_json(server: Server, seconds: float) -> None:
 
 @attack
 def bodies_of_every_size(server: Server, seconds: float) -> None:
+    """Bodies of 0 bytes to 8 MB, with and without a length."""
+
     def pieces(size: int) -> Iterator[bytes]:
         for start in range(0, size, 65536):
             yield bytes(min(65536, size - start))
@@ -139,6 +145,8 @@ def bodies_of_every_size(server: Server, seconds: float) -> None:
 
 @attack
 def resets(server: Server, seconds: float) -> None:
+    """Clients that reset their connection at once."""
+
     def reset() -> None:
         with connect(server) as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -149,6 +157,8 @@ def resets(server: Server, seconds: float) -> None:
 
 @attack
 def clients_that_leave(server: Server, seconds: float) -> None:
+    """Clients that leave in the middle of requests and streams."""
+
     def leave() -> None:
         path = random.choice(["/api/wait", "/wait", "/api/stream", "/in_thread?seconds=0.1"])
         with connect(server) as client:
@@ -160,7 +170,7 @@ def clients_that_leave(server: Server, seconds: float) -> None:
 
 @attack
 def garbage(server: Server, seconds: float) -> None:
-    """Random bytes, alone and inside a request. Nothing of it is a 500."""
+    """Random bytes, alone and inside a request."""
     statuses: Counter[bytes] = Counter()
     whole = head("POST", "/api/echo", "Transfer-Encoding: chunked") + b"1\r\n-\r\n0\r\n\r\n"
 
@@ -174,11 +184,13 @@ def garbage(server: Server, seconds: float) -> None:
             statuses[client.recv(65536)[9:12]] += 1
 
     again(send, seconds)
+    # Nothing of it is a fault of ours.
     assert not [status for status in statuses if status.startswith(b"5")], statuses
 
 
 @attack
 def more_requests_than_places(server: Server, seconds: float) -> None:
+    """120 clients of a slow view, where there are places for 100 requests."""
     statuses: Counter[int] = Counter()
 
     def ask() -> None:
@@ -194,7 +206,8 @@ def test_a_neighbour_is_served_during_and_after(server: Server, seconds: float, 
     server.get("/api/longest_turn")
     # Probes are never shed, whatever the attack is.
     neighbour = Neighbour.of(server, "/health/live")
-    with experiment(name.replace("_", " "), neighbour, server) as it:
+    tried = str(ATTACKS[name].__doc__).rstrip(".")
+    with experiment(tried, neighbour, server) as it:
         ATTACKS[name](server, seconds)
     longest_turn = server.get("/api/longest_turn").json()["seconds"]
     it.seen = f"longest turn of the loop {longest_turn * 1000:.0f} ms of CPU"
