@@ -20,6 +20,8 @@ pytestmark = pytest.mark.timeout(400)
 MAX_ANSWER_SECONDS = 10.0 + 5.0
 # The age of the database's last answer at which a process is not ready, and some noise.
 MAX_UNREADY_SECONDS = 3.0 + 5.0
+# The supervisor looks twice a second, and logs an outage once. (A few, if it ends bit by bit.)
+MAX_OUTAGE_LINES = 3
 # An outage lasts so long at least, so that readiness can tell of it.
 MIN_OUTAGE_SECONDS = 4.0
 
@@ -106,6 +108,7 @@ def test_a_database_that_fails_is_a_503_in_time_and_harms_nobody_else(
         assert answer.status_code == 200 or int(answer.headers["Retry-After"]) > 0, answer.text
 
     neighbour = Neighbour.of(lab.web, "/api/ping")
+    logged = len(lab.worker.log.read_bytes())
     with experiment(tried, neighbour, lab.web, lab.worker, may_keep=16) as it:
         with Submitter(lab) as submitter, ThreadPoolExecutor(1) as thread:
             with fault(lab):
@@ -120,6 +123,8 @@ def test_a_database_that_fails_is_a_503_in_time_and_harms_nobody_else(
     assert set(statuses) <= ({200} if answers else {200, 503})
     assert longest < MAX_ANSWER_SECONDS
     assert unready < MAX_UNREADY_SECONDS
+    log = lab.worker.log.read_bytes()[logged:].decode()
+    assert log.count("leases are not renewed") <= MAX_OUTAGE_LINES
     it.seen = (
         f"views that query: {statuses[200]} times 200, {statuses[503]} times 503, after "
         f"{longest:.1f} s at most; not ready after {unready:.1f} s; recovery {recovered:.1f} s"
