@@ -49,7 +49,7 @@ stock: $(READY)  ## Run the serving room's tests on Django's stock handler, and 
 	OFFLOAD_LEAN=0 pytest tests/serving
 	OFFLOAD_FAST=0 pytest tests/serving
 
-chaos: $(READY)  ## Attack a server with slow, half, hostile and many clients, ten times as long as `make test` does
+chaos: $(READY)  ## Attack a service (clients, databases, upstreams, names, logs, restarts) ten times as long as `make test` does
 	CHAOS_SECONDS=10 pytest tests/chaos -s
 
 test-next: $(NEXT)/.installed  ## Run the serving room's tests on Django 6.1, lean and stock; needs Python 3.12

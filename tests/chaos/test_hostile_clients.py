@@ -43,6 +43,16 @@ def many(server: Server, number: int, sent: bytes, seconds: float, buffer: int =
         time.sleep(seconds)
 
 
+def unanswered(server: Server, request: Callable[[], None], number: int = 10) -> None:
+    """Some requests for whose answer nobody waits, and then one with an answer.
+
+    Without the last one a server that has no core would get ever more requests.
+    """
+    for _ in range(number):
+        request()
+    Neighbour.of(server, "/health/live").ask()
+
+
 # --- the attacks ---
 
 
@@ -152,7 +162,7 @@ def resets(server: Server, seconds: float) -> None:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.sendall(head("GET", random.choice(["/api/ping", "/api/stream", "/ping"])))
 
-    again(reset, seconds)
+    again(lambda: unanswered(server, reset), seconds)
 
 
 @attack
@@ -165,7 +175,7 @@ def clients_that_leave(server: Server, seconds: float) -> None:
             client.sendall(head("GET", path) * random.choice([1, 1, 3]))
             time.sleep(random.random() / 20)
 
-    again(leave, seconds, threads=8)
+    again(lambda: unanswered(server, leave), seconds, threads=8)
 
 
 @attack
