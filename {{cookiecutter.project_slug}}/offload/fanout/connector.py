@@ -38,4 +38,4 @@ class UpstreamConnector(aiohttp.TCPConnector):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         # aiohttp has no public way to name the class of its connections.
-        self._factory = partial(SilentWhenIdle, loop=self._loop)
+        self._factory = partial(SilentWhenIdle, loop=self._loop)  # type: ignore[assignment]

@@ -25,6 +25,9 @@ ANSWER_ERRORS = (redis.RedisError, *NONSENSE_ERRORS)
 class SteadyConsumer(Consumer):
     """`__main__.py` names it in Celery's setting `worker_consumer`."""
 
+    # At these errors Celery connects again. Its own class sets it.
+    connection_errors: tuple[type[BaseException], ...]
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.connection_errors = (*self.connection_errors, *ANSWER_ERRORS)
