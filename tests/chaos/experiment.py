@@ -182,11 +182,11 @@ class Experiment:
     def row(self) -> str:
         """The row of a Markdown table."""
         times = (self.idle_p99, self.attack_p99, self.after_p99, self.longest)
-        counted = ", ".join(f"{number} {what}" for what, number in self.counted.items())
+        counted = "".join(f" and {number} {what}" for what, number in self.counted.items())
         cells = [
             self.tried,
             *(f"{seconds * 1000:.0f} ms" for seconds in times),
-            f"{self.lost} of {self.asked} requests" + (f", {counted}" if counted else ""),
+            f"{self.lost} of {self.asked} requests{counted}",
             self.seen,
         ]
         return "| " + " | ".join(cells) + " |"
