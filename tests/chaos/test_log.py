@@ -37,7 +37,7 @@ def test_a_log_that_nobody_reads_delays_nobody_and_says_what_is_missing(
         ):
             for _ in clients.map(ask, range(round(REQUESTS * seconds))):
                 pass
-        it.counted["requests"] = statuses.total()
+        it.counted["requests with a long line"] = statuses.total()
         it.counted["accepted jobs"] = len(submitter.job_ids)
         it.lost += statuses.total() - statuses[404] + lab.lost(submitter.job_ids)
 
