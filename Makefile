@@ -49,7 +49,7 @@ stock: $(READY)  ## Run the serving room's tests on Django's stock handler, and 
 	OFFLOAD_LEAN=0 pytest tests/serving
 	OFFLOAD_FAST=0 pytest tests/serving
 
-chaos: $(READY)  ## Attack a server with slow, half, hostile and many clients, ten times as long as `make test` does
+chaos: $(READY)  ## Attack a service (clients, databases, upstreams, names, logs, restarts) ten times as long as `make test` does
 	CHAOS_SECONDS=10 pytest tests/chaos -s
 
 libraries:  ## Hold the linter's table of libraries against their newest releases, in an environment of its own

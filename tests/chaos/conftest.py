@@ -1,4 +1,4 @@
-"""The serving tests' servers, with short time limits and few places, for hostile clients.
+"""The servers that are attacked, and the table of what was seen.
 
 `CHAOS_SECONDS` says how long each attack lasts: 1 in `make test`, more in `make chaos`.
 """
@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,14 @@ serving_tests = importlib.util.module_from_spec(specification)
 sys.modules["serving_tests"] = serving_tests
 specification.loader.exec_module(serving_tests)
 directory = serving_tests.directory
+service = serving_tests.service
+# For `postgres.py`.
+free_port = serving_tests.free_port
+
+from experiment import ENDED, TABLE_HEAD  # noqa: E402
+from lab import Lab, opened  # noqa: E402
+from names import before_command, silent_name_server  # noqa: E402
+from postgres import postgres_server  # noqa: E402
 
 LIMITS = {
     "head_timeout": 1,
@@ -36,7 +45,7 @@ LIMITS = {
 
 @pytest.fixture(scope="session")
 def server(directory: Path) -> Iterator["serving_tests.Server"]:  # type: ignore[name-defined]
-    """One server for all attacks: what one leaves behind, the next ones meet."""
+    """One server for all attacks by clients: what one leaves behind, the next ones meet."""
     variables = {
         "SERVING_TEST_OFFLOAD": json.dumps(LIMITS),
         "SERVING_TEST_REQUESTS": "100",
@@ -50,6 +59,25 @@ def server(directory: Path) -> Iterator["serving_tests.Server"]:  # type: ignore
 
 
 @pytest.fixture(scope="session")
+def lab(service: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One service for all attacks on what it depends on."""
+    folder = tmp_path_factory.mktemp("lab")
+    with postgres_server() as postgres, silent_name_server():
+        token = serving_tests.migrate(service, postgres.url)
+        with opened(Lab(folder, service, postgres, token), before_command(folder)) as lab:
+            yield lab
+
+
+@pytest.fixture(scope="session")
 def seconds() -> float:
     """How long an attack lasts."""
     return float(os.environ.get("CHAOS_SECONDS", "1"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What was tried, what a neighbour saw, what was lost."""
+    if ENDED:
+        terminalreporter.section("what was tried")
+        terminalreporter.write_line(TABLE_HEAD)
+        for experiment in ENDED:
+            terminalreporter.write_line(experiment.row())

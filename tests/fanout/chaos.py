@@ -1,9 +1,15 @@
-"""An upstream on real sockets that fails in one way for each path, and records what it saw."""
+"""An upstream on real sockets that fails in one way for each path, and records what it saw.
+
+`python chaos.py PORT` serves it in a process of its own.
+"""
 
 import asyncio
 import gzip
 import json
+import socket
 import ssl
+import struct
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -68,6 +74,8 @@ class Chaos:
         # The bodies that /upload was sent.
         self.uploads: list[bytes] = []
         self.accepted = "token-1"
+        # Whether /too_long has sent its second response.
+        self.forged = False
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(
@@ -219,6 +227,40 @@ class Chaos:
         await self.write(writer, b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"half":')
         return False
 
+    async def do_torn(self, writer: asyncio.StreamWriter, _: bytes) -> bool:
+        """Resets the connection in the middle of the body."""
+        await self.write(writer, b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"half":')
+        reset = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        return False
+
+    async def do_half_head(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await self.write(writer, b"HTTP/1.1 200 OK\r\nContent-Le")
+        await asyncio.sleep(3600)
+
+    async def do_endless_head(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await self.write(writer, b"HTTP/1.1 200 OK\r\n")
+        while True:
+            await self.write(writer, b"X-More: and more\r\n" * 1000)
+
+    async def do_too_short(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        """Says 100 bytes, sends two, and keeps the connection open."""
+        await self.write(writer, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}")
+        await asyncio.sleep(3600)
+
+    async def do_too_long(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        """Sends a whole response more than it says, which nobody may take for the next answer."""
+        await self.answer(writer, b"{}")
+        await self.answer(writer, b'{"forged": true}')
+        self.forged = True
+
+    async def do_too_long_and_late(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        """The same when the client has kept the connection for its next request."""
+        await self.answer(writer, b"{}")
+        await asyncio.sleep(0.05)
+        await self.answer(writer, b'{"forged": true}')
+        self.forged = True
+
     async def do_garbage(self, writer: asyncio.StreamWriter, _: bytes) -> bool:
         await self.write(writer, b"SSH-2.0-OpenSSH_9.7\r\n\r\n")
         return False
@@ -249,6 +291,10 @@ class Chaos:
     async def do_redirect(self, writer: asyncio.StreamWriter, _: bytes) -> None:
         await self.answer(writer, b"", "302 Found", (f"Location: {self.url}/secret",))
 
+    async def do_loop(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        """Redirects to itself."""
+        await self.answer(writer, b"", "302 Found", (f"Location: {self.url}/loop",))
+
     async def do_huge(self, writer: asyncio.StreamWriter, _: bytes) -> None:
         """A gigabyte, with its Content-Length."""
         await self.write(
@@ -277,3 +323,13 @@ class Chaos:
 def bomb() -> bytes:
     """A gigabyte of zeros as gzip: 64 members of the same 16 megabytes."""
     return gzip.compress(bytes(16 * MEGABYTE)) * 64
+
+
+async def serve(port: int) -> None:
+    """Serve until the process is killed."""
+    async with Chaos(port=port):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1])))

@@ -25,6 +25,10 @@ LATE = httpx.TimeoutException | DeadlineExceeded
 FAULTS = {
     "silent": ("timeout", LATE, 2),
     "drip": ("timeout", LATE, 2),
+    "half_head": ("timeout", LATE, 2),
+    "too_short": ("timeout", LATE, 2),
+    "endless_head": ("error", httpx.RemoteProtocolError, 3),
+    "torn": ("error", httpx.RemoteProtocolError, 3),
     "reset": ("error", httpx.RemoteProtocolError, 3),
     "cut": ("error", httpx.RemoteProtocolError, 3),
     "garbage": ("error", httpx.RemoteProtocolError, 3),
@@ -36,6 +40,7 @@ FAULTS = {
     "missing": ("error", httpx.HTTPStatusError, 1),
     "broken": ("error", Undecodable, 1),
     "redirect": ("error", httpx.HTTPStatusError, 1),
+    "loop": ("error", httpx.HTTPStatusError, 1),
     "huge": ("error", TooLarge, 1),
     "endless": ("error", TooLarge, 1),
     "bomb": ("error", TooLarge, 1),
@@ -80,6 +85,29 @@ async def test_a_fault_ends_in_time_with_its_outcome_and_leaves_nothing(
             # A connection that failed is closed, not kept.
             await until(lambda: not chaos.open)
         assert await upstream.get_json("/ok").outcome(), "the next call finds the upstream usable"
+
+
+async def test_what_an_upstream_sends_beyond_its_response_is_no_answer_to_the_next_call(
+    chaos: Chaos,
+) -> None:
+    async with opened(chaos.url, **LIMITS) as upstream:
+        for fault in ("/too_long", "/too_long_and_late") * 3:
+            assert await upstream.get_json(fault) == {}
+            await until(lambda: chaos.forged)
+            assert "forged" not in await upstream.get_json("/ok")
+            chaos.forged = False
+
+
+async def test_a_write_is_not_sent_over_a_kept_connection_that_the_upstream_has_just_closed(
+    chaos: Chaos,
+) -> None:
+    """The event loop has not heard of it yet."""
+    async with opened(chaos.url) as upstream:
+        for _ in range(10):
+            await upstream.get_json("/ok")
+            for kept in chaos.open:
+                kept.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            assert (await upstream.post_json("/ok", {}).outcome()).status == "ok"
 
 
 async def test_a_write_dropped_on_a_kept_connection_is_not_sent_again(chaos: Chaos) -> None:

@@ -1,24 +1,32 @@
-"""`python proxy.py PORT UPSTREAM [silent]`: a TCP proxy before the broker.
+"""`python proxy.py PORT UPSTREAM [silent]`: a TCP proxy before the broker or the database.
 
 It says a line for every connection. SIGUSR1 black-holes the connections there are, for ever; new
-ones pass. As `silent` it accepts and never passes anything.
+ones pass. SIGUSR2 makes it slow, and fast again: each packet waits for `PROXY_DELAY` seconds (a
+variable of the environment, 0.1). As `silent` it accepts and never passes anything.
 """
 
 import asyncio
+import os
 import signal
 import sys
 
+DELAY_SECONDS = float(os.environ.get("PROXY_DELAY", "0.1"))
 generation = 0
+slow = False
 
 
 async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
     born = generation
-    while data := await source.read(65536):
-        if generation != born:
-            await asyncio.sleep(3600)
-        sink.write(data)
-        await sink.drain()
-    sink.close()
+    try:
+        while data := await source.read(65536):
+            if generation != born:
+                await asyncio.sleep(3600)
+            if slow:
+                await asyncio.sleep(DELAY_SECONDS)
+            sink.write(data)
+            await sink.drain()
+    finally:
+        sink.close()
 
 
 async def main(port: int, upstream: int, silent: bool) -> None:
@@ -26,14 +34,24 @@ async def main(port: int, upstream: int, silent: bool) -> None:
         print("connection", flush=True)
         if silent:
             await asyncio.sleep(3600)
-        there, back = await asyncio.open_connection("127.0.0.1", upstream)
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", upstream)
+        except OSError:
+            writer.transport.abort()
+            return
         await asyncio.gather(pump(reader, back), pump(there, writer), return_exceptions=True)
 
     def freeze() -> None:
         global generation
         generation += 1
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, freeze)
+    def toggle() -> None:
+        global slow
+        slow = not slow
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, freeze)
+    loop.add_signal_handler(signal.SIGUSR2, toggle)
     async with await asyncio.start_server(serve, "127.0.0.1", port) as server:
         await server.serve_forever()
 

@@ -151,15 +151,12 @@ def test_a_full_redis_costs_no_job(lab: Lab) -> None:
         for number in range(10_000):
             client.set(f"ballast-{number}", "x" * 10_000)
     jobs = [lab.submit("lab.burn", units=1) for _ in range(5)]
-    lab.worker(wait=False)
-    # Celery ends on OutOfMemoryError, after 5 s of waiting for its own timers. In production its
-    # supervisor starts it anew.
-    worker = lab.processes["worker"]
-    lab.until(lambda: worker.poll() is not None, "the worker to end")
+    worker = lab.worker(wait=False)
+    lab.until(lambda: "Trying to reconnect" in lab.log("worker"), "the worker to meet it")
     client.flushall()
-    lab.worker()
     for job in jobs:
         lab.reaches(job, "succeeded")
+    assert worker.poll() is None, "the worker stayed"
 
 
 def test_a_backlog_is_published_once_not_at_every_maintenance(lab: Lab, api: httpx.Client) -> None:

@@ -1,5 +1,6 @@
 """PostgreSQL that is frozen, away, slow or out of connections: a 503 in time, and then recovery."""
 
+import gc
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import psutil
+import psycopg
 import pytest
 from conftest import (
     TIMEOUT_SECONDS,
@@ -23,6 +25,8 @@ from conftest import (
     web_process,
 )
 from postgres import Postgres, postgres_server
+
+from offload.postgresql.bounded_connection import BoundedConnection
 
 pytestmark = once
 # The service's own deadline for a request.
@@ -76,6 +80,20 @@ def test_a_frozen_postgresql_is_a_503_within_the_deadline(
     assert_refused(answers)
     assert took < DEADLINE_SECONDS
     eventually(lambda: jobs(baked).status_code == 200, "the recovery")
+
+
+def test_an_attempt_to_connect_to_a_frozen_server_leaves_no_socket_open(postgres: Postgres) -> None:
+    """After the freeze the server would accept each of them. The collector comes later, if ever."""
+    gc.disable()
+    postgres.freeze()
+    try:
+        with pytest.raises(psycopg.OperationalError):
+            BoundedConnection.connect(postgres.url, connect_timeout=2)
+        open_sockets = psutil.Process().net_connections(kind="tcp")
+    finally:
+        postgres.thaw()
+        gc.enable()
+    assert [each for each in open_sockets if each.raddr and each.raddr.port == postgres.port] == []
 
 
 def test_a_query_that_hangs_in_a_frozen_server_is_a_503_within_the_deadline(

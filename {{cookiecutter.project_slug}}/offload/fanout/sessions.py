@@ -9,6 +9,7 @@ from time import monotonic
 import aiohttp
 
 from .aiohttp_errors import no_hidden_resend
+from .connector import UpstreamConnector
 from .resolver import UpstreamResolver
 from .tls import TlsFiles, tls_context
 
@@ -119,7 +120,7 @@ class Sessions:
             self.close_soon(old)
 
     def _make(self) -> Generation:
-        connector = aiohttp.TCPConnector(
+        connector = UpstreamConnector(
             limit=self._settings.max_connections,
             keepalive_timeout=self._settings.keepalive,
             ssl=self._tls or True,

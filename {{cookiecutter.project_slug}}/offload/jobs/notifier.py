@@ -26,6 +26,7 @@ from pydantic import BaseModel, ValidationError
 from offload.conf import conf
 from offload.jobs.database import DATABASE_ERRORS
 from offload.jobs.models import Job
+from offload.jobs.redis_answers import strict_answers
 from offload.problems import Problem
 from offload.serving import release
 
@@ -72,7 +73,9 @@ class EventPublisher:
             return
 
         try:
-            self._connected().publish(_channel(), json.dumps(job.snapshot()))
+            message = json.dumps(job.snapshot())
+            with strict_answers():
+                self._connected().publish(_channel(), message)
         except redis.RedisError as error:
             self._paused_until = time.monotonic() + PUBLISH_PAUSE_SECONDS
             log.warning(
@@ -256,14 +259,16 @@ class Notifier:
 
     async def _receive(self, subscription: Any) -> None:
         """Handle every event, until Redis fails."""
-        await subscription.subscribe(_channel())
-        self._set_subscribed(True)
+        with strict_answers():
+            await subscription.subscribe(_channel())
         while True:
-            message = await subscription.get_message(
-                ignore_subscribe_messages=True, timeout=OUTAGE_REREAD_INTERVAL_SECONDS
-            )
-            if message is not None:
-                await self._on_message(message["data"])
+            with strict_answers():
+                message = await subscription.get_message(timeout=OUTAGE_REREAD_INTERVAL_SECONDS)
+                kind, data = (message["type"], message["data"]) if message else ("", b"")
+            if kind == "subscribe":
+                self._set_subscribed(True)
+            elif kind == "message":
+                await self._on_message(data)
 
     async def _on_message(self, data: bytes) -> None:
         """Handle one message. One that is no event is passed over: another service may share this

@@ -1,7 +1,8 @@
 """A psycopg connection that waits for the server only for a limited time."""
 
+import traceback
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from psycopg.errors import OperationalError
@@ -24,6 +25,20 @@ class BoundedConnection(psycopg.Connection[Any]):
     """
 
     answer_timeout: float | None = None
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **options: Any) -> Self:
+        """As psycopg's, but an attempt that fails leaves no socket open.
+
+        psycopg leaves it to the garbage collector, since the error, its traceback and the frame
+        refer to each other. A frozen server that goes on would accept each of these connections,
+        and have no more for others.
+        """
+        try:
+            return super().connect(conninfo, **options)
+        except psycopg.Error as error:
+            traceback.clear_frames(error.__traceback__)
+            raise
 
     def wait(
         self,

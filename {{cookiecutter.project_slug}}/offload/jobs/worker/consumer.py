@@ -1,20 +1,36 @@
-"""Celery's consumer, which tries a lost broker again every second and says so once a minute."""
+"""Celery's consumer, which tries a lost broker again every second and says so once a minute.
+
+A broker that answers with an error, or a server in its place that talks nonsense, is a lost broker,
+too. Celery's own consumer ends the worker then, since these are no errors of the connection.
+"""
 
 import time
 from collections.abc import Callable
 from typing import Any
 
+import redis
 from celery.worker.consumer import Consumer
+
+from offload.jobs.redis_answers import NONSENSE_ERRORS
 
 # Seconds between two tries. kombu's waits grow by 2 s up to 30 s: after an outage of 75 s the first
 # job began 17 s after the broker's return.
 BROKER_RETRY_SECONDS = 1.0
 # Seconds between two log lines about one outage of the broker.
 BROKER_LOG_INTERVAL_SECONDS = 60.0
+# What the broker may answer: an error, such as that its memory is full; or nonsense.
+ANSWER_ERRORS = (redis.RedisError, *NONSENSE_ERRORS)
 
 
 class SteadyConsumer(Consumer):
     """`__main__.py` names it in Celery's setting `worker_consumer`."""
+
+    # At these errors Celery connects again. Its own class sets it.
+    connection_errors: tuple[type[BaseException], ...]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.connection_errors = (*self.connection_errors, *ANSWER_ERRORS)
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, however long the broker is away."""
@@ -32,6 +48,18 @@ class SteadyConsumer(Consumer):
 
         conn.ensure_connection = connect_steadily
         return super().ensure_connected(conn)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """The broker refused to begin, other than by refusing the connection."""
+        super().on_connection_error_before_connected(exc)
+        time.sleep(BROKER_RETRY_SECONDS)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """The connection was lost, or something else than an answer came."""
+        super().on_connection_error_after_connected(exc)
+        if isinstance(exc, ANSWER_ERRORS):
+            # The next one comes at once.
+            time.sleep(BROKER_RETRY_SECONDS)
 
 
 def _once_a_minute(log_error: Callable[..., None]) -> Callable[..., None]:

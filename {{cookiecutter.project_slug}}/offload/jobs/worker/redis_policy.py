@@ -5,6 +5,7 @@ import logging
 import redis
 
 from offload.conf import conf
+from offload.jobs.redis_answers import strict_answers
 
 log = logging.getLogger("offload.jobs")
 
@@ -15,11 +16,14 @@ REDIS_TIMEOUT_SECONDS = 2.0
 def check_redis_policy() -> None:
     """Warn of a Redis that drops messages when its memory is full. A managed one may not tell."""
     try:
-        with redis.Redis.from_url(
-            conf().redis_url,
-            socket_timeout=REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-        ) as client:
+        with (
+            strict_answers(),
+            redis.Redis.from_url(
+                conf().redis_url,
+                socket_timeout=REDIS_TIMEOUT_SECONDS,
+                socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+            ) as client,
+        ):
             policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
     except redis.RedisError as error:
         log.info("Redis does not tell its maxmemory-policy; see that it is noeviction: %s", error)

@@ -56,6 +56,8 @@ class Supervisor(bootsteps.StartStopStep):
         self._relay = create_relay(services)
         register_tasks(self._worker_id, self._assignments)
 
+        # Whether the database answered at the last look.
+        self._database_answers = True
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._shutdown = Shutdown(self._woken.set)
@@ -113,15 +115,22 @@ class Supervisor(bootsteps.StartStopStep):
             try:
                 with FORK_LOCK:
                     self._look(worker)
+                self._database_answers = True
             except DATABASE_ERRORS as error:
-                log.warning(
-                    "the database does not answer, leases are not renewed until it does: %s", error
-                )
+                self._report_outage(error)
                 close_connections()
             except Exception:
                 log.exception("the supervisor failed, and looks again: this is a bug")
 
         close_connections()
+
+    def _report_outage(self, error: Exception) -> None:
+        """Log one line for an outage, and not one for each look."""
+        if self._database_answers:
+            log.warning(
+                "the database does not answer, leases are not renewed until it does: %s", error
+            )
+        self._database_answers = False
 
     def _look(self, worker: Any) -> None:
         """One look at this worker's rows, and then at its processes. The order matters: what is in
