@@ -6,8 +6,7 @@ from django.http import HttpRequest
 from offload.jobs.models import Job, Worker
 
 
-# ModelAdmin is generic for type checkers only.
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnly(admin.ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
