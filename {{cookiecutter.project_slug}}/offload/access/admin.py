@@ -10,7 +10,7 @@ from offload.access.models import ApiToken
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+class ApiTokenAdmin(admin.ModelAdmin):
     list_display = ("owner", "created_at", "expires_at")
     readonly_fields = ("created_at",)
 

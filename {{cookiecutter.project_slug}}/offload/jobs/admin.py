@@ -43,8 +43,7 @@ MAX_ACTION_JOBS = 500
 MAX_LISTED_REFUSALS = 5
 
 
-# ModelAdmin is generic for type checkers only.
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnly(admin.ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

@@ -1,0 +1,88 @@
+"""`python -m offload_dev.feature PACKAGE NAME [--models]`: adds a feature to this service.
+
+It writes the files of `layout/` and registers the app, the routes and the address of the feature's
+upstream. Nothing is written if one of these is there already, or if a place to write to is missing.
+"""
+
+import argparse
+import keyword
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from offload_dev.feature.layout import files_of
+from offload_dev.feature.registration import edits_of
+
+# Labels of apps that this service has already; Django refuses a second one.
+TAKEN_LABELS = (
+    "access",
+    "admin",
+    "auth",
+    "contenttypes",
+    "guard",
+    "jobs",
+    "messages",
+    "ninja",
+    "offload_dev",
+    "servestatic",
+    "sessions",
+    "staticfiles",
+)
+
+
+def main() -> int:
+    """Lay out one feature; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="make feature", description=__doc__)
+    parser.add_argument("package")
+    parser.add_argument("name")
+    parser.add_argument("--models", action="store_true", help="with models.py and admin.py")
+    arguments = parser.parse_args()
+
+    fault = _fault(arguments.name)
+    if fault:
+        sys.exit(f"NAME={arguments.name}: {fault}")
+
+    files = files_of(arguments.package, arguments.name, models=arguments.models)
+    existing = [str(path) for path in files if path.exists()]
+    if existing:
+        sys.exit(f"There already: {', '.join(existing)}. Choose another NAME.")
+    edits = edits_of(arguments.package, arguments.name)
+
+    for path, text in (*files.items(), *edits.items()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    if arguments.models:
+        _make_migrations(arguments.name)
+
+    _say(arguments.name, [*files, *edits])
+    return 0
+
+
+def _fault(name: str) -> str | None:
+    """What is wrong with a feature's name; None if nothing is."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        return "use lower-case letters, digits and underscores, and begin with a letter"
+    if keyword.iskeyword(name):
+        return "it is a word of Python's own"
+    if name in TAKEN_LABELS:
+        return "an app of this service has that label already"
+    return None
+
+
+def _make_migrations(name: str) -> None:
+    subprocess.run([sys.executable, "manage.py", "makemigrations", name], check=True)
+
+
+def _say(name: str, paths: list[Path]) -> None:
+    lines = [
+        "Written:",
+        *(f"  {path}" for path in paths),
+        f"Try it:  make dev, then GET /api/{name}/now and POST /api/{name}/compute",
+        f"Test it: make test ARGS=tests/test_{name}.py",
+    ]
+    print("\n".join(lines))  # noqa: T201  # what a command prints
+
+
+if __name__ == "__main__":
+    sys.exit(main())
