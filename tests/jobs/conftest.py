@@ -289,6 +289,8 @@ def execute(job: Any, worker: Any = None) -> str:
     from offload.jobs.declare import find_job_type
     from offload.jobs.worker import executor
     from offload.jobs.worker.assignments import Assignments
+    from offload.jobs.worker.spool import Spool
+    from offload.jobs.worker.spooler import Spooler
 
-    slot = Assignments(1).slot()
-    return executor.execute(find_job_type(job.kind), job.pk, worker or uuid4(), slot)
+    slot, spooler = Assignments(1).slot(), Spooler(Spool(_folder / "spool"))
+    return executor.execute(find_job_type(job.kind), job.pk, worker or uuid4(), slot, spooler)

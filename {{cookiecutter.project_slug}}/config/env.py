@@ -85,6 +85,9 @@ class Env(BaseSettings):
     """How far workers give way to the web process on the same cores; 0 means not at all."""
     worker_grace: float = Field(default=20.0, ge=0)
     """How long a stopped worker waits for its jobs, in seconds. Then it hands them back."""
+    spool_folder: str = str(VAR_DIR / "spool")
+    """Where a worker's host keeps the results that wait for the database. In a container it is a
+    volume that outlives the container."""
 
     @field_validator("allowed_hosts", "secret_key_fallbacks", "forwarded_allow_ips", mode="before")
     @classmethod

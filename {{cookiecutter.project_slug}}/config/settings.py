@@ -171,6 +171,7 @@ OFFLOAD = Offload(
     events_prefix="{{ cookiecutter.project_slug }}",
     worker_grace=env.worker_grace,
     worker_nice=env.worker_nice,
+    spool_folder=env.spool_folder,
 )
 # A body over the limit is answered 413 before Django sees it. With Django's own limit of 2.5 MB the
 # answer would be a 500.
