@@ -1,5 +1,6 @@
 """What a service calls: submit a job, find it, cancel it. Nothing here talks to the broker."""
 
+import contextlib
 import hashlib
 import math
 import random
@@ -9,7 +10,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from pydantic import BaseModel
@@ -239,13 +240,14 @@ def _insert(
         if job_type.limits.unique and (kept := _find_kept(job_type, owner, idempotency)):
             return kept
 
+    # Within a caller's transaction a savepoint keeps it usable. Otherwise this is one statement.
+    savepoint = transaction.atomic() if connection.in_atomic_block else contextlib.nullcontext()
     try:
-        with transaction.atomic():
+        with savepoint:
             job.save(force_insert=True)
     except IntegrityError:
         return _existing(job_type, job, idempotency)
 
-    job.refresh_from_db(fields=["created_at"])
     _publish([job])
     return job
 

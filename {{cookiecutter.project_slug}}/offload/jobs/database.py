@@ -33,6 +33,7 @@ from django.db import (
 from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
+from django.db.models.sql import UpdateQuery
 
 from offload.jobs.models import Job, Status
 
@@ -70,6 +71,12 @@ MAX_CONFLICT_WAIT_SECONDS = 0.05
 # PostgreSQL's codes of such an end: serialization_failure, deadlock_detected (its appendix A).
 CONFLICT_CODES = ("40001", "40P01")
 
+# What an UPDATE reads back. The large fields have up to 64 kB and 1 MB.
+_LIGHT_COLUMNS = tuple(
+    field.column
+    for field in Job._meta.concrete_fields  # noqa: SLF001 - documented (Model _meta API)
+    if field.name not in Job.LARGE_FIELDS
+)
 # The columns of a job that becomes due now, and has no message yet.
 DUE_NOW: dict[str, Any] = {"due_at": Now(), "published_at": None}
 # The columns of a row that no worker holds.
@@ -105,13 +112,34 @@ def ended(status: Status) -> dict[str, Any]:
 
 
 def fenced_update(where: Q, job_id: UUID, **values: Any) -> Job | None:
-    """Change one row if it is still as `where` says.
+    """Change one row if it is still as `where` says, and read it, in one statement.
+
+    Outside of a transaction it is committed by itself: one round trip to PostgreSQL.
 
     Returns:
-        The new row; None where the row had moved on and nothing was changed.
+        The new row, without `Job.LARGE_FIELDS`; None where the row had moved on and nothing was
+        changed.
     """
-    changed = Job.objects.filter(where, pk=job_id).update(version=F("version") + 1, **values)
-    return Job.objects.get(pk=job_id) if changed else None
+    return _update_returning(where, job_id, _LIGHT_COLUMNS, **values)
+
+
+def fenced_claim(where: Q, job_id: UUID, **values: Any) -> Job | None:
+    """The same with the parameters in the row, for the process that computes."""
+    return _update_returning(where, job_id, (*_LIGHT_COLUMNS, "params"), **values)
+
+
+def _update_returning(
+    where: Q, job_id: UUID, columns: tuple[str, ...], **values: Any
+) -> Job | None:
+    # Django 5.2 and 6.1 have no RETURNING for an UPDATE: it is put behind the statement that
+    # `QuerySet.update` would run. SQLite knows it since 3.35 (March 2021).
+    query = Job.objects.filter(where, pk=job_id).query.chain(UpdateQuery)
+    query.add_update_values({"version": F("version") + 1, **values})
+    statement, params = query.get_compiler(connection=connection).as_sql()
+
+    # Read to its end: SQLite commits with the last row.
+    rows = list(Job.objects.raw(f"{statement} RETURNING {', '.join(columns)}", params))
+    return rows[0] if rows else None
 
 
 def lock_ancestors(job: Job) -> Job | None:
@@ -169,6 +197,20 @@ def _parent_of(job_id: UUID) -> UUID | None:
 def in_transaction(write: Callable[[], T]) -> T:
     """Call `write` in a transaction; again where PostgreSQL has chosen it as a deadlock's victim.
 
+    Raises:
+        OperationalError: as `retry_conflicts`.
+    """
+
+    def write_together() -> T:
+        with transaction.atomic():
+            return write()
+
+    return retry_conflicts(write_together)
+
+
+def retry_conflicts(write: Callable[[], T]) -> T:
+    """Call `write`; again where PostgreSQL has ended it because of another transaction.
+
     Inside a caller's own transaction it is called once: PostgreSQL undoes that one, too.
 
     Returns:
@@ -181,8 +223,7 @@ def in_transaction(write: Callable[[], T]) -> T:
 
     for left in reversed(range(tries)):
         try:
-            with transaction.atomic():
-                return write()
+            return write()
         except OperationalError as error:
             if not left or getattr(error.__cause__, "sqlstate", None) not in CONFLICT_CODES:
                 raise

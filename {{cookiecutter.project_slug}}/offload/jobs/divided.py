@@ -31,6 +31,7 @@ from offload.jobs.database import (
     held_and_wanted,
     in_transaction,
     lock_ancestors,
+    retry_conflicts,
 )
 from offload.jobs.declare import JobError, JobType
 from offload.jobs.models import FINAL, Job, Phase, Status
@@ -44,21 +45,27 @@ def update_job(where: Q, job_id: UUID, **values: Any) -> Job | None:
     Returns:
         The job's new row; None where it had moved on.
     """
-    return in_transaction(lambda: fenced_update(where, job_id, **values))
+    return retry_conflicts(lambda: fenced_update(where, job_id, **values))
 
 
 def end_job(where: Q, job: Job, status: Status, **values: Any) -> Job | None:
     """End a job with one fenced UPDATE; update its parent in the same transaction.
 
     Returns:
-        The job's new row; None where it had moved on.
+        The job's new row, with its parent's new row where that has changed; None where it had moved
+        on.
     """
+    values = {**ended(status), **UNHELD, **values}
+    if job.parent_id is None:
+        return update_job(where, job.pk, **values)
 
     def end() -> Job | None:
         parent = lock_ancestors(job)
-        row = fenced_update(where, job.pk, **ended(status), **UNHELD, **values)
+        row = fenced_update(where, job.pk, **values)
         if row is not None and parent is not None:
-            _update_parent(row, parent)
+            changed = _update_parent(row, parent)
+            if changed is not None:
+                row.parent = changed
         return row
 
     return in_transaction(end)
@@ -250,7 +257,7 @@ def _cancel_parts(job_id: UUID) -> None:
             _cancel_parts(part_id)
 
 
-def _update_parent(part: Job, parent: Job) -> None:
+def _update_parent(part: Job, parent: Job) -> Job | None:
     """Update the locked parent of a part that has just ended.
 
     Four cases:
@@ -258,16 +265,21 @@ def _update_parent(part: Job, parent: Job) -> None:
     2. The part did not succeed: the parent fails, and its other parts are cancelled.
     3. All parts have succeeded: the parent is due again.
     4. Other parts still run: nothing changes.
-    """
-    if part.status != Status.SUCCEEDED:
-        error = f"part {part.number} {part.status}: {part.error}".rstrip(": ")
-        failed = fenced_update(WAITS_FOR_PARTS, parent.pk, error=error, **ended(Status.FAILED))
-        if failed is None:
-            return
 
+    Returns:
+        The parent's new row; None where nothing changed.
+    """
+    if part.status == Status.SUCCEEDED:
+        if parent.parts.exclude(status=Status.SUCCEEDED).exists():
+            return None
+        joined = {"phase": Phase.JOIN, "progress": 1.0, **DUE_NOW}
+        return fenced_update(WAITS_FOR_PARTS, parent.pk, **joined)
+
+    error = f"part {part.number} {part.status}: {part.error}".rstrip(": ")
+    failed = fenced_update(WAITS_FOR_PARTS, parent.pk, error=error, **ended(Status.FAILED))
+    if failed is not None:
         _cancel_parts(parent.pk)
         if parent.parent_id is not None:
             # `lock_ancestors` has locked this row, too.
             _update_parent(failed, Job.objects.get(pk=parent.parent_id))
-    elif not parent.parts.exclude(status=Status.SUCCEEDED).exists():
-        fenced_update(WAITS_FOR_PARTS, parent.pk, phase=Phase.JOIN, progress=1.0, **DUE_NOW)
+    return failed

@@ -20,6 +20,7 @@ The functions are synchronous and need a thread of their own in async code. They
 new row, or None where the row had moved on. Their callers send the event to the watchers.
 """
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +30,16 @@ from django.db.models.functions import Coalesce, Now
 
 from offload.conf import conf
 from offload.jobs import divided
-from offload.jobs.database import DUE_NOW, UNHELD, due, from_now, held, held_and_wanted
+from offload.jobs.database import (
+    DUE_NOW,
+    UNHELD,
+    due,
+    fenced_claim,
+    from_now,
+    held,
+    held_and_wanted,
+    retry_conflicts,
+)
 from offload.jobs.divided import update_job
 from offload.jobs.models import Job, ResultFile, Status
 
@@ -40,19 +50,18 @@ def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
     Returns:
         The new row; None where the job is not due: its message was a duplicate, or came early.
     """
-    return update_job(
-        due(),
-        job_id,
-        status=Status.RUNNING,
-        token=F("token") + 1,
-        attempts=F("attempts") + 1,
-        worker=worker,
-        pid=pid,
-        lease_until=from_now(conf().lease),
-        started_at=Coalesce("started_at", Now()),
-        due_at=None,
-        message="",
-    )
+    values = {
+        "status": Status.RUNNING,
+        "token": F("token") + 1,
+        "attempts": F("attempts") + 1,
+        "worker": worker,
+        "pid": pid,
+        "lease_until": from_now(conf().lease),
+        "started_at": Coalesce("started_at", Now()),
+        "due_at": None,
+        "message": "",
+    }
+    return retry_conflicts(partial(fenced_claim, due(), job_id, **values))
 
 
 def renew(worker: UUID, job_ids: list[UUID]) -> None:

@@ -20,7 +20,6 @@ from django.db.models import Q
 from pydantic import BaseModel, ValidationError
 
 from offload.jobs import transitions
-from offload.jobs.database import DATABASE_ERRORS
 from offload.jobs.declare import JobError, JobType, all_job_types, faults_of
 from offload.jobs.divided import make_parts, part_results
 from offload.jobs.models import FINAL, Job, Phase, Status
@@ -250,20 +249,12 @@ def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) 
 
 
 def tell_watchers_and_parent(ended: Job) -> None:
-    """Send the event. If the last part has ended, have its parent published.
-
-    The maintenance publishes the parent where the database does not answer here.
-    """
+    """Send the event. If the last part has ended, send its parent's event, too, and publish it."""
     services.events.publish(ended)
-    if not (ended.parent_id and ended.final):
+    if not Job.parent.is_cached(ended):  # type: ignore[attr-defined]
         return
 
-    try:
-        parent = Job.objects.get(pk=ended.parent_id)
-    except (Job.DoesNotExist, *DATABASE_ERRORS):
-        log.debug("job %s: its parent is not told", ended.pk, exc_info=True)
-        return
-
+    parent = ended.parent
     services.events.publish(parent)
     if parent.phase == Phase.JOIN:
         _publish([parent])

@@ -38,7 +38,7 @@ from offload.jobs.worker.write_spooled import WriteSpooled
 
 log = logging.getLogger("offload.jobs")
 
-# Seconds between two looks at the worker's rows.
+# Seconds between two looks at the worker's rows while it has any.
 SUPERVISOR_INTERVAL_SECONDS = 0.5
 
 
@@ -62,6 +62,8 @@ class Supervisor(bootsteps.StartStopStep):
         self._spool = Spool(Path(conf().spool_folder))
         register_tasks(self._worker_id, self._assignments, Spooler(self._spool))
 
+        # When the rows of this worker were read the last time, and whether there were any.
+        self._looked_at, self._holds_rows = 0.0, False
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._shutdown = Shutdown(self._assignments, self._spool, self._woken.set)
@@ -120,8 +122,10 @@ class Supervisor(bootsteps.StartStopStep):
 
     def _run(self, worker: Any) -> None:
         while not self._stopping.is_set():
-            self._woken.wait(SUPERVISOR_INTERVAL_SECONDS)
+            woken = self._woken.wait(SUPERVISOR_INTERVAL_SECONDS)
             self._woken.clear()
+            if not woken and self._is_idle():
+                continue
             try:
                 with FORK_LOCK:
                     self._look(worker)
@@ -135,12 +139,21 @@ class Supervisor(bootsteps.StartStopStep):
 
         close_connections()
 
+    def _is_idle(self) -> bool:
+        """Whether no look is needed: the last one found no rows, and no process works on a job.
+
+        Three times in a lease a look is needed all the same, and for the heartbeat.
+        """
+        recent = time.monotonic() - self._looked_at < min(conf().lease, conf().worker_silence) / 3
+        return recent and not self._holds_rows and not self._assignments.working()
+
     def _look(self, worker: Any) -> None:
         """One look at this worker's rows, and then at its processes. The order matters: what is in
         the table and in no row was fenced out, or claimed in between.
         """
         rows = Job.objects.filter(worker=self._worker_id, status=Status.RUNNING)
         held = list(rows.defer("params", "result"))
+        self._holds_rows, self._looked_at = bool(held), time.monotonic()
         working = self._assignments.working()
         self._heartbeat.beat(worker, len(working))
         if not working:
