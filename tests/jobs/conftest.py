@@ -145,6 +145,10 @@ class Lab:
 
         return redis.Redis(port=self.redis_port, socket_timeout=2)
 
+    def messages(self, queue: str) -> int:
+        """How many messages wait in the broker."""
+        return int(self.redis_client().llen(f"labyrinth:{queue}"))
+
     def redis_answers(self) -> bool:
         import redis
 

@@ -19,6 +19,9 @@ app.conf.update(
     # --- broker ---
     broker_url=load().redis_url,
     broker_transport_options={
+        # Two services on one Redis database would share the lists of their queues, and discard
+        # each other's messages.
+        "global_keyprefix": "{{ cookiecutter.project_slug }}:",
         # In seconds, for workers; the relay, which publishes, has stricter limits. kombu waits for
         # ever by default: a half-open socket kept a worker from 30 of 30 jobs for over 110 s. The
         # limit has to be above the second that BRPOP waits.
