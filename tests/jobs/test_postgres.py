@@ -22,7 +22,7 @@ AGAIN = (
     "or test_contention or test_families or test_submit or pages_of_a_list or no_database_can "
     "or long_request or frozen_database or test_listing "
     "or test_maintenance or test_scale or test_spool "
-    "or test_statements"
+    "or test_statements or test_pgbouncer"
 )
 
 

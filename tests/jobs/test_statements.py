@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 
 from .conftest import Lab, execute
 
@@ -114,6 +114,27 @@ def test_a_retry_a_cancel_and_a_hand_back_are_one_statement_each(lab: Lab) -> No
 def _fresh_connection() -> Iterator[None]:
     yield
     connections.close_all()
+
+
+def test_a_statement_about_all_parts_may_take_longer_than_a_requests(lab: Lab) -> None:
+    from offload.jobs.database import long_statements
+
+    if connection.vendor != "postgresql":
+        pytest.skip("POSTGRESQL ALONE limits statements")
+
+    def wait() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(0.3)")
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 100")
+    usual = connection.connection.answer_timeout
+    with transaction.atomic(), long_statements():
+        wait()
+        assert connection.connection.answer_timeout > 100
+    assert connection.connection.answer_timeout == usual
+    with pytest.raises(OperationalError, match="statement timeout"):
+        wait()
 
 
 class AnsweringBroker:

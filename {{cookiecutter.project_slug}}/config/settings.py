@@ -130,6 +130,12 @@ elif _database["ENGINE"] == "django.db.backends.postgresql":
         # What DATABASE_URL says wins, such as `?sslmode=require`.
         **_database.get("OPTIONS", {}),
     }
+    if env.database_pooler:
+        # PgBouncer refuses `options`, or ignores them. Its server connections get the limits from
+        # the role.
+        del _database["OPTIONS"]["options"]
+        # A cursor on the server lives in one connection, and the next transaction has another.
+        _database["DISABLE_SERVER_SIDE_CURSORS"] = True
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -55,6 +55,10 @@ LOCK_CONFLICT_CODES = ("55P03", "40P01", "40001")
 # Linux's defaults after 2 h 11 min.
 MAINTENANCE_LOCK_TIMEOUT_SECONDS = 2.0
 
+# Statements about all parts of a job may take this long (PostgreSQL): an INSERT of 10,000 parts at
+# their limit of 64 kB has 640 MB.
+LONG_STATEMENT_TIMEOUT_SECONDS = 120.0
+
 # A child that is forked while another thread is inside the database library would inherit the
 # library's locks, and nobody would ever release them. The threads of a worker's main process use
 # the database only under this lock, and a fork waits for it.
@@ -179,6 +183,29 @@ def bounded_transaction() -> Iterator[None]:
             with connection.cursor() as cursor:
                 cursor.execute(f"SET LOCAL lock_timeout = {milliseconds}")
         yield
+
+
+@contextlib.contextmanager
+def long_statements() -> Iterator[None]:
+    """Within a transaction: statements about all parts of a job may take 2 minutes (PostgreSQL).
+
+    The limit of a statement (8 s) is made for requests. Workers and the maintenance have it, too,
+    and a statement that needs longer would fail each time that it is tried again.
+    """
+    bounded: Any = connection.connection
+    usual = getattr(bounded, "answer_timeout", None)
+    if usual is None:
+        yield
+        return
+
+    milliseconds = int(LONG_STATEMENT_TIMEOUT_SECONDS * 1000)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL statement_timeout = {milliseconds}")
+    bounded.answer_timeout = LONG_STATEMENT_TIMEOUT_SECONDS + usual
+    try:
+        yield
+    finally:
+        bounded.answer_timeout = usual
 
 
 def is_lock_conflict(error: Exception) -> bool:

@@ -19,6 +19,7 @@ locks is documented at `database.lock_ancestors`.
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Avg, Count, F, Q
 from django.db.models.functions import Now
 from pydantic import BaseModel
@@ -31,6 +32,7 @@ from offload.jobs.database import (
     held_and_wanted,
     in_transaction,
     lock_ancestors,
+    long_statements,
     retry_conflicts,
 )
 from offload.jobs.declare import JobError, JobType
@@ -143,7 +145,8 @@ def divide(job: Job, parts: list[Job]) -> Job | None:
             **UNHELD,
         )
         if divided is not None:
-            Job.objects.bulk_create(parts)
+            with long_statements():
+                Job.objects.bulk_create(parts)
         return divided
 
     return in_transaction(divide_row)
@@ -156,7 +159,8 @@ def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel]:
         JobError: a part's row is missing, so that the combined result would be wrong.
     """
     assert job_type.part is not None
-    parts = list(job.parts.order_by("number"))
+    with transaction.atomic(), long_statements():
+        parts = list(job.parts.order_by("number"))
     if len(parts) != job.parts_count:
         raise JobError(
             f"{len(parts)} of {job.parts_count} parts are in the database: somebody deleted the "
@@ -234,7 +238,8 @@ def _cancel(job: Job, parent: Job | None) -> Job:
     assert row is not None
 
     if job.phase == Phase.PARTS:
-        _cancel_parts(job.pk)
+        with long_statements():
+            _cancel_parts(job.pk)
     if parent is not None:
         _update_parent(row, parent)
     return row
@@ -278,7 +283,8 @@ def _update_parent(part: Job, parent: Job) -> Job | None:
     error = f"part {part.number} {part.status}: {part.error}".rstrip(": ")
     failed = fenced_update(WAITS_FOR_PARTS, parent.pk, error=error, **ended(Status.FAILED))
     if failed is not None:
-        _cancel_parts(parent.pk)
+        with long_statements():
+            _cancel_parts(parent.pk)
         if parent.parent_id is not None:
             # `lock_ancestors` has locked this row, too.
             _update_parent(failed, Job.objects.get(pk=parent.parent_id))
