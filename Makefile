@@ -52,9 +52,10 @@ stock: $(READY)  ## Run the serving room's tests on Django's stock handler, and 
 chaos: $(READY)  ## Attack a server with slow, half, hostile and many clients, ten times as long as `make test` does
 	CHAOS_SECONDS=10 pytest tests/chaos -s
 
-test-next: $(NEXT)/.installed  ## Run the serving room's tests on Django 6.1, lean and stock; needs Python 3.12
+test-next: $(NEXT)/.installed  ## Run the serving room's tests and those of tasks on Django 6.1; needs Python 3.12
 	PATH="$(abspath $(NEXT)/bin):$$PATH" OFFLOAD_LEAN=1 pytest tests/serving
 	PATH="$(abspath $(NEXT)/bin):$$PATH" OFFLOAD_LEAN=0 pytest tests/serving
+	PATH="$(abspath $(NEXT)/bin):$$PATH" pytest tests/jobs/test_task_backend.py tests/jobs/test_statements.py
 
 # The same requirements with a newer Django, in an environment of its own.
 $(NEXT)/.installed: requirements/dev.txt

@@ -179,6 +179,9 @@ OFFLOAD = Offload(
     worker_nice=env.worker_nice,
     spool_folder=env.spool_folder,
 )
+# For libraries that enqueue through django.tasks (Django 6.0 and newer). The default would run each
+# task inside of the request that enqueues it.
+TASKS = {"default": {"BACKEND": "offload.jobs.task_backend.JobBackend"}}
 # A body over the limit is answered 413 before Django sees it. With Django's own limit of 2.5 MB the
 # answer would be a 500.
 DATA_UPLOAD_MAX_MEMORY_SIZE = OFFLOAD.body_limit

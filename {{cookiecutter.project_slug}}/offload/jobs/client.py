@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -120,6 +120,17 @@ def submit_sync(job_type: JobType[P, R], params: P, *, owner: str, request_id: s
     """The same in sync code. In `transaction.atomic()` the job is published after the commit."""
     admit(job_type.limits.queue)
     return _insert(job_type, params, owner, None, request_id)
+
+
+def insert(job_type: JobType[P, R], params: P, owner: str, **values: Any) -> Job:
+    """Accept a job whose row has some columns of its own, such as `id`. Raises as `submit` does."""
+    admit(job_type.limits.queue)
+    row = Job.new(job_type, params, owner, **values)
+    row.save(force_insert=True)
+    # A row that is due later is published by the maintenance.
+    if "due_at" not in values:
+        _publish([row])
+    return row
 
 
 async def submit_many(job_type: JobType[P, R], params: Iterable[P], *, owner: str) -> list[Job]:
