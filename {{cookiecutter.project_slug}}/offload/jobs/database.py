@@ -75,12 +75,6 @@ MAX_CONFLICT_WAIT_SECONDS = 0.05
 # PostgreSQL's codes of such an end: serialization_failure, deadlock_detected (its appendix A).
 CONFLICT_CODES = ("40001", "40P01")
 
-# What an UPDATE reads back. The large fields have up to 64 kB and 1 MB.
-_LIGHT_COLUMNS = tuple(
-    field.column
-    for field in Job._meta.concrete_fields  # noqa: SLF001 - documented (Model _meta API)
-    if field.name not in Job.LARGE_FIELDS
-)
 # The columns of a job that becomes due now, and has no message yet.
 DUE_NOW: dict[str, Any] = {"due_at": Now(), "published_at": None}
 # The columns of a row that no worker holds.
@@ -124,26 +118,37 @@ def fenced_update(where: Q, job_id: UUID, **values: Any) -> Job | None:
         The new row, without `Job.LARGE_FIELDS`; None where the row had moved on and nothing was
         changed.
     """
-    return _update_returning(where, job_id, _LIGHT_COLUMNS, **values)
+    return _update_returning(where, job_id, Job.LARGE_FIELDS, **values)
 
 
 def fenced_claim(where: Q, job_id: UUID, **values: Any) -> Job | None:
     """The same with the parameters in the row, for the process that computes."""
-    return _update_returning(where, job_id, (*_LIGHT_COLUMNS, "params"), **values)
+    return _update_returning(where, job_id, ("result",), **values)
 
 
 def _update_returning(
-    where: Q, job_id: UUID, columns: tuple[str, ...], **values: Any
+    where: Q, job_id: UUID, left_out: tuple[str, ...], **values: Any
 ) -> Job | None:
     # Django 5.2 and 6.1 have no RETURNING for an UPDATE: it is put behind the statement that
     # `QuerySet.update` would run. SQLite knows it since 3.35 (March 2021).
     query = Job.objects.filter(where, pk=job_id).query.chain(UpdateQuery)
     query.add_update_values({"version": F("version") + 1, **values})
-    statement, params = query.get_compiler(connection=connection).as_sql()
+    compiler: Any = query.get_compiler(connection=connection)
+    statement, params = compiler.as_sql()
+    # In the order of the model, as `from_db` needs them.
+    every: Any = Job._meta.concrete_fields  # noqa: SLF001 - documented (Model _meta API)
+    fields = [field for field in every if field.name not in left_out]
 
-    # Read to its end: SQLite commits with the last row.
-    rows = list(Job.objects.raw(f"{statement} RETURNING {', '.join(columns)}", params))
-    return rows[0] if rows else None
+    with connection.cursor() as cursor:
+        names = ", ".join(field.column for field in fields)
+        cursor.execute(f"{statement} RETURNING {names}", params)
+        # To the end, although there is one row: SQLite commits with the last one.
+        rows = cursor.fetchall()
+
+    converters = compiler.get_converters([field.cached_col for field in fields])
+    for row in compiler.apply_converters(rows, converters):
+        return Job.from_db(connection.alias, [field.attname for field in fields], row)
+    return None
 
 
 def lock_ancestors(job: Job) -> Job | None:
