@@ -61,7 +61,7 @@ def _make_project() -> None:
     lab = _project / "labyrinth" / "lab"
     lab.mkdir()
     (lab / "__init__.py").touch()
-    for name in ("jobs.py", "compute.py", "api.py"):
+    for name in ("jobs.py", "compute.py", "api.py", "tasks.py"):
         shutil.copy(HERE / f"lab_{name}", lab / name)
     with (_project / "config" / "settings.py").open("a") as settings:
         settings.write(SETTINGS)
@@ -144,6 +144,10 @@ class Lab:
         import redis
 
         return redis.Redis(port=self.redis_port, socket_timeout=2)
+
+    def messages(self, queue: str) -> int:
+        """How many messages wait in the broker."""
+        return int(self.redis_client().llen(f"labyrinth:{queue}"))
 
     def redis_answers(self) -> bool:
         import redis
@@ -302,6 +306,8 @@ def execute(job: Any, worker: Any = None) -> str:
     from offload.jobs.declare import find_job_type
     from offload.jobs.worker import executor
     from offload.jobs.worker.assignments import Assignments
+    from offload.jobs.worker.spool import Spool
+    from offload.jobs.worker.spooler import Spooler
 
-    slot = Assignments(1).slot()
-    return executor.execute(find_job_type(job.kind), job.pk, worker or uuid4(), slot)
+    slot, spooler = Assignments(1).slot(), Spooler(Spool(_folder / "spool"))
+    return executor.execute(find_job_type(job.kind), job.pk, worker or uuid4(), slot, spooler)

@@ -107,6 +107,14 @@ def repeat(params: Text, report: Report) -> Text:
     return params
 
 
+@job("lab.slow_letters", time_limit=60, memory_limit=512 * MiB)
+def slow_letters(params: Work, report: Report) -> Text:
+    from .compute import silent
+
+    silent(params.log, params.units, report)
+    return Text(text="x" * 200_000)
+
+
 class Secret(BaseModel):
     key: SecretStr = SecretStr("")
     number: float | None = None

@@ -22,7 +22,8 @@ AGAIN = (
     "or test_contention or test_families or test_submit or pages_of_a_list or no_database_can "
     "or long_request or frozen_database or test_listing or test_checkpoints "
     "or test_failed_parts or test_followers or test_schedules or test_maintenance or test_scale "
-    "or test_by_hand or test_pauses or test_start_times"
+    "or test_by_hand or test_pauses or test_start_times "
+    "or test_spool or test_statements or test_pgbouncer"
 )
 
 

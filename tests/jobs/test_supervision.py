@@ -122,8 +122,10 @@ def test_an_orphan_that_cannot_be_settled_keeps_no_other_from_its_end(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from offload.jobs import transitions
+    from offload.jobs.worker.assignments import Assignments
     from offload.jobs.worker.orphans import Orphans
     from offload.jobs.worker.shutdown import Shutdown
+    from offload.jobs.worker.spool import Spool
 
     reclaim = transitions.reclaim
     held = [transitions.claim(lab.submit("lab.burn").pk, uuid4(), 2**22) for _ in range(2)]
@@ -134,7 +136,8 @@ def test_an_orphan_that_cannot_be_settled_keeps_no_other_from_its_end(
         return reclaim(job, reason)
 
     monkeypatch.setattr(transitions, "reclaim", refuse_the_first)
-    orphans = Orphans(Shutdown(lambda: None), lambda: None)
+    spool = Spool(lab.folder / "spool")
+    orphans = Orphans(Shutdown(Assignments(1), spool, lambda: None), lambda: None, spool)
     orphans.settle(held, [])
     assert {row.status for row in rows(held)} == {"running"}
     orphans.settle(held, [])

@@ -55,6 +55,9 @@ class Env(BaseSettings):
     database_statement_timeout: float = Field(default=8.0, ge=0, allow_inf_nan=False)
     """PostgreSQL ends a query after this time, in seconds; 0 means no limit. Below the 10 s that a
     request may take. `manage.py` sets 0: a migration may build an index for hours."""
+    database_pooler: bool = False
+    """Whether DATABASE_URL leads to a pooler of transactions, such as PgBouncer. It takes no limits
+    from its clients: set them on the database's role (docs/reference/limits.md)."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     host: str = "127.0.0.1"
     """The address the web process listens on; 0.0.0.0 in a container."""
@@ -85,6 +88,9 @@ class Env(BaseSettings):
     """How far workers give way to the web process on the same cores; 0 means not at all."""
     worker_grace: float = Field(default=20.0, ge=0, allow_inf_nan=False)
     """How long a stopped worker waits for its jobs, in seconds. Then it hands them back."""
+    spool_folder: str = str(VAR_DIR / "spool")
+    """Where a worker's host keeps the results that wait for the database. In a container it is a
+    volume that outlives the container."""
 
     @field_validator("allowed_hosts", "secret_key_fallbacks", "forwarded_allow_ips", mode="before")
     @classmethod

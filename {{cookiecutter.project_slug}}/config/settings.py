@@ -130,6 +130,12 @@ elif _database["ENGINE"] == "django.db.backends.postgresql":
         # What DATABASE_URL says wins, such as `?sslmode=require`.
         **_database.get("OPTIONS", {}),
     }
+    if env.database_pooler:
+        # PgBouncer refuses `options`, or ignores them. Its server connections get the limits from
+        # the role.
+        del _database["OPTIONS"]["options"]
+        # A cursor on the server lives in one connection, and the next transaction has another.
+        _database["DISABLE_SERVER_SIDE_CURSORS"] = True
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -171,7 +177,11 @@ OFFLOAD = Offload(
     events_prefix="{{ cookiecutter.project_slug }}",
     worker_grace=env.worker_grace,
     worker_nice=env.worker_nice,
+    spool_folder=env.spool_folder,
 )
+# For libraries that enqueue through django.tasks (Django 6.0 and newer). The default would run each
+# task inside of the request that enqueues it.
+TASKS = {"default": {"BACKEND": "offload.jobs.task_backend.JobBackend"}}
 # A body over the limit is answered 413 before Django sees it. With Django's own limit of 2.5 MB the
 # answer would be a 500.
 DATA_UPLOAD_MAX_MEMORY_SIZE = OFFLOAD.body_limit

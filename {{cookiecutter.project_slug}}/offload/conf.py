@@ -39,6 +39,13 @@ class Offload:
     result_limit: int = 1024 * 1024
     # A result in file storage. A larger one fails the job.
     stored_result_limit: int = 64 * 1024 * 1024
+    # A folder on a disk of the worker's host. While the database is away, it keeps how jobs have
+    # ended, so that a worker may end, too. The workers of one host and service share it.
+    spool_folder: str = "var/spool"
+    # All files in it together. An end over it is kept in its process's memory alone.
+    spool_limit: int = 1024 * 1024 * 1024
+    # A file in it. An older one is deleted: its job's lease ended long ago.
+    spool_lifetime: float = 7 * 86400.0
     # The most jobs that may wait in one queue. Then a submit is answered 503.
     queue_depth: int = 10_000
     # The greatest age of the oldest due job of a queue. Then a submit is answered 503.

@@ -9,4 +9,9 @@ class GuardConfig(AppConfig):
 
     def ready(self) -> None:
         # They register their checks.
-        from offload.guard.checks import celery_checks, log_checks, web_checks  # noqa: F401
+        from offload.guard.checks import (  # noqa: F401
+            celery_checks,
+            log_checks,
+            task_checks,
+            web_checks,
+        )

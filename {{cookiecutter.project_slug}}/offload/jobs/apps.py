@@ -1,7 +1,12 @@
 """Imports every app's `jobs.py` at start, so that web and worker know the same job types."""
 
+import django
 from django.apps import AppConfig
+from django.conf import settings
 from django.utils.module_loading import autodiscover_modules
+
+# What a service's `TASKS` names.
+TASK_BACKEND = "offload.jobs.task_backend.JobBackend"
 
 
 class JobsConfig(AppConfig):
@@ -12,3 +17,9 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         autodiscover_modules("jobs")
+
+        backends = [each.get("BACKEND", "") for each in getattr(settings, "TASKS", {}).values()]
+        if django.VERSION >= (6, 0) and TASK_BACKEND in backends:
+            from offload.jobs.task_backend import declare_task_types
+
+            declare_task_types()

@@ -1,5 +1,6 @@
 """What a service calls: submit a job, find it, cancel it. Nothing here talks to the broker."""
 
+import contextlib
 import hashlib
 import math
 import random
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -147,6 +148,12 @@ def submit_sync(
     columns = follower_columns(job_type, then, on_end) | checked_times(run_at, start_before)
     admit(job_type.limits.queue)
     return _insert(job_type, params, owner, None, request_id, columns)
+
+
+def insert(job_type: JobType[P, R], params: P, owner: str, **columns: Any) -> Job:
+    """Accept a job whose row has some columns of its own, such as `id`. Raises as `submit` does."""
+    admit(job_type.limits.queue)
+    return _insert(job_type, params, owner, None, columns.pop("request_id", ""), columns)
 
 
 async def submit_many(
@@ -303,14 +310,16 @@ def _insert(
             return kept
 
     for _ in range(MAX_INSERT_TRIES):
+        # Within a caller's transaction a savepoint keeps it usable. Else it is one statement.
+        savepoint = transaction.atomic() if connection.in_atomic_block else contextlib.nullcontext()
         try:
-            with transaction.atomic():
+            with savepoint:
                 job.save(force_insert=True)
         except IntegrityError:
             if found := _existing(job_type, job, idempotency):
                 return found
         else:
-            job.refresh_from_db(fields=["created_at", "due_at"])
+            # A row that is due later is published by the maintenance.
             if "due_at" not in columns:
                 _publish([job])
             return job

@@ -33,6 +33,7 @@ from django.db import (
 from django.db.models import BooleanField, DateTimeField, ExpressionWrapper, F, Q, Value
 from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Now
+from django.db.models.sql import UpdateQuery
 
 from offload.jobs.models import Job, Status
 
@@ -53,6 +54,10 @@ LOCK_CONFLICT_CODES = ("55P03", "40P01", "40001")
 # host that dies between UPDATE and COMMIT keeps its locks until its connection is given up, by
 # Linux's defaults after 2 h 11 min.
 MAINTENANCE_LOCK_TIMEOUT_SECONDS = 2.0
+
+# Statements about all parts of a job may take this long (PostgreSQL): an INSERT of 10,000 parts at
+# their limit of 64 kB has 640 MB.
+LONG_STATEMENT_TIMEOUT_SECONDS = 120.0
 
 # A child that is forked while another thread is inside the database library would inherit the
 # library's locks, and nobody would ever release them. The threads of a worker's main process use
@@ -126,13 +131,45 @@ def ended(status: Status) -> dict[str, Any]:
 
 
 def fenced_update(where: Q, job_id: UUID, **values: Any) -> Job | None:
-    """Change one row if it is still as `where` says.
+    """Change one row if it is still as `where` says, and read it, in one statement.
+
+    Outside of a transaction it is committed by itself: one round trip to PostgreSQL.
 
     Returns:
-        The new row; None where the row had moved on and nothing was changed.
+        The new row, without `Job.LARGE_FIELDS`; None where the row had moved on and nothing was
+        changed.
     """
-    changed = Job.objects.filter(where, pk=job_id).update(version=F("version") + 1, **values)
-    return Job.objects.get(pk=job_id) if changed else None
+    return _update_returning(where, job_id, Job.LARGE_FIELDS, **values)
+
+
+def fenced_claim(where: Q, job_id: UUID, **values: Any) -> Job | None:
+    """The same with the parameters in the row, for the process that computes."""
+    return _update_returning(where, job_id, ("result",), **values)
+
+
+def _update_returning(
+    where: Q, job_id: UUID, left_out: tuple[str, ...], **values: Any
+) -> Job | None:
+    # Django 5.2 and 6.1 have no RETURNING for an UPDATE: it is put behind the statement that
+    # `QuerySet.update` would run. SQLite knows it since 3.35 (March 2021).
+    query = Job.objects.filter(where, pk=job_id).query.chain(UpdateQuery)
+    query.add_update_values({"version": F("version") + 1, **values})
+    compiler: Any = query.get_compiler(connection=connection)
+    statement, params = compiler.as_sql()
+    # In the order of the model, as `from_db` needs them.
+    every: Any = Job._meta.concrete_fields  # noqa: SLF001 - documented (Model _meta API)
+    fields = [field for field in every if field.name not in left_out]
+
+    with connection.cursor() as cursor:
+        names = ", ".join(field.column for field in fields)
+        cursor.execute(f"{statement} RETURNING {names}", params)
+        # To the end, although there is one row: SQLite commits with the last one.
+        rows = cursor.fetchall()
+
+    converters = compiler.get_converters([field.cached_col for field in fields])
+    for row in compiler.apply_converters(rows, converters):
+        return Job.from_db(connection.alias, [field.attname for field in fields], row)
+    return None
 
 
 def lock_ancestors(job: Job) -> Job | None:
@@ -176,6 +213,29 @@ def bounded_transaction() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def long_statements() -> Iterator[None]:
+    """Within a transaction: statements about all parts of a job may take 2 minutes (PostgreSQL).
+
+    The limit of a statement (8 s) is made for requests. Workers and the maintenance have it, too,
+    and a statement that needs longer would fail each time that it is tried again.
+    """
+    bounded: Any = connection.connection
+    usual = getattr(bounded, "answer_timeout", None)
+    if usual is None:
+        yield
+        return
+
+    milliseconds = int(LONG_STATEMENT_TIMEOUT_SECONDS * 1000)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL statement_timeout = {milliseconds}")
+    bounded.answer_timeout = LONG_STATEMENT_TIMEOUT_SECONDS + usual
+    try:
+        yield
+    finally:
+        bounded.answer_timeout = usual
+
+
 def is_lock_conflict(error: Exception) -> bool:
     """Whether the database refused a statement because of another transaction's lock, and not
     because it is down.
@@ -192,6 +252,20 @@ def _parent_of(job_id: UUID) -> UUID | None:
 def in_transaction(write: Callable[[], T]) -> T:
     """Call `write` in a transaction; again where PostgreSQL has chosen it as a deadlock's victim.
 
+    Raises:
+        OperationalError: as `retry_conflicts`.
+    """
+
+    def write_together() -> T:
+        with transaction.atomic():
+            return write()
+
+    return retry_conflicts(write_together)
+
+
+def retry_conflicts(write: Callable[[], T]) -> T:
+    """Call `write`; again where PostgreSQL has ended it because of another transaction.
+
     Inside a caller's own transaction it is called once: PostgreSQL undoes that one, too.
 
     Returns:
@@ -204,8 +278,7 @@ def in_transaction(write: Callable[[], T]) -> T:
 
     for left in reversed(range(tries)):
         try:
-            with transaction.atomic():
-                return write()
+            return write()
         except OperationalError as error:
             if not left or getattr(error.__cause__, "sqlstate", None) not in CONFLICT_CODES:
                 raise

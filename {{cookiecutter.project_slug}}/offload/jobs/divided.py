@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Avg, Count, F, Q
 from django.db.models.functions import Now
 from pydantic import BaseModel
@@ -33,6 +34,8 @@ from offload.jobs.database import (
     held_and_wanted,
     in_transaction,
     lock_ancestors,
+    long_statements,
+    retry_conflicts,
 )
 from offload.jobs.errors import JobError
 from offload.jobs.followers import insert_followers
@@ -48,21 +51,27 @@ def update_job(where: Q, job_id: UUID, **values: Any) -> Job | None:
     Returns:
         The job's new row; None where it had moved on.
     """
-    return in_transaction(lambda: fenced_update(where, job_id, **values))
+    return retry_conflicts(lambda: fenced_update(where, job_id, **values))
 
 
 def end_job(where: Q, job: Job, status: Status, **values: Any) -> Job | None:
     """End a job with one fenced UPDATE; update its parent in the same transaction.
 
     Returns:
-        The job's new row; None where it had moved on.
+        The job's new row, with its parent's new row where that has changed; None where it had moved
+        on.
     """
+    values = {**ended(status), **UNHELD, **values}
+    if job.parent_id is None and not job.then and not job.on_end:
+        return update_job(where, job.pk, **values)
 
     def end() -> Job | None:
         parent = lock_ancestors(job)
-        row = _end(where, job.pk, status, **UNHELD, **values)
+        row = _end(where, job.pk, **values)
         if row is not None and parent is not None:
-            _update_parent(row, parent)
+            changed = _update_parent(row, parent)
+            if changed is not None:
+                row.parent = changed
         return row
 
     return in_transaction(end)
@@ -144,7 +153,8 @@ def divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None:
             **UNHELD,
         )
         if divided is not None:
-            Job.objects.bulk_create(parts)
+            with long_statements():
+                Job.objects.bulk_create(parts)
         return divided
 
     return in_transaction(divide_row)
@@ -158,7 +168,8 @@ def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel | Fail
         JobError: a part's row is missing, so that the combined result would be wrong.
     """
     assert job_type.part is not None
-    parts = list(job.parts.order_by("number"))
+    with transaction.atomic(), long_statements():
+        parts = list(job.parts.order_by("number"))
     if fault := _fault_of_parts(job, parts):
         raise JobError(f"{fault}. Submit the job again")
 
@@ -217,7 +228,7 @@ def settle(job_id: UUID) -> Job | None:
             joined = {"phase": Phase.JOIN, "progress": 1.0, **DUE_NOW}
             return fenced_update(WAITS_FOR_PARTS, job_id, **joined)
 
-        failed = _end(WAITS_FOR_PARTS, job_id, Status.FAILED, error=error)
+        failed = _end(WAITS_FOR_PARTS, job_id, error=error, **ended(Status.FAILED))
         if failed is not None and above is not None:
             _update_parent(failed, above)
         return failed
@@ -245,12 +256,12 @@ def _fault_of_part(part: Job, parent: Job) -> str:
     return fault
 
 
-def _end(where: Q, job_id: UUID, status: Status, **values: Any) -> Job | None:
+def _end(where: Q, job_id: UUID, **values: Any) -> Job | None:
     """One fenced UPDATE that ends a job, and the INSERT of what follows it.
 
     Parts are no followers, and have none: `_cancel_parts` needs no INSERT.
     """
-    row = fenced_update(where, job_id, **ended(status), **values)
+    row = fenced_update(where, job_id, **values)
     if row is not None:
         insert_followers(row)
     return row
@@ -258,11 +269,12 @@ def _end(where: Q, job_id: UUID, status: Status, **values: Any) -> Job | None:
 
 def _cancel(job: Job, parent: Job | None) -> Job:
     """Cancel a locked job that no worker holds."""
-    row = _end(Q(), job.pk, Status.CANCELLED, cancel_requested_at=Now())
+    row = _end(Q(), job.pk, **ended(Status.CANCELLED), cancel_requested_at=Now())
     assert row is not None
 
     if job.phase == Phase.PARTS:
-        _cancel_parts(job.pk)
+        with long_statements():
+            _cancel_parts(job.pk)
     if parent is not None:
         _update_parent(row, parent)
     return row
@@ -285,7 +297,7 @@ def _cancel_parts(job_id: UUID) -> None:
             _cancel_parts(part_id)
 
 
-def _update_parent(part: Job, parent: Job) -> None:
+def _update_parent(part: Job, parent: Job) -> Job | None:
     """Update the locked parent of a part that has just ended.
 
     Four cases:
@@ -293,19 +305,25 @@ def _update_parent(part: Job, parent: Job) -> None:
     2. More parts than allowed did not succeed: the parent fails, and its other parts are cancelled.
     3. All parts have ended: the parent is due again.
     4. Other parts still run: nothing changes.
-    """
-    if part.status != Status.SUCCEEDED and _too_many_failed(parent):
-        error = _fault_of_part(part, parent)
-        failed = _end(WAITS_FOR_PARTS, parent.pk, Status.FAILED, error=error)
-        if failed is None:
-            return
 
-        _cancel_parts(parent.pk)
+    Returns:
+        The parent's new row; None where nothing changed.
+    """
+    if part.status == Status.SUCCEEDED or not _too_many_failed(parent):
+        if has_unfinished_parts(parent.pk):
+            return None
+        joined = {"phase": Phase.JOIN, "progress": 1.0, **DUE_NOW}
+        return fenced_update(WAITS_FOR_PARTS, parent.pk, **joined)
+
+    error = _fault_of_part(part, parent)
+    failed = _end(WAITS_FOR_PARTS, parent.pk, error=error, **ended(Status.FAILED))
+    if failed is not None:
+        with long_statements():
+            _cancel_parts(parent.pk)
         if parent.parent_id is not None:
             # `lock_ancestors` has locked this row, too.
             _update_parent(failed, Job.objects.get(pk=parent.parent_id))
-    elif not has_unfinished_parts(parent.pk):
-        fenced_update(WAITS_FOR_PARTS, parent.pk, phase=Phase.JOIN, progress=1.0, **DUE_NOW)
+    return failed
 
 
 def _too_many_failed(parent: Job) -> bool:

@@ -64,7 +64,8 @@ async def view_of(job: Job) -> JobView:
     """The job with its result, unless that is in file storage."""
     return JobView(
         **_summary_fields(job),
-        result=job.result,
+        # Only a succeeded job has one. A row from an UPDATE comes without this field.
+        result=job.result if job.status == Status.SUCCEEDED else None,
         result_problem=await _result_problem(job),
     )
 

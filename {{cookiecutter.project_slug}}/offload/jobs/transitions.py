@@ -23,6 +23,7 @@ The functions are synchronous and need a thread of their own in async code. They
 new row, or None where the row had moved on. Their callers send the event to the watchers.
 """
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -37,9 +38,11 @@ from offload.jobs.database import (
     NOT_WAITING,
     UNHELD,
     due,
+    fenced_claim,
     from_now,
     held,
     held_and_wanted,
+    retry_conflicts,
 )
 from offload.jobs.divided import update_job
 from offload.jobs.models import Job, ResultFile, Status
@@ -51,19 +54,18 @@ def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
     Returns:
         The new row; None where the job is not due: its message was a duplicate, or came early.
     """
-    return update_job(
-        due(),
-        job_id,
-        status=Status.RUNNING,
-        token=F("token") + 1,
-        attempts=F("attempts") + 1,
-        worker=worker,
-        pid=pid,
-        lease_until=from_now(conf().lease),
-        started_at=Coalesce("started_at", Now()),
-        message="",
+    values = {
+        "status": Status.RUNNING,
+        "token": F("token") + 1,
+        "attempts": F("attempts") + 1,
+        "worker": worker,
+        "pid": pid,
+        "lease_until": from_now(conf().lease),
+        "started_at": Coalesce("started_at", Now()),
+        "message": "",
         **NOT_WAITING,
-    )
+    }
+    return retry_conflicts(partial(fenced_claim, due(), job_id, **values))
 
 
 def renew(worker: UUID, job_ids: list[UUID]) -> None:
@@ -160,7 +162,7 @@ def give_up(job_id: UUID, error: str, where: Q) -> Job | None:
     Raises:
         Job.DoesNotExist: no such job.
     """
-    job = Job.objects.only("parent").get(pk=job_id)
+    job = Job.objects.only("parent", "then", "on_end").get(pk=job_id)
     return divided.end_job(where, job, Status.FAILED, error=error)
 
 

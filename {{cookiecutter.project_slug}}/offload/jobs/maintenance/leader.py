@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from offload.jobs.database import bounded_transaction, from_now
+from offload.jobs.database import from_now
 from offload.jobs.models import Leader
 from offload.jobs.stats import JobStats
 
@@ -17,6 +17,10 @@ from offload.jobs.stats import JobStats
 LEADER_LEASE_SECONDS = 5.0
 # A leader renews the lead between two duties where this many seconds have passed.
 RENEWAL_INTERVAL_SECONDS = LEADER_LEASE_SECONDS / 2
+# So often a process that does not lead reads the row: the idle statements of a service hardly grow
+# with its processes. What it knows of queues is so much older, and a lead that ended is taken so
+# much later.
+FOLLOWER_INTERVAL_SECONDS = LEADER_LEASE_SECONDS / 2
 
 # The name of the one row.
 NAME = "relay"
@@ -27,7 +31,7 @@ class LeadLost(Exception):
 
 
 class Leadership:
-    """Whether this process leads. A process that does not lead only reads the row.
+    """Whether this process leads. A process that does not lead only reads the row, now and then.
 
     Args:
         holder: this process's id.
@@ -36,6 +40,11 @@ class Leadership:
     def __init__(self, holder: UUID) -> None:
         self._holder = holder
         self._renewed_at = 0.0
+        self._follows_until = 0.0
+
+    def is_due(self) -> bool:
+        """Whether `hold` is to be called now: always where this process leads."""
+        return time.monotonic() >= self._follows_until
 
     def hold(self, reaches_broker: bool, stats: JobStats) -> bool:
         """Read the leader's row, and take the lead if it is free. False while another leads.
@@ -61,6 +70,7 @@ class Leadership:
         if (mine or free) and self._acquire(reaches_broker):
             return True
 
+        self._follows_until = time.monotonic() + FOLLOWER_INTERVAL_SECONDS
         if row.stats_at is not None:
             stats.load(row.stats, age=(row.now - row.stats_at).total_seconds())
         return False
@@ -83,10 +93,9 @@ class Leadership:
             self._renew()
 
     def _renew(self, **values: Any) -> None:
+        # No transaction: nobody holds a lock of this row for longer than one statement.
         mine = Leader.objects.filter(name=NAME, holder=self._holder)
-        with bounded_transaction():
-            renewed = mine.update(until=from_now(LEADER_LEASE_SECONDS), **values)
-        if not renewed:
+        if not mine.update(until=from_now(LEADER_LEASE_SECONDS), **values):
             raise LeadLost
         self._renewed_at = time.monotonic()
 
@@ -95,12 +104,11 @@ class Leadership:
         if reaches_broker:
             obtainable |= Q(reaches_broker=False)
 
-        with bounded_transaction():
-            acquired = Leader.objects.filter(obtainable, name=NAME).update(
-                holder=self._holder,
-                until=from_now(LEADER_LEASE_SECONDS),
-                reaches_broker=reaches_broker,
-            )
+        acquired = Leader.objects.filter(obtainable, name=NAME).update(
+            holder=self._holder,
+            until=from_now(LEADER_LEASE_SECONDS),
+            reaches_broker=reaches_broker,
+        )
         self._renewed_at = time.monotonic()
         return bool(acquired)
 

@@ -51,8 +51,11 @@ class Maintenance:
     def run(self) -> None:
         """Look at the database and the broker; never raise."""
         try:
-            if self._read_database():
-                self._do_all()
+            if self._leadership.is_due():
+                if self._read_database():
+                    self._do_all()
+            else:
+                self._mark_published()
         except LeadLost:
             log.info("maintenance: another process has taken over")
         except DATABASE_ERRORS as error:
@@ -70,8 +73,13 @@ class Maintenance:
         self._observation.step()
         self._stats.database_was_read()
 
-        self._do("mark published jobs", lambda: mark_published(self._broker.take_published()))
+        self._mark_published()
         return leads
+
+    def _mark_published(self) -> None:
+        published = self._broker.take_published()
+        if published:
+            self._do("mark published jobs", lambda: mark_published(published))
 
     def _do_all(self) -> None:
         for name, duty in self._duties.items():

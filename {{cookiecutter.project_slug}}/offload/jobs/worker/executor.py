@@ -20,7 +20,6 @@ from django.db.models import Q
 from pydantic import BaseModel, ValidationError
 
 from offload.jobs import transitions
-from offload.jobs.database import DATABASE_ERRORS
 from offload.jobs.declare import all_job_types
 from offload.jobs.divided import make_parts, part_results
 from offload.jobs.errors import JobError
@@ -32,8 +31,9 @@ from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Assignments, Slot
 from offload.jobs.worker.failure import full_text, public_text
 from offload.jobs.worker.memory_limit import memory_limit
-from offload.jobs.worker.outage import KeptResult, retry_while_database_is_down
+from offload.jobs.worker.outage import KeptEnd, KeptResult, retry_while_database_is_down
 from offload.jobs.worker.report import Cancelled, LeaseLost, RunningReport
+from offload.jobs.worker.spooler import Spooler
 
 log = logging.getLogger("offload.jobs")
 
@@ -45,29 +45,34 @@ class JobFailed(Exception):
     """A job has failed; its row says why. It is raised so that Flower and Celery count it."""
 
 
-def register_tasks(worker_id: UUID, assignments: Assignments) -> None:
+def register_tasks(worker_id: UUID, assignments: Assignments, spooler: Spooler) -> None:
     """Register one Celery task for each job type, so that Flower groups by it.
 
     A web process knows no tasks. It publishes by name, and a message's one argument is the job's
     id.
     """
     for job_type in all_job_types():
-        _register_task(job_type, worker_id, assignments)
+        _register_task(job_type, worker_id, assignments, spooler)
 
 
-def _register_task(job_type: JobType[Any, Any], worker_id: UUID, assignments: Assignments) -> None:
+def _register_task(
+    job_type: JobType[Any, Any], worker_id: UUID, assignments: Assignments, spooler: Spooler
+) -> None:
     # Celery gets no time limits: `time_limits.py` enforces them, with or without a broker. A failed
     # job is a failed task, without a second traceback in the log.
     @shared_task(name=job_type.name, throws=(JobFailed,))
     def run(job_id: str) -> str:
-        return execute(job_type, UUID(job_id), worker_id, assignments.slot())
+        return execute(job_type, UUID(job_id), worker_id, assignments.slot(), spooler)
 
 
-def execute(job_type: JobType[Any, Any], job_id: UUID, worker_id: UUID, slot: Slot) -> str:
+def execute(
+    job_type: JobType[Any, Any], job_id: UUID, worker_id: UUID, slot: Slot, spooler: Spooler
+) -> str:
     """Execute one job up to its next state.
 
     Args:
         slot: this process's record, which says all the time what the process does.
+        spooler: keeps the end on this host while the database does not take it.
 
     Returns:
         The name of that state; `duplicate` where the job was not due; `fenced` where another
@@ -80,12 +85,14 @@ def execute(job_type: JobType[Any, Any], job_id: UUID, worker_id: UUID, slot: Sl
     _listen_to_signals(slot)
     slot.claiming(job_id)
     try:
-        return _claim_and_run(job_type, job_id, worker_id, slot)
+        return _claim_and_run(job_type, job_id, worker_id, slot, spooler)
     finally:
         slot.idle()
 
 
-def _claim_and_run(job_type: JobType[Any, Any], job_id: UUID, worker_id: UUID, slot: Slot) -> str:
+def _claim_and_run(
+    job_type: JobType[Any, Any], job_id: UUID, worker_id: UUID, slot: Slot, spooler: Spooler
+) -> str:
     job = _claim(job_id, worker_id)
     if job is None:
         return "duplicate"
@@ -95,7 +102,8 @@ def _claim_and_run(job_type: JobType[Any, Any], job_id: UUID, worker_id: UUID, s
     end = _run(job_type, job, slot)
     slot.writing(job)
     try:
-        ended = retry_while_database_is_down(end, partial(_written, job))
+        with spooler.keeping(end):
+            ended = retry_while_database_is_down(end, partial(_written, job))
     except Exception:
         log.exception(
             "job %s: the database refuses its end; the job is started again, or fails after its "
@@ -109,7 +117,7 @@ def _claim_and_run(job_type: JobType[Any, Any], job_id: UUID, worker_id: UUID, s
         log.warning("job %s: another worker has taken over, this result is dropped", job_id)
         return "fenced"
 
-    _tell_watchers_and_parent(ended)
+    tell_watchers_and_parent(ended)
     seconds = round(time.perf_counter() - started, 3)
     log.info("job %s", ended.status, extra=job.log_fields() | {"seconds": seconds})
 
@@ -169,7 +177,7 @@ def _run(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:
         with memory_limit(job_type.limits.memory_limit):
             return _compute(job_type, job, slot)
     except Cancelled:
-        return partial(transitions.stop, job)
+        return KeptEnd(job, "stop")
     except LeaseLost:
         return lambda: None
     # sys.exit() and MemoryError, too, are failures of the job, not of the worker.
@@ -194,7 +202,7 @@ def _compute(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:
     slot.writing(job)
     document = job_type.result_to_json(result)
     check_handed_on(job, document)
-    return KeptResult(job, document).write
+    return KeptResult(job, document)
 
 
 def _params(job_type: JobType[Any, Any], job: Job) -> BaseModel:
@@ -240,31 +248,24 @@ def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) 
             extra=job.log_fields(),
         )
         reason = f"{reason}, attempt {job.attempts} of {job.max_attempts}"
-        return partial(transitions.retry, job, reason, delay, detail)
+        return KeptEnd(job, "retry", error=reason, delay=delay, detail=detail)
 
     log.error(
         "job %s of type %s failed", job.pk, job_type.name, exc_info=error, extra=job.log_fields()
     )
-    return partial(transitions.fail, job, reason, detail)
+    return KeptEnd(job, "fail", error=reason, detail=detail)
 
 
-def _tell_watchers_and_parent(ended: Job) -> None:
+def tell_watchers_and_parent(ended: Job) -> None:
     """Send the event. Have what follows published: the followers, or the parent whose last part
-    this was.
-
-    The maintenance publishes the parent where the database does not answer here.
+    this was, which gets an event, too.
     """
     services.events.publish(ended)
     _publish(followers_of(ended))
-    if not (ended.parent_id and ended.final):
+    if not Job.parent.is_cached(ended):  # type: ignore[attr-defined]
         return
 
-    try:
-        parent = Job.objects.get(pk=ended.parent_id)
-    except (Job.DoesNotExist, *DATABASE_ERRORS):
-        log.debug("job %s: its parent is not told", ended.pk, exc_info=True)
-        return
-
+    parent = ended.parent
     services.events.publish(parent)
     if parent.phase == Phase.JOIN:
         _publish([parent])

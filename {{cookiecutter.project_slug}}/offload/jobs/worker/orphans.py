@@ -20,6 +20,7 @@ from offload.jobs.services import services
 from offload.jobs.worker.assignments import Assignment, is_worked_on
 from offload.jobs.worker.processes import process_is_alive
 from offload.jobs.worker.shutdown import Shutdown
+from offload.jobs.worker.spool import Spool
 
 log = logging.getLogger("offload.jobs")
 
@@ -41,10 +42,12 @@ class Orphans:
     Args:
         shutdown: while the worker shuts down, orphans are handed back instead.
         wake: makes the supervisor look at once. Called from any thread.
+        spool: what it holds is written by `write_spooled.py`.
     """
 
-    def __init__(self, shutdown: Shutdown, wake: Callable[[], None]) -> None:
+    def __init__(self, shutdown: Shutdown, wake: Callable[[], None], spool: Spool) -> None:
         self._shutdown = shutdown
+        self._spool = spool
         self._wake = wake
         # What no process worked on at the last look.
         self._seen: set[Key] = set()
@@ -87,13 +90,16 @@ class Orphans:
             del self._reasons[job_id]
 
     def _settle(self, key: Key, job: Job) -> None:
-        """Four cases:
+        """Five cases:
 
-        1. The process was killed for the job's time limit: the job fails.
-        2. The worker shuts down: the job is handed back, later.
-        3. Celery has told why the process died: the job is reclaimed with that reason.
-        4. It is an orphan at a second look: Celery had its time to tell the reason.
+        1. Its end is in the spool: that is written.
+        2. The process was killed for the job's time limit: the job fails.
+        3. The worker shuts down: the job is handed back, later.
+        4. Celery has told why the process died: the job is reclaimed with that reason.
+        5. It is an orphan at a second look: Celery had its time to tell the reason.
         """
+        if self._spool.holds(*key):
+            return
         if key in self._over_time:
             limit = find_job_type(job.kind).limits.time_limit
             self._tell(transitions.fail(job, f"time limit: killed after {limit:g} s"))

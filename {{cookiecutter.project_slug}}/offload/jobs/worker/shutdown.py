@@ -3,6 +3,7 @@
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -12,12 +13,17 @@ from offload.jobs import transitions
 from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections
 from offload.jobs.models import Job, Status
 from offload.jobs.services import services
+from offload.jobs.worker.assignments import Activity, Assignment, Assignments
 from offload.jobs.worker.heartbeat import Heartbeat
+from offload.jobs.worker.spool import Spool, SpooledEnd
+from offload.jobs.worker.write_spooled import WriteSpooled
 
 log = logging.getLogger("offload.jobs")
 
 # Seconds that the end of a worker waits for the last statements of its supervisor and its relay.
 LAST_STATEMENTS_SECONDS = 3.0
+# Seconds that it waits before for processes that write an end: until they have it in the spool.
+SPOOL_WAIT_SECONDS = 2.0
 
 
 class Shutdown:
@@ -28,11 +34,17 @@ class Shutdown:
     every running job. This class replaces both.
 
     Args:
+        assignments: what the worker's processes do.
+        spool: where they put what the database does not take.
         wake: makes the supervisor look at once.
     """
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, assignments: Assignments, spool: Spool, wake: Callable[[], None]) -> None:
         self.requested = False
+        # What the processes worked on after the wait. Celery kills them next.
+        self.unfinished: list[Assignment] = []
+        self._assignments = assignments
+        self._spool = spool
         self._wake = wake
         self._idle = threading.Event()
 
@@ -48,33 +60,67 @@ class Shutdown:
             signal.signal(number, stop)
 
     def wait_for_jobs(self) -> None:
-        """Wait until the worker is idle, `conf().worker_grace` seconds at most. A second call, and
-        so a second signal, does not wait.
+        """Wait until the worker is idle, `conf().worker_grace` seconds at most, and then until no
+        end of a job is in a process's memory alone. A second call, and so a second signal, does not
+        wait.
         """
         if not self.requested:
             self.requested = True
             self._wake()
             self._idle.wait(conf().worker_grace)
+            self.unfinished = self._wait_for_ends()
 
     def worker_is_idle(self) -> None:
         """The worker's processes work on no job: a requested shutdown need not wait longer."""
         if self.requested:
             self._idle.set()
 
+    def spool_hand_backs(self) -> None:
+        """Put into the spool that the unfinished jobs are handed back. Their processes are dead.
 
-def hand_back_jobs(worker_id: UUID, heartbeat: Heartbeat, patience: float) -> None:
+        The next worker on this host writes it. If none comes within a lease after the return of the
+        database, each of these jobs costs an attempt.
+        """
+        for each in self.unfinished:
+            if each.token and not self._spool.holds(each.job_id, each.token):
+                end = SpooledEnd(str(each.job_id), each.token, "hand_back")
+                if file := self._spool.keep(end):
+                    file.release()
+
+    def _wait_for_ends(self) -> list[Assignment]:
+        """Wait for the spool, 2 s at most. Returns what the processes still work on."""
+        deadline = time.monotonic() + SPOOL_WAIT_SECONDS
+        while True:
+            working = self._assignments.working()
+            unkept = any(
+                each.activity == Activity.WRITING and not self._spool.holds(each.job_id, each.token)
+                for each in working
+            )
+            if not unkept or time.monotonic() > deadline:
+                return working
+            time.sleep(0.05)
+
+
+def hand_back_jobs(
+    worker_id: UUID, heartbeat: Heartbeat, spooled: WriteSpooled, patience: float
+) -> bool:
     """Hand back what a worker that ends still holds, and delete the worker's row.
 
     Its processes must be dead: one that lived would compute beside the next worker.
 
     Args:
+        spooled: writes what the processes left in the spool.
         patience: seconds to wait for another thread's statement.
+
+    Returns:
+        Whether the database has taken all of it.
     """
     if not FORK_LOCK.acquire(timeout=patience):
-        log.warning("the database is slow; jobs of this worker start again after their leases")
-        return
+        log.warning("the database is slow; the jobs of this worker are handed back later")
+        return False
 
     try:
+        spooled.write_all()
         for job in Job.objects.filter(worker=worker_id, status=Status.RUNNING):
             if handed := transitions.hand_back(job):
                 log.warning("job %s: %s at shutdown", job.pk, handed.status, extra=job.log_fields())
@@ -82,9 +128,10 @@ def hand_back_jobs(worker_id: UUID, heartbeat: Heartbeat, patience: float) -> No
         heartbeat.end()
     except DATABASE_ERRORS as error:
         log.warning(
-            "the database does not answer; jobs of this worker start again after their leases: %s",
-            error,
+            "the database does not answer; the jobs of this worker are handed back later: %s", error
         )
         close_connections()
+        return False
     finally:
         FORK_LOCK.release()
+    return True

@@ -2,18 +2,20 @@
 
 It never computes. A function that holds the GIL in another process therefore delays none of its
 duties, and each duty has a file: `heartbeat.py`, `orphans.py`, `lease.py`, `kill_cancelled.py`,
-`kill_fenced.py`, `shutdown.py`. `time_limits.py` is a thread of its own, because it must not wait
-for the database.
+`kill_fenced.py`, `shutdown.py`. Two are threads of their own: `time_limits.py` must not wait for
+the database, and `write_spooled.py` may wait for file storage.
 """
 
 import logging
 import threading
 import time
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from celery import bootsteps
 
+from offload.conf import conf
 from offload.jobs.background import create_relay
 from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections
 from offload.jobs.models import Job, Status
@@ -29,11 +31,14 @@ from offload.jobs.worker.pool_kind import require_forked_processes
 from offload.jobs.worker.processes import kill_children
 from offload.jobs.worker.redis_policy import check_redis_policy
 from offload.jobs.worker.shutdown import LAST_STATEMENTS_SECONDS, Shutdown, hand_back_jobs
+from offload.jobs.worker.spool import Spool
+from offload.jobs.worker.spooler import Spooler
 from offload.jobs.worker.time_limits import TimeLimits
+from offload.jobs.worker.write_spooled import WriteSpooled
 
 log = logging.getLogger("offload.jobs")
 
-# Seconds between two looks at the worker's rows.
+# Seconds between two looks at the worker's rows while it has any.
 SUPERVISOR_INTERVAL_SECONDS = 0.5
 
 
@@ -54,16 +59,20 @@ class Supervisor(bootsteps.StartStopStep):
         # a pipe.
         self._assignments = Assignments(max(worker.concurrency, worker.max_concurrency or 0))
         self._relay = create_relay(services)
-        register_tasks(self._worker_id, self._assignments)
+        self._spool = Spool(Path(conf().spool_folder))
+        register_tasks(self._worker_id, self._assignments, Spooler(self._spool))
 
         # Whether the database answered at the last look.
         self._database_answers = True
+        # When the rows of this worker were read the last time, and whether there were any.
+        self._looked_at, self._holds_rows = 0.0, False
         self._woken = threading.Event()
         self._stopping = threading.Event()
-        self._shutdown = Shutdown(self._woken.set)
+        self._shutdown = Shutdown(self._assignments, self._spool, self._woken.set)
         self._heartbeat = Heartbeat(self._worker_id)
-        self._orphans = Orphans(self._shutdown, self._woken.set)
+        self._orphans = Orphans(self._shutdown, self._woken.set, self._spool)
         self._leases = Leases(self._worker_id)
+        self._write_spooled = WriteSpooled(self._spool)
         self._kill_fenced = KillFenced(self._assignments)
         self._time_limits = TimeLimits(self._assignments, self._orphans.killed_for_time_limit)
         self._thread = threading.Thread(
@@ -73,7 +82,9 @@ class Supervisor(bootsteps.StartStopStep):
     def start(self, worker: Any) -> None:
         """Called by Celery once the pool has forked."""
         self._shutdown.listen()
+        self._spool.check()
         self._thread.start()
+        self._write_spooled.start()
         self._time_limits.start()
         self._relay.start()
         check_redis_policy()
@@ -87,7 +98,7 @@ class Supervisor(bootsteps.StartStopStep):
     def stop(self, worker: Any) -> None:
         """Called by Celery at shutdown, before it ends the pool.
 
-        Where the database is silent, it gives up after 3 s.
+        Where the database is silent, it gives up after 5 s. What is to be written is in the spool.
         """
         # Already done where a signal began the shutdown; Flower's button comes without one.
         self._shutdown.wait_for_jobs()
@@ -95,13 +106,16 @@ class Supervisor(bootsteps.StartStopStep):
         self._stopping.set()
         self._woken.set()
         self._time_limits.stop()
+        self._write_spooled.stop()
         relay_stops = threading.Thread(target=services.stop_relay, daemon=True)
         relay_stops.start()
 
         kill_children()
         deadline = time.monotonic() + LAST_STATEMENTS_SECONDS
         self._thread.join(LAST_STATEMENTS_SECONDS)
-        hand_back_jobs(self._worker_id, self._heartbeat, max(deadline - time.monotonic(), 0.0))
+        patience = max(deadline - time.monotonic(), 0.0)
+        if not hand_back_jobs(self._worker_id, self._heartbeat, self._write_spooled, patience):
+            self._shutdown.spool_hand_backs()
         relay_stops.join(max(deadline - time.monotonic(), 0.0))
 
     def terminate(self, worker: Any) -> None:
@@ -110,8 +124,10 @@ class Supervisor(bootsteps.StartStopStep):
 
     def _run(self, worker: Any) -> None:
         while not self._stopping.is_set():
-            self._woken.wait(SUPERVISOR_INTERVAL_SECONDS)
+            woken = self._woken.wait(SUPERVISOR_INTERVAL_SECONDS)
             self._woken.clear()
+            if not woken and self._is_idle():
+                continue
             try:
                 with FORK_LOCK:
                     self._look(worker)
@@ -132,12 +148,21 @@ class Supervisor(bootsteps.StartStopStep):
             )
         self._database_answers = False
 
+    def _is_idle(self) -> bool:
+        """Whether no look is needed: the last one found no rows, and no process works on a job.
+
+        Three times in a lease a look is needed all the same, and for the heartbeat.
+        """
+        recent = time.monotonic() - self._looked_at < min(conf().lease, conf().worker_silence) / 3
+        return recent and not self._holds_rows and not self._assignments.working()
+
     def _look(self, worker: Any) -> None:
         """One look at this worker's rows, and then at its processes. The order matters: what is in
         the table and in no row was fenced out, or claimed in between.
         """
         rows = Job.objects.filter(worker=self._worker_id, status=Status.RUNNING)
         held = list(rows.defer(*Job.LARGE_FIELDS))
+        self._holds_rows, self._looked_at = bool(held), time.monotonic()
         working = self._assignments.working()
         self._heartbeat.beat(worker, len(working))
         if not working:
