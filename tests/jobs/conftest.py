@@ -145,6 +145,12 @@ class Lab:
 
         return redis.Redis(port=self.redis_port, socket_timeout=2)
 
+    def messages(self, queue: str) -> int:
+        """How many messages wait in a queue, in all its steps."""
+        client = self.redis_client()
+        # kombu's names: `cpu` is step 0, and `cpu\x06\x163` is step 3.
+        return sum(client.llen(f"{queue}\x06\x16{step}" if step else queue) for step in range(10))
+
     def redis_answers(self) -> bool:
         import redis
 

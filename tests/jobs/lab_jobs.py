@@ -19,6 +19,14 @@ class Death(BaseModel):
     way: str
 
 
+class Noted(BaseModel):
+    log: str
+    name: str
+    # The job goes on when there is such a file.
+    gate: str = ""
+    seconds: float = 0.0
+
+
 class Done(BaseModel):
     value: int
 
@@ -48,6 +56,13 @@ def burn(params: Work, report: Report) -> Done:
     from .compute import burn
 
     return Done(value=burn(params.log, params.units, report))
+
+
+@job("lab.noted", time_limit=60, memory_limit=256 * MiB)
+def noted(params: Noted, report: Report) -> Done:
+    from .compute import note_and_wait
+
+    return Done(value=note_and_wait(params.log, params.name, params.gate, params.seconds))
 
 
 @job("lab.gil", time_limit=120, memory_limit=256 * MiB)

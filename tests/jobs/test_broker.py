@@ -72,7 +72,7 @@ def test_jobs_submitted_while_redis_is_down_are_accepted_and_done(
 def test_a_redis_restarted_empty_costs_no_job(running: Lab) -> None:
     jobs = [running.submit("lab.burn", units=20) for _ in range(50)]
     running.computes(jobs[0])
-    running.until(lambda: running.redis_client().llen("cpu") > 10, "messages to wait in the broker")
+    running.until(lambda: running.messages("cpu") > 10, "messages to wait in the broker")
     running.kill("redis")
     running.redis()
     _all_succeed(running, 50)
@@ -81,7 +81,7 @@ def test_a_redis_restarted_empty_costs_no_job(running: Lab) -> None:
 def test_flushall_costs_no_job(running: Lab) -> None:
     jobs = [running.submit("lab.burn", units=10) for _ in range(50)]
     running.computes(jobs[0])
-    running.until(lambda: running.redis_client().llen("cpu") > 10, "messages to wait in the broker")
+    running.until(lambda: running.messages("cpu") > 10, "messages to wait in the broker")
     running.redis_client().flushall()
     _all_succeed(running, 50)
 
@@ -170,15 +170,14 @@ def test_a_backlog_is_published_once_not_at_every_maintenance(lab: Lab, api: htt
     waiting = 1000
     for _ in range(waiting):
         lab.submit("lab.burn", units=1)
-    client = lab.redis_client()
-    lab.until(lambda: client.llen("cpu") >= waiting, "a message for every job")
+    lab.until(lambda: lab.messages("cpu") >= waiting, "a message for every job")
     renewals = set()
     # The lead is renewed every 2.5 s, and the maintenance runs every second: over ten runs.
     while len(renewals) < 5:
         renewals.add(Leader.objects.get().until)
         time.sleep(0.2)
-    print(f"{client.llen('cpu')} messages for {waiting} waiting jobs after more than ten runs")
-    assert waiting <= client.llen("cpu") <= waiting + 20
+    print(f"{lab.messages('cpu')} messages for {waiting} waiting jobs after more than ten runs")
+    assert waiting <= lab.messages("cpu") <= waiting + 20
 
 
 def test_a_web_process_killed_before_it_published_loses_nothing(

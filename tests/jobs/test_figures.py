@@ -94,7 +94,7 @@ def test_cpu_of_a_job_in_the_worker(running: Lab) -> None:
     ):
         for _ in range(100):
             current_app.tasks["lab.plain"].apply_async(queue="cpu", producer=producer)
-    running.until(lambda: running.redis_client().llen("cpu") == 0, "100 plain tasks to end")
+    running.until(lambda: running.messages("cpu") == 0, "100 plain tasks to end")
     time.sleep(1)
     plain = (cpu(*pids) - before) / 100 * 1000
     print(f"\na job costs its worker {job:.2f} ms of CPU, a plain task {plain:.2f} ms")

@@ -26,6 +26,7 @@ COLUMNS = {
     "queue": "'cpu'",
     "owner": "'owner-' || (n % 100)",
     "params": "'{}'",
+    "priority": "1",
     "number": "0",
     "parts_count": "0",
     "status": "'succeeded'",

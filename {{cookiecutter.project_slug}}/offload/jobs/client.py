@@ -5,7 +5,7 @@ import math
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -18,6 +18,7 @@ from offload.conf import conf
 from offload.jobs import transitions
 from offload.jobs.declare import JobType
 from offload.jobs.models import FINAL, Job, KeptKey
+from offload.jobs.priority import Priority, PriorityName
 from offload.jobs.services import services
 from offload.jobs.stats import QueueStats
 from offload.problems import Problem
@@ -86,6 +87,7 @@ async def submit(
     owner: str,
     idempotency: Idempotency | None = None,
     request_id: str = "",
+    priority: PriorityName | None = None,
 ) -> Job:
     """Accept a job. When this returns, the job is in the database and will run.
 
@@ -95,8 +97,10 @@ async def submit(
         owner: who may see the job.
         idempotency: the same key and request give the same job again.
         request_id: the id that the worker's log lines carry; the request's own if not given.
+        priority: instead of the priority that the type declares; a job's parts have it, too.
 
     Raises:
+        ValueError: no priority has this name.
         Problem: 503 with `Retry-After` where the queue is too deep or too old; 422 where the key
             came with another request.
         ParamsTooLarge: the parameters are over `conf().params_limit` bytes.
@@ -111,19 +115,37 @@ async def submit(
         raise
 
     return await sync_to_async(_insert)(
-        job_type, params, owner, idempotency, request_id or current_request_id.get()
+        job_type,
+        params,
+        owner,
+        idempotency,
+        request_id=request_id or current_request_id.get(),
+        **_chosen(priority),
     )
 
 
-def submit_sync(job_type: JobType[P, R], params: P, *, owner: str, request_id: str = "") -> Job:
+def submit_sync(
+    job_type: JobType[P, R],
+    params: P,
+    *,
+    owner: str,
+    request_id: str = "",
+    priority: PriorityName | None = None,
+) -> Job:
     """The same in sync code. In `transaction.atomic()` the job is published after the commit."""
     admit(job_type.limits.queue)
-    return _insert(job_type, params, owner, None, request_id)
+    return _insert(job_type, params, owner, None, request_id=request_id, **_chosen(priority))
 
 
-async def submit_many(job_type: JobType[P, R], params: Iterable[P], *, owner: str) -> list[Job]:
+async def submit_many(
+    job_type: JobType[P, R],
+    params: Iterable[P],
+    *,
+    owner: str,
+    priority: PriorityName | None = None,
+) -> list[Job]:
     """Accept several jobs in one INSERT, all or none. Raises as `submit` does."""
-    jobs = [Job.new(job_type, each, owner) for each in params]
+    jobs = [Job.new(job_type, each, owner, **_chosen(priority)) for each in params]
     admit(job_type.limits.queue, len(jobs))
 
     def insert() -> list[Job]:
@@ -226,14 +248,19 @@ def _not_found(job_id: UUID) -> Problem:
     )
 
 
+def _chosen(priority: PriorityName | None) -> dict[str, Any]:
+    """The columns for which a caller chose a value."""
+    return {} if priority is None else {"priority": Priority.named(priority)}
+
+
 def _insert(
     job_type: JobType[P, R],
     params: P,
     owner: str,
     idempotency: Idempotency | None,
-    request_id: str,
+    **values: Any,
 ) -> Job:
-    job = Job.new(job_type, params, owner, request_id=request_id)
+    job = Job.new(job_type, params, owner, **values)
     if idempotency is not None:
         job.idempotency_key, job.fingerprint = idempotency.key, idempotency.fingerprint
         if job_type.limits.unique and (kept := _find_kept(job_type, owner, idempotency)):

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from offload.conf import conf
+from offload.jobs.priority import Priority, PriorityName
 from offload.problems import Problem
 
 # An even number of backslashes, and the escape.
@@ -77,6 +78,8 @@ class Limits:
         memory_limit: bytes of data that the job may add to its process; beyond it `MemoryError`
             fails the job (Linux only).
         queue: `cpu` for computing, `default` for housekeeping.
+        priority: `high`, `normal` or `low`: which jobs of a queue workers take first. Within a
+            priority, jobs of owners with few waiting jobs come first.
         soft_time_limit: seconds until `SoftTimeLimitExceeded` is raised in the function; 95 % of
             `time_limit` if not given.
         max_attempts: starts in all. A job starts again when its worker dies, or when the function
@@ -96,6 +99,7 @@ class Limits:
     time_limit: float
     memory_limit: int
     queue: str = "cpu"
+    priority: PriorityName = "normal"
     soft_time_limit: float | None = None
     max_attempts: int = 3
     retry_on: tuple[type[Exception], ...] = ()
@@ -109,6 +113,11 @@ class Limits:
     def soft_limit(self) -> float:
         """Seconds until the function is asked to end by itself."""
         return self.soft_time_limit or self.time_limit * 0.95
+
+    @property
+    def priority_level(self) -> Priority:
+        """The priority as rows have it."""
+        return Priority.named(self.priority)
 
     def delay_before_retry(self, attempts: int) -> float:
         """Seconds between a failed attempt and the next one.
@@ -276,6 +285,7 @@ class job(Limits):  # noqa: N801 - a decorator
         params, result = self._models(function)
         self._check_name(function)
         self._check_limits()
+        self._check_order()
         self._check_schedule(params)
 
         declared = JobType(self.name, function, params, result, self, self.split, self.part)
@@ -353,6 +363,12 @@ class job(Limits):  # noqa: N801 - a decorator
                 f"job {self.name!r}: config/celery.py declares no queue {self.queue!r}, only "
                 f"{', '.join(queues)}"
             )
+
+    def _check_order(self) -> None:
+        try:
+            Priority.named(self.priority)
+        except ValueError as error:
+            raise InvalidJob(f"job {self.name!r}: {error}") from None
 
     def _check_schedule(self, params: type[BaseModel]) -> None:
         """A periodic job is submitted with the defaults of its parameters."""

@@ -106,6 +106,7 @@ def make_parts(job_type: JobType[Any, Any], job: Job, params: BaseModel) -> list
             job.owner,
             parent=job,
             number=number,
+            priority=job.priority,
             request_id=job.request_id,
         )
         for number, part_params in enumerate(job_type.split(params), 1)

@@ -35,8 +35,9 @@ class JobSummary(BaseModel):
     result_url: str | None = None
     """Where a succeeded job's result is read, as it is stored; the address takes `Range`."""
     expected_start_seconds: float | None = None
-    """For a queued job: seconds until it starts, from its queue's depth and drain rate; null where
-    they are not known.
+    """For a queued job: seconds until it starts, from its queue's due rows, parts included, and its
+    drain rate; null where they are not known. A job of an owner with few waiting jobs starts
+    earlier.
     """
 
 
@@ -80,9 +81,9 @@ def expected_start_seconds(job: Job) -> float | None:
     stats = services.stats.queues.get(job.queue)
 
     # A queue that was empty a second ago may belong to idle workers, or to busy ones.
-    if job.status != Status.QUEUED or stats is None or not (stats.depth and stats.drain):
+    if job.status != Status.QUEUED or stats is None or not (stats.rows and stats.drain):
         return None
-    return round(stats.depth / stats.drain, 1)
+    return round(stats.rows / stats.drain, 1)
 
 
 def _summary_fields(job: Job) -> dict[str, Any]:

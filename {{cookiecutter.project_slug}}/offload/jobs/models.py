@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from offload.conf import conf
 from offload.jobs.declare import JobType
+from offload.jobs.priority import Priority
 
 # Characters of a request's id, as `serving/response_headers.py` accepts it.
 MAX_REQUEST_ID_LENGTH = 128
@@ -60,6 +61,7 @@ class Job(models.Model):
     queue = models.CharField(max_length=50)
     owner = models.CharField(max_length=150)
     params = models.JSONField()
+    priority = models.PositiveSmallIntegerField(choices=Priority, default=Priority.NORMAL)
     # The divided job that this job is a part of.
     parent = models.ForeignKey(
         "self", on_delete=models.CASCADE, null=True, related_name="parts", db_index=False
@@ -150,7 +152,7 @@ class Job(models.Model):
             ),
             # Waiting jobs. The statistics read nothing else.
             models.Index(
-                fields=("queue", "published_at", "due_at", "kind", "number"),
+                fields=("queue", "published_at", "due_at", "kind", "number", "owner"),
                 condition=models.Q(due_at__isnull=False),
                 name="offload_job_waiting",
             ),
@@ -208,6 +210,7 @@ class Job(models.Model):
         if limits.result_lifetime is not None:
             values["result_lifetime"] = timedelta(seconds=limits.result_lifetime)
 
+        values.setdefault("priority", limits.priority_level)
         values["request_id"] = values.get("request_id", "")[:MAX_REQUEST_ID_LENGTH]
 
         return cls(

@@ -46,6 +46,9 @@ class JobStats:
     workers: int = 0
     # Due jobs whose type no running worker knows: their number by queue and type.
     unserved: dict[str, dict[str, int]] = field(default_factory=dict)
+    # Due jobs, parts included, of the owners with the most of them: their number by queue and
+    # owner. `load` puts a new object here.
+    owners: dict[str, dict[str, int]] = field(default_factory=dict)
     # Whether the database answered the last time.
     database: bool = False
     # Whether the broker answered the last time.
@@ -77,6 +80,7 @@ class JobStats:
             "queues": {name: asdict(queue) for name, queue in self.queues.items()},
             "workers": self.workers,
             "unserved": self.unserved,
+            "owners": self.owners,
         }
 
     def load(self, document: dict[str, Any], age: float) -> None:
@@ -89,6 +93,7 @@ class JobStats:
         self.queues = found
         self.workers = document.get("workers", 0)
         self.unserved = document.get("unserved", {})
+        self.owners = document.get("owners", {})
         self.read_at = time.monotonic() - age
         self._set_gauges(age)
 

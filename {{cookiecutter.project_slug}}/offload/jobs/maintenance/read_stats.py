@@ -11,6 +11,7 @@ from offload.conf import conf
 from offload.jobs.database import FORK_LOCK, due, from_now
 from offload.jobs.maintenance.leader import Leadership
 from offload.jobs.models import Job, Worker
+from offload.jobs.priority import COUNTED_OWNER_ROWS, LARGE_OWNER_ROWS, MAX_COUNTED_OWNERS
 from offload.jobs.stats import JobStats, QueueStats
 
 log = logging.getLogger("offload.jobs")
@@ -27,6 +28,8 @@ class Waiting:
     rows: dict[tuple[str, str], int] = field(default_factory=dict)
     # For each running worker its queues, and the types that it knows; None: it did not say.
     workers: list[tuple[set[str], set[str] | None]] = field(default_factory=list)
+    # Due rows of the owners with the most of them, by queue and owner.
+    owners: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def queues(self) -> set[str]:
         """The queues in which rows are due."""
@@ -45,6 +48,11 @@ class Waiting:
         known = self._known(queue)
         kinds = {kind for kind in self._due(queue) if not all(kind in s for s in known)}
         return kinds - self.unserved(queue)
+
+    def large_owners(self, queue: str) -> list[str]:
+        """The owners with many due rows in a queue."""
+        counts = self.owners.get(queue, {})
+        return [owner for owner, rows in counts.items() if rows >= LARGE_OWNER_ROWS]
 
     def publishable_rows(self, queue: str) -> int:
         """How many due rows of a queue should have a message."""
@@ -81,7 +89,9 @@ class ReadStats:
         """Read and publish."""
         found = JobStats()
         with FORK_LOCK:
-            self.waiting = Waiting(self._read_waiting(found), self._read_workers())
+            waiting = self._read_waiting(found)
+            found.owners = self._read_owners(waiting)
+            self.waiting = Waiting(waiting, self._read_workers(), found.owners)
             self._read_drain(found)
 
         found.workers = len(self.waiting.workers)
@@ -119,6 +129,18 @@ class ReadStats:
             if row["oldest"] is not None:
                 queue.age = max(queue.age, (row["now"] - row["oldest"]).total_seconds())
         return counts
+
+    def _read_owners(self, waiting: dict[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+        """Count the due rows of large owners: another read of that index, if there can be one."""
+        if sum(waiting.values()) < COUNTED_OWNER_ROWS:
+            return {}
+
+        counts = Job.objects.filter(due()).values("queue", "owner").annotate(rows=Count("pk"))
+        large = counts.filter(rows__gte=COUNTED_OWNER_ROWS).order_by("-rows")[:MAX_COUNTED_OWNERS]
+        owners: dict[str, dict[str, int]] = {}
+        for queue, owner, rows in large.values_list("queue", "owner", "rows"):
+            owners.setdefault(queue, {})[owner] = rows
+        return owners
 
     def _read_workers(self) -> list[tuple[set[str], set[str] | None]]:
         running = Worker.objects.filter(seen_at__gt=from_now(-conf().worker_silence))
