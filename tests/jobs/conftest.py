@@ -266,14 +266,14 @@ def _database(django_db_blocker: Any) -> Iterator[None]:
 def new_lab(folder: Path) -> Iterator[Lab]:
     """A lab, and at the end its processes and rows are removed."""
     from offload.access.models import ApiToken
-    from offload.jobs.models import Job, Leader, ResultFile, Schedule, Worker
+    from offload.jobs.models import Job, Leader, ResultFile, RunLimitKey, Schedule, Worker
 
     made = Lab(folder)
     try:
         yield made
     finally:
         made.end()
-        for model in (Job, ResultFile, Schedule, Worker, Leader, ApiToken):
+        for model in (Job, ResultFile, RunLimitKey, Schedule, Worker, Leader, ApiToken):
             model.objects.all().delete()
 
 

@@ -27,6 +27,7 @@ COLUMNS = {
     "owner": "'owner-' || (n % 100)",
     "params": "'{}'",
     "priority": "1",
+    "rank": "0",
     "number": "0",
     "parts_count": "0",
     "status": "'succeeded'",
@@ -144,7 +145,7 @@ def whole_reads(sql: str, params: Any) -> list[str]:
         if connection.vendor == "sqlite":
             cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
             steps = [row[3] for row in cursor.fetchall()]
-            small = "INDEX offload_job_(waiting|held|divided)"
+            small = "INDEX offload_job_(waiting|held|divided|place|blocked)"
             scan = re.compile(rf"SCAN (offload_job|[UVWT]\d+)(?! USING (COVERING )?{small})")
             return [step for step in steps if scan.search(step)]
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from offload.jobs.declare import job as job
     from offload.jobs.job_view import JobView as JobView
     from offload.jobs.job_view import accepted as accepted
+    from offload.jobs.run_limit import RunLimit as RunLimit
     from offload.jobs.web_process import lifespan as lifespan
 
 # Bytes in a mebibyte, for `memory_limit`.
@@ -39,6 +40,7 @@ _MODULES = {
     "JobView": "job_view",
     "Limits": "declare",
     "Report": "declare",
+    "RunLimit": "run_limit",
     "accepted": "job_view",
     "cancel": "client",
     "find": "client",

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from offload.conf import conf
 from offload.jobs import transitions
+from offload.jobs.blocked import blocked, give_ranks
 from offload.jobs.declare import JobType
 from offload.jobs.models import FINAL, Job, KeptKey
 from offload.jobs.priority import Priority, PriorityName
@@ -149,8 +150,10 @@ async def submit_many(
     admit(job_type.limits.queue, len(jobs))
 
     def insert() -> list[Job]:
+        give_ranks(jobs)
+        _admit_blocked(jobs)
         Job.objects.bulk_create(jobs)
-        _publish(jobs)
+        services.start(jobs)
         return jobs
 
     return await sync_to_async(insert)()
@@ -198,6 +201,8 @@ async def cancel(job: Job) -> Job:
         except Job.DoesNotExist:
             raise _not_found(job.pk) from None
         services.events.publish(row)
+        if row.final:
+            services.unblock_beside([row])
         return row
 
     return await sync_to_async(request)()
@@ -235,6 +240,28 @@ def admit(queue: str, count: int = 1) -> None:
     )
 
 
+def _admit_blocked(jobs: list[Job]) -> None:
+    """Refuse limited jobs where their owner has too many that the same limit blocks: as many as a
+    queue may hold. Other owners' jobs do not count, since owners take turns.
+
+    Raises:
+        Problem: 503, with a `Retry-After`.
+    """
+    bound = conf().queue_depth
+    for key, owner in {(job.limit_key, job.owner) for job in jobs}:
+        if key is None:
+            continue
+        # This order names the index `offload_job_owner_blocked`.
+        theirs = blocked(key).filter(owner=owner).order_by("priority", "rank")
+        if theirs.values_list("pk")[bound : bound + 1]:
+            raise Problem(
+                503,
+                f"{bound} of your jobs wait for the same limit: try again in "
+                f"{MAX_RETRY_AFTER_SECONDS:g} s",
+                headers={"Retry-After": f"{MAX_RETRY_AFTER_SECONDS:g}"},
+            )
+
+
 async def _first(rows: QuerySet[Job], job_id: UUID) -> Job:
     found = await rows.afirst()
     if found is None:
@@ -265,6 +292,11 @@ def _insert(
         job.idempotency_key, job.fingerprint = idempotency.key, idempotency.fingerprint
         if job_type.limits.unique and (kept := _find_kept(job_type, owner, idempotency)):
             return kept
+    if job.limit_key is not None:
+        if idempotency is not None and (found := _find_repeated(job_type, owner, idempotency)):
+            return found
+        _admit_blocked([job])
+        give_ranks([job])
 
     try:
         with transaction.atomic():
@@ -273,8 +305,7 @@ def _insert(
         return _existing(job_type, job, idempotency)
 
     job.refresh_from_db(fields=["created_at"])
-    _publish([job])
-    return job
+    return _started(job)
 
 
 def _existing(job_type: JobType[P, R], job: Job, idempotency: Idempotency | None) -> Job:
@@ -296,7 +327,14 @@ def _existing(job_type: JobType[P, R], job: Job, idempotency: Idempotency | None
             return _keep_key(unfinished, idempotency) if idempotency else unfinished
 
     job.save(force_insert=True)
-    _publish([job])
+    return _started(job)
+
+
+def _started(job: Job) -> Job:
+    services.start([job])
+    if job.limit_key is not None:
+        # It may have become due meanwhile.
+        job.refresh_from_db(fields=["due_at", "unblock_at", "place"])
     return job
 
 
@@ -325,8 +363,3 @@ def _keep_key(job: Job, idempotency: Idempotency) -> Job:
         defaults={"fingerprint": idempotency.fingerprint, "job": job},
     )
     return idempotency.check(kept.job, kept.fingerprint)
-
-
-def _publish(jobs: list[Job]) -> None:
-    if services.relay is not None:
-        services.relay.notify_after_commit(jobs)

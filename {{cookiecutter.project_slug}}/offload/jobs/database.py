@@ -70,8 +70,6 @@ MAX_CONFLICT_WAIT_SECONDS = 0.05
 # PostgreSQL's codes of such an end: serialization_failure, deadlock_detected (its appendix A).
 CONFLICT_CODES = ("40001", "40P01")
 
-# The columns of a job that becomes due now, and has no message yet.
-DUE_NOW: dict[str, Any] = {"due_at": Now(), "published_at": None}
 # The columns of a row that no worker holds.
 UNHELD: dict[str, Any] = {"worker": None, "pid": None, "lease_until": None}
 
@@ -83,9 +81,31 @@ def from_now(seconds: float) -> Combinable:
     )
 
 
+def due_again(job: Job, due_at: Any = None) -> dict[str, Any]:
+    """The columns of a job that becomes due, and has no message yet. A limited job is blocked
+    instead, gives its place up, and becomes due by `blocked.unblock`.
+
+    Args:
+        due_at: the time from which it is due; now if not given.
+    """
+    due_at = due_at or Now()
+    limited = job.limit_key is not None
+    return {
+        "due_at": None if limited else due_at,
+        "unblock_at": due_at if limited else None,
+        "place": None,
+        "published_at": None,
+    }
+
+
 def due() -> Q:
     """Rows that a worker may claim now: queued jobs, and divided ones whose parts succeeded."""
     return Q(due_at__lte=Now())
+
+
+def due_or_blocked() -> Q:
+    """The same, and those that a limit keeps from it."""
+    return due() | Q(unblock_at__lte=Now())
 
 
 def held(token: int) -> Q:
@@ -101,7 +121,14 @@ def held_and_wanted(token: int) -> Q:
 def ended(status: Status) -> dict[str, Any]:
     """The columns of a job that ends now. Its row knows how long it is kept."""
     expires_at = ExpressionWrapper(Now() + F("result_lifetime"), output_field=DateTimeField())
-    return {"status": status, "finished_at": Now(), "expires_at": expires_at, "due_at": None}
+    return {
+        "status": status,
+        "finished_at": Now(),
+        "expires_at": expires_at,
+        "due_at": None,
+        "unblock_at": None,
+        "place": None,
+    }
 
 
 def fenced_update(where: Q, job_id: UUID, **values: Any) -> Job | None:

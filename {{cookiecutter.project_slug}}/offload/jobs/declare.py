@@ -16,6 +16,7 @@ from pydantic_core import PydanticSerializationError
 
 from offload.conf import conf
 from offload.jobs.priority import Priority, PriorityName
+from offload.jobs.run_limit import SEPARATOR, RunLimit
 from offload.problems import Problem
 
 # An even number of backslashes, and the escape.
@@ -80,6 +81,8 @@ class Limits:
         queue: `cpu` for computing, `default` for housekeeping.
         priority: `high`, `normal` or `low`: which jobs of a queue workers take first. Within a
             priority, jobs of owners with few waiting jobs come first.
+        run_limit: how many jobs run at once, or start in a time, in all workers together; see
+            `RunLimit`.
         soft_time_limit: seconds until `SoftTimeLimitExceeded` is raised in the function; 95 % of
             `time_limit` if not given.
         max_attempts: starts in all. A job starts again when its worker dies, or when the function
@@ -100,6 +103,7 @@ class Limits:
     memory_limit: int
     queue: str = "cpu"
     priority: PriorityName = "normal"
+    run_limit: RunLimit | None = None
     soft_time_limit: float | None = None
     max_attempts: int = 3
     retry_on: tuple[type[Exception], ...] = ()
@@ -369,6 +373,22 @@ class job(Limits):  # noqa: N801 - a decorator
             Priority.named(self.priority)
         except ValueError as error:
             raise InvalidJob(f"job {self.name!r}: {error}") from None
+
+        if self.run_limit is None:
+            return
+        if fault := self.run_limit.fault():
+            raise InvalidJob(f"job {self.name!r}: {fault}")
+        if SEPARATOR in self.name:
+            raise InvalidJob(f"job {self.name!r}: the name of a limited job has no {SEPARATOR!r}")
+        name = self.run_limit.name or self.name
+        for other in _job_types.values():
+            theirs = other.limits.run_limit
+            shared = theirs is not None and (theirs.name or other.name) == name
+            if theirs is not None and shared and not self.run_limit.same_numbers(theirs):
+                raise InvalidJob(
+                    f"job {self.name!r} and job {other.name!r} share the limit {name!r}: both "
+                    f"must declare the same at_once, rate and period"
+                )
 
     def _check_schedule(self, params: type[BaseModel]) -> None:
         """A periodic job is submitted with the defaults of its parameters."""

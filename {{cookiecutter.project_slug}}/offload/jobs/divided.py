@@ -23,9 +23,10 @@ from django.db.models import Avg, Count, F, Q
 from django.db.models.functions import Now
 from pydantic import BaseModel
 
+from offload.jobs.blocked import give_ranks
 from offload.jobs.database import (
-    DUE_NOW,
     UNHELD,
+    due_again,
     ended,
     fenced_update,
     held_and_wanted,
@@ -134,9 +135,12 @@ def divide(job: Job, parts: list[Job]) -> Job | None:
             parts_count=len(parts),
             attempts=F("attempts") - 1,
             token=F("token") + 1,
+            # A job that waits for its parts takes no place from them.
+            place=None,
             **UNHELD,
         )
         if divided is not None:
+            give_ranks(parts)
             Job.objects.bulk_create(parts)
         return divided
 
@@ -199,7 +203,7 @@ def settle(job_id: UUID) -> Job | None:
 
         error = _fault_of_parts(job)
         if not error:
-            joined = {"phase": Phase.JOIN, "progress": 1.0, **DUE_NOW}
+            joined = {"phase": Phase.JOIN, "progress": 1.0, **due_again(job)}
             return fenced_update(WAITS_FOR_PARTS, job_id, **joined)
 
         failed = fenced_update(WAITS_FOR_PARTS, job_id, error=error, **ended(Status.FAILED))
@@ -271,4 +275,5 @@ def _update_parent(part: Job, parent: Job) -> None:
             # `lock_ancestors` has locked this row, too.
             _update_parent(failed, Job.objects.get(pk=parent.parent_id))
     elif not parent.parts.exclude(status=Status.SUCCEEDED).exists():
-        fenced_update(WAITS_FOR_PARTS, parent.pk, phase=Phase.JOIN, progress=1.0, **DUE_NOW)
+        joined = {"phase": Phase.JOIN, "progress": 1.0, **due_again(parent)}
+        fenced_update(WAITS_FOR_PARTS, parent.pk, **joined)

@@ -106,6 +106,16 @@ class Job(models.Model):
     published_at = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
 
+    # --- what limits it; see `blocked.py` ---
+    # Jobs with the same key share a `RunLimit`. NULL: no limit.
+    limit_key = models.CharField(max_length=255, null=True)
+    # The job is blocked, and may become due from this time on. NULL: it is not blocked.
+    unblock_at = models.DateTimeField(null=True)
+    # The number of the place that a due or running job of the key takes, from 0.
+    place = models.PositiveIntegerField(null=True)
+    # Blocked jobs of a key become due in this order.
+    rank = models.BigIntegerField(default=0)
+
     # --- what it came from ---
     # Several NULLs do not violate a unique constraint.
     idempotency_key = models.CharField(max_length=255, null=True)
@@ -141,6 +151,12 @@ class Job(models.Model):
                 condition=models.Q(status__in=("queued", "running")),
                 name="offload_job_unique",
             ),
+            # It keeps a limit, whatever processes do at the same time.
+            models.UniqueConstraint(
+                fields=("limit_key", "place"),
+                condition=models.Q(place__isnull=False),
+                name="offload_job_place",
+            ),
         )
         # All but the first hold a small share of the rows: those in a state that the maintenance
         # or a supervisor asks for. Each condition is an IS NULL, which SQLite and PostgreSQL
@@ -162,11 +178,25 @@ class Job(models.Model):
                 condition=models.Q(worker__isnull=False),
                 name="offload_job_held",
             ),
-            # Divided jobs that wait for their parts: unfinished, neither held nor due.
+            # Blocked jobs of a key in their order, and the last one of an owner.
+            models.Index(
+                fields=("limit_key", "rank", "unblock_at"),
+                condition=models.Q(unblock_at__isnull=False),
+                name="offload_job_blocked",
+            ),
+            models.Index(
+                fields=("limit_key", "owner", "priority", "rank"),
+                condition=models.Q(unblock_at__isnull=False),
+                name="offload_job_owner_blocked",
+            ),
+            # Divided jobs that wait for their parts: unfinished, neither held nor due nor blocked.
             models.Index(
                 fields=("started_at",),
                 condition=models.Q(
-                    worker__isnull=True, due_at__isnull=True, finished_at__isnull=True
+                    worker__isnull=True,
+                    due_at__isnull=True,
+                    unblock_at__isnull=True,
+                    finished_at__isnull=True,
                 ),
                 name="offload_job_divided",
             ),
@@ -211,6 +241,9 @@ class Job(models.Model):
             values["result_lifetime"] = timedelta(seconds=limits.result_lifetime)
 
         values.setdefault("priority", limits.priority_level)
+        if limits.run_limit is not None:
+            values["limit_key"] = limits.run_limit.key(job_type.name, owner, params)
+            values |= {"unblock_at": values.pop("due_at", Now()), "due_at": None}
         values["request_id"] = values.get("request_id", "")[:MAX_REQUEST_ID_LENGTH]
 
         return cls(
@@ -359,6 +392,24 @@ class Schedule(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.interval}"
+
+
+class RunLimitKey(models.Model):
+    """A key of a `RunLimit`. Who unblocks jobs of the key locks its row."""
+
+    key = models.CharField(max_length=255, primary_key=True)
+    # The rate allows the next start from this time on. NULL: now.
+    next_start_at = models.DateTimeField(null=True)
+    # The highest rank of a job that was unblocked. New jobs come after it.
+    rank = models.BigIntegerField(default=0)
+    # When a job of the key was last unblocked.
+    used_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "offload_run_limit_key"
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class ResultFile(models.Model):

@@ -29,7 +29,15 @@ from django.db.models.functions import Coalesce, Now
 
 from offload.conf import conf
 from offload.jobs import divided
-from offload.jobs.database import DUE_NOW, UNHELD, due, from_now, held, held_and_wanted
+from offload.jobs.database import (
+    UNHELD,
+    due,
+    due_again,
+    due_or_blocked,
+    from_now,
+    held,
+    held_and_wanted,
+)
 from offload.jobs.divided import update_job
 from offload.jobs.models import Job, ResultFile, Status
 
@@ -108,7 +116,7 @@ def stop(job: Job) -> Job | None:
 
 def retry(job: Job, error: str, delay: float, detail: str = "") -> Job | None:
     """running → queued after an error worth another attempt; due again after `delay` seconds."""
-    return _requeue(job, error=error, error_detail=detail, due_at=from_now(delay))
+    return _requeue(job, from_now(delay), error=error, error_detail=detail)
 
 
 def hand_back(job: Job) -> Job | None:
@@ -137,7 +145,7 @@ def reclaim(job: Job, reason: str) -> Job | None:
 def give_up(job_id: UUID, error: str) -> Job | None:
     """queued → failed, because no worker will ever claim the job."""
     job = Job.objects.only("parent").get(pk=job_id)
-    return divided.end_job(due(), job, Status.FAILED, error=error)
+    return divided.end_job(due_or_blocked(), job, Status.FAILED, error=error)
 
 
 def request_cancel(job_id: UUID) -> Job:
@@ -153,11 +161,15 @@ def _finish(job: Job, status: Status, **values: Any) -> Job | None:
     return divided.end_job(held(job.token), job, status, **values)
 
 
-def _requeue(job: Job, **values: Any) -> Job | None:
+def _requeue(job: Job, due_at: Any = None, **values: Any) -> Job | None:
     """running → queued; or cancelled, if that was requested."""
     queued = update_job(
         held_and_wanted(job.token),
         job.pk,
-        **{"status": Status.QUEUED, "token": F("token") + 1, **UNHELD, **DUE_NOW, **values},
+        status=Status.QUEUED,
+        token=F("token") + 1,
+        **UNHELD,
+        **due_again(job, due_at),
+        **values,
     )
     return queued or stop(job)

@@ -23,8 +23,8 @@ FAIL_BATCH_ROWS = 100
 
 
 class FailUnknown:
-    """The duty: fail jobs that are due for a day, and whose type no worker of their queue has
-    known in that day.
+    """The duty: fail jobs that are due or blocked for a day, and whose type no worker of their
+    queue has known in that day.
 
     Nothing is failed while no worker has been there at all: the workers may be away.
     """
@@ -45,7 +45,15 @@ class FailUnknown:
             workers = list(Worker.objects.values_list("queues", "kinds"))
             if not workers or not all(kinds for _, kinds in workers):
                 return
-            overdue = Job.objects.filter(due(), due_at__lt=from_now(-UNKNOWN_TYPE_LIFETIME_SECONDS))
+
+        since = from_now(-UNKNOWN_TYPE_LIFETIME_SECONDS)
+        self._fail_overdue(Job.objects.filter(due(), due_at__lt=since), workers)
+        self._fail_overdue(Job.objects.filter(unblock_at__lt=since), workers)
+
+    def _fail_overdue(
+        self, overdue: QuerySet[Job], workers: list[tuple[list[str], list[str]]]
+    ) -> None:
+        with FORK_LOCK:
             pairs = list(overdue.order_by().values_list("queue", "kind").distinct())
 
         known = {(queue, kind) for queues, kinds in workers for queue in queues for kind in kinds}

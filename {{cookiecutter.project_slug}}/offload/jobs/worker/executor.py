@@ -105,7 +105,7 @@ def _claim_and_run(job_type: JobType[Any, Any], job_id: UUID, worker_id: UUID, s
         log.warning("job %s: another worker has taken over, this result is dropped", job_id)
         return "fenced"
 
-    _tell_watchers_and_parent(ended)
+    _tell_others(ended)
     seconds = round(time.perf_counter() - started, 3)
     log.info("job %s", ended.status, extra=job.log_fields() | {"seconds": seconds})
 
@@ -213,7 +213,7 @@ def _part_results(job_type: JobType[Any, Any], job: Job, slot: Slot) -> list[Bas
 def _divide(job: Job, parts: list[Job]) -> Job | None:
     divided = transitions.divide(job, parts)
     if divided is not None and not divided.final:
-        _publish(parts)
+        services.start(parts)
     return divided
 
 
@@ -240,26 +240,21 @@ def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) 
     return partial(transitions.fail, job, reason, detail)
 
 
-def _tell_watchers_and_parent(ended: Job) -> None:
-    """Send the event. If the last part has ended, have its parent published.
+def _tell_others(ended: Job) -> None:
+    """Send the event. Have the next job of the same limit begin; if the last part has ended, its
+    parent, too.
 
-    The maintenance publishes the parent where the database does not answer here.
+    The maintenance does it where the database does not answer here.
     """
     services.events.publish(ended)
-    if not (ended.parent_id and ended.final):
-        return
-
     try:
+        services.unblock_beside([ended])
+        if not (ended.parent_id and ended.final):
+            return
+
         parent = Job.objects.get(pk=ended.parent_id)
+        services.events.publish(parent)
+        if parent.phase == Phase.JOIN:
+            services.start([parent])
     except (Job.DoesNotExist, *DATABASE_ERRORS):
         log.debug("job %s: its parent is not told", ended.pk, exc_info=True)
-        return
-
-    services.events.publish(parent)
-    if parent.phase == Phase.JOIN:
-        _publish([parent])
-
-
-def _publish(jobs: list[Job]) -> None:
-    if services.relay is not None:
-        services.relay.notify(jobs)
