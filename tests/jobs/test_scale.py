@@ -26,8 +26,6 @@ COLUMNS = {
     "queue": "'cpu'",
     "owner": "'owner-' || (n % 100)",
     "params": "'{}'",
-    "priority": "1",
-    "rank": "0",
     "number": "0",
     "parts_count": "0",
     "status": "'succeeded'",

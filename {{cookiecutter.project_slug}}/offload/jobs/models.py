@@ -61,7 +61,9 @@ class Job(models.Model):
     queue = models.CharField(max_length=50)
     owner = models.CharField(max_length=150)
     params = models.JSONField()
-    priority = models.PositiveSmallIntegerField(choices=Priority, default=Priority.NORMAL)
+    priority = models.PositiveSmallIntegerField(
+        choices=Priority, default=Priority.NORMAL, db_default=Priority.NORMAL
+    )
     # The divided job that this job is a part of.
     parent = models.ForeignKey(
         "self", on_delete=models.CASCADE, null=True, related_name="parts", db_index=False
@@ -114,7 +116,7 @@ class Job(models.Model):
     # The number of the place that a due or running job of the key takes, from 0.
     place = models.PositiveIntegerField(null=True)
     # Blocked jobs of a key become due in this order.
-    rank = models.BigIntegerField(default=0)
+    rank = models.BigIntegerField(default=0, db_default=0)
 
     # --- what it came from ---
     # Several NULLs do not violate a unique constraint.

@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='job',
             name='priority',
-            field=models.PositiveSmallIntegerField(choices=[(0, 'High'), (1, 'Normal'), (2, 'Low')], default=1),
+            field=models.PositiveSmallIntegerField(choices=[(0, 'High'), (1, 'Normal'), (2, 'Low')], db_default=1, default=1),
         ),
         migrations.AddIndex(
             model_name='job',
