@@ -482,6 +482,42 @@ def test_no_unblocking_is_missed_where_many_threads_end_and_submit(lab: Lab) -> 
     assert not left.exists()
 
 
+def test_an_end_waits_for_another_unblocking_of_its_key_and_is_not_missed(lab: Lab) -> None:
+    from django.db import connection, transaction
+
+    from offload.jobs.blocked import unblock
+    from offload.jobs.models import RunLimitKey
+
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLITE HAS NO ROW LOCKS: test_postgres.py runs this on PostgreSQL")
+
+    jobs = [submit(lab, "lab.three") for _ in range(4)]
+    key, found = jobs[0].limit_key, []
+
+    def unblock_beside() -> None:
+        found.extend(unblock(key))
+        connection.close()
+
+    beside = threading.Thread(target=unblock_beside)
+    with transaction.atomic():
+        RunLimitKey.objects.select_for_update().get(key=key)
+        ending = threading.Thread(target=lambda: (succeed(jobs[0]), connection.close()))
+        ending.start()
+        ending.join(30)
+        # The maintenance has other keys to look at.
+        looking = threading.Thread(
+            target=lambda: (found.extend(unblock(key, wait=False)), connection.close())
+        )
+        looking.start()
+        looking.join(30)
+        assert found == []
+        beside.start()
+        time.sleep(0.3)
+        assert beside.is_alive()
+    beside.join(30)
+    assert [job.pk for job in found] == [jobs[3].pk]
+
+
 @pytest.fixture
 def backlog(quiet: Lab) -> Any:
     """A large owner's blocked jobs of one key. Two places are taken."""
