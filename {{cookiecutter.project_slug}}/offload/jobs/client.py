@@ -115,14 +115,8 @@ async def submit(
             return found
         raise
 
-    return await sync_to_async(_insert)(
-        job_type,
-        params,
-        owner,
-        idempotency,
-        request_id=request_id or current_request_id.get(),
-        **_chosen(priority),
-    )
+    values = {"request_id": request_id or current_request_id.get(), **_chosen(priority)}
+    return await sync_to_async(_insert)(job_type, params, owner, idempotency, **values)
 
 
 def submit_sync(
