@@ -146,8 +146,11 @@ class Lab:
         return redis.Redis(port=self.redis_port, socket_timeout=2)
 
     def messages(self, queue: str) -> int:
-        """How many messages wait in the broker."""
-        return int(self.redis_client().llen(f"labyrinth:{queue}"))
+        """How many messages wait in a queue, in all its steps."""
+        client = self.redis_client()
+        # kombu's names: `cpu` is step 0, and `cpu\x06\x163` is step 3.
+        steps = ["", *(f"\x06\x16{step}" for step in range(1, 10))]
+        return sum(client.llen(f"labyrinth:{queue}{step}") for step in steps)
 
     def redis_answers(self) -> bool:
         import redis
@@ -277,14 +280,14 @@ def _database(django_db_blocker: Any) -> Iterator[None]:
 def new_lab(folder: Path) -> Iterator[Lab]:
     """A lab, and at the end its processes and rows are removed."""
     from offload.access.models import ApiToken
-    from offload.jobs.models import Job, Leader, Pause, ResultFile, Schedule, Worker
+    from offload.jobs.models import Job, Leader, Pause, ResultFile, RunLimitKey, Schedule, Worker
 
     made = Lab(folder)
     try:
         yield made
     finally:
         made.end()
-        for model in (Job, ResultFile, Schedule, Worker, Leader, Pause, ApiToken):
+        for model in (Job, ResultFile, RunLimitKey, Schedule, Worker, Leader, Pause, ApiToken):
             model.objects.all().delete()
 
 

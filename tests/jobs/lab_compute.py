@@ -32,6 +32,22 @@ def burn(log: str, units: int, report: Report) -> int:
     return total
 
 
+def note_and_wait(log: str, name: str, gate: str, seconds: float) -> int:
+    """Write the name into a log that many jobs share; wait for a file, and for some time. With
+    `stumble` in its name, the first attempt fails.
+    """
+    text = Path(log).read_text() if Path(log).exists() else ""
+    _note(log, f"start {name} {time.time():.3f}")
+    if "stumble" in name and f"start {name} " not in text:
+        _note(log, f"end {name}")
+        raise ConnectionError("the disk is away for a moment")
+    while gate and not Path(gate).exists():
+        time.sleep(0.01)
+    time.sleep(seconds)
+    _note(log, f"end {name}")
+    return 1
+
+
 def hold_the_gil(log: str, letters: int, report: Report) -> int:
     """One call into C that never reports, never lets go of the GIL, and doubles with each letter
     (24: about 1 s).

@@ -6,7 +6,7 @@ from datetime import datetime
 from celery import shared_task
 from pydantic import BaseModel, SecretStr
 
-from offload.jobs import FailedPart, JobEnded, JobError, MiB, Report, job
+from offload.jobs import FailedPart, JobEnded, JobError, MiB, Report, RunLimit, job
 
 
 class Work(BaseModel):
@@ -18,6 +18,14 @@ class Work(BaseModel):
 class Death(BaseModel):
     log: str
     way: str
+
+
+class Noted(BaseModel):
+    log: str
+    name: str
+    # The job goes on when there is such a file.
+    gate: str = ""
+    seconds: float = 0.0
 
 
 class Done(BaseModel):
@@ -49,6 +57,79 @@ def burn(params: Work, report: Report) -> Done:
     from .compute import burn
 
     return Done(value=burn(params.log, params.units, report))
+
+
+@job("lab.noted", time_limit=60, memory_limit=256 * MiB)
+def noted(params: Noted, report: Report) -> Done:
+    from .compute import note_and_wait
+
+    return Done(value=note_and_wait(params.log, params.name, params.gate, params.seconds))
+
+
+@job(
+    "lab.three",
+    time_limit=60,
+    memory_limit=256 * MiB,
+    max_attempts=20,
+    retry_on=(ConnectionError,),
+    retry_delay=0.2,
+    run_limit=RunLimit(at_once=3),
+)
+def three(params: Noted, report: Report) -> Done:
+    """At most three at once; a name with `stumble` fails its first attempt."""
+    return noted.function(params, report)
+
+
+@job(
+    "lab.by_owner",
+    time_limit=60,
+    memory_limit=256 * MiB,
+    run_limit=RunLimit(at_once=1, per="owner"),
+)
+def by_owner(params: Noted, report: Report) -> Done:
+    return noted.function(params, report)
+
+
+@job(
+    "lab.by_name",
+    time_limit=60,
+    memory_limit=256 * MiB,
+    run_limit=RunLimit(at_once=2, per=lambda params: params.name, name="upstream"),
+)
+def by_name(params: Noted, report: Report) -> Done:
+    return noted.function(params, report)
+
+
+@job(
+    "lab.paced",
+    time_limit=60,
+    memory_limit=256 * MiB,
+    run_limit=RunLimit(rate=4, period=1.0),
+)
+def paced(params: Noted, report: Report) -> Done:
+    return noted.function(params, report)
+
+
+class Family(BaseModel):
+    log: str
+    names: list[str]
+
+
+def divide_family(params: Family) -> list[Noted]:
+    return [Noted(log=params.log, name=name) for name in params.names]
+
+
+@job(
+    "lab.family",
+    time_limit=60,
+    memory_limit=256 * MiB,
+    run_limit=RunLimit(at_once=3, name="lab.three"),
+    split=divide_family,
+    part=three,
+)
+def family(params: Family, parts: list[Done]) -> Done:
+    """A divided job that shares the limit of its parts."""
+    return Done(value=sum(part.value for part in parts))
 
 
 @job("lab.gil", time_limit=120, memory_limit=256 * MiB)

@@ -293,7 +293,7 @@ def test_a_full_queue_answers_503_with_an_honest_retry_after(
 
 
 @pytest.mark.parametrize(
-    ("status", "depth", "drain", "seconds"),
+    ("status", "rows", "drain", "seconds"),
     [
         ("queued", 30, 4.0, 7.5),
         ("queued", 0, 4.0, None),
@@ -305,7 +305,7 @@ def test_a_start_is_expected_where_the_queue_tells(
     lab: Lab,
     monkeypatch: pytest.MonkeyPatch,
     status: str,
-    depth: int,
+    rows: int,
     drain: float,
     seconds: float | None,
 ) -> None:
@@ -314,7 +314,7 @@ def test_a_start_is_expected_where_the_queue_tells(
     from offload.jobs.services import services
     from offload.jobs.stats import JobStats, QueueStats
 
-    stats = JobStats({"cpu": QueueStats(depth=depth, drain=drain)})
+    stats = JobStats({"cpu": QueueStats(rows=rows, drain=drain)})
     monkeypatch.setattr(services, "stats", stats)
     assert expected_start_seconds(Job(queue="cpu", status=status)) == seconds
 

@@ -147,7 +147,7 @@ def whole_reads(sql: str, params: Any) -> list[str]:
         if connection.vendor == "sqlite":
             cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
             steps = [row[3] for row in cursor.fetchall()]
-            small = "INDEX offload_job_(waiting|held|divided|deadline)"
+            small = "INDEX offload_job_(waiting|held|divided|deadline|place|blocked)"
             scan = re.compile(rf"SCAN (offload_job|[UVWT]\d+)(?! USING (COVERING )?{small})")
             return [step for step in steps if scan.search(step)]
 

@@ -31,6 +31,9 @@ app.conf.update(
         # In seconds. A lost connection is found after 11.7 s; with the default of 25 after about
         # 50 s.
         "health_check_interval": 5,
+        # The ten steps of offload/jobs/priority.py. With kombu's default of four, several would
+        # share one.
+        "priority_steps": list(range(10)),
     },
     # A worker that starts before its broker waits for the broker.
     broker_connection_retry_on_startup=True,

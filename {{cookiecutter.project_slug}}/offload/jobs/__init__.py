@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from offload.jobs.job_view import JobView as JobView
     from offload.jobs.job_view import accepted as accepted
     from offload.jobs.limits import Limits as Limits
+    from offload.jobs.run_limit import RunLimit as RunLimit
     from offload.jobs.web_process import lifespan as lifespan
 
 # Bytes in a mebibyte, for `memory_limit`.
@@ -45,6 +46,7 @@ _MODULES = {
     "JobView": "job_view",
     "Limits": "limits",
     "Report": "declare",
+    "RunLimit": "run_limit",
     "accepted": "job_view",
     "cancel": "client",
     "discard": "client",

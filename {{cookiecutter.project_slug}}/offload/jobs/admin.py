@@ -192,7 +192,7 @@ def _kinds() -> list[tuple[str, str]]:
     return [("", "---"), *((name, name) for name in sorted(each.name for each in all_job_types()))]
 
 
-class PauseForm(forms.ModelForm):  # type: ignore[type-arg]
+class PauseForm(forms.ModelForm):
     """What can be paused. The model's constraint says that it is one thing."""
 
     queue = forms.ChoiceField(required=False, choices=_queues)
@@ -204,7 +204,7 @@ class PauseForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Pause)
-class PauseAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class PauseAdmin(admin.ModelAdmin):
     """Add a row to pause a queue or a job type, delete it to resume."""
 
     form = PauseForm

@@ -8,7 +8,7 @@ from offload.jobs.services import JobServices
 
 def create_relay(services: JobServices) -> Relay:
     """Give a process its relay. It is started later, after the forks that notify it."""
-    broker = Broker()
+    broker = Broker(services.stats)
     maintenance = Maintenance(broker, services.stats, services.events)
     services.relay = Relay(broker, maintenance.run)
     return services.relay

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple, TypeVar
 from celery import current_app
 from redis.exceptions import ResponseError
 
-from offload.jobs.models import Job
+from offload.jobs.models import Job, Phase
+from offload.jobs.priority import OwnerBacklogs, Priority
+from offload.jobs.stats import JobStats
 
 log = logging.getLogger("offload.jobs")
 
@@ -43,22 +45,41 @@ class UnknownQueue(Exception):
 
 
 class JobMessage(NamedTuple):
-    """A notice to the workers of a queue that a job is due."""
+    """A notice to the workers of a queue that a job is due.
+
+    Priority and owner decide in which step of the queue it waits; see `priority.py`.
+    """
 
     kind: str
     queue: str
     job_id: str
+    # The digit of a `Priority`.
+    priority: str
+    # The owner's name without tabs and line ends; empty where the owner's other jobs do not count.
+    owner: str
 
     @classmethod
     def of(cls, job: Job) -> "JobMessage":
         """The message of a job."""
-        return cls(job.kind, job.queue, str(job.pk))
+        # A job whose parts have all succeeded waits for no other job of its owner.
+        owner = "" if job.phase == Phase.JOIN else " ".join(job.owner.split())
+        return cls(job.kind, job.queue, str(job.pk), str(int(job.priority)), owner)
+
+    def first_of_all(self) -> "JobMessage":
+        """The same message for the first step."""
+        return self._replace(priority=str(int(Priority.HIGH)), owner="")
 
 
 class Broker:
-    """One connection to the broker. It logs the begin and the end of an outage, once each."""
+    """One connection to the broker. It logs the begin and the end of an outage, once each.
 
-    def __init__(self) -> None:
+    Args:
+        stats: what the leader counted. Without it, an owner's backlog is what was published here.
+    """
+
+    def __init__(self, stats: JobStats | None = None) -> None:
+        read = stats or JobStats()
+        self._backlogs = OwnerBacklogs(lambda: read.owners)
         self._open = ExitStack()
         self._producer: Any = None
         self._available = True
@@ -131,6 +152,9 @@ class Broker:
             message.kind,
             (message.job_id,),
             queue=message.queue,
+            priority=self._backlogs.next_step(
+                message.queue, message.owner, Priority(int(message.priority))
+            ),
             producer=self._connected(),
             retry=False,
             ignore_result=True,

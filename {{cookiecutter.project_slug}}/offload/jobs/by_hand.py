@@ -20,7 +20,7 @@ from django.db import IntegrityError
 from django.db.models import F
 from django.db.models.functions import Now
 
-from offload.jobs.database import DUE_NOW, NOT_WAITING, UNHELD, in_transaction, lock_ancestors
+from offload.jobs.database import NOT_WAITING, UNHELD, due_again, in_transaction, lock_ancestors
 from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.problems import Problem
 
@@ -47,10 +47,12 @@ ANEW: dict[str, Any] = {
     "start_before": None,
     **UNHELD,
 }
-QUEUED_ANEW: dict[str, Any] = {**ANEW, "status": Status.QUEUED, **DUE_NOW}
+QUEUED_ANEW: dict[str, Any] = {**ANEW, "status": Status.QUEUED}
 WAITS_ANEW: dict[str, Any] = {
     **ANEW,
     **NOT_WAITING,
+    "unblock_at": None,
+    "place": None,
     "status": Status.RUNNING,
     "phase": Phase.PARTS,
     "started_at": Now(),
@@ -160,18 +162,24 @@ def _queue_again(job: Job) -> None:
     parts = Job.objects.filter(parent=job.pk)
     if not job.parts_count or parts.count() != job.parts_count:
         parts.delete()
-        _write(job, phase=Phase.WHOLE, parts_count=0, **QUEUED_ANEW)
+        _write(job, phase=Phase.WHOLE, parts_count=0, **QUEUED_ANEW, **due_again(job))
         return
 
     unsuccessful = parts.exclude(status=Status.SUCCEEDED)
-    fields = unsuccessful.only("phase", "parts_count")
+    fields = unsuccessful.only("phase", "parts_count", "limit_key")
     locked = list(fields.select_for_update().order_by("number"))
     if not locked:
-        _write(job, phase=Phase.JOIN, **QUEUED_ANEW)
+        _write(job, phase=Phase.JOIN, **QUEUED_ANEW, **due_again(job))
         return
 
     _write(job, **WAITS_ANEW)
-    unsuccessful.filter(phase=Phase.WHOLE).update(**QUEUED_ANEW)
+    whole = unsuccessful.filter(phase=Phase.WHOLE)
+    for limited in (False, True):
+        # The columns are the same for all parts with a limit, and for all without.
+        some = [part for part in locked if (part.limit_key is not None) == limited]
+        if some:
+            columns = {**QUEUED_ANEW, **due_again(some[0])}
+            whole.filter(limit_key__isnull=not limited).update(**columns)
     for part in locked:
         if part.phase != Phase.WHOLE:
             _queue_again(part)

@@ -18,10 +18,12 @@ from django.utils import timezone
 from pydantic import BaseModel
 
 from offload.conf import conf
+from offload.jobs.blocked import blocked, give_ranks
 from offload.jobs.control import cancel_job, discard_job, no_such_job, retry_job
 from offload.jobs.followers import follower_columns
 from offload.jobs.job_type import JobType
 from offload.jobs.models import FINAL, Job, KeptKey
+from offload.jobs.priority import Priority, PriorityName
 from offload.jobs.services import services
 from offload.jobs.stats import QueueStats
 from offload.problems import Problem
@@ -96,6 +98,7 @@ async def submit(
     on_end: JobType[Any, Any] | None = None,
     run_at: datetime | None = None,
     start_before: datetime | None = None,
+    priority: PriorityName | None = None,
 ) -> Job:
     """Accept a job. When this returns, the job is in the database and will run.
 
@@ -110,9 +113,11 @@ async def submit(
         run_at: no worker begins the job before this time, which has a time zone.
         start_before: a job that no worker has begun until then fails. The default is the type's
             `start_within`.
+        priority: instead of the priority that the type declares; a job's parts have it, too.
 
     Raises:
         InvalidJob: the models of the followers do not fit.
+        ValueError: no priority has this name.
         Problem: 503 with `Retry-After` where the queue is too deep or too old; 422 where the key
             came with another request, or where the times cannot be kept.
         ParamsTooLarge: the parameters are over `conf().params_limit` bytes.
@@ -128,9 +133,8 @@ async def submit(
             return found
         raise
 
-    return await sync_to_async(_insert)(
-        job_type, params, owner, idempotency, request_id or current_request_id.get(), columns
-    )
+    columns |= {"request_id": request_id or current_request_id.get(), **_chosen(priority)}
+    return await sync_to_async(_insert)(job_type, params, owner, idempotency, **columns)
 
 
 def submit_sync(
@@ -143,17 +147,19 @@ def submit_sync(
     on_end: JobType[Any, Any] | None = None,
     run_at: datetime | None = None,
     start_before: datetime | None = None,
+    priority: PriorityName | None = None,
 ) -> Job:
     """The same in sync code. In `transaction.atomic()` the job is published after the commit."""
     columns = follower_columns(job_type, then, on_end) | checked_times(run_at, start_before)
     admit(job_type.limits.queue)
-    return _insert(job_type, params, owner, None, request_id, columns)
+    columns |= {"request_id": request_id, **_chosen(priority)}
+    return _insert(job_type, params, owner, None, **columns)
 
 
 def insert(job_type: JobType[P, R], params: P, owner: str, **columns: Any) -> Job:
     """Accept a job whose row has some columns of its own, such as `id`. Raises as `submit` does."""
     admit(job_type.limits.queue)
-    return _insert(job_type, params, owner, None, columns.pop("request_id", ""), columns)
+    return _insert(job_type, params, owner, None, **columns)
 
 
 async def submit_many(
@@ -163,16 +169,19 @@ async def submit_many(
     owner: str,
     run_at: datetime | None = None,
     start_before: datetime | None = None,
+    priority: PriorityName | None = None,
 ) -> list[Job]:
     """Accept several jobs in one INSERT, all or none. Raises as `submit` does."""
-    times = checked_times(run_at, start_before)
-    jobs = [Job.new(job_type, each, owner, **times) for each in params]
+    columns: dict[str, Any] = checked_times(run_at, start_before) | _chosen(priority)
+    jobs = [Job.new(job_type, each, owner, **columns) for each in params]
     admit(job_type.limits.queue, len(jobs))
 
     def insert() -> list[Job]:
+        give_ranks(jobs)
+        _admit_blocked(jobs)
         Job.objects.bulk_create(jobs)
-        if "due_at" not in times:
-            _publish(jobs)
+        if "due_at" not in columns:
+            services.start(jobs)
         return jobs
 
     return await sync_to_async(insert)()
@@ -288,6 +297,28 @@ def admit(queue: str, count: int = 1) -> None:
     )
 
 
+def _admit_blocked(jobs: list[Job]) -> None:
+    """Refuse limited jobs where their owner has too many that the same limit blocks: as many as a
+    queue may hold. Other owners' jobs do not count, since owners take turns.
+
+    Raises:
+        Problem: 503, with a `Retry-After`.
+    """
+    bound = conf().queue_depth
+    for key, owner in {(job.limit_key, job.owner) for job in jobs}:
+        if key is None:
+            continue
+        # This order names the index `offload_job_owner_blocked`.
+        theirs = blocked(key).filter(owner=owner).order_by("priority", "rank")
+        if theirs.values_list("pk")[bound : bound + 1]:
+            raise Problem(
+                503,
+                f"{bound} of your jobs wait for the same limit: try again in "
+                f"{MAX_RETRY_AFTER_SECONDS:g} s",
+                headers={"Retry-After": f"{MAX_RETRY_AFTER_SECONDS:g}"},
+            )
+
+
 async def _first(rows: QuerySet[Job], job_id: UUID) -> Job:
     found = await rows.afirst()
     if found is None:
@@ -295,19 +326,28 @@ async def _first(rows: QuerySet[Job], job_id: UUID) -> Job:
     return found
 
 
+def _chosen(priority: PriorityName | None) -> dict[str, Any]:
+    """The columns for which a caller chose a value."""
+    return {} if priority is None else {"priority": Priority.named(priority)}
+
+
 def _insert(
     job_type: JobType[P, R],
     params: P,
     owner: str,
     idempotency: Idempotency | None,
-    request_id: str,
-    columns: dict[str, Any],
+    **columns: Any,
 ) -> Job:
-    job = Job.new(job_type, params, owner, request_id=request_id, **columns)
+    job = Job.new(job_type, params, owner, **columns)
     if idempotency is not None:
         job.idempotency_key, job.fingerprint = idempotency.key, idempotency.fingerprint
         if job_type.limits.unique and (kept := _find_kept(job_type, owner, idempotency)):
             return kept
+    if job.limit_key is not None:
+        if idempotency is not None and (found := _find_repeated(job_type, owner, idempotency)):
+            return found
+        _admit_blocked([job])
+        give_ranks([job])
 
     for _ in range(MAX_INSERT_TRIES):
         # Within a caller's transaction a savepoint keeps it usable. Else it is one statement.
@@ -320,9 +360,7 @@ def _insert(
                 return found
         else:
             # A row that is due later is published by the maintenance.
-            if "due_at" not in columns:
-                _publish([job])
-            return job
+            return job if "due_at" in columns else _started(job)
 
     raise Problem(
         409, f"jobs of the type {job_type.name!r} with these parameters end and begin: try again"
@@ -347,6 +385,14 @@ def _existing(job_type: JobType[P, R], job: Job, idempotency: Idempotency | None
         if unfinished is not None:
             return _keep_key(unfinished, idempotency) if idempotency else unfinished
     return None
+
+
+def _started(job: Job) -> Job:
+    services.start([job])
+    if job.limit_key is not None:
+        # It may have become due meanwhile.
+        job.refresh_from_db(fields=["due_at", "unblock_at", "place"])
+    return job
 
 
 def _find_repeated(job_type: JobType[P, R], owner: str, idempotency: Idempotency) -> Job | None:
@@ -374,11 +420,3 @@ def _keep_key(job: Job, idempotency: Idempotency) -> Job:
         defaults={"fingerprint": idempotency.fingerprint, "job": job},
     )
     return idempotency.check(kept.job, kept.fingerprint)
-
-
-def _publish(jobs: list[Job]) -> None:
-    """Have messages published for due jobs. `maintenance/find_unpublished.py` does it for the
-    others when their time comes.
-    """
-    if services.relay is not None:
-        services.relay.notify_after_commit(jobs)

@@ -61,8 +61,7 @@ def retry_job(job_id: UUID, by: str) -> Job:
 
     for row in rows:
         services.events.publish(row)
-    if services.relay is not None:
-        services.relay.notify_after_commit([row for row in rows if row.status == Status.QUEUED])
+    services.start([row for row in rows if row.status == Status.QUEUED])
     return rows[-1]
 
 
@@ -91,6 +90,8 @@ def cancel_job(job_id: UUID, by: str) -> Job:
 
     log.info("%s has asked job %s to stop; it is %s", by, job_id, row.status)
     services.events.publish(row)
+    if row.final:
+        services.unblock_beside([row])
     return row
 
 

@@ -82,8 +82,6 @@ NOT_PAUSED = RawSQL(
     (),
     output_field=BooleanField(),
 )
-# The columns of a job that becomes due now, and has no message yet.
-DUE_NOW: dict[str, Any] = {"due_at": Now(), "published_at": None}
 # The columns of a job that waits for no worker any more.
 NOT_WAITING: dict[str, Any] = {"due_at": None, "start_before": None}
 # The columns of a row that no worker holds.
@@ -95,6 +93,23 @@ def from_now(seconds: float) -> Combinable:
     return ExpressionWrapper(
         Now() + Value(timedelta(seconds=seconds)), output_field=DateTimeField()
     )
+
+
+def due_again(job: Job, due_at: Any = None) -> dict[str, Any]:
+    """The columns of a job that becomes due, and has no message yet. A limited job is blocked
+    instead, gives its place up, and becomes due by `blocked.unblock`.
+
+    Args:
+        due_at: the time from which it is due; now if not given.
+    """
+    due_at = due_at or Now()
+    limited = job.limit_key is not None
+    return {
+        "due_at": None if limited else due_at,
+        "unblock_at": due_at if limited else None,
+        "place": None,
+        "published_at": None,
+    }
 
 
 def waiting() -> Q:
@@ -114,6 +129,11 @@ def overdue() -> Q:
     return Q(start_before__isnull=False, start_before__lte=Now())
 
 
+def due_or_blocked() -> Q:
+    """Rows that a worker may claim now, and those that a limit keeps from it."""
+    return due() | Q(unblock_at__lte=Now())
+
+
 def held(token: int) -> Q:
     """The row, if the worker that got this token still holds it."""
     return Q(status=Status.RUNNING, token=token)
@@ -127,7 +147,14 @@ def held_and_wanted(token: int) -> Q:
 def ended(status: Status) -> dict[str, Any]:
     """The columns of a job that ends now. Its row knows how long it is kept."""
     expires_at = ExpressionWrapper(Now() + F("result_lifetime"), output_field=DateTimeField())
-    return {"status": status, "finished_at": Now(), "expires_at": expires_at, **NOT_WAITING}
+    return {
+        "status": status,
+        "finished_at": Now(),
+        "expires_at": expires_at,
+        "unblock_at": None,
+        "place": None,
+        **NOT_WAITING,
+    }
 
 
 def fenced_update(where: Q, job_id: UUID, **values: Any) -> Job | None:

@@ -82,6 +82,7 @@ class job(Limits):  # noqa: N801 - a decorator
         params, result = self._models(function)
         self._check_name(function)
         self.check(self.name)
+        self._check_shared_limit()
         self._check_schedule(params)
 
         declared = JobType(
@@ -154,6 +155,19 @@ class job(Limits):  # noqa: N801 - a decorator
                 f"job {self.name!r} is declared twice: in {other.__module__} and in "
                 f"{function.__module__}"
             )
+
+    def _check_shared_limit(self) -> None:
+        if self.run_limit is None:
+            return
+        name = self.run_limit.name or self.name
+        for other in _job_types.values():
+            theirs = other.limits.run_limit
+            shared = theirs is not None and (theirs.name or other.name) == name
+            if theirs is not None and shared and not self.run_limit.same_numbers(theirs):
+                raise InvalidJob(
+                    f"job {self.name!r} and job {other.name!r} share the limit {name!r}: both "
+                    f"must declare the same at_once, rate and period"
+                )
 
     def _check_schedule(self, params: type[BaseModel]) -> None:
         """A periodic job is submitted with the defaults of its parameters."""

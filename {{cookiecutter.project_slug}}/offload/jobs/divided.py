@@ -26,9 +26,10 @@ from django.db.models import Avg, Count, F, Q
 from django.db.models.functions import Now
 from pydantic import BaseModel
 
+from offload.jobs.blocked import give_ranks
 from offload.jobs.database import (
-    DUE_NOW,
     UNHELD,
+    due_again,
     ended,
     fenced_update,
     held_and_wanted,
@@ -119,6 +120,7 @@ def make_parts(job_type: JobType[Any, Any], job: Job, params: BaseModel) -> list
             job.owner,
             parent=job,
             number=number,
+            priority=job.priority,
             request_id=job.request_id,
         )
         for number, part_params in enumerate(job_type.split(params), 1)
@@ -150,9 +152,12 @@ def divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None:
             failed_parts_allowed=failed_parts_allowed,
             attempts=F("attempts") - 1,
             token=F("token") + 1,
+            # A job that waits for its parts takes no place from them.
+            place=None,
             **UNHELD,
         )
         if divided is not None:
+            give_ranks(parts)
             with long_statements():
                 Job.objects.bulk_create(parts)
         return divided
@@ -225,7 +230,7 @@ def settle(job_id: UUID) -> Job | None:
 
         error = _fault_of_parts(job, job.parts.only("number", "status", "error"))
         if not error:
-            joined = {"phase": Phase.JOIN, "progress": 1.0, **DUE_NOW}
+            joined = {"phase": Phase.JOIN, "progress": 1.0, **due_again(job)}
             return fenced_update(WAITS_FOR_PARTS, job_id, **joined)
 
         failed = _end(WAITS_FOR_PARTS, job_id, error=error, **ended(Status.FAILED))
@@ -312,7 +317,7 @@ def _update_parent(part: Job, parent: Job) -> Job | None:
     if part.status == Status.SUCCEEDED or not _too_many_failed(parent):
         if has_unfinished_parts(parent.pk):
             return None
-        joined = {"phase": Phase.JOIN, "progress": 1.0, **DUE_NOW}
+        joined = {"phase": Phase.JOIN, "progress": 1.0, **due_again(parent)}
         return fenced_update(WAITS_FOR_PARTS, parent.pk, **joined)
 
     error = _fault_of_part(part, parent)

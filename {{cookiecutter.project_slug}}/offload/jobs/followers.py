@@ -22,7 +22,9 @@ from uuid import UUID, uuid5
 from pydantic import BaseModel
 
 from offload.conf import conf
-from offload.jobs.errors import InvalidJob, JobError
+from offload.jobs.blocked import give_ranks
+from offload.jobs.declare import find_job_type
+from offload.jobs.errors import InvalidJob, JobError, UnknownJobType
 from offload.jobs.job_type import JobType
 from offload.jobs.models import Job, Status
 
@@ -98,6 +100,7 @@ def check_handed_on(job: Job, document: str) -> None:
 def insert_followers(ended: Job) -> None:
     """Insert what follows a job, in the transaction that has just ended it."""
     if followers := followers_of(ended):
+        give_ranks(followers)
         Job.objects.bulk_create(followers)
 
 
@@ -134,8 +137,19 @@ def _follower(ended: Job, columns: dict[str, Any], **values: Any) -> Job:
         pk=_follower_id(ended),
         owner=ended.owner,
         request_id=ended.request_id,
+        limit_key=_limit_key(columns["kind"], ended.owner, values["params"]),
         **values,
     )
+
+
+def _limit_key(kind: str, owner: str, params: Any) -> str | None:
+    """The key of a follower's limit. A process that does not know the type knows no limit of it."""
+    try:
+        job_type = find_job_type(kind)
+    except UnknownJobType:
+        return None
+    limit = job_type.limits.run_limit
+    return limit.key(kind, owner, job_type.params.model_construct(**params)) if limit else None
 
 
 def _follower_id(ended: Job) -> UUID:

@@ -6,12 +6,15 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.core.files.storage import default_storage
+from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.utils import timezone
 from pydantic import BaseModel
 
+from offload.conf import conf
+from offload.jobs.blocked import blocked, limit_of
 from offload.jobs.followers import next_job_id
-from offload.jobs.models import Job, Status
+from offload.jobs.models import Job, RunLimitKey, Status
 from offload.jobs.services import services
 
 # A worker on one host wrote a file that the web process on another host does not see.
@@ -40,9 +43,12 @@ class JobSummary(BaseModel):
     """The next job of a chain, once this one has succeeded; null where none follows."""
     result_url: str | None = None
     """Where a succeeded job's result is read, as it is stored; the address takes `Range`."""
+    blocked_by: str | None = None
+    """For a job that a limit keeps from running now: the limit, in words."""
     expected_start_seconds: float | None = None
-    """For a queued job: seconds until it starts, from its queue's depth and drain rate; null where
-    they are not known.
+    """For a queued job: seconds until it starts, from its queue's due rows, parts included, and its
+    drain rate; null where they are not known. A job of an owner with few waiting jobs starts
+    earlier. For a blocked job it is known where only a rate is limited, and in no list.
     """
 
 
@@ -62,8 +68,11 @@ def summary_of(job: Job) -> JobSummary:
 
 async def view_of(job: Job) -> JobView:
     """The job with its result, unless that is in file storage."""
+    fields = _summary_fields(job)
+    if job.unblock_at is not None:
+        fields["expected_start_seconds"] = await sync_to_async(_expected_unblock_seconds)(job)
     return JobView(
-        **_summary_fields(job),
+        **fields,
         # Only a succeeded job has one. A row from an UPDATE comes without this field.
         result=job.result if job.status == Status.SUCCEEDED else None,
         result_problem=await _result_problem(job),
@@ -83,15 +92,41 @@ def job_url(job_id: UUID) -> str:
 
 
 def expected_start_seconds(job: Job) -> float | None:
-    """Seconds until a queued job starts; None where the stats do not say, or it is for later."""
+    """Seconds until a queued job starts; None where the stats do not say, it is for later, or it is
+    blocked: only the view of one job reads the rows before a blocked one.
+    """
     if job.due_at is None or job.due_at > timezone.now():
         return None
     stats = services.stats.queues.get(job.queue)
 
     # A queue that was empty a second ago may belong to idle workers, or to busy ones.
-    if job.status != Status.QUEUED or stats is None or not (stats.depth and stats.drain):
+    if job.status != Status.QUEUED or stats is None or not (stats.rows and stats.drain):
         return None
-    return round(stats.depth / stats.drain, 1)
+    return round(stats.rows / stats.drain, 1)
+
+
+def _blocked_by(job: Job) -> str | None:
+    if job.unblock_at is None or job.limit_key is None:
+        return None
+    limit = limit_of(job.limit_key)
+    return f"blocked by limit: {limit.in_words()}" if limit is not None else None
+
+
+def _expected_unblock_seconds(job: Job) -> float | None:
+    """Seconds until a rate lets a blocked job start. None where the number of running jobs is
+    limited: nobody knows when they end.
+    """
+    key = str(job.limit_key)
+    limit = limit_of(key)
+    if limit is None or limit.rate is None or limit.at_once is not None:
+        return None
+
+    before = blocked(key).filter(rank__lt=job.rank)[: conf().queue_depth].count()
+    state: Any = RunLimitKey.objects.annotate(now=Now()).filter(key=key).first()
+    wait = before * limit.interval
+    if state is not None and state.next_start_at is not None:
+        wait += max((state.next_start_at - state.now).total_seconds(), 0.0)
+    return round(wait, 1)
 
 
 def _summary_fields(job: Job) -> dict[str, Any]:
@@ -110,6 +145,7 @@ def _summary_fields(job: Job) -> dict[str, Any]:
         "finished_at": job.finished_at,
         "next_url": job_url(following) if following else None,
         "result_url": f"{job_url(job.pk)}/result" if job.status == Status.SUCCEEDED else None,
+        "blocked_by": _blocked_by(job),
         "expected_start_seconds": expected_start_seconds(job),
     }
 

@@ -7,7 +7,9 @@ from typing import Literal, get_args, get_type_hints
 from celery import current_app
 
 from offload.jobs.errors import InvalidJob
+from offload.jobs.priority import Priority, PriorityName
 from offload.jobs.recurrence import Recurrence, recurrence_of
+from offload.jobs.run_limit import SEPARATOR, RunLimit
 
 # The largest share that chance adds to the delay before another attempt.
 RETRY_JITTER = 0.2
@@ -23,6 +25,10 @@ class Limits:
         memory_limit: bytes of data that the job may add to its process; beyond it `MemoryError`
             fails the job (Linux only).
         queue: `cpu` for computing, `default` for housekeeping.
+        priority: `high`, `normal` or `low`: which jobs of a queue workers take first. Within a
+            priority, jobs of owners with few waiting jobs come first.
+        run_limit: how many jobs run at once, or start in a time, in all workers together; see
+            `RunLimit`.
         soft_time_limit: seconds until `SoftTimeLimitExceeded` is raised in the function; 95 % of
             `time_limit` if not given.
         max_attempts: starts in all. A job starts again when its worker dies, or when the function
@@ -52,6 +58,8 @@ class Limits:
     time_limit: float
     memory_limit: int
     queue: str = "cpu"
+    priority: PriorityName = "normal"
+    run_limit: RunLimit | None = None
     soft_time_limit: float | None = None
     max_attempts: int = 3
     retry_on: tuple[type[Exception], ...] = ()
@@ -70,6 +78,11 @@ class Limits:
     def soft_limit(self) -> float:
         """Seconds until the function is asked to end by itself."""
         return self.soft_time_limit or self.time_limit * 0.95
+
+    @property
+    def priority_level(self) -> Priority:
+        """The priority as rows have it."""
+        return Priority.named(self.priority)
 
     @property
     def recurrence(self) -> Recurrence | None:
@@ -117,6 +130,7 @@ class Limits:
                 f"job {name!r}: start_within must be positive, not {self.start_within:g}"
             )
         self._check_recurrence(name)
+        self._check_order(name)
 
         queues = current_app.amqp.queues
         if self.queue not in queues:
@@ -124,6 +138,19 @@ class Limits:
                 f"job {name!r}: config/celery.py declares no queue {self.queue!r}, only "
                 f"{', '.join(queues)}"
             )
+
+    def _check_order(self, name: str) -> None:
+        try:
+            Priority.named(self.priority)
+        except ValueError as error:
+            raise InvalidJob(f"job {name!r}: {error}") from None
+
+        if self.run_limit is None:
+            return
+        if fault := self.run_limit.fault():
+            raise InvalidJob(f"job {name!r}: {fault}")
+        if SEPARATOR in name:
+            raise InvalidJob(f"job {name!r}: the name of a limited job has no {SEPARATOR!r}")
 
     def _check_recurrence(self, name: str) -> None:
         try:

@@ -7,13 +7,27 @@ one: from views, shells, commands and jobs. `web_process.py` fills it in a web p
 publishes for its rows within a second.
 """
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+
+from django.db import transaction
 
 from offload.access.watched_tokens import WatchedTokens
+from offload.jobs.blocked import unblock
+from offload.jobs.database import DATABASE_ERRORS
+from offload.jobs.models import Job
 from offload.jobs.notifier import EventPublisher, Notifier
 from offload.jobs.relay import Relay
 from offload.jobs.stats import JobStats
 from offload.serving.database_probe import DatabaseProbe
+
+log = logging.getLogger("offload.jobs")
+
+# Keys of limits whose next jobs are unblocked at once, for example for the parts of one job. The
+# maintenance unblocks for the others.
+MAX_KEYS_UNBLOCKED_AT_ONCE = 20
 
 
 @dataclass
@@ -44,6 +58,38 @@ class JobServices:
                 "uvicorn with --lifespan on"
             )
         return self.notifier
+
+    def start(self, jobs: Sequence[Job]) -> None:
+        """Have new and due jobs begin, once the surrounding transaction is committed: publish
+        them; of limited ones those that there is room for.
+        """
+        unlimited = [job for job in jobs if job.limit_key is None]
+        if self.relay is not None and unlimited:
+            self.relay.notify_after_commit(unlimited)
+        self.unblock_beside(jobs)
+
+    def unblock_beside(self, jobs: Sequence[Job]) -> None:
+        """Unblock jobs that share a limit with one of these, once the surrounding transaction is
+        committed. Jobs without a limit cost nothing.
+        """
+        keys = {job.limit_key for job in jobs if job.limit_key is not None}
+        for key in sorted(keys)[:MAX_KEYS_UNBLOCKED_AT_ONCE]:
+            transaction.on_commit(partial(self._unblock, key))
+
+    def _unblock(self, key: str) -> None:
+        try:
+            jobs = unblock(key)
+        except DATABASE_ERRORS:
+            # The job that is the reason has ended, or is inserted.
+            log.info(
+                "jobs of the limit %r are not unblocked now; the maintenance does it within a "
+                "second",
+                key,
+                exc_info=True,
+            )
+            return
+        if self.relay is not None:
+            self.relay.notify(jobs)
 
     def stop_relay(self) -> None:
         """Stop the relay, if there is one, and forget what it has read."""

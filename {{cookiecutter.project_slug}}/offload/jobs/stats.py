@@ -51,6 +51,9 @@ class JobStats:
     unserved: dict[str, dict[str, int]] = field(default_factory=dict)
     # What is paused: each has the name of a queue or of a job type, and an empty text.
     paused: list[tuple[str, str]] = field(default_factory=list)
+    # Due jobs, parts included, of the owners with the most of them: their number by queue and
+    # owner. `load` puts a new object here.
+    owners: dict[str, dict[str, int]] = field(default_factory=dict)
     # Whether the database answered the last time.
     database: bool = False
     # Whether the broker answered the last time.
@@ -87,6 +90,7 @@ class JobStats:
             "workers": self.workers,
             "unserved": self.unserved,
             "paused": self.paused,
+            "owners": self.owners,
         }
 
     def load(self, document: dict[str, Any], age: float) -> None:
@@ -100,6 +104,7 @@ class JobStats:
         self.workers = document.get("workers", 0)
         self.unserved = document.get("unserved", {})
         self.paused = [(queue, kind) for queue, kind in document.get("paused", [])]
+        self.owners = document.get("owners", {})
         self.read_at = time.monotonic() - age
         self._set_gauges(age)
 

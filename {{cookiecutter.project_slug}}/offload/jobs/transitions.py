@@ -34,10 +34,10 @@ from django.db.models.functions import Coalesce, Now
 from offload.conf import conf
 from offload.jobs import divided
 from offload.jobs.database import (
-    DUE_NOW,
     NOT_WAITING,
     UNHELD,
     due,
+    due_again,
     fenced_claim,
     from_now,
     held,
@@ -127,7 +127,7 @@ def stop(job: Job) -> Job | None:
 
 def retry(job: Job, error: str, delay: float, detail: str = "") -> Job | None:
     """running → queued after an error worth another attempt; due again after `delay` seconds."""
-    return _requeue(job, error=error, error_detail=detail, due_at=from_now(delay))
+    return _requeue(job, from_now(delay), error=error, error_detail=detail)
 
 
 def hand_back(job: Job) -> Job | None:
@@ -157,7 +157,7 @@ def give_up(job_id: UUID, error: str, where: Q) -> Job | None:
     """queued → failed, because no worker will ever claim the job.
 
     Args:
-        where: why it is given up, asked again: `database.due` or `database.overdue`.
+        where: why it is given up, asked again: `database.due_or_blocked` or `database.overdue`.
 
     Raises:
         Job.DoesNotExist: no such job.
@@ -179,11 +179,15 @@ def _finish(job: Job, status: Status, **values: Any) -> Job | None:
     return divided.end_job(held(job.token), job, status, **values)
 
 
-def _requeue(job: Job, **values: Any) -> Job | None:
+def _requeue(job: Job, due_at: Any = None, **values: Any) -> Job | None:
     """running → queued; or cancelled, if that was requested."""
     queued = update_job(
         held_and_wanted(job.token),
         job.pk,
-        **{"status": Status.QUEUED, "token": F("token") + 1, **UNHELD, **DUE_NOW, **values},
+        status=Status.QUEUED,
+        token=F("token") + 1,
+        **UNHELD,
+        **due_again(job, due_at),
+        **values,
     )
     return queued or stop(job)

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
+from offload.jobs.blocked import give_ranks
 from offload.jobs.database import (
     CONNECTION_ERRORS,
     FORK_LOCK,
@@ -116,6 +117,7 @@ def _submit(job_type: JobType[Any, Any], moment: datetime) -> None:
     # An unfinished job with the same `unique_key` takes the place of this one.
     try:
         with transaction.atomic():
+            give_ranks([row])
             row.save(force_insert=True)
     except IntegrityError:
         log.info(

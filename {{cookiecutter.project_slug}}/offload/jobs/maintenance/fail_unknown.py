@@ -7,7 +7,7 @@ from celery import current_app
 from django.db.models import QuerySet
 
 from offload.jobs import transitions
-from offload.jobs.database import FORK_LOCK, bounded_transaction, due, from_now
+from offload.jobs.database import FORK_LOCK, bounded_transaction, due, due_or_blocked, from_now
 from offload.jobs.models import Job, Worker
 from offload.jobs.notifier import EventPublisher
 
@@ -23,8 +23,8 @@ FAIL_BATCH_ROWS = 100
 
 
 class FailUnknown:
-    """The duty: fail jobs that are due for a day, and whose type no worker of their queue has
-    known in that day.
+    """The duty: fail jobs that are due or blocked for a day, and whose type no worker of their
+    queue has known in that day.
 
     Nothing is failed while no worker has been there at all: the workers may be away.
     """
@@ -45,7 +45,15 @@ class FailUnknown:
             workers = list(Worker.objects.values_list("queues", "kinds"))
             if not workers or not all(kinds for _, kinds in workers):
                 return
-            overdue = Job.objects.filter(due(), due_at__lt=from_now(-UNKNOWN_TYPE_LIFETIME_SECONDS))
+
+        since = from_now(-UNKNOWN_TYPE_LIFETIME_SECONDS)
+        self._fail_overdue(Job.objects.filter(due(), due_at__lt=since), workers)
+        self._fail_overdue(Job.objects.filter(unblock_at__lt=since), workers)
+
+    def _fail_overdue(
+        self, overdue: QuerySet[Job], workers: list[tuple[list[str], list[str]]]
+    ) -> None:
+        with FORK_LOCK:
             pairs = list(overdue.order_by().values_list("queue", "kind").distinct())
 
         known = {(queue, kind) for queues, kinds in workers for queue in queues for kind in kinds}
@@ -68,7 +76,7 @@ class FailUnknown:
             job_ids = list(rows.values_list("pk", flat=True)[:FAIL_BATCH_ROWS])
         for job_id in job_ids:
             with FORK_LOCK, bounded_transaction():
-                failed = transitions.give_up(job_id, reason, due())
+                failed = transitions.give_up(job_id, reason, due_or_blocked())
             if failed is not None:
                 self._events.publish(failed)
         log.error("%s jobs have failed: %s. Was it renamed or removed?", len(job_ids), reason)

@@ -24,6 +24,8 @@ MARK_BATCH_ROWS = 500
 # While only some workers know a type, during a deploy, the others discard its messages. Its rows
 # are published again after so many seconds.
 HALF_SERVED_INTERVAL_SECONDS = 30.0
+# The columns of a message.
+MESSAGE_FIELDS = ("pk", "kind", "queue", "phase", "priority", "owner")
 
 
 class FindUnpublished:
@@ -64,25 +66,37 @@ class FindUnpublished:
 
     def _find(self, waiting: Waiting, queue: str, missing: int) -> list[Job]:
         """The rows of a queue to publish, at most `PUBLISH_BATCH_ROWS`."""
-        rows = _publishable(waiting, queue)
+        rows = publishable(waiting, queue)
         never = rows.filter(published_at=None).order_by("due_at")
+        large = waiting.large_owners(queue)
 
         if missing <= 0:
             forgotten = never.filter(due_at__lt=from_now(-NEVER_PUBLISHED_SECONDS))
             return list(forgotten[:PUBLISH_BATCH_ROWS])
 
         wanted = min(missing, PUBLISH_BATCH_ROWS)
-        found = list(never.filter(due_at__lt=from_now(-MIN_AGE_SECONDS))[:wanted])
+        found = _small_owners_first(
+            never.filter(due_at__lt=from_now(-MIN_AGE_SECONDS)), large, wanted
+        )
         # What young rows do not explain was published, and the broker lost it.
         lost_count = wanted - never[:wanted].count()
         if lost_count > 0:
-            found += rows.filter(published_at__isnull=False).order_by("published_at")[:lost_count]
+            lost = rows.filter(published_at__isnull=False).order_by("published_at")
+            found += _small_owners_first(lost, large, lost_count)
         return found
 
 
-def _publishable(waiting: Waiting, queue: str) -> QuerySet[Job]:
+def _small_owners_first(rows: QuerySet[Job], large: list[str], count: int) -> list[Job]:
+    """The first rows, those of large owners last: one run publishes a share of a backlog."""
+    found = list(rows.exclude(owner__in=large)[:count])
+    if large and len(found) < count:
+        found += rows.filter(owner__in=large)[: count - len(found)]
+    return found
+
+
+def publishable(waiting: Waiting, queue: str) -> QuerySet[Job]:
     """The due rows of a queue, without those whose messages every worker would discard."""
-    rows = Job.objects.filter(due(), queue=queue).only("pk", "kind", "queue")
+    rows = Job.objects.filter(due(), queue=queue).only(*MESSAGE_FIELDS)
     rows = rows.exclude(kind__in=waiting.unserved(queue))
 
     half_served = waiting.half_served(queue)

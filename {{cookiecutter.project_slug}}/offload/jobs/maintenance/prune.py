@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from offload.jobs.by_hand import DELETE_BATCH_ROWS, delete_batch
 from offload.jobs.database import FORK_LOCK, bounded_transaction, from_now
 from offload.jobs.maintenance.file_deleter import FileDeleter
-from offload.jobs.models import Job, ResultFile, Worker
+from offload.jobs.models import Job, ResultFile, RunLimitKey, Worker
 
 log = logging.getLogger("offload.jobs")
 
@@ -23,6 +23,8 @@ PRUNE_BACKLOG_INTERVAL_SECONDS = 1.0
 PRUNE_RUN_SECONDS = 1.0
 # Seconds after which the row of a silent worker is deleted: a day.
 WORKER_ROW_LIFETIME_SECONDS = 86_400.0
+# Seconds after which the row of an unused limit's key is deleted: longer than any limit's period.
+LIMIT_KEY_LIFETIME_SECONDS = 2 * 86_400.0
 
 
 class Prune:
@@ -48,6 +50,7 @@ class Prune:
 
         with FORK_LOCK:
             Worker.objects.filter(seen_at__lt=from_now(-WORKER_ROW_LIFETIME_SECONDS)).delete()
+            _delete_unused_keys()
             files_left = self._delete_files()
 
         if full or files_left:
@@ -67,6 +70,12 @@ class Prune:
         names = list(orphans.order_by("name").values_list("name", flat=True)[:DELETE_BATCH_ROWS])
         self._files.delete(names)
         return bool(names)
+
+
+def _delete_unused_keys() -> None:
+    unused = RunLimitKey.objects.filter(used_at__lt=from_now(-LIMIT_KEY_LIFETIME_SECONDS))
+    keys = list(unused.values_list("key", flat=True)[:DELETE_BATCH_ROWS])
+    RunLimitKey.objects.filter(key__in=keys).delete()
 
 
 def _delete_batch() -> int:

@@ -13,6 +13,7 @@ from offload.conf import conf
 from offload.jobs.database import FORK_LOCK, from_now, waiting
 from offload.jobs.maintenance.leader import Leadership
 from offload.jobs.models import Job, Pause, Worker
+from offload.jobs.priority import COUNTED_OWNER_ROWS, LARGE_OWNER_ROWS, MAX_COUNTED_OWNERS
 from offload.jobs.stats import JobStats, QueueStats
 
 log = logging.getLogger("offload.jobs")
@@ -29,6 +30,8 @@ class Waiting:
     rows: dict[tuple[str, str], int] = field(default_factory=dict)
     # For each running worker its queues, and the types that it knows; None: it did not say.
     workers: list[tuple[set[str], set[str] | None]] = field(default_factory=list)
+    # Due rows of the owners with the most of them, by queue and owner.
+    owners: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def queues(self) -> set[str]:
         """The queues in which rows are due."""
@@ -47,6 +50,11 @@ class Waiting:
         known = self._known(queue)
         kinds = {kind for kind in self._due(queue) if not all(kind in s for s in known)}
         return kinds - self.unserved(queue)
+
+    def large_owners(self, queue: str) -> list[str]:
+        """The owners with many due rows in a queue."""
+        counts = self.owners.get(queue, {})
+        return [owner for owner, rows in counts.items() if rows >= LARGE_OWNER_ROWS]
 
     def publishable_rows(self, queue: str) -> int:
         """How many due rows of a queue should have a message."""
@@ -86,7 +94,9 @@ class ReadStats:
         found = JobStats()
         with FORK_LOCK:
             self._read_pauses(found)
-            self.waiting = Waiting(self._read_waiting(found), self._read_workers())
+            waiting_rows = self._read_waiting(found)
+            found.owners = self._read_owners(waiting_rows)
+            self.waiting = Waiting(waiting_rows, self._read_workers(), found.owners)
             self._read_drain(found)
 
         found.workers = len(self.waiting.workers)
@@ -144,6 +154,18 @@ class ReadStats:
         """
         resumed = [self._resumed_at.get(target) for target in ((queue, ""), ("", kind))]
         return min((time.monotonic() - at for at in resumed if at), default=math.inf)
+
+    def _read_owners(self, rows: dict[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+        """Count the due rows of large owners: another read of that index, if there can be one."""
+        if sum(rows.values()) < COUNTED_OWNER_ROWS:
+            return {}
+
+        counts = Job.objects.filter(waiting()).values("queue", "owner").annotate(rows=Count("pk"))
+        large = counts.filter(rows__gte=COUNTED_OWNER_ROWS).order_by("-rows")[:MAX_COUNTED_OWNERS]
+        owners: dict[str, dict[str, int]] = {}
+        for queue, owner, count in large.values_list("queue", "owner", "rows"):
+            owners.setdefault(queue, {})[owner] = count
+        return owners
 
     def _read_workers(self) -> list[tuple[set[str], set[str] | None]]:
         running = Worker.objects.filter(seen_at__gt=from_now(-conf().worker_silence))

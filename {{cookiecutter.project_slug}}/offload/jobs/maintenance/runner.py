@@ -15,9 +15,11 @@ from offload.jobs.maintenance.fail_unknown import FailUnknown
 from offload.jobs.maintenance.find_unpublished import FindUnpublished, mark_published
 from offload.jobs.maintenance.leader import Leadership, LeadLost
 from offload.jobs.maintenance.prune import Prune
+from offload.jobs.maintenance.publish_oldest import PublishOldest
 from offload.jobs.maintenance.read_stats import ReadStats
 from offload.jobs.maintenance.rescue_lost import Observation, RescueLost
 from offload.jobs.maintenance.settle_divided import SettleDivided
+from offload.jobs.maintenance.unblock_limited import UnblockLimited
 from offload.jobs.notifier import EventPublisher
 from offload.jobs.stats import JobStats
 
@@ -42,7 +44,9 @@ class Maintenance:
             "rescue lost jobs": RescueLost(self._observation, events).run,
             "settle divided jobs": SettleDivided(events).run,
             "enqueue periodic jobs": EnqueuePeriodic().run,
+            "unblock limited jobs": UnblockLimited(broker).run,
             "find unpublished jobs": FindUnpublished(broker, lambda: read_stats.waiting).run,
+            "publish the oldest jobs": PublishOldest(broker, stats, lambda: read_stats.waiting).run,
             "fail overdue jobs": FailOverdue(events).run,
             "fail jobs of unknown types": FailUnknown(events).run,
             "prune expired jobs": Prune().run,

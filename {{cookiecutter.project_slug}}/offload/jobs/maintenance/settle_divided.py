@@ -47,11 +47,12 @@ class SettleDivided:
 
     def _next_batch(self) -> list[UUID]:
         """The next divided jobs that wait for their parts; in the run after the last, the first."""
-        # `WAITS_FOR_PARTS` implies the three columns. They name the index `offload_job_divided`.
+        # `WAITS_FOR_PARTS` implies the four columns. They name the index `offload_job_divided`.
         waiting = Job.objects.filter(
             divided.WAITS_FOR_PARTS,
             worker__isnull=True,
             due_at__isnull=True,
+            unblock_at__isnull=True,
             finished_at__isnull=True,
         ).order_by("started_at")
         if self._last_start is not None:

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('offload_jobs', '0006_fill_maintenance'),
+        ('offload_jobs', '0007_flow'),
     ]
 
     operations = [

@@ -5,6 +5,7 @@ from offload.jobs.models.job import FINAL, Job, Phase, Status, default_result_li
 from offload.jobs.models.kept_key import KeptKey
 from offload.jobs.models.pause import Pause
 from offload.jobs.models.result_file import ResultFile
+from offload.jobs.models.run_limit_key import RunLimitKey
 from offload.jobs.models.schedule import Schedule
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Pause",
     "Phase",
     "ResultFile",
+    "RunLimitKey",
     "Schedule",
     "Status",
     "Worker",

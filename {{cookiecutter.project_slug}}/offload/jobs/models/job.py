@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from offload.conf import conf
 from offload.jobs.job_type import JobType
+from offload.jobs.priority import Priority
 
 # Characters of a request's id, as `serving/response_headers.py` accepts it.
 MAX_REQUEST_ID_LENGTH = 128
@@ -60,6 +61,9 @@ class Job(models.Model):
     queue = models.CharField(max_length=50)
     owner = models.CharField(max_length=150)
     params = models.JSONField()
+    priority = models.PositiveSmallIntegerField(
+        choices=Priority, default=Priority.NORMAL, db_default=Priority.NORMAL
+    )
     # The divided job that this job is a part of.
     parent = models.ForeignKey(
         "self", on_delete=models.CASCADE, null=True, related_name="parts", db_index=False
@@ -111,6 +115,16 @@ class Job(models.Model):
     start_before = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
 
+    # --- what limits it; see `blocked.py` ---
+    # Jobs with the same key share a `RunLimit`. NULL: no limit.
+    limit_key = models.CharField(max_length=255, null=True)
+    # The job is blocked, and may become due from this time on. NULL: it is not blocked.
+    unblock_at = models.DateTimeField(null=True)
+    # The number of the place that a due or running job of the key takes, from 0.
+    place = models.PositiveIntegerField(null=True)
+    # Blocked jobs of a key become due in this order.
+    rank = models.BigIntegerField(default=0, db_default=0)
+
     # --- what it came from ---
     # Several NULLs do not violate a unique constraint.
     idempotency_key = models.CharField(max_length=255, null=True)
@@ -152,6 +166,12 @@ class Job(models.Model):
                 condition=models.Q(status__in=("queued", "running")),
                 name="offload_job_unique",
             ),
+            # It keeps a limit, whatever processes do at the same time.
+            models.UniqueConstraint(
+                fields=("limit_key", "place"),
+                condition=models.Q(place__isnull=False),
+                name="offload_job_place",
+            ),
         )
         # All but the first hold a small share of the rows: those in a state that the maintenance
         # or a supervisor asks for. Each condition is an IS NULL, which SQLite and PostgreSQL
@@ -163,7 +183,7 @@ class Job(models.Model):
             ),
             # Waiting jobs. The statistics read nothing else.
             models.Index(
-                fields=("queue", "published_at", "due_at", "kind", "number"),
+                fields=("queue", "published_at", "due_at", "kind", "number", "owner"),
                 condition=models.Q(due_at__isnull=False),
                 name="offload_job_waiting",
             ),
@@ -173,11 +193,25 @@ class Job(models.Model):
                 condition=models.Q(worker__isnull=False),
                 name="offload_job_held",
             ),
-            # Divided jobs that wait for their parts: unfinished, neither held nor due.
+            # Blocked jobs of a key in their order, and the last one of an owner.
+            models.Index(
+                fields=("limit_key", "rank", "unblock_at"),
+                condition=models.Q(unblock_at__isnull=False),
+                name="offload_job_blocked",
+            ),
+            models.Index(
+                fields=("limit_key", "owner", "priority", "rank"),
+                condition=models.Q(unblock_at__isnull=False),
+                name="offload_job_owner_blocked",
+            ),
+            # Divided jobs that wait for their parts: unfinished, neither held nor due nor blocked.
             models.Index(
                 fields=("started_at",),
                 condition=models.Q(
-                    worker__isnull=True, due_at__isnull=True, finished_at__isnull=True
+                    worker__isnull=True,
+                    due_at__isnull=True,
+                    unblock_at__isnull=True,
+                    finished_at__isnull=True,
                 ),
                 name="offload_job_divided",
             ),
@@ -241,6 +275,8 @@ class Job(models.Model):
             identity = f"{job_type.name}\n{owner}\n{document}"
             values["unique_key"] = hashlib.sha256(identity.encode()).hexdigest()
 
+        if job_type.limits.run_limit is not None:
+            values["limit_key"] = job_type.limits.run_limit.key(job_type.name, owner, params)
         values["request_id"] = values.get("request_id", "")[:MAX_REQUEST_ID_LENGTH]
 
         columns = cls.declared_columns(job_type)
@@ -256,6 +292,7 @@ class Job(models.Model):
             "max_attempts": limits.max_attempts,
             "result_lifetime": limits.result_lifetime,
             "start_within": limits.start_within,
+            "priority": limits.priority_level,
         }
 
     @classmethod
@@ -268,13 +305,17 @@ class Job(models.Model):
         if seconds is not None and values.get("start_before") is None:
             values["start_before"] = values.get("due_at", Now()) + timedelta(seconds=seconds)
 
+        # A limited job becomes due by `blocked.unblock`.
+        if values.get("limit_key") is not None:
+            values |= {"unblock_at": values.pop("due_at", Now()), "due_at": None}
+
         known = {field.name for field in cls._meta.fields}
         columns = {name: value for name, value in columns.items() if name in known}
 
         seconds = columns.pop("result_lifetime", None)
         if seconds is not None:
             columns["result_lifetime"] = timedelta(seconds=seconds)
-        return cls(**columns, **values)
+        return cls(**{**columns, **values})
 
     def store_result(
         self, document: str, announce: Callable[[str], object] = lambda name: None

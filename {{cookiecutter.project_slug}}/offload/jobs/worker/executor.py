@@ -229,7 +229,7 @@ def _part_results(
 def _divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None:
     divided = transitions.divide(job, parts, failed_parts_allowed)
     if divided is not None and not divided.final:
-        _publish(parts)
+        services.start(parts)
     return divided
 
 
@@ -257,20 +257,18 @@ def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) 
 
 
 def tell_watchers_and_parent(ended: Job) -> None:
-    """Send the event. Have what follows published: the followers, or the parent whose last part
-    this was, which gets an event, too.
+    """Send the event. Have begin what was waiting for it: its followers, the next job of the same
+    limit, and its parent if this was the last part.
+
+    The maintenance does it where the database does not answer here.
     """
     services.events.publish(ended)
-    _publish(followers_of(ended))
+    services.start(followers_of(ended))
+    services.unblock_beside([ended])
     if not Job.parent.is_cached(ended):  # type: ignore[attr-defined]
         return
 
     parent = ended.parent
     services.events.publish(parent)
     if parent.phase == Phase.JOIN:
-        _publish([parent])
-
-
-def _publish(jobs: list[Job]) -> None:
-    if services.relay is not None:
-        services.relay.notify(jobs)
+        services.start([parent])

@@ -1,0 +1,75 @@
+"""Publishes the rows that have waited longest again, ahead of all others, so that none starves.
+
+A message in a late step of its queue waits for as long as there are earlier messages: a job of low
+priority, or of an owner with thousands of jobs, might never start.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from offload.jobs.broker import Broker, JobMessage
+from offload.jobs.database import FORK_LOCK, from_now
+from offload.jobs.maintenance.find_unpublished import (
+    PUBLISH_BATCH_ROWS,
+    mark_published,
+    publishable,
+)
+from offload.jobs.maintenance.read_stats import Waiting
+from offload.jobs.stats import JobStats
+
+# Seconds that a message waits before its row may be published again.
+STARVATION_SECONDS = 60.0
+# The share of what workers compute that goes to such rows. So a row waits at most for ten times as
+# many jobs as have waited longer than it.
+OLDEST_SHARE = 0.1
+
+
+class PublishOldest:
+    """The duty: for every ten jobs that workers compute of a queue, publish one row again, the one
+    with the oldest message, in the first step.
+
+    Its older message is still in the broker. A worker will discard it, because the row is no longer
+    due then.
+
+    Args:
+        broker: this thread's connection to the broker.
+        stats: what `ReadStats` found in this run: how many jobs workers compute a second.
+        waiting: what `ReadStats` found in this run: what waits.
+    """
+
+    def __init__(self, broker: Broker, stats: JobStats, waiting: Callable[[], Waiting]) -> None:
+        self._broker = broker
+        self._stats = stats
+        self._waiting = waiting
+        self._last_run = time.monotonic()
+        # How many rows may be published now, by queue; fractions add up.
+        self._allowance: dict[str, float] = defaultdict(float)
+
+    def run(self) -> None:
+        """Publish for every queue, as much as is allowed."""
+        now = time.monotonic()
+        elapsed, self._last_run = now - self._last_run, now
+        waiting = self._waiting()
+
+        for queue in waiting.queues():
+            self._allowance[queue] += self._drain(queue) * OLDEST_SHARE * elapsed
+            # What was not needed for long is no reason for many at once.
+            self._allowance[queue] = min(self._allowance[queue], PUBLISH_BATCH_ROWS)
+            count = int(self._allowance[queue])
+            if count:
+                self._publish(waiting, queue, count)
+
+    def _drain(self, queue: str) -> float:
+        stats = self._stats.queues.get(queue)
+        return stats.drain if stats else 0.0
+
+    def _publish(self, waiting: Waiting, queue: str, count: int) -> None:
+        oldest = publishable(waiting, queue).order_by("published_at")
+        with FORK_LOCK:
+            rows = list(oldest.filter(published_at__lt=from_now(-STARVATION_SECONDS))[:count])
+
+        # Where nothing starves, the allowance does not grow.
+        self._allowance[queue] -= count
+        self._broker.publish(JobMessage.of(job).first_of_all() for job in rows)
+        mark_published(self._broker.take_published())

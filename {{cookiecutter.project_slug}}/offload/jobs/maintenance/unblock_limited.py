@@ -1,0 +1,79 @@
+"""Unblocks limited jobs where nobody else has done it.
+
+A worker unblocks the next job when one has ended. It cannot where it died, where the job was
+cancelled, and where a rate alone decides.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count
+from django.db.models.functions import Now
+
+from offload.jobs.blocked import limit_of, unblock
+from offload.jobs.broker import Broker, JobMessage
+from offload.jobs.database import FORK_LOCK
+from offload.jobs.models import Job, RunLimitKey
+
+# Keys that one run looks at.
+KEYS_BATCH = 500
+# The keys that have blocked jobs. Each step of the recursion is one look into the index
+# `offload_job_blocked`: 100,000 blocked jobs of one key cost two looks.
+BLOCKED_KEYS = """
+WITH RECURSIVE keys(limit_key) AS (
+    SELECT MIN(limit_key) FROM offload_job WHERE unblock_at IS NOT NULL AND limit_key > %s
+    UNION ALL
+    SELECT (
+        SELECT MIN(job.limit_key) FROM offload_job AS job
+        WHERE job.unblock_at IS NOT NULL AND job.limit_key > keys.limit_key
+    ) FROM keys WHERE keys.limit_key IS NOT NULL
+)
+SELECT limit_key FROM keys WHERE limit_key IS NOT NULL LIMIT %s
+"""
+
+
+class UnblockLimited:
+    """The duty: unblock the next jobs of every key that has room, and publish them.
+
+    Args:
+        broker: this thread's connection to the broker.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        # The last key of a full batch.
+        self._last_key = ""
+
+    def run(self) -> None:
+        """Unblock, for some hundred keys."""
+        with FORK_LOCK:
+            keys = self._next_keys()
+            full = _full(keys) if keys else set()
+
+        for key in keys:
+            if key not in full:
+                with FORK_LOCK:
+                    jobs = unblock(key, wait=False)
+                self._broker.publish(JobMessage.of(job) for job in jobs)
+
+    def _next_keys(self) -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(BLOCKED_KEYS, [self._last_key, KEYS_BATCH])
+            keys = [key for (key,) in cursor.fetchall()]
+        self._last_key = keys[-1] if len(keys) == KEYS_BATCH else ""
+        return keys
+
+
+def _full(keys: Iterable[str]) -> set[str]:
+    """The keys that have no room: all places are taken, or the next start is not yet."""
+    later = RunLimitKey.objects.filter(next_start_at__gt=Now(), key__in=keys)
+    full = set(later.values_list("key", flat=True))
+
+    placed = Job.objects.filter(place__isnull=False).values("limit_key").order_by()
+    counts: Any = placed.annotate(taken=Count("place")).values_list("limit_key", "taken")
+    for key, taken in counts:
+        limit = limit_of(key)
+        if limit is not None and limit.at_once is not None and taken >= limit.at_once:
+            full.add(key)
+    return full
