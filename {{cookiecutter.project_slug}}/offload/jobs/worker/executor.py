@@ -251,10 +251,10 @@ def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) 
 def tell_watchers_and_parent(ended: Job) -> None:
     """Send the event. If the last part has ended, send its parent's event, too, and publish it."""
     services.events.publish(ended)
-    if not Job.parent.is_cached(ended):  # type: ignore[attr-defined]
+    parent = ended.parent if Job.parent.is_cached(ended) else None
+    if parent is None:
         return
 
-    parent = ended.parent
     services.events.publish(parent)
     if parent.phase == Phase.JOIN:
         _publish([parent])
