@@ -179,9 +179,9 @@ def _update_returning(
 ) -> Job | None:
     # Django 5.2 and 6.1 have no RETURNING for an UPDATE: it is put behind the statement that
     # `QuerySet.update` would run. SQLite knows it since 3.35 (March 2021).
-    query = Job.objects.filter(where, pk=job_id).query.chain(UpdateQuery)
+    query: Any = Job.objects.filter(where, pk=job_id).query.chain(UpdateQuery)
     query.add_update_values({"version": F("version") + 1, **values})
-    compiler: Any = query.get_compiler(connection=connection)
+    compiler = query.get_compiler(connection=connection)
     statement, params = compiler.as_sql()
     # In the order of the model, as `from_db` needs them.
     every: Any = Job._meta.concrete_fields  # noqa: SLF001 - documented (Model _meta API)

@@ -20,7 +20,9 @@ from django.utils.module_loading import import_string
 from pydantic import BaseModel
 
 from offload.jobs.client import insert
-from offload.jobs.declare import JobError, JobType, Report, UnknownJobType, find_job_type, job
+from offload.jobs.declare import Report, find_job_type, job
+from offload.jobs.errors import JobError, UnknownJobType
+from offload.jobs.job_type import JobType
 from offload.jobs.models import Job, Status
 
 STATUSES = {
@@ -32,7 +34,7 @@ STATUSES = {
 }
 # What `OPTIONS` may have: the limits of every task of the backend, and the owner of its jobs. Times
 # are in seconds and sizes in bytes.
-DEFAULT_OPTIONS = {
+DEFAULT_OPTIONS: dict[str, Any] = {
     "time_limit": 300.0,
     "memory_limit": 512 * 2**20,
     "max_attempts": 3,
@@ -48,8 +50,9 @@ class TaskCall(BaseModel):
     # The name of the backend in `TASKS`.
     backend: str
     result_id: str
-    args: list[Any]
-    kwargs: dict[str, Any]
+    # Not `args` and `kwargs`, the names of parameters of a model's own constructor.
+    positional: list[Any]
+    named: dict[str, Any]
 
 
 class TaskReturn(BaseModel):
@@ -61,14 +64,14 @@ class TaskReturn(BaseModel):
 def run_task(params: TaskCall, report: Report) -> TaskReturn:
     """Call a task, in a worker's process."""
     task = find_task(params.path)
-    args = params.args
+    args = params.positional
     if task.takes_context:
         result = task_backends[params.backend].get_result(params.result_id)
         args = [TaskContext(task_result=result), *args]
-    return TaskReturn(value=normalize_json(task.call(*args, **params.kwargs)))
+    return TaskReturn(value=normalize_json(task.call(*args, **params.named)))
 
 
-def find_task(path: str) -> Task:
+def find_task(path: str) -> "Task[Any, Any]":
     """The task at this place. Nothing but a task is ever called.
 
     Raises:
@@ -101,7 +104,7 @@ class JobBackend(BaseTaskBackend):
         for queue in self.queues:
             self._job_type(queue)
 
-    def enqueue(self, task: Task, args: Any, kwargs: Any) -> TaskResult:
+    def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
         """Insert a job. Within a transaction it is published after the commit.
 
         Raises:
@@ -114,8 +117,8 @@ class JobBackend(BaseTaskBackend):
             path=path,
             backend=self.alias,
             result_id=str(job_id),
-            args=normalize_json(list(args)),
-            kwargs=normalize_json(kwargs),
+            positional=normalize_json(list(args)),
+            named=normalize_json(kwargs),
         )
         due = {"due_at": task.run_after} if task.run_after else {}
         row = insert(self._job_type(task.queue_name), call, self._owner, id=job_id, **due)
@@ -124,7 +127,7 @@ class JobBackend(BaseTaskBackend):
         task_enqueued.send(type(self), task_result=result)
         return result
 
-    def get_result(self, result_id: str) -> TaskResult:
+    def get_result(self, result_id: str) -> Any:
         """What became of a task.
 
         Raises:
@@ -148,13 +151,13 @@ class JobBackend(BaseTaskBackend):
         except UnknownJobType:
             return job(name, queue=queue, **self._options)(run_task)
 
-    def _result(self, row: Job, task: Task) -> TaskResult:
+    def _result(self, row: Job, task: Any) -> Any:
         errors = []
         if STATUSES[Status(row.status)] == TaskResultStatus.FAILED:
             text = row.error_detail or row.error or row.status
             errors.append(TaskError(exception_class_path="offload.jobs.JobError", traceback=text))
 
-        result = TaskResult(
+        result: Any = TaskResult(
             task=task,
             id=str(row.pk),
             status=STATUSES[Status(row.status)],
@@ -162,8 +165,8 @@ class JobBackend(BaseTaskBackend):
             started_at=row.started_at,
             finished_at=row.finished_at,
             last_attempted_at=row.started_at,
-            args=row.params["args"],
-            kwargs=row.params["kwargs"],
+            args=row.params["positional"],
+            kwargs=row.params["named"],
             backend=self.alias,
             errors=errors,
             # One for each attempt. The row knows only the last worker.

@@ -265,10 +265,10 @@ def tell_watchers_and_parent(ended: Job) -> None:
     services.events.publish(ended)
     services.start(followers_of(ended))
     services.unblock_beside([ended])
-    if not Job.parent.is_cached(ended):  # type: ignore[attr-defined]
+    parent = ended.parent if Job.parent.is_cached(ended) else None
+    if parent is None:
         return
 
-    parent = ended.parent
     services.events.publish(parent)
     if parent.phase == Phase.JOIN:
         services.start([parent])
