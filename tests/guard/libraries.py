@@ -11,7 +11,6 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from pathlib import Path
@@ -70,12 +69,11 @@ def _has_all(here: Any, attribute: str) -> bool:
         return not hasattr(here, "__getattr__")
     if any({"__getattr__", "__call__"} & vars(base).keys() for base in here.__mro__[:-1]):
         return False
-    sources = []
-    for base in here.__mro__[:-1]:
-        with suppress(OSError, TypeError):
-            sources.append(inspect.getsource(base))
-    text = "\n".join(sources)
-    return bool(text) and f"self.{attribute}" not in text and "setattr(" not in text
+    try:
+        text = "\n".join(inspect.getsource(base) for base in here.__mro__[:-1])
+    except (OSError, TypeError):
+        return False
+    return f"self.{attribute}" not in text and "setattr(" not in text
 
 
 def find_top(name: str) -> bool:
