@@ -5,6 +5,7 @@ It reads the table in an environment of its own, with the newest release of each
 """
 
 import importlib
+import importlib.util
 import inspect
 import re
 import sys
@@ -19,8 +20,6 @@ TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
 TABLE = TEMPLATE / "offload_dev" / "lint" / "libraries.toml"
 BRACES = re.compile(r"\{([^{}]*)\}")
 LISTS = ("blocks", "may_block", "passes", "computes", "may_compute", "clients")
-# What is missing here is no mistake: `None` stands for what only an instance or a call tells.
-UNKNOWN = None
 
 
 def expanded(pattern: str) -> Iterator[str]:
@@ -47,42 +46,34 @@ def missing(name: str) -> str:
     if found is None:
         return name if find_top(name) else ""
     here, rest = found
+    known = name.split(".")[: -len(rest)] if rest else []
     for part in rest:
         if "*" in part or not part:
             return ""
+        known.append(part)
         if not hasattr(here, part):
-            # Only a class or a module says for sure what it has. Instances get more when created.
-            has_all = inspect.ismodule(here) or (inspect.isclass(here) and _is_complete(here))
-            return f"{getattr(here, '__name__', here)}.{part}" if has_all else ""
+            return ".".join(known) if _has_all(here, part) else ""
         here = getattr(here, part)
+        # Only a class or a module says for sure what it has.
         if not (inspect.ismodule(here) or inspect.isclass(here)):
             return ""
     return ""
 
 
-def _is_complete(kind: type) -> bool:
-    """Whether a class names all its attributes: none is made by `__getattr__` or in `__init__`."""
-    if any("__getattr__" in vars(base) for base in kind.__mro__[:-1]):
+def _has_all(here: Any, attribute: str) -> bool:
+    """Whether a module or class names all that it has.
+
+    A class may answer for any attribute, set one in a method, or make instances of another class.
+    """
+    if inspect.ismodule(here):
+        return not hasattr(here, "__getattr__")
+    if any({"__getattr__", "__call__"} & vars(base).keys() for base in here.__mro__[:-1]):
         return False
     try:
-        source = inspect.getsource(kind)
+        text = "\n".join(inspect.getsource(base) for base in here.__mro__[:-1])
     except (OSError, TypeError):
         return False
-    return "self." not in source or "setattr(" not in source
-
-
-def _made_in_init(name: str) -> bool:
-    owner, _, attribute = name.rpartition(".")
-    found = imported(owner)
-    if found is None:
-        return False
-    here, rest = found
-    for part in rest:
-        here = getattr(here, part, None)
-    try:
-        return f"self.{attribute}" in inspect.getsource(here)
-    except (OSError, TypeError):
-        return False
+    return f"self.{attribute}" not in text and "setattr(" not in text
 
 
 def find_top(name: str) -> bool:
@@ -96,8 +87,7 @@ def check(library: str, table: dict[str, Any]) -> Iterator[str]:
     if "async" in table:
         names.append(table["async"])
     for name in names:
-        lost = missing(name)
-        if lost and not _made_in_init(lost) and not _made_in_init(name):
+        if lost := missing(name):
             yield f"{library}: {name} ({lost})"
 
 
