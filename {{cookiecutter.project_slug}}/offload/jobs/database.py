@@ -124,7 +124,7 @@ def lock_ancestors(job: Job) -> Job | None:
     `maintenance/`.
 
     Returns:
-        The job's parent, locked; None where the job is no part.
+        The job's parent, locked; None where the job is no part, or the family was deleted.
     """
     above: list[UUID] = []
     next_above = job.parent_id
@@ -134,7 +134,8 @@ def lock_ancestors(job: Job) -> Job | None:
 
     parent = None
     for ancestor in reversed(above):
-        parent = Job.objects.select_for_update().defer(*Job.LARGE_FIELDS).get(pk=ancestor)
+        rows = Job.objects.select_for_update().defer(*Job.LARGE_FIELDS)
+        parent = rows.filter(pk=ancestor).first()
     return parent
 
 
@@ -163,7 +164,7 @@ def is_lock_conflict(error: Exception) -> bool:
 @lru_cache(maxsize=1000)
 def _parent_of(job_id: UUID) -> UUID | None:
     """The id of a job's parent, which never changes: a worker asks once for all parts of a job."""
-    return Job.objects.values_list("parent_id", flat=True).get(pk=job_id)
+    return Job.objects.filter(pk=job_id).values_list("parent_id", flat=True).first()
 
 
 def in_transaction(write: Callable[[], T]) -> T:
