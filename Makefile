@@ -52,6 +52,9 @@ stock: $(READY)  ## Run the serving room's tests on Django's stock handler, and 
 chaos: $(READY)  ## Attack a server with slow, half, hostile and many clients, ten times as long as `make test` does
 	CHAOS_SECONDS=10 pytest tests/chaos -s
 
+model: $(READY)  ## Explore all states of the jobs' state machine (an hour); ARGS="--family plain" takes a second
+	cd tests && python -m jobs.model $(ARGS)
+
 test-next: $(NEXT)/.installed  ## Run the serving room's tests on Django 6.1, lean and stock; needs Python 3.12
 	PATH="$(abspath $(NEXT)/bin):$$PATH" OFFLOAD_LEAN=1 pytest tests/serving
 	PATH="$(abspath $(NEXT)/bin):$$PATH" OFFLOAD_LEAN=0 pytest tests/serving
@@ -101,4 +104,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test stock chaos test-next peers proof check fix lock $(ROOMS)
+.PHONY: help install demo bake test stock chaos model test-next peers proof check fix lock $(ROOMS)
