@@ -9,6 +9,3 @@ A state is the rows of the jobs and what each worker's process holds in its memo
 leases, retries and hand-backs have no end. A transition reads rows alone. So it is executed once
 for each state of the rows, and its outcome is remembered.
 """
-
-# It configures Django, which the imports of all other modules need.
-from . import environment as environment

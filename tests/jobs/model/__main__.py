@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 
-from . import faults
+from . import environment, faults  # noqa: F401 - Django first
 from .explorer import Broken, Explorer
 from .rows import FAMILIES
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from offload.jobs.models import FINAL
 
 from .actions import Action, Processes
-from .environment import MAX_ATTEMPTS
+from .job_types import MAX_ATTEMPTS
 from .rows import Columns, Member, Row, Rows
 
 

@@ -14,6 +14,8 @@ from offload.jobs import database
 from offload.jobs.declare import find_job_type
 from offload.jobs.models import Job
 
+from . import job_types as job_types
+
 # The newest token of every row, and the one that a fenced process holds.
 NEWEST_TOKEN, OLD_TOKEN = 100, 99
 # The model's workers, by their numbers.
@@ -177,27 +179,31 @@ class Table:
         return made
 
 
-def row_of(columns: "Columns | None") -> Row | None:
-    """A job's row without what decides nothing."""
+def row_of(columns: Any) -> Row | None:
+    """A job's row without what decides nothing. It may be a `Job`, too."""
     if columns is None:
         return None
-    workers = {worker.hex: number for number, worker in enumerate(WORKERS)}
-    result = json.loads(columns.result) if columns.result else None
+    worker, result = columns.worker, columns.result
+    if isinstance(worker, str):
+        worker = UUID(worker)
+    if isinstance(result, str):
+        result = json.loads(result)
     return Row(
-        status=columns.status,
-        phase=columns.phase,
+        status=str(columns.status),
+        phase=str(columns.phase),
         attempts=columns.attempts,
-        worker=workers[columns.worker] if columns.worker else None,
+        worker=None if worker is None else WORKERS.index(worker),
         lease=_time(columns.lease_until),
         due=_time(columns.due_at),
         asked=columns.cancel_requested_at is not None,
         expires=_time(columns.expires_at),
         parts_count=columns.parts_count,
-        value=result["value"] if result else None,
+        value=None if result is None else result["value"],
     )
 
 
 def _time(moment: datetime | None) -> str | None:
     if moment is None:
         return None
-    return "past" if moment <= datetime.now(UTC).replace(tzinfo=None) else "future"
+    # SQLite's have no zone.
+    return "past" if moment.replace(tzinfo=UTC) <= datetime.now(UTC) else "future"
