@@ -7,6 +7,8 @@ from pydantic import BaseModel, SecretStr
 
 from offload.jobs import JobError, MiB, Report, job
 
+from . import life as life
+
 
 class Work(BaseModel):
     log: str

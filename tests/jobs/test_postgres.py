@@ -31,6 +31,16 @@ def _programs() -> Path | None:
     return Path(found).parent if found else versions[-1].parent if versions else None
 
 
+def postgresql_or_skip() -> Path:
+    """The folder of PostgreSQL's programs."""
+    programs = _programs()
+    if programs is None:
+        if os.environ.get("REQUIRE_POSTGRES"):
+            pytest.fail("REQUIRE_POSTGRES is set and there is no PostgreSQL on this machine")
+        pytest.skip("NO POSTGRESQL ON THIS MACHINE: jobs were tried on SQLite alone")
+    return programs
+
+
 @contextmanager
 def server(programs: Path) -> Iterator[dict[str, str]]:
     """A PostgreSQL server of its own; the environment variables that tell the lab about it."""
@@ -59,17 +69,11 @@ def server(programs: Path) -> Iterator[dict[str, str]]:
 @pytest.mark.timeout(600)
 @pytest.mark.skipif("LAB_DATABASE_URL" in os.environ, reason="this is the run on PostgreSQL")
 def test_postgresql_keeps_the_same_promises() -> None:
-    programs = _programs()
-    if programs is None:
-        if os.environ.get("REQUIRE_POSTGRES"):
-            pytest.fail("REQUIRE_POSTGRES is set and there is no PostgreSQL on this machine")
-        pytest.skip("NO POSTGRESQL ON THIS MACHINE: jobs were tried on SQLite alone")
-
     outside = {
         name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"
     }
     again = [sys.executable, "-m", "pytest", HERE, "-q", "-k", AGAIN, "-p", "no:cacheprovider"]
-    with server(programs) as database:
+    with server(postgresql_or_skip()) as database:
         ran = subprocess.run(
             again, cwd=ROOT, env=outside | database, capture_output=True, text=True, check=False
         )
