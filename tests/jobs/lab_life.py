@@ -50,7 +50,7 @@ def _token_of(report: Any) -> int:
 
 @job(
     "life.chore",
-    time_limit=60,
+    time_limit=600,
     memory_limit=256 * MiB,
     max_attempts=4,
     retry_on=(ConnectionError,),
@@ -85,7 +85,7 @@ def _divide(params: Batch) -> list[Chore]:
 
 @job(
     "life.batch",
-    time_limit=60,
+    time_limit=600,
     memory_limit=256 * MiB,
     max_attempts=4,
     split=_divide,

@@ -21,7 +21,7 @@ AGAIN = (
     "or share_their_processes or stays_away or no_database_takes or any_number_and_text "
     "or test_contention or test_families or test_submit or pages_of_a_list or no_database_can "
     "or long_request or frozen_database or test_listing "
-    "or test_maintenance or test_scale"
+    "or test_maintenance or test_scale or test_pairs"
 )
 
 
