@@ -57,7 +57,7 @@ chaos: $(READY)  ## Attack a server with slow, half, hostile and many clients, t
 life: $(READY)  ## Live a random life on PostgreSQL and account for every job: make life SEED=1 MINUTES=20
 	LAB_SEED=$(SEED) LAB_SECONDS=$$(python -c 'print(60 * $(MINUTES))') pytest tests/jobs/test_life.py -k on_postgresql -s
 
-model: $(READY)  ## Explore all states of the jobs' state machine (an hour); ARGS="--family plain" takes a second
+model: $(READY)  ## Explore all states of the jobs' state machine (hours); ARGS="--family plain" takes a second
 	cd tests && python -m jobs.model $(ARGS)
 
 test-next: $(NEXT)/.installed  ## Run the serving room's tests on Django 6.1, lean and stock; needs Python 3.12
