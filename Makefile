@@ -10,6 +10,8 @@ PLAIN := tests "$(TEMPLATE)/offload" "$(TEMPLATE)/offload_dev" "$(TEMPLATE)/benc
 DEMO ?= demo
 DEST ?= build
 ARGS ?=
+SEED ?= 1
+MINUTES ?= 20
 ROOMS := $(wildcard tests/serving tests/fanout tests/jobs tests/guard tests/chaos) tests/template
 export PORT ?= 8000
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -51,6 +53,12 @@ stock: $(READY)  ## Run the serving room's tests on Django's stock handler, and 
 
 chaos: $(READY)  ## Attack a service (clients, databases, upstreams, names, logs, restarts) ten times as long as `make test` does
 	CHAOS_SECONDS=10 pytest tests/chaos -s
+
+life: $(READY)  ## Live a random life on PostgreSQL and account for every job: make life SEED=1 MINUTES=20
+	LAB_SEED=$(SEED) LAB_SECONDS=$$(python -c 'print(60 * $(MINUTES))') pytest tests/jobs/test_life.py -k on_postgresql -s
+
+model: $(READY)  ## Explore all states of the jobs' state machine (hours); ARGS="--family plain" takes a second
+	cd tests && python -m jobs.model $(ARGS)
 
 libraries:  ## Hold the linter's table of libraries against their newest releases, in an environment of its own
 	@$(PYTHON) -m venv build/libraries
@@ -116,4 +124,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test stock chaos libraries test-next peers proof check fix lock $(ROOMS)
+.PHONY: help install demo bake test stock chaos life model libraries test-next peers proof check fix lock $(ROOMS)

@@ -6,9 +6,11 @@ from ninja import Router
 from offload.access import caller
 from offload.jobs import Idempotency, JobView, accepted, submit
 
+from . import life
 from .jobs import Whole, Work, burn, whole
 
 router = Router()
+router.add_router("/life", life.router)
 
 
 @router.post("/burn", response={202: JobView})

@@ -8,6 +8,8 @@ from pydantic import BaseModel, SecretStr
 
 from offload.jobs import FailedPart, JobEnded, JobError, MiB, Report, RunLimit, job
 
+from . import life as life
+
 
 class Work(BaseModel):
     log: str

@@ -56,6 +56,17 @@ def test_a_second_cancel_changes_nothing(lab: Lab) -> None:
     assert (first.version, first.cancel_requested_at) == (again.version, again.cancel_requested_at)
 
 
+def test_a_part_whose_family_was_deleted_changes_nothing(lab: Lab) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.models import Job
+
+    _, _, leaves = nested(lab)
+    Job.objects.all().delete()
+    assert transitions.succeed(leaves[0], {"value": 1}, "") is None
+    assert transitions.fail(leaves[1], "ValueError") is None
+    assert transitions.hand_back(leaves[2]) is None
+
+
 async def test_a_job_that_expires_before_its_cancel_is_a_404(lab: Lab) -> None:
     from asgiref.sync import sync_to_async
 

@@ -24,7 +24,7 @@ AGAIN = (
     "or test_failed_parts or test_followers or test_schedules or test_maintenance or test_scale "
     "or test_by_hand or test_pauses or test_start_times "
     "or test_spool or test_statements or test_pgbouncer "
-    "or test_limits or counts_the_owners or small_owners_first or tenth_of_what"
+    "or test_limits or counts_the_owners or small_owners_first or tenth_of_what or test_pairs"
 )
 
 
@@ -32,6 +32,16 @@ def _programs() -> Path | None:
     found = shutil.which("pg_ctl")
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
     return Path(found).parent if found else versions[-1].parent if versions else None
+
+
+def postgresql_or_skip() -> Path:
+    """The folder of PostgreSQL's programs."""
+    programs = _programs()
+    if programs is None:
+        if os.environ.get("REQUIRE_POSTGRES"):
+            pytest.fail("REQUIRE_POSTGRES is set and there is no PostgreSQL on this machine")
+        pytest.skip("NO POSTGRESQL ON THIS MACHINE: jobs were tried on SQLite alone")
+    return programs
 
 
 @contextmanager
@@ -62,17 +72,11 @@ def server(programs: Path) -> Iterator[dict[str, str]]:
 @pytest.mark.timeout(600)
 @pytest.mark.skipif("LAB_DATABASE_URL" in os.environ, reason="this is the run on PostgreSQL")
 def test_postgresql_keeps_the_same_promises() -> None:
-    programs = _programs()
-    if programs is None:
-        if os.environ.get("REQUIRE_POSTGRES"):
-            pytest.fail("REQUIRE_POSTGRES is set and there is no PostgreSQL on this machine")
-        pytest.skip("NO POSTGRESQL ON THIS MACHINE: jobs were tried on SQLite alone")
-
     outside = {
         name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"
     }
     again = [sys.executable, "-m", "pytest", HERE, "-q", "-k", AGAIN, "-p", "no:cacheprovider"]
-    with server(programs) as database:
+    with server(postgresql_or_skip()) as database:
         ran = subprocess.run(
             again, cwd=ROOT, env=outside | database, capture_output=True, text=True, check=False
         )

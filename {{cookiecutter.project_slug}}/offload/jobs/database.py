@@ -209,7 +209,7 @@ def lock_ancestors(job: Job) -> Job | None:
     `maintenance/`.
 
     Returns:
-        The job's parent, locked; None where the job is no part.
+        The job's parent, locked; None where the job is no part, or the family was deleted.
     """
     above: list[UUID] = []
     next_above = job.parent_id
