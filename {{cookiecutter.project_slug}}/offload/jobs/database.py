@@ -188,7 +188,7 @@ def _update_returning(
     fields = [field for field in every if field.name not in left_out]
 
     with connection.cursor() as cursor:
-        names = ", ".join(field.column for field in fields)
+        names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
         cursor.execute(f"{statement} RETURNING {names}", params)
         # To the end, although there is one row: SQLite commits with the last one.
         rows = cursor.fetchall()
