@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -87,6 +87,25 @@ class Idempotency:
         return job
 
 
+class Choices(TypedDict, total=False):
+    """What a caller may choose for a job; a list of jobs gets the same for each.
+
+    Args:
+        then: jobs that follow; each starts with the result of the one before as its parameters.
+        on_end: a job that follows the end of all, also a bad end, with a `JobEnded`.
+        run_at: no worker begins the job before this time, which has a time zone.
+        start_before: a job that no worker has begun until then fails. The default is the type's
+            `start_within`.
+        priority: instead of the priority that the type declares; a job's parts have it, too.
+    """
+
+    then: Sequence[JobType[Any, Any]]
+    on_end: JobType[Any, Any] | None
+    run_at: datetime | None
+    start_before: datetime | None
+    priority: PriorityName | None
+
+
 async def submit(
     job_type: JobType[P, R],
     params: P,
@@ -94,11 +113,7 @@ async def submit(
     owner: str,
     idempotency: Idempotency | None = None,
     request_id: str = "",
-    then: Sequence[JobType[Any, Any]] = (),
-    on_end: JobType[Any, Any] | None = None,
-    run_at: datetime | None = None,
-    start_before: datetime | None = None,
-    priority: PriorityName | None = None,
+    **choices: Unpack[Choices],
 ) -> Job:
     """Accept a job. When this returns, the job is in the database and will run.
 
@@ -108,12 +123,7 @@ async def submit(
         owner: who may see the job.
         idempotency: the same key and request give the same job again.
         request_id: the id that the worker's log lines carry; the request's own if not given.
-        then: jobs that follow; each starts with the result of the one before as its parameters.
-        on_end: a job that follows the end of all, also a bad end, with a `JobEnded`.
-        run_at: no worker begins the job before this time, which has a time zone.
-        start_before: a job that no worker has begun until then fails. The default is the type's
-            `start_within`.
-        priority: instead of the priority that the type declares; a job's parts have it, too.
+        choices: see `Choices`.
 
     Raises:
         InvalidJob: the models of the followers do not fit.
@@ -123,9 +133,8 @@ async def submit(
         ParamsTooLarge: the parameters are over `conf().params_limit` bytes.
         ParamsUnfit: a worker could not read them back.
     """
-    columns = follower_columns(job_type, then, on_end)
     try:
-        columns |= checked_times(run_at, start_before)
+        columns = _columns(job_type, choices)
         admit(job_type.limits.queue)
     except Problem:
         # A repeated request is no new job: the queue holds it already.
@@ -133,7 +142,7 @@ async def submit(
             return found
         raise
 
-    columns |= {"request_id": request_id or current_request_id.get(), **_chosen(priority)}
+    columns["request_id"] = request_id or current_request_id.get()
     return await sync_to_async(_insert)(job_type, params, owner, idempotency, **columns)
 
 
@@ -143,17 +152,12 @@ def submit_sync(
     *,
     owner: str,
     request_id: str = "",
-    then: Sequence[JobType[Any, Any]] = (),
-    on_end: JobType[Any, Any] | None = None,
-    run_at: datetime | None = None,
-    start_before: datetime | None = None,
-    priority: PriorityName | None = None,
+    **choices: Unpack[Choices],
 ) -> Job:
     """The same in sync code. In `transaction.atomic()` the job is published after the commit."""
-    columns = follower_columns(job_type, then, on_end) | checked_times(run_at, start_before)
+    columns = _columns(job_type, choices)
     admit(job_type.limits.queue)
-    columns |= {"request_id": request_id, **_chosen(priority)}
-    return _insert(job_type, params, owner, None, **columns)
+    return _insert(job_type, params, owner, None, request_id=request_id, **columns)
 
 
 def insert(job_type: JobType[P, R], params: P, owner: str, **columns: Any) -> Job:
@@ -163,16 +167,10 @@ def insert(job_type: JobType[P, R], params: P, owner: str, **columns: Any) -> Jo
 
 
 async def submit_many(
-    job_type: JobType[P, R],
-    params: Iterable[P],
-    *,
-    owner: str,
-    run_at: datetime | None = None,
-    start_before: datetime | None = None,
-    priority: PriorityName | None = None,
+    job_type: JobType[P, R], params: Iterable[P], *, owner: str, **choices: Unpack[Choices]
 ) -> list[Job]:
     """Accept several jobs in one INSERT, all or none. Raises as `submit` does."""
-    columns: dict[str, Any] = checked_times(run_at, start_before) | _chosen(priority)
+    columns = _columns(job_type, choices)
     jobs = [Job.new(job_type, each, owner, **columns) for each in params]
     admit(job_type.limits.queue, len(jobs))
 
@@ -242,29 +240,6 @@ async def discard(job: Job, by: str = "") -> None:
     await sync_to_async(discard_job)(job.pk, by or job.owner)
 
 
-def checked_times(run_at: datetime | None, start_before: datetime | None) -> dict[str, datetime]:
-    """The columns of a job that is not to begin before or after a time.
-
-    Raises:
-        Problem: 422, a time has no time zone, or no worker could begin the job in time.
-    """
-    now, times = timezone.now(), {}
-    for name, time in (("run_at", run_at), ("start_before", start_before)):
-        if time is not None and timezone.is_naive(time):
-            raise Problem(422, f"{name} needs a time zone, as in 2030-01-31T09:00:00+01:00")
-
-    # A time that has passed means now, which the database's clock says.
-    if run_at is not None and run_at > now:
-        times["due_at"] = run_at
-    if start_before is not None:
-        if start_before <= max(now, run_at or now):
-            raise Problem(
-                422, f"start_before={start_before} is not later than now and than run_at: in vain"
-            )
-        times["start_before"] = start_before
-    return times
-
-
 def admit(queue: str, count: int = 1) -> None:
     """Refuse jobs that would wait too long, from stats that are a second or two old.
 
@@ -326,9 +301,37 @@ async def _first(rows: QuerySet[Job], job_id: UUID) -> Job:
     return found
 
 
-def _chosen(priority: PriorityName | None) -> dict[str, Any]:
+def _columns(job_type: JobType[P, R], choices: Choices) -> dict[str, Any]:
     """The columns for which a caller chose a value."""
-    return {} if priority is None else {"priority": Priority.named(priority)}
+    then, on_end = choices.get("then", ()), choices.get("on_end")
+    columns = follower_columns(job_type, then, on_end)
+    columns |= _checked_times(choices.get("run_at"), choices.get("start_before"))
+    if priority := choices.get("priority"):
+        columns["priority"] = Priority.named(priority)
+    return columns
+
+
+def _checked_times(run_at: datetime | None, start_before: datetime | None) -> dict[str, datetime]:
+    """The columns of a job that is not to begin before or after a time.
+
+    Raises:
+        Problem: 422, a time has no time zone, or no worker could begin the job in time.
+    """
+    now, times = timezone.now(), {}
+    for name, time in (("run_at", run_at), ("start_before", start_before)):
+        if time is not None and timezone.is_naive(time):
+            raise Problem(422, f"{name} needs a time zone, as in 2030-01-31T09:00:00+01:00")
+
+    # A time that has passed means now, which the database's clock says.
+    if run_at is not None and run_at > now:
+        times["due_at"] = run_at
+    if start_before is not None:
+        if start_before <= max(now, run_at or now):
+            raise Problem(
+                422, f"start_before={start_before} is not later than now and than run_at: in vain"
+            )
+        times["start_before"] = start_before
+    return times
 
 
 def _insert(
