@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from offload.jobs import divided, transitions
-from offload.jobs.declare import JobError, find_job_type
+from offload.jobs.database import due_or_blocked
+from offload.jobs.declare import find_job_type
+from offload.jobs.errors import JobError
 from offload.jobs.maintenance import prune
 from offload.jobs.maintenance.rescue_lost import Observation, RescueLost
 from offload.jobs.models import Job
@@ -194,7 +196,7 @@ def _divide(table: Table, job: Job, worker: int) -> Job | None:
     numbers = [n for n, m in enumerate(table.family) if m.parent == job.pk.int - 1]
     for number, part in zip(numbers, parts, strict=True):
         part.pk = part.id = job_id(number)
-    return transitions.divide(job, parts)
+    return transitions.divide(job, parts, failed_parts_allowed=0)
 
 
 def _renew(table: Table, job: Job, worker: int) -> None:
@@ -227,7 +229,9 @@ EFFECTS: dict[str, Effect] = {
     "request_cancel": lambda table, job, worker: transitions.request_cancel(job.pk),
     "rescue": _rescue,
     "settle": lambda table, job, worker: divided.settle(job.pk),
-    "give_up": lambda table, job, worker: transitions.give_up(job.pk, "nobody knows its type"),
+    "give_up": lambda table, job, worker: transitions.give_up(
+        job.pk, "nobody knows its type", due_or_blocked()
+    ),
     "prune": lambda table, job, worker: prune._delete_batch(),
 }
 # What the clock does to the rows.

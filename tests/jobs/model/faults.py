@@ -63,8 +63,8 @@ def _still_due(status: Status) -> dict[str, Any]:
     return {name: value for name, value in _ended(status).items() if name != "due_at"}
 
 
-def _requeue_at_a_price(job: Job, **values: Any) -> Job | None:
-    return _requeue(job, **{name: value for name, value in values.items() if name != "attempts"})
+def _requeue_at_a_price(job: Job, due_at: Any = None, **values: Any) -> Job | None:
+    return _requeue(job, due_at, **{name: value for name, value in values.items() if name != "attempts"})
 
 
 def _cancel_unasked(job: Job, parent: Job | None) -> Job:
@@ -91,7 +91,7 @@ FAULTS: list[tuple[int, str, Fault]] = [
     (2, "plain", _replaced(transitions, "held", lambda token: Q(status=Status.RUNNING))),
     (3, "plain", _without("token")),
     (4, "divided", _replaced(divided, "_update_parent", _tell_of_failures_alone)),
-    (5, "plain", _replaced(transitions, "DUE_NOW", {})),
+    (5, "plain", _replaced(transitions, "due_again", lambda job, due_at: {})),
     (6, "plain", _replaced(divided, "ended", _still_due)),
     (7, "plain", _replaced(transitions, "due", lambda: Q(status=Status.QUEUED))),
     (8, "plain", _replaced(transitions, "_requeue", _requeue_at_a_price)),
