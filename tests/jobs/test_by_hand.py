@@ -254,7 +254,7 @@ def test_a_late_result_of_a_discarded_job_is_dropped(lab: Lab) -> None:
     assert transitions.request_cancel(whole.pk).status == "cancelled"
     discard(whole)
     large = '"' + "x" * 200_000 + '"'
-    assert KeptResult(parts[0], large).write() is None
+    assert KeptResult(parts[0], large)() is None
 
 
 @pytest.mark.parametrize("status", ["queued", "running"])

@@ -110,8 +110,9 @@ def cancel_while_due(job: Any) -> Any:
 @an_end
 def give_up(job: Any) -> Any:
     from offload.jobs import transitions
+    from offload.jobs.database import due_or_blocked
 
-    return transitions.give_up(job.pk, "nobody knows it")
+    return transitions.give_up(job.pk, "nobody knows it", due_or_blocked())
 
 
 @pytest.mark.parametrize("end", ENDS)

@@ -13,6 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
 from .conftest import Lab
 
@@ -316,7 +317,8 @@ def test_a_start_is_expected_where_the_queue_tells(
 
     stats = JobStats({"cpu": QueueStats(rows=rows, drain=drain)})
     monkeypatch.setattr(services, "stats", stats)
-    assert expected_start_seconds(Job(queue="cpu", status=status)) == seconds
+    job = Job(queue="cpu", status=status, due_at=timezone.now())
+    assert expected_start_seconds(job) == seconds
 
 
 @pytest.mark.parametrize("broker", ["up", "refused", "silent"])

@@ -72,7 +72,7 @@ def test_a_job_is_two_statements_and_each_report_is_one_more(lab: Lab) -> None:
 
 def test_a_part_and_its_parent_are_at_least_a_third_fewer_than_before(lab: Lab) -> None:
     from offload.jobs import transitions
-    from offload.jobs.worker.report import make_report
+    from offload.jobs.worker.report import RunningReport
 
     whole, parts = family(lab)
     # The first part's process asks for the parent's own parent, once for all parts.
@@ -85,7 +85,7 @@ def test_a_part_and_its_parent_are_at_least_a_third_fewer_than_before(lab: Lab) 
     claimed = transitions.claim(parts[2].pk, whole.pk, 1)
     assert claimed is not None
     with statements() as found:
-        make_report(claimed)(0.5)
+        RunningReport(claimed)(0.5)
     assert len(found) <= 3, found
     # The last part makes the job due.
     with statements() as found:

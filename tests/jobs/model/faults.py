@@ -64,7 +64,9 @@ def _still_due(status: Status) -> dict[str, Any]:
 
 
 def _requeue_at_a_price(job: Job, due_at: Any = None, **values: Any) -> Job | None:
-    return _requeue(job, due_at, **{name: value for name, value in values.items() if name != "attempts"})
+    return _requeue(
+        job, due_at, **{name: value for name, value in values.items() if name != "attempts"}
+    )
 
 
 def _cancel_unasked(job: Job, parent: Job | None) -> Job:
