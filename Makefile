@@ -47,9 +47,8 @@ test: $(READY) $(ROOMS) stock  ## Run every test: the rooms, the bakes, and a ru
 $(ROOMS): $(READY)
 	pytest $@
 
-stock: $(READY)  ## Run the serving room's tests on Django's stock handler, and without the fast leaf
-	OFFLOAD_LEAN=0 pytest tests/serving
-	OFFLOAD_FAST=0 pytest tests/serving
+stock: $(READY)  ## Run the serving room's tests on Django's stock handler and without the fast leaf
+	OFFLOAD_LEAN=0 OFFLOAD_FAST=0 pytest tests/serving
 
 chaos: $(READY)  ## Attack a service (clients, databases, upstreams, names, logs, restarts) ten times as long as `make test` does
 	CHAOS_SECONDS=10 pytest tests/chaos -s
