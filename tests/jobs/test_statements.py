@@ -203,3 +203,22 @@ def test_an_idle_worker_looks_at_its_rows_only_for_its_lease(running: Lab) -> No
     print(f"a worker more costs {each:.1f} transactions a second, the first {one:.1f}")
     # With a lease of 3 s and a silence of 5 s. Before: 4.
     assert each < 3
+
+
+def test_a_row_that_an_update_returns_is_the_row_that_a_query_reads(lab: Lab) -> None:
+    """Of a part, too: its parent's id is a UUID on SQLite, where the column is a text."""
+    from django.db.models import Q
+
+    from offload.jobs.database import fenced_update
+    from offload.jobs.models import Job
+
+    parent = lab.submit("lab.whole", logs=["/dev/null"], units=1)
+    part = lab.submit("lab.burn", units=1)
+    Job.objects.filter(pk=part.pk).update(parent=parent.pk, number=1)
+    returned = fenced_update(Q(), part.pk, progress=0.5)
+    assert returned is not None
+    read = Job.objects.get(pk=part.pk)
+    names = {field.attname for field in Job._meta.concrete_fields} - set(Job.LARGE_FIELDS)
+    assert {name: getattr(returned, name) for name in names} == {
+        name: getattr(read, name) for name in names
+    }

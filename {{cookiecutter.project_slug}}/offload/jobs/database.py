@@ -193,7 +193,9 @@ def _update_returning(
         # To the end, although there is one row: SQLite commits with the last one.
         rows = cursor.fetchall()
 
-    converters = compiler.get_converters([field.cached_col for field in fields])
+    # As in a query: of a foreign key's column the type is that of its target.
+    columns = [field.get_col(Job._meta.db_table) for field in fields]  # noqa: SLF001 - the same
+    converters = compiler.get_converters(columns)
     for row in compiler.apply_converters(rows, converters):
         return Job.from_db(connection.alias, [field.attname for field in fields], row)
     return None
