@@ -74,7 +74,8 @@ app.conf.update(
     # job: a new connection to PostgreSQL costs 2.7 ms of CPU with trust, and more with TLS.
     CELERY_DB_REUSE_MAX=100,
     # Flower turns events on in all workers when it starts (its option enable_events). Without it
-    # nobody reads them, and they cost a tenth of a short job's CPU, and half of a plain task's.
+    # nobody reads them. In one run on a busy machine a short job took 11.3 ms of CPU without them,
+    # and 12.4 to 15.0 ms with them.
     worker_send_task_events=False,
     # --- time ---
     timezone="UTC",
