@@ -69,7 +69,7 @@ def server(programs: Path) -> Iterator[dict[str, str]]:
         run("rm", "-r", folder)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif("LAB_DATABASE_URL" in os.environ, reason="this is the run on PostgreSQL")
 def test_postgresql_keeps_the_same_promises() -> None:
     outside = {
