@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from offload_dev.launcher.ports import first_free_port
+
 from .conftest import BIN, run
 
 BAKES = ["with_example", "without_example"]
@@ -105,7 +107,7 @@ def test_what_does_not_answer_is_one_sentence(
         "offload_dev.launcher",
         "dev",
         cwd=with_example,
-        PORT="48211",
+        PORT=str(first_free_port(4)),
         **{variable: url},
     )
     assert told.returncode == 1
