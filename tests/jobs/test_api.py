@@ -385,8 +385,8 @@ def test_a_long_poll_takes_a_streams_place_and_no_requests(web: Lab, api: httpx.
     for poller in pollers:
         poller.start()
     web.until(lambda: gauge(api, "offload_serving_streams_in_flight") == 4, "four waits")
-    assert gauge(api, "offload_serving_requests_in_flight") <= 1
-    assert gauge(api, "offload_serving_threads_lent") == 0
+    web.until(lambda: gauge(api, "offload_serving_requests_in_flight") <= 1, "no requests")
+    web.until(lambda: gauge(api, "offload_serving_threads_lent") == 0, "no threads")
     assert transitions.succeed(job, {"value": 1}, "")
     for poller in pollers:
         poller.join(30)

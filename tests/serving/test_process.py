@@ -134,9 +134,12 @@ def test_streams_are_counted_apart(serve: Serve) -> None:
     ):
         assert [answer.status_code for answer in (one, two, three)] == [200, 200, 503]
         assert three.headers["Retry-After"] == "1"
-        assert server.metric("offload_serving_threads_lent") == 0 or not LEAN, (
-            "a stream waits without a thread"
-        )
+        if LEAN:
+            # Its client has the head a moment before the view's thread is back.
+            eventually(
+                lambda: server.metric("offload_serving_threads_lent") == 0,
+                "a stream waits without a thread",
+            )
         assert server.get("/api/ping").status_code == 200
         assert server.metric("offload_serving_streams_in_flight") == 2
     eventually(lambda: server.metric("offload_serving_streams_in_flight") == 0, "no streams left")
