@@ -142,11 +142,13 @@ def test_an_answer_is_json_that_pydantic_and_django_agree_on(service: Path) -> N
     ) == list(VALUES.values())
 
 
-def test_a_fault_in_a_body_is_named_as_its_sender_wrote_it(service: Path) -> None:
+def test_a_fault_is_named_as_its_sender_wrote_it(service: Path) -> None:
     faults = {
         "body.rows.0": ("body", "body", "rows", 0),
-        "body": ("body",),
+        "body": ("body", "body"),
         "query.limit": ("query", "limit"),
+        "query.symbols.0": ("query", "query", "symbols", 0),
+        "query.query": ("query", "query"),
     }
     places = list(faults.values())
     code = f"from offload.api import _where\nresult = [_where(*parts) for parts in {places}]"

@@ -105,9 +105,13 @@ def _lazy(value: object) -> str:
 def _where(*parts: str | int) -> str:
     """The place of a fault in the request, as its sender wrote it.
 
-    The parameter that holds the body is called `body`, too, and its sender does not know it.
+    The view's parameter that holds the whole body or query is often called `body` or `query`, too.
+    The sender does not know that parameter.
     """
-    return ".".join(map(str, parts[1:] if parts[:2] == ("body", "body") else parts))
+    match parts:
+        case ("body", "body", *_) | ("query", "query", _, *_):
+            parts = parts[1:]
+    return ".".join(map(str, parts))
 
 
 def _answer(request: HttpRequest, error: Any) -> HttpResponse:
