@@ -49,7 +49,9 @@ def server(programs: Path) -> Iterator[dict[str, str]]:
     """A PostgreSQL server of its own; the environment variables that tell the lab about it."""
     # PostgreSQL refuses to run as root; its package brings a user for it.
     user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    folder = subprocess.check_output([*user, "mktemp", "-d"], text=True, cwd="/").strip()
+    folder = subprocess.check_output(
+        [*user, "mktemp", "-d", "-p", "/tmp"], text=True, cwd="/"
+    ).strip()
     port = free_port()
 
     def run(*command: str) -> None:

@@ -90,7 +90,9 @@ def postgres_server() -> Iterator[Postgres]:
     """A new server with an empty database."""
     binaries = programs()
     user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    folder = Path(subprocess.check_output([*user, "mktemp", "-d"], text=True, cwd="/").strip())
+    folder = Path(
+        subprocess.check_output([*user, "mktemp", "-d", "-p", "/tmp"], text=True, cwd="/").strip()
+    )
     server = Postgres(folder, user, binaries)
     server.run("initdb", "-D", str(folder / "data"), "-U", "lab", "--auth=trust", "--no-sync")
     server.start()
