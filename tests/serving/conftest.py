@@ -79,6 +79,10 @@ class Server:
                 found += os.readlink(handle).endswith("serving.sqlite3")
         return found
 
+    def says(self, text: str) -> None:
+        """Wait until the log has this text: a line is written a moment after its response."""
+        eventually(lambda: text in self.log.read_text(), f"{text} in the log")
+
     def stop(self) -> int:
         """Send a SIGTERM, and return the exit code."""
         self.process.send_signal(signal.SIGTERM)

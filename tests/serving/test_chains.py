@@ -58,9 +58,8 @@ def test_requests_are_counted_by_their_route(server: Server) -> None:
 def test_a_probe_is_no_line_of_the_log(server: Server) -> None:
     server.get("/health/live")
     server.get("/api/items/8")
-    eventually(
-        lambda: "GET /api/items/8 200" in server.log.read_text(), "the line of the request after it"
-    )
+    # The line of the request after it.
+    server.says("GET /api/items/8 200")
     assert "/health/live" not in server.log.read_text()
 
 
@@ -87,7 +86,7 @@ def test_a_foreign_host_is_refused_before_django(server: Server, prefix: str) ->
     assert answer.status_code == 400
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert "ALLOWED_HOSTS" in answer.json()["detail"]
-    assert f"GET {prefix}/ping 400" in server.log.read_text()
+    server.says(f"GET {prefix}/ping 400")
 
 
 def test_a_probe_may_ask_by_address(server: Server) -> None:
@@ -143,9 +142,7 @@ def test_missing_and_failing_pages_are_djangos(server: Server, prefix: str) -> N
     answer = server.get(f"{prefix}/fail")
     assert answer.status_code == 500
     assert "Server Error (500)" in answer.text
-    eventually(
-        lambda: "ValueError: as the test wants" in server.log.read_text(), "the error in the log"
-    )
+    server.says("ValueError: as the test wants")
 
 
 def test_the_admin_lets_its_administrator_in(server: Server) -> None:

@@ -192,7 +192,7 @@ def test_a_head_without_an_end_is_refused(server: Server, start: bytes) -> None:
                     b"X-%d: " % number + b"x" * 2000 + b"\r\n" if start else b"\r\n" * 1000
                 )
             pytest.fail("twenty megabytes were taken")
-    assert "A client's request head (or trailers) had no end after" in server.log.read_text()
+    server.says("A client's request head (or trailers) had no end after")
     with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
         client.sendall(request("GET", "/api/ping", "X-Long: " + "x" * 2 * MAX_HEAD_BYTES)[:-4])
         assert b"head is larger than 65536 bytes" in client.recv(1000)
