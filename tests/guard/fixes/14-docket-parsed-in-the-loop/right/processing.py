@@ -1,0 +1,57 @@
+import asyncio
+import concurrent.futures
+import logging
+import multiprocessing
+
+from asgiref.sync import sync_to_async
+
+from .models import DocketEntry, Upload
+from .reports import DocketReport
+
+logger = logging.getLogger(__name__)
+
+
+async def mark(upload: Upload, status: str, message: str) -> None:
+    upload.status, upload.message = status, message
+    await upload.asave(update_fields=["status", "message"])
+
+
+@sync_to_async
+def read_text(upload: Upload) -> str:
+    with upload.file.open("rb") as handle:
+        return handle.read().decode()
+
+
+def parse_docket(court_id: str, text: str) -> dict:
+    report = DocketReport(court_id)
+    report.parse(text)
+    return report.data
+
+
+async def parse_in_a_process(court_id: str, text: str) -> dict:
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(pool, parse_docket, court_id, text)
+
+
+async def process_docket(pk: int) -> int | None:
+    upload = await Upload.objects.aget(pk=pk)
+    await mark(upload, "running", "")
+    try:
+        text = await read_text(upload)
+    except OSError as error:
+        await mark(upload, "failed", f"The file cannot be read ({error.errno}).")
+        return None
+
+    data = await parse_in_a_process(upload.court_id, text)
+    logger.info("Parsed upload %s", upload.pk)
+
+    if not data:
+        await mark(upload, "failed", "Not a valid docket upload.")
+        return None
+    await DocketEntry.objects.abulk_create(
+        [DocketEntry(upload=upload, **entry) for entry in data["entries"]]
+    )
+    await mark(upload, "done", f"{len(data['entries'])} entries")
+    return upload.pk
