@@ -2,7 +2,6 @@ import openai
 
 from .models import SpeechOption
 
-
 CALL_TIMEOUT_SECONDS = 60.0
 
 

@@ -1,5 +1,6 @@
 import asyncio
 import concurrent.futures
+import functools
 import logging
 import multiprocessing
 
@@ -28,11 +29,15 @@ def parse_docket(court_id: str, text: str) -> dict:
     return report.data
 
 
-async def parse_in_a_process(court_id: str, text: str) -> dict:
+@functools.cache
+def parsers() -> concurrent.futures.ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(pool, parse_docket, court_id, text)
+    return concurrent.futures.ProcessPoolExecutor(max_workers=2, mp_context=context)
+
+
+async def parse_in_a_process(court_id: str, text: str) -> dict:
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(parsers(), parse_docket, court_id, text)
 
 
 async def process_docket(pk: int) -> int | None:

@@ -5,7 +5,6 @@ from celery import shared_task
 
 from .models import ServiceConfig
 
-
 POST_TIMEOUT_SECONDS = 5
 
 
