@@ -7,7 +7,7 @@ import multiprocessing
 from asgiref.sync import sync_to_async
 
 from .models import DocketEntry, Upload
-from .reports import DocketReport
+from .reports import parse_docket
 
 logger = logging.getLogger(__name__)
 
@@ -21,12 +21,6 @@ async def mark(upload: Upload, status: str, message: str) -> None:
 def read_text(upload: Upload) -> str:
     with upload.file.open("rb") as handle:
         return handle.read().decode()
-
-
-def parse_docket(court_id: str, text: str) -> dict:
-    report = DocketReport(court_id)
-    report.parse(text)
-    return report.data
 
 
 @functools.cache

@@ -27,3 +27,10 @@ class DocketReport(Report):
         if not entries:
             return {}
         return {"court": self.court_id, "entries": entries}
+
+
+def parse_docket(court_id: str, text: str) -> dict:
+    """Runs in a process of the pool: this module needs no Django."""
+    report = DocketReport(court_id)
+    report.parse(text)
+    return report.data

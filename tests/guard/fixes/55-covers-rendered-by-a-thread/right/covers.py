@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
+import django
 from django.conf import settings
 from PIL import Image
 
@@ -53,7 +54,9 @@ class CoverThread(QueuedThread):
     def pool(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(settings.COVER_WORKERS, mp_context=context)
+            self._pool = ProcessPoolExecutor(
+                settings.COVER_WORKERS, mp_context=context, initializer=django.setup
+            )
         return self._pool
 
     def process_item(self, item) -> None:
