@@ -1,20 +1,15 @@
 """Runs the right examples of the pages as written: `python run_pages.py OFF101.views OFF204.views`.
 
 Each argument is a package in the working directory and the file of it that is meant. The file is
-imported, and what it defines last is called. Every page has a process of its own, which ends after
-20 seconds. Prints one JSON object: for each page what it returned and how many jobs there are then,
-or its traceback.
+imported, and what it defines last is called. Every page has a process of its own. Prints one JSON
+object: for each page what it returned and how many jobs there are then, or its traceback.
 """
 
 import ast
 import asyncio
 import inspect
 import json
-import os
-import signal
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib import import_module
@@ -25,13 +20,13 @@ from typing import Any
 import django
 import httpx
 from celery import Celery
+from children import in_child
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from django.test import AsyncRequestFactory
 from kombu import Queue
 
-SECONDS = 20
 APPS = ["contenttypes", "auth", "sessions"]
 
 
@@ -51,7 +46,7 @@ def prepare() -> None:
     Path("terms.txt").write_text("The terms.")
 
 
-def run(page: str) -> object:
+def call_last(page: str) -> object:
     """Import the file, call what it defines last, and return what that returns."""
     module = import_module(page)
     source = ast.parse(inspect.getsource(module))
@@ -115,26 +110,14 @@ def request() -> object:
     return made
 
 
-def in_process(page: str) -> dict[str, Any]:
-    """Run a page in a child process: jobs and tasks are registered once for a process."""
+def run(page: str) -> dict[str, object]:
+    """What a page returns, and how many jobs it has submitted."""
     from offload.jobs.models import Job
 
-    with tempfile.NamedTemporaryFile("w+") as file:
-        if not os.fork():
-            signal.alarm(SECONDS)
-            try:
-                Job.objects.all().delete()
-                said = {"returned": repr(run(page)), "jobs": Job.objects.count()}
-            except BaseException:
-                said = {"failed": traceback.format_exc()}
-            file.write(json.dumps(said))
-            file.flush()
-            os._exit(0)
-        os.wait()
-        file.seek(0)
-        return json.loads(file.read() or f'{{"failed": "no end after {SECONDS} seconds"}}')
+    Job.objects.all().delete()
+    return {"value": repr(call_last(page)), "jobs": Job.objects.count()}
 
 
 if __name__ == "__main__":
     prepare()
-    print(json.dumps({page.partition(".")[0]: in_process(page) for page in sys.argv[1:]}))
+    print(json.dumps({page.partition(".")[0]: in_child(run, page) for page in sys.argv[1:]}))

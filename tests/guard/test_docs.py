@@ -68,9 +68,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
         main = next(name for name in MAIN if name in right)
         mains.append(f"{number}.{main.removesuffix('.py')}")
 
+    return output_of("run_pages.py", root, mains)
+
+
+def output_of(script: str, root: Path, arguments: list[str]) -> dict[str, Any]:
+    """The JSON that a script of this folder prints in a process of its own."""
     paths = (root, SERVICE, CORPUS)
     done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("run_pages.py"), *mains],
+        [sys.executable, Path(__file__).with_name(script), *arguments],
         cwd=root,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))},
         capture_output=True,
@@ -79,16 +84,45 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    printed: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return printed
 
 
 @pytest.mark.parametrize("number", RULES)
 def test_the_right_example_of_a_page_runs_as_written(
     number: str, runs: dict[str, dict[str, Any]]
 ) -> None:
-    assert "returned" in runs[number], runs[number]["failed"]
+    run = runs[number]
+    assert "failed" not in run, run["failed"]
     if any("submit" in source for source in right_files(number).values()):
-        assert runs[number]["jobs"] == 1
+        assert run["returned"]["jobs"] == 1
+
+
+CHECK_FENCE = re.compile(
+    r"^```(?:python|sh) (wrong|right)/(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
+CHECKS = sorted(page.stem for page in PAGES.glob("[EW]7*.md"))
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What the checks find in the two examples of each page, as `E701/wrong` and `E701/right`."""
+    root = tmp_path_factory.mktemp("checks")
+    folders = []
+    for number in CHECKS:
+        for half, name, source in CHECK_FENCE.findall((PAGES / f"{number}.md").read_text()):
+            folder = root / number / half
+            folder.mkdir(parents=True)
+            (folder / name).write_text(source)
+            folders.append(f"{number}/{half}")
+    return output_of("check_pages.py", root, folders)
+
+
+@pytest.mark.parametrize("number", CHECKS)
+def test_the_examples_of_a_check_are_true(number: str, checked: dict[str, dict[str, Any]]) -> None:
+    wrong, right = checked[f"{number}/wrong"], checked[f"{number}/right"]
+    assert number in wrong.get("returned", ()), wrong
+    assert right == {"returned": []}
 
 
 def test_every_check_has_a_page() -> None:
