@@ -120,4 +120,4 @@ def run(page: str) -> dict[str, object]:
 
 if __name__ == "__main__":
     prepare()
-    print(json.dumps({page.partition(".")[0]: in_child(run, page) for page in sys.argv[1:]}))
+    print(json.dumps({page: in_child(run, page) for page in sys.argv[1:]}))

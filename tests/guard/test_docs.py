@@ -44,7 +44,7 @@ def test_the_examples_of_a_page_are_true(number: str, tmp_path: Path) -> None:
 # What the examples import from files of the same package that their page does not show.
 STAND_INS = {"jobs.py": "OFF604", "upstreams.py": "OFF602"}
 COMPUTE = "def simulate(seed):\n    return 1.0\n\n\ndef pages(pk):\n    return 1\n"
-# The file of a page that is run, if there are several.
+# Of these files of a page, the first one is run.
 MAIN = ("views.py", "api.py", "jobs.py", "upstreams.py", "compute.py")
 
 
@@ -66,7 +66,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
         for name, source in ({"compute.py": COMPUTE} | stand_ins | right).items():
             (package / name).write_text(source)
         main = next(name for name in MAIN if name in right)
-        mains.append(f"{number}.{main.removesuffix('.py')}")
+        meant = [name for name in right if name == main or name not in MAIN]
+        mains += [f"{number}.{name.removesuffix('.py')}" for name in meant]
 
     return output_of("run_pages.py", root, mains)
 
@@ -92,10 +93,13 @@ def output_of(script: str, root: Path, arguments: list[str]) -> dict[str, Any]:
 def test_the_right_example_of_a_page_runs_as_written(
     number: str, runs: dict[str, dict[str, Any]]
 ) -> None:
-    run = runs[number]
-    assert "failed" not in run, run["failed"]
-    if any("submit" in source for source in right_files(number).values()):
-        assert run["returned"]["jobs"] == 1
+    of_page = {page: run for page, run in runs.items() if page.startswith(f"{number}.")}
+    assert of_page
+    for page, run in of_page.items():
+        assert "failed" not in run, run["failed"]
+        source = right_files(number)[f"{page.partition('.')[2]}.py"]
+        if "submit" in source:
+            assert run["returned"]["jobs"] == 1
 
 
 CHECK_FENCE = re.compile(
@@ -146,3 +150,12 @@ def test_every_page_ends_with_why_and_calls_the_reason_by_its_title(page: Path) 
     assert why
     title, target = why.groups()
     assert (page.parent / target).read_text().startswith(f"# {title}\n")
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.glob("*[0-9].md")), ids=lambda page: page.stem)
+def test_every_page_shows_public_code_or_says_what_was_searched(page: Path) -> None:
+    text = page.read_text()
+    links = re.findall(r"<https://github\.com/[^/]+/[^/]+/(.+)>", text)
+    assert links or "\nNot found in public code: " in text
+    permalink = r"blob/[0-9a-f]{40}/\S+#L\d+|(issues|pull)/\d+"
+    assert [link for link in links if not re.fullmatch(permalink, link)] == []
