@@ -121,6 +121,26 @@ def test_what_a_call_has_returned_is_no_call_of_the_library(tmp_path: Path) -> N
     assert [found.line for found in graded(tmp_path, HEAD + body)] == [26]
 
 
+RESULT = """
+from celery.result import AsyncResult
+
+async def view(request, task_id):
+    found = AsyncResult(task_id)
+    return LINE
+"""
+
+
+@pytest.mark.parametrize("line", ["found.state", "found.result", "found.args[0]", "found.get()"])
+def test_an_attribute_of_a_result_asks_the_backend(tmp_path: Path, line: str) -> None:
+    (found,) = graded(tmp_path, RESULT.replace("LINE", line))
+    assert (found.rule, found.severity, found.line) == ("OFF302", "error", 6)
+
+
+@pytest.mark.parametrize("line", ["found.id", "found.forget"])
+def test_what_a_result_knows_itself_asks_nobody(tmp_path: Path, line: str) -> None:
+    assert graded(tmp_path, RESULT.replace("LINE", line)) == []
+
+
 def test_numpy_is_only_likely_to_take_long(tmp_path: Path) -> None:
     (found,) = graded(tmp_path, HEAD + "np.mean([1, number])")
     assert (found.rule, found.severity, found.likely) == (

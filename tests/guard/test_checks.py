@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from django.core import checks
+from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
+from django.urls import path
+from django.views.decorators.cache import cache_page
 
 from offload import guard
 from offload.guard.checks import StartRefused, run_checks
@@ -56,3 +59,16 @@ def test_manage_py_check_runs_the_same() -> None:
 class SyncOnly:
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
+
+
+async def cached(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+urlpatterns = [path("cached", cache_page(60)(cached))]
+
+
+@override_settings(ROOT_URLCONF=__name__)
+def test_an_async_view_under_cache_page_is_found() -> None:
+    with pytest.raises(StartRefused, match=r"offload\.E706: View test_checks\.cached is async"):
+        run_checks()

@@ -2,14 +2,16 @@
 right one is not.
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cases import FENCE
+from cases import CORPUS, FENCE
 from nets import SERVICE
 
 from offload_dev.lint.grade import grade
@@ -39,72 +41,92 @@ def test_the_examples_of_a_page_are_true(number: str, tmp_path: Path) -> None:
     assert right == []
 
 
-RUN_AS_WRITTEN = """
-import asyncio
-import inspect
-import sys
-from importlib import import_module
-
-import django
-from celery import Celery
-from django.conf import settings
-from django.core.management import call_command
-from kombu import Queue
-
-Celery("docs").conf.task_queues = [Queue("cpu")]
-apps = ["django.contrib.contenttypes", "django.contrib.auth", "offload.jobs"]
-database = {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}
-settings.configure(INSTALLED_APPS=apps, SECRET_KEY="docs", DATABASES={"default": database})
-django.setup()
-call_command("migrate", verbosity=0)
-module = import_module(sys.argv[1])
-
-if sys.argv[1] == "app.jobs":
-    print(module.risk.function(module.Params(seed=1), None))
-    sys.exit()
-
-from offload.jobs.models import Job
-
-arguments = [None]
-if "job_id" in inspect.signature(module.view).parameters:
-    from offload.jobs import submit_sync
-    from app.jobs import Params, report
-    arguments.append(submit_sync(report, Params(pk=7), owner="ann").pk)
-found = module.view(*arguments)
-print(asyncio.run(found) if inspect.iscoroutine(found) else found)
-assert Job.objects.count() == 1
-"""
-JOBS = re.compile(r"^```python right/jobs\.py\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# What the examples import from files of the same package that their page does not show.
+STAND_INS = {"jobs.py": "OFF604", "upstreams.py": "OFF602"}
+COMPUTE = "def simulate(seed):\n    return 1.0\n\n\ndef pages(pk):\n    return 1\n"
+# Of these files of a page, the first one is run.
+MAIN = ("views.py", "api.py", "jobs.py", "upstreams.py", "compute.py")
 
 
-@pytest.mark.parametrize("number", ["OFF204", "OFF301", "OFF302", "OFF306", "OFF604"])
-def test_the_right_example_of_a_page_about_jobs_runs_as_written(
-    number: str, tmp_path: Path
-) -> None:
-    a_job = JOBS.search((PAGES / "OFF306.md").read_text())
-    assert a_job
-    files = {
-        "compute.py": "def simulate(seed):\n    return 1.0\n\n\ndef pages(pk):\n    return 1\n",
-        "jobs.py": a_job[1],
-    }
+def right_files(number: str) -> dict[str, str]:
     text = (PAGES / f"{number}.md").read_text()
-    right = {name: source for half, name, source in FENCE.findall(text) if half == "right"}
-    package = tmp_path / "app"
-    package.mkdir()
-    for name, source in (files | right).items():
-        (package / name).write_text(source)
+    return {name: source for half, name, source in FENCE.findall(text) if half == "right"}
 
-    name = "views" if "views.py" in right else "jobs"
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What the right example of each page returned when it was run."""
+    root = tmp_path_factory.mktemp("pages")
+    stand_ins = {name: right_files(number)[name] for name, number in STAND_INS.items()}
+    mains = []
+    for number in RULES:
+        package = root / number
+        package.mkdir()
+        right = right_files(number)
+        for name, source in ({"compute.py": COMPUTE} | stand_ins | right).items():
+            (package / name).write_text(source)
+        main = next(name for name in MAIN if name in right)
+        meant = [name for name in right if name == main or name not in MAIN]
+        mains += [f"{number}.{name.removesuffix('.py')}" for name in meant]
+
+    return output_of("run_pages.py", root, mains)
+
+
+def output_of(script: str, root: Path, arguments: list[str]) -> dict[str, Any]:
+    """The JSON that a script of this folder prints in a process of its own."""
+    paths = (root, SERVICE, CORPUS)
     done = subprocess.run(
-        [sys.executable, "-c", RUN_AS_WRITTEN, f"app.{name}"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(SERVICE)])},
+        [sys.executable, Path(__file__).with_name(script), *arguments],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    printed: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return printed
+
+
+@pytest.mark.parametrize("number", RULES)
+def test_the_right_example_of_a_page_runs_as_written(
+    number: str, runs: dict[str, dict[str, Any]]
+) -> None:
+    of_page = {page: run for page, run in runs.items() if page.startswith(f"{number}.")}
+    assert of_page
+    for page, run in of_page.items():
+        assert "failed" not in run, run["failed"]
+        source = right_files(number)[f"{page.partition('.')[2]}.py"]
+        if "submit" in source:
+            assert run["returned"]["jobs"] == 1
+
+
+CHECK_FENCE = re.compile(
+    r"^```(?:python|sh) (wrong|right)/(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
+CHECKS = sorted(page.stem for page in PAGES.glob("[EW]7*.md"))
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What the checks find in the two examples of each page, as `E701/wrong` and `E701/right`."""
+    root = tmp_path_factory.mktemp("checks")
+    folders = []
+    for number in CHECKS:
+        for half, name, source in CHECK_FENCE.findall((PAGES / f"{number}.md").read_text()):
+            folder = root / number / half
+            folder.mkdir(parents=True)
+            (folder / name).write_text(source)
+            folders.append(f"{number}/{half}")
+    return output_of("check_pages.py", root, folders)
+
+
+@pytest.mark.parametrize("number", CHECKS)
+def test_the_examples_of_a_check_are_true(number: str, checked: dict[str, dict[str, Any]]) -> None:
+    wrong, right = checked[f"{number}/wrong"], checked[f"{number}/right"]
+    assert number in wrong.get("returned", ()), wrong
+    assert right == {"returned": []}
 
 
 def test_every_check_has_a_page() -> None:
@@ -128,3 +150,12 @@ def test_every_page_ends_with_why_and_calls_the_reason_by_its_title(page: Path) 
     assert why
     title, target = why.groups()
     assert (page.parent / target).read_text().startswith(f"# {title}\n")
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.glob("*[0-9].md")), ids=lambda page: page.stem)
+def test_every_page_shows_public_code_or_says_what_was_searched(page: Path) -> None:
+    text = page.read_text()
+    links = re.findall(r"<https://github\.com/[^/]+/[^/]+/(.+)>", text)
+    assert links or "\nNot found in public code: " in text
+    permalink = r"blob/[0-9a-f]{40}/\S+#L\d+|(issues|pull)/\d+"
+    assert [link for link in links if not re.fullmatch(permalink, link)] == []

@@ -93,6 +93,7 @@ class Function:
         hidden_queries: relations of rows that run a query when they are read.
         relations_of_self: relations of a model that its own method reads. They run a query if the
             row was fetched without them.
+        read_of_results: attributes of Celery's results that are read or called.
         without_loop: blocks that run only without an event loop: first line, last line.
         unsure: blocks that may not run on an event loop: first line, last line, why.
         try_blocks: `try` statements, without those in handlers that raise again.
@@ -111,6 +112,7 @@ class Function:
     users: list[ast.Attribute] = field(default_factory=list)
     hidden_queries: list[ast.Attribute] = field(default_factory=list)
     relations_of_self: list[ast.Attribute] = field(default_factory=list)
+    read_of_results: list[ast.Attribute] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
     blocks: list[WithBlock] = field(default_factory=list)
     try_blocks: list[ast.Try] = field(default_factory=list)

@@ -43,6 +43,7 @@ SECOND_LOOP = _patterns("loops", "second_loop")
 
 TASK_DECORATORS = _patterns("tasks", "decorators")
 PUBLISH = frozenset(NAMES["tasks"]["publish"])
+TASK_RESULTS = _patterns("tasks", "results")
 
 WAITING_PACKAGES: list[str] = NAMES["imports"]["waiting"]
 COMPUTING_PACKAGES: list[str] = NAMES["imports"]["computing"]

@@ -12,6 +12,7 @@ from offload_dev.lint.names import (
     ORM_CONSUMERS,
     REDIRECTS,
     RENDERERS,
+    TASK_RESULTS,
 )
 from offload_dev.lint.resolver import REQUEST, Resolver
 from offload_dev.lint.source import SCOPES, CodeScope, Def, own_nodes
@@ -318,6 +319,8 @@ class Visitor(ast.NodeVisitor):
         base = self.origin(node.value)
         if node.attr == "user" and base == REQUEST:
             self.function.users.append(node)
+        elif TASK_RESULTS.matches(base):
+            self.function.read_of_results.append(node)
         elif self.resolver.is_relation(base, node.attr):
             if self._is_fresh(node.value) and ast.unparse(node) not in self.assigned:
                 self.function.hidden_queries.append(node)

@@ -3,6 +3,7 @@
 import inspect
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -106,11 +107,22 @@ def _views(resolver: URLResolver) -> Iterator[Any]:
 
 
 def _held_by_wrappers(view: Any) -> Iterator[object]:
-    """What the wrappers around a view hold in their closures."""
+    """What the wrappers around a view hold in their closures.
+
+    Django's decorators that are made of a middleware hold functions, which hold the middleware.
+    """
     while view is not None:
-        for cell in getattr(view, "__closure__", None) or ():
-            yield cell.cell_contents
+        for held in _closure(view):
+            yield held
+            yield from _closure(held)
         view = getattr(view, "__wrapped__", None)
+
+
+def _closure(function: object) -> Iterator[object]:
+    for cell in getattr(function, "__closure__", None) or ():
+        # The cell of a variable that has no value yet is empty, and raises.
+        with suppress(ValueError):
+            yield cell.cell_contents
 
 
 @register(TAG)

@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.snippet import snippet
+from offload_dev.lint.violations import Violation, violation
 
-READS = Patterns(
-    "{celery.*AsyncResult,*.delay,*.apply_async}.{get,ready,successful,failed,wait}",
-    "{celery.*AsyncResult,*.delay,*.apply_async}.{state,status,result}",
-)
+METHODS = {"get", "ready", "successful", "failed", "wait"}
+# Only the task's id is known without the backend.
+PROPERTIES = {
+    *("state", "status", "result", "info", "traceback", "date_done"),
+    *("name", "args", "kwargs", "worker", "retries", "queue"),
+}
 
 
 @rule(
@@ -24,5 +26,9 @@ def result_backend(function: Function) -> Iterator[Violation]:
 
     Each one calls the result backend over a socket, and `.get()` waits until the task has ended.
     """
-    for call in function.calls_to(READS):
-        yield call_violation(call.node)
+    called = {call.node.func: call.awaited for call in function.calls}
+    for node in function.read_of_results:
+        if node.attr in PROPERTIES and node not in called:
+            yield violation(node, snippet(node))
+        elif node.attr in METHODS and called.get(node) is False:
+            yield violation(node, f"{snippet(node)}()")
