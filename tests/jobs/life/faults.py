@@ -12,8 +12,10 @@ from typing import Any
 
 from django.db import connection
 
-from jobs.conftest import HERE, LEASE, Lab, free_port
+from jobs.conftest import HERE, Lab, free_port
 
+# Seconds of the lease in a life: short, so that many end.
+LEASE = 3.0
 # Seconds that a frozen process stands still: below and above its lease.
 FREEZE_SECONDS = (0.5 * LEASE, 2.5 * LEASE)
 # Seconds that a connection is cut or silent.
