@@ -124,7 +124,7 @@ class Faults:
         for process in self._started:
             for number in (signal.SIGCONT, signal.SIGKILL):
                 self._signal_group(process, number)
-            process.wait(10)
+            process.wait(60)
 
     # --- faults: each returns what it hit ---
 
@@ -258,7 +258,7 @@ class Faults:
         """Break all connections, and refuse new ones for a while."""
         process = self._lab.processes[f"proxy-{name}"]
         self._signal_group(process, signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
         lasts = _between(CUT_SECONDS, seconds)
 
         def repair() -> None:
