@@ -5,7 +5,9 @@ The test process is a shell to it: it has the project's settings and database, a
 own.
 """
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -22,7 +24,8 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-LEASE = 3.0
+# A worker renews three times in this time. It may be stopped for 3 s, and keeps its jobs.
+LEASE = 6.0
 
 SETTINGS = f"""
 import dataclasses
@@ -30,8 +33,8 @@ import os
 INSTALLED_APPS = [*INSTALLED_APPS, "labyrinth.lab"]
 OFFLOAD = dataclasses.replace(
     OFFLOAD,
-    lease={LEASE},
-    worker_silence=5.0,
+    lease=float(os.environ.get("LAB_LEASE", {LEASE})),
+    worker_silence=30.0,
     result_limit=100_000,
     token_check=0.5,
     streams_per_owner=int(os.environ.get("LAB_STREAMS_PER_OWNER", OFFLOAD.streams_per_owner)),
@@ -42,10 +45,29 @@ _folder = Path(tempfile.mkdtemp(prefix="offload-lab-"))
 _project = _folder / "labyrinth"
 
 
+_given_ports: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, another one at each call.
+
+    It is below the ports that the system gives to clients (from 32768 on Linux): no connection
+    takes it before its server starts, or while that is restarted.
+    """
+    while True:
+        port = random.randrange(20_000, 32_768)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            if port not in _given_ports:
+                _given_ports.add(port)
+                return port
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """These tests wait for many processes, on machines that other work keeps busy."""
+    for item in items:
+        if item.path.is_relative_to(HERE) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(300))
 
 
 def _make_project() -> None:
@@ -104,6 +126,8 @@ class Lab:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # Jobs that were submitted with `gate=str(lab.gate)` end when there is this file.
+        self.gate = folder / "gate"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.port = int(os.environ["PORT"])
         self.redis_port = int(os.environ["REDIS_URL"].rsplit(":", 1)[1].split("/")[0])
@@ -143,7 +167,7 @@ class Lab:
     def redis_client(self) -> Any:
         import redis
 
-        return redis.Redis(port=self.redis_port, socket_timeout=2)
+        return redis.Redis(port=self.redis_port, socket_timeout=30)
 
     def messages(self, queue: str) -> int:
         """How many messages wait in a queue, in all its steps."""
@@ -165,11 +189,12 @@ class Lab:
     ) -> Any:
         from offload.jobs.models import Worker
 
-        before = Worker.objects.count()
+        before = list(Worker.objects.values_list("pk", flat=True))
         options = ("-Q", "cpu,default", "-c", str(slots), "-n", f"{name}@lab")
         process = self.start(name, sys.executable, "-m", "offload.jobs", *options, **environment)
         if wait:
-            self.until(lambda: Worker.objects.count() > before, f"{name} to say that it is there")
+            mine = Worker.objects.filter(name=f"{name}@lab").exclude(pk__in=before)
+            self.until(mine.exists, f"{name} to say that it is there")
         return process
 
     def web(self, **environment: str) -> Any:
@@ -192,7 +217,7 @@ class Lab:
         process = self.processes[name]
         (os.killpg if group else os.kill)(process.pid, number)
         if number not in (signal.SIGSTOP, signal.SIGCONT):
-            process.wait(30)
+            process.wait(60)
 
     def children(self, name: str) -> list[int]:
         pid = self.processes[name].pid
@@ -200,7 +225,7 @@ class Lab:
             int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         ]
 
-    def until(self, condition: Any, what: str, patience: float = 40) -> Any:
+    def until(self, condition: Any, what: str, patience: float = 100) -> Any:
         deadline = time.monotonic() + patience
         while not (found := condition()):
             if time.monotonic() > deadline:
@@ -243,7 +268,7 @@ class Lab:
             else 0
         )
 
-    def reaches(self, job: Any, *states: str, patience: float = 60) -> Any:
+    def reaches(self, job: Any, *states: str, patience: float = 100) -> Any:
         """The job's row, once it is in one of these states."""
         from offload.jobs.models import Job
 
@@ -265,7 +290,7 @@ class Lab:
                     os.killpg(process.pid, number)
                 except ProcessLookupError:
                     break
-            process.wait(10)
+            process.wait(60)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -302,6 +327,12 @@ def running(lab: Lab) -> Lab:
     lab.redis()
     lab.worker()
     return lab
+
+
+def publish_patiently(lab: Lab, broker: Any, messages: list[Any]) -> None:
+    """Publish each of these messages, also where the broker is slow for a moment."""
+    for message in messages:
+        lab.until(lambda message=message: broker.publish([message]), "the broker to take it")
 
 
 def execute(job: Any, worker: Any = None) -> str:

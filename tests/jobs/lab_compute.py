@@ -21,13 +21,21 @@ def _note(log: str, line: str) -> None:
         file.write(f"{line} {os.getpid()}\n")
 
 
-def burn(log: str, units: int, report: Report) -> int:
-    """Some 10 ms of pure Python a unit, reporting."""
+def wait_for(gate: str, report: Report) -> None:
+    """Wait until there is such a file, reporting; an empty name waits for nothing."""
+    while gate and not Path(gate).exists():
+        report(0.5, "at the gate")
+        time.sleep(0.01)
+
+
+def burn(log: str, units: int, report: Report, gate: str = "") -> int:
+    """Some 10 ms of pure Python a unit, reporting; then wait at the gate."""
     _note(log, "start")
     total = 0
     for unit in range(units):
         report(unit / units, f"unit {unit}")
         total += sum(i * i for i in range(100_000)) % 7
+    wait_for(gate, report)
     _note(log, "end")
     return total
 
@@ -58,9 +66,9 @@ def hold_the_gil(log: str, letters: int, report: Report) -> int:
     return letters
 
 
-def silent(log: str, units: int, report: Report) -> int:
-    """Pure Python without a report."""
-    return burn(log, units, lambda *_: None)
+def silent(log: str, units: int, report: Report, gate: str = "") -> int:
+    """The same without a report."""
+    return burn(log, units, lambda *_: None, gate)
 
 
 def die(log: str, way: str, report: Report) -> int:

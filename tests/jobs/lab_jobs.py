@@ -15,6 +15,8 @@ class Work(BaseModel):
     log: str
     units: int = 100
     weight: float = 1.0
+    # The job ends when there is such a file.
+    gate: str = ""
 
 
 class Death(BaseModel):
@@ -42,6 +44,8 @@ class Whole(BaseModel):
     logs: list[str]
     units: int = 30
     stumbles: int = 0
+    # The parts end when there is such a file.
+    gate: str = ""
 
 
 class Nested(BaseModel):
@@ -58,10 +62,10 @@ class Nothing(BaseModel):
 def burn(params: Work, report: Report) -> Done:
     from .compute import burn
 
-    return Done(value=burn(params.log, params.units, report))
+    return Done(value=burn(params.log, params.units, report, params.gate))
 
 
-@job("lab.noted", time_limit=60, memory_limit=256 * MiB)
+@job("lab.noted", time_limit=300, memory_limit=256 * MiB)
 def noted(params: Noted, report: Report) -> Done:
     from .compute import note_and_wait
 
@@ -134,7 +138,7 @@ def family(params: Family, parts: list[Done]) -> Done:
     return Done(value=sum(part.value for part in parts))
 
 
-@job("lab.gil", time_limit=120, memory_limit=256 * MiB)
+@job("lab.gil", time_limit=280, memory_limit=256 * MiB)
 def gil(params: Work, report: Report) -> Done:
     from .compute import hold_the_gil
 
@@ -145,14 +149,19 @@ def gil(params: Work, report: Report) -> Done:
 def silent(params: Work, report: Report) -> Done:
     from .compute import silent
 
-    return Done(value=silent(params.log, params.units, report))
+    return Done(value=silent(params.log, params.units, report, params.gate))
 
 
-@job("lab.die", time_limit=4, soft_time_limit=2, memory_limit=512 * MiB)
+@job("lab.die", time_limit=60, memory_limit=512 * MiB)
 def die(params: Death, report: Report) -> Done:
     from .compute import die
 
     return Done(value=die(params.log, params.way, report))
+
+
+@job("lab.overtime", time_limit=4, soft_time_limit=2, memory_limit=512 * MiB)
+def overtime(params: Death, report: Report) -> Done:
+    return die.function(params, report)
 
 
 @job(
@@ -194,7 +203,7 @@ def repeat(params: Text, report: Report) -> Text:
 def slow_letters(params: Work, report: Report) -> Text:
     from .compute import silent
 
-    silent(params.log, params.units, report)
+    silent(params.log, params.units, report, params.gate)
     return Text(text="x" * 200_000)
 
 
@@ -245,14 +254,19 @@ def refused(params: Work, report: Report) -> Done:
         raise DataError("invalid input syntax")
 
     transitions.succeed = refuse
-    return Done(value=burn(params.log, params.units, report))
+    return Done(value=burn(params.log, params.units, report, params.gate))
 
 
-@job("lab.limited", time_limit=2, soft_time_limit=1.5, memory_limit=256 * MiB)
+@job("lab.limited", time_limit=4, memory_limit=256 * MiB)
 def limited(params: Work, report: Report) -> Done:
     from .compute import silent
 
-    return Done(value=silent(params.log, params.units, report))
+    return Done(value=silent(params.log, params.units, report, params.gate))
+
+
+@job("lab.softly_limited", time_limit=60, soft_time_limit=1.5, memory_limit=256 * MiB)
+def softly_limited(params: Work, report: Report) -> Done:
+    return limited.function(params, report)
 
 
 _kept: list[bytearray] = []
@@ -288,7 +302,7 @@ def divide_alike(params: Whole) -> list[Work]:
 def unique(params: Work, report: Report) -> Done:
     from .compute import burn
 
-    return Done(value=burn(params.log, params.units, report))
+    return Done(value=burn(params.log, params.units, report, params.gate))
 
 
 @job("lab.twins", time_limit=60, memory_limit=256 * MiB, split=divide_alike, part=unique)
@@ -297,7 +311,8 @@ def twins(params: Whole, parts: list[Done]) -> Done:
 
 
 def divide(params: Whole) -> list[Work]:
-    return [Work(log=log, units=params.stumbles or params.units) for log in params.logs]
+    units = params.stumbles or params.units
+    return [Work(log=log, units=units, gate=params.gate) for log in params.logs]
 
 
 @job("lab.whole", time_limit=60, memory_limit=256 * MiB, split=divide, part=burn)
@@ -353,13 +368,20 @@ def nested(params: Nested, parts: list[Done]) -> Done:
     return Done(value=sum(part.value for part in parts))
 
 
-def divide_slowly(params: Whole) -> list[Work]:
-    # Less than the grace after which a silent job is killed.
-    time.sleep(0.6)
+def divide_at_the_gate(params: Whole) -> list[Work]:
+    from .compute import wait_for
+
+    wait_for(params.gate, lambda *_: None)
     return divide(params)
 
 
-@job("lab.slowly_divided", time_limit=60, memory_limit=256 * MiB, split=divide_slowly, part=burn)
+@job(
+    "lab.slowly_divided",
+    time_limit=60,
+    memory_limit=256 * MiB,
+    split=divide_at_the_gate,
+    part=burn,
+)
 def slowly_divided(params: Whole, parts: list[Done]) -> Done:
     return whole.function(params, parts)
 
@@ -383,7 +405,7 @@ def divide_in_two(params: Whole) -> list[Work]:
 def kept_briefly(params: Work, report: Report) -> Done:
     from .compute import burn
 
-    return Done(value=burn(params.log, params.units, report))
+    return Done(value=burn(params.log, params.units, report, params.gate))
 
 
 @job(
@@ -402,7 +424,7 @@ def kept_briefly_whole(params: Whole, parts: list[Done]) -> Done:
 def prompt(params: Work, report: Report) -> Done:
     from .compute import burn
 
-    return Done(value=burn(params.log, params.units, report))
+    return Done(value=burn(params.log, params.units, report, params.gate))
 
 
 @job("lab.prompt_whole", time_limit=60, memory_limit=256 * MiB, split=divide, part=prompt)

@@ -62,12 +62,10 @@ class Actor:
 
     def _waits_for_a_lock(self) -> bool:
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s",
-                [self._backend],
-            )
-            row = cursor.fetchone()
-        return bool(row and row[0])
+            # `pg_stat_activity` would say so for a while after another one has released the lock,
+            # until this backend gets a CPU.
+            cursor.execute("SELECT cardinality(pg_blocking_pids(%s))", [self._backend])
+            return bool(cursor.fetchone()[0])
 
     def _run(self) -> None:
         connection.ensure_connection()

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Lab, new_lab
+from .conftest import Lab, new_lab, publish_patiently
 from .test_by_hand_staff import _no_jobs as _no_jobs
 from .test_by_hand_staff import command
 from .test_families import states
+from .test_start_times import shift
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_a_paused_job_waits_and_a_consumed_message_costs_nothing(worked: Lab) ->
     command("pause", "--kind", "lab.burn", "--reason", "a poison deploy")
     paused, other = worked.submit("lab.burn", units=1), worked.submit("lab.silent", units=1)
     broker = Broker()
-    assert broker.publish([JobMessage.of(paused)])
+    publish_patiently(worked, broker, [JobMessage.of(paused)])
     broker.close()
     worked.reaches(other, "succeeded")
     assert (states([paused]), worked.executions(paused)) == (["queued"], 0)
@@ -86,8 +87,9 @@ def test_a_job_that_was_paused_for_too_long_is_never_computed(worked: Lab) -> No
     command("pause", "--queue", "cpu")
     burn = find_job_type("lab.burn")
     params = burn.params(log=str(worked.folder / "too-late"), units=1)
-    deadline = datetime.now(UTC) + timedelta(seconds=1)
+    deadline = datetime.now(UTC) + timedelta(hours=1)
     job = submit_sync(burn, params, owner="lab", start_before=deadline)
+    shift(job, start_before=-timedelta(hours=2))
     assert "no worker began it before" in worked.reaches(job, "failed").error
     command("resume", "--queue", "cpu")
     worked.reaches(worked.submit("lab.burn", units=1), "succeeded")

@@ -60,7 +60,7 @@ def test_parameters_that_no_longer_fit_are_told_without_their_values(lab: Lab) -
 
 def test_an_end_that_the_database_refuses_is_no_failure_of_the_job(running: Lab) -> None:
     job = running.submit("lab.refused", units=1)
-    ended = running.reaches(job, "failed", patience=30)
+    ended = running.reaches(job, "failed")
     assert (ended.attempts, running.executions(job, "end")) == (3, 3)
     assert ended.error == (
         "worker lost: its end could not be written; the worker's log has the reason under the "
@@ -222,14 +222,20 @@ def test_a_process_that_is_told_to_end_ends_at_once_and_writes_no_core(lab: Lab)
     from offload.jobs.worker import executor
     from offload.jobs.worker.assignments import Assignments
 
+    reading_end, writing_end = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             executor._listen_to_signals(Assignments(1).slot())
+            os.write(writing_end, b"listens")
             # One call into C of some minutes, which holds the GIL.
             re.match(r"(a+)+$", "a" * 32 + "b")
         finally:
             os._exit(0)
+    assert os.read(reading_end, 7) == b"listens"
+    for end in (reading_end, writing_end):
+        os.close(end)
+    # Now it is within the call, most likely.
     time.sleep(0.5)
     os.kill(pid, signal.SIGQUIT)
     status = os.waitpid(pid, 0)[1]

@@ -15,7 +15,7 @@ import pytest
 from .conftest import ROOT, Lab
 from .life.account import Account
 from .life.callers import Callers
-from .life.faults import Faults, draw
+from .life.faults import LEASE, Faults, draw
 from .test_postgres import postgresql_or_skip, server
 
 POSTGRESQL = "LAB_DATABASE_URL" in os.environ
@@ -41,6 +41,13 @@ def live(lab: Lab, faults: Faults, callers: Callers) -> None:
             faults.heal()
             time.sleep(0.05)
         faults.happen(fault)
+
+    def enough() -> bool:
+        faults.heal()
+        return len(callers.accepted) >= SECONDS / 2
+
+    # A slow machine needs longer for them.
+    lab.until(enough, "enough jobs to be accepted")
     callers.stop()
 
     faults.heal(everything=True)
@@ -51,11 +58,12 @@ def live(lab: Lab, faults: Faults, callers: Callers) -> None:
         time.sleep(0.5)
 
 
-def test_a_random_life_accounts_for_every_job(lab: Lab) -> None:
+def test_a_random_life_accounts_for_every_job(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     from offload.access.models import ApiToken
     from offload.jobs.models import Job
 
     print(f"seed {SEED}: repeat with `make life SEED={SEED} MINUTES={SECONDS / 60:g}`")
+    monkeypatch.setenv("LAB_LEASE", str(LEASE))
     lab.redis()
     faults = Faults(lab, *((4, 2) if POSTGRESQL else (2, 1)))
     _, token = ApiToken.make("lab")
@@ -66,7 +74,6 @@ def test_a_random_life_accounts_for_every_job(lab: Lab) -> None:
         print(account.summary())
         wrong = account.faults_found()
         assert not wrong, f"seed {SEED}, {len(wrong)} faults\n" + "\n".join(wrong[:5])
-        assert len(callers.accepted) >= SECONDS / 2
         assert Job.objects.filter(kind="lab.tick", status="succeeded").exists()
     finally:
         callers.stop()

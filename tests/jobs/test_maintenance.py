@@ -281,13 +281,22 @@ def test_a_periodic_job_without_defaults_stops_no_other_duty_and_no_other_period
     assert str(waiting.pk) in broker.published
 
 
+def _trust_slow_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that this machine stops for a moment is not down."""
+    from offload.jobs import broker
+
+    patient = {"socket_timeout": 30.0, "socket_connect_timeout": 30.0}
+    monkeypatch.setattr(broker, "CONNECTION_LIMITS", broker.CONNECTION_LIMITS | patient)
+
+
 def test_a_row_of_a_removed_queue_stops_no_other_row_and_is_no_outage_of_the_broker(
-    lab: Lab, waiting: Any
+    lab: Lab, waiting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from offload.jobs.broker import Broker
     from offload.jobs.models import Job
 
     lab.redis()
+    _trust_slow_redis(monkeypatch)
     removed = aged(lab.submit("lab.burn", units=1))
     Job.objects.filter(pk=removed.pk).update(queue="a removed queue")
 
@@ -301,12 +310,13 @@ def test_a_row_of_a_removed_queue_stops_no_other_row_and_is_no_outage_of_the_bro
 
 
 def test_a_row_of_a_type_that_only_workers_know_is_published_like_any_other(
-    lab: Lab, waiting: Any
+    lab: Lab, waiting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from offload.jobs.broker import Broker
     from offload.jobs.models import Job
 
     lab.redis()
+    _trust_slow_redis(monkeypatch)
     renamed = aged(lab.submit("lab.burn", units=1))
     Job.objects.filter(pk=renamed.pk).update(kind="lab.renamed")
 

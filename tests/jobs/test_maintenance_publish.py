@@ -78,10 +78,11 @@ def another_leads() -> None:
 
 @pytest.fixture
 def quiet(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    """The lab without its periodic job."""
-    from offload.jobs.maintenance import enqueue_periodic
+    """The lab without its periodic job. A lead ends by `another_leads` alone."""
+    from offload.jobs.maintenance import enqueue_periodic, leader
 
     monkeypatch.setattr(enqueue_periodic, "all_job_types", list)
+    monkeypatch.setattr(leader, "LEADER_LEASE_SECONDS", 3600.0)
     return lab
 
 
@@ -227,8 +228,11 @@ def test_a_silent_broker_does_not_hinder_the_rescue_of_lost_jobs(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each look waits for it once. Three waits would be longer than a gap in the observation."""
+    from offload.jobs import broker as broker_module
     from offload.jobs.broker import Broker
 
+    # However long this look takes.
+    monkeypatch.setattr(broker_module, "RETRY_INTERVAL_SECONDS", 60.0)
     asked = []
 
     def wait_in_vain(self: Any, queue: str) -> int:

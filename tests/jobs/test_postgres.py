@@ -57,7 +57,9 @@ def server(programs: Path) -> Iterator[dict[str, str]]:
     def run(*command: str) -> None:
         subprocess.run([*user, *command], check=True, stdout=subprocess.DEVNULL, cwd="/")
 
-    control = [str(programs / "pg_ctl"), "-D", f"{folder}/data", "-w", "-l", f"{folder}/log"]
+    # Seconds for a start after a crash, beside other work.
+    patience = ["-w", "-t", "300"]
+    control = [str(programs / "pg_ctl"), "-D", f"{folder}/data", *patience, "-l", f"{folder}/log"]
     run(str(programs / "initdb"), "-D", f"{folder}/data", "-U", "lab", "--auth=trust")
     run(*control, "-o", f"-p {port} -h 127.0.0.1 -k {folder}", "start")
     try:
@@ -71,7 +73,7 @@ def server(programs: Path) -> Iterator[dict[str, str]]:
         run("rm", "-r", folder)
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif("LAB_DATABASE_URL" in os.environ, reason="this is the run on PostgreSQL")
 def test_postgresql_keeps_the_same_promises() -> None:
     outside = {

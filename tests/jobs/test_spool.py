@@ -63,18 +63,21 @@ def worker(lab: Lab) -> Any:
 
 def end_by_sigterm(lab: Lab, name: str) -> None:
     os.kill(lab.processes[name].pid, signal.SIGTERM)
-    lab.processes[name].wait(40)
+    lab.processes[name].wait(100)
 
 
 def test_a_worker_that_ends_in_an_outage_costs_neither_a_result_nor_an_attempt(
     lab: Lab, worker: Any
 ) -> None:
     # A small result, which is in its row, and one that goes to file storage.
-    jobs = [lab.submit(kind, units=100) for kind in ("lab.silent", "lab.slow_letters")]
-    unfinished = lab.submit("lab.silent", units=6000)
+    jobs = [
+        lab.submit(kind, units=1, gate=str(lab.gate)) for kind in ("lab.silent", "lab.slow_letters")
+    ]
+    unfinished = lab.submit("lab.silent", units=1, gate=str(lab.folder / "closed"))
     for job in [*jobs, unfinished]:
         lab.computes(job)
     with outage():
+        lab.gate.touch()
         for job in jobs:
             lab.until(lambda job=job: lab.executions(job, "end"), "the functions to return")
         # Within the second in which the results are in memory alone.
@@ -93,9 +96,10 @@ def test_a_worker_that_ends_in_an_outage_costs_neither_a_result_nor_an_attempt(
 
 
 def test_a_killed_process_whose_result_is_in_the_spool_loses_nothing(lab: Lab, worker: Any) -> None:
-    job = lab.computes(lab.submit("lab.silent", units=100))
+    job = lab.computes(lab.submit("lab.silent", units=1, gate=str(lab.gate)))
     with outage():
-        lab.until(lambda: in_spool(lab, job), "the result to be in the spool", 60)
+        lab.gate.touch()
+        lab.until(lambda: in_spool(lab, job), "the result to be in the spool")
         os.kill(job.pid, signal.SIGKILL)
         lab.until(lambda: not alive(job.pid), "the process to be dead")
     ended = lab.reaches(job, "succeeded", "failed")

@@ -12,8 +12,10 @@ from typing import Any
 
 from django.db import connection
 
-from jobs.conftest import HERE, LEASE, Lab, free_port
+from jobs.conftest import HERE, Lab, free_port
 
+# Seconds of the lease in a life: short, so that many end.
+LEASE = 3.0
 # Seconds that a frozen process stands still: below and above its lease.
 FREEZE_SECONDS = (0.5 * LEASE, 2.5 * LEASE)
 # Seconds that a connection is cut or silent.
@@ -122,7 +124,7 @@ class Faults:
         for process in self._started:
             for number in (signal.SIGCONT, signal.SIGKILL):
                 self._signal_group(process, number)
-            process.wait(10)
+            process.wait(60)
 
     # --- faults: each returns what it hit ---
 
@@ -256,7 +258,7 @@ class Faults:
         """Break all connections, and refuse new ones for a while."""
         process = self._lab.processes[f"proxy-{name}"]
         self._signal_group(process, signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
         lasts = _between(CUT_SECONDS, seconds)
 
         def repair() -> None:
