@@ -9,11 +9,9 @@ import pytest
 
 from offload_dev.launcher.ports import first_free_port
 
-from .conftest import BIN, run
+from .conftest import SHARED, run
 
 BAKES = ["with_example", "without_example"]
-# The environment of this test run has everything that the projects need.
-SHARED = (f"VENV={BIN.parent}", f"READY={BIN / 'python'}")
 
 
 @pytest.mark.parametrize("name", BAKES)
