@@ -48,6 +48,13 @@ def test_a_file_becomes_rows(service: RunningService) -> None:
         job = (ended["next_url"] or "").rpartition("/")[2]
     means = service.client.get("/api/readings/means").json()
     assert means == {"Oslo": -4.5, "Rome": 9.5}
+
+
+def test_a_job_sends_a_mail(service: RunningService) -> None:
+    notice = {"to": "ann@example.com", "text": "done"}
+    job = service.client.post("/api/notices/", json=notice).headers["location"]
+    ended = service.client.get(job, headers={"Prefer": "wait=30"}).json()
+    assert ended["result"] == {"to": "ann@example.com"}, ended
 '''
 
 
@@ -68,8 +75,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert follow(page, project, PACKAGE)
 
     package = project / PACKAGE
-    (package / "readings/upstreams.py").unlink()
-    for feature in ("readings", "matrix"):
+    for feature in ("readings", "notices"):
+        (package / feature / "upstreams.py").unlink()
         (project / f"tests/test_{feature}.py").unlink()
     for command in (["makemigrations", "readings"], ["check"]):
         ran = run(BIN / "python", "manage.py", *command, cwd=project)
@@ -90,7 +97,7 @@ def test_what_the_pages_show_runs_and_prints_what_they_say(project: Path) -> Non
     assert len(typed) >= 5
     (project / "commands.json").write_text(json.dumps(typed))
     (project / "tests/test_typed.py").write_text(TYPED)
-    files = ["typed", "weather", "weather_view", "weather_service", "orders"]
+    files = ["typed", "weather", "weather_view", "weather_service", "orders", "matrix"]
     arguments = " ".join(f"tests/test_{each}.py" for each in files)
     tested = run("make", "test", f"ARGS={arguments}", *SHARED, cwd=project)
     assert tested.returncode == 0, tested.stdout
