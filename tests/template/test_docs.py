@@ -2,12 +2,13 @@
 
 import json
 import re
+import secrets
 from pathlib import Path
 
 import pytest
 
 from .conftest import BIN, SHARED, bake, run
-from .pages import DOCS, PROJECT, commands, follow
+from .pages import DOCS, PROJECT, blocks, commands, follow
 
 PACKAGE = "atlas_core"
 PAGES = ["tutorial.md", "testing.md", "recipes.md"]
@@ -101,6 +102,30 @@ def test_what_the_pages_show_runs_and_prints_what_they_say(project: Path) -> Non
     arguments = " ".join(f"tests/test_{each}.py" for each in files)
     tested = run("make", "test", f"ARGS={arguments}", *SHARED, cwd=project)
     assert tested.returncode == 0, tested.stdout
+
+
+def test_what_production_names_is_enough_to_start(without_example: Path, tmp_path: Path) -> None:
+    """The files and the variables of the page, and nothing else; with its commands."""
+    text = (DOCS / "production.md").read_text()
+    plain = [block.text for block in blocks("production.md") if not block.language]
+    files = next(each for each in plain if each.startswith("config/")).split()
+    for name in files:
+        path = without_example / name.replace("PACKAGE", PACKAGE)
+        target = tmp_path / path.relative_to(without_example)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        run("cp", "-r", path, target.parent, cwd=tmp_path)
+
+    lines = next(each for each in plain if each.startswith("ALLOWED_HOSTS")).splitlines()
+    variables = dict(line.split("=", 1) for line in lines)
+    variables["SECRET_KEY"] = secrets.token_urlsafe(50)
+    variables["METRICS_TOKEN"] = "of-the-scraper"
+    command = ("manage.py", "check", "--deploy")
+    checked = run(BIN / "python", *command, cwd=tmp_path, **variables)
+    assert checked.returncode == 0, checked.stdout
+    assert set(re.findall(r"W\d{3}", checked.stdout)) == set(re.findall(r"W\d{3}", text))
+
+    for process in (PROJECT / "Procfile").read_text().splitlines():
+        assert process.partition(": exec ")[2] in text
 
 
 def test_no_page_of_a_service_links_out_of_it() -> None:
