@@ -19,6 +19,16 @@ export PATH := $(abspath $(BIN)):$(PATH)
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
 
+# A PYTHON of another version than that of the environment would silently not be used.
+ifeq ($(origin PYTHON),command line)
+VERSION := -c 'import sys; print("{}.{}".format(*sys.version_info))'
+ASKED := $(shell $(PYTHON) $(VERSION))
+FOUND := $(shell $(BIN)/python $(VERSION) 2>/dev/null || echo $(ASKED))
+ifneq ($(ASKED),$(FOUND))
+$(error $(VENV) has Python $(FOUND): delete it, or add VENV=.venv/$(ASKED) to keep both)
+endif
+endif
+
 $(READY): requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Installing into $(VENV) ..."

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 UNWANTED = {
@@ -56,7 +57,13 @@ def remove_caches():
             shutil.rmtree(path)
 
 
+def write_environment_page():
+    """The answers decide which variables there are."""
+    subprocess.run([sys.executable, "-m", "offload_dev.environment_page"], check=True)
+
+
 remove_unwanted()
+write_environment_page()
 remove_caches()
 record_origin()
 print("\nDone. Next:  cd {{ cookiecutter.project_slug }} && make dev\n")

@@ -56,6 +56,40 @@ def test_a_fault_fails_its_test_with_the_line(pytester: pytest.Pytester, fault: 
     result.stdout.fnmatch_lines([sentence])
 
 
+@pytest.mark.parametrize(
+    ("decorator", "argument", "passes"),
+    [
+        ("@pytest.mark.django_db", "", False),
+        ("", "db", False),
+        ("@pytest.mark.django_db(transaction=True)", "", True),
+        ("@pytest.mark.django_db", "transactional_db", True),
+    ],
+)
+def test_an_async_test_in_a_transaction_fails_at_once(
+    pytester: pytest.Pytester, decorator: str, argument: str, passes: bool
+) -> None:
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnknownMarkWarning")
+
+        @pytest.fixture
+        def db(): pass
+
+        @pytest.fixture
+        def transactional_db(): pass
+
+        {decorator}
+        async def test_it({argument}): pass
+        """
+    )
+    result = run(pytester)
+    result.assert_outcomes(passed=passes, errors=not passes)
+    if not passes:
+        result.stdout.fnmatch_lines(["*write @pytest.mark.django_db(transaction=True)*"])
+
+
 def test_good_tests_pass(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

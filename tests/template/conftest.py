@@ -10,6 +10,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
+# For `make` in a generated project: this test run's environment has all that it needs. `-o` because
+# the project's list of requirements is newer than the environment.
+SHARED = (f"VENV={BIN.parent}", f"READY={BIN / 'python'}", "-o", str(BIN / "python"))
+
 Bake = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

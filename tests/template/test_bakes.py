@@ -1,6 +1,7 @@
 """The generated projects pass their own checks and their own tests."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,9 @@ import pytest
 
 from offload_dev.launcher.ports import first_free_port
 
-from .conftest import BIN, run
+from .conftest import BIN, SHARED, run
 
 BAKES = ["with_example", "without_example"]
-# The environment of this test run has everything that the projects need.
-SHARED = (f"VENV={BIN.parent}", f"READY={BIN / 'python'}")
 
 
 @pytest.mark.parametrize("name", BAKES)
@@ -114,6 +113,42 @@ def test_what_does_not_answer_is_one_sentence(
     assert sentence in told.stdout
     assert "Traceback" not in told.stdout
     assert "hidden" not in told.stdout
+
+
+def test_a_process_that_starts_without_its_database_says_why(
+    with_example: Path, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "offload.serving", "--drain", "0"],
+        cwd=with_example,
+        env=os.environ
+        | {"DATABASE_URL": f"sqlite:///{tmp_path}/missing/x", "PORT": str(first_free_port(4))},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stderr is not None
+        assert any("unable to open database file" in line for line in process.stderr)
+        process.terminate()
+
+
+def test_a_python_of_another_version_is_not_silently_left_unused(
+    with_example: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "python3.99"
+    other.write_text("#!/bin/sh\necho 3.99\n")
+    other.chmod(0o755)
+    for python, refused in ((other, True), (BIN / "python", False)):
+        told = run("make", "--dry-run", "install", f"PYTHON={python}", *SHARED, cwd=with_example)
+        assert (told.returncode != 0) is refused, told.stdout
+        assert ("add VENV=.venv/3.99 to keep both" in told.stdout) is refused
+
+
+def test_a_lock_keeps_the_versions_and_an_upgrade_renews_them(with_example: Path) -> None:
+    for target, renews in (("lock", False), ("upgrade", True)):
+        told = run("make", "--dry-run", target, *SHARED, cwd=with_example)
+        assert "pip compile" in told.stdout
+        assert ("--upgrade" in told.stdout) is renews
 
 
 def test_the_openapi_document_describes_jobs_and_results(with_example: Path) -> None:

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import BIN, bake, run
-
-SHARED = (f"VENV={BIN.parent}", f"READY={BIN / 'python'}")
+from .conftest import BIN, SHARED, bake, run
 
 
 def make(project: Path, *arguments: str) -> str:
@@ -21,11 +19,12 @@ def make(project: Path, *arguments: str) -> str:
 def test_a_newcomer_who_follows_the_readme_has_a_feature_that_passes(
     tmp_path: Path, example: str
 ) -> None:
-    """`make feature` twice, once with a table; then the checks and the new tests pass."""
+    """`make feature` with a short and a long name, and with a table; then all checks pass."""
     assert bake(tmp_path, example=example).returncode == 0
     project = tmp_path / "risk_desk"
     make(project, "feature", "NAME=weather")
-    make(project, "feature", "NAME=air_quality", "ARGS=--models")
+    make(project, "feature", "NAME=sea")
+    make(project, "feature", "NAME=air_quality_of_northern_europe", "ARGS=--models")
 
     blocks = re.findall(r"```python\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
     written = [path.read_text() for path in (project / "risk_desk" / "weather").glob("*.py")]
@@ -35,11 +34,15 @@ def test_a_newcomer_who_follows_the_readme_has_a_feature_that_passes(
 
     make(project, "check")
     if example == "no":
-        tested = make(project, "test", "ARGS=tests/test_weather.py tests/test_air_quality.py")
+        tested = make(
+            project,
+            "test",
+            "ARGS=tests/test_weather.py tests/test_air_quality_of_northern_europe.py",
+        )
         assert "6 passed" in tested
 
 
-@pytest.mark.parametrize("name", ["Weather", "class", "jobs", "1st", "portfolio"])
+@pytest.mark.parametrize("name", ["Weather", "class", "jobs", "1st", "portfolio", "a" * 31])
 def test_a_feature_that_cannot_be_is_refused_and_nothing_is_written(
     tmp_path: Path, name: str
 ) -> None:

@@ -59,6 +59,7 @@ class Env(BaseSettings):
     """Whether DATABASE_URL leads to a pooler of transactions, such as PgBouncer. It takes no limits
     from its clients: set them on the database's role (docs/reference/limits.md)."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """DEBUG, INFO, WARNING or ERROR; less important lines are left out."""
     host: str = "127.0.0.1"
     """The address the web process listens on; 0.0.0.0 in a container."""
     forwarded_allow_ips: Annotated[list[str], NoDecode] = ["127.0.0.1", "::1"]
@@ -70,11 +71,13 @@ class Env(BaseSettings):
     """The port of the web process. The default of each other port follows it, so that one number
     moves a whole service in development."""
     flower_port: Port = Field(default_factory=lambda data: data["port"] + 1)
+    """The port of Flower; by default the one after PORT."""
     flower_password: str = ""
     """The password of Flower's user `admin`. Flower does not start without one."""
     flower_prefix: str = ""
     """The path of Flower behind a proxy, such as `flower`."""
     sandbox_port: Port = Field(default_factory=lambda data: data["port"] + 2)
+    """The port of the sandbox in development; by default the second one after PORT."""
 {%- if cookiecutter.example == "yes" %}
     markets_url: str = Field(
         default_factory=lambda data: f"http://127.0.0.1:{data['sandbox_port']}"

@@ -75,6 +75,10 @@ def test_the_web_process_loads_nothing_that_computes() -> None:
     assert loaded.stdout.strip() == "[]"
 
 
+def test_the_page_of_the_environment_is_what_the_class_says() -> None:
+    subprocess.run([sys.executable, "-m", "offload_dev.environment_page", "--check"], check=True)
+
+
 def test_runserver_points_to_make_dev() -> None:
     refused = subprocess.run(
         [sys.executable, "manage.py", "runserver"], capture_output=True, text=True, check=False

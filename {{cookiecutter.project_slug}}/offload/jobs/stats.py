@@ -54,8 +54,8 @@ class JobStats:
     # Due jobs, parts included, of the owners with the most of them: their number by queue and
     # owner. `load` puts a new object here.
     owners: dict[str, dict[str, int]] = field(default_factory=dict)
-    # Whether the database answered the last time.
-    database: bool = False
+    # Whether the database answered the last time; None before it was asked.
+    database: bool | None = None
     # Whether the broker answered the last time.
     broker: bool = False
     # `time.monotonic()` when the database last answered this process.

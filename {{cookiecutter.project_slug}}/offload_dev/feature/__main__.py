@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from offload_dev.environment_page import PAGE
 from offload_dev.feature.layout import files_of
 from offload_dev.feature.registration import edits_of
 
@@ -53,16 +54,19 @@ def main() -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     if arguments.models:
-        _make_migrations(arguments.name)
+        _run("manage.py", "makemigrations", arguments.name)
+    # Whether a line fits depends on the feature's name.
+    _run("-m", "ruff", "format", "--quiet", *(str(path) for path in (*files, *edits)))
+    _run("-m", "offload_dev.environment_page")
 
-    _say(arguments.name, [*files, *edits])
+    _say(arguments.name, [*files, *edits, PAGE])
     return 0
 
 
 def _fault(name: str) -> str | None:
     """What is wrong with a feature's name; None if nothing is."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        return "use lower-case letters, digits and underscores, and begin with a letter"
+    if not re.fullmatch(r"[a-z][a-z0-9_]{,29}", name):
+        return "use at most 30 lower-case letters, digits and underscores; begin with a letter"
     if keyword.iskeyword(name):
         return "it is a word of Python's own"
     if name in TAKEN_LABELS:
@@ -70,8 +74,8 @@ def _fault(name: str) -> str | None:
     return None
 
 
-def _make_migrations(name: str) -> None:
-    subprocess.run([sys.executable, "manage.py", "makemigrations", name], check=True)
+def _run(*command: str) -> None:
+    subprocess.run([sys.executable, *command], check=True)
 
 
 def _say(name: str, paths: list[Path]) -> None:

@@ -64,7 +64,7 @@ def _with_variable(text: str, name: str) -> str:
         f"    {name}_url: str = Field(\n"
         f"        default_factory=lambda data: f\"http://127.0.0.1:{{data['sandbox_port']}}\"\n"
         f"    )\n"
-        f'    """Where the upstreams of `{name}` are; the default is the sandbox."""\n'
+        f'    """Where the upstreams of `{name}` are; by default the sandbox."""\n'
     )
     return _before(text, anchor, field, ENVIRONMENT)
 

@@ -25,6 +25,14 @@ from offload_dev.pytest.blocking_calls import record_blocking_calls
 BLOCK_THRESHOLD_SECONDS = 0.05
 # How many functions are named that made a coroutine which was never awaited.
 COROUTINE_ORIGIN_DEPTH = 5
+# An async test's queries run in other threads. The transaction that pytest-django opens by default
+# is of the main thread: they do not see it, and on SQLite they wait for its lock until they fail.
+IN_TRANSACTION = (
+    "an async test queries in other threads, which do not see the transaction of this test: "
+    "write @pytest.mark.django_db(transaction=True), or use the fixture transactional_db"
+)
+# Fixtures of pytest-django that give a test its tables without a transaction around it.
+WITHOUT_TRANSACTION = {"transactional_db", "django_db_reset_sequences", "live_server"}
 WARNINGS_THAT_FAIL = (
     "error:coroutine .* was never awaited:RuntimeWarning",
     "error::pytest.PytestUnraisableExceptionWarning",
@@ -50,6 +58,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f'{item.nodeid}: write @pytest.mark.offload_allow(reason="…")')
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail an async test that would wait for its own transaction."""
+    if _is_async(item) and _has_transaction(item):
+        pytest.fail(IN_TRANSACTION, pytrace=False)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Run one test, and fail it with one sentence for each block and each leak."""
@@ -58,7 +73,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
     _prepare_async_client(item)
     found: list[str] = []
-    if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
+    if isinstance(item, pytest.Function) and _is_async(item):
         item.obj = _watched(item.obj, found)
 
     with leaks.find_threads_and_clients() as left, record_blocking_calls() as blocked:
@@ -72,6 +87,24 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if sentences := [*blocked, *found, *left()]:
         pytest.fail("\n".join(sentences), pytrace=False)
     return result
+
+
+def _is_async(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and iscoroutinefunction(item.obj)
+
+
+def _has_transaction(item: pytest.Item) -> bool:
+    """Whether pytest-django opens a transaction around this test."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    marker = item.get_closest_marker("django_db")
+    if fixtures & WITHOUT_TRANSACTION or (marker and _wants_none(marker)):
+        return False
+    return marker is not None or "db" in fixtures
+
+
+def _wants_none(marker: pytest.Mark) -> bool:
+    """Whether it is `django_db(transaction=True)`; the argument may be the first one, too."""
+    return bool(marker.kwargs.get("transaction") or any(marker.args[:1]))
 
 
 def _prepare_async_client(item: pytest.Item) -> None:

@@ -9,9 +9,11 @@ from django.shortcuts import render
 from config.env import load
 from offload.access import DEV_TOKEN
 
+SERVICE = "{{ cookiecutter.project_name }}"
 _flower = f"http://127.0.0.1:{load().flower_port}/{load().flower_prefix}"
 
 
 def page(request: HttpRequest) -> HttpResponse:
     shown = {"token": DEV_TOKEN, "flower": _flower} if settings.DEBUG else {"token": ""}
+    shown["service"] = SERVICE
     return render(request, "portfolio/page.html", shown)

@@ -108,7 +108,7 @@ class Maintenance:
     def _database_is_down(self, error: Exception) -> None:
         self._observation.database_was_down()
         close_connections()
-        if self._stats.database:
+        if self._stats.database is not False:
             log.warning(
                 "the database does not answer; no lost jobs are rescued until it does: %s", error
             )

@@ -89,10 +89,10 @@ class Supervisor(bootsteps.StartStopStep):
         self._relay.start()
         check_redis_policy()
         log.info(
-            "worker %s is ready: %s processes for %s",
+            "worker %s is ready: queues %s, %s at a time",
             worker.hostname,
-            worker.concurrency,
             ", ".join(sorted(worker.app.amqp.queues.consume_from)),
+            worker.concurrency,
         )
 
     def stop(self, worker: Any) -> None:

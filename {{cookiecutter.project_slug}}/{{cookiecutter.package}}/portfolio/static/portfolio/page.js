@@ -79,6 +79,7 @@ const compute = guarded(async () => {
     simulations: Number($("simulations").value),
     seed: Number($("seed").value),
   });
+  $("status").textContent = $("message").textContent = "";
   show(await (await call("/api/portfolio/risk", { method: "POST", body })).json());
   document.querySelector("figure").hidden = true;
   await follow(job.id);

@@ -1,0 +1,151 @@
+"""What the pages of the generated project show can be typed: it passes all checks and it runs."""
+
+import json
+import re
+import secrets
+from pathlib import Path
+
+import pytest
+
+from .conftest import BIN, SHARED, bake, run
+from .pages import DOCS, PROJECT, blocks, commands, follow
+
+PACKAGE = "atlas_core"
+PAGES = ["tutorial.md", "testing.md", "recipes.md"]
+# Runs in the generated project, on the service that its own tests use.
+TYPED = '''
+"""The commands of the pages."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from offload_dev.pytest.running_service import RunningService
+
+COMMANDS = json.loads(Path("commands.json").read_text())
+
+
+@pytest.mark.parametrize(("typed", "printed"), COMMANDS)
+def test_a_command_prints_what_its_page_says(
+    service: RunningService, typed: str, printed: str | None
+) -> None:
+    command = typed.replace("http://127.0.0.1:8000", service.address)
+    command = command.replace("dev-token", service.token).replace("curl", "curl -sS")
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    if printed:
+        assert re.sub("[0-9.]+", "#", ran.stdout).strip() == re.sub("[0-9.]+", "#", printed).strip()
+
+
+def test_a_file_becomes_rows(service: RunningService) -> None:
+    file = ("t.csv", b"Oslo,2026-01-30,-4\\nOslo,2026-01-31,-5\\nRome,2026-01-31,9.5\\n")
+    accepted = service.client.post("/api/readings/files", files={"file": file})
+    job = accepted.json()["id"]
+    for _ in "read", "save":
+        ended = service.client.get(f"/api/jobs/{job}", headers={"Prefer": "wait=30"}).json()
+        assert ended["status"] == "succeeded", ended
+        job = (ended["next_url"] or "").rpartition("/")[2]
+    means = service.client.get("/api/readings/means").json()
+    assert means == {"Oslo": -4.5, "Rome": 9.5}
+
+
+def test_a_job_sends_a_mail(service: RunningService) -> None:
+    notice = {"to": "ann@example.com", "text": "done"}
+    job = service.client.post("/api/notices/", json=notice).headers["location"]
+    ended = service.client.get(job, headers={"Prefer": "wait=30"}).json()
+    assert ended["result"] == {"to": "ann@example.com"}, ended
+'''
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A service in which somebody has followed all pages."""
+    folder = tmp_path_factory.mktemp("docs")
+    made = bake(folder, project_name="Atlas", package=PACKAGE, example="no")
+    assert made.returncode == 0, made.stdout
+    project = folder / "atlas"
+    for page in PAGES:
+        for typed, printed in commands(page):
+            if typed.startswith("make"):
+                ran = run(*typed.split(), *SHARED, cwd=project)
+                assert ran.returncode == 0, ran.stdout
+                if printed:
+                    assert ran.stdout == printed.replace("PACKAGE", PACKAGE)
+        assert follow(page, project, PACKAGE)
+
+    package = project / PACKAGE
+    for feature in ("readings", "notices"):
+        (package / feature / "upstreams.py").unlink()
+        (project / f"tests/test_{feature}.py").unlink()
+    for command in (["makemigrations", "readings"], ["check"]):
+        ran = run(BIN / "python", "manage.py", *command, cwd=project)
+        assert ran.returncode == 0, ran.stdout
+    assert run("make", "environment", *SHARED, cwd=project).returncode == 0
+    return project
+
+
+@pytest.mark.timeout(300)
+def test_what_the_pages_show_passes_all_checks(project: Path) -> None:
+    checked = run("make", "check", *SHARED, cwd=project)
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.timeout(300)
+def test_what_the_pages_show_runs_and_prints_what_they_say(project: Path) -> None:
+    typed = [each for page in PAGES for each in commands(page) if each[0].startswith("curl")]
+    assert len(typed) >= 5
+    (project / "commands.json").write_text(json.dumps(typed))
+    (project / "tests/test_typed.py").write_text(TYPED)
+    files = ["typed", "weather", "weather_view", "weather_service", "orders", "matrix"]
+    arguments = " ".join(f"tests/test_{each}.py" for each in files)
+    tested = run("make", "test", f"ARGS={arguments}", *SHARED, cwd=project)
+    assert tested.returncode == 0, tested.stdout
+
+
+def test_what_production_names_is_enough_to_start(without_example: Path, tmp_path: Path) -> None:
+    """The files and the variables of the page, and nothing else; with its commands."""
+    text = (DOCS / "production.md").read_text()
+    plain = [block.text for block in blocks("production.md") if not block.language]
+    files = next(each for each in plain if each.startswith("config/")).split()
+    for name in files:
+        path = without_example / name.replace("PACKAGE", PACKAGE)
+        target = tmp_path / path.relative_to(without_example)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        run("cp", "-r", path, target.parent, cwd=tmp_path)
+
+    lines = next(each for each in plain if each.startswith("ALLOWED_HOSTS")).splitlines()
+    variables = dict(line.split("=", 1) for line in lines)
+    variables["SECRET_KEY"] = secrets.token_urlsafe(50)
+    variables["METRICS_TOKEN"] = "of-the-scraper"
+    command = ("manage.py", "check", "--deploy")
+    checked = run(BIN / "python", *command, cwd=tmp_path, **variables)
+    assert checked.returncode == 0, checked.stdout
+    assert set(re.findall(r"W\d{3}", checked.stdout)) == set(re.findall(r"W\d{3}", text))
+
+    for process in (PROJECT / "Procfile").read_text().splitlines():
+        assert process.partition(": exec ")[2] in text
+
+
+def test_no_page_of_a_service_links_out_of_it() -> None:
+    for page in (PROJECT / "README.md", *DOCS.rglob("*.md")):
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).resolve().is_relative_to(PROJECT), (page, target)
+
+
+def test_a_link_to_a_heading_finds_it() -> None:
+    for page in (PROJECT / "README.md", *DOCS.rglob("*.md")):
+        for target, heading in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text()):
+            if "://" not in target:
+                assert heading in _anchors(page.parent / target if target else page), (
+                    page,
+                    heading,
+                )
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and GitLab make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
