@@ -28,6 +28,7 @@ def swallowed_cancellation(function: Function) -> Iterator[Violation]:
 
 
 def _swallowing_handlers(block: ast.Try, function: Function) -> Iterator[Violation]:
+    is_last = block in _last_statements(getattr(function.scope.node, "body", []))
     for handler in block.handlers:
         caught = _caught_names(handler)
         raises = any(isinstance(node, ast.Raise) for node in ast.walk(handler))
@@ -38,13 +39,25 @@ def _swallowing_handlers(block: ast.Try, function: Function) -> Iterator[Violati
             return
         if not raises and not caught.isdisjoint({"BaseException", "CancelledError"}):
             caught_type = f" {snippet(handler.type)}" if handler.type else ""
-            likely = ENDS if "CancelledError" in caught and _ends(handler) else ""
+            is_end = is_last or _ends(handler)
+            likely = ENDS if "CancelledError" in caught and is_end else ""
             yield violation(handler, f"except{caught_type}:", likely=likely)
 
 
 def _ends(handler: ast.ExceptHandler) -> bool:
     """Whether a handler ends its function or its loop, so that nothing goes on."""
     return isinstance(handler.body[-1], ast.Return | ast.Break)
+
+
+def _last_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements after which a function ends. A `return` may follow them."""
+    while len(body) > 1 and isinstance(body[-1], ast.Return):
+        body = body[:-1]
+    for last in body[-1:]:
+        yield last
+        if isinstance(last, ast.If | ast.Try | ast.With | ast.AsyncWith):
+            yield from _last_statements(last.body)
+            yield from _last_statements(getattr(last, "orelse", []))
 
 
 def _cancels(function: Function) -> bool:
