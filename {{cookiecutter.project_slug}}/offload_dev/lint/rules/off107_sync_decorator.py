@@ -34,13 +34,16 @@ def sync_decorator(function: Function) -> Iterator[Violation]:
     be right, so it is a warning.
     """
     for origin, name in function.decorators:
-        subject = f"@{snippet(name)}"
         if SYNC_DECORATORS.matches(origin):
-            yield violation(function.scope.node, subject)
-        elif not function.is_generator and _has_sync_wrapper(
-            function.resolver.function(origin), is_view=function.takes_request
+            yield violation(function.scope.node, f"@{snippet(name)}")
+
+    # Only the lowest decorator gets the async function itself.
+    for origin, name in function.decorators[-1:]:
+        decorator = function.resolver.function(origin)
+        if not function.is_generator and _has_sync_wrapper(
+            decorator, is_view=function.takes_request
         ):
-            yield violation(function.scope.node, subject, likely=LIKELY)
+            yield violation(function.scope.node, f"@{snippet(name)}", likely=LIKELY)
 
 
 def _has_sync_wrapper(decorator: CodeScope | None, *, is_view: bool) -> bool:
@@ -58,10 +61,22 @@ def _has_sync_wrapper(decorator: CodeScope | None, *, is_view: bool) -> bool:
     inner = [node for node in ast.walk(decorator.node) if isinstance(node, Def)][1:]
     if any(isinstance(node, ast.AsyncFunctionDef) for node in inner):
         return False
-    if is_view:
-        return bool(inner)
     wrapped = {argument.arg for node in [decorator.node, *inner] for argument in node.args.args}
+    if is_view:
+        return any(_calls(node, wrapped) for node in inner)
     return any(_works_around_call(node, wrapped) for node in inner)
+
+
+def _calls(wrapper: ast.AST, wrapped: set[str]) -> bool:
+    """Whether a wrapper calls the function, and does not hand the coroutine to another one."""
+    calls = [node for node in own_nodes(wrapper) if isinstance(node, ast.Call)]
+    handed = {argument for call in calls for argument in call.args}
+    return any(
+        isinstance(call.func, ast.Name) and call.func.id in wrapped and call not in handed
+        for call in calls
+        # `decorator(view)` wraps the view once more.
+        if not any(isinstance(each, ast.Name) and each.id in wrapped for each in call.args[:1])
+    )
 
 
 def _works_around_call(wrapper: ast.AST, wrapped: set[str]) -> bool:
@@ -75,6 +90,9 @@ def _works_around_call(wrapper: ast.AST, wrapped: set[str]) -> bool:
             handed_on.add(node.value)
     around = [node for node in own_nodes(wrapper) if isinstance(node, ast.With | ast.Try)]
     inside = {each for block in around for each in ast.walk(block)}
+    calls = (node for node in own_nodes(wrapper) if isinstance(node, ast.Call))
+    # `run(function(…))`: what gets the coroutine runs it.
+    handed_on |= {argument for call in calls for argument in call.args}
     return any(
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
