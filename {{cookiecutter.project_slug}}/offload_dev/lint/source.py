@@ -1,6 +1,7 @@
 """Reads a source tree: its modules, classes and functions, and the names that they bind."""
 
 import ast
+import re
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,12 +12,17 @@ from typing import NamedTuple
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 STATEMENT_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
-TEST_FILES = {"conftest.py", "test.py", "tests.py"}
+TEST_FILES = {"conftest.py", "test.py", "tests.py", "pytest_plugin.py"}
+SETS_USER = re.compile(r"\brequest\.user\s*(:[^=\n]+)?=[^=]")
 # Directories that are not part of the service, or that hold tests and migrations.
 SKIPPED_DIRECTORIES = {
     "tests",
     "test",
     "testing",
+    "stress_tests",
+    "benchmarks",
+    "scripts",
+    "examples",
     "migrations",
     "node_modules",
     "site-packages",
@@ -94,6 +100,21 @@ class Module(CodeScope):
     def lines(self) -> list[str]:
         return self.text.splitlines()
 
+    @cached_property
+    def is_script(self) -> bool:
+        """Whether somebody starts it by hand: it runs a loop of its own, with one task on it."""
+        return any(
+            isinstance(node, ast.If)
+            and "__main__" in ast.unparse(node.test)
+            and "asyncio.run(" in ast.unparse(node)
+            for node in own_statements(self.node)
+        )
+
+    @property
+    def is_command(self) -> bool:
+        """Whether it is a management command."""
+        return self.path.parent.name == "commands" and self.path.parent.parent.name == "management"
+
     def absolute(self, node: ast.ImportFrom) -> str:
         """The absolute name of the module in `from … import`, which may be a relative one."""
         if not node.level:
@@ -152,6 +173,11 @@ class Project:
     @property
     def functions(self) -> list[CodeScope]:
         return [scope for scope in self.scopes.values() if isinstance(scope.node, Def)]
+
+    @cached_property
+    def sets_users(self) -> bool:
+        """Whether a line gives `request.user` a value, as authentication of its own does."""
+        return any(SETS_USER.search(module.text) is not None for module in self.modules.values())
 
     def _read(self, path: Path) -> None:
         try:
