@@ -4,13 +4,16 @@ import ast
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from offload_dev.lint.arguments import argument, is_falsy
 from offload_dev.lint.deadlocks import Deadlocks
 from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.kept import is_kept
 from offload_dev.lint.names import TO_THREAD
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.receivers import Receivers
+from offload_dev.lint.registry import RULES
 from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.source import CodeScope, Project
+from offload_dev.lint.source import CodeScope, Def, Project
 from offload_dev.lint.violations import ChainStep, Violation
 from offload_dev.lint.visitor import visit
 
@@ -142,7 +145,7 @@ class Reach:
             self._own[function] = [
                 _as_sure_as_its_block(found, function)
                 for found in self._find(function)
-                if not function.runs_without_loop(found.line)
+                if not function.spares_loop(found.line)
             ]
         return self._own[function]
 
@@ -155,7 +158,7 @@ class Reach:
             line = call.node.lineno
             step = ChainStep(function.scope, line, function.scope.label)
             for found in self.of_call(called, call.node, function):
-                if function.runs_without_loop(line):
+                if function.spares_loop(line) or _keeps_result(call.node, found, function):
                     continue
                 at_call = found._replace(line=line, chain=(step, *found.chain))
                 yield _as_sure_as_its_block(at_call, function)
@@ -164,7 +167,9 @@ class Reach:
         self, called: Function, call: ast.Call | None, caller: Function
     ) -> Iterator[Violation]:
         """What a function comes to by itself, and by what this call gives it."""
-        yield from self.of_function(called).values()
+        for found in self.of_function(called).values():
+            if call is None or not _leaves_out(call, called, found.chain[0].line):
+                yield found
         if call is not None and self._find_at_call is not None:
             for found in self._find_at_call(called, call, caller):
                 yield found._replace(chain=(_step(called, found),))
@@ -183,9 +188,9 @@ class Reach:
             self._reached[function] = {}
             reached: dict[str, Violation] = {}
             for found in self.own(function):
-                _keep(found._replace(chain=(_step(function, found),)), reached)
+                _keep(found._replace(chain=(_step(function, found),)), reached, function)
             for found in self.through_calls(function):
-                _keep(found, reached)
+                _keep(found, reached, function)
             self._reached[function] = reached
         return self._reached[function]
 
@@ -194,10 +199,29 @@ def _as_sure_as_its_block(found: Violation, function: Function) -> Violation:
     return found._replace(likely=found.likely or function.why_unsure(found.line))
 
 
-def _keep(found: Violation, reached: dict[str, Violation]) -> None:
+def _keep(found: Violation, reached: dict[str, Violation], function: Function) -> None:
+    """Keep a violation of a function, unless a surer one of the same rule is known."""
+
+    def doubts(each: Violation) -> tuple[bool, bool]:
+        return bool(each.likely), bool(function.parameters_needed(each.chain[0].line))
+
     known = reached.get(found.rule)
-    if known is None or (known.likely and not found.likely):
+    if known is None or doubts(found) < doubts(known):
         reached[found.rule] = found
+
+
+def _keeps_result(call: ast.Call, found: Violation, function: Function) -> bool:
+    """Whether what a call creates lives long, where that makes the violation right."""
+    rule = RULES.get(found.rule)
+    return rule is not None and rule.once_is_right and is_kept(call, function)
+
+
+def _leaves_out(call: ast.Call, called: Function, line: int) -> bool:
+    """Whether a line of a function does not run in a call, since a parameter has no value."""
+    node = called.scope.node
+    return isinstance(node, Def) and any(
+        is_falsy(argument(name, node, call).value) for name in called.parameters_needed(line)
+    )
 
 
 def _step(function: Function, found: Violation) -> ChainStep:

@@ -10,7 +10,6 @@ from offload_dev.lint.serialized_queries import serialized_queries
 from offload_dev.lint.source import own_nodes
 from offload_dev.lint.violations import Violation, call_violation
 
-
 LIMITS = re.compile(r"async with [\w.]*(sem|limit|throttle|slot)", re.IGNORECASE)
 
 
