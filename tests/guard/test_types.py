@@ -544,8 +544,6 @@ async def view(request, customer: Customer):
         """
 async def view(request, is_async):
     if is_async:
-        await asyncio.sleep(1)
-    else:
         time.sleep(1)
 """,
     ),

@@ -63,20 +63,20 @@ def _has_sync_wrapper(decorator: CodeScope | None, *, is_view: bool) -> bool:
         return False
     wrapped = {argument.arg for node in [decorator.node, *inner] for argument in node.args.args}
     if is_view:
-        return any(_calls(node, wrapped) for node in inner)
+        return any(call for node in inner for call in _calls(node, wrapped))
     return any(_works_around_call(node, wrapped) for node in inner)
 
 
-def _calls(wrapper: ast.AST, wrapped: set[str]) -> bool:
-    """Whether a wrapper calls the function, and does not hand the coroutine to another one."""
+def _calls(wrapper: ast.AST, wrapped: set[str]) -> Iterator[ast.Call]:
+    """The calls of the function, except where another function gets the coroutine and runs it."""
     calls = [node for node in own_nodes(wrapper) if isinstance(node, ast.Call)]
     handed = {argument for call in calls for argument in call.args}
-    return any(
-        isinstance(call.func, ast.Name) and call.func.id in wrapped and call not in handed
-        for call in calls
+    for call in calls:
+        is_called = isinstance(call.func, ast.Name) and call.func.id in wrapped
         # `decorator(view)` wraps the view once more.
-        if not any(isinstance(each, ast.Name) and each.id in wrapped for each in call.args[:1])
-    )
+        wraps = any(isinstance(each, ast.Name) and each.id in wrapped for each in call.args[:1])
+        if is_called and call not in handed and not wraps:
+            yield call
 
 
 def _works_around_call(wrapper: ast.AST, wrapped: set[str]) -> bool:
@@ -84,19 +84,11 @@ def _works_around_call(wrapper: ast.AST, wrapped: set[str]) -> bool:
 
     A wrapper that ends with `return function(…)` hands on the coroutine, which is right.
     """
-    handed_on = set()
-    for node in own_nodes(wrapper):
-        if isinstance(node, ast.Return) and isinstance(node.value, ast.Call):
-            handed_on.add(node.value)
+    handed_on = {
+        node.value
+        for node in own_nodes(wrapper)
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Call)
+    }
     around = [node for node in own_nodes(wrapper) if isinstance(node, ast.With | ast.Try)]
     inside = {each for block in around for each in ast.walk(block)}
-    calls = (node for node in own_nodes(wrapper) if isinstance(node, ast.Call))
-    # `run(function(…))`: what gets the coroutine runs it.
-    handed_on |= {argument for call in calls for argument in call.args}
-    return any(
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in wrapped
-        and (node not in handed_on or node in inside)
-        for node in own_nodes(wrapper)
-    )
+    return any(call not in handed_on or call in inside for call in _calls(wrapper, wrapped))

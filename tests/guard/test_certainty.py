@@ -1,0 +1,410 @@
+"""What public projects showed to be accused wrongly: each kind beside the mistake that it resembles.
+
+`docs/public.md` says how often the linter was right on public projects.
+"""
+
+from pathlib import Path
+
+import pytest
+from test_types import HEAD, MODELS, findings
+
+from offload_dev.lint.grade import grade
+from offload_dev.lint.source import Project
+
+# By name: the rule, its severity on the wrong code, the wrong code, the right code.
+KINDS = {
+    "async_task_of_another_library": (
+        "OFF304",
+        "error",
+        """
+from celery import shared_task
+
+@shared_task
+async def send(pk):
+    return pk
+""",
+        """
+from django.tasks import task
+
+@task()
+async def send(pk):
+    return pk
+""",
+    ),
+    "variable_of_the_process": (
+        "OFF101",
+        "error",
+        """
+default = None
+
+def load():
+    global default
+    default = Order.objects.first()
+    return default
+
+async def view(request):
+    return load().pk
+""",
+        """
+default = None
+
+def load():
+    global default
+    if default is None:
+        default = Order.objects.first()
+    return default
+
+async def view(request):
+    return load().pk
+""",
+    ),
+    "attribute_of_the_class": (
+        "OFF103",
+        "error",
+        """
+class Settings:
+    known = None
+
+    def load(self):
+        if self.known is None:
+            self.known = requests.get("https://x.test", timeout=1)
+
+async def view(request):
+    Settings().load()
+""",
+        """
+class Settings:
+    known = None
+
+    @classmethod
+    def load(cls):
+        if cls.known is None:
+            cls.known = requests.get("https://x.test", timeout=1)
+
+async def view(request):
+    Settings.load()
+""",
+    ),
+    "argument_that_is_not_given": (
+        "OFF101",
+        "error",
+        """
+def load(pk=None):
+    if pk is not None:
+        return Order.objects.get(pk=pk)
+    return None
+
+async def view(request, pk):
+    return load(pk)
+""",
+        """
+def load(pk=None):
+    if pk is not None:
+        return Order.objects.get(pk=pk)
+    return None
+
+async def view(request, pk):
+    return load()
+""",
+    ),
+    "argument_that_is_false": (
+        "OFF103",
+        "error",
+        """
+def load(name, *, remote=True):
+    if remote and name:
+        return requests.get(name, timeout=1)
+    return name
+
+async def view(request, name):
+    return load(name)
+""",
+        """
+def load(name, *, remote=True):
+    if remote and name:
+        return requests.get(name, timeout=1)
+    return name
+
+async def view(request, name):
+    return load(name, remote=False)
+""",
+    ),
+    "queryset_fetched_before": (
+        "OFF101",
+        "error",
+        """
+async def view(request):
+    orders = Order.objects.all()
+    return len(orders)
+""",
+        """
+async def view(request):
+    orders = Order.objects.all()
+    names = [order.pk async for order in orders]
+    return len(orders), names
+""",
+    ),
+    "queryset_with_its_relations": (
+        "OFF102",
+        "error",
+        """
+async def view(request):
+    orders = Order.objects.filter(paid=True)
+    order = await orders.afirst()
+    return order.customer.name
+""",
+        """
+async def view(request):
+    orders = Order.objects.filter(paid=True).select_related("customer")
+    order = await orders.afirst()
+    return order.customer.name
+""",
+    ),
+    "user_that_is_only_handed_on": (
+        "OFF102",
+        "error",
+        """
+async def view(request):
+    return request.user.pk
+""",
+        """
+async def view(request):
+    return (await request.auser()).pk
+""",
+    ),
+    "client_in_a_collection": (
+        "OFF403",
+        "error",
+        """
+import httpx
+
+clients = {}
+
+def connect():
+    return httpx.AsyncClient()
+
+async def view(request, key):
+    client = connect()
+    return await client.get(key)
+""",
+        """
+import httpx
+
+clients = {}
+
+def connect():
+    return httpx.AsyncClient()
+
+async def view(request, key):
+    client = clients.get(key)
+    if not client:
+        client = connect()
+        clients[key] = client
+    return await client.get(key)
+""",
+    ),
+    "branch_without_a_loop": (
+        "OFF103",
+        "warning",
+        """
+async def view(request, is_async):
+    if is_async:
+        time.sleep(1)
+""",
+        """
+async def view(request, is_async):
+    if is_async:
+        await asyncio.sleep(1)
+    else:
+        time.sleep(1)
+""",
+    ),
+    "cancellation_that_ends_the_task": (
+        "OFF503",
+        "error",
+        """
+async def wait():
+    try:
+        await asyncio.sleep(9)
+    except asyncio.CancelledError:
+        pass
+    await asyncio.sleep(9)
+""",
+        """
+async def wait():
+    try:
+        await asyncio.sleep(9)
+    except asyncio.CancelledError:
+        raise
+    await asyncio.sleep(9)
+""",
+    ),
+    "gather_of_limited_calls": (
+        "OFF401",
+        "warning",
+        """
+async def view(request, names):
+    async def load(name):
+        await asyncio.sleep(1)
+
+    return await asyncio.gather(*[load(name) for name in names])
+""",
+        """
+async def view(request, names):
+    limit = asyncio.Semaphore(5)
+
+    async def load(name):
+        async with limit:
+            await asyncio.sleep(1)
+
+    return await asyncio.gather(*[load(name) for name in names])
+""",
+    ),
+    "gather_of_tasks_that_run": (
+        "OFF401",
+        "warning",
+        """
+async def view(request, names):
+    calls = []
+    for name in names:
+        calls.append(asyncio.sleep(1, name))
+    return await asyncio.gather(*calls)
+""",
+        """
+class Worker:
+    def __init__(self):
+        self.tasks = []
+
+    async def stop(self):
+        pending = [task for task in self.tasks if not task.done()]
+        await asyncio.gather(*pending, return_exceptions=True)
+""",
+    ),
+    "gather_of_a_few_calls": (
+        "OFF401",
+        "warning",
+        """
+async def view(request):
+    return await asyncio.gather(asyncio.sleep(1), asyncio.sleep(2))
+""",
+        """
+async def view(request):
+    calls = [asyncio.sleep(1), asyncio.sleep(2)]
+    return await asyncio.gather(*calls, return_exceptions=True)
+""",
+    ),
+    "decorator_that_runs_the_coroutine": (
+        "OFF107",
+        "warning",
+        """
+def logged(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        result = function(*args)
+        print(result)
+        return result
+    return wrapper
+
+@logged
+async def load():
+    return 1
+""",
+        """
+def plain(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        with Loop() as loop:
+            return loop.run(function(*args))
+    return wrapper
+
+def logged(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        result = function(*args)
+        print(result)
+        return result
+    return wrapper
+
+@logged
+@plain
+async def load():
+    return 1
+""",
+    ),
+    "small_file": (
+        "OFF103",
+        "warning",
+        """
+async def view(request, path):
+    with open(path) as file:
+        return file.read()
+""",
+        """
+import os
+
+async def view(request, path):
+    return os.path.exists(path)
+""",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_mistake_is_found(tmp_path: Path, name: str) -> None:
+    rule, severity, wrong, _ = KINDS[name]
+    assert (rule, severity) in {(each.rule, each.severity) for each in findings(tmp_path, wrong)}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_right_code_that_resembles_it_is_not_accused(tmp_path: Path, name: str) -> None:
+    rule, *_, right = KINDS[name]
+    assert rule not in {each.rule for each in findings(tmp_path, right)}
+
+
+BLOCKING = HEAD + "async def main():\n    time.sleep(1)\n"
+
+
+def at(root: Path, place: str, text: str) -> list[tuple[str, str, str]]:
+    """What the linter says of one file in a service."""
+    path = root / place
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    (path.parent / "models.py").write_text(MODELS)
+    return [(each.rule, each.severity, each.likely) for each in grade(Project(root))]
+
+
+def test_a_script_has_an_event_loop_of_its_own(tmp_path: Path) -> None:
+    script = BLOCKING + "\nif __name__ == '__main__':\n    asyncio.run(main())\n"
+    assert at(tmp_path, "shop/tool.py", script) == []
+    assert [rule for rule, *_ in at(tmp_path, "other/views.py", BLOCKING)] == ["OFF103"]
+    assert len(at(tmp_path, "scripts/load.py", BLOCKING)) == 1
+
+
+def test_a_management_command_may_have_its_event_loop_for_itself(tmp_path: Path) -> None:
+    (found,) = at(tmp_path, "shop/management/commands/load.py", BLOCKING)
+    assert found == ("OFF103", "warning", "right if nothing else runs on the command's event loop")
+
+
+def test_the_user_may_have_been_set_before(tmp_path: Path) -> None:
+    view = HEAD + "async def view(request):\n    return request.user.pk\n"
+    assert [severity for _, severity, _ in at(tmp_path, "shop/views.py", view)] == ["error"]
+    sets = "def authenticate(request, user):\n    request.user = user\n"
+    found = at(tmp_path, "auth/middleware.py", sets)
+    assert found == [("OFF102", "warning", "right if an earlier line has given `request.user` a value")]
+
+
+def test_rest_framework_has_read_the_user_before_the_handler(tmp_path: Path) -> None:
+    view = """
+from rest_framework.viewsets import ModelViewSet
+from django.views import View
+
+class Orders(ModelViewSet):
+    async def create(self, request):
+        return self.request.user.pk
+
+class Page(View):
+    async def get(self, request):
+        return self.request.user.pk
+"""
+    found = at(tmp_path, "shop/views.py", view)
+    assert [rule for rule, *_ in found] == ["OFF102"]
