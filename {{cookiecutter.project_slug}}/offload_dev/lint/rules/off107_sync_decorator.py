@@ -73,9 +73,7 @@ def _calls(wrapper: ast.AST, wrapped: set[str]) -> Iterator[ast.Call]:
     handed = {argument for call in calls for argument in call.args}
     for call in calls:
         is_called = isinstance(call.func, ast.Name) and call.func.id in wrapped
-        # `decorator(view)` wraps the view once more.
-        wraps = any(isinstance(each, ast.Name) and each.id in wrapped for each in call.args[:1])
-        if is_called and call not in handed and not wraps:
+        if is_called and call not in handed:
             yield call
 
 
