@@ -63,7 +63,9 @@ def test_a_sheet_that_was_read_gives_its_verdicts_back(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no verdict"):
         list(public.read([text]))
 
-    said = text.replace("- verdict:", "- verdict: false").replace("- why:", "- why: nobody calls it")
+    said = text.replace("- verdict:", "- verdict: false").replace(
+        "- why:", "- why: nobody calls it"
+    )
     rows = list(public.read([said]))
     assert [row["project"] for row in sorted(rows, key=lambda row: row["project"])] == [
         "first/shop",

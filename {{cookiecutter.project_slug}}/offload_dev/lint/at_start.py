@@ -28,7 +28,7 @@ DECORATORS_OF_STARTS = ("on_event", "command", "group", "on_startup")
 CREATES = ("__init__", "__post_init__")
 LIKELY = "right if the object is created once for the whole process"
 
-LIKELY_IN_COMMAND = "right if nothing else runs on the command's event loop"
+LIKELY_UNDER_WSGI = "right under WSGI, where `async_to_sync` starts an event loop for this alone"
 # What these rules find matters where several tasks share an event loop.
 ON_LOOP = (Target.THREAD, Target.ASYNC_FUNCTION)
 
@@ -39,16 +39,17 @@ def sort_out(found: Iterable[Found]) -> Iterator[Found]:
     """The violations, without those that are right because their function starts something.
 
     What an object creates for itself is only likely to be wrong: the object may live long. So is
-    what a management command does on its own event loop. A script's loop has one task.
+    what `async_to_sync` runs: under WSGI on an event loop of its own. The event loop of a script or
+    of a management command has one task, as a rule.
     """
     for scope, violation in found:
         rule = RULES.get(violation.rule)
         if rule is None or rule.target not in ON_LOOP:
             yield scope, violation
-        elif scope.module.is_script or (rule.once_is_right and _starts(scope)):
+        elif scope.module.has_own_loop or (rule.once_is_right and _starts(scope)):
             continue
-        elif scope.module.is_command:
-            yield scope, violation._replace(likely=violation.likely or LIKELY_IN_COMMAND)
+        elif _is_run_by_sync_code(scope):
+            yield scope, violation._replace(likely=violation.likely or LIKELY_UNDER_WSGI)
         else:
             steps = [step.scope for step in violation.chain]
             is_own = rule.once_is_right and any(_name(step) in CREATES for step in steps)
@@ -56,8 +57,12 @@ def sort_out(found: Iterable[Found]) -> Iterator[Found]:
 
 
 def _starts(scope: CodeScope) -> bool:
-    is_start = _name(scope) in STARTS or _is_start_by_decorator(scope)
-    return is_start or scope.module.is_command
+    return _name(scope) in STARTS or _is_start_by_decorator(scope)
+
+
+def _is_run_by_sync_code(scope: CodeScope) -> bool:
+    decorators = scope.node.decorator_list if isinstance(scope.node, Def) else []
+    return any(ast.unparse(each).endswith("async_to_sync") for each in decorators)
 
 
 def _is_start_by_decorator(scope: CodeScope) -> bool:

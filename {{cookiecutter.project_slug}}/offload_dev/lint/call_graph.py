@@ -168,8 +168,10 @@ class Reach:
     ) -> Iterator[Violation]:
         """What a function comes to by itself, and by what this call gives it."""
         for found in self.of_function(called).values():
-            if call is None or not _leaves_out(call, called, found.chain[0].line):
-                yield found
+            missing = [] if call is None else list(_may_be_missing(call, called, found))
+            if not any(is_falsy(value) for _, value in missing):
+                likely = f"right if no `{missing[0][0]}` is given" if missing else ""
+                yield found._replace(likely=found.likely or likely)
         if call is not None and self._find_at_call is not None:
             for found in self._find_at_call(called, call, caller):
                 yield found._replace(chain=(_step(called, found),))
@@ -187,7 +189,7 @@ class Reach:
             # A function that calls itself ends here.
             self._reached[function] = {}
             reached: dict[str, Violation] = {}
-            for found in self.own(function):
+            for found in (each for each in self.own(function) if not each.near):
                 _keep(found._replace(chain=(_step(function, found),)), reached, function)
             for found in self.through_calls(function):
                 _keep(found, reached, function)
@@ -216,12 +218,19 @@ def _keeps_result(call: ast.Call, found: Violation, function: Function) -> bool:
     return rule is not None and rule.once_is_right and is_kept(call, function)
 
 
-def _leaves_out(call: ast.Call, called: Function, line: int) -> bool:
-    """Whether a line of a function does not run in a call, since a parameter has no value."""
+def _may_be_missing(
+    call: ast.Call, called: Function, found: Violation
+) -> Iterator[tuple[str, ast.expr | None]]:
+    """The parameters without which a line does not run, and to which a call gives nothing for sure.
+
+    With each the value that the call gives: `None` or the like, or nothing that the source shows.
+    """
     node = called.scope.node
-    return isinstance(node, Def) and any(
-        is_falsy(argument(name, node, call).value) for name in called.parameters_needed(line)
-    )
+    for name in called.parameters_needed(found.chain[0].line) if isinstance(node, Def) else ():
+        assert isinstance(node, Def)
+        given = argument(name, node, call)
+        if given.value is None or is_falsy(given.value):
+            yield name, given.value
 
 
 def _step(function: Function, found: Violation) -> ChainStep:

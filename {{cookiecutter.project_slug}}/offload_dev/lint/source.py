@@ -101,19 +101,14 @@ class Module(CodeScope):
         return self.text.splitlines()
 
     @cached_property
-    def is_script(self) -> bool:
-        """Whether somebody starts it by hand: it runs a loop of its own, with one task on it."""
-        return any(
-            isinstance(node, ast.If)
-            and "__main__" in ast.unparse(node.test)
-            and "asyncio.run(" in ast.unparse(node)
+    def has_own_loop(self) -> bool:
+        """Whether it is a management command, or a script: its event loop has one task mostly."""
+        if self.path.parent.name == "commands" and self.path.parent.parent.name == "management":
+            return True
+        return "asyncio.run(" in self.text and any(
+            isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)
             for node in own_statements(self.node)
         )
-
-    @property
-    def is_command(self) -> bool:
-        """Whether it is a management command."""
-        return self.path.parent.name == "commands" and self.path.parent.parent.name == "management"
 
     def absolute(self, node: ast.ImportFrom) -> str:
         """The absolute name of the module in `from … import`, which may be a relative one."""
@@ -157,6 +152,7 @@ class Project:
         self.root = root
         self.modules: dict[str, Module] = {}
         self.scopes: dict[str, CodeScope] = {}
+        self._prefetched: dict[str, bool] = {}
         self.unreadable: list[tuple[Path, int, str]] = []
         for path in sorted(_source_files(root)):
             self._read(path)
@@ -178,6 +174,14 @@ class Project:
     def sets_users(self) -> bool:
         """Whether a line gives `request.user` a value, as authentication of its own does."""
         return any(SETS_USER.search(module.text) is not None for module in self.modules.values())
+
+    def prefetches(self, name: str) -> bool:
+        """Whether a file that prefetches relations names this one, in quotes."""
+        if name not in self._prefetched:
+            quoted = re.compile(rf"""["'](\w+__)*{name}(__\w+)*["']""")
+            texts = (m.text for m in self.modules.values() if "prefetch" in m.text)
+            self._prefetched[name] = any(quoted.search(text) is not None for text in texts)
+        return self._prefetched[name]
 
     def _read(self, path: Path) -> None:
         try:

@@ -256,8 +256,15 @@ class Visitor(ast.NodeVisitor):
             self._note_unsure(node, "right if this branch runs without an event loop")
             is_denied = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
             self._note(node.body if is_denied else node.orelse, self.function.without_loop)
-        if any(name in self._kept_by(node.body) for name in _names_in(node.test)):
+        names = _names_in(node.test)
+        if not names.isdisjoint(self._kept_by(node.body)):
             self._note(node.body, self.function.once)
+        # `if client: return client`, and then `client = Client()`.
+        returns = any(isinstance(each, ast.Return) for each in own_nodes(node))
+        if returns and not names.isdisjoint(self._kept_by(self.scope.node.body)):
+            last = self.scope.node.end_lineno if isinstance(self.scope.node, Def) else None
+            end = node.end_lineno or node.lineno
+            self.function.once.append((end + 1, last or end))
         for name in needed(node.test):
             if name in self.parameters:
                 first, last = node.body[0].lineno, node.body[-1].end_lineno or 0
@@ -285,7 +292,7 @@ class Visitor(ast.NodeVisitor):
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         if node.type is not None and FALLBACKS & set(ast.unparse(node.type).split(".")):
-            self._note_unsure(node, "right if it runs only where the async variant is missing")
+            self._note(node.body, self.function.without_loop)
         outer = self.in_raising_handler
         self.in_raising_handler |= isinstance(node.body[-1], ast.Raise)
         self.generic_visit(node)
@@ -419,7 +426,8 @@ class Visitor(ast.NodeVisitor):
                 self.fetched.add(source.id)
         if isinstance(target, ast.Name):
             self.local[target.id] = self.resolver.row(origin)
-            if "_related" not in origin and not self._comes_from_function(source):
+            is_fresh = "_related" not in origin and source not in self.function.maybe_prefetched
+            if is_fresh and not self._comes_from_function(source):
                 self.rows.add(target.id)
 
     def _note_evaluation(self, node: ast.Call, origin: str) -> None:
@@ -479,6 +487,8 @@ class Visitor(ast.NodeVisitor):
         self._note_prefetch(node, origin)
         if node in self.function.maybe_prefetched:
             name = self.function.maybe_prefetched[node]
+            if self.resolver.project.prefetches(name):
+                return
             likely = f"queries unless `prefetch_related` has fetched `{name}`"
         self.function.evaluated.append(Evaluated(node, origin, likely))
 

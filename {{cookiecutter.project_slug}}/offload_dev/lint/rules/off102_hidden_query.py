@@ -11,7 +11,6 @@ from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import own_nodes
 from offload_dev.lint.violations import Violation, violation
 
-SET_BEFORE = "right if an earlier line has given `request.user` a value"
 READ_LATER = "queries when an attribute of the user is read for the first time"
 HANDLERS = {"get", "post", "put", "patch", "delete", "head"}
 MIXINS = Patterns(
@@ -36,9 +35,9 @@ def hidden_query(function: Function) -> Iterator[Violation]:
         advice = "`await request.auser()` in the handler"
         yield violation(function.scope.node, subject, instead=advice)
     read = {node.value for node in own_nodes(function.scope.node) if _reads(node)}
-    for node in function.users:
-        likely = SET_BEFORE if function.resolver.project.sets_users else ""
-        likely = likely or ("" if node in read else READ_LATER)
+    # Where a line gives `request.user` a value, reading it may run no query.
+    for node in () if function.resolver.project.sets_users else function.users:
+        likely = "" if node in read else READ_LATER
         yield violation(node, likely=likely, instead=_advice_for_user(node, function))
     for node in function.hidden_queries:
         yield violation(node, instead=_advice(node))

@@ -1,5 +1,6 @@
 """OFF103: a call blocks the event loop."""
 
+import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import CallSite, Function
@@ -37,4 +38,14 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
     if library := libraries.find("blocks", call.origin):
         yield call_violation(call.node, instead=library.advice(name))
     elif library := libraries.find("may_block", call.origin):
-        yield call_violation(call.node, likely=library.likely, instead=library.advice(name))
+        if _reads_kernel(call):
+            return
+        found = call_violation(call.node, likely=library.likely, instead=library.advice(name))
+        yield found._replace(near=library.near)
+
+
+def _reads_kernel(call: CallSite) -> bool:
+    """Whether a file is none on a disk, such as `/proc/meminfo` and `/dev/tty`."""
+    first = call.node.args[0] if call.node.args else None
+    path = str(first.value) if isinstance(first, ast.Constant) else ""
+    return path.startswith(("/proc/", "/sys/", "/dev/"))

@@ -17,7 +17,15 @@ SYNC_DECORATORS = Patterns(
 )
 LIKELY = "right if the wrapper works with the coroutine that it gets"
 # A decorator that has one of these words handles async functions, too.
-WORDS_OF_ASYNC_DECORATORS = ("iscoroutinefunction", "markcoroutinefunction", "isawaitable")
+WORDS_OF_ASYNC_DECORATORS = (
+    "iscoroutinefunction",
+    "markcoroutinefunction",
+    "isawaitable",
+    "run_coroutine_threadsafe",
+    "run_until_complete",
+    "async_to_sync",
+    "asyncio.run(",
+)
 
 
 @rule(

@@ -43,6 +43,10 @@ def _is_wrong(call: ast.Call, function: Function) -> bool:
 
 def _starts_any_number(gathered: ast.expr, function: Function) -> bool:
     """Whether a list of coroutines or tasks is as long as the data, and nothing limits it."""
+    if isinstance(gathered, ast.Name) and gathered.id in function.resolver.parameters(
+        function.scope
+    ):
+        return True
     started = list(_started_many_times(gathered, function.scope.node))
     return bool(started) and not any(_is_limited(each, function) for each in started)
 

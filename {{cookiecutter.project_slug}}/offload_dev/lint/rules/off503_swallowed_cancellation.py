@@ -8,8 +8,6 @@ from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, violation
 
-ENDS = "right if nobody waits for this task to be cancelled"
-
 
 @rule(
     "OFF503",
@@ -33,15 +31,15 @@ def _swallowing_handlers(block: ast.Try, function: Function) -> Iterator[Violati
         caught = _caught_names(handler)
         raises = any(isinstance(node, ast.Raise) for node in ast.walk(handler))
 
-        # Two cases are right: the handler raises again (later handlers no longer see the error), or
-        # the function itself has cancelled the task that it awaits.
-        if "CancelledError" in caught and (raises or _cancels(function)):
+        # Three cases are right: the handler raises again (later handlers no longer see the error),
+        # the function itself has cancelled the task that it awaits, or the function ends here, as
+        # the cancellation asks it to.
+        is_end = is_last or _ends(handler)
+        if "CancelledError" in caught and (raises or is_end or _cancels(function)):
             return
         if not raises and not caught.isdisjoint({"BaseException", "CancelledError"}):
             caught_type = f" {snippet(handler.type)}" if handler.type else ""
-            is_end = is_last or _ends(handler)
-            likely = ENDS if "CancelledError" in caught and is_end else ""
-            yield violation(handler, f"except{caught_type}:", likely=likely)
+            yield violation(handler, f"except{caught_type}:")
 
 
 def _ends(handler: ast.ExceptHandler) -> bool:
