@@ -463,10 +463,12 @@ async def view(request, **options):
     assert (found.severity, found.likely) == ("warning", "right if no `pk` is given")
 
 
-def test_a_file_counts_where_it_is_opened_in_async_code_and_not_in_a_helper(tmp_path: Path) -> None:
+def test_the_file_of_a_helper_counts_only_in_a_view(tmp_path: Path) -> None:
     helper = "def load():\n    return open('x').read()\n\n"
-    text = HEAD + helper + "async def view(request):\n    return load()\n"
-    assert at(tmp_path, "shop/views.py", text) == []
+    loads = HEAD + helper + "async def work(queue):\n    return load()\n"
+    assert at(tmp_path, "shop/work.py", loads) == []
+    view = HEAD + helper + "async def view(request):\n    return load()\n"
+    assert [rule for rule, *_ in at(tmp_path, "other/views.py", view)] == ["OFF103"]
 
 
 def test_the_user_may_have_been_set_before(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ class Reach:
             # A function that calls itself ends here.
             self._reached[function] = {}
             reached: dict[str, Violation] = {}
-            for found in (each for each in self.own(function) if not each.near):
+            for found in self.own(function):
                 _keep(found._replace(chain=(_step(function, found),)), reached, function)
             for found in self.through_calls(function):
                 _keep(found, reached, function)
@@ -204,8 +204,9 @@ def _as_sure_as_its_block(found: Violation, function: Function) -> Violation:
 def _keep(found: Violation, reached: dict[str, Violation], function: Function) -> None:
     """Keep a violation of a function, unless a surer one of the same rule is known."""
 
-    def doubts(each: Violation) -> tuple[bool, bool]:
-        return bool(each.likely), bool(function.parameters_needed(each.chain[0].line))
+    def doubts(each: Violation) -> tuple[bool, ...]:
+        needs = bool(function.parameters_needed(each.chain[0].line))
+        return bool(each.likely), each.near, needs
 
     known = reached.get(found.rule)
     if known is None or doubts(found) < doubts(known):

@@ -8,6 +8,8 @@ from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, violation
 
+ENDS = "right if nobody waits for this task to be cancelled"
+
 
 @rule(
     "OFF503",
@@ -33,13 +35,21 @@ def _swallowing_handlers(block: ast.Try, function: Function) -> Iterator[Violati
 
         # Three cases are right: the handler raises again (later handlers no longer see the error),
         # the function itself has cancelled the task that it awaits, or the function ends here, as
-        # the cancellation asks it to.
-        is_end = is_last or _ends(handler)
+        # the cancellation asks it to. It has no result then.
+        answers = _answers(handler)
+        is_end = not answers and (is_last or _ends(handler))
         if "CancelledError" in caught and (raises or is_end or _cancels(function)):
             return
         if not raises and not caught.isdisjoint({"BaseException", "CancelledError"}):
             caught_type = f" {snippet(handler.type)}" if handler.type else ""
-            yield violation(handler, f"except{caught_type}:")
+            likely = ENDS if answers and "CancelledError" in caught else ""
+            yield violation(handler, f"except{caught_type}:", likely=likely)
+
+
+def _answers(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler ends with a result, as if nothing had happened."""
+    last = handler.body[-1]
+    return isinstance(last, ast.Return) and last.value is not None
 
 
 def _ends(handler: ast.ExceptHandler) -> bool:
