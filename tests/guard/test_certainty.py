@@ -248,6 +248,36 @@ async def view(request):
         return len(orders)
 """,
     ),
+    "transaction_that_only_reads": (
+        "OFF306",
+        "error",
+        """
+from celery import shared_task
+from django.db import transaction
+
+@shared_task
+def send(pk):
+    return pk
+
+def view(request, pk):
+    with transaction.atomic():
+        order = Order.objects.create(pk=pk)
+        send.delay(order.pk)
+""",
+        """
+from celery import shared_task
+from django.db import transaction
+
+@shared_task
+def send(pk):
+    return pk
+
+def view(request):
+    with transaction.atomic():
+        for order in Order.objects.filter(paid=True).select_for_update(skip_locked=True):
+            send.delay(order.pk)
+""",
+    ),
     "branch_without_a_loop": (
         "OFF103",
         "warning",
@@ -459,7 +489,11 @@ def load(pk=None):
 async def view(request, **options):
     return load(**options)
 """
-    (found,) = findings(tmp_path, code)
+    (found,) = findings(tmp_path / "options", code)
+    assert (found.severity, found.likely) == ("warning", "right if no `pk` is given")
+
+    handed_on = code.replace("**options", "pk=None", 1).replace("**options", "pk")
+    (found,) = findings(tmp_path / "handed_on", handed_on)
     assert (found.severity, found.likely) == ("warning", "right if no `pk` is given")
 
 

@@ -82,7 +82,7 @@ router = Router()
 
 def findings(tmp_path: Path, code: str) -> list[Finding]:
     package = tmp_path / "shop"
-    package.mkdir()
+    package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "models.py").write_text(MODELS)
     (package / "views.py").write_text(HEAD + code)

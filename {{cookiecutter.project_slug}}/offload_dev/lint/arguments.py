@@ -35,12 +35,20 @@ def argument(name: str, node: Def, call: ast.Call) -> Argument:
         return Argument(given[name], by_default=False)
 
     # 2. By the default value.
+    return Argument(default(name, node), by_default=True)
+
+
+def default(name: str, node: ast.AST) -> ast.expr | None:
+    """The default value of a function's parameter; None if there is none."""
+    if not isinstance(node, Def):
+        return None
+    names = [each.arg for each in (*node.args.posonlyargs, *node.args.args)]
     defaults: dict[str, ast.expr | None] = dict(
         zip(reversed(names), reversed(node.args.defaults), strict=False)
     )
     keyword_names = (each.arg for each in node.args.kwonlyargs)
     defaults |= dict(zip(keyword_names, node.args.kw_defaults, strict=True))
-    return Argument(defaults.get(name), by_default=True)
+    return defaults.get(name)
 
 
 def is_falsy(node: ast.expr | None) -> bool:

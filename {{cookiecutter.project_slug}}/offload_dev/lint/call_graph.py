@@ -4,7 +4,7 @@ import ast
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from offload_dev.lint.arguments import argument, is_falsy
+from offload_dev.lint.arguments import argument, default, is_falsy
 from offload_dev.lint.deadlocks import Deadlocks
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.kept import is_kept
@@ -168,7 +168,7 @@ class Reach:
     ) -> Iterator[Violation]:
         """What a function comes to by itself, and by what this call gives it."""
         for found in self.of_function(called).values():
-            missing = [] if call is None else list(_may_be_missing(call, called, found))
+            missing = [] if call is None else list(_may_be_missing(call, called, found, caller))
             if not any(is_falsy(value) for _, value in missing):
                 likely = f"right if no `{missing[0][0]}` is given" if missing else ""
                 yield found._replace(likely=found.likely or likely)
@@ -220,7 +220,7 @@ def _keeps_result(call: ast.Call, found: Violation, function: Function) -> bool:
 
 
 def _may_be_missing(
-    call: ast.Call, called: Function, found: Violation
+    call: ast.Call, called: Function, found: Violation, caller: Function
 ) -> Iterator[tuple[str, ast.expr | None]]:
     """The parameters without which a line does not run, and to which a call gives nothing for sure.
 
@@ -229,9 +229,12 @@ def _may_be_missing(
     node = called.scope.node
     for name in called.parameters_needed(found.chain[0].line) if isinstance(node, Def) else ():
         assert isinstance(node, Def)
-        given = argument(name, node, call)
-        if given.value is None or is_falsy(given.value):
-            yield name, given.value
+        value = argument(name, node, call).value
+        if value is None or is_falsy(value):
+            yield name, value
+        elif isinstance(value, ast.Name) and is_falsy(default(value.id, caller.scope.node)):
+            # The caller hands on a parameter of its own, which may have no value.
+            yield name, None
 
 
 def _step(function: Function, found: Violation) -> ChainStep:

@@ -42,7 +42,8 @@ def _swallowing_handlers(block: ast.Try, function: Function) -> Iterator[Violati
             return
         if not raises and not caught.isdisjoint({"BaseException", "CancelledError"}):
             caught_type = f" {snippet(handler.type)}" if handler.type else ""
-            likely = ENDS if answers and "CancelledError" in caught else ""
+            is_unsure = answers and "CancelledError" in caught
+            likely = ENDS if is_unsure or (is_last and not answers) else ""
             yield violation(handler, f"except{caught_type}:", likely=likely)
 
 
