@@ -33,6 +33,7 @@ BEGIN, END = "<!-- table: tests/guard/public.py writes it -->\n", "<!-- end of t
 MAX_PER_PROJECT = 8
 CONTEXT_LINES = 12
 READERS = 2
+GRADERS = 8
 SECONDS_PER_PROJECT = 300
 ASYNC = re.compile(r"^\s*async def ", re.MULTILINE)
 TESTS = re.compile(r"(^|/)(tests?|testing)/|(^|/)(test_\w*|conftest)\.py$")
@@ -88,8 +89,8 @@ def grade(checkout: Path) -> Graded:
 
 
 def grade_all(folder: Path) -> list[Graded]:
-    """Grade every checkout in a folder, which is named `owner__name`, two at a time."""
-    with ThreadPoolExecutor(2) as pool:
+    """Grade every checkout in a folder, which is named `owner__name`, a few at a time."""
+    with ThreadPoolExecutor(GRADERS) as pool:
         return list(pool.map(grade, sorted(path for path in folder.iterdir() if path.is_dir())))
 
 
