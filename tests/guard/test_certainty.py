@@ -278,6 +278,45 @@ def view(request):
             send.delay(order.pk)
 """,
     ),
+    "client_for_many_calls": (
+        "OFF403",
+        "error",
+        """
+import httpx
+
+async def view(request, name):
+    async with httpx.AsyncClient() as client:
+        return await client.get(name)
+""",
+        """
+import httpx
+
+async def copy(names):
+    async with httpx.AsyncClient() as client:
+        for name in names:
+            await client.get(name)
+""",
+    ),
+    "result_that_a_cache_keeps": (
+        "OFF103",
+        "error",
+        """
+@functools.lru_cache
+def load(name):
+    return requests.get(name, timeout=1)
+
+async def view(request, name):
+    return load(name)
+""",
+        """
+@functools.lru_cache
+def load():
+    return requests.get("https://x.test", timeout=1)
+
+async def view(request):
+    return load()
+""",
+    ),
     "branch_without_a_loop": (
         "OFF103",
         "warning",

@@ -21,6 +21,7 @@ Find = Callable[[Function], Iterable[Violation]]
 # What a call adds to the function that it calls: the function, the call, the caller.
 FindAtCall = Callable[[Function, ast.Call, Function], Iterable[Violation]]
 
+CACHES = Patterns("functools.{cache,lru_cache}")
 VIEWS = Patterns("django.views.*", "adrf.*")
 # What a class-based view runs on the event loop before its async handler, and the handlers.
 BEFORE_HANDLER = {"setup", "dispatch"}
@@ -92,6 +93,7 @@ class CallGraph:
                 for call in function.calls_not_awaited
                 for called in self._targets(call, function)
                 if not called.scope.on_loop and not _runs_elsewhere(called)
+                if not _runs_once(called)
                 if not called.is_generator or call.node in function.iterated
             ]
         return self._called[function]
@@ -244,3 +246,10 @@ def _step(function: Function, found: Violation) -> ChainStep:
 def _runs_elsewhere(function: Function) -> bool:
     """Whether calling a function only hands it to a thread or to a worker."""
     return function.is_task or any(TO_THREAD.matches(origin) for origin, _ in function.decorators)
+
+
+def _runs_once(function: Function) -> bool:
+    """Whether a cache keeps the result of a function without parameters."""
+    arguments = getattr(function.scope.node, "args", None)
+    is_same = arguments is not None and not any(ast.iter_child_nodes(arguments))
+    return is_same and any(CACHES.matches(origin) for origin, _ in function.decorators)

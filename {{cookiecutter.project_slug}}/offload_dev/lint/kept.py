@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import CONTEXT_MANAGERS
 
+REPEATS = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.GeneratorExp)
+
 
 def is_kept(created: ast.Call, function: Function) -> bool:
     """Whether what a call creates is kept: four cases.
@@ -26,6 +28,20 @@ def is_kept(created: ast.Call, function: Function) -> bool:
         or getattr(target, "id", None) in of_module
         for target in _targets(created, node)
     )
+
+
+def makes_many_calls(created: ast.Call, function: Function) -> bool:
+    """Whether a client is opened for a loop, or for calls that `gather` starts."""
+    for block in function.blocks:
+        if block.manager is created:
+            inside = [node for statement in block.node.body for node in ast.walk(statement)]
+            if any(isinstance(node, REPEATS) or _gathers(node) for node in inside):
+                return True
+    return False
+
+
+def _gathers(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".gather", "TaskGroup"))
 
 
 def _targets(created: ast.Call, node: ast.AST) -> Iterator[ast.expr]:
