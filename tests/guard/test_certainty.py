@@ -498,12 +498,10 @@ def test_a_management_command_has_its_event_loop_for_itself(tmp_path: Path) -> N
     assert at(tmp_path, "shop/management/commands/load.py", BLOCKING) == []
 
 
-def test_what_sync_code_runs_may_have_its_event_loop_for_itself(tmp_path: Path) -> None:
+def test_what_sync_code_runs_has_its_event_loop_for_itself(tmp_path: Path) -> None:
     text = BLOCKING.replace("async def", "@async_to_sync\nasync def")
     text = text.replace("import sync_to_async", "import async_to_sync, sync_to_async")
-    (found,) = at(tmp_path, "shop/views.py", text)
-    assert found[:2] == ("OFF103", "warning")
-    assert found[2].startswith("right under WSGI")
+    assert at(tmp_path, "shop/views.py", text) == []
 
 
 def test_what_another_file_prefetches_is_not_accused(tmp_path: Path) -> None:
@@ -516,24 +514,36 @@ def test_what_another_file_prefetches_is_not_accused(tmp_path: Path) -> None:
     assert at(tmp_path, "other/queries.py", fetch) == []
 
 
-def test_what_runs_only_with_an_argument_is_likely_where_the_source_does_not_show_it(
-    tmp_path: Path,
-) -> None:
+def test_an_argument_is_followed_through_a_function_that_hands_it_on(tmp_path: Path) -> None:
     code = """
-def load(pk=None):
+def find(pk=None):
     if pk:
         return Order.objects.get(pk=pk)
     return None
 
-async def view(request, **options):
-    return load(**options)
-"""
-    (found,) = findings(tmp_path / "options", code)
-    assert (found.severity, found.likely) == ("warning", "right if no `pk` is given")
+def load(pk=None):
+    return find(pk)
 
-    handed_on = code.replace("**options", "pk=None", 1).replace("**options", "pk")
-    (found,) = findings(tmp_path / "handed_on", handed_on)
-    assert (found.severity, found.likely) == ("warning", "right if no `pk` is given")
+async def view(request, pk, **options):
+    return load(GIVEN)
+"""
+    (found,) = findings(tmp_path / "given", code.replace("GIVEN", "pk"))
+    assert (found.rule, found.severity) == ("OFF101", "error")
+    assert findings(tmp_path / "left_out", code.replace("GIVEN", "")) == []
+    assert findings(tmp_path / "not_shown", code.replace("GIVEN", "**options")) == []
+
+
+def test_a_cache_in_the_process_does_not_block(tmp_path: Path) -> None:
+    view = """
+from django.core.cache import caches
+
+async def view(request):
+    return caches["process"].get("x")
+"""
+    assert [rule for rule, *_ in at(tmp_path, "shop/views.py", view)] == ["OFF103"]
+    backend = "django.core.cache.backends.locmem.LocMemCache"
+    settings = f'CACHES = {{"process": {{"BACKEND": "{backend}"}}}}'
+    assert at(tmp_path, "config/settings.py", settings) == []
 
 
 def test_the_file_of_a_helper_counts_only_in_a_view(tmp_path: Path) -> None:

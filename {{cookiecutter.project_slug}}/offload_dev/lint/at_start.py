@@ -28,9 +28,8 @@ DECORATORS_OF_STARTS = ("on_event", "command", "group", "on_startup")
 CREATES = ("__init__", "__post_init__")
 LIKELY = "right if the object is created once for the whole process"
 
-LIKELY_UNDER_WSGI = "right under WSGI, where `async_to_sync` starts an event loop for this alone"
 # What these rules find matters where several tasks share an event loop.
-ON_LOOP = (Target.THREAD, Target.ASYNC_FUNCTION)
+ON_LOOP = (Target.THREAD, Target.ASYNC_FUNCTION, Target.CALL_GRAPH)
 
 Found = tuple[CodeScope, Violation]
 
@@ -38,19 +37,17 @@ Found = tuple[CodeScope, Violation]
 def sort_out(found: Iterable[Found]) -> Iterator[Found]:
     """The violations, without those that are right because their function starts something.
 
-    What an object creates for itself is only likely to be wrong: the object may live long. So is
-    what `async_to_sync` runs: under WSGI on an event loop of its own. The event loop of a script or
-    of a management command has one task, as a rule.
+    What an object creates for itself is only likely to be wrong: the object may live long. The
+    event loop of a script, of a management command, and of `async_to_sync` under WSGI has one task,
+    as a rule.
     """
     for scope, violation in found:
         rule = RULES.get(violation.rule)
         if rule is None or rule.target not in ON_LOOP:
             yield scope, violation
-        elif scope.module.has_own_loop or (rule.once_is_right and _starts(scope)):
+        elif scope.module.has_own_loop or _is_run_by_sync_code(scope):
             continue
-        elif _is_run_by_sync_code(scope):
-            yield scope, violation._replace(likely=violation.likely or LIKELY_UNDER_WSGI)
-        else:
+        elif not (rule.once_is_right and _starts(scope)):
             steps = [step.scope for step in violation.chain]
             is_own = rule.once_is_right and any(_name(step) in CREATES for step in steps)
             yield scope, violation._replace(likely=LIKELY) if is_own else violation

@@ -145,7 +145,9 @@ class Reach:
         """The violations of the function's own lines."""
         if function not in self._own:
             self._own[function] = [
-                _as_sure_as_its_block(found, function)
+                _as_sure_as_its_block(found, function)._replace(
+                    needs=tuple(function.parameters_needed(found.line))
+                )
                 for found in self._find(function)
                 if not function.spares_loop(found.line)
             ]
@@ -162,7 +164,8 @@ class Reach:
             for found in self.of_call(called, call.node, function):
                 if function.spares_loop(line) or _keeps_result(call.node, found, function):
                     continue
-                at_call = found._replace(line=line, chain=(step, *found.chain))
+                needs = (*found.needs, *function.parameters_needed(line))
+                at_call = found._replace(line=line, chain=(step, *found.chain), needs=needs)
                 yield _as_sure_as_its_block(at_call, function)
 
     def of_call(
@@ -170,10 +173,9 @@ class Reach:
     ) -> Iterator[Violation]:
         """What a function comes to by itself, and by what this call gives it."""
         for found in self.of_function(called).values():
-            missing = [] if call is None else list(_may_be_missing(call, called, found, caller))
-            if not any(is_falsy(value) for _, value in missing):
-                likely = f"right if no `{missing[0][0]}` is given" if missing else ""
-                yield found._replace(likely=found.likely or likely)
+            needs = () if call is None else _needs_of_caller(found, call, called, caller)
+            if needs is not None:
+                yield found._replace(needs=needs)
         if call is not None and self._find_at_call is not None:
             for found in self._find_at_call(called, call, caller):
                 yield found._replace(chain=(_step(called, found),))
@@ -192,9 +194,9 @@ class Reach:
             self._reached[function] = {}
             reached: dict[str, Violation] = {}
             for found in self.own(function):
-                _keep(found._replace(chain=(_step(function, found),)), reached, function)
+                _keep(found._replace(chain=(_step(function, found),)), reached)
             for found in self.through_calls(function):
-                _keep(found, reached, function)
+                _keep(found, reached)
             self._reached[function] = reached
         return self._reached[function]
 
@@ -203,12 +205,11 @@ def _as_sure_as_its_block(found: Violation, function: Function) -> Violation:
     return found._replace(likely=found.likely or function.why_unsure(found.line))
 
 
-def _keep(found: Violation, reached: dict[str, Violation], function: Function) -> None:
+def _keep(found: Violation, reached: dict[str, Violation]) -> None:
     """Keep a violation of a function, unless a surer one of the same rule is known."""
 
     def doubts(each: Violation) -> tuple[bool, ...]:
-        needs = bool(function.parameters_needed(each.chain[0].line))
-        return bool(each.likely), each.near, needs
+        return bool(each.likely), each.near, bool(each.needs)
 
     known = reached.get(found.rule)
     if known is None or doubts(found) < doubts(known):
@@ -221,22 +222,22 @@ def _keeps_result(call: ast.Call, found: Violation, function: Function) -> bool:
     return rule is not None and rule.once_is_right and is_kept(call, function)
 
 
-def _may_be_missing(
-    call: ast.Call, called: Function, found: Violation, caller: Function
-) -> Iterator[tuple[str, ast.expr | None]]:
-    """The parameters without which a line does not run, and to which a call gives nothing for sure.
+def _needs_of_caller(
+    found: Violation, call: ast.Call, called: Function, caller: Function
+) -> tuple[str, ...] | None:
+    """The caller's parameters that must have a value if a line of the called function is to run.
 
-    With each the value that the call gives: `None` or the like, or nothing that the source shows.
+    None if the line does not run in this call, or if `**options` may leave a parameter out.
     """
-    node = called.scope.node
-    for name in called.parameters_needed(found.chain[0].line) if isinstance(node, Def) else ():
+    node, needs = called.scope.node, []
+    for name in found.needs if isinstance(node, Def) else ():
         assert isinstance(node, Def)
         value = argument(name, node, call).value
         if value is None or is_falsy(value):
-            yield name, value
-        elif isinstance(value, ast.Name) and is_falsy(default(value.id, caller.scope.node)):
-            # The caller hands on a parameter of its own, which may have no value.
-            yield name, None
+            return None
+        if isinstance(value, ast.Name) and is_falsy(default(value.id, caller.scope.node)):
+            needs.append(value.id)
+    return tuple(needs)
 
 
 def _step(function: Function, found: Violation) -> ChainStep:

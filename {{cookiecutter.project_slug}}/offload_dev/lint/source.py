@@ -13,6 +13,7 @@ Def = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 STATEMENT_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
 TEST_FILES = {"conftest.py", "test.py", "tests.py", "pytest_plugin.py"}
+LOCAL_CACHE = re.compile(r"""["'](\w+)["']:\s*\{\s*["']BACKEND["']:\s*["'][\w.]*[Ll]oc[Mm]em""")
 SETS_USER = re.compile(r"\brequest\.user\s*(:[^=\n]+)?=[^=]")
 # Directories that are not part of the service, or that hold tests and migrations.
 SKIPPED_DIRECTORIES = {
@@ -174,6 +175,11 @@ class Project:
     def sets_users(self) -> bool:
         """Whether a line gives `request.user` a value, as authentication of its own does."""
         return any(SETS_USER.search(module.text) is not None for module in self.modules.values())
+
+    @cached_property
+    def local_caches(self) -> set[str]:
+        """The names of the caches that live in the process, as the settings give them."""
+        return {name for m in self.modules.values() for name in LOCAL_CACHE.findall(m.text)}
 
     def prefetches(self, name: str) -> bool:
         """Whether a file that prefetches relations names this one, in quotes."""
