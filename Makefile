@@ -76,6 +76,9 @@ libraries:  ## Hold the linter's table of libraries against their newest release
 	done
 	build/libraries/bin/python tests/guard/libraries.py
 
+public: $(READY)  ## Grade the public projects of tests/guard/public/graded.json: make public DEST=folder SEED=1
+	python tests/guard/public.py $(DEST) --fetch --seed $(SEED) --sheets $(DEST)
+
 test-next: $(NEXT)/.installed  ## Test serving, fan-out and tasks on the newest Django, uvicorn, asgiref, aiohttp; needs Python 3.12
 	@$(NEXT)/bin/python -m pip --version >/dev/null 2>&1 || $(NEXT)/bin/python -m ensurepip >/dev/null
 	@# At each run, since the registries get new releases without a change here.

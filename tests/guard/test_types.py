@@ -82,7 +82,7 @@ router = Router()
 
 def findings(tmp_path: Path, code: str) -> list[Finding]:
     package = tmp_path / "shop"
-    package.mkdir()
+    package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "models.py").write_text(MODELS)
     (package / "views.py").write_text(HEAD + code)
@@ -544,8 +544,6 @@ async def view(request, customer: Customer):
         """
 async def view(request, is_async):
     if is_async:
-        await asyncio.sleep(1)
-    else:
         time.sleep(1)
 """,
     ),

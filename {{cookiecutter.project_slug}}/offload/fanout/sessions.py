@@ -89,7 +89,6 @@ class Sessions:
         """Make a new generation. Other requests use the old one until it is there."""
         self.renew_at = monotonic() + self._settings.max_age
         if self._settings.tls is None:
-            # offload: allow OFF403: not for each request, but once in max_age
             self._replace()
             return
 
@@ -108,7 +107,6 @@ class Sessions:
                 error,
                 self._settings.max_age,
             )
-        # offload: allow OFF403: not for each request, but once in max_age
         self._replace()
 
     def _replace(self) -> None:

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterable, Iterator
 
-from offload_dev.lint.registry import RULES
+from offload_dev.lint.registry import RULES, Target
 from offload_dev.lint.source import CodeScope, Def
 from offload_dev.lint.violations import Violation
 
@@ -28,22 +28,38 @@ DECORATORS_OF_STARTS = ("on_event", "command", "group", "on_startup")
 CREATES = ("__init__", "__post_init__")
 LIKELY = "right if the object is created once for the whole process"
 
+# What these rules find matters where several tasks share an event loop.
+ON_LOOP = (Target.THREAD, Target.ASYNC_FUNCTION, Target.CALL_GRAPH)
+
 Found = tuple[CodeScope, Violation]
 
 
 def sort_out(found: Iterable[Found]) -> Iterator[Found]:
     """The violations, without those that are right because their function starts something.
 
-    What an object creates for itself is only likely to be wrong: the object may live long.
+    What an object creates for itself is only likely to be wrong: the object may live long. The
+    event loop of a script, of a management command, and of `async_to_sync` under WSGI has one task,
+    as a rule.
     """
     for scope, violation in found:
         rule = RULES.get(violation.rule)
-        if rule is None or not rule.once_is_right:
+        if rule is None or rule.target not in ON_LOOP:
             yield scope, violation
-        elif _name(scope) not in STARTS and not _is_start_by_decorator(scope):
+        elif scope.module.has_own_loop or _is_run_by_sync_code(scope):
+            continue
+        elif not (rule.once_is_right and _starts(scope)):
             steps = [step.scope for step in violation.chain]
-            is_own = any(_name(step) in CREATES for step in steps)
+            is_own = rule.once_is_right and any(_name(step) in CREATES for step in steps)
             yield scope, violation._replace(likely=LIKELY) if is_own else violation
+
+
+def _starts(scope: CodeScope) -> bool:
+    return _name(scope) in STARTS or _is_start_by_decorator(scope)
+
+
+def _is_run_by_sync_code(scope: CodeScope) -> bool:
+    decorators = scope.node.decorator_list if isinstance(scope.node, Def) else []
+    return any(ast.unparse(each).endswith("async_to_sync") for each in decorators)
 
 
 def _is_start_by_decorator(scope: CodeScope) -> bool:

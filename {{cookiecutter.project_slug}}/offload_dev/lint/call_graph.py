@@ -4,13 +4,16 @@ import ast
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from offload_dev.lint.arguments import argument, default, is_falsy
 from offload_dev.lint.deadlocks import Deadlocks
 from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.kept import is_kept
 from offload_dev.lint.names import TO_THREAD
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.receivers import Receivers
+from offload_dev.lint.registry import RULES
 from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.source import CodeScope, Project
+from offload_dev.lint.source import CodeScope, Def, Project
 from offload_dev.lint.violations import ChainStep, Violation
 from offload_dev.lint.visitor import visit
 
@@ -18,6 +21,7 @@ Find = Callable[[Function], Iterable[Violation]]
 # What a call adds to the function that it calls: the function, the call, the caller.
 FindAtCall = Callable[[Function, ast.Call, Function], Iterable[Violation]]
 
+CACHES = Patterns("functools.{cache,lru_cache}")
 VIEWS = Patterns("django.views.*", "adrf.*")
 # What a class-based view runs on the event loop before its async handler, and the handlers.
 BEFORE_HANDLER = {"setup", "dispatch"}
@@ -89,6 +93,7 @@ class CallGraph:
                 for call in function.calls_not_awaited
                 for called in self._targets(call, function)
                 if not called.scope.on_loop and not _runs_elsewhere(called)
+                if not _runs_once(called)
                 if not called.is_generator or call.node in function.iterated
             ]
         return self._called[function]
@@ -140,9 +145,11 @@ class Reach:
         """The violations of the function's own lines."""
         if function not in self._own:
             self._own[function] = [
-                _as_sure_as_its_block(found, function)
+                _as_sure_as_its_block(found, function)._replace(
+                    needs=tuple(function.parameters_needed(found.line))
+                )
                 for found in self._find(function)
-                if not function.runs_without_loop(found.line)
+                if not function.spares_loop(found.line)
             ]
         return self._own[function]
 
@@ -155,16 +162,20 @@ class Reach:
             line = call.node.lineno
             step = ChainStep(function.scope, line, function.scope.label)
             for found in self.of_call(called, call.node, function):
-                if function.runs_without_loop(line):
+                if function.spares_loop(line) or _keeps_result(call.node, found, function):
                     continue
-                at_call = found._replace(line=line, chain=(step, *found.chain))
+                needs = (*found.needs, *function.parameters_needed(line))
+                at_call = found._replace(line=line, chain=(step, *found.chain), needs=needs)
                 yield _as_sure_as_its_block(at_call, function)
 
     def of_call(
         self, called: Function, call: ast.Call | None, caller: Function
     ) -> Iterator[Violation]:
         """What a function comes to by itself, and by what this call gives it."""
-        yield from self.of_function(called).values()
+        for found in self.of_function(called).values():
+            needs = () if call is None else _needs_of_caller(found, call, called, caller)
+            if needs is not None:
+                yield found._replace(needs=needs)
         if call is not None and self._find_at_call is not None:
             for found in self._find_at_call(called, call, caller):
                 yield found._replace(chain=(_step(called, found),))
@@ -195,9 +206,38 @@ def _as_sure_as_its_block(found: Violation, function: Function) -> Violation:
 
 
 def _keep(found: Violation, reached: dict[str, Violation]) -> None:
+    """Keep a violation of a function, unless a surer one of the same rule is known."""
+
+    def doubts(each: Violation) -> tuple[bool, ...]:
+        return bool(each.likely), each.near, bool(each.needs)
+
     known = reached.get(found.rule)
-    if known is None or (known.likely and not found.likely):
+    if known is None or doubts(found) < doubts(known):
         reached[found.rule] = found
+
+
+def _keeps_result(call: ast.Call, found: Violation, function: Function) -> bool:
+    """Whether what a call creates lives long, where that makes the violation right."""
+    rule = RULES.get(found.rule)
+    return rule is not None and rule.once_is_right and is_kept(call, function)
+
+
+def _needs_of_caller(
+    found: Violation, call: ast.Call, called: Function, caller: Function
+) -> tuple[str, ...] | None:
+    """The caller's parameters that must have a value if a line of the called function is to run.
+
+    None if the line does not run in this call, or if `**options` may leave a parameter out.
+    """
+    node, needs = called.scope.node, []
+    for name in found.needs if isinstance(node, Def) else ():
+        assert isinstance(node, Def)
+        value = argument(name, node, call).value
+        if value is None or is_falsy(value):
+            return None
+        if isinstance(value, ast.Name) and is_falsy(default(value.id, caller.scope.node)):
+            needs.append(value.id)
+    return tuple(needs)
 
 
 def _step(function: Function, found: Violation) -> ChainStep:
@@ -207,3 +247,10 @@ def _step(function: Function, found: Violation) -> ChainStep:
 def _runs_elsewhere(function: Function) -> bool:
     """Whether calling a function only hands it to a thread or to a worker."""
     return function.is_task or any(TO_THREAD.matches(origin) for origin, _ in function.decorators)
+
+
+def _runs_once(function: Function) -> bool:
+    """Whether a cache keeps the result of a function without parameters."""
+    arguments = getattr(function.scope.node, "args", None)
+    is_same = arguments is not None and not any(ast.iter_child_nodes(arguments))
+    return is_same and any(CACHES.matches(origin) for origin, _ in function.decorators)

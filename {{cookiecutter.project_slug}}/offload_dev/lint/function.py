@@ -95,6 +95,8 @@ class Function:
             row was fetched without them.
         read_of_results: attributes of Celery's results that are read or called.
         without_loop: blocks that run only without an event loop: first line, last line.
+        once: blocks that run once for the process, and keep what they make: first line, last line.
+        guards: blocks that run only if a parameter has a value: first line, last line, its name.
         unsure: blocks that may not run on an event loop: first line, last line, why.
         try_blocks: `try` statements, without those in handlers that raise again.
     """
@@ -117,6 +119,8 @@ class Function:
     blocks: list[WithBlock] = field(default_factory=list)
     try_blocks: list[ast.Try] = field(default_factory=list)
     without_loop: list[tuple[int, int]] = field(default_factory=list)
+    once: list[tuple[int, int]] = field(default_factory=list)
+    guards: list[tuple[int, int, str]] = field(default_factory=list)
     unsure: list[tuple[int, int, str]] = field(default_factory=list)
 
     @cached_property
@@ -133,9 +137,14 @@ class Function:
         """The calls, not awaited, of what these patterns name."""
         return [call for call in self.calls_not_awaited if patterns.matches(call.origin)]
 
-    def runs_without_loop(self, line: int) -> bool:
-        """Whether a line runs only where no event loop runs."""
-        return any(first <= line <= last for first, last in self.without_loop)
+    def spares_loop(self, line: int) -> bool:
+        """Whether a line runs only where no event loop runs, or once for the process."""
+        blocks = (*self.without_loop, *self.once)
+        return any(first <= line <= last for first, last in blocks)
+
+    def parameters_needed(self, line: int) -> list[str]:
+        """The parameters that must have a value if a line is to run."""
+        return [name for first, last, name in self.guards if first <= line <= last]
 
     def why_unsure(self, line: int) -> str:
         """Why a line may not run on an event loop; empty if nothing says so."""

@@ -74,7 +74,9 @@ def _violations(project: Project) -> Iterator[tuple[CodeScope, Violation]]:
             yield from _found(async_functions, scope, function)
         if graph.runs_on_loop(scope):
             yield from ((scope, each) for each in graph.blocking.own(function))
-            yield from ((scope, each) for each in graph.blocking.through_calls(function))
+            for each in graph.blocking.through_calls(function):
+                if not each.near or function.takes_request:
+                    yield scope, each
 
 
 def _found(

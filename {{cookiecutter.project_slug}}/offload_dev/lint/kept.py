@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import CONTEXT_MANAGERS
 
+REPEATS = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.GeneratorExp)
+
 
 def is_kept(created: ast.Call, function: Function) -> bool:
-    """Whether what a call creates is kept: three cases.
+    """Whether what a call creates is kept: four cases.
 
     1. As an attribute: `self.client = Client()`.
-    2. As a variable of the module: `global client`, and then `client = Client()`.
-    3. As a context manager's value: whoever enters it decides how long it lives.
+    2. In a collection: `client = Client()`, and then `clients[key] = client`.
+    3. As a variable of the module: `global client`, and then `client = Client()`.
+    4. As a context manager's value: whoever enters it decides how long it lives.
     """
     if any(CONTEXT_MANAGERS.matches(origin) for origin, _ in function.decorators):
         return True
@@ -21,14 +24,33 @@ def is_kept(created: ast.Call, function: Function) -> bool:
         name for each in ast.walk(node) if isinstance(each, ast.Global) for name in each.names
     }
     return any(
-        isinstance(target, ast.Attribute) or getattr(target, "id", None) in of_module
+        isinstance(target, ast.Attribute | ast.Subscript)
+        or getattr(target, "id", None) in of_module
         for target in _targets(created, node)
     )
 
 
+def makes_many_calls(created: ast.Call, function: Function) -> bool:
+    """Whether a client is opened for a loop, or for calls that `gather` starts."""
+    for block in function.blocks:
+        if block.manager is created:
+            inside = [node for statement in block.node.body for node in ast.walk(statement)]
+            if any(isinstance(node, REPEATS) or _gathers(node) for node in inside):
+                return True
+    return False
+
+
+def _gathers(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".gather", "TaskGroup"))
+
+
 def _targets(created: ast.Call, node: ast.AST) -> Iterator[ast.expr]:
+    """What is bound to a value, and what is bound to the variables that hold it."""
+    names: set[str] = set()
     for each in ast.walk(node):
-        if isinstance(each, ast.Assign) and each.value is created:
-            yield from each.targets
-        elif isinstance(each, ast.AnnAssign) and each.value is created:
-            yield each.target
+        if not isinstance(each, ast.Assign | ast.AnnAssign):
+            continue
+        if each.value is created or getattr(each.value, "id", None) in names:
+            targets = each.targets if isinstance(each, ast.Assign) else [each.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+            yield from targets

@@ -14,7 +14,7 @@ from offload_dev.lint.patterns import Patterns
 
 LISTS = {"blocks", "may_block", "passes", "computes", "may_compute", "clients"}
 TEXTS = {"async", "write", "likely"}
-SWITCHES = {"http", "in_thread"}
+SWITCHES = {"http", "in_thread", "near"}
 KEYS = LISTS | TEXTS | SWITCHES
 NOTHING = Patterns()
 HTTP_METHODS = {"put", "patch", "delete", "head", "options"}
@@ -33,6 +33,7 @@ class Library:
     counterpart: str = ""
     http: bool = False
     in_thread: bool = False
+    near: bool = False
     write: str = ""
     likely: str = ""
 
@@ -142,6 +143,7 @@ def _library(name: str, table: Mapping[str, Any]) -> Library:
         counterpart=table.get("async", ""),
         http=table.get("http", False),
         in_thread=table.get("in_thread", False),
+        near=table.get("near", False),
         write=table.get("write", ""),
         likely=table.get("likely", ""),
     )

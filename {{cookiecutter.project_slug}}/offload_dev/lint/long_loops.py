@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 
+from offload_dev.lint.arguments import argument
 from offload_dev.lint.function import Function
 from offload_dev.lint.source import Def
 from offload_dev.lint.violations import Violation, violation
@@ -39,23 +40,5 @@ def _value_of(name: str, function: Function, call: ast.Call, caller: Function) -
     """The number that a call gives to a parameter; 1 if it is not known."""
     node, number = function.scope.node, function.resolver.number
     assert isinstance(node, Def)
-    if any(isinstance(argument, ast.Starred) for argument in call.args):
-        return 1
-    if any(keyword.arg is None for keyword in call.keywords):
-        return 1
-
-    # 1. By the call: as a keyword, or in its place. `self` and `cls` take no place.
-    names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
-    by_place = names[1:] if names[:1] in (["self"], ["cls"]) else names
-    given = dict(zip(by_place, call.args, strict=False))
-    given |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
-    if name in given:
-        return number(given[name], caller.scope)
-
-    # 2. By the default value.
-    defaults: dict[str, ast.expr | None] = dict(
-        zip(reversed(names), reversed(node.args.defaults), strict=False)
-    )
-    keyword_names = (argument.arg for argument in node.args.kwonlyargs)
-    defaults |= dict(zip(keyword_names, node.args.kw_defaults, strict=True))
-    return number(defaults.get(name), function.scope)
+    given = argument(name, node, call)
+    return number(given.value, function.scope if given.by_default else caller.scope)

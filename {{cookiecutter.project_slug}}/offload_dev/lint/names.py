@@ -42,6 +42,7 @@ NEW_TASK = _patterns("loops", "new_task")
 SECOND_LOOP = _patterns("loops", "second_loop")
 
 TASK_DECORATORS = _patterns("tasks", "decorators")
+CELERY_TASKS = _patterns("tasks", "of_celery")
 PUBLISH = frozenset(NAMES["tasks"]["publish"])
 TASK_RESULTS = _patterns("tasks", "results")
 

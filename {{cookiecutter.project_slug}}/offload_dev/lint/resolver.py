@@ -22,6 +22,7 @@ from offload_dev.lint.numbers import number
 from offload_dev.lint.source import CodeScope, Def, Module, Project
 
 REQUEST = "django.http.HttpRequest"
+REST_REQUEST = "rest_framework.request.Request"
 # Other names of the same things.
 ALIASES = {
     "django.http.request.HttpRequest": REQUEST,
@@ -89,7 +90,7 @@ class Resolver:
                 return local[name] if local and name in local else self._name(name, scope)
             case ast.Attribute(value=value, attr=attr):
                 if attr == "request" and isinstance(value, ast.Name) and value.id == "self":
-                    return REQUEST
+                    return self._request_of_view(scope)
                 base = self.origin(value, scope, local)
                 return self.follow(f"{base}.{attr}") if base else ""
             case ast.Await(value=value) | ast.NamedExpr(value=value) | ast.Starred(value=value):
@@ -462,11 +463,14 @@ class Resolver:
         if argument.annotation is not None:
             return self.annotation(argument.annotation, scope)
         if argument.arg == "request" and _uses_a_framework(scope.module):
-            is_adrf = scope.owner and any(
-                "adrf" in b for b in self.classes.lineage(scope.owner.dotted)
-            )
-            return "rest_framework.request.Request" if is_adrf else REQUEST
+            return self._request_of_view(scope)
         return self.origin(default, scope) if isinstance(default, ast.Call) else ""
+
+    def _request_of_view(self, scope: CodeScope) -> str:
+        """The origin of `self.request`. REST framework has read its user before the handler."""
+        lineage = self.classes.lineage(scope.owner.dotted) if scope.owner else ()
+        is_rest = any(base.startswith(("rest_framework.", "adrf.")) for base in lineage)
+        return REST_REQUEST if is_rest else REQUEST
 
     def _request(self, origin: str) -> str:
         """The one origin of requests, for a class that the project derives from `HttpRequest`."""

@@ -1,6 +1,7 @@
 """Reads a source tree: its modules, classes and functions, and the names that they bind."""
 
 import ast
+import re
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,12 +12,18 @@ from typing import NamedTuple
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 STATEMENT_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
-TEST_FILES = {"conftest.py", "test.py", "tests.py"}
+TEST_FILES = {"conftest.py", "test.py", "tests.py", "pytest_plugin.py"}
+LOCAL_CACHE = re.compile(r"""["'](\w+)["']:\s*\{\s*["']BACKEND["']:\s*["'][\w.]*[Ll]oc[Mm]em""")
+SETS_USER = re.compile(r"\brequest\.user\s*(:[^=\n]+)?=[^=]")
 # Directories that are not part of the service, or that hold tests and migrations.
 SKIPPED_DIRECTORIES = {
     "tests",
     "test",
     "testing",
+    "stress_tests",
+    "benchmarks",
+    "scripts",
+    "examples",
     "migrations",
     "node_modules",
     "site-packages",
@@ -94,6 +101,16 @@ class Module(CodeScope):
     def lines(self) -> list[str]:
         return self.text.splitlines()
 
+    @cached_property
+    def has_own_loop(self) -> bool:
+        """Whether it is a management command, or a script: its event loop has one task mostly."""
+        if self.path.parent.name == "commands" and self.path.parent.parent.name == "management":
+            return True
+        return "asyncio.run(" in self.text and any(
+            isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)
+            for node in own_statements(self.node)
+        )
+
     def absolute(self, node: ast.ImportFrom) -> str:
         """The absolute name of the module in `from … import`, which may be a relative one."""
         if not node.level:
@@ -136,6 +153,7 @@ class Project:
         self.root = root
         self.modules: dict[str, Module] = {}
         self.scopes: dict[str, CodeScope] = {}
+        self._prefetched: dict[str, bool] = {}
         self.unreadable: list[tuple[Path, int, str]] = []
         for path in sorted(_source_files(root)):
             self._read(path)
@@ -152,6 +170,24 @@ class Project:
     @property
     def functions(self) -> list[CodeScope]:
         return [scope for scope in self.scopes.values() if isinstance(scope.node, Def)]
+
+    @cached_property
+    def sets_users(self) -> bool:
+        """Whether a line gives `request.user` a value, as authentication of its own does."""
+        return any(SETS_USER.search(module.text) is not None for module in self.modules.values())
+
+    @cached_property
+    def local_caches(self) -> set[str]:
+        """The names of the caches that live in the process, as the settings give them."""
+        return {name for m in self.modules.values() for name in LOCAL_CACHE.findall(m.text)}
+
+    def prefetches(self, name: str) -> bool:
+        """Whether a file that prefetches relations names this one, in quotes."""
+        if name not in self._prefetched:
+            quoted = re.compile(rf"""["'](\w+__)*{name}(__\w+)*["']""")
+            texts = (m.text for m in self.modules.values() if "prefetch" in m.text)
+            self._prefetched[name] = any(quoted.search(text) is not None for text in texts)
+        return self._prefetched[name]
 
     def _read(self, path: Path) -> None:
         try:

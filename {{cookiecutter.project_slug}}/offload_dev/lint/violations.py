@@ -25,6 +25,8 @@ class Violation(NamedTuple):
         likely: why the line may still be right, so that it is only a warning; empty if it is
             certain.
         instead: what to write instead of this line; empty if the rule's own sentence says it.
+        needs: the parameters that must have a value if the line is to run.
+        near: whether it counts only in the line's own function, and in a view that comes to it.
         computes: whether the line keeps a core busy, wherever it runs.
         chain: the steps from the checked function to the cause; empty if the line is the cause.
         file: the file, if it is not the one of the function or module that was checked.
@@ -36,6 +38,8 @@ class Violation(NamedTuple):
     likely: str = ""
     instead: str = ""
     computes: bool = False
+    needs: tuple[str, ...] = ()
+    near: bool = False
     chain: tuple[ChainStep, ...] = ()
     file: Path | None = None
     rule: str = ""

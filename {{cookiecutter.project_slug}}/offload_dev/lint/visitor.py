@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from offload_dev.lint.arguments import needed
 from offload_dev.lint.function import CallSite, Evaluated, Function, Loop, WithBlock, awaits
 from offload_dev.lint.names import (
     FETCHING,
@@ -15,12 +16,14 @@ from offload_dev.lint.names import (
     TASK_RESULTS,
 )
 from offload_dev.lint.resolver import REQUEST, Resolver
-from offload_dev.lint.source import SCOPES, CodeScope, Def, own_nodes
+from offload_dev.lint.source import SCOPES, CodeScope, Def, own_nodes, own_statements
 
+GET_OR_404 = ("get_object_or_404", "aget_object_or_404")
 # Methods of managers that read what `prefetch_related` has fetched, if it has.
 FREE_IF_PREFETCHED = {"all", "count", "exists", "first", "last"}
 # They read a generator only as far as somebody reads them.
 LAZY_CONSUMERS = {f"builtins.{name}" for name in ("enumerate", "filter", "iter", "map", "zip")}
+ASKS_IF_ASYNC = ("async", "running_loop")
 ASKS_FOR_LOOP = ("get_running_loop(", "current_task(")
 # Errors that code catches in order to go on without an async variant.
 FALLBACKS = {"AttributeError", "ImportError", "RuntimeError", "SynchronousOnlyOperation"}
@@ -41,8 +44,12 @@ class Visitor(ast.NodeVisitor):
         self.local = resolver.parameters(scope)
         self.function.takes_request = REQUEST in self.local.values()
         self.parameters = set(self.local)
+        nodes = own_statements(scope.node)
+        self.globals = {n for each in nodes if isinstance(each, ast.Global) for n in each.names}
         # Variables that hold a row whose relations were not fetched with it.
         self.rows: set[str] = set()
+        # Variables that hold a queryset which `async for` has fetched: reading it again is free.
+        self.fetched: set[str] = set()
         # Attributes that the function has assigned to.
         self.assigned: set[str] = set()
         # What local variables were assigned last.
@@ -245,13 +252,48 @@ class Visitor(ast.NodeVisitor):
                 self.function.without_loop.append(lines)
 
     def visit_If(self, node: ast.If) -> None:
-        if "async" in ast.unparse(node.test) or "running_loop" in ast.unparse(node.test):
+        test = ast.unparse(node.test)
+        if any(word in test for word in ASKS_IF_ASYNC):
             self._note_unsure(node, "right if this branch runs without an event loop")
+            is_denied = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
+            self._note(node.body if is_denied else node.orelse, self.function.without_loop)
+        names = _names_in(node.test)
+        if not names.isdisjoint(self._kept_by(node.body)):
+            self._note(node.body, self.function.once)
+        # `if client: return client`, and then `client = Client()`.
+        returns = any(isinstance(each, ast.Return) for each in own_nodes(node))
+        if returns and not names.isdisjoint(self._kept_by(self.scope.node.body)):
+            last = self.scope.node.end_lineno if isinstance(self.scope.node, Def) else None
+            end = node.end_lineno or node.lineno
+            self.function.once.append((end + 1, last or end))
+        for name in needed(node.test):
+            if name in self.parameters:
+                first, last = node.body[0].lineno, node.body[-1].end_lineno or 0
+                self.function.guards.append((first, last, name))
         self._visit_condition(node)
+
+    def _note(self, body: list[ast.stmt], blocks: list[tuple[int, int]]) -> None:
+        if body:
+            blocks.append((body[0].lineno, body[-1].end_lineno or body[-1].lineno))
+
+    def _kept_by(self, body: list[ast.stmt]) -> set[str]:
+        """What a block assigns that lives as long as the process: `global x`, `cls.x`."""
+        assigned = (
+            target
+            for statement in body
+            for each in ast.walk(statement)
+            if isinstance(each, ast.Assign)
+            for target in each.targets
+        )
+        return {
+            ast.unparse(target)
+            for target in assigned
+            if getattr(target, "id", None) in self.globals or _is_of_class(target)
+        }
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         if node.type is not None and FALLBACKS & set(ast.unparse(node.type).split(".")):
-            self._note_unsure(node, "right if it runs only where the async variant is missing")
+            self._note(node.body, self.function.without_loop)
         outer = self.in_raising_handler
         self.in_raising_handler |= isinstance(node.body[-1], ast.Raise)
         self.generic_visit(node)
@@ -272,6 +314,7 @@ class Visitor(ast.NodeVisitor):
 
         self.local[target.id] = self.origin(value)
         self.values[target.id] = value
+        self.fetched.discard(target.id)
         self.rows.discard(target.id)
         if self._fetches_row(value):
             self.rows.add(target.id)
@@ -286,8 +329,9 @@ class Visitor(ast.NodeVisitor):
             return False
         head, _, method = self.origin(call.func).rpartition(".")
         if not self.resolver.is_query(head):
-            return method in ("get_object_or_404", "aget_object_or_404")
-        return method in FETCHING and not method.endswith("create")
+            query = self.origin(call.args[0]) if call.args else ""
+            return "_related" not in query and method in GET_OR_404
+        return "_related" not in head and method in FETCHING and not method.endswith("create")
 
     def _comes_from_function(self, query: ast.expr) -> bool:
         """Whether another function of this project makes a query, or begins it."""
@@ -381,9 +425,12 @@ class Visitor(ast.NodeVisitor):
 
         if is_async:
             self.function.streamed.append(source)
+            if isinstance(source, ast.Name):
+                self.fetched.add(source.id)
         if isinstance(target, ast.Name):
             self.local[target.id] = self.resolver.row(origin)
-            if "_related" not in origin and not self._comes_from_function(source):
+            is_fresh = "_related" not in origin and source not in self.function.maybe_prefetched
+            if is_fresh and not self._comes_from_function(source):
                 self.rows.add(target.id)
 
     def _note_evaluation(self, node: ast.Call, origin: str) -> None:
@@ -437,11 +484,14 @@ class Visitor(ast.NodeVisitor):
 
     def _evaluate(self, node: ast.expr, likely: str = "") -> None:
         origin = self.origin(node)
-        if not self.resolver.is_query(origin) or node in self.awaited:
+        is_fetched = isinstance(node, ast.Name) and node.id in self.fetched
+        if not self.resolver.is_query(origin) or node in self.awaited or is_fetched:
             return
         self._note_prefetch(node, origin)
         if node in self.function.maybe_prefetched:
             name = self.function.maybe_prefetched[node]
+            if self.resolver.project.prefetches(name):
+                return
             likely = f"queries unless `prefetch_related` has fetched `{name}`"
         self.function.evaluated.append(Evaluated(node, origin, likely))
 
@@ -483,6 +533,19 @@ class Visitor(ast.NodeVisitor):
             isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name
             for node in own_nodes(self.scope.node)
         )
+
+
+def _names_in(test: ast.expr) -> set[str]:
+    """The names and attributes in a condition."""
+    nodes = (node for node in ast.walk(test) if isinstance(node, ast.Name | ast.Attribute))
+    return set(map(ast.unparse, nodes))
+
+
+def _is_of_class(target: ast.expr) -> bool:
+    """Whether this is an attribute of a class: `cls.client`, `Client.instance`."""
+    owner = getattr(target, "value", None)
+    name = owner.id if isinstance(target, ast.Attribute) and isinstance(owner, ast.Name) else ""
+    return name == "cls" or name[:1].isupper()
 
 
 def _without_await(value: ast.expr) -> ast.expr:

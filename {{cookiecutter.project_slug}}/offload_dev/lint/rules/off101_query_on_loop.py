@@ -44,6 +44,9 @@ def query_on_loop(function: Function) -> Iterator[Violation]:
     for call in function.calls_not_awaited:
         is_query = call.method in ORM["evaluating"] and resolver.is_query(call.holder)
         is_on_row = call.method in ORM["on_rows"] and resolver.is_model(call.holder)
+        name = function.maybe_prefetched.get(call.node, "")
+        if name and resolver.project.prefetches(name):
+            continue
         if is_query or is_on_row or QUERIES.matches(call.origin):
             yield call_violation(call.node, likely=_likely(call, function), instead=_advice(call))
 

@@ -2,13 +2,16 @@
 
 import ast
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
+from offload_dev.lint.source import own_nodes
 from offload_dev.lint.violations import Violation, violation
 
+READ_LATER = "queries when an attribute of the user is read for the first time"
 HANDLERS = {"get", "post", "put", "patch", "delete", "head"}
 MIXINS = Patterns(
     "django.contrib.auth.mixins.{LoginRequiredMixin,PermissionRequiredMixin,UserPassesTestMixin}"
@@ -31,8 +34,11 @@ def hidden_query(function: Function) -> Iterator[Violation]:
         subject = f"`request.user`, which {mixin.rpartition('.')[2]} reads,"
         advice = "`await request.auser()` in the handler"
         yield violation(function.scope.node, subject, instead=advice)
-    for node in function.users:
-        yield violation(node, instead=_advice_for_user(node, function))
+    read = {node.value for node in own_nodes(function.scope.node) if _reads(node)}
+    # Where a line gives `request.user` a value, reading it may run no query.
+    for node in () if function.resolver.project.sets_users else function.users:
+        likely = "" if node in read else READ_LATER
+        yield violation(node, likely=likely, instead=_advice_for_user(node, function))
     for node in function.hidden_queries:
         yield violation(node, instead=_advice(node))
 
@@ -43,6 +49,11 @@ def hidden_in_method(function: Function, call: ast.Call, caller: Function) -> It
     if call in caller.calls_on_rows:
         for node in function.relations_of_self:
             yield violation(node, instead=_advice(node))
+
+
+def _reads(node: ast.AST) -> TypeGuard[ast.Attribute]:
+    """Whether a node reads an attribute. `request.user` alone does not yet fetch the user."""
+    return isinstance(node, ast.Attribute)
 
 
 def _mixin_that_reads_user(function: Function) -> str:

@@ -1,5 +1,7 @@
 """OFF103: a call blocks the event loop."""
 
+import ast
+import re
 from collections.abc import Iterator
 
 from offload_dev.lint.function import CallSite, Function
@@ -7,6 +9,8 @@ from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, call_violation, violation
+
+NAMED_CACHE = re.compile(r"""caches\[["'](\w+)["']\]""")
 
 
 @rule(
@@ -37,4 +41,22 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
     if library := libraries.find("blocks", call.origin):
         yield call_violation(call.node, instead=library.advice(name))
     elif library := libraries.find("may_block", call.origin):
-        yield call_violation(call.node, likely=library.likely, instead=library.advice(name))
+        if _reads_kernel(call) or _is_in_process(call, function):
+            return
+        found = call_violation(call.node, likely=library.likely, instead=library.advice(name))
+        yield found._replace(near=library.near)
+
+
+def _reads_kernel(call: CallSite) -> bool:
+    """Whether a file is none on a disk, such as `/proc/meminfo` and `/dev/tty`."""
+    first = call.node.args[0] if call.node.args else None
+    path = str(first.value) if isinstance(first, ast.Constant) else ""
+    return path.startswith(("/proc/", "/sys/", "/dev/"))
+
+
+def _is_in_process(call: CallSite, function: Function) -> bool:
+    """Whether all caches that a file names are kept in the process: `caches["process"]`."""
+    if not call.origin.startswith("django.core.cache.caches."):
+        return False
+    named = set(NAMED_CACHE.findall(function.scope.module.text))
+    return bool(named) and named <= function.resolver.project.local_caches

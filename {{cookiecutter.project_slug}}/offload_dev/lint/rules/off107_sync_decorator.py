@@ -17,7 +17,15 @@ SYNC_DECORATORS = Patterns(
 )
 LIKELY = "right if the wrapper works with the coroutine that it gets"
 # A decorator that has one of these words handles async functions, too.
-WORDS_OF_ASYNC_DECORATORS = ("iscoroutinefunction", "markcoroutinefunction", "isawaitable")
+WORDS_OF_ASYNC_DECORATORS = (
+    "iscoroutinefunction",
+    "markcoroutinefunction",
+    "isawaitable",
+    "run_coroutine_threadsafe",
+    "run_until_complete",
+    "async_to_sync",
+    "asyncio.run(",
+)
 
 
 @rule(
@@ -34,13 +42,16 @@ def sync_decorator(function: Function) -> Iterator[Violation]:
     be right, so it is a warning.
     """
     for origin, name in function.decorators:
-        subject = f"@{snippet(name)}"
         if SYNC_DECORATORS.matches(origin):
-            yield violation(function.scope.node, subject)
-        elif not function.is_generator and _has_sync_wrapper(
-            function.resolver.function(origin), is_view=function.takes_request
+            yield violation(function.scope.node, f"@{snippet(name)}")
+
+    # Only the lowest decorator gets the async function itself.
+    for origin, name in function.decorators[-1:]:
+        decorator = function.resolver.function(origin)
+        if not function.is_generator and _has_sync_wrapper(
+            decorator, is_view=function.takes_request
         ):
-            yield violation(function.scope.node, subject, likely=LIKELY)
+            yield violation(function.scope.node, f"@{snippet(name)}", likely=LIKELY)
 
 
 def _has_sync_wrapper(decorator: CodeScope | None, *, is_view: bool) -> bool:
@@ -58,10 +69,20 @@ def _has_sync_wrapper(decorator: CodeScope | None, *, is_view: bool) -> bool:
     inner = [node for node in ast.walk(decorator.node) if isinstance(node, Def)][1:]
     if any(isinstance(node, ast.AsyncFunctionDef) for node in inner):
         return False
-    if is_view:
-        return bool(inner)
     wrapped = {argument.arg for node in [decorator.node, *inner] for argument in node.args.args}
+    if is_view:
+        return any(call for node in inner for call in _calls(node, wrapped))
     return any(_works_around_call(node, wrapped) for node in inner)
+
+
+def _calls(wrapper: ast.AST, wrapped: set[str]) -> Iterator[ast.Call]:
+    """The calls of the function, except where another function gets the coroutine and runs it."""
+    calls = [node for node in own_nodes(wrapper) if isinstance(node, ast.Call)]
+    handed = {argument for call in calls for argument in call.args}
+    for call in calls:
+        is_called = isinstance(call.func, ast.Name) and call.func.id in wrapped
+        if is_called and call not in handed:
+            yield call
 
 
 def _works_around_call(wrapper: ast.AST, wrapped: set[str]) -> bool:
@@ -69,16 +90,11 @@ def _works_around_call(wrapper: ast.AST, wrapped: set[str]) -> bool:
 
     A wrapper that ends with `return function(…)` hands on the coroutine, which is right.
     """
-    handed_on = set()
-    for node in own_nodes(wrapper):
-        if isinstance(node, ast.Return) and isinstance(node.value, ast.Call):
-            handed_on.add(node.value)
+    handed_on = {
+        node.value
+        for node in own_nodes(wrapper)
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Call)
+    }
     around = [node for node in own_nodes(wrapper) if isinstance(node, ast.With | ast.Try)]
     inside = {each for block in around for each in ast.walk(block)}
-    return any(
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in wrapped
-        and (node not in handed_on or node in inside)
-        for node in own_nodes(wrapper)
-    )
+    return any(call not in handed_on or call in inside for call in _calls(wrapper, wrapped))

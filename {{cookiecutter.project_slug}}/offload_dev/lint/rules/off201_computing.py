@@ -1,5 +1,6 @@
 """OFF201: a call computes on the event loop."""
 
+import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import CallSite, Function
@@ -49,9 +50,9 @@ def _of_call(call: CallSite, function: Function) -> Iterator[Violation]:
     if HASHES.matches(call.origin):
         yield call_violation(call.node, instead=_in_thread(call, "sync_to_async"))
     elif TEMPLATES.matches(call.origin):
-        yield call_violation(
-            call.node, likely=LITTLE_DATA, instead=_in_thread(call, "sync_to_async")
-        )
+        if not _is_short_text(call.node):
+            advice = _in_thread(call, "sync_to_async")
+            yield call_violation(call.node, likely=LITTLE_DATA, instead=advice)._replace(near=True)
     # The methods of what a call has returned are not the library's calls.
     elif libraries.find("computes", call.holder):
         return
@@ -59,6 +60,12 @@ def _of_call(call: CallSite, function: Function) -> Iterator[Violation]:
         yield _of_library(call, library)
     elif library := libraries.find("may_compute", call.origin):
         yield _of_library(call, library)._replace(likely=LITTLE_DATA)
+
+
+def _is_short_text(call: ast.Call) -> bool:
+    """Whether a template makes a text or a mail, and no page."""
+    names = (a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str))
+    return any(not name.endswith(".html") or "mail" in name for name in names)
 
 
 def _of_library(call: CallSite, library: Library) -> Violation:

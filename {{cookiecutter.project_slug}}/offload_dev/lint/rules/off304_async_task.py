@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
+from offload_dev.lint.names import CELERY_TASKS
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, violation
 
@@ -14,6 +15,11 @@ from offload_dev.lint.violations import Violation, violation
     target=Target.ASYNC_FUNCTION,
 )
 def async_task(function: Function) -> Iterator[Violation]:
-    """Finds tasks that are async functions. The worker fails on the coroutine that they return."""
-    if function.is_task:
+    """Finds Celery's tasks that are async functions. The worker fails on the coroutine.
+
+    Other libraries, such as `django.tasks` and Procrastinate, run async tasks. A task on which
+    another decorator stands below may be a plain function by then.
+    """
+    decorators = [origin for origin, _ in function.decorators]
+    if decorators and CELERY_TASKS.matches(decorators[-1]):
         yield violation(function.scope.node, f"{function.scope.label}()")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.kept import is_kept
+from offload_dev.lint.kept import is_kept, makes_many_calls
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
@@ -23,10 +23,11 @@ def client_per_request(function: Function) -> Iterator[Violation]:
     """Finds HTTP clients that are created in a function.
 
     Creating one blocks the event loop for about 37 ms, which is the TLS context, and throws away
-    the open connections that make calls cheap.
+    the open connections that make calls cheap. One that is opened for many calls is right.
     """
     for call in function.calls:
         library = function.resolver.libraries.find("clients", call.origin)
-        if library and not is_kept(call.node, function):
+        is_right = is_kept(call.node, function) or makes_many_calls(call.node, function)
+        if library and not is_right:
             advice = "" if library.name in HTTP_CLIENTS else ONE_CLIENT
             yield call_violation(call.node, instead=advice)

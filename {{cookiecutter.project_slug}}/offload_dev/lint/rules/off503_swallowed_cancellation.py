@@ -28,23 +28,45 @@ def swallowed_cancellation(function: Function) -> Iterator[Violation]:
 
 
 def _swallowing_handlers(block: ast.Try, function: Function) -> Iterator[Violation]:
+    is_last = block in _last_statements(getattr(function.scope.node, "body", []))
     for handler in block.handlers:
         caught = _caught_names(handler)
         raises = any(isinstance(node, ast.Raise) for node in ast.walk(handler))
 
-        # Two cases are right: the handler raises again (later handlers no longer see the error), or
-        # the function itself has cancelled the task that it awaits.
-        if "CancelledError" in caught and (raises or _cancels(function)):
+        # Three cases are right: the handler raises again (later handlers no longer see the error),
+        # the function itself has cancelled the task that it awaits, or the function ends here, as
+        # the cancellation asks it to. It has no result then.
+        answers = _answers(handler)
+        is_end = not answers and (is_last or _ends(handler))
+        if "CancelledError" in caught and (raises or is_end or _cancels(function)):
             return
         if not raises and not caught.isdisjoint({"BaseException", "CancelledError"}):
             caught_type = f" {snippet(handler.type)}" if handler.type else ""
-            likely = ENDS if "CancelledError" in caught and _ends(handler) else ""
+            is_unsure = answers and "CancelledError" in caught
+            likely = ENDS if is_unsure or (is_last and not answers) else ""
             yield violation(handler, f"except{caught_type}:", likely=likely)
+
+
+def _answers(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler ends with a result, as if nothing had happened."""
+    last = handler.body[-1]
+    return isinstance(last, ast.Return) and last.value is not None
 
 
 def _ends(handler: ast.ExceptHandler) -> bool:
     """Whether a handler ends its function or its loop, so that nothing goes on."""
     return isinstance(handler.body[-1], ast.Return | ast.Break)
+
+
+def _last_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements after which a function ends. A `return` may follow them."""
+    while len(body) > 1 and isinstance(body[-1], ast.Return):
+        body = body[:-1]
+    for last in body[-1:]:
+        yield last
+        if isinstance(last, ast.If | ast.Try | ast.With | ast.AsyncWith):
+            yield from _last_statements(last.body)
+            yield from _last_statements(getattr(last, "orelse", []))
 
 
 def _cancels(function: Function) -> bool:

@@ -1,0 +1,572 @@
+"""What was accused wrongly in public projects, each kind beside the mistake that it resembles.
+
+`docs/public.md` says how often the linter was right on public projects.
+"""
+
+from pathlib import Path
+
+import pytest
+from test_types import HEAD, MODELS, findings
+
+from offload_dev.lint.grade import grade
+from offload_dev.lint.source import Project
+
+# By name: the rule, its severity on the wrong code, the wrong code, the right code.
+KINDS = {
+    "async_task_of_another_library": (
+        "OFF304",
+        "error",
+        """
+from celery import shared_task
+
+@shared_task
+async def send(pk):
+    return pk
+""",
+        """
+from django.tasks import task
+
+@task()
+async def send(pk):
+    return pk
+""",
+    ),
+    "variable_of_the_process": (
+        "OFF101",
+        "error",
+        """
+default = None
+
+def load():
+    global default
+    default = Order.objects.first()
+    return default
+
+async def view(request):
+    return load().pk
+""",
+        """
+default = None
+
+def load():
+    global default
+    if default is None:
+        default = Order.objects.first()
+    return default
+
+async def view(request):
+    return load().pk
+""",
+    ),
+    "attribute_of_the_class": (
+        "OFF103",
+        "error",
+        """
+class Settings:
+    known = None
+
+    def load(self):
+        if self.known is None:
+            self.known = requests.get("https://x.test", timeout=1)
+
+async def view(request):
+    Settings().load()
+""",
+        """
+class Settings:
+    known = None
+
+    @classmethod
+    def load(cls):
+        if cls.known is None:
+            cls.known = requests.get("https://x.test", timeout=1)
+
+async def view(request):
+    Settings.load()
+""",
+    ),
+    "argument_that_is_not_given": (
+        "OFF101",
+        "error",
+        """
+def load(pk=None):
+    if pk is not None:
+        return Order.objects.get(pk=pk)
+    return None
+
+async def view(request, pk):
+    return load(pk)
+""",
+        """
+def load(pk=None):
+    if pk is not None:
+        return Order.objects.get(pk=pk)
+    return None
+
+async def view(request, pk):
+    return load()
+""",
+    ),
+    "argument_that_is_false": (
+        "OFF103",
+        "error",
+        """
+def load(name, *, remote=True):
+    if remote and name:
+        return requests.get(name, timeout=1)
+    return name
+
+async def view(request, name):
+    return load(name)
+""",
+        """
+def load(name, *, remote=True):
+    if remote and name:
+        return requests.get(name, timeout=1)
+    return name
+
+async def view(request, name):
+    return load(name, remote=False)
+""",
+    ),
+    "queryset_fetched_before": (
+        "OFF101",
+        "error",
+        """
+async def view(request):
+    orders = Order.objects.all()
+    return len(orders)
+""",
+        """
+async def view(request):
+    orders = Order.objects.all()
+    names = [order.pk async for order in orders]
+    return len(orders), names
+""",
+    ),
+    "queryset_with_its_relations": (
+        "OFF102",
+        "error",
+        """
+async def view(request):
+    orders = Order.objects.filter(paid=True)
+    order = await orders.afirst()
+    return order.customer.name
+""",
+        """
+async def view(request):
+    orders = Order.objects.filter(paid=True).select_related("customer")
+    order = await orders.afirst()
+    return order.customer.name
+""",
+    ),
+    "client_in_a_collection": (
+        "OFF403",
+        "error",
+        """
+import httpx
+
+clients = {}
+
+def connect():
+    return httpx.AsyncClient()
+
+async def view(request, key):
+    client = connect()
+    return await client.get(key)
+""",
+        """
+import httpx
+
+clients = {}
+
+def connect():
+    return httpx.AsyncClient()
+
+async def view(request, key):
+    client = clients.get(key)
+    if not client:
+        client = connect()
+        clients[key] = client
+    return await client.get(key)
+""",
+    ),
+    "early_return_of_what_the_process_keeps": (
+        "OFF103",
+        "error",
+        """
+known = None
+
+def load():
+    if not known:
+        print("loads")
+    return requests.get("https://x.test", timeout=1)
+
+async def view(request):
+    load()
+""",
+        """
+known = None
+
+def load():
+    global known
+    if known:
+        return known
+    known = requests.get("https://x.test", timeout=1)
+    return known
+
+async def view(request):
+    load()
+""",
+    ),
+    "list_instead_of_a_queryset": (
+        "OFF101",
+        "error",
+        """
+async def view(request, orders):
+    orders = Order.objects.filter(paid=True)
+    return len(orders)
+""",
+        """
+async def view(request):
+    orders = Order.objects.filter(paid=True)
+    try:
+        return await orders.acount()
+    except AttributeError:
+        return len(orders)
+""",
+    ),
+    "transaction_that_only_reads": (
+        "OFF306",
+        "error",
+        """
+from celery import shared_task
+from django.db import transaction
+
+@shared_task
+def send(pk):
+    return pk
+
+def view(request, pk):
+    with transaction.atomic():
+        order = Order.objects.create(pk=pk)
+        send.delay(order.pk)
+""",
+        """
+from celery import shared_task
+from django.db import transaction
+
+@shared_task
+def send(pk):
+    return pk
+
+def view(request):
+    with transaction.atomic():
+        for order in Order.objects.filter(paid=True).select_for_update(skip_locked=True):
+            send.delay(order.pk)
+""",
+    ),
+    "client_for_many_calls": (
+        "OFF403",
+        "error",
+        """
+import httpx
+
+async def view(request, name):
+    async with httpx.AsyncClient() as client:
+        return await client.get(name)
+""",
+        """
+import httpx
+
+async def copy(names):
+    async with httpx.AsyncClient() as client:
+        for name in names:
+            await client.get(name)
+""",
+    ),
+    "result_that_a_cache_keeps": (
+        "OFF103",
+        "error",
+        """
+@functools.lru_cache
+def load(name):
+    return requests.get(name, timeout=1)
+
+async def view(request, name):
+    return load(name)
+""",
+        """
+@functools.lru_cache
+def load():
+    return requests.get("https://x.test", timeout=1)
+
+async def view(request):
+    return load()
+""",
+    ),
+    "branch_without_a_loop": (
+        "OFF103",
+        "warning",
+        """
+async def view(request, is_async):
+    if is_async:
+        time.sleep(1)
+""",
+        """
+async def view(request, is_async):
+    if is_async:
+        await asyncio.sleep(1)
+    else:
+        time.sleep(1)
+""",
+    ),
+    "cancellation_that_ends_the_task": (
+        "OFF503",
+        "error",
+        """
+async def wait():
+    try:
+        await asyncio.sleep(9)
+    except asyncio.CancelledError:
+        pass
+    await asyncio.sleep(9)
+""",
+        """
+async def wait():
+    try:
+        await asyncio.sleep(9)
+    except asyncio.CancelledError:
+        print("stopped")
+""",
+    ),
+    "gather_of_limited_calls": (
+        "OFF401",
+        "warning",
+        """
+async def view(request, names):
+    async def load(name):
+        await asyncio.sleep(1)
+
+    return await asyncio.gather(*[load(name) for name in names])
+""",
+        """
+async def view(request, names):
+    limit = asyncio.Semaphore(5)
+
+    async def load(name):
+        async with limit:
+            await asyncio.sleep(1)
+
+    return await asyncio.gather(*[load(name) for name in names])
+""",
+    ),
+    "gather_of_tasks_that_run": (
+        "OFF401",
+        "warning",
+        """
+async def view(request, names):
+    calls = []
+    for name in names:
+        calls.append(asyncio.sleep(1, name))
+    return await asyncio.gather(*calls)
+""",
+        """
+class Worker:
+    def __init__(self):
+        self.tasks = []
+
+    async def stop(self):
+        pending = [task for task in self.tasks if not task.done()]
+        await asyncio.gather(*pending, return_exceptions=True)
+""",
+    ),
+    "gather_of_a_few_calls": (
+        "OFF401",
+        "warning",
+        """
+async def view(request):
+    return await asyncio.gather(asyncio.sleep(1), asyncio.sleep(2))
+""",
+        """
+async def view(request):
+    calls = [asyncio.sleep(1), asyncio.sleep(2)]
+    return await asyncio.gather(*calls, return_exceptions=True)
+""",
+    ),
+    "decorator_that_runs_the_coroutine": (
+        "OFF107",
+        "warning",
+        """
+def logged(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        result = function(*args)
+        print(result)
+        return result
+    return wrapper
+
+@logged
+async def load():
+    return 1
+""",
+        """
+def plain(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        with Loop() as loop:
+            return loop.run(function(*args))
+    return wrapper
+
+def logged(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        result = function(*args)
+        print(result)
+        return result
+    return wrapper
+
+@logged
+@plain
+async def load():
+    return 1
+""",
+    ),
+    "small_file": (
+        "OFF103",
+        "warning",
+        """
+async def view(request, path):
+    with open(path) as file:
+        return file.read()
+""",
+        """
+import os
+
+async def view(request, path):
+    return os.path.exists(path)
+""",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_mistake_is_found(tmp_path: Path, name: str) -> None:
+    rule, severity, wrong, _ = KINDS[name]
+    assert (rule, severity) in {(each.rule, each.severity) for each in findings(tmp_path, wrong)}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_right_code_that_resembles_it_is_not_accused(tmp_path: Path, name: str) -> None:
+    rule, *_, right = KINDS[name]
+    assert rule not in {each.rule for each in findings(tmp_path, right)}
+
+
+BLOCKING = HEAD + "async def main():\n    time.sleep(1)\n"
+
+
+def at(root: Path, place: str, text: str) -> list[tuple[str, str, str]]:
+    """What the linter says of one file in a service."""
+    path = root / place
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    (path.parent / "models.py").write_text(MODELS)
+    return [(each.rule, each.severity, each.likely) for each in grade(Project(root))]
+
+
+def test_a_script_has_an_event_loop_of_its_own(tmp_path: Path) -> None:
+    script = BLOCKING + "\nif __name__ == '__main__':\n    asyncio.run(main())\n"
+    assert at(tmp_path, "shop/tool.py", script) == []
+    assert [rule for rule, *_ in at(tmp_path, "other/views.py", BLOCKING)] == ["OFF103"]
+    assert len(at(tmp_path, "scripts/load.py", BLOCKING)) == 1
+
+
+def test_a_management_command_has_its_event_loop_for_itself(tmp_path: Path) -> None:
+    assert at(tmp_path, "shop/management/commands/load.py", BLOCKING) == []
+
+
+def test_what_sync_code_runs_has_its_event_loop_for_itself(tmp_path: Path) -> None:
+    text = BLOCKING.replace("async def", "@async_to_sync\nasync def")
+    text = text.replace("import sync_to_async", "import async_to_sync, sync_to_async")
+    assert at(tmp_path, "shop/views.py", text) == []
+
+
+def test_what_another_file_prefetches_is_not_accused(tmp_path: Path) -> None:
+    view = (
+        HEAD
+        + "async def view(request, customer: Customer):\n    return list(customer.orders.all())\n"
+    )
+    assert [rule for rule, *_ in at(tmp_path, "shop/views.py", view)] == ["OFF101"]
+    fetch = "def load(customers):\n    return customers.prefetch_related('orders')\n"
+    assert at(tmp_path, "other/queries.py", fetch) == []
+
+
+def test_an_argument_is_followed_through_a_function_that_hands_it_on(tmp_path: Path) -> None:
+    code = """
+def find(pk=None):
+    if pk:
+        return Order.objects.get(pk=pk)
+    return None
+
+def load(pk=None):
+    return find(pk)
+
+async def view(request, pk, **options):
+    return load(GIVEN)
+"""
+    (found,) = findings(tmp_path / "given", code.replace("GIVEN", "pk"))
+    assert (found.rule, found.severity) == ("OFF101", "error")
+    assert findings(tmp_path / "left_out", code.replace("GIVEN", "")) == []
+    assert findings(tmp_path / "not_shown", code.replace("GIVEN", "**options")) == []
+
+
+def test_a_cache_in_the_process_does_not_block(tmp_path: Path) -> None:
+    view = """
+from django.core.cache import caches
+
+async def view(request):
+    return caches["process"].get("x")
+"""
+    assert [rule for rule, *_ in at(tmp_path, "shop/views.py", view)] == ["OFF103"]
+    backend = "django.core.cache.backends.locmem.LocMemCache"
+    settings = f'CACHES = {{"process": {{"BACKEND": "{backend}"}}}}'
+    assert at(tmp_path, "config/settings.py", settings) == []
+
+
+def test_the_file_of_a_helper_counts_only_in_a_view(tmp_path: Path) -> None:
+    helper = "def load():\n    return open('x').read()\n\n"
+    loads = HEAD + helper + "async def work(queue):\n    return load()\n"
+    assert at(tmp_path, "shop/work.py", loads) == []
+    view = HEAD + helper + "async def view(request):\n    return load()\n"
+    assert [rule for rule, *_ in at(tmp_path, "other/views.py", view)] == ["OFF103"]
+
+
+def test_the_user_may_have_been_set_before(tmp_path: Path) -> None:
+    view = HEAD + "async def view(request):\n    return request.user.pk\n"
+    assert [severity for _, severity, _ in at(tmp_path, "shop/views.py", view)] == ["error"]
+    sets = "def authenticate(request, user):\n    request.user = user\n"
+    assert at(tmp_path, "auth/middleware.py", sets) == []
+
+
+def test_a_user_that_is_only_handed_on_is_likely_to_be_read(tmp_path: Path) -> None:
+    code = "async def view(request):\n    return GIVEN\n"
+    (read,) = findings(tmp_path / "read", code.replace("GIVEN", "request.user.pk"))
+    (handed,) = findings(tmp_path / "handed", code.replace("GIVEN", "print(request.user)"))
+    assert [read.severity, handed.severity] == ["error", "warning"]
+
+
+def test_rest_framework_has_read_the_user_before_the_handler(tmp_path: Path) -> None:
+    view = """
+from rest_framework.viewsets import ModelViewSet
+from django.views import View
+
+class Orders(ModelViewSet):
+    async def create(self, request):
+        return self.request.user.pk
+
+class Page(View):
+    async def get(self, request):
+        return self.request.user.pk
+"""
+    found = at(tmp_path, "shop/views.py", view)
+    assert [rule for rule, *_ in found] == ["OFF102"]

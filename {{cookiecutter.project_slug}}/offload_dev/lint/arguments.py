@@ -1,0 +1,69 @@
+"""What a call gives to a parameter, and the blocks of a function that run only if it is given."""
+
+import ast
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from offload_dev.lint.source import Def
+
+
+class Argument(NamedTuple):
+    """The value of a parameter in one call.
+
+    Args:
+        value: the value; None if it is not known.
+        by_default: whether it is the parameter's default value.
+    """
+
+    value: ast.expr | None
+    by_default: bool
+
+
+def argument(name: str, node: Def, call: ast.Call) -> Argument:
+    """What a call of a function gives to a parameter. `*args` and `**kwargs` may give anything."""
+    if any(isinstance(each, ast.Starred) for each in call.args):
+        return Argument(None, by_default=False)
+    if any(keyword.arg is None for keyword in call.keywords):
+        return Argument(None, by_default=False)
+
+    # 1. By the call: as a keyword, or in its place. `self` and `cls` take no place.
+    names = [each.arg for each in (*node.args.posonlyargs, *node.args.args)]
+    by_place = names[1:] if names[:1] in (["self"], ["cls"]) else names
+    given = dict(zip(by_place, call.args, strict=False))
+    given |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    if name in given:
+        return Argument(given[name], by_default=False)
+
+    # 2. By the default value.
+    return Argument(default(name, node), by_default=True)
+
+
+def default(name: str, node: ast.AST) -> ast.expr | None:
+    """The default value of a function's parameter; None if there is none."""
+    if not isinstance(node, Def):
+        return None
+    names = [each.arg for each in (*node.args.posonlyargs, *node.args.args)]
+    defaults: dict[str, ast.expr | None] = dict(
+        zip(reversed(names), reversed(node.args.defaults), strict=False)
+    )
+    keyword_names = (each.arg for each in node.args.kwonlyargs)
+    defaults |= dict(zip(keyword_names, node.args.kw_defaults, strict=True))
+    return defaults.get(name)
+
+
+def is_falsy(node: ast.expr | None) -> bool:
+    """Whether a value is written as `None`, `False`, `0` or an empty text."""
+    return isinstance(node, ast.Constant) and not node.value
+
+
+def needed(test: ast.expr) -> Iterator[str]:
+    """The names that must have a value if a condition is to be true."""
+    match test:
+        case ast.Name(id=name):
+            yield name
+        case ast.Compare(left=ast.Name(id=name), ops=[ast.IsNot()], comparators=[right]):
+            if is_falsy(right):
+                yield name
+        case ast.BoolOp(op=ast.And(), values=values):
+            for value in values:
+                yield from needed(value)
