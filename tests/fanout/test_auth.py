@@ -148,7 +148,7 @@ async def test_a_caller_that_leaves_or_is_late_ends_the_fetch_for_nobody_else(ch
         leaving.cancel()
         late = await hurried
         assert (late.status, late.attempts) == ("timeout", 0)
-        assert late.ms < 900
+        assert not waiting.done(), "the late one waited for the token, too"
         assert (await waiting).status == "ok"
         assert chaos.tokens == 1
     await until(lambda: not tasks())

@@ -24,12 +24,20 @@ needs_openssl = pytest.mark.skipif(
 )
 
 
+def sessions_of(upstream: Upstream) -> Any:
+    """The `Sessions` at the end of an upstream's pipeline."""
+    step: Any = upstream.client().pipeline
+    while inner := getattr(step, "_inner", None):
+        step = inner
+    return step._transport._sessions
+
+
 async def test_a_busy_connection_is_replaced_when_it_reaches_its_maximum_age(chaos: Chaos) -> None:
-    async with opened(chaos.url, max_connection_age=1.0, keepalive=60) as upstream:
+    async with opened(chaos.url, max_connection_age=60, keepalive=60) as upstream:
         await upstream.get_json("/ok")
         await upstream.get_json("/ok")
         assert chaos.connections == 1
-        await asyncio.sleep(1.1)
+        sessions_of(upstream).renew_at -= 60
         await upstream.get_json("/ok")
         assert chaos.connections == 2
         await until(lambda: len(chaos.open) == 1)
@@ -67,10 +75,7 @@ async def test_callers_that_leave_keep_no_old_connections_open(chaos: Chaos) -> 
         async with upstream.stream("/ok", max_bytes=1000, within=5):
             # The stream is left before its body was read.
             pass
-        sessions: Any = upstream.client().pipeline
-        while inner := getattr(sessions, "_inner", None):
-            sessions = inner
-        sessions = sessions._transport._sessions
+        sessions = sessions_of(upstream)
         await until(lambda: sum(each.users for each in sessions._open) == 0)
         await asyncio.sleep(0.06)
         assert (await upstream.get_json("/ok").outcome()).status == "ok"

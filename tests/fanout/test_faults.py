@@ -14,9 +14,13 @@ from offload.fanout.http import httpx
 
 pytestmark = pytest.mark.timeout(30)
 
-# Seconds for a whole call; each attempt has half of it.
+# Seconds for a call that gets no answer; each attempt has half of it.
 TIMEOUT = 0.6
-LIMITS = {"attempt_timeout": TIMEOUT / 2, "timeout": TIMEOUT, "connect_timeout": TIMEOUT / 4}
+HURRIED = {"attempt_timeout": TIMEOUT / 2, "timeout": TIMEOUT, "connect_timeout": TIMEOUT / 4}
+# The limits of a call that gets one: a machine that stalls does not turn it into a timeout.
+PATIENT = {"attempt_timeout": 10.0, "timeout": 20.0, "connect_timeout": 5.0}
+# A call is over by then though the machine stalls for seconds. The default timeout is 5 s.
+MAX_SECONDS = 4.5
 
 LATE = httpx.TimeoutException | DeadlineExceeded
 
@@ -55,7 +59,7 @@ async def test_a_fault_ends_in_time_with_its_outcome_and_leaves_nothing(
     status, error, sent = FAULTS[fault]
     # Made before the time of this test is measured.
     bomb()
-    async with opened(chaos.url, **LIMITS) as upstream:
+    async with opened(chaos.url, **HURRIED if status == "timeout" else PATIENT) as upstream:
         call = (
             upstream.get_json(f"/{fault}")
             if method == "GET"
@@ -71,8 +75,7 @@ async def test_a_fault_ends_in_time_with_its_outcome_and_leaves_nothing(
 
         assert outcome.status == status
         assert isinstance(outcome.error, error)
-        # Three times the timeout, because the machine may be busy.
-        assert took < TIMEOUT * 3
+        assert took < MAX_SECONDS
         assert outcome.ms <= took * 1000
         assert peak < 16 * MEGABYTE
         if method == "POST":
@@ -90,7 +93,7 @@ async def test_a_fault_ends_in_time_with_its_outcome_and_leaves_nothing(
 async def test_what_an_upstream_sends_beyond_its_response_is_no_answer_to_the_next_call(
     chaos: Chaos,
 ) -> None:
-    async with opened(chaos.url, **LIMITS) as upstream:
+    async with opened(chaos.url, **PATIENT) as upstream:
         for fault in ("/too_long", "/too_long_and_late") * 3:
             assert await upstream.get_json(fault) == {}
             await until(lambda: chaos.forged)
@@ -130,17 +133,18 @@ async def test_a_refused_connection_is_a_connect_error(chaos: Chaos) -> None:
     with socket.socket() as placeholder:
         # The port is bound but nothing listens: no other process can take it.
         placeholder.bind(("127.0.0.1", 0))
-        async with opened(f"http://127.0.0.1:{placeholder.getsockname()[1]}", **LIMITS) as upstream:
+        url = f"http://127.0.0.1:{placeholder.getsockname()[1]}"
+        async with opened(url, **PATIENT) as upstream:
             outcome = await upstream.get_json("/").outcome()
     assert (outcome.status, type(outcome.error)) == ("error", httpx.ConnectError)
     assert not tasks()
 
 
 async def test_a_name_that_does_not_resolve_ends_in_time() -> None:
-    async with opened("http://no-such-host.invalid", **LIMITS) as upstream:
+    async with opened("http://no-such-host.invalid", **HURRIED) as upstream:
         started = time.monotonic()
         outcome = await upstream.get_json("/").outcome()
-        assert time.monotonic() - started < TIMEOUT * 3
+        assert time.monotonic() - started < MAX_SECONDS
     assert isinstance(outcome.error, httpx.ConnectError | httpx.TimeoutException)
     await until(lambda: not tasks())
 
@@ -148,8 +152,9 @@ async def test_a_name_that_does_not_resolve_ends_in_time() -> None:
 async def test_a_connection_that_hangs_in_the_tls_handshake_is_a_connect_timeout(
     chaos: Chaos,
 ) -> None:
+    limits = PATIENT | {"connect_timeout": TIMEOUT / 4}
     async with opened(
-        chaos.url.replace("http:", "https:"), **LIMITS, retry=Retry(attempts=1)
+        chaos.url.replace("http:", "https:"), **limits, retry=Retry(attempts=1)
     ) as upstream:
         outcome = await upstream.get_json("/").outcome()
         assert (outcome.status, type(outcome.error)) == ("timeout", httpx.ConnectTimeout)
@@ -165,7 +170,7 @@ async def test_a_redirect_is_not_followed(chaos: Chaos) -> None:
 
 
 async def test_one_bad_source_does_not_hold_up_the_others(chaos: Chaos) -> None:
-    async with opened(chaos.url, **LIMITS) as upstream:
+    async with opened(chaos.url, attempt_timeout=1.0, timeout=2.0) as upstream:
         kinds = ["ok", "silent", "drip", "reset", "broken", "zipped"]
         outcomes = await gather({kind: upstream.get_json(f"/{kind}") for kind in kinds})
     assert [outcomes[kind].status for kind in kinds] == [

@@ -43,12 +43,14 @@ async def test_every_source_has_its_outcome_in_the_order_asked(chaos: Chaos) -> 
 
 
 async def test_the_sources_are_asked_side_by_side(chaos: Chaos) -> None:
-    chaos.delay = 0.2
-    async with opened(chaos.url) as upstream:
-        started = time.monotonic()
-        await gather({str(n): upstream.get_json("/slow", params={"n": n}) for n in range(10)})
-        # One after the other, the calls would take ten times the delay.
-        assert time.monotonic() - started < 5 * chaos.delay
+    async with opened(chaos.url, attempt_timeout=60, timeout=60) as upstream:
+        calls = {str(n): upstream.get_json("/silent", params={"n": n}) for n in range(10)}
+        asking = asyncio.create_task(gather(calls))
+        # None of them has an answer yet.
+        await until(lambda: chaos.seen["GET /silent"] == 10)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
 
 
 async def test_a_required_source_that_fails_ends_the_others_and_is_a_problem_that_names_it(
@@ -78,15 +80,15 @@ async def test_a_mistake_in_code_is_raised_as_it_is_and_leaves_no_call_running(
 
 
 async def test_within_ends_the_gather_and_an_outer_deadline_ends_it_sooner(chaos: Chaos) -> None:
-    async with opened(chaos.url) as upstream:
+    async with opened(chaos.url, attempt_timeout=60, timeout=60) as upstream:
         started = time.monotonic()
         with deadline(0.2):
             outcomes = await gather({"silent": upstream.get_json("/silent")}, within=60)
         assert outcomes["silent"].status == "timeout"
         outcomes = await gather({"silent": upstream.get_json("/silent")}, within=0.2)
         assert outcomes["silent"].status == "timeout"
-        # Two seconds is the upstream's own attempt timeout.
-        assert time.monotonic() - started < 2.0
+        # A minute is the upstream's own timeout.
+        assert time.monotonic() - started < 20
 
 
 async def test_a_required_name_that_is_not_called_is_a_mistake() -> None:

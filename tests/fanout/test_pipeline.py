@@ -110,22 +110,24 @@ async def test_a_slow_answer_counts_against_the_breaker(ask: Ask) -> None:
 @both
 async def test_an_attempt_without_an_answer_ends_at_its_timeout(ask: Ask) -> None:
     script = Script(200, delay=60)
-    upstream = declare(attempt_timeout=0.05, retry=Retry(attempts=2, wait_initial=0.0))
+    retry = Retry(attempts=2, wait_initial=0.0)
+    upstream = declare(attempt_timeout=0.05, timeout=60, retry=retry)
     with upstream.using(httpx.MockTransport(script)):
         started = time.monotonic()
         assert await ask(upstream) == "timeout"
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 20
     assert len(script.requests) == 2
 
 
 @both
 async def test_nothing_outlives_the_deadline_around_it(ask: Ask) -> None:
     script = Script(200, delay=60)
-    upstream = declare()
+    upstream = declare(attempt_timeout=60, timeout=60)
     with upstream.using(httpx.MockTransport(script)), deadline(0.05):
         started = time.monotonic()
         assert await ask(upstream) == "timeout"
-        assert time.monotonic() - started < 1
+        # The stream's own limit is 5 s.
+        assert time.monotonic() - started < 4.9
     assert script.busy == 0
 
 

@@ -54,6 +54,12 @@ async def repeat(
     return [await call(number).outcome() for number in range(times)]
 
 
+def end_break(upstream: Upstream) -> None:
+    """As if the breaker had been open for its time."""
+    circuit = upstream.client().circuit
+    circuit._break_ends_at -= upstream.breaker.break_duration
+
+
 QUICK = Retry(wait_initial=0.0)
 
 
@@ -86,14 +92,15 @@ async def test_a_write_that_was_surely_not_sent_is_tried_again(fault: Exception)
 
 
 async def test_retry_after_is_waited_for_or_the_call_given_up() -> None:
-    # A wait of one second would end after the deadline.
-    for seconds, sent in (("0", 3), ("1", 1)):
+    # A wait of a minute would end after the deadline.
+    patient = Retry(wait_initial=0.0, wait_max=60)
+    for seconds, sent in (("0", 3), ("60", 1)):
         script = Script(503, headers={"Retry-After": seconds})
-        upstream = declare(retry=QUICK)
-        with upstream.using(httpx.MockTransport(script)), deadline(0.8):
+        upstream = declare(retry=patient, timeout=120)
+        with upstream.using(httpx.MockTransport(script)), deadline(20):
             outcome = await upstream.get_json("/").outcome()
         assert (outcome.attempts, len(script.requests)) == (sent, sent)
-        assert outcome.ms < 700
+        assert outcome.ms < 15_000
 
 
 async def test_a_retry_after_beyond_the_longest_pause_is_not_waited_for() -> None:
@@ -140,13 +147,13 @@ async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_paus
     script = Script(*[500] * 5, 200)
     upstream = declare(
         retry=Retry(attempts=1),
-        breaker=CircuitBreaker(minimum_throughput=5, break_duration=0.2, half_open_probes=2),
+        breaker=CircuitBreaker(minimum_throughput=5, break_duration=60, half_open_probes=2),
     )
     with upstream.using(httpx.MockTransport(script)):
         statuses = [outcome.status for outcome in await repeat(upstream, 8)]
         assert statuses == ["error"] * 5 + ["open"] * 3
         assert len(script.requests) == 5
-        await asyncio.sleep(0.25)
+        end_break(upstream)
         together = await asyncio.gather(
             *(upstream.get_json("/", params={"n": n}).outcome() for n in range(5))
         )
@@ -158,7 +165,7 @@ async def test_an_upstream_that_fails_is_left_alone_and_asked_again_after_a_paus
     assert [record.getMessage() for record in caplog.records] == [
         *[failed] * 4,
         "Upstream scripted: circuit breaker open, was closed. Too many attempts failed or were "
-        "slow; nothing is sent to this upstream for 0.2 s. Check the upstream.",
+        "slow; nothing is sent to this upstream for 60 s. Check the upstream.",
         failed,
         "Upstream scripted: circuit breaker closed, was half-open. The probes succeeded; calls "
         "are sent again.",
@@ -178,11 +185,11 @@ async def test_a_retry_that_meets_an_open_breaker_leaves_the_real_reason_standin
 
 async def test_a_probe_that_fails_opens_the_breaker_again() -> None:
     upstream = declare(
-        retry=Retry(attempts=1), breaker=CircuitBreaker(minimum_throughput=3, break_duration=0.1)
+        retry=Retry(attempts=1), breaker=CircuitBreaker(minimum_throughput=3, break_duration=60)
     )
     with upstream.using(httpx.MockTransport(Script(500))):
         await repeat(upstream, 3)
-        await asyncio.sleep(0.15)
+        end_break(upstream)
         assert [outcome.status for outcome in await repeat(upstream, 2)] == ["error", "open"]
 
 
@@ -209,9 +216,9 @@ async def test_answers_that_are_good_but_slow_open_the_breaker() -> None:
 
 
 async def test_a_deadline_that_passes_counts_as_slow_after_a_long_wait_only() -> None:
-    for seconds, state in ((0.15, "open"), (0.02, "closed")):
+    for seconds, state in ((0.6, "open"), (0.02, "closed")):
         upstream = declare(
-            attempt_timeout=0.5, breaker=CircuitBreaker(minimum_throughput=3, slow_after=0.1)
+            attempt_timeout=2, breaker=CircuitBreaker(minimum_throughput=3, slow_after=0.5)
         )
         with upstream.using(httpx.MockTransport(Script(200, delay=60))):
             for number in range(3):
@@ -268,7 +275,8 @@ async def test_the_bulkhead_bounds_what_is_in_flight_and_what_waits() -> None:
         outcomes = await asyncio.gather(*calls)
     assert [outcome.status for outcome in outcomes] == ["ok"] * 5 + ["rejected"] * 3
     assert script.busiest == 2
-    assert max(outcome.ms for outcome in outcomes[5:]) < 50, "who is turned away is told at once"
+    refused_after = max(outcome.ms for outcome in outcomes[5:])
+    assert refused_after < min(outcome.ms for outcome in outcomes[:5]), "they are told at once"
 
 
 async def test_waiting_for_a_slot_ends_at_the_deadline() -> None:
@@ -297,8 +305,6 @@ async def test_the_rate_limit_spreads_calls_out() -> None:
         # Five are sent at once, then one every tenth of a second.
         await repeat(upstream, 8)
         assert time.monotonic() - started > 0.25
-        with deadline(0.01):
-            assert (await repeat(upstream, 1))[0].status == "timeout"
 
 
 async def test_behind_an_open_breaker_nothing_waits_for_the_rate_limit() -> None:
@@ -311,9 +317,14 @@ async def test_behind_an_open_breaker_nothing_waits_for_the_rate_limit() -> None
 
 
 async def test_the_time_that_the_rate_limit_holds_a_call_back_is_not_the_upstreams() -> None:
-    upstream = declare(rate=(1, 0.4), breaker=CircuitBreaker(minimum_throughput=2, slow_after=0.3))
+    breaker = CircuitBreaker(minimum_throughput=2, slow_after=0.3)
+    upstream = declare(rate=(1, 0.4), breaker=breaker)
     with upstream.using(httpx.MockTransport(Script(200))):
         assert [outcome.status for outcome in await repeat(upstream, 4)] == ["ok"] * 4
-        with deadline(0.15):
+        assert upstream.client().circuit.state == "closed"
+    upstream = declare(rate=(1, 60), breaker=breaker)
+    with upstream.using(httpx.MockTransport(Script(200))):
+        assert (await repeat(upstream, 1))[0].status == "ok"
+        with deadline(0.4):
             assert (await repeat(upstream, 1))[0].status == "timeout"
         assert upstream.client().circuit.state == "closed"

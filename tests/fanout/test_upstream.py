@@ -262,7 +262,7 @@ async def test_a_call_may_have_limits_of_its_own() -> None:
         assert (await patient.outcome()).status == "ok"
         assert upstream.client().circuit.state == "closed"
         hurried = await upstream.post_json("/", {}).with_limits(timeout=0.05).outcome()
-        assert (hurried.status, hurried.ms < 2000) == ("timeout", True)
+        assert hurried.status == "timeout"
         told = [int(request.headers[DEADLINE_HEADER]) for request in script.requests[-2:]]
         assert 1000 < told[0] <= 2000
         assert told[1] <= 50

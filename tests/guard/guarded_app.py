@@ -4,11 +4,13 @@ import asyncio
 import ctypes
 import gc
 import hashlib
+import os
 import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from queue import Queue
 from typing import Any
 
@@ -23,6 +25,7 @@ from offload import guard  # noqa: E402 - settings come first
 from offload.serving import Application  # noqa: E402
 from offload.serving.request_state import state_of  # noqa: E402
 
+MAY_ANSWER = Path(os.environ["MAY_ANSWER"])
 NAME = re.compile(r"(a+)+$")
 
 
@@ -66,6 +69,14 @@ async def waits(request: HttpRequest) -> HttpResponse:
     return HttpResponse("waited")
 
 
+async def held(request: HttpRequest) -> HttpResponse:
+    """Wait until the test has made this file."""
+    # Another process makes it.
+    while not MAY_ANSWER.exists():  # noqa: ASYNC110, ASYNC240
+        await asyncio.sleep(0.05)
+    return HttpResponse("held")
+
+
 async def long_poll(request: HttpRequest) -> HttpResponse:
     state = state_of(request)
     assert state is not None
@@ -101,7 +112,7 @@ async def fine(request: HttpRequest) -> HttpResponse:
 slow = [waits, sleeps_in_its_thread, waits_for_its_thread, goes_back_to_the_loop]
 urlpatterns = [
     path(view.__name__, view)
-    for view in (sleeps, computes, holds_the_gil, hangs, fine, long_poll, *slow)
+    for view in (sleeps, computes, holds_the_gil, hangs, fine, held, long_poll, *slow)
 ]
 # `get(request, timeout=3)` of a queue waits, and raises.
 urlpatterns.append(path("library", partial(Queue[None]().get, timeout=3)))

@@ -25,7 +25,8 @@ FAULTS = {
         "*task *is left running*",
     ),
     "leaks_thread": (
-        "import threading; threading.Thread(target=asyncio.run, args=[asyncio.sleep(2)]).start()",
+        "import threading\n    sleep = asyncio.sleep(30)\n"
+        "    threading.Thread(target=asyncio.run, args=[sleep], daemon=True).start()",
         "*test_leaks_thread.py:* left a Thread open*",
     ),
     "leaks_client": ("import aiohttp; aiohttp.ClientSession()", "*left a ClientSession open*"),

@@ -15,6 +15,8 @@ from offload_dev.launcher.ports import first_free_port
 
 from .conftest import BIN, ROOT
 
+# A source was late, failed, or is left alone for a moment.
+LATE_STATUSES = (502, 503, 504)
 # This variable is in the environment of each process of the demo, so all of them can be found.
 MARK = f"OFFLOAD_TEST_{uuid.uuid4().hex}"
 RISK = {
@@ -37,7 +39,8 @@ class Demo:
         self.log = folder / "demo.log"
         self.process = self._start(folder)
         deadline = time.monotonic() + 90
-        while "Ready:" not in self.printed():
+        # The last line of the box that says where everything is.
+        while "Flower: " not in self.printed():
             assert self.process.poll() is None, self.printed()
             assert time.monotonic() < deadline, self.printed()
             time.sleep(0.2)
@@ -71,8 +74,19 @@ class Demo:
     def printed(self) -> str:
         return self.log.read_text(errors="replace")
 
+    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """The answer of a view that asks sources.
+
+        A busy machine makes a source late that is required: the view says to try again.
+        """
+        deadline = time.monotonic() + 60
+        while (answer := self.client.request(method, path, **more)).status_code in LATE_STATUSES:
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.5)
+        return answer
+
     def risk(self, **changes: Any) -> str:
-        answer = self.client.post("/api/portfolio/risk", json=RISK | changes)
+        answer = self.ask("POST", "/api/portfolio/risk", json=RISK | changes)
         assert answer.status_code == 202, answer.text
         location = answer.headers["location"]
         assert location.startswith("/api/jobs/")
@@ -108,7 +122,7 @@ class Demo:
     def edit(self, file: Path, text: str) -> None:
         """Change a file, and wait until web and workers run with it."""
         restarted, before = f"{file.name} changed: restarting", self.printed()
-        file.write_text(text)
+        write_at_once(file, text)
         self.wait(lambda: self.printed().count(restarted) == before.count(restarted) + 3)
         self.wait(
             lambda: self.printed().count("ready. [celery") >= before.count("ready. [celery") + 2
@@ -120,6 +134,16 @@ class Demo:
             f"http://127.0.0.1:{self.port + 1}{path}", auth=("admin", "flower"), trust_env=False
         )
         return page.json() if page.status_code == 200 else page.status_code
+
+
+def write_at_once(file: Path, text: str) -> None:
+    """Change a file in one step.
+
+    A reloader that looks between the emptying and the filling of a file restarts twice.
+    """
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(text)
+    new.replace(file)
 
 
 def processes() -> dict[int, str]:

@@ -15,7 +15,10 @@ import httpx
 import pytest
 
 from .conftest import bake
-from .running_demo import RISK, Demo, processes
+from .running_demo import RISK, Demo, processes, write_at_once
+
+# Each wait has a deadline of its own. The workers give way to all else on a busy machine.
+pytestmark = pytest.mark.timeout(400)
 
 # Two jobs that the example does not have: one never reports, and one fails.
 MORE_JOBS = '''
@@ -68,7 +71,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     with running.client:
         yield running
     running.interrupt()
-    running.process.wait(30)
+    running.process.wait(60)
 
 
 def test_it_says_where_everything_is(demo: Demo) -> None:
@@ -95,9 +98,13 @@ def test_an_unknown_address_of_the_api_is_a_problem_under_debug_too(demo: Demo) 
 
 
 def test_quotes_answer_inside_their_deadline_although_a_source_is_slow(demo: Demo) -> None:
-    started = time.monotonic()
-    answer = demo.client.get("/api/portfolio/quotes", params={"symbols": "ACME,GLOBEX"})
-    took = time.monotonic() - started
+    def ask() -> tuple[float, httpx.Response]:
+        started = time.monotonic()
+        answer = demo.client.get("/api/portfolio/quotes", params={"symbols": "ACME,GLOBEX"})
+        return time.monotonic() - started, answer
+
+    # The quickest of three: a busy machine may make one of them slow.
+    took, answer = min((ask() for _ in range(3)), key=lambda found: found[0])
     print(f"quotes took {took:.2f} s; the slow source takes 4")
     assert answer.status_code == 200
     assert took < 3
@@ -109,6 +116,8 @@ def test_quotes_answer_inside_their_deadline_although_a_source_is_slow(demo: Dem
 
 def test_a_job_streams_progress_and_ends_with_a_result_that_repeats(demo: Demo) -> None:
     results = []
+    # Of both jobs: the second one may be over before its stream is open, or the first one.
+    progress = []
     for _ in range(2):
         location = demo.risk(simulations=2_000_000)
         events = []
@@ -117,13 +126,14 @@ def test_a_job_streams_progress_and_ends_with_a_result_that_repeats(demo: Demo) 
                 if line.startswith("data: "):
                     events.append(json.loads(line[6:]))
         assert events[-1]["status"] == "succeeded"
-        assert any(0 < event["progress"] < 1 for event in events)
+        progress += [event["progress"] for event in events]
         results.append(demo.client.get(events[-1]["result_url"]).json())
+    assert any(0 < fraction < 1 for fraction in progress)
     assert results[0] == results[1]
 
 
 def test_a_job_reads_the_same_when_it_is_taken_asked_for_and_watched(demo: Demo) -> None:
-    taken = demo.client.post("/api/portfolio/risk", json=RISK).json()
+    taken = demo.ask("POST", "/api/portfolio/risk", json=RISK).json()
     location = f"/api/jobs/{taken['id']}"
     asked = demo.until(location, "succeeded")
     assert asked["result"] == demo.client.get(asked["result_url"]).json()
@@ -153,7 +163,8 @@ def test_delete_stops_a_running_job_and_one_that_never_reports(demo: Demo) -> No
         demo.until(location, "running")
         started = time.monotonic()
         assert demo.client.delete(location).status_code == 202
-        ended = demo.until(location, "cancelled", patience=20)
+        # One that went on would end as succeeded, or as failed after its time limit.
+        ended = demo.until(location, "cancelled", patience=50)
         print(f"{ended['kind']} stopped {time.monotonic() - started:.2f} s after DELETE")
         assert demo.client.delete(location).json()["status"] == "cancelled"
 
@@ -165,7 +176,7 @@ def test_quotes_go_on_while_jobs_saturate_both_cores(demo: Demo) -> None:
     times = []
     for _ in range(20):
         started = time.monotonic()
-        answer = demo.client.get("/api/portfolio/quotes", params={"symbols": "ACME"})
+        answer = demo.ask("GET", "/api/portfolio/quotes", params={"symbols": "ACME"})
         times.append(time.monotonic() - started)
         assert answer.status_code == 200, answer.text
     # The parts of one job may all come before those of the other.
@@ -182,8 +193,7 @@ def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> Non
     location = demo.risk(simulations=10_000_000)
     demo.until(location, "running")
     # When it has made progress, each process computes one of its parts.
-    while not demo.job(location)["progress"]:
-        time.sleep(0.05)
+    demo.wait(lambda: bool(demo.job(location)["progress"]))
     children = [pid for pid, command in processes().items() if "offload.jobs -Q cpu" in command]
     parents = {
         pid: int(Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[1]) for pid in children
@@ -194,16 +204,16 @@ def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> Non
             and "offload_dev.launcher.reloader" not in processes()[parents[pid]]
         ):
             os.kill(pid, signal.SIGKILL)
-    demo.until(location, "succeeded", patience=90)
-    assert "worker lost: its process" in demo.printed()
-    assert "attempt 1 of 3" in demo.printed()
+    demo.until(location, "succeeded")
+    demo.wait(lambda: "worker lost: its process" in demo.printed())
+    demo.wait(lambda: "attempt 1 of 3" in demo.printed())
 
 
 def test_flower_shows_workers_and_what_succeeded_and_failed(demo: Demo) -> None:
     failed = demo.client.post("/api/portfolio/more/broken").headers["location"]
     assert demo.until(failed, "failed")["error"].startswith("failed with ValueError; the log")
     demo.until(demo.risk(), "succeeded")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         tasks = demo.flower("/api/tasks").values()
         seen = {(task["name"], task["state"]) for task in tasks}
@@ -213,7 +223,10 @@ def test_flower_shows_workers_and_what_succeeded_and_failed(demo: Demo) -> None:
     else:
         pytest.fail(f"Flower shows only {seen}")
     assert all("holdings" not in str(task["args"]) for task in tasks)
-    assert any(name.startswith("cpu@") for name in demo.flower("/api/workers?refresh=1"))
+    # Flower asks the workers, and does not wait long for each.
+    demo.wait(
+        lambda: any(name.startswith("cpu@") for name in demo.flower("/api/workers?refresh=1"))
+    )
     without = httpx.get(f"http://127.0.0.1:{demo.port + 1}/api/tasks", trust_env=False)
     assert without.status_code == 401
 
@@ -237,7 +250,7 @@ def test_a_killed_web_process_and_broken_code_are_told_and_heal(demo: Demo) -> N
     demo.ready()
     api = demo.project / "risk_desk" / "portfolio" / "api.py"
     whole = api.read_text()
-    api.write_text(whole + "import nothing_of_that_name\n")
+    write_at_once(api, whole + "import nothing_of_that_name\n")
     demo.wait(
         lambda: all(
             re.search(rf"{name} +\| ended with status \d at its start", demo.printed())
@@ -247,9 +260,14 @@ def test_a_killed_web_process_and_broken_code_are_told_and_heal(demo: Demo) -> N
     # The connection is refused at once, not after a timeout.
     with pytest.raises(httpx.ConnectError):
         demo.client.get("/api/ping")
-    printed = len(demo.printed())
+
+    def starts() -> int:
+        return demo.printed().count("restarting") + demo.printed().count("at its start")
+
+    # Others print, too: Valkey and Flower.
+    before = starts()
     time.sleep(3)
-    assert len(demo.printed()) == printed, "a process that can't start starts again and again"
+    assert starts() == before, "a process that can't start starts again and again"
     demo.edit(api, whole)
 
 
@@ -268,9 +286,9 @@ def test_an_edited_template_is_in_the_next_page_without_a_restart(demo: Demo) ->
     whole = template.read_text()
     assert "An edited heading" not in demo.client.get("/").text
 
-    template.write_text(whole.replace("</h1>", " An edited heading</h1>", 1))
+    write_at_once(template, whole.replace("</h1>", " An edited heading</h1>", 1))
     assert "An edited heading" in demo.client.get("/").text
-    template.write_text(whole)
+    write_at_once(template, whole)
     time.sleep(2)
     assert demo.printed().count("restarting") == restarts
 
@@ -303,7 +321,7 @@ def test_an_edited_stand_in_answers_with_its_new_code(demo: Demo) -> None:
     elif scope["path"].startswith("/wait/"):"""
     edited = whole.replace('    if scope["path"].startswith("/wait/"):', new_stand_in)
     imported = "from sandbox.answer import Receive, Scope, Send"
-    app.write_text(edited.replace(imported, f"{imported}, answer"))
+    write_at_once(app, edited.replace(imported, f"{imported}, answer"))
 
     def status() -> int:
         try:
@@ -314,7 +332,7 @@ def test_an_edited_stand_in_answers_with_its_new_code(demo: Demo) -> None:
 
     demo.wait(lambda: status() == 200)
     assert demo.printed().count("restarting") == restarts + 1, "the sandbox alone restarts"
-    app.write_text(whole)
+    write_at_once(app, whole)
     demo.wait(lambda: status() == 404)
 
 
@@ -378,27 +396,29 @@ def test_ctrl_c_leaves_no_process_behind_although_a_stream_is_open_and_a_job_com
     demo = Demo(tmp_path)
     location = demo.risk(simulations=50_000_000)
     demo.until(location, "running")
-    ended = threading.Event()
+    opened, ended = threading.Event(), threading.Event()
 
     def watch() -> None:
         request = urllib.request.Request(
             f"{demo.address}{location}/events", headers=dict(demo.client.headers)
         )
         with urllib.request.urlopen(request, timeout=60) as stream:
+            stream.readline()
+            opened.set()
             stream.read()
         ended.set()
 
     threading.Thread(target=watch, daemon=True).start()
-    time.sleep(1)
+    assert opened.wait(60), "the stream has no event"
     started = time.monotonic()
     demo.interrupt()
-    assert ended.wait(20), "the open stream was not ended"
+    assert ended.wait(60), "the open stream was not ended"
     print(f"the stream ended {time.monotonic() - started:.2f} s after Ctrl-C")
-    demo.process.wait(20)
+    demo.process.wait(60)
     print(f"everything ended {time.monotonic() - started:.2f} s after Ctrl-C")
     for name in ("cpu", "default", "valkey"):
         assert f"{name} stopped (rc=0)" in demo.printed(), "it had to be killed"
     assert "Hitting Ctrl+C again" not in demo.printed(), "a second Ctrl-C does nothing else"
-    time.sleep(0.5)
-    assert {pid: command for pid, command in processes().items() if pid not in before} == {}
+    # The kernel takes a moment to end what was killed.
+    demo.wait(lambda: not set(processes()) - before)
     demo.client.close()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from offload_dev.launcher import stop_timeouts
 from offload_dev.launcher.reloader import RestartFilter
 
 from .conftest import ROOT
+from .running_demo import write_at_once
 
 WAITS = "import time; print('started', flush=True); time.sleep(60)"
 # This command ends neither by itself nor by SIGTERM.
@@ -40,10 +42,26 @@ class Reloaded:
         return self.log.read_text()
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, self.printed()
             time.sleep(0.05)
+
+    def wait_until_it_watches(self) -> None:
+        """The command runs, and the reloader will see a change (it starts to look later)."""
+        self.wait(lambda: "started" in self.printed())
+        if Path("/proc/self/fdinfo").exists():
+            self.wait(self._watches)
+        else:
+            time.sleep(1)
+
+    def _watches(self) -> bool:
+        """Whether Linux has been asked to tell of changes (inotify)."""
+        for info in Path(f"/proc/{self.process.pid}/fdinfo").iterdir():
+            with suppress(OSError):
+                if "inotify wd:" in info.read_text():
+                    return True
+        return False
 
 
 @pytest.fixture
@@ -57,15 +75,15 @@ def reload(tmp_path: Path) -> Iterator[Callable[[str], Reloaded]]:
     yield start
     for each in started:
         each.process.terminate()
-        each.process.wait(20)
+        each.process.wait(60)
 
 
 def test_it_restarts_the_command_when_code_changes(reload: Callable[[str], Reloaded]) -> None:
     reloaded = reload(WAITS)
-    reloaded.wait(lambda: "started" in reloaded.printed())
+    reloaded.wait_until_it_watches()
     (reloaded.folder / "notes.md").write_text("No code.")
     time.sleep(1)
-    (reloaded.folder / "other.py").write_text("code = True")
+    write_at_once(reloaded.folder / "other.py", "code = True")
     reloaded.wait(lambda: reloaded.printed().count("started") == 2)
     assert reloaded.printed().splitlines() == ["started", "other.py changed: restarting", "started"]
 
@@ -74,7 +92,7 @@ def test_code_of_the_tests_and_of_the_sandbox_restarts_no_other_command(
     reload: Callable[[str], Reloaded],
 ) -> None:
     reloaded = reload(WAITS)
-    reloaded.wait(lambda: "started" in reloaded.printed())
+    reloaded.wait_until_it_watches()
     for folder in ("tests", "sandbox"):
         (reloaded.folder / folder).mkdir()
         (reloaded.folder / folder / "code.py").write_text("code = True")
@@ -102,7 +120,7 @@ def test_a_command_that_stops_when_told_ends_with_status_0(
     reloaded = reload(WAITS)
     reloaded.wait(lambda: "started" in reloaded.printed())
     reloaded.process.send_signal(signal.SIGTERM)
-    assert reloaded.process.wait(10) == 0
+    assert reloaded.process.wait(60) == 0
     assert reloaded.printed() == "started\n"
 
 
@@ -112,7 +130,7 @@ def test_a_command_that_does_not_stop_is_killed_and_the_log_says_so(
     reloaded = reload(IS_STUBBORN)
     reloaded.wait(lambda: "started" in reloaded.printed())
     reloaded.process.send_signal(signal.SIGTERM)
-    assert reloaded.process.wait(20) == 137
+    assert reloaded.process.wait(60) == 137
     assert "did not stop within 8 s: killing it" in reloaded.printed()
 
 
