@@ -20,11 +20,9 @@ from .conftest import Lab, new_lab
 from .families import claimed, parts_of
 from .test_maintenance import RecordingBroker, run_maintenance
 from .test_maintenance_publish import every_run, process, quiet, worker
-from .test_scale import delete_all, insert_finished, whole_reads
+from .test_scale import ROWS, delete_all, insert_finished, whole_reads
 
 __all__ = ["every_run", "quiet"]
-
-ROWS = 20_000
 
 
 def submit(lab: Lab, kind: str, name: str = "a", **params: Any) -> Any:
