@@ -8,7 +8,6 @@ own.
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from postgresql_server import free_port
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -40,12 +40,6 @@ OFFLOAD = dataclasses.replace(
 
 _folder = Path(tempfile.mkdtemp(prefix="offload-lab-"))
 _project = _folder / "labyrinth"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _make_project() -> None:

@@ -11,12 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+from postgresql_server import server
 
 from .conftest import ROOT, Lab
 from .life.account import Account
 from .life.callers import Callers
 from .life.faults import Faults, draw
-from .test_postgres import postgresql_or_skip, server
+from .test_postgres import postgresql_or_skip
 
 POSTGRESQL = "LAB_DATABASE_URL" in os.environ
 SEED = int(os.environ.get("LAB_SEED", "20261126"))
@@ -66,7 +67,7 @@ def test_a_random_life_accounts_for_every_job(lab: Lab) -> None:
         print(account.summary())
         wrong = account.faults_found()
         assert not wrong, f"seed {SEED}, {len(wrong)} faults\n" + "\n".join(wrong[:5])
-        assert len(callers.accepted) >= SECONDS / 2
+        assert len(callers.accepted) >= SECONDS / 10
         assert Job.objects.filter(kind="lab.tick", status="succeeded").exists()
     finally:
         callers.stop()
