@@ -141,16 +141,18 @@ class Lab:
 
     def messages(self, queue: str) -> int:
         """How many messages wait in a queue, in all its steps."""
-        client = self.redis_client()
         # kombu's names: `cpu` is step 0, and `cpu\x06\x163` is step 3.
         steps = ["", *(f"\x06\x16{step}" for step in range(1, 10))]
-        return sum(client.llen(f"labyrinth:{queue}{step}") for step in steps)
+        with self.redis_client() as client:
+            return sum(client.llen(f"labyrinth:{queue}{step}") for step in steps)
 
     def redis_answers(self) -> bool:
         import redis
 
+        # Closed here, and not by the garbage collector, which may come to the socket first.
         try:
-            return bool(self.redis_client().ping())
+            with self.redis_client() as client:
+                return bool(client.ping())
         except redis.RedisError:
             return False
 

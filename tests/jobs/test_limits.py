@@ -652,7 +652,8 @@ def test_the_limit_holds_and_is_used_fully_whatever_dies(lab: Lab) -> None:
     lab.kill("one")
     with log.open("a") as file:
         file.write(f"killed {' '.join(map(str, children))}\n")
-    lab.redis_client().flushall()
+    with lab.redis_client() as client:
+        client.flushall()
     jobs += more(6, "late")
     family = lab.submit("lab.family", log=str(log), names=[f"part-{n}" for n in range(6)])
     for job in [*jobs, family]:

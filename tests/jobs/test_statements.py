@@ -195,8 +195,9 @@ def test_an_idle_worker_looks_at_its_rows_only_for_its_lease(running: Lab) -> No
 
     time.sleep(2)
     one = transactions(4.0)
-    running.worker("second")
-    running.worker("third")
+    # The processes of a pool ask nothing while they are idle.
+    running.worker("second", slots=4)
+    running.worker("third", slots=4)
     time.sleep(2)
     three = transactions(4.0)
     each = (three - one) / 2

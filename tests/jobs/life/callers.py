@@ -93,7 +93,7 @@ class Callers:
             kind, parts = "batch", dice.randint(1, 5)
             body = {"parts": [self._chore(dice, f"{name}-{n}") for n in range(parts)]}
         else:
-            kind = dice.choice(["chore", "chore", "limited", "chain"])
+            kind = dice.choice(["chore", "limited", "limited", "chain"])
             body = self._chore(dice, str(name))
 
         path = f"/api/lab/life/{kind}"

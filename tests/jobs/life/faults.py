@@ -206,7 +206,8 @@ class Faults:
         return self._silence(f"database-{pick % 2}", seconds)
 
     def empty_redis(self, pick: int, seconds: float) -> str:
-        self._lab.redis_client().flushall()
+        with self._lab.redis_client() as client:
+            client.flushall()
         return ""
 
     def restart_redis(self, pick: int, seconds: float) -> str:
