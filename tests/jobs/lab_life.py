@@ -26,8 +26,8 @@ from offload.jobs import (
 
 router = Router()
 
-# So many jobs of `life.limited` run at once.
-AT_ONCE = 2
+# So many jobs of `life.limited` run at once: one, so that a second one is seen soon.
+AT_ONCE = 1
 
 
 class Chore(BaseModel):

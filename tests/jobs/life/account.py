@@ -18,7 +18,7 @@ FINAL = ("succeeded", "failed", "cancelled")
 CHORES = ("life.chore", "life.limited")
 FOLLOWERS = ("life.next", "life.told")
 # As `lab_life.py` declares it.
-AT_ONCE = 2
+AT_ONCE = 1
 
 
 class Account:
