@@ -193,13 +193,17 @@ def test_an_idle_worker_looks_at_its_rows_only_for_its_lease(running: Lab) -> No
             cursor.execute(query)
             return float(cursor.fetchone()[0] - before) / seconds
 
+    def quietest() -> float:
+        """Of some windows: in the others a worker may still start, or the leader has more to do."""
+        return min(transactions(3.0) for _ in range(4))
+
     time.sleep(2)
-    one = transactions(4.0)
+    one = quietest()
     # The processes of a pool ask nothing while they are idle.
     running.worker("second", slots=4)
     running.worker("third", slots=4)
     time.sleep(2)
-    three = transactions(4.0)
+    three = quietest()
     each = (three - one) / 2
     print(f"a worker more costs {each:.1f} transactions a second, the first {one:.1f}")
     # With a lease of 3 s and a silence of 5 s. Before: 4.
