@@ -195,7 +195,7 @@ class Bench:
                 "LOG_LEVEL": "WARNING",
                 "WORKER_NICE": "0",
                 "WORKER_GRACE": "1",
-                "DEBUG": "1",
+                "DEBUG": "0",
             }
         )
 
