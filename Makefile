@@ -107,10 +107,11 @@ $(NEXT)/.installed: requirements/dev.txt
 	fi
 	@touch $@
 
-peers: $(READY)  ## Measure this service beside startproject, FastAPI and Starlette (needs wrk)
+peers: $(READY)  ## Measure this service beside startproject, FastAPI, Starlette and other queues (needs wrk)
 	python tests/peers/serving.py
 	python tests/peers/fanout.py
 	python tests/peers/submit.py
+	python tests/peers/jobs.py --short
 
 proof: $(READY)  ## Run the benchmark and the peers, and write them into docs/proof.md (ten quiet minutes, needs wrk)
 	@rm -rf build/proof && mkdir -p build/proof

@@ -5,12 +5,9 @@ The test process is a shell to it: it has the project's settings and database, a
 own.
 """
 
-import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from postgresql_server import free_port
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -43,24 +41,6 @@ OFFLOAD = dataclasses.replace(
 
 _folder = Path(tempfile.mkdtemp(prefix="offload-lab-"))
 _project = _folder / "labyrinth"
-
-
-_given_ports: set[int] = set()
-
-
-def free_port() -> int:
-    """A port that nobody listens on, another one at each call.
-
-    It is below the ports that the system gives to clients (from 32768 on Linux): no connection
-    takes it before its server starts, or while that is restarted.
-    """
-    while True:
-        port = random.randrange(20_000, 32_768)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            if port not in _given_ports:
-                _given_ports.add(port)
-                return port
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -171,16 +151,18 @@ class Lab:
 
     def messages(self, queue: str) -> int:
         """How many messages wait in a queue, in all its steps."""
-        client = self.redis_client()
         # kombu's names: `cpu` is step 0, and `cpu\x06\x163` is step 3.
         steps = ["", *(f"\x06\x16{step}" for step in range(1, 10))]
-        return sum(client.llen(f"labyrinth:{queue}{step}") for step in steps)
+        with self.redis_client() as client:
+            return sum(client.llen(f"labyrinth:{queue}{step}") for step in steps)
 
     def redis_answers(self) -> bool:
         import redis
 
+        # Closed here, and not by the garbage collector, which may come to the socket first.
         try:
-            return bool(self.redis_client().ping())
+            with self.redis_client() as client:
+                return bool(client.ping())
         except redis.RedisError:
             return False
 

@@ -11,9 +11,23 @@ from ninja import Router
 from pydantic import BaseModel
 
 from offload.access import caller
-from offload.jobs import Idempotency, JobError, JobView, MiB, Report, accepted, job, submit
+from offload.jobs import (
+    Idempotency,
+    JobEnded,
+    JobError,
+    JobView,
+    MiB,
+    Report,
+    RunLimit,
+    accepted,
+    job,
+    submit,
+)
 
 router = Router()
+
+# So many jobs of `life.limited` run at once: one, so that a second one is seen soon.
+AT_ONCE = 1
 
 
 class Chore(BaseModel):
@@ -39,7 +53,18 @@ class Batch(BaseModel):
 
 
 class Sum(BaseModel):
+    """A result.
+
+    Args:
+        token: the fencing token of the execution that made it; 0 of a combined one.
+    """
+
     value: int
+    token: int = 0
+
+
+class Told(BaseModel):
+    pass
 
 
 def _token_of(report: Any) -> int:
@@ -76,7 +101,30 @@ def chore(params: Chore, report: Report) -> Sum:
     if params.broken:
         raise JobError("broken on purpose")
     note("end")
-    return Sum(value=value)
+    return Sum(value=value, token=token)
+
+
+@job(
+    "life.limited",
+    time_limit=600,
+    memory_limit=256 * MiB,
+    max_attempts=4,
+    retry_on=(ConnectionError,),
+    retry_delay=0.3,
+    run_limit=RunLimit(at_once=AT_ONCE),
+)
+def limited(params: Chore, report: Report) -> Sum:
+    return chore.function(params, report)
+
+
+@job("life.next", time_limit=600, memory_limit=256 * MiB, max_attempts=20)
+def following(params: Sum, report: Report) -> Sum:
+    return Sum(value=params.value + 1, token=_token_of(report))
+
+
+@job("life.told", time_limit=600, memory_limit=256 * MiB, max_attempts=20)
+def told(params: JobEnded, report: Report) -> Told:
+    return Told()
 
 
 def _divide(params: Batch) -> list[Chore]:
@@ -99,6 +147,22 @@ def batch(params: Batch, parts: list[Sum]) -> Sum:
 async def post_chore(request: HttpRequest, body: Chore) -> HttpResponse:
     key = Idempotency.of(request)
     return await accepted(await submit(chore, body, owner=caller(request), idempotency=key))
+
+
+@router.post("/limited", response={202: JobView})
+async def post_limited(request: HttpRequest, body: Chore) -> HttpResponse:
+    key = Idempotency.of(request)
+    return await accepted(await submit(limited, body, owner=caller(request), idempotency=key))
+
+
+@router.post("/chain", response={202: JobView})
+async def post_chain(request: HttpRequest, body: Chore) -> HttpResponse:
+    """A chore, another job after its success, and a callback at the end of the two."""
+    key = Idempotency.of(request)
+    first = await submit(
+        chore, body, owner=caller(request), idempotency=key, then=[following], on_end=told
+    )
+    return await accepted(first)
 
 
 @router.post("/batch", response={202: JobView})

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from postgresql_server import free_port
 
-from .conftest import Lab, free_port, new_lab
+from .conftest import Lab, new_lab
 from .families import claimed
 from .test_web_process import gauge
 

@@ -11,12 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+from postgresql_server import server
 
 from .conftest import ROOT, Lab
 from .life.account import Account
 from .life.callers import Callers
 from .life.faults import LEASE, Faults, draw
-from .test_postgres import postgresql_or_skip, server
+from .test_postgres import postgresql_or_skip
 
 POSTGRESQL = "LAB_DATABASE_URL" in os.environ
 SEED = int(os.environ.get("LAB_SEED", "20261126"))

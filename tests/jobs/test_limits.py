@@ -20,11 +20,9 @@ from .conftest import Lab, new_lab
 from .families import claimed, parts_of
 from .test_maintenance import RecordingBroker, run_maintenance
 from .test_maintenance_publish import every_run, process, quiet, worker
-from .test_scale import delete_all, insert_finished, whole_reads
+from .test_scale import ROWS, delete_all, insert_finished, whole_reads
 
 __all__ = ["every_run", "quiet"]
-
-ROWS = 20_000
 
 
 def submit(lab: Lab, kind: str, name: str = "a", **params: Any) -> Any:
@@ -661,7 +659,8 @@ def test_the_limit_holds_and_is_used_fully_whatever_dies(lab: Lab) -> None:
     lab.kill("one")
     with log.open("a") as file:
         file.write(f"killed {' '.join(map(str, children))}\n")
-    lab.redis_client().flushall()
+    with lab.redis_client() as client:
+        client.flushall()
     jobs += more(6, "late")
     family = lab.submit("lab.family", log=str(log), names=[f"part-{n}" for n in range(6)])
     for job in [*jobs, family]:

@@ -11,7 +11,14 @@ from .conftest import HERE, ROOT
 
 PAGE = ROOT / "{{cookiecutter.project_slug}}" / "docs" / "reference" / "jobs.md"
 # The depth of each family; `make model` explores all states.
-DEPTHS = {"two plain": 3, "divided": 3, "nested": 3, "divided and plain": 2}
+DEPTHS = {
+    "two plain": 3,
+    "divided": 3,
+    "nested": 2,
+    "divided and plain": 2,
+    "limited": 4,
+    "chain": 3,
+}
 
 
 def model(*arguments: str) -> str:

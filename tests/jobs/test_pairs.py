@@ -123,8 +123,8 @@ class Situation:
             try:
                 return EFFECTS[action.name](self.table, job, action.worker)
             except Job.DoesNotExist:
-                # A cancel says so of a job that was deleted; nobody else may.
-                assert action.name == "request_cancel"
+                # Who acts by hand is told so of a job that was deleted; nobody else may be.
+                assert action.name in ("request_cancel", "retry_by_hand", "discard")
                 return None
 
         return act

@@ -13,8 +13,9 @@ import httpx
 import psycopg
 import pytest
 from django.db import connection
+from postgresql_server import free_port
 
-from .conftest import Lab, free_port
+from .conftest import Lab
 
 CONFIGURATION = """
 [databases]

@@ -3,16 +3,14 @@ restarted under it.
 """
 
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from postgresql_server import find_programs, server
 
-from .conftest import HERE, ROOT, free_port
+from .conftest import HERE, ROOT
 
 AGAIN = (
     "killed_worker_process or killed_worker_costs or wakes or hands_a_long_job_back or divided_job "
@@ -28,49 +26,14 @@ AGAIN = (
 )
 
 
-def _programs() -> Path | None:
-    found = shutil.which("pg_ctl")
-    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-    return Path(found).parent if found else versions[-1].parent if versions else None
-
-
 def postgresql_or_skip() -> Path:
     """The folder of PostgreSQL's programs."""
-    programs = _programs()
+    programs = find_programs()
     if programs is None:
         if os.environ.get("REQUIRE_POSTGRES"):
             pytest.fail("REQUIRE_POSTGRES is set and there is no PostgreSQL on this machine")
         pytest.skip("NO POSTGRESQL ON THIS MACHINE: jobs were tried on SQLite alone")
     return programs
-
-
-@contextmanager
-def server(programs: Path) -> Iterator[dict[str, str]]:
-    """A PostgreSQL server of its own; the environment variables that tell the lab about it."""
-    # PostgreSQL refuses to run as root; its package brings a user for it.
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    folder = subprocess.check_output(
-        [*user, "mktemp", "-d", "-p", "/tmp"], text=True, cwd="/"
-    ).strip()
-    port = free_port()
-
-    def run(*command: str) -> None:
-        subprocess.run([*user, *command], check=True, stdout=subprocess.DEVNULL, cwd="/")
-
-    # Seconds for a start after a crash, beside other work.
-    patience = ["-w", "-t", "300"]
-    control = [str(programs / "pg_ctl"), "-D", f"{folder}/data", *patience, "-l", f"{folder}/log"]
-    run(str(programs / "initdb"), "-D", f"{folder}/data", "-U", "lab", "--auth=trust")
-    run(*control, "-o", f"-p {port} -h 127.0.0.1 -k {folder}", "start")
-    try:
-        yield {
-            "LAB_DATABASE_URL": f"postgres://lab@127.0.0.1:{port}/postgres",
-            "LAB_DATABASE_RESTART": " ".join([*user, *control, "-m", "immediate", "restart"]),
-            "LAB_DATABASE_FOLDER": f"{folder}/data",
-        }
-    finally:
-        run(*control, "-m", "immediate", "stop")
-        run("rm", "-r", folder)
 
 
 @pytest.mark.timeout(1800)

@@ -143,6 +143,34 @@ def test_what_a_paused_schedule_did_not_submit_is_not_caught_up(
     assert submitted() == ["15:00"]
 
 
+@pytest.mark.parametrize("target", [{"kind": "lab.nightly"}, {"queue": "cpu"}])
+@pytest.mark.parametrize(("catch_up", "count"), [("none", 0), ("last", 1), ("all", 3)])
+def test_the_moments_of_a_paused_type_are_caught_up_after_its_resume(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, catch_up: str, count: int, target: dict[str, str]
+) -> None:
+    from offload.jobs.database import from_now
+    from offload.jobs.maintenance import enqueue_periodic
+    from offload.jobs.models import Job, Pause, Schedule
+
+    nightly = declared(monkeypatch, cron=None, every=3600.0, catch_up=catch_up)
+    look(nightly, NOON)
+    Job.objects.all().delete()
+    Schedule.objects.update(last_at=from_now(-3 * 3600))
+    Pause.objects.create(**target, paused_by="the tests")
+    # In the middle between two moments: "none" is for what is over 60 s late.
+    monkeypatch.setattr(enqueue_periodic, "MISSED_AFTER", timedelta(0))
+    leader = lead()
+    for _ in range(2):
+        leader.run()
+    assert submitted() == []
+
+    Pause.objects.all().delete()
+    for _ in range(2):
+        leader.run()
+    # One more where an hour has just begun.
+    assert count <= len(submitted()) <= count + (catch_up == "all")
+
+
 def test_an_operator_pauses_a_schedule_by_name_in_the_admin(lab: Lab) -> None:
     from django.contrib.auth.models import User
     from django.test import Client

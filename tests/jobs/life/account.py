@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from jobs.conftest import Lab
+from offload.jobs.followers import next_job_id
 
 from .callers import Accepted, Callers
 from .faults import Faults
 
 CRASHED = re.compile(r"attempt (\d+) of \1$")
 FINAL = ("succeeded", "failed", "cancelled")
+# Types whose executions are noted, and those that follow other jobs.
+CHORES = ("life.chore", "life.limited")
+FOLLOWERS = ("life.next", "life.told")
+# As `lab_life.py` declares it.
+AT_ONCE = 1
 
 
 class Account:
@@ -30,7 +36,8 @@ class Account:
 
     def faults_found(self) -> list[str]:
         """A sentence for each job that something is wrong with, with its timeline."""
-        found = [*self._callers.wrong, *self._missing(), *self._bugs()]
+        found = [*self._callers.wrong, *self._faults.wrong, *self._missing(), *self._bugs()]
+        found += [*self._of_limit(), *self._of_followers()]
         for row in self._rows.values():
             wrong = list(self._of_job(row))
             if wrong:
@@ -67,8 +74,8 @@ class Account:
         return "\n".join([f"  row: {columns}", *shown])
 
     def _missing(self) -> Iterator[str]:
-        for job_id in self._callers.accepted:
-            if job_id not in self._rows:
+        for job_id, accepted in self._callers.accepted.items():
+            if job_id not in self._rows and not accepted.discarded:
                 yield f"job {job_id} got its 202 and has no row"
 
     def _bugs(self) -> Iterator[str]:
@@ -79,17 +86,21 @@ class Account:
                     yield f"{path.stem} logged: {line[:2000]}"
 
     def _of_job(self, row: Any) -> Iterator[str]:
-        accepted = self._callers.accepted.get(row.pk)
+        accepted = self._callers.accepted.get(row.parent_id or row.pk)
         yield from self._of_end(row, accepted)
-        yield from self._of_executions(row)
+        yield from self._of_executions(row, bool(accepted and accepted.retries))
         if row.kind == "life.batch":
             yield from self._of_parts(row)
 
     def _of_end(self, row: Any, accepted: Accepted | None) -> Iterator[str]:
         match row.status:
             case "succeeded":
-                if row.result != {"value": _right(row.params)}:
+                if row.kind in FOLLOWERS:
+                    return
+                if row.result["value"] != _right(row.params):
                     yield f"the result is {row.result}, not {_right(row.params)}"
+                if row.kind in CHORES and row.result["token"] != row.token:
+                    yield f"the result is of token {row.result['token']}, the row has {row.token}"
                 if _is_broken(row.params):
                     yield "it succeeded, though its function always fails"
             case "failed":
@@ -101,7 +112,9 @@ class Account:
                 yield f"it is still {row.status}"
         if row.final and (row.worker or row.due_at or row.lease_until):
             yield "it has ended, and is held or due"
-        if accepted and accepted.asked and row.cancel_requested_at is None:
+        # A retry by hand forgets the cancel.
+        asked = accepted and accepted.asked and not (accepted.retries or row.parent_id)
+        if asked and row.cancel_requested_at is None:
             yield "a DELETE was answered while it had not ended, and its row does not know it"
 
     def _of_failure(self, row: Any) -> Iterator[str]:
@@ -117,17 +130,18 @@ class Account:
         if not last or row.attempts < row.max_attempts:
             yield f"it failed after {row.attempts} attempts: {row.error}"
 
-    def _of_executions(self, row: Any) -> Iterator[str]:
+    def _of_executions(self, row: Any, retried: bool) -> Iterator[str]:
         starts, ends = _executions(row, "start"), _executions(row, "end")
         claims = (row.token + 1) // 2
         if len(starts) != len(set(starts)):
             yield f"a claim was executed twice: tokens {starts}"
         if any(token > row.token for token in starts):
             yield f"tokens {starts} were executed, the row has {row.token}"
-        if row.kind == "life.chore":
+        if row.kind in CHORES:
             if len(starts) > claims:
                 yield f"{len(starts)} executions of {claims} claims"
-            if not row.attempts <= claims <= row.attempts + self._deploys:
+            # A retry by hand begins to count again.
+            if not retried and not row.attempts <= claims <= row.attempts + self._deploys:
                 yield f"{claims} claims, {row.attempts} attempts, {self._deploys} deploys"
             if row.status == "succeeded" and row.token not in ends:
                 yield f"its result is of token {row.token}, and {ends} were executed to their end"
@@ -145,6 +159,42 @@ class Account:
             yield f"it is {row.status}, its parts are {states}"
         if row.status == "failed" and row.phase == "parts" and not states & {"failed", "cancelled"}:
             yield "it failed while its parts wait or have succeeded"
+
+    def _of_limit(self) -> Iterator[str]:
+        """Executions whose result was taken held a place from their start to their end."""
+        changes = []
+        for row in self._rows.values():
+            if row.kind == "life.limited" and row.status == "succeeded":
+                noted = {line: float(at) for line, at in _noted(row)}
+                start, end = f"start {row.token}", f"end {row.token}"
+                if start in noted and end in noted:
+                    changes += [(noted[start], 1), (noted[end], -1)]
+        running = 0
+        for at, change in sorted(changes):
+            running += change
+            if running > AT_ONCE:
+                yield f"{running} limited jobs ran at {at:.3f}, {AT_ONCE} may"
+
+    def _of_followers(self) -> Iterator[str]:
+        """A follower is there exactly once for each end that it follows."""
+        told = Counter(row.params["id"] for row in self._rows.values() if row.kind == "life.told")
+        for row in self._rows.values():
+            if row.then and row.status == "succeeded":
+                following = next_job_id(row)
+                if following not in self._rows:
+                    yield f"job {row.pk} has succeeded and its next job is missing"
+            elif row.on_end and row.final:
+                accepted = self._callers.accepted.get(row.pk)
+                ends = 1 + (accepted.retries if accepted else 0)
+                if not 1 <= told[str(row.pk)] <= ends:
+                    yield f"job {row.pk} has ended and called back {told[str(row.pk)]} times"
+
+        succeeded = sum(bool(row.then) and row.status == "succeeded" for row in self._rows.values())
+        nexts = sum(row.kind == "life.next" for row in self._rows.values())
+        discarded = sum(each.discarded for each in self._callers.accepted.values())
+        # A job before that was discarded is not counted.
+        if not succeeded <= nexts <= succeeded + discarded:
+            yield f"{nexts} next jobs of {succeeded} that have succeeded"
 
 
 def _listed(counts: Counter[str]) -> str:

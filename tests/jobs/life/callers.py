@@ -1,4 +1,6 @@
-"""The callers of a life: threads that submit and cancel jobs over HTTP, as careful clients do."""
+"""The callers of a life: threads that submit, cancel, retry and discard jobs over HTTP, as careful
+clients do.
+"""
 
 import random
 import threading
@@ -21,11 +23,15 @@ class Accepted:
     Args:
         params: what was sent.
         asked: whether a DELETE was answered by a job that had not ended before.
+        retries: how often a retry by hand was asked for. One whose answer was lost counts, too.
+        discarded: whether a discard was asked for.
     """
 
     kind: str
     params: dict[str, Any]
     asked: bool = False
+    retries: int = 0
+    discarded: bool = False
 
 
 @dataclass
@@ -73,8 +79,11 @@ class Callers:
             headers=headers, timeout=ANSWER_TIMEOUT_SECONDS, trust_env=False
         ) as client:
             while not self._stopping.wait(dice.uniform(*self.pause)):
-                if self.accepted and dice.random() < 0.15:
+                what = dice.random() if self.accepted else 1.0
+                if what < 0.15:
                     self._cancel(client, dice)
+                elif what < 0.3:
+                    self._by_hand(client, dice)
                 else:
                     self._submit(client, dice)
 
@@ -84,7 +93,8 @@ class Callers:
             kind, parts = "batch", dice.randint(1, 5)
             body = {"parts": [self._chore(dice, f"{name}-{n}") for n in range(parts)]}
         else:
-            kind, body = "chore", self._chore(dice, str(name))
+            kind = dice.choice(["chore", "limited", "limited", "chain"])
+            body = self._chore(dice, str(name))
 
         path = f"/api/lab/life/{kind}"
         answer = self._ask(client, dice, "POST", path, json=body, key=str(name))
@@ -104,14 +114,32 @@ class Callers:
     def _cancel(self, client: httpx.Client, dice: random.Random) -> None:
         job_id = dice.choice(list(self.accepted)[-20:])
         answer = self._ask(client, dice, "DELETE", f"/api/jobs/{job_id}")
-        if answer is not None and answer["status"] in ("queued", "running", "cancelled"):
+        if answer and answer["status"] in ("queued", "running", "cancelled"):
             self.accepted[job_id].asked = True
+
+    def _by_hand(self, client: httpx.Client, dice: random.Random) -> None:
+        """Retry a job, or discard it. Most have not failed, or not ended: 409."""
+        job_id, action = dice.choice(list(self.accepted)[-20:]), "retry"
+        if dice.random() < 0.2:
+            self.accepted[job_id].discarded, action = True, "discard"
+        else:
+            self.accepted[job_id].retries += 1
+        self._ask(client, dice, "POST", f"/api/jobs/{job_id}/{action}", others=(204, 409))
+
+    def _gone(self, path: str) -> int:
+        """404, where a discard was asked for; else a status that never comes."""
+        discarded = (job_id for job_id, each in self.accepted.items() if each.discarded)
+        return 404 if any(str(job_id) in path for job_id in discarded) else 0
 
     def _ask(
         self, client: httpx.Client, dice: random.Random, method: str, path: str, **request: Any
     ) -> Any:
-        """The JSON of a 202. None where the service refused, or the caller gave up."""
-        key = request.pop("key", None)
+        """The JSON of a 202. None where the service refused, or the caller gave up.
+
+        Args:
+            others: other statuses that are right, as a keyword.
+        """
+        key, others = request.pop("key", None), request.pop("others", ())
         headers = {"Idempotency-Key": key} if key else {}
         for _ in range(20):
             url = f"http://127.0.0.1:{dice.choice(self.ports)}{path}"
@@ -122,6 +150,8 @@ class Callers:
             else:
                 if answer.status_code == 202:
                     return answer.json()
+                if answer.status_code in (*others, self._gone(path)):
+                    return None
                 self.refused += 1
                 if answer.status_code not in (429, 502, 503, 504):
                     self.wrong.append(f"{method} {path}: {answer.status_code} {answer.text[:300]}")

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
+from postgresql_server import free_port
 
-from jobs.conftest import HERE, Lab, free_port
+from jobs.conftest import HERE, Lab
 
 # Seconds of the lease in a life: short, so that many end.
 LEASE = 3.0
@@ -22,6 +23,9 @@ FREEZE_SECONDS = (0.5 * LEASE, 2.5 * LEASE)
 CUT_SECONDS = (0.5, 7.0)
 # Seconds between two faults.
 FAULT_INTERVAL_SECONDS = (0.3, 3.0)
+# Seconds that a job type is paused, and those that claims which began before have.
+PAUSE_SECONDS = (1.0, 6.0)
+LAST_CLAIMS_SECONDS = 0.5
 # Seconds of the beginning without faults.
 QUIET_SECONDS = 2.0
 
@@ -40,6 +44,7 @@ WEIGHTS = {
     "silence_redis": 1,
     "empty_redis": 1,
     "restart_redis": 1,
+    "pause_limited": 3,
 }
 # PostgreSQL alone: SQLite has no connection that could be cut.
 DATABASE_WEIGHTS = {"cut_database": 2, "silence_database": 1, "restart_database": 1}
@@ -85,6 +90,8 @@ class Faults:
     def __init__(self, lab: Lab, workers: int, webs: int) -> None:
         self._lab = lab
         self.happened: list[str] = []
+        # What a fault found wrong.
+        self.wrong: list[str] = []
         self._heals: list[tuple[float, Callable[[], None]]] = []
         self._started: list[subprocess.Popen[bytes]] = []
         self._begun = time.monotonic()
@@ -201,7 +208,8 @@ class Faults:
         return self._silence(f"database-{pick % 2}", seconds)
 
     def empty_redis(self, pick: int, seconds: float) -> str:
-        self._lab.redis_client().flushall()
+        with self._lab.redis_client() as client:
+            client.flushall()
         return ""
 
     def restart_redis(self, pick: int, seconds: float) -> str:
@@ -216,6 +224,41 @@ class Faults:
         # This process's own connection was closed with the others.
         connection.close()
         return ""
+
+    # --- what operators do ---
+
+    def pause_limited(self, pick: int, seconds: float) -> str:
+        """Nothing of a paused job type begins: no row of it counts one more attempt."""
+        from offload.jobs.models import Pause
+        from offload.jobs.pauses import pause, resume
+
+        if self._asked(Pause.objects.exists):
+            return "it is paused already"
+        self._asked(lambda: pause(kind="life.limited", by="the life"))
+        time.sleep(LAST_CLAIMS_SECONDS)
+        before = self._asked(_attempts)
+
+        def resume_and_check() -> None:
+            for job_id, attempts in self._asked(_attempts).items():
+                if attempts > before.get(job_id, 0):
+                    self.wrong.append(f"job {job_id} was begun while its type was paused")
+            self._asked(lambda: resume(kind="life.limited", by="the life"))
+
+        lasts = _between(PAUSE_SECONDS, seconds)
+        self._later(lasts, resume_and_check)
+        return f"for {lasts:.1f} s"
+
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        """Ask the database, also just after its restart."""
+
+        def answer() -> Any:
+            try:
+                return (ask(),)
+            except (OperationalError, InterfaceError):
+                connection.close()
+                return None
+
+        return self._lab.until(answer, "the database to answer")[0]
 
     # --- processes ---
 
@@ -303,6 +346,13 @@ class Faults:
 
     def _note(self, text: str) -> None:
         self.happened.append(f"{time.monotonic() - self._begun:6.1f} s  {time.time():.3f}  {text}")
+
+
+def _attempts() -> dict[Any, int]:
+    """The attempts of each limited job."""
+    from offload.jobs.models import Job
+
+    return dict(Job.objects.filter(kind="life.limited").values_list("pk", "attempts"))
 
 
 def _between(bounds: tuple[float, float], share: float) -> Any:

@@ -8,7 +8,7 @@ come, had come twice, or came late.
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from offload.jobs import divided, transitions
+from offload.jobs import blocked, by_hand, divided, followers, transitions
 from offload.jobs.database import due_or_blocked
 from offload.jobs.declare import find_job_type
 from offload.jobs.errors import JobError
@@ -16,6 +16,7 @@ from offload.jobs.maintenance import prune
 from offload.jobs.maintenance.rescue_lost import Observation, RescueLost
 from offload.jobs.models import Job
 from offload.jobs.notifier import EventPublisher
+from offload.problems import Problem
 
 from .rows import OLD_TOKEN, PID, WORKERS, Row, Rows, Table, job_id
 
@@ -30,6 +31,8 @@ class _NoEvents(EventPublisher):
 
 
 _rescuer = RescueLost(Observation(), _NoEvents())
+# A follower has the next number. In a real life its id depends on the version, too.
+followers._follower_id = lambda ended: job_id(ended.pk.int)
 
 
 class Process(NamedTuple):
@@ -93,13 +96,21 @@ def actions_in(state: State, table: Table) -> Iterator[Action]:
             yield Action("rescue", number)
         if row.phase == "parts" and row.status == "running":
             yield Action("settle", number)
-        if row.due == "past":
+        if "past" in (row.due, row.blocked):
             yield Action("give_up", number)
         if row.lease == "future":
             yield Action("the lease ends", number)
         if row.due == "future":
             yield Action("it becomes due", number)
+        if row.blocked == "future":
+            yield Action("it may become due", number)
+        if row.status in by_hand.RETRIABLE:
+            yield Action("retry_by_hand", number)
+        if row.final and table.family[number].parent is None:
+            yield Action("discard", number)
 
+    if any(row and row.blocked == "past" for row in state.rows):
+        yield Action("unblock", 0)
     if any(row and row.expires == "past" for row in state.rows):
         yield Action("prune", 0)
     if any(row and row.expires == "future" for row in state.rows):
@@ -212,6 +223,20 @@ def _rescue(table: Table, job: Job, worker: int) -> None:
     _rescuer._rescue(job.pk, job.parent_id, "worker lost")
 
 
+def _unblock(table: Table, job: Job, worker: int) -> None:
+    blocked.unblock(str(job.limit_key), wait=False)
+
+
+def _by_hand(act: Callable[[Any, str], Any]) -> "Effect":
+    def effect(table: Table, job: Job, worker: int) -> Any:
+        try:
+            return act(job.pk, "somebody")
+        except Problem:
+            return None
+
+    return effect
+
+
 Effect = Callable[[Table, Job, Any], Any]
 EFFECTS: dict[str, Effect] = {
     "claim": _claim,
@@ -233,11 +258,15 @@ EFFECTS: dict[str, Effect] = {
         job.pk, "nobody knows its type", due_or_blocked()
     ),
     "prune": lambda table, job, worker: prune._delete_batch(),
+    "unblock": _unblock,
+    "retry_by_hand": _by_hand(by_hand.retry),
+    "discard": _by_hand(by_hand.discard),
 }
 # What the clock does to the rows.
 CLOCK: dict[str, tuple[str, bool]] = {
     "the lease ends": ("lease", False),
     "it becomes due": ("due", False),
+    "it may become due": ("blocked", False),
     "results expire": ("expires", True),
 }
 

@@ -23,6 +23,8 @@ HELPFUL = {
     "rescue",
     "the lease ends",
     "it becomes due",
+    "unblock",
+    "it may become due",
 }
 
 
@@ -81,7 +83,7 @@ class Explorer:
             Broken: an invariant does not hold.
         """
         first = State(
-            tuple(Row() if member.parent is None else None for member in self.table.family),
+            tuple(member.first_row for member in self.table.family),
             (None,) * len(WORKERS),
         )
         self.found[first] = None

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from offload.jobs import divided, transitions
+from offload.jobs import blocked, divided, transitions
 from offload.jobs.database import fenced_update, held
 from offload.jobs.maintenance import prune
 from offload.jobs.models import Job, Status
@@ -114,6 +114,8 @@ FAULTS: list[tuple[int, str, Fault]] = [
     (15, "plain", _replaced(divided, "fenced_update", _without_version)),
     (16, "divided", _replaced(divided, "part_results", lambda *job: _part_results(*job)[:-1])),
     (17, "plain", _replaced(transitions, "claim", _claim_once)),
+    (18, "limited", _replaced(blocked, "_room", lambda limit, taken, state: (100, None))),
+    (19, "chain", _replaced(divided, "insert_followers", lambda ended: None)),
 ]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from offload.jobs.models import FINAL
 
 from .actions import Action, Processes
-from .job_types import MAX_ATTEMPTS
+from .job_types import AT_ONCE, MAX_ATTEMPTS
 from .rows import Columns, Member, Row, Rows
 
 
@@ -50,6 +50,8 @@ def changed(old: Columns, new: Columns, columns: tuple[str, ...] = COLUMNS) -> b
 
 
 def ended_stays_ended(change: Change) -> bool:
+    if change.action.name == "retry_by_hand":
+        return True
     return not any(old.status in FINAL and changed(old, new) for old, new in change.pairs())
 
 
@@ -93,9 +95,16 @@ def attempts_are_counted(change: Change) -> bool:
     )
 
 
+def _is_retried(change: Change, old: Columns, new: Columns) -> bool:
+    """Whether the job begins anew, because somebody asked for it."""
+    return change.action.name == "retry_by_hand" and bool(old.token != new.token)
+
+
 def _added(change: Change, old: Columns, new: Columns) -> int:
     if old.worker is None and new.worker is not None:
         return 1
+    if _is_retried(change, old, new):
+        return -int(old.attempts)
     divided = old.phase == "" and new.phase == "parts"
     handed_back = change.action.name == "hand_back" and new.status == "queued" != old.status
     return -1 if divided or handed_back else 0
@@ -116,7 +125,7 @@ def cancels_are_kept(change: Change) -> bool:
     return all(
         new.cancel_requested_at is not None and new.token == old.token and new.status != "queued"
         for old, new in change.pairs()
-        if old.cancel_requested_at is not None
+        if old.cancel_requested_at is not None and not _is_retried(change, old, new)
     )
 
 
@@ -136,6 +145,20 @@ def parts_go_with_their_whole(change: Change) -> bool:
         and change.after[member.parent] is not None
         for number, member in enumerate(change.family)
     )
+
+
+def a_follower_comes_with_the_success(change: Change) -> bool:
+    """Its row is inserted with the success of the job before, and at no other time."""
+    for number, member in enumerate(change.family):
+        if member.after is None:
+            continue
+        old, new = change.before[member.after], change.after[member.after]
+        succeeds = old is not None and new is not None and old.status != "succeeded"
+        succeeds = succeeds and new is not None and new.status == "succeeded"
+        inserted = change.before[number] is None and change.after[number] is not None
+        if succeeds != inserted:
+            return False
+    return True
 
 
 def versions_grow(change: Change) -> bool:
@@ -159,9 +182,8 @@ def running_is_moved(rows: Rows, processes: Processes, family: tuple[Member, ...
         if row is None or row.status != "running":
             continue
         held = row.worker is not None and row.lease is not None and row.due is None
-        due = (
-            row.phase == "join" and row.worker is None and row.lease is None and row.due is not None
-        )
+        free = row.worker is None and row.lease is None
+        due = row.phase == "join" and free and (row.due is not None or row.blocked is not None)
         waits = row.phase == "parts" and row.worker is None and row.due is None
         unfinished = any(not part.final for part in _parts(number, rows, family))
         if not (held or due or (waits and unfinished)):
@@ -171,7 +193,10 @@ def running_is_moved(rows: Rows, processes: Processes, family: tuple[Member, ...
 
 def queued_is_due(rows: Rows, processes: Processes, family: tuple[Member, ...]) -> bool:
     return all(
-        row.due is not None and row.worker is None and row.lease is None and not row.asked
+        (row.due is None) != (row.blocked is None)
+        and row.worker is None
+        and row.lease is None
+        and not row.asked
         for row in rows
         if row is not None and row.status == "queued"
     )
@@ -179,7 +204,7 @@ def queued_is_due(rows: Rows, processes: Processes, family: tuple[Member, ...]) 
 
 def ended_is_released(rows: Rows, processes: Processes, family: tuple[Member, ...]) -> bool:
     return all(
-        row.due is None and row.worker is None and row.lease is None and row.expires is not None
+        (row.due, row.blocked, row.worker, row.lease) == (None,) * 4 and row.expires is not None
         for row in rows
         if row is not None and row.final
     )
@@ -239,6 +264,19 @@ def results_are_right(rows: Rows, processes: Processes, family: tuple[Member, ..
     )
 
 
+def a_limit_holds(rows: Rows, processes: Processes, family: tuple[Member, ...]) -> bool:
+    """A limited job that is due or runs has a place of its own; no other job has one."""
+    places = []
+    for row, member in zip(rows, family, strict=True):
+        if row is None:
+            continue
+        takes_one = member.kind == "limited" and (row.due is not None or row.worker is not None)
+        if takes_one != (row.place is not None):
+            return False
+        places += [row.place] if takes_one else []
+    return sorted(places) == list(range(AT_ONCE))[: len(places)]
+
+
 def _parts(number: int, rows: Rows, family: tuple[Member, ...]) -> list[Row]:
     parts = (rows[n] for n, member in enumerate(family) if member.parent == number)
     return [part for part in parts if part is not None]
@@ -250,7 +288,7 @@ def _leaves(number: int, family: tuple[Member, ...]) -> int:
     return sum(_leaves(part, family) for part in parts) if parts else 1
 
 
-# The numbers are those of the list in docs/reference/jobs.md. 16 is asked of the whole graph.
+# The numbers are those of the list in docs/reference/jobs.md. 17 is asked of the whole graph.
 OF_CHANGES: list[tuple[int, Callable[[Change], bool]]] = [
     (1, ended_stays_ended),
     (2, old_tokens_change_nothing),
@@ -262,6 +300,7 @@ OF_CHANGES: list[tuple[int, Callable[[Change], bool]]] = [
     (9, a_cancel_is_taken),
     (14, parts_go_with_their_whole),
     (15, versions_grow),
+    (19, a_follower_comes_with_the_success),
 ]
 OF_STATES: list[tuple[int, Callable[[Rows, Processes, tuple[Member, ...]], bool]]] = [
     (3, one_holder),
@@ -274,6 +313,7 @@ OF_STATES: list[tuple[int, Callable[[Rows, Processes, tuple[Member, ...]], bool]
     (12, a_failed_part_fails_its_whole),
     (13, parts_end_with_their_whole),
     (16, results_are_right),
+    (18, a_limit_holds),
 ]
 # From every state, workers, the maintenance and the clock bring every job to an end.
 EVERY_JOB_CAN_END = 17

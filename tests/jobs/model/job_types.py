@@ -2,10 +2,12 @@
 
 from pydantic import BaseModel
 
-from offload.jobs import MiB, Report, job
+from offload.jobs import MiB, Report, RunLimit, job
 
 # The most attempts of each job: the second is the last.
 MAX_ATTEMPTS = 2
+# So many limited jobs may run at once.
+AT_ONCE = 1
 
 
 class Nothing(BaseModel):
@@ -26,6 +28,17 @@ def _two(params: Nothing) -> list[Nothing]:
 
 @job("plain", time_limit=60, memory_limit=MiB, max_attempts=MAX_ATTEMPTS)
 def plain(params: Nothing, report: Report) -> Count:
+    return Count(value=1)
+
+
+@job(
+    "limited",
+    time_limit=60,
+    memory_limit=MiB,
+    max_attempts=MAX_ATTEMPTS,
+    run_limit=RunLimit(at_once=AT_ONCE),
+)
+def limited(params: Nothing, report: Report) -> Count:
     return Count(value=1)
 
 

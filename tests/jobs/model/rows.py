@@ -36,6 +36,9 @@ class Row(NamedTuple):
     worker: int | None = None
     lease: str | None = None
     due: str | None = "past"
+    # From when on a blocked job may become due, and the place of its limit that it has.
+    blocked: str | None = None
+    place: int | None = None
     asked: bool = False
     expires: str | None = None
     parts_count: int = 0
@@ -62,10 +65,20 @@ class Member:
     Args:
         kind: the name of its type.
         parent: the number of the job that it is a part of.
+        after: the number of the job that it follows, which is the one before it.
     """
 
     kind: str
     parent: int | None = None
+    after: int | None = None
+
+    @property
+    def first_row(self) -> Row | None:
+        """The row with which a life begins; None where it is inserted later."""
+        if self.parent is not None or self.after is not None:
+            return None
+        limited = find_job_type(self.kind).limits.run_limit is not None
+        return Row(due=None, blocked="past") if limited else Row()
 
 
 # The parts of a divided job follow it, one after the other. `TWINS` says which jobs and parts may
@@ -76,8 +89,10 @@ FAMILIES: dict[str, tuple[Member, ...]] = {
     "divided": (Member("whole"), Member("plain", 0), Member("plain", 0)),
     "nested": (Member("top"), Member("middle", 0), Member("plain", 1)),
     "divided and plain": (Member("middle"), Member("plain", 0), Member("plain")),
+    "limited": (Member("limited"), Member("limited")),
+    "chain": (Member("plain"), Member("plain", after=0)),
 }
-TWINS = {"two plain": (0, 1), "divided": (1, 2)}
+TWINS = {"two plain": (0, 1), "divided": (1, 2), "limited": (0, 1)}
 # Each family's life without a fault: the action, the job, the worker. With a bounded depth, every
 # state of it is a first state, so that the depth is the number of faults and their consequences.
 LIVES: dict[str, list[tuple[str, int, int]]] = {
@@ -105,6 +120,9 @@ LIVES: dict[str, list[tuple[str, int, int]]] = {
         ("claim", 0, 0),
     ],
     "divided and plain": [("claim", 0, 0), ("divide", 0, 0), ("claim", 1, 0), ("claim", 2, 1)],
+    # The worker does not count for an unblocking.
+    "limited": [("unblock", 0, 0)],
+    "chain": [("claim", 0, 0), ("succeed", 0, 0), ("claim", 1, 0)],
 }
 
 
@@ -163,6 +181,8 @@ class Table:
         if member.parent is not None:
             made.parent_id = job_id(member.parent)
             made.number = siblings.index(number) + 1
+        if any(each.after == number for each in self.family):
+            made.then = [Job.declared_columns(job_type)]
         made.created_at = _TIMES["past"]
         made.status, made.phase, made.attempts = row.status, row.phase, row.attempts
         made.parts_count = row.parts_count
@@ -171,6 +191,7 @@ class Table:
         made.token = NEWEST_TOKEN
         made.lease_until = _TIMES.get(row.lease or "")
         made.due_at = _TIMES.get(row.due or "")
+        made.unblock_at, made.place = _TIMES.get(row.blocked or ""), row.place
         made.cancel_requested_at = _TIMES["past"] if row.asked else None
         made.started_at = _TIMES["past"] if row.attempts else None
         made.finished_at = _TIMES["past"] if row.final else None
@@ -195,6 +216,8 @@ def row_of(columns: Any) -> Row | None:
         worker=None if worker is None else WORKERS.index(worker),
         lease=_time(columns.lease_until),
         due=_time(columns.due_at),
+        blocked=_time(columns.unblock_at),
+        place=columns.place,
         asked=columns.cancel_requested_at is not None,
         expires=_time(columns.expires_at),
         parts_count=columns.parts_count,

@@ -2,7 +2,7 @@
 
     inserted, tried again, or all parts succeeded --> blocked --> unblocked: due, with a place
                                                         ^                |
-                                                        +--- any end of the attempt
+                                                        +--- any end of the attempt, a pause
 
 A limited job is blocked whenever another job would become due. It becomes due only here, with the
 number of a free place of its key. A unique constraint of the database keeps two jobs from the same
@@ -18,7 +18,7 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
-from django.db.models import Max, QuerySet
+from django.db.models import F, Max, QuerySet
 from django.db.models.functions import Now
 
 from offload.jobs.database import NOT_PAUSED, bounded_transaction
@@ -96,6 +96,18 @@ def unblock(key: str, wait: bool = True) -> list[Job]:
         # Without a limit any more, nobody needs the lock.
         state = _locked_state(key, wait) if limit is not None else RunLimitKey(key=key)
         return _unblock(rows, limit, state) if state is not None else []
+
+
+def block_paused() -> None:
+    """Block the due jobs that are paused: other jobs of their limits get their places."""
+    paused = Job.objects.exclude(NOT_PAUSED).filter(place__isnull=False, due_at__isnull=False)
+    if not paused.exists():
+        return
+    with bounded_transaction():
+        unlocked = paused.select_for_update(skip_locked=True).order_by("pk").values("pk")
+        paused.filter(pk__in=unlocked).update(
+            due_at=None, unblock_at=F("due_at"), place=None, published_at=None
+        )
 
 
 def _locked_state(key: str, wait: bool) -> Any:

@@ -180,7 +180,11 @@ async def submit_many(
         Job.objects.bulk_create(jobs)
         if "due_at" not in columns:
             services.start(jobs)
-        return jobs
+        if job_type.limits.run_limit is None:
+            return jobs
+        # Some may have become due meanwhile.
+        rows = Job.objects.in_bulk([job.pk for job in jobs])
+        return [rows[job.pk] for job in jobs]
 
     return await sync_to_async(insert)()
 

@@ -15,6 +15,7 @@
    type inserts it, too: a web process that cancels, or an older worker during a deploy.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid5
@@ -27,6 +28,8 @@ from offload.jobs.declare import find_job_type
 from offload.jobs.errors import InvalidJob, JobError, UnknownJobType
 from offload.jobs.job_type import JobType
 from offload.jobs.models import Job, Status
+
+log = logging.getLogger("offload.jobs")
 
 
 class JobEnded(BaseModel):
@@ -143,13 +146,30 @@ def _follower(ended: Job, columns: dict[str, Any], **values: Any) -> Job:
 
 
 def _limit_key(kind: str, owner: str, params: Any) -> str | None:
-    """The key of a follower's limit. A process that does not know the type knows no limit of it."""
+    """The key of a follower's limit. It never raises, because the end of the job before would not
+    be written then. Three cases have no key of their own:
+
+    1. This process does not know the type, and so no limit of it.
+    2. The parameters do not fit the model. A worker will claim the job, and fail it in words.
+    3. The function `per` raises an error. All such jobs of the limit share one key.
+    """
     try:
         job_type = find_job_type(kind)
     except UnknownJobType:
         return None
     limit = job_type.limits.run_limit
-    return limit.key(kind, owner, job_type.params.model_construct(**params)) if limit else None
+    if limit is None:
+        return None
+
+    try:
+        return limit.key(kind, owner, job_type.params.model_validate(params))
+    except Exception:
+        log.exception(
+            "the RunLimit of the job type %r has no key for a job that follows another one; it "
+            "shares the limit with all such jobs. Correct `per`, or the parameter model",
+            kind,
+        )
+        return limit.key_of(kind)
 
 
 def _follower_id(ended: Job) -> UUID:

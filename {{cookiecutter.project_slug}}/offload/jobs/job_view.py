@@ -106,7 +106,7 @@ def expected_start_seconds(job: Job) -> float | None:
 
 
 def _blocked_by(job: Job) -> str | None:
-    if job.unblock_at is None or job.limit_key is None:
+    if job.unblock_at is None or job.limit_key is None or job.unblock_at > timezone.now():
         return None
     limit = limit_of(job.limit_key)
     return f"blocked by limit: {limit.in_words()}" if limit is not None else None
@@ -140,7 +140,7 @@ def _summary_fields(job: Job) -> dict[str, Any]:
         "error": job.error or None,
         "attempts": job.attempts,
         "created_at": job.created_at,
-        "due_at": job.due_at,
+        "due_at": job.due_at or job.unblock_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
         "next_url": job_url(following) if following else None,

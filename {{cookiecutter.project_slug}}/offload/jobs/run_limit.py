@@ -74,6 +74,10 @@ class RunLimit:
         # PostgreSQL takes no NUL, and the column has an end.
         if len(sharer) > MAX_SHARER_LENGTH or not sharer.isprintable():
             sharer = hashlib.sha256(sharer.encode("utf-8", "backslashreplace")).hexdigest()
+        return self.key_of(type_name, sharer)
+
+    def key_of(self, type_name: str, sharer: str = "") -> str:
+        """The key of the jobs of one sharer; by default of those that all share the limit."""
         return f"{self.name or type_name}{SEPARATOR}{sharer}"
 
     @property

@@ -17,7 +17,7 @@ from offload.jobs.database import (
 )
 from offload.jobs.declare import all_job_types
 from offload.jobs.job_type import JobType, scheduled_params
-from offload.jobs.models import Job, Leader, Schedule
+from offload.jobs.models import Job, Leader, Pause, Schedule
 from offload.jobs.recurrence import Recurrence
 
 log = logging.getLogger("offload.jobs")
@@ -32,6 +32,9 @@ MISSED_AFTER = timedelta(seconds=60)
 
 class EnqueuePeriodic:
     """The duty: one job for each moment of a job type's recurrence, by the database's clock.
+
+    Nothing is submitted while the type or its queue is paused. The moments of a pause are missed
+    ones, and `catch_up` says which of them are submitted after the resume.
 
     A row of `Schedule` remembers the last moment. All processes together submit a moment once, also
     where the job's own row was deleted meanwhile.
@@ -49,8 +52,19 @@ class EnqueuePeriodic:
 
         with FORK_LOCK:
             now: datetime = Leader.objects.values_list(Now(), flat=True)[0]
-        for job_type, recurrence in periodic:
-            if recurrence and now >= self._next_look.get(job_type.name, now):
+        due = [
+            (job_type, recurrence)
+            for job_type, recurrence in periodic
+            if recurrence and now >= self._next_look.get(job_type.name, now)
+        ]
+        if not due:
+            return
+
+        with FORK_LOCK:
+            paused = set(Pause.objects.values_list("queue", "kind"))
+        for job_type, recurrence in due:
+            # Its moments wait for the resume: they would fill the queue, which bounds submits.
+            if not paused & {("", job_type.name), (job_type.limits.queue, "")}:
                 with FORK_LOCK:
                     self._enqueue_alone(job_type, recurrence, now)
 

@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.models import Count
 from django.db.models.functions import Now
 
-from offload.jobs.blocked import limit_of, unblock
+from offload.jobs.blocked import block_paused, limit_of, unblock
 from offload.jobs.broker import Broker, JobMessage
 from offload.jobs.database import FORK_LOCK
 from offload.jobs.models import Job, RunLimitKey
@@ -49,6 +49,8 @@ class UnblockLimited:
         """Unblock, for some hundred keys."""
         with FORK_LOCK:
             keys = self._next_keys()
+            if keys:
+                block_paused()
             full = _full(keys) if keys else set()
 
         for key in keys:

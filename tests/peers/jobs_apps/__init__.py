@@ -1,0 +1,1 @@
+"""The same job for four queues, each as its documentation has it."""

@@ -1,0 +1,1 @@
+"""The generated service's app."""
