@@ -228,15 +228,20 @@ def test_an_error_in_the_document_is_a_problem_unless_the_operation_has_a_model_
     code = """
 rows = operations["/rows"]
 answers = rows["responses"]
-forms = {status: [*answer["content"].items()] for status, answer in answers.items()}
-headers = {status: [*answers[status].get("headers", ())] for status in ("202", "401", "503")}
-result = rows["operationId"], forms, headers, document["components"]["schemas"]
+result = rows["operationId"], answers, document["components"]
 """
-    name, forms, headers, schemas = told(service, f"import json\n{DOCUMENTED}\n{code}")
-    problem = ["application/problem+json", {"schema": {"$ref": "#/components/schemas/Problem"}}]
+    name, answers, components = told(service, f"import json\n{DOCUMENTED}\n{code}")
     assert name == "orders_write"
-    assert [status for status, form in forms.items() if form != [problem]] == ["202", "418"]
-    assert headers == {"202": ["Location"], "401": ["WWW-Authenticate"], "503": ["Retry-After"]}
+    assert [status for status, answer in answers.items() if "$ref" not in answer] == ["202", "418"]
+    assert [*answers["202"]["headers"]] == ["Location"]
+    assert answers["401"] == {"$ref": "#/components/responses/Problem401"}
+
+    problem, schemas = components["responses"]["Problem401"], components["schemas"]
+    assert problem["content"] == {
+        "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+    }
+    assert [*problem["headers"]] == ["WWW-Authenticate"]
+    assert [*components["responses"]["Problem503"]["headers"]] == ["Retry-After"]
     assert schemas["Problem"]["required"] == ["type", "title", "status", "detail"]
     # Pydantic refuses the other keys.
     assert schemas["Rows"]["properties"]["rows"]["additionalProperties"] is False

@@ -4,6 +4,7 @@ import re
 from http.client import responses
 from typing import Any
 
+from ninja import NinjaAPI
 from ninja.openapi.schema import BODY_CONTENT_TYPES, OpenAPISchema
 from ninja.operation import Operation
 
@@ -68,6 +69,11 @@ class Document(OpenAPISchema):
     An operation declares other errors without a model: `response={204: None, 409: None}`.
     """
 
+    def __init__(self, api: NinjaAPI, path_prefix: str) -> None:
+        # By name, in the components.
+        self._problems: dict[str, dict[str, Any]] = {}
+        super().__init__(api, path_prefix)
+
     def responses(self, operation: Operation) -> dict[int, dict[str, Any]]:
         """The responses of an operation by status, its errors last."""
         found: dict[int, dict[str, Any]] = super().responses(operation)
@@ -76,16 +82,18 @@ class Document(OpenAPISchema):
         models = operation.response_models
         declared = {status for status in found if status >= 400 and models[status] is None}
         for status in sorted(declared | error_statuses(operation) - set(found)):
-            found[status] = problem_response(status)
+            name = f"Problem{status}"
+            self._problems[name] = problem_response(status)
+            found[status] = {"$ref": f"#/components/responses/{name}"}
         return found
 
     def get_components(self) -> dict[str, Any]:
-        """The shared parts of the document, the problem among them."""
+        """The shared parts of the document, the problems among them."""
         for schema in self.schemas.values():
             _close_dictionaries(schema)
         self.schemas["Problem"] = PROBLEM
         components: dict[str, Any] = super().get_components()
-        return components
+        return components | {"responses": self._problems}
 
 
 def problem_response(status: int) -> dict[str, Any]:
