@@ -90,7 +90,7 @@ class Document(OpenAPISchema):
     def get_components(self) -> dict[str, Any]:
         """The shared parts of the document, the problems among them."""
         for schema in self.schemas.values():
-            _close_dictionaries(schema)
+            _name_keys(schema)
         self.schemas["Problem"] = PROBLEM
         components: dict[str, Any] = super().get_components()
         return components | {"responses": self._problems}
@@ -131,13 +131,18 @@ def error_statuses(operation: Operation) -> set[int]:
     return statuses
 
 
-def _close_dictionaries(schema: Any) -> None:
-    """Forbid keys that fit no pattern. Pydantic refuses them, and leaves that out of its schema."""
+def _name_keys(schema: Any) -> None:
+    """Give the pattern of a dictionary's keys as `propertyNames`, and its values' schema beside it.
+
+    Pydantic writes `patternProperties`, which allows other keys. It refuses them, and generators of
+    clients do not know that keyword.
+    """
     if isinstance(schema, list):
         for each in schema:
-            _close_dictionaries(each)
+            _name_keys(each)
     elif isinstance(schema, dict):
-        if "patternProperties" in schema:
-            schema.setdefault("additionalProperties", False)
+        if len(schema.get("patternProperties", ())) == 1:
+            [(pattern, values)] = schema.pop("patternProperties").items()
+            schema |= {"propertyNames": {"pattern": pattern}, "additionalProperties": values}
         for each in schema.values():
-            _close_dictionaries(each)
+            _name_keys(each)
