@@ -20,20 +20,19 @@ DEFAULT_EXAMPLES = 100
 WORKER_NICE = "19"
 
 
-def attack(schemathesis: str, service: RunningService, token: str, examples: int) -> int:
+def attack(schemathesis: str, service: RunningService, token: str, options: list[str]) -> int:
     """Run all checks and print their findings; the exit status of schemathesis.
 
     Args:
         schemathesis: the program.
         service: what is attacked.
         token: for `Authorization`; no such header if it is empty.
-        examples: cases of each operation in each phase, at most.
+        options: of `schemathesis run`.
     """
     sys.stdout.write(f"\n{'With' if token else 'Without'} a token:\n")
     sys.stdout.flush()
     header = ["--header", f"Authorization: Bearer {token}"] if token else []
-    bounds = ["--max-examples", str(examples), "--continue-on-failure"]
-    command = [schemathesis, "run", f"{service.address}/api/openapi.json", *header, *bounds]
+    command = [schemathesis, "run", f"{service.address}/api/openapi.json", *header, *options]
     # Its lines fit into the log of a CI.
     return subprocess.run(command, env=os.environ | {"COLUMNS": "100"}, check=False).returncode
 
@@ -43,15 +42,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make contract", description=__doc__)
     parser.add_argument("schemathesis", help="the program")
     parser.add_argument("--examples", type=int, default=DEFAULT_EXAMPLES)
+    parser.add_argument("--seed", type=int, help="of the cases; another one each time by default")
     asked = parser.parse_args()
+    options = ["--continue-on-failure", "--max-examples", str(asked.examples)]
+    if asked.seed is not None:
+        options += ["--seed", str(asked.seed)]
 
     with (
         TemporaryDirectory() as folder,
         run_service(Path(folder), WORKER_NICE=WORKER_NICE) as service,
     ):
         failed = [
-            attack(asked.schemathesis, service, token, asked.examples)
-            for token in (service.token, "")
+            attack(asked.schemathesis, service, token, options) for token in (service.token, "")
         ]
     return int(any(failed))
 
