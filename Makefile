@@ -94,8 +94,8 @@ $(NEXT)/.installed: requirements/dev.txt
 	fi
 	@touch $@
 
-openapi: $(READY)  ## Renew the generated project's docs/openapi.json, with and without the example
-	python -m tests.template.write_openapi
+renew: $(READY)  ## Renew docs/openapi.json and AGENTS.md of the generated project, after a change of the API or the linter
+	python -m tests.template.renew
 
 peers: $(READY)  ## Measure this service beside startproject, FastAPI and Starlette (needs wrk)
 	python tests/peers/serving.py
@@ -126,4 +126,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test stock chaos life model libraries test-next openapi peers proof check fix lock $(ROOMS)
+.PHONY: help install demo bake test stock chaos life model libraries test-next renew peers proof check fix lock $(ROOMS)

@@ -10,6 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.test import AsyncClient, Client
 
+from offload_dev import agents
 from offload_dev.pytest.running_service import RunningService
 
 
@@ -72,6 +73,11 @@ def test_the_committed_document_is_that_of_the_api(tmp_path: Path) -> None:
     call_command("export_openapi_schema", api="config.urls.api", output=str(current))
     documents = [json.loads(file.read_text()) for file in (Path("docs/openapi.json"), current)]
     assert documents[0] == documents[1], "the API has changed: run `make openapi` and commit"
+
+
+def test_the_page_for_assistants_is_that_of_the_linter() -> None:
+    page = agents.FILE.read_text()
+    assert page == agents.with_block(page), "run `make agents` and commit"
 
 
 def test_the_web_process_loads_nothing_that_computes() -> None:
