@@ -107,6 +107,9 @@ $(NEXT)/.installed: requirements/dev.txt
 	fi
 	@touch $@
 
+renew: $(READY)  ## Renew docs/openapi.json and AGENTS.md of the generated project, after a change of the API or the linter
+	python -m tests.template.renew
+
 peers: $(READY)  ## Measure this service beside startproject, FastAPI, Starlette and other queues (needs wrk)
 	python tests/peers/serving.py
 	python tests/peers/fanout.py
@@ -131,10 +134,10 @@ fix: $(READY)  ## Repair what can be repaired
 
 lock: $(READY)  ## Renew all locked requirements to the newest that fit, and test them
 	@command -v uv >/dev/null || pip install --quiet uv
-	cd '$(TEMPLATE)/requirements' && for name in base dev; do $(COMPILE) $$name.in -o $$name.txt || exit 1; done
+	cd '$(TEMPLATE)/requirements' && for name in base dev contract; do $(COMPILE) $$name.in -o $$name.txt || exit 1; done
 	cd requirements && $(COMPILE) dev.in -o dev.txt
 	$(MAKE) test
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test stock chaos life model libraries test-next peers proof check fix lock $(ROOMS)
+.PHONY: help install demo bake test stock chaos life model libraries test-next renew peers proof check fix lock $(ROOMS)

@@ -92,6 +92,40 @@ def ask(method, path, body=b""):
     return [answer.status_code, found, answer.headers.get("Allow")]
 """
 
+DOCUMENTED = """
+from typing import Annotated
+from uuid import UUID
+from ninja import Router
+from pydantic import BaseModel, StringConstraints
+from offload.api import make_api
+class Rows(BaseModel):
+    rows: dict[Annotated[str, StringConstraints(pattern="^a+$")], int]
+class Made(BaseModel):
+    id: int
+router = Router()
+@router.get("/open", auth=None)
+def read(request):
+    return {}
+@router.get("/one/{uuid:key}")
+async def read_one(request, key: UUID):
+    return {}
+@router.get("/any/{key}")
+def read_any(request, key: int):
+    return {}
+@router.post("/rows", response={202: Made, 403: None, 418: Made})
+def write(request, body: Rows):
+    return 202, {"id": 1}
+write.__module__ = read_one.__module__ = "shop.orders.api"
+api = make_api("test")
+api.add_router("/shop", router)
+document = json.loads(json.dumps(api.get_openapi_schema(path_prefix="")))
+operations = {
+    path.removeprefix("/shop"): operation
+    for path, by_method in document["paths"].items() if path.startswith("/shop")
+    for operation in by_method.values()
+}
+"""
+
 AS_ANSWERED = [("/a", 200), ("/b", 200), ("/slow", 499)]
 ITERATION = """
 import asyncio, logging
@@ -174,6 +208,63 @@ result = [few[0], len(few[1]["errors"]), many[0], many[1]["detail"]]
     assert (status, named, many) == (422, 100, 422)
     assert "50000 values are wrong" in detail
     assert len(detail) < 200
+
+
+def test_the_document_has_each_error_that_an_operation_can_answer(service: Path) -> None:
+    code = (
+        "result = {path: sorted(map(int, each['responses'])) for path, each in operations.items()}"
+    )
+    assert told(service, f"import json\n{DOCUMENTED}\n{code}") == {
+        "/open": [200, 400, 503],
+        "/one/{key}": [200, 400, 401, 404, 429, 502, 503, 504],
+        "/any/{key}": [200, 400, 401, 404, 422, 429, 503],
+        "/rows": [202, 400, 401, 403, 408, 409, 413, 418, 422, 429, 503],
+    }
+
+
+def test_an_error_in_the_document_is_a_problem_unless_the_operation_has_a_model_for_it(
+    service: Path,
+) -> None:
+    code = """
+rows = operations["/rows"]
+answers = rows["responses"]
+result = rows["operationId"], answers, document["components"]
+"""
+    name, answers, components = told(service, f"import json\n{DOCUMENTED}\n{code}")
+    assert name == "orders_write"
+    assert [status for status, answer in answers.items() if "$ref" not in answer] == ["202", "418"]
+    assert [*answers["202"]["headers"]] == ["Location"]
+    assert answers["401"] == {"$ref": "#/components/responses/Problem401"}
+
+    problem, schemas = components["responses"]["Problem401"], components["schemas"]
+    assert problem["content"] == {
+        "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+    }
+    assert [*problem["headers"]] == ["WWW-Authenticate"]
+    assert [*components["responses"]["Problem503"]["headers"]] == ["Retry-After"]
+    assert schemas["Problem"]["required"] == ["type", "title", "status", "detail"]
+    # Pydantic's own form allows other keys, and generators of clients do not know it.
+    rows = schemas["Rows"]["properties"]["rows"]
+    assert rows["propertyNames"] == {"pattern": "^a+$"}
+    assert rows["additionalProperties"] == {"type": "integer"}
+
+
+def test_an_integer_is_no_text_and_no_truth(service: Path) -> None:
+    code = """
+from pydantic import BaseModel, Field, ValidationError
+from offload.json_integer import Integer
+class Days(BaseModel):
+    days: Integer = Field(10, ge=1)
+def taken(value):
+    try:
+        return Days(days=value).days
+    except ValidationError:
+        return None
+result = [taken(value) for value in (3, 3.0, "3", True, 3.5, 0)], Days.model_json_schema()
+"""
+    values, schema = told(service, code)
+    assert values == [3, 3, None, None, None, None]
+    assert schema["properties"]["days"]["minimum"] == 1
 
 
 def test_half_a_character_and_what_is_no_json_are_refused(service: Path) -> None:

@@ -150,6 +150,10 @@ def test_nothing_is_left_to_render(tmp_path: Path) -> None:
             assert "cookiecutter." not in path.read_text(), path
 
 
+def test_the_page_for_assistants_is_short_enough_to_be_read_each_time(with_example: Path) -> None:
+    assert len((with_example / "AGENTS.md").read_text().splitlines()) <= 80
+
+
 def test_offload_is_the_same_everywhere_and_holds_no_jinja(
     with_example: Path, without_example: Path
 ) -> None:

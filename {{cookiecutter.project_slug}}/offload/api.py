@@ -15,6 +15,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from offload.access import BearerToken
 from offload.jobs.api import router as jobs
 from offload.json_bodies import BodyParser, too_many_faults
+from offload.openapi import Document
 from offload.problems import Problem
 from offload.serving.unavailable import unavailable
 
@@ -38,14 +39,28 @@ def make_api(title: str, description: str = "", version: str = "1.0.0") -> Ninja
 
 
 class Api(NinjaAPI):
-    """Begins each response with empty bytes.
-
-    ninja begins with an empty text, for which Django looks up a charset: 5 % of a small request.
-    """
+    """What `make_api` makes: cheap responses, few faults, and a document with every error."""
 
     def create_temporal_response(self, request: HttpRequest) -> HttpResponse:
-        """The response on which a view may set headers; the answer is put into it."""
+        """The response on which a view may set headers; the answer is put into it.
+
+        ninja begins with an empty text, for which Django looks up a charset: 5 % of a small
+        request.
+        """
         return HttpResponse(b"", content_type=self.get_content_type())
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+    ) -> Document:
+        """The API's document, with the errors of each operation."""
+        if path_prefix is None:
+            path_prefix = self.get_root_path(path_params or {})
+        return Document(self, path_prefix)
+
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        """Feature and view, such as `portfolio_quotes`: clients name their functions after it."""
+        feature = operation.view_func.__module__.split(".")[-2:-1]
+        return "_".join([*feature, operation.view_func.__name__])
 
     def validation_error_from_error_contexts(
         self, error_contexts: list[ValidationErrorContext[Any]]

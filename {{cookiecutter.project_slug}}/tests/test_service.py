@@ -1,12 +1,16 @@
 """What every service promises its callers, tested on a running one."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
+from django.core.management import call_command
 from django.test import AsyncClient, Client
 
+from offload_dev import agents
 from offload_dev.pytest.running_service import RunningService
 
 
@@ -62,6 +66,18 @@ def test_pages_and_their_files_come_from_this_host(service: RunningService, addr
     answer = service.client.get(address, follow_redirects=True)
     assert answer.status_code == 200
     assert "://cdn" not in answer.text[:5000]
+
+
+def test_the_committed_document_is_that_of_the_api(tmp_path: Path) -> None:
+    current = tmp_path / "openapi.json"
+    call_command("export_openapi_schema", api="config.urls.api", output=str(current))
+    documents = [json.loads(file.read_text()) for file in (Path("docs/openapi.json"), current)]
+    assert documents[0] == documents[1], "the API has changed: run `make openapi` and commit"
+
+
+def test_the_page_for_assistants_is_that_of_the_linter() -> None:
+    page = agents.FILE.read_text()
+    assert page == agents.with_block(page), "run `make agents` and commit"
 
 
 def test_the_web_process_loads_nothing_that_computes() -> None:

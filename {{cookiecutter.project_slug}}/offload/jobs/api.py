@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Router
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
 from offload.access import caller
 from offload.jobs.client import cancel, discard, find, find_light, retry
@@ -25,11 +25,48 @@ from offload.jobs.control import (
 from offload.jobs.job_result import result_response
 from offload.jobs.job_view import JobSummary, JobView, accepted, summary_of, view_of
 from offload.jobs.listing import count_by_status, expired_cursor, page_of
-from offload.jobs.models import Job, Status
+from offload.jobs.models import FINAL, Job, Status
 from offload.jobs.watch import saw_the_end, start_events, wait_for_end
 from offload.problems import Problem
 
 router = Router(tags=["jobs"])
+
+# For the API's document: what django-ninja cannot know of responses that are no model.
+RESULT = {
+    "parameters": [
+        {"in": "header", "name": "Range", "schema": {"type": "string"}, "example": "bytes=0-1023"}
+    ],
+    "responses": {
+        200: {"content": {"application/json": {"schema": {}}}},
+        206: {"description": "the part that was asked for", "content": {"application/json": {}}},
+    },
+}
+EVENTS = {
+    "responses": {
+        # The schema is that of one event.
+        200: {
+            "content": {
+                "text/event-stream": {
+                    "schema": {
+                        "type": "object",
+                        "properties": {
+                            "id": {"type": "string", "description": "for `Last-Event-ID`"},
+                            "event": {"enum": ["progress", *FINAL]},
+                            "data": {
+                                "type": "string",
+                                "contentMediaType": "application/json",
+                                "contentSchema": {"$ref": "#/components/schemas/JobSummary"},
+                            },
+                            "retry": {"type": "integer", "description": "milliseconds"},
+                        },
+                        "required": ["id", "event", "data"],
+                    }
+                }
+            }
+        },
+        204: {"description": "the caller has seen the last event"},
+    },
+}
 
 # Jobs that one request retries or discards. One takes some 10 ms.
 MAX_SELECTED_JOBS = 100
@@ -48,19 +85,21 @@ class JobList(BaseModel):
     """Pass it as `cursor` for the next page; null on the last page."""
 
 
-class Selection(BaseModel):
-    """Several of your jobs: by their ids, or the failed ones of a type, perhaps with one error."""
+class SelectionByIds(BaseModel, extra="forbid"):
+    """Several of your jobs, by their ids."""
 
-    ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_SELECTED_JOBS)] | None = None
-    kind: Annotated[str, Field(min_length=1)] | None = None
+    ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_SELECTED_JOBS)]
+
+
+class SelectionByKind(BaseModel, extra="forbid"):
+    """Your newest failed jobs of a type, perhaps only those with one error."""
+
+    kind: Annotated[str, Field(min_length=1)]
     error: Annotated[str, Field(min_length=1)] | None = None
     """As `error` of one of them."""
 
-    @model_validator(mode="after")
-    def _one_way(self) -> "Selection":
-        if (self.ids is None) == (self.kind is None) or (self.ids and self.error):
-            raise ValueError("give ids, or kind, and error only with kind")
-        return self
+
+Selection = SelectionByIds | SelectionByKind
 
 
 class Refusal(BaseModel):
@@ -79,7 +118,7 @@ class SelectionOutcome(BaseModel):
     """Whether there are more failed jobs of this type: a request takes the newest 100."""
 
 
-@router.get("", response=JobList, summary="Your jobs, newest first")
+@router.get("", response={200: JobList, 404: None}, summary="Your jobs, newest first")
 async def list_jobs(
     request: HttpRequest,
     status: Status | None = None,
@@ -91,9 +130,9 @@ async def list_jobs(
     rows = [row async for row in page_of(owner, status, cursor)[: limit + 1]]
     if cursor is not None and not rows and await expired_cursor(owner, cursor):
         raise Problem(
-            410,
-            f"the job {cursor}, at which this page begins, has expired or was discarded: begin "
-            f"again without a cursor",
+            404,
+            f"no job {cursor}, at which this page begins: it never existed, it has expired, or it "
+            f"is another owner's. Begin again without a cursor",
         )
     return JobList(
         jobs=[summary_of(row) for row in rows[:limit]],
@@ -134,7 +173,10 @@ async def get_job(request: HttpRequest, job_id: UUID) -> JobView:
 
 
 @router.get(
-    "/{uuid:job_id}/result", summary="A succeeded job's result as it is stored; takes `Range`"
+    "/{uuid:job_id}/result",
+    response={200: None, 416: None},
+    summary="A succeeded job's result as it is stored; takes `Range`",
+    openapi_extra=RESULT,
 )
 async def get_result(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
     return await result_response(request, await find(job_id, caller(request)))
@@ -154,14 +196,19 @@ async def post_retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
     return await accepted(await retry(job))
 
 
-@router.post("/{uuid:job_id}/discard", response={204: None}, summary="Delete a finished job")
+@router.post(
+    "/{uuid:job_id}/discard", response={204: None, 409: None}, summary="Delete a finished job"
+)
 async def post_discard(request: HttpRequest, job_id: UUID) -> HttpResponse:
     await discard(await find_light(job_id, caller(request)))
     return HttpResponse(status=204)
 
 
 @router.get(
-    "/{uuid:job_id}/events", summary="Server-sent events: `progress`, and last how it ended"
+    "/{uuid:job_id}/events",
+    response={200: None, 204: None},
+    summary="Server-sent events: `progress`, and last how it ended",
+    openapi_extra=EVENTS,
 )
 async def watch_job(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
     job = await find_light(job_id, caller(request))
@@ -177,15 +224,17 @@ async def watch_job(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
 
 
 async def _do_with_each(action: Action, selection: Selection, owner: str) -> SelectionOutcome:
-    if selection.ids is None:
-        rows = failed_jobs(kind=selection.kind or "", error=selection.error or "", owner=owner)
-    else:
-        rows = Job.objects.filter(owner=owner, pk__in=selection.ids)
+    ids = selection.ids if isinstance(selection, SelectionByIds) else []
+    rows = (
+        failed_jobs(kind=selection.kind, error=selection.error or "", owner=owner)
+        if isinstance(selection, SelectionByKind)
+        else Job.objects.filter(owner=owner, pk__in=ids)
+    )
     # One more than is taken tells whether there are more.
     found = [pk async for pk in rows.values_list("pk", flat=True)[: MAX_SELECTED_JOBS + 1]]
 
     outcome = await sync_to_async(for_each)(action, found[:MAX_SELECTED_JOBS], owner)
-    missing = set(selection.ids or ()).difference(found)
+    missing = set(ids).difference(found)
     outcome.refused |= {job_id: no_such_job(job_id).detail for job_id in missing}
     return SelectionOutcome(
         done=len(outcome.done),

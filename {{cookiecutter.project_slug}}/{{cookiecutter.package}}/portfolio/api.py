@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, StringConstraints, field_validator
 from offload.access import caller
 from offload.fanout import Call, Outcomes, Upstream, gather
 from offload.jobs import Idempotency, JobView, accepted, repeated, submit
+from offload.json_integer import Integer
 from offload.problems import Problem
 
 from .jobs import RiskParams, risk
@@ -24,7 +25,7 @@ BUDGET = 1.0
 Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9.]{1,12}$")]
 
 # The computing squares it, and 1e308 squared is infinite.
-Quantity = Annotated[float, Field(ge=-1e9, le=1e9)]
+Quantity = Annotated[float, Field(ge=-1e9, le=1e9, strict=True)]
 
 
 class QuoteQuery(BaseModel):
@@ -50,9 +51,9 @@ class RiskRequest(BaseModel):
     holdings: dict[Symbol, Quantity] = Field(
         min_length=1, max_length=50, description="symbol to quantity"
     )
-    horizon_days: int = Field(10, ge=1, le=252)
-    simulations: int = Field(200_000, ge=1_000, le=50_000_000)
-    seed: int = Field(7, ge=-(2**63), lt=2**63)
+    horizon_days: Integer = Field(10, ge=1, le=252)
+    simulations: Integer = Field(200_000, ge=1_000, le=50_000_000)
+    seed: Integer = Field(7, ge=-(2**63), lt=2**63)
 
 
 def _ask(sources: Iterable[Upstream], symbols: Iterable[str]) -> dict[str, Call[Any]]:
