@@ -1,6 +1,6 @@
 """The metrics of the guard at run time."""
 
-from prometheus_client import Counter, Histogram
+from offload.observe import Counter, Histogram
 
 LOOP_LAG_SECONDS = Histogram(
     "offload_guard_loop_lag_seconds",

@@ -26,6 +26,7 @@ from offload.jobs.worker.heartbeat import Heartbeat
 from offload.jobs.worker.kill_cancelled import kill_cancelled
 from offload.jobs.worker.kill_fenced import KillFenced
 from offload.jobs.worker.lease import Leases
+from offload.jobs.worker.metrics_server import start_metrics_server
 from offload.jobs.worker.orphans import Orphans
 from offload.jobs.worker.pool_kind import require_forked_processes
 from offload.jobs.worker.processes import kill_children
@@ -81,6 +82,7 @@ class Supervisor(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         """Called by Celery once the pool has forked."""
+        start_metrics_server()
         self._shutdown.listen()
         self._spool.check()
         self._thread.start()
