@@ -21,3 +21,11 @@ SLOW_REQUESTS = Counter(
     "offload_guard_slow_requests_total",
     "Requests that took longer than the slow-request threshold.",
 )
+GC_COLLECTIONS = Counter(
+    "offload_guard_gc_collections_total", "Garbage collections.", ["generation"]
+)
+GC_SECONDS = Counter(
+    "offload_guard_gc_seconds_total",
+    "Time of garbage collections, which stop every thread of the process.",
+    ["generation"],
+)
