@@ -88,6 +88,9 @@ class Env(BaseSettings):
     """How far workers give way to the web process on the same cores; 0 means not at all."""
     worker_grace: float = Field(default=20.0, ge=0, allow_inf_nan=False)
     """How long a stopped worker waits for its jobs, in seconds. Then it hands them back."""
+    worker_life_file: str = ""
+    """A file that a worker touches every second: `python offload/jobs/worker/health.py` says whether
+    it is young. Each worker needs its own."""
     worker_metrics_port: int = Field(default=0, ge=0, le=65535)
     """The port on HOST where the workers of a host answer Prometheus; 0 means nowhere. The workers
     also need PROMETHEUS_MULTIPROC_DIR."""
