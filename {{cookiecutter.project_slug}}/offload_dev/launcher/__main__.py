@@ -124,13 +124,15 @@ def _run(processes: dict[str, str], env: "Env") -> int:
     """Run all processes until the first one ends or the launcher is stopped."""
     # honcho has no argument for it, and 5 s are too short for a busy machine.
     honcho.manager.KILL_WAIT = LAUNCHER_STOP_TIMEOUT_SECONDS
-    manager = honcho.manager.Manager(printer=ProcessPrinter(sys.stdout))
+    printer = ProcessPrinter(sys.stdout)
+    manager = honcho.manager.Manager(printer=printer)
     for name, command in processes.items():
         manager.add_process(name, command, env=environment_of(name, env))
     # A closed terminal stops the service as Ctrl-C does.
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
 
     manager.loop()
+    printer.close()
     if manager.returncode in STOPPED_STATUSES:
         return 0
     return manager.returncode or 1

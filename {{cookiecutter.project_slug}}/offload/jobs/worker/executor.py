@@ -35,6 +35,7 @@ from offload.jobs.worker.memory_limit import memory_limit
 from offload.jobs.worker.outage import KeptEnd, KeptResult, retry_while_database_is_down
 from offload.jobs.worker.report import Cancelled, LeaseLost, RunningReport
 from offload.jobs.worker.spooler import Spooler
+from offload.observe.log_context import log_context
 
 log = logging.getLogger("offload.jobs")
 
@@ -98,7 +99,7 @@ def _claim_and_run(
     if job is None:
         return "duplicate"
 
-    with measured(job):
+    with measured(job), log_context(job.log_fields()):
         return _run_and_write(job_type, job, slot, spooler)
 
 
