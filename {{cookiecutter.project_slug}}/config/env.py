@@ -89,15 +89,15 @@ class Env(BaseSettings):
     worker_grace: float = Field(default=20.0, ge=0, allow_inf_nan=False)
     """How long a stopped worker waits for its jobs, in seconds. Then it hands them back."""
     worker_life_file: str = ""
-    """A file that a worker touches every second: `python offload/jobs/worker/health.py` says whether
-    it is young. Each worker needs its own."""
+    """A file that a worker touches every second; `python offload/jobs/worker/health.py` says
+    whether it is young. Each worker needs its own."""
     worker_metrics_port: int = Field(default=0, ge=0, le=65535)
     """The port on HOST where the workers of a host answer Prometheus; 0 means nowhere. The workers
     also need PROMETHEUS_MULTIPROC_DIR."""
     prometheus_multiproc_dir: str = ""
-    """A folder where the processes of one kind on this host count together. Any of them then answers
-    for all of them. Better in memory (/run, /dev/shm), and one for web processes and one for
-    workers. It has to be in the real environment: metrics are made before .env is read."""
+    """A folder where the processes of one kind on this host count together. Any of them then
+    answers for all of them. Better in memory (/run, /dev/shm), and one for web processes and one
+    for workers. It has to be in the real environment: metrics are made before .env is read."""
     spool_folder: str = str(VAR_DIR / "spool")
     """Where a worker's host keeps the results that wait for the database. In a container it is a
     volume that outlives the container."""

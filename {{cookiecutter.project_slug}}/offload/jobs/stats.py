@@ -104,7 +104,7 @@ class JobStats:
             metrics.OLDEST.labels(name).set(queue.age)
 
         set_all(metrics.PAUSED, dict.fromkeys(self.paused, 1))
-        unserved = {
+        unserved: dict[tuple[str, ...], float] = {
             (name, kind): count
             for name, kinds in self.unserved.items()
             for kind, count in kinds.items()

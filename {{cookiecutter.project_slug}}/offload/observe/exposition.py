@@ -13,5 +13,5 @@ def make_text() -> bytes:
 
     process_files.remove_gauges_of_the_dead()
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)

@@ -15,6 +15,7 @@ with the process, however that ends.
 import fcntl
 import os
 from pathlib import Path
+from typing import Any
 
 import prometheus_client.values
 from prometheus_client.multiprocess import mark_process_dead
@@ -49,7 +50,7 @@ class ProcessNumber:
         for number in range(MAX_PROCESSES):
             lock = _lock(number)
             if lock is not None:
-                mark_process_dead(number)
+                mark_process_dead(number)  # type: ignore[no-untyped-call]
                 self._lock = lock
                 return number
         raise RuntimeError(
@@ -71,7 +72,8 @@ def use() -> None:
         path.mkdir(parents=True, exist_ok=True)
         # The library's own way for servers that number their processes (its documentation has it
         # for uWSGI).
-        prometheus_client.values.ValueClass = MultiProcessValue(ProcessNumber())
+        values: Any = MultiProcessValue(ProcessNumber())  # type: ignore[no-untyped-call]
+        prometheus_client.values.ValueClass = values
 
 
 def folder() -> Path | None:
@@ -88,7 +90,7 @@ def remove_gauges_of_the_dead() -> None:
         lock = _lock(number)
         if lock is not None:
             # A process that starts at this moment takes another number.
-            mark_process_dead(number)
+            mark_process_dead(number)  # type: ignore[no-untyped-call]
             os.close(lock)
 
 
