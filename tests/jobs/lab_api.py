@@ -1,5 +1,7 @@
 """An address for the lab's jobs, so that a web process can accept one."""
 
+import time
+
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
@@ -17,6 +19,13 @@ router.add_router("/life", life.router)
 async def post_burn(request: HttpRequest, body: Work) -> HttpResponse:
     job = await submit(burn, body, owner=caller(request), idempotency=Idempotency.of(request))
     return await accepted(job)
+
+
+@router.get("/sin")
+async def sin(request: HttpRequest) -> dict[str, bool]:
+    """Block the event loop, as no service may."""
+    time.sleep(0.5)  # noqa: ASYNC251
+    return {"done": True}
 
 
 @router.post("/whole", response={202: JobView})

@@ -26,7 +26,7 @@ def test_one_id_leads_from_the_request_to_every_attempt_of_every_part(lab: Lab) 
         lab.worker(name, slots=1, LOG_LEVEL="INFO")
     lab.web(LOG_LEVEL="INFO")
     token = ApiToken.make("lab")[1]
-    body = {"logs": [str(lab.folder / f"part{number}") for number in range(2)], "units": 300}
+    body = {"logs": [str(lab.folder / f"part{number}") for number in range(2)], "units": 150}
     headers = {"Authorization": f"Bearer {token}", "X-Request-ID": "the-one"}
     answer = httpx.post(
         f"{lab.address}/api/lab/whole", json=body, headers=headers, trust_env=False, timeout=30

@@ -44,15 +44,16 @@ def test_a_frozen_worker_and_a_killed_one_give_no_sign(lab: Lab) -> None:
     assert probe(file).returncode == 1
 
 
-def test_a_worker_that_ends_in_order_removes_its_sign(running: Lab) -> None:
-    file = running.folder / "alive"
-    worker = running.worker("second", WORKER_LIFE_FILE=str(file))
-    running.until(file.exists, "the first sign")
+def test_a_worker_that_ends_in_order_removes_its_sign(lab: Lab) -> None:
+    file = lab.folder / "alive"
+    lab.redis()
+    worker = lab.worker(WORKER_LIFE_FILE=str(file))
+    lab.until(file.exists, "the first sign")
     # The broker goes, and comes back.
-    running.kill("redis")
+    lab.kill("redis")
     before = file.stat().st_mtime
-    running.until(lambda: file.stat().st_mtime > before + 3, "signs without a broker")
-    running.redis()
+    lab.until(lambda: file.stat().st_mtime > before + 3, "signs without a broker")
+    lab.redis()
     worker.terminate()
     assert worker.wait(60) == 0
     assert not file.exists()

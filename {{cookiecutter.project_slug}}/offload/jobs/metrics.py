@@ -93,6 +93,11 @@ READ_AT = Gauge(
     multiprocess_mode="livemostrecent",
 )
 
+WITHOUT_BROKER = Gauge(
+    "offload_jobs_processes_without_broker",
+    "Web processes and workers that do not reach the broker.",
+    multiprocess_mode="livesum",
+)
 MALFORMED_EVENTS = Counter(
     "offload_jobs_malformed_events_total", "Messages on the channel of events that are no event."
 )
@@ -112,6 +117,18 @@ class Typed(Protocol):
 
     kind: str
     queue: str
+
+
+def start_at_zero(job_types: Iterable[tuple[str, str]]) -> None:
+    """Make the series of these types and queues. Prometheus sees no increase in a first value of 1.
+
+    Called at the start of a process that counts.
+    """
+    for kind, queue in job_types:
+        for counter in (SUBMITTED, ATTEMPTS, RETRIED, LOST, HANDED_BACK):
+            counter.labels(kind, queue)
+        for status in ("succeeded", "failed", "cancelled"):
+            ENDED.labels(kind, queue, status)
 
 
 def count(counter: Counter, job: Typed, *labels: str, amount: int = 1) -> None:

@@ -49,3 +49,6 @@ DISCONNECTS = Counter(
 SHED = Counter(
     "offload_serving_shed_total", "Requests answered 503 because a limit was reached.", ["limit"]
 )
+# Prometheus sees no increase in a first value of 1.
+for _limit in ("requests", "bodies", "streams", "threads"):
+    SHED.labels(_limit)
