@@ -63,6 +63,17 @@ class Prometheus:
     def firing(self) -> set[str]:
         return {each["labels"]["alertname"] for each in self.get("alerts")["alerts"]}
 
+    def empty_panels(self) -> list[str]:
+        """The queries of the dashboards that return nothing. There are 40 or so."""
+        empty = []
+        for file in sorted((MONITORING / "dashboards").glob("*.json")):
+            for panel in json.loads(file.read_text())["panels"]:
+                for target in panel["targets"]:
+                    query = target["expr"].replace("$__rate_interval", "30s")
+                    if not self.get("query", query=query)["result"]:
+                        empty.append(f"{file.stem}: {panel['title']}: {query}")
+        return empty
+
 
 @pytest.fixture
 def fleet(lab: Lab) -> Fleet:
@@ -107,10 +118,19 @@ def test_no_alarm_in_peace_and_one_in_each_fault(fleet: Fleet, prometheus: Prome
     assert httpx.get(f"{address}/api/lab/sin", headers=token, trust_env=False).is_success
     lab.until(alarm("LoopBlocked"), "the alarm of the blocked loop")
 
+    called = httpx.get(f"{address}/api/lab/call", headers=token, trust_env=False, timeout=60)
+    assert called.json() == {"last": "open"}
+    lab.until(alarm("BreakerOpen"), "the alarm of the upstream")
+    (line, *_) = (json.loads(text) for text in lab.log("web0").splitlines() if "failed:" in text)
+    assert (line["upstream"], line["outcome"]) == ("nowhere", "error")
+    assert line["request_id"] == called.headers["X-Request-ID"]
+
     job = lab.computes(lab.submit("lab.burn", units=150))
     os.kill(job.pid, signal.SIGKILL)
     lab.until(alarm("JobsLost"), "the alarm of the lost attempt")
     lab.reaches(job, "succeeded")
+
+    assert prometheus.empty_panels() == []
 
     lab.kill("redis")
     lab.until(alarm("BrokerGone"), "the alarm of the broker")

@@ -159,3 +159,20 @@ def test_each_alarm_has_a_section_and_metrics_that_there_are(rule: dict[str, Any
     metrics = (PROJECT / "docs" / "reference" / "metrics.md").read_text()
     for name in re.findall(r"offload_\w+", rule["expr"]):
         assert f"| `{name.removesuffix('_count')}` |" in metrics, name
+
+
+@pytest.mark.parametrize(
+    "file", sorted(RULES.parent.glob("dashboards/*.json")), ids=lambda f: f.stem
+)
+def test_each_panel_asks_for_metrics_that_there_are(file: Path) -> None:
+    document = json.loads(file.read_text())
+    assert document["uid"] == f"offload-{file.stem}"
+    known = (PROJECT / "docs" / "reference" / "metrics.md").read_text()
+    panels = document["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        for target in panel["targets"]:
+            names = re.findall(r"offload_\w+", target["expr"])
+            assert names
+            for name in names:
+                assert f"| `{re.sub('_(bucket|count|sum)$', '', name)}` |" in known, name
