@@ -131,7 +131,7 @@ async def test_two_blocks_in_a_row_are_reported_each_with_its_own_line() -> None
 @pytest.fixture
 def garbage() -> Iterator[int]:
     """So many objects that only the garbage collector frees, in more than 0.1 s."""
-    count = 600_000
+    count = 1_500_000
     gc.disable()
     for _ in range(count):
         circle: list[object] = []
