@@ -1,7 +1,9 @@
 """The metrics of all web processes behind one address, and of all workers of a host behind one."""
 
 import re
+import socket
 import sys
+import threading
 import time
 from collections import Counter
 from typing import Any
@@ -175,3 +177,44 @@ def reread(job: Any) -> Any:
     from offload.jobs.models import Job
 
     return Job.objects.get(pk=job.pk)
+
+
+def test_workers_share_a_port_and_no_client_keeps_the_others_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from offload.jobs.worker import metrics_server
+
+    monkeypatch.setattr(metrics_server, "SCRAPE_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr(metrics_server, "is_allowed", lambda header: header == "Bearer t")
+    address = ("127.0.0.1", free_port())
+    servers = [metrics_server.MetricsServer(address) for _ in range(2)]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{address[1]}"
+
+    # So many that both servers have one: they send half a request, and then nothing.
+    slow = [socket.create_connection(address) for _ in range(6)]
+    for each in slow:
+        each.sendall(b"GET /metrics HTTP/1.1\r\nHo")
+    headers = {"Authorization": "Bearer t"}
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+        assert "offload_jobs_attempts_total" in client.get("/metrics", headers=headers).text
+        assert client.get("/metrics").status_code == 401
+        assert client.get("/", headers=headers).status_code == 404
+    for each in slow:
+        each.settimeout(60)
+        assert each.recv(1) == b""
+        each.close()
+
+    servers[0].shutdown()
+    servers[0].server_close()
+    assert httpx.get(f"{url}/metrics", headers=headers, trust_env=False, timeout=60).is_success
+    servers[1].shutdown()
+    servers[1].server_close()
+
+
+def test_a_port_without_a_folder_is_one_sentence(lab: Lab) -> None:
+    worker = lab.worker(wait=False, WORKER_METRICS_PORT=str(free_port()))
+    assert worker.wait(60) != 0
+    assert "set PROMETHEUS_MULTIPROC_DIR in the environment of the worker" in lab.log("worker")
+    assert "Traceback" not in lab.log("worker")

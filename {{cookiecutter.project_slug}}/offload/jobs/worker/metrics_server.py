@@ -5,6 +5,7 @@ of them can answer, because all count in the same folder. So the address is ther
 worker is.
 """
 
+import contextlib
 import logging
 import os
 import socket
@@ -21,8 +22,8 @@ from offload.serving.scrape import TEXT_LIFETIME_SECONDS, is_allowed
 
 log = logging.getLogger("offload.jobs")
 
-# A client that sends or reads nothing for so long is cut off: the others wait for it meanwhile.
-CLIENT_TIMEOUT_SECONDS = 2.0
+# A scrape that takes longer is cut off: the others wait for it meanwhile. It takes some 20 ms.
+SCRAPE_TIMEOUT_SECONDS = 3.0
 
 
 class MetricsServer(HTTPServer):
@@ -35,7 +36,7 @@ class MetricsServer(HTTPServer):
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._text, self._made_at = b"", float("-inf")
         super().__init__(address, _Handler)
-        # The processes that compute are forked later, and must not hold the socket.
+        # The processes that compute are forked later, and must not keep the port.
         os.register_at_fork(after_in_child=self.socket.close)
 
     def server_bind(self) -> None:
@@ -51,10 +52,28 @@ class MetricsServer(HTTPServer):
             self._text, self._made_at = make_text(), time.monotonic()
         return self._text
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """The client left, or was cut off. The inherited method prints a traceback."""
+        log.debug("a scrape of %s failed", client_address, exc_info=True)
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: MetricsServer
-    timeout = CLIENT_TIMEOUT_SECONDS
+    connection: socket.socket
+
+    def handle(self) -> None:
+        timer = threading.Timer(SCRAPE_TIMEOUT_SECONDS, self._cut_off)
+        timer.daemon = True
+        timer.start()
+        try:
+            super().handle()
+        finally:
+            timer.cancel()
+
+    def _cut_off(self) -> None:
+        # It may have been closed at this moment.
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def do_GET(self) -> None:
         if self.path != "/metrics":
@@ -74,26 +93,31 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def start_metrics_server() -> None:
-    """Serve the metrics of this host's workers, if `Offload.worker_metrics_port` is set.
+def open_metrics_server() -> MetricsServer | None:
+    """Listen at `Offload.worker_metrics_port`; None if that is 0. `serve` begins to answer.
 
     Raises:
         SystemExit: the port is taken by another program, or the workers have no folder for counts.
     """
     host, port = conf().host, conf().worker_metrics_port
     if not port:
-        return
+        return None
     if process_files.folder() is None:
         raise SystemExit(
             "WORKER_METRICS_PORT is set, and the processes of a worker have no folder to count in: "
             f"set {process_files.FOLDER_VARIABLE} in the environment of the worker"
         )
     try:
-        server = MetricsServer((host, port))
+        return MetricsServer((host, port))
     except OSError as error:
         raise SystemExit(
             f"The metrics of the workers cannot be served on {host}, port {port} "
             f"({error.strerror}): choose another WORKER_METRICS_PORT"
         ) from error
+
+
+def serve(server: MetricsServer) -> None:
+    """Answer scrapes from now on, in a thread that ends with the process."""
     threading.Thread(target=server.serve_forever, name="offload-metrics", daemon=True).start()
-    log.info("the metrics of this host's workers are at http://%s:%d/metrics", host, port)
+    host, port = server.server_address[:2]
+    log.info("the metrics of this host's workers are at http://%s:%s/metrics", host, port)

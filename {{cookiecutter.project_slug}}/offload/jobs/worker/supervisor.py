@@ -26,7 +26,7 @@ from offload.jobs.worker.heartbeat import Heartbeat
 from offload.jobs.worker.kill_cancelled import kill_cancelled
 from offload.jobs.worker.kill_fenced import KillFenced
 from offload.jobs.worker.lease import Leases
-from offload.jobs.worker.metrics_server import start_metrics_server
+from offload.jobs.worker.metrics_server import open_metrics_server, serve
 from offload.jobs.worker.orphans import Orphans
 from offload.jobs.worker.pool_kind import require_forked_processes
 from offload.jobs.worker.processes import kill_children
@@ -54,6 +54,7 @@ class Supervisor(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         require_forked_processes(worker)
+        self._metrics_server = open_metrics_server()
 
         # Forked processes inherit the id: it says who holds the leases.
         self._worker_id = uuid4()
@@ -86,7 +87,8 @@ class Supervisor(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         """Called by Celery once the pool has forked."""
-        start_metrics_server()
+        if self._metrics_server is not None:
+            serve(self._metrics_server)
         self._shutdown.listen()
         self._spool.check()
         self._thread.start()
