@@ -1,6 +1,7 @@
 """The guard at run time, on a real uvicorn: code that blocks is named, code that waits is not."""
 
 import asyncio
+import gc
 import os
 import re
 import signal
@@ -21,6 +22,7 @@ import pytest
 from nets import HERE, SERVICE
 
 from offload.guard.runtime.block import Block
+from offload.guard.runtime.gc_pauses import GcPause
 from offload.guard.runtime.watchdog import Watchdog
 
 pytestmark = pytest.mark.timeout(180)
@@ -130,6 +132,69 @@ async def test_two_blocks_in_a_row_are_reported_each_with_its_own_line() -> None
     await watchdog.settle()
     await watchdog.stop()
     assert [block.place.rpartition(".")[2] for block in reported] == ["computes", "sleeps"]
+
+
+@pytest.fixture
+def garbage() -> Iterator[int]:
+    """So many objects that only the garbage collector frees, in more than 0.1 s."""
+    count = 1_500_000
+    gc.disable()
+    for _ in range(count):
+        circle: list[object] = []
+        circle.append(circle)
+    yield count
+    gc.enable()
+
+
+async def test_a_garbage_collection_is_named_and_no_line_is_accused(garbage: int) -> None:
+    def collects() -> None:
+        gc.collect()
+
+    blocks: list[Block] = []
+    pauses: list[GcPause] = []
+    watchdog = Watchdog(
+        asyncio.get_running_loop(),
+        threshold=0.1,
+        report=blocks.append,
+        report_pause=pauses.append,
+    )
+    watchdog.start()
+    await asyncio.sleep(0.3)
+    asyncio.get_running_loop().call_soon(collects)
+    await asyncio.sleep(0.3)
+    await watchdog.settle()
+    await watchdog.stop()
+    assert blocks == []
+    (pause,) = pauses
+    assert pause.seconds > 0.05
+    assert pause.collected >= garbage
+    assert re.match(r"garbage collection stopped the process for \d+ ms \(gen", str(pause))
+
+
+async def test_beside_a_garbage_collection_a_line_is_accused_of_its_own_time(garbage: int) -> None:
+    def sleeps_and_collects() -> None:
+        time.sleep(0.4)
+        gc.collect()
+
+    blocks: list[Block] = []
+    pauses: list[GcPause] = []
+    watchdog = Watchdog(
+        asyncio.get_running_loop(),
+        threshold=0.1,
+        report=blocks.append,
+        report_pause=pauses.append,
+    )
+    watchdog.start()
+    await asyncio.sleep(0.3)
+    began = time.monotonic()
+    asyncio.get_running_loop().call_soon(sleeps_and_collects)
+    await asyncio.sleep(0.01)
+    blocked = time.monotonic() - began
+    await watchdog.settle()
+    await watchdog.stop()
+    (block,), (pause,) = blocks, pauses
+    assert "sleeps_and_collects" in block.place
+    assert block.seconds < blocked - pause.seconds + pause.waited
 
 
 async def test_a_report_shows_the_lines_of_the_project_and_the_innermost_of_a_library() -> None:

@@ -63,7 +63,7 @@ def _make_project() -> None:
     lab = _project / "labyrinth" / "lab"
     lab.mkdir()
     (lab / "__init__.py").touch()
-    for name in ("jobs.py", "compute.py", "api.py", "tasks.py", "life.py"):
+    for name in ("jobs.py", "compute.py", "api.py", "tasks.py", "life.py", "upstreams.py"):
         shutil.copy(HERE / f"lab_{name}", lab / name)
     with (_project / "config" / "settings.py").open("a") as settings:
         settings.write(SETTINGS)

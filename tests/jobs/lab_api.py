@@ -1,13 +1,17 @@
 """An address for the lab's jobs, so that a web process can accept one."""
 
+import time
+
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from offload.access import caller
+from offload.fanout import gather
 from offload.jobs import Idempotency, JobView, accepted, submit
 
 from . import life
 from .jobs import Whole, Work, burn, whole
+from .upstreams import nowhere
 
 router = Router()
 router.add_router("/life", life.router)
@@ -17,6 +21,20 @@ router.add_router("/life", life.router)
 async def post_burn(request: HttpRequest, body: Work) -> HttpResponse:
     job = await submit(burn, body, owner=caller(request), idempotency=Idempotency.of(request))
     return await accepted(job)
+
+
+@router.get("/sin")
+async def sin(request: HttpRequest) -> dict[str, bool]:
+    """Block the event loop, as no service may."""
+    time.sleep(0.5)  # noqa: ASYNC251
+    return {"done": True}
+
+
+@router.get("/call")
+async def call(request: HttpRequest) -> dict[str, str]:
+    """Call an upstream that nobody serves, thirty times."""
+    statuses = [(await gather({"n": nowhere.get_json("/")}))["n"].status for _ in range(30)]
+    return {"last": statuses[-1]}
 
 
 @router.post("/whole", response={202: JobView})

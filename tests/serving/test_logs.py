@@ -16,6 +16,7 @@ import structlog
 from conftest import Generated, once
 
 from offload.logs import DROPPED, NonBlockingHandler
+from offload.observe.log_context import log_context
 
 
 @dataclass
@@ -77,7 +78,10 @@ def test_a_line_is_structlogs(logs: Any, facts: dict[str, Any]) -> None:
     record = logging.makeLogRecord({"name": "offload.access", "levelname": "INFO", **facts})
     token = logs.request_id.set("r-2")
     try:
-        with structlog.contextvars.bound_contextvars(tenant="acme", event="never", ms="never"):
+        with (
+            log_context({"job_id": "j-1", "request_id": "r-3"}),
+            structlog.contextvars.bound_contextvars(tenant="acme", event="never", ms="never"),
+        ):
             lines = [formatter.format(record) for formatter in formatters(logs)]
     finally:
         logs.request_id.reset(token)
@@ -89,6 +93,9 @@ def test_a_line_is_structlogs(logs: Any, facts: dict[str, Any]) -> None:
         if "timestamp" in line
     ]
     assert ours == theirs
+    assert ours["job_id"] == "j-1"
+    # The record's own, or that of the request.
+    assert ours["request_id"] == facts.get("request_id", "r-2")
     assert "color_message" not in ours
     assert not when or when[0].tzinfo == when[1].tzinfo
 

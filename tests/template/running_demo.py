@@ -35,7 +35,7 @@ class Demo:
         ready.
         """
         self.project = folder / "risk_desk"
-        self.port = first_free_port(4)
+        self.port = first_free_port(5)
         self.log = folder / "demo.log"
         self.process = self._start(folder)
         deadline = time.monotonic() + 90

@@ -106,7 +106,7 @@ def test_what_does_not_answer_is_one_sentence(
         "offload_dev.launcher",
         "dev",
         cwd=with_example,
-        PORT=str(first_free_port(4)),
+        PORT=str(first_free_port(5)),
         **{variable: url},
     )
     assert told.returncode == 1

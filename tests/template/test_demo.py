@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from .conftest import bake
+from .conftest import BIN, bake, run
 from .running_demo import RISK, Demo, processes, write_at_once
 
 # Each wait has a deadline of its own. The workers give way to all else on a busy machine.
@@ -86,6 +86,39 @@ def test_it_says_where_everything_is(demo: Demo) -> None:
     assert demo.client.get("/health/ready").json()["worker"] is True
     for alarm in ("[warning", "[error", "Warning:", "Traceback"):
         assert alarm not in printed.partition("Ready:")[0], printed
+
+
+def test_one_id_is_followed_from_the_request_into_the_worker(demo: Demo) -> None:
+    answer = demo.client.post(
+        "/api/portfolio/risk", json=RISK, headers={"X-Request-ID": "followed-by-the-test"}
+    )
+    assert demo.until(answer.headers["location"], "succeeded", "failed")["status"] == "succeeded"
+
+    def shown() -> str:
+        command = ["make", "follow", "ID=followed-by-the-test --once", f"VENV={BIN.parent}"]
+        return run(*command, f"READY={BIN / 'python'}", cwd=demo.project).stdout
+
+    demo.wait(lambda: "job succeeded" in shown())
+    lines = shown().splitlines()
+    assert any(
+        line.startswith("web | ") and "POST /api/portfolio/risk 202" in line for line in lines
+    )
+    assert any(line.startswith("cpu | ") and "attempt=1" in line for line in lines)
+
+
+def test_the_metrics_of_all_workers_are_at_one_address(demo: Demo) -> None:
+    demo.until(demo.risk(), "succeeded")
+    address = f"http://127.0.0.1:{demo.port + 4}/metrics"
+    assert address.removeprefix("http://127.0.0.1") in demo.printed()
+
+    def counted() -> bool:
+        text = httpx.get(address, trust_env=False).text
+        return (
+            re.search(r'offload_jobs_ended_total\{kind="portfolio.risk",.*"succeeded"\}', text)
+            is not None
+        )
+
+    demo.wait(counted)
 
 
 def test_an_unknown_address_of_the_api_is_a_problem_under_debug_too(demo: Demo) -> None:

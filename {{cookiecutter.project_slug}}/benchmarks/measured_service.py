@@ -21,8 +21,8 @@ START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 20.0
 # So many of the last lines are shown if the service does not start.
 LOG_LINES_SHOWN = 40
-# Ports that the settings name: web, Flower, sandbox and broker.
-SETTINGS_PORTS = 4
+# Ports that the settings name: web, Flower, sandbox, broker and the metrics of the workers.
+SETTINGS_PORTS = 5
 # Rows in the table that the row `orm` queries.
 GROUPS = 100
 

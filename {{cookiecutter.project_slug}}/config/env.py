@@ -91,6 +91,16 @@ class Env(BaseSettings):
     """How far workers give way to the web process on the same cores; 0 means not at all."""
     worker_grace: float = Field(default=20.0, ge=0, allow_inf_nan=False)
     """How long a stopped worker waits for its jobs, in seconds. Then it hands them back."""
+    worker_life_file: str = ""
+    """A file that a worker touches every second; `python offload/jobs/worker/health.py` says
+    whether it is young. Each worker needs its own."""
+    worker_metrics_port: int = Field(default=0, ge=0, le=65535)
+    """The port on HOST where the workers of a host answer Prometheus; 0 means nowhere. The workers
+    also need PROMETHEUS_MULTIPROC_DIR."""
+    prometheus_multiproc_dir: str = ""
+    """A folder where the processes of one kind on this host count together. Any of them then
+    answers for all of them. Better in memory (/run, /dev/shm), and one for web processes and one
+    for workers. It has to be in the real environment: metrics are made before .env is read."""
     spool_folder: str = str(VAR_DIR / "spool")
     """Where a worker's host keeps the results that wait for the database. In a container it is a
     volume that outlives the container."""
@@ -116,7 +126,12 @@ def load() -> Env:
         own = (error for error in invalid.errors() if error["type"] != "default_factory_not_called")
         faults = [_fault(error["loc"], error["type"], error["msg"]) for error in own]
     else:
-        faults = [*_debug_faults(env), *_host_faults(env), *_secret_faults(env)]
+        faults = [
+            *_debug_faults(env),
+            *_host_faults(env),
+            *_secret_faults(env),
+            *_metrics_faults(env),
+        ]
     if faults:
         lines = "\n".join(f"  - {fault}" for fault in faults)
         raise SystemExit(f"The environment has faults:\n{lines}")
@@ -203,6 +218,12 @@ def _secret_faults(env: Env) -> list[str]:
         for name, values in keys.items()
         if any(map(_is_weak, values))
     ]
+
+
+def _metrics_faults(env: Env) -> list[str]:
+    if env.prometheus_multiproc_dir != os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""):
+        return ["PROMETHEUS_MULTIPROC_DIR does nothing in .env: set it in the environment"]
+    return []
 
 
 def _is_weak(key: str) -> bool:

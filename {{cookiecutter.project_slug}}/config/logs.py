@@ -14,17 +14,22 @@ import structlog
 from pydantic_core import PydanticSerializationError, to_json
 
 from config.env import load
+from offload.observe.log_context import log_fields
 from offload.serving.middleware import request_id
 
 _env = load()
 
 
-def _add_request_id(
+def _add_context(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """A line that is logged while a request is answered has the request's id."""
+    """A line that is logged while a request is answered has the request's id. One that is logged
+    while a job is computed has the ids of the job and of its request, and the attempt.
+    """
     if found := request_id.get():
         event.setdefault("request_id", found)
+    for name, value in log_fields().items():
+        event.setdefault(name, value)
     return event
 
 
@@ -38,7 +43,7 @@ def _drop_colors(
 
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
-    _add_request_id,
+    _add_context,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.ExtraAdder(),
@@ -109,7 +114,7 @@ class Lines(structlog.stdlib.ProcessorFormatter):
             "timestamp": f"{_iso(second)}.{int(fraction * 1e6):06}Z",
         }
         return _json(
-            _add_request_id(None, "", structlog.contextvars.merge_contextvars(None, "", event))
+            _add_context(None, "", structlog.contextvars.merge_contextvars(None, "", event))
         )
 
 

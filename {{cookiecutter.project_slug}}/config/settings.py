@@ -177,6 +177,8 @@ OFFLOAD = Offload(
     events_prefix="{{ cookiecutter.project_slug }}",
     worker_grace=env.worker_grace,
     worker_nice=env.worker_nice,
+    worker_life_file=env.worker_life_file,
+    worker_metrics_port=env.worker_metrics_port,
     spool_folder=env.spool_folder,
 )
 # For libraries that enqueue through django.tasks (Django 6.0 and newer). The default would run each

@@ -68,6 +68,11 @@ class Offload:
     # fifth of `streams_in_flight`: one caller cannot take the places of all the others.
     streams_per_owner: int = 1000
 
+    # A file that a worker touches every second, for the probe of its container. Empty: none.
+    worker_life_file: str = ""
+    # The port on `host` where Prometheus finds the metrics of all workers of a host. 0: nowhere.
+    worker_metrics_port: int = 0
+
     # --- serving ---
     # Where `python -m offload.serving` listens, unless its arguments say otherwise.
     host: str = "127.0.0.1"

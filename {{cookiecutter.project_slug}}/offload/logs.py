@@ -15,7 +15,7 @@ import weakref
 from collections import deque
 from contextlib import suppress
 
-from prometheus_client import Counter
+from offload.observe import Counter
 
 # Lines that wait for a slow reader take so much memory at most, in bytes. It is some 20 s of access
 # lines at 1000 requests a second.

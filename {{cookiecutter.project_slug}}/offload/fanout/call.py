@@ -238,6 +238,7 @@ class PendingCall(Generic[T]):
                 request.method,
                 request.url.path,
                 error,
+                extra=self._log_fields(status),
             )
 
         if not is_source_fault(error):
@@ -251,6 +252,15 @@ class PendingCall(Generic[T]):
                 value = self._call.decode(cached.response)
                 return self._outcome("stale", value, age=cached.age, error=error)
         return self._outcome(status, error=error)
+
+    def _log_fields(self, status: OutcomeStatus) -> dict[str, Any]:
+        """The facts of a log line about a call that failed; `ms` is in milliseconds."""
+        return {
+            "upstream": self._client.name,
+            "outcome": status,
+            "attempts": self.shared.context.attempts if self.shared else 0,
+            "ms": round((monotonic() - self._started_at) * 1000, 2),
+        }
 
     def _outcome(self, status: OutcomeStatus, value: T | None = None, **more: Any) -> Outcome[T]:
         attempts, hedged, finished_at = 0, False, 0.0

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import get_args
 
-from prometheus_client import Counter, Gauge, Histogram
+from offload.observe import Counter, Gauge, Histogram
+from offload.observe.live_gauges import show
 
 from .errors import OutcomeStatus
 
@@ -14,22 +15,34 @@ LATENCY = Histogram(
     ["upstream"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
-OUTCOMES = Counter("offload_fanout_outcomes", "Calls, by their outcome.", ["upstream", "status"])
+OUTCOMES = Counter(
+    "offload_fanout_outcomes_total", "Calls, by their outcome.", ["upstream", "status"]
+)
 ATTEMPTS = Counter(
-    "offload_fanout_attempts", "Requests sent, retries included, hedged ones not.", ["upstream"]
+    "offload_fanout_attempts_total",
+    "Requests sent, retries included, hedged ones not.",
+    ["upstream"],
 )
 HEDGES = Counter(
-    "offload_fanout_hedges", "Hedged requests sent: second, parallel ones.", ["upstream"]
+    "offload_fanout_hedges_total", "Hedged requests sent: second, parallel ones.", ["upstream"]
 )
 RETRIES_DENIED = Counter(
-    "offload_fanout_retries_denied",
+    "offload_fanout_retries_denied_total",
     "Retries not made because the budget was used up.",
     ["upstream"],
 )
 BREAKER_STATE = Gauge(
-    "offload_fanout_breaker_state", "0 closed, 1 half open, 2 open.", ["upstream"]
+    "offload_fanout_breaker_state",
+    "0 closed, 1 half open, 2 open. Of several processes the worst.",
+    ["upstream"],
+    multiprocess_mode="livemax",
 )
-WAITING = Gauge("offload_fanout_waiting", "Calls waiting for a slot of the bulkhead.", ["upstream"])
+WAITING = Gauge(
+    "offload_fanout_waiting",
+    "Calls waiting for a slot of the bulkhead.",
+    ["upstream"],
+    multiprocess_mode="livesum",
+)
 
 
 class Meter:
@@ -47,10 +60,10 @@ class Meter:
         }
 
     def watch(self, waiting: Callable[[], int], breaker_state: Callable[[], str]) -> None:
-        """Read the two gauges from these functions, whenever Prometheus asks."""
+        """Show what these functions return."""
         states = ("closed", "half-open", "open")
-        self._waiting.set_function(waiting)
-        self._breaker_state.set_function(lambda: states.index(breaker_state()))
+        show(self._waiting, waiting)
+        show(self._breaker_state, lambda: states.index(breaker_state()))
 
     def outcome(self, status: OutcomeStatus, seconds: float | None) -> None:
         """Count one call.

@@ -22,6 +22,7 @@ from offload.jobs.blocked import blocked, give_ranks
 from offload.jobs.control import cancel_job, discard_job, no_such_job, retry_job
 from offload.jobs.followers import follower_columns
 from offload.jobs.job_type import JobType
+from offload.jobs.metrics import count_new
 from offload.jobs.models import FINAL, Job, KeptKey
 from offload.jobs.priority import Priority, PriorityName
 from offload.jobs.services import services
@@ -178,6 +179,7 @@ async def submit_many(
         give_ranks(jobs)
         _admit_blocked(jobs)
         Job.objects.bulk_create(jobs)
+        count_new(jobs)
         if "due_at" not in columns:
             services.start(jobs)
         if job_type.limits.run_limit is None:
@@ -366,6 +368,7 @@ def _insert(
             if found := _existing(job_type, job, idempotency):
                 return found
         else:
+            count_new([job])
             # A row that is due later is published by the maintenance.
             return job if "due_at" in columns else _started(job)
 

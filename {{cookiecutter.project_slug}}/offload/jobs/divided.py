@@ -41,6 +41,7 @@ from offload.jobs.database import (
 from offload.jobs.errors import JobError
 from offload.jobs.followers import insert_followers
 from offload.jobs.job_type import FailedPart, JobType
+from offload.jobs.metrics import ENDED, count, count_new
 from offload.jobs.models import FINAL, Job, Phase, Status
 
 WAITS_FOR_PARTS = Q(status=Status.RUNNING, phase=Phase.PARTS)
@@ -64,7 +65,10 @@ def end_job(where: Q, job: Job, status: Status, **values: Any) -> Job | None:
     """
     values = {**ended(status), **UNHELD, **values}
     if job.parent_id is None and not job.then and not job.on_end:
-        return update_job(where, job.pk, **values)
+        row = update_job(where, job.pk, **values)
+        if row is not None:
+            count(ENDED, row, row.status)
+        return row
 
     def end() -> Job | None:
         parent = lock_ancestors(job)
@@ -160,6 +164,7 @@ def divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None:
             give_ranks(parts)
             with long_statements():
                 Job.objects.bulk_create(parts)
+            count_new(parts)
         return divided
 
     return in_transaction(divide_row)
@@ -269,6 +274,7 @@ def _end(where: Q, job_id: UUID, **values: Any) -> Job | None:
     row = fenced_update(where, job_id, **values)
     if row is not None:
         insert_followers(row)
+        count(ENDED, row, row.status)
     return row
 
 
@@ -291,15 +297,18 @@ def _cancel_parts(job_id: UUID) -> None:
     The job is locked and has no more new parts.
     """
     parts = Job.objects.filter(parent=job_id).exclude(status__in=FINAL)
-    locked = list(parts.select_for_update().order_by("number").values_list("pk", "phase"))
+    locked = list(parts.select_for_update().only("phase", "kind", "queue").order_by("number"))
     asked = {"version": F("version") + 1, "cancel_requested_at": Now()}
 
-    parts.filter(worker=None).update(**ended(Status.CANCELLED), **asked)
+    cancelled = parts.filter(worker=None).update(**ended(Status.CANCELLED), **asked)
+    if cancelled:
+        # All parts of a job have the same type.
+        count(ENDED, locked[0], Status.CANCELLED, amount=cancelled)
     parts.filter(cancel_requested_at=None).update(**asked)
 
-    for part_id, phase in locked:
-        if phase == Phase.PARTS:
-            _cancel_parts(part_id)
+    for part in locked:
+        if part.phase == Phase.PARTS:
+            _cancel_parts(part.pk)
 
 
 def _update_parent(part: Job, parent: Job) -> Job | None:

@@ -27,6 +27,7 @@ from offload.jobs.blocked import give_ranks
 from offload.jobs.declare import find_job_type
 from offload.jobs.errors import InvalidJob, JobError, UnknownJobType
 from offload.jobs.job_type import JobType
+from offload.jobs.metrics import count_new
 from offload.jobs.models import Job, Status
 
 log = logging.getLogger("offload.jobs")
@@ -105,6 +106,7 @@ def insert_followers(ended: Job) -> None:
     if followers := followers_of(ended):
         give_ranks(followers)
         Job.objects.bulk_create(followers)
+        count_new(followers)
 
 
 def followers_of(ended: Job) -> list[Job]:

@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from typing import Any
 from uuid import UUID
 
-import prometheus_client
 import redis
 import redis.asyncio
 from asgiref.sync import sync_to_async
@@ -24,6 +23,7 @@ from django.db import connections
 from pydantic import BaseModel, ValidationError
 
 from offload.conf import conf
+from offload.jobs import metrics
 from offload.jobs.database import DATABASE_ERRORS
 from offload.jobs.models import Job
 from offload.jobs.redis_answers import strict_answers
@@ -41,16 +41,6 @@ PUBLISH_PAUSE_SECONDS = 5.0
 RESTART_PAUSE_SECONDS = 1.0
 # What a watcher over `conf().streams_per_owner` is told to wait: one of the others may have ended.
 RETRY_AFTER_SECONDS = 5
-
-MALFORMED_EVENTS = prometheus_client.Counter(
-    "offload_jobs_malformed_events", "Messages on the channel of events that are no event"
-)
-RESTARTS = prometheus_client.Counter(
-    "offload_jobs_notifier_restarts", "Starts of a part of the notifier after it had failed"
-)
-SUBSCRIBED = prometheus_client.Gauge(
-    "offload_jobs_events_subscribed", "1 while events arrive, 0 while watched rows are read instead"
-)
 
 
 def _channel() -> str:
@@ -148,7 +138,7 @@ class Notifier:
 
     def _set_subscribed(self, subscribed: bool) -> None:
         self._subscribed = subscribed
-        SUBSCRIBED.set(subscribed)
+        metrics.SUBSCRIBED.set(subscribed)
 
     @contextlib.asynccontextmanager
     async def watch(self, job_id: UUID, owner: str) -> AsyncIterator[Changes]:
@@ -219,7 +209,7 @@ class Notifier:
             try:
                 await work()
             except Exception:
-                RESTARTS.inc()
+                metrics.RESTARTS.inc()
                 log.exception(
                     "the notifier of event streams failed and starts again in %g s; streams get "
                     "their changes later meanwhile: this is a bug",
@@ -277,7 +267,7 @@ class Notifier:
         try:
             event = Event.model_validate_json(data)
         except ValidationError as error:
-            MALFORMED_EVENTS.inc()
+            metrics.MALFORMED_EVENTS.inc()
             if not self._reported_malformed:
                 self._reported_malformed = True
                 log.warning(

@@ -9,20 +9,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from prometheus_client import Gauge
-
-WAITING = Gauge("offload_jobs_waiting", "Jobs that are due and have not started", ["queue"])
-OLDEST = Gauge("offload_jobs_oldest_seconds", "Age of the oldest of them", ["queue"])
-UNSERVED = Gauge(
-    "offload_jobs_unserved", "Due jobs whose type no running worker knows", ["queue", "kind"]
-)
-PAUSED = Gauge(
-    "offload_jobs_paused", "1 for each paused queue and each paused job type", ["queue", "kind"]
-)
-WORKERS = Gauge("offload_jobs_workers", "Workers that renewed their row lately")
-READ_AT = Gauge(
-    "offload_jobs_stats_timestamp_seconds", "When these figures were read, in seconds since 1970"
-)
+from offload.jobs import metrics
+from offload.observe.live_gauges import set_all
 
 
 @dataclass
@@ -109,17 +97,16 @@ class JobStats:
         self._set_gauges(age)
 
     def _set_gauges(self, age: float) -> None:
-        READ_AT.set(time.time() - age)
-        WORKERS.set(self.workers)
+        metrics.READ_AT.set(time.time() - age)
+        metrics.WORKERS.set(self.workers)
         for name, queue in self.queues.items():
-            WAITING.labels(name).set(queue.depth)
-            OLDEST.labels(name).set(queue.age)
+            metrics.WAITING.labels(name).set(queue.depth)
+            metrics.OLDEST.labels(name).set(queue.age)
 
-        PAUSED.clear()
-        for name, kind in self.paused:
-            PAUSED.labels(name, kind).set(1)
-
-        UNSERVED.clear()
-        for name, kinds in self.unserved.items():
-            for kind, count in kinds.items():
-                UNSERVED.labels(name, kind).set(count)
+        set_all(metrics.PAUSED, dict.fromkeys(self.paused, 1))
+        unserved: dict[tuple[str, ...], float] = {
+            (name, kind): count
+            for name, kinds in self.unserved.items()
+            for kind, count in kinds.items()
+        }
+        set_all(metrics.UNSERVED, unserved)

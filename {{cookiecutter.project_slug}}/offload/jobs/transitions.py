@@ -45,6 +45,7 @@ from offload.jobs.database import (
     retry_conflicts,
 )
 from offload.jobs.divided import update_job
+from offload.jobs.metrics import HANDED_BACK, LOST, RETRIED, count
 from offload.jobs.models import Job, ResultFile, Status
 
 
@@ -61,6 +62,7 @@ def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
         "worker": worker,
         "pid": pid,
         "lease_until": from_now(conf().lease),
+        "was_due_at": F("due_at"),
         "started_at": Coalesce("started_at", Now()),
         "message": "",
         **NOT_WAITING,
@@ -127,12 +129,18 @@ def stop(job: Job) -> Job | None:
 
 def retry(job: Job, error: str, delay: float, detail: str = "") -> Job | None:
     """running → queued after an error worth another attempt; due again after `delay` seconds."""
-    return _requeue(job, from_now(delay), error=error, error_detail=detail)
+    row = _requeue(job, from_now(delay), error=error, error_detail=detail)
+    if row is not None and row.status == Status.QUEUED:
+        count(RETRIED, row)
+    return row
 
 
 def hand_back(job: Job) -> Job | None:
     """running → queued because the worker shuts down. The attempt does not count."""
-    return _requeue(job, attempts=F("attempts") - 1)
+    row = _requeue(job, attempts=F("attempts") - 1)
+    if row is not None and row.status == Status.QUEUED:
+        count(HANDED_BACK, row)
+    return row
 
 
 def reclaim(job: Job, reason: str) -> Job | None:
@@ -143,14 +151,17 @@ def reclaim(job: Job, reason: str) -> Job | None:
     2. This was its last attempt: it fails, with `reason`.
     3. Else it is queued again.
     """
-    if job.cancel_requested_at:
-        return stop(job)
-
     error = f"{reason}, attempt {job.attempts} of {job.max_attempts}"
-    if job.attempts >= job.max_attempts:
-        return fail(job, error)
+    if job.cancel_requested_at:
+        row = stop(job)
+    elif job.attempts >= job.max_attempts:
+        row = fail(job, error)
+    else:
+        row = _requeue(job, error=error)
 
-    return _requeue(job, error=error)
+    if row is not None:
+        count(LOST, row)
+    return row
 
 
 def give_up(job_id: UUID, error: str, where: Q) -> Job | None:

@@ -18,22 +18,23 @@ class ConnectionSlots:
         self.size = size
         self.wait_timeout = wait_timeout
         self.used = 0
-        self._waiting = 0
+        # Threads that wait for a slot.
+        self.waiting = 0
         self._changed = threading.Condition()
 
     @property
     def wanted(self) -> bool:
         """Whether a thread waits for a slot."""
-        return self._waiting > 0
+        return self.waiting > 0
 
     def acquire(self) -> bool:
         """Take a slot; False if none was free in time."""
         with self._changed:
-            self._waiting += 1
+            self.waiting += 1
             try:
                 free = self._changed.wait_for(self._has_free, self.wait_timeout)
             finally:
-                self._waiting -= 1
+                self.waiting -= 1
             self.used += free
             return free
 

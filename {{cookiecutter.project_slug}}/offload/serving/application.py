@@ -10,6 +10,7 @@ import django
 from django.conf import settings
 
 from offload.conf import conf
+from offload.observe.live_gauges import refresh, show
 from offload.problems import Problem
 from offload.serving import metrics
 from offload.serving.body_limit import BodyLimit
@@ -64,9 +65,7 @@ class Application:
         self.streams = OpenStreams()
         self.in_flight = InFlight(self.conf.requests_in_flight, self.conf.streams_in_flight)
         self.layers = self._layers()
-        metrics.REQUESTS_IN_FLIGHT.set_function(lambda: len(self.in_flight.requests))
-        metrics.STREAMS_IN_FLIGHT.set_function(lambda: len(self.in_flight.streams))
-        metrics.THREADS_LENT.set_function(lambda: sum(pool.lent for pool in self._pools()))
+        self._show_gauges()
 
     def _layers(self) -> ASGIApp:
         """All that an HTTP request passes before Django, from the outside to the inside."""
@@ -110,6 +109,17 @@ class Application:
             max_connections=self.conf.max_request_connections,
             wait_timeout=self.conf.request_thread_timeout,
         )
+
+    def _show_gauges(self) -> None:
+        in_flight, pools = self.in_flight, self._pools()
+        slots = [pool.connection_slots for pool in pools]
+        show(metrics.REQUESTS_IN_FLIGHT, lambda: len(in_flight.requests))
+        show(metrics.STREAMS_IN_FLIGHT, lambda: len(in_flight.streams))
+        show(metrics.THREADS_LENT, lambda: sum(pool.lent for pool in pools))
+        show(metrics.THREADS_WANTED, lambda: sum(len(pool.waiting) for pool in pools))
+        show(metrics.DATABASE_CONNECTIONS, lambda: sum(each.used for each in slots))
+        show(metrics.DATABASE_CONNECTIONS_WANTED, lambda: sum(each.waiting for each in slots))
+        self.sweeps.add(lambda _: refresh())
 
     def _pools(self) -> list[ThreadPool]:
         return [pool for pool in (self.api_threads, self.page_threads) if pool is not None]

@@ -6,6 +6,7 @@ import resource
 from typing import Protocol
 
 from offload.conf import Offload
+from offload.observe.live_gauges import show
 from offload.serving import metrics
 
 logger = logging.getLogger("offload.serving")
@@ -57,7 +58,7 @@ class ConnectionLimits:
         self.idle: dict[Connection, None] = {}
         self.stopping = False
         self._timer: asyncio.TimerHandle | None = None
-        metrics.CONNECTIONS.set_function(lambda: len(self.open))
+        show(metrics.CONNECTIONS, lambda: len(self.open))
 
     def admit(self, connection: Connection) -> bool:
         """Count a new connection, in the place of an idle one if need be.

@@ -5,7 +5,9 @@ import threading
 import time
 
 from django.db import Error, connection
-from prometheus_client import Gauge
+
+from offload.observe import Gauge
+from offload.observe.live_gauges import show
 
 # Seconds between two questions.
 PROBE_INTERVAL_SECONDS = 1.0
@@ -13,7 +15,9 @@ PROBE_INTERVAL_SECONDS = 1.0
 STOP_TIMEOUT_SECONDS = 2.0
 
 AGE = Gauge(
-    "offload_database_age_seconds", "Since when the database has not answered this web process"
+    "offload_database_age_seconds",
+    "Time since the database last answered a web process. Of several processes the longest.",
+    multiprocess_mode="livemax",
 )
 
 
@@ -28,7 +32,7 @@ class DatabaseProbe(threading.Thread):
         super().__init__(name="offload-database-probe", daemon=True)
         self._answered_at = float("-inf")
         self._stopping = threading.Event()
-        AGE.set_function(self.age)
+        show(AGE, self.age)
 
     def age(self) -> float:
         """Seconds since the database last answered; infinite if it never did."""

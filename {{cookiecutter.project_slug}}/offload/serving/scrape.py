@@ -1,13 +1,14 @@
-"""The page that Prometheus reads: the metrics of the process as text."""
+"""The page that Prometheus reads: the metrics as text."""
 
 import asyncio
 import hmac
 import time
 
 from django.http import HttpRequest, HttpResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from offload.conf import conf
+from offload.observe.exposition import make_text
 from offload.problems import Problem
 
 # Seconds. Prometheus scrapes every 15 s or less often; whoever asks more often gets the same text.
@@ -49,7 +50,7 @@ class Scrape:
         await asyncio.shield(making)
 
     async def _generate(self) -> None:
-        self._text = await asyncio.to_thread(generate_latest)
+        self._text = await asyncio.to_thread(make_text)
         self._made_at = time.monotonic()
 
 

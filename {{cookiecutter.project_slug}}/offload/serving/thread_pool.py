@@ -10,6 +10,7 @@ from typing import Protocol
 from django.db import close_old_connections, connections
 
 from offload.postgresql.connection_slots import ConnectionSlots
+from offload.serving import metrics
 from offload.serving.pooled_thread import PooledThread
 from offload.serving.thread_growth import GROWTH_DELAY_SECONDS, ThreadGrowth
 
@@ -99,8 +100,10 @@ class ThreadPool:
         return PooledThread(self._when_idle, self.idle_check, self.connection_slots)
 
     def _hand_over_next(self) -> None:
-        self._hand_over(self.waiting[0][0])
+        request, since = self.waiting[0]
+        self._hand_over(request)
         self.waiting.popleft()
+        metrics.THREAD_WAIT.observe(time.monotonic() - since)
 
     def _attend_later(self, seconds: float) -> None:
         asyncio.get_running_loop().call_later(seconds, self._attend)
@@ -118,6 +121,7 @@ class ThreadPool:
             too_old = time.monotonic() - self.wait_timeout
             while self.waiting and self.waiting[0][1] <= too_old:
                 refused.append(self.waiting.popleft()[0])
+                metrics.THREAD_WAIT.observe(self.wait_timeout)
             if self.waiting:
                 self._attend_later(self._until_next_look())
 

@@ -17,7 +17,7 @@ from honcho.environ import parse
 from offload_dev.launcher.output import ProcessPrinter, print_box
 from offload_dev.launcher.ports import wait_for_answer
 from offload_dev.launcher.preflight import check_database, check_port, check_redis, migrate
-from offload_dev.launcher.processes import choose_processes
+from offload_dev.launcher.processes import choose_processes, environment_of, worker_metrics_port
 from offload_dev.launcher.stop_timeouts import LAUNCHER_STOP_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def main() -> int:
     env = load()
     _prepare(env, processes)
     _announce_when_ready(env, processes)
-    return _run(processes)
+    return _run(processes, env)
 
 
 def _read_env_file() -> None:
@@ -75,6 +75,7 @@ def _prepare(env: "Env", processes: dict[str, str]) -> None:
         "flower": env.flower_port,
         "sandbox": env.sandbox_port,
         "valkey": env.port + 3,
+        "cpu": worker_metrics_port(env),
     }
     for name, port in ports.items():
         if name in processes:
@@ -98,6 +99,10 @@ def _announce_when_ready(env: "Env", processes: dict[str, str]) -> None:
         flower = f"http://127.0.0.1:{env.flower_port}/{env.flower_prefix}"
         lines.append(f"Flower: {flower}   (admin / {env.flower_password})")
 
+    if "cpu" in processes:
+        port = worker_metrics_port(env)
+        lines.append(f"Metrics: {address}/metrics, and of the workers :{port}/metrics")
+
     # Ready means that a worker was heard from. Workers that run elsewhere are not waited for.
     probe = address + ("/health/dependencies" if "cpu" in processes else "/health/live")
 
@@ -115,17 +120,19 @@ def _announce_when_ready(env: "Env", processes: dict[str, str]) -> None:
     threading.Thread(target=announce, daemon=True).start()
 
 
-def _run(processes: dict[str, str]) -> int:
+def _run(processes: dict[str, str], env: "Env") -> int:
     """Run all processes until the first one ends or the launcher is stopped."""
     # honcho has no argument for it, and 5 s are too short for a busy machine.
     honcho.manager.KILL_WAIT = LAUNCHER_STOP_TIMEOUT_SECONDS
-    manager = honcho.manager.Manager(printer=ProcessPrinter(sys.stdout))
+    printer = ProcessPrinter(sys.stdout)
+    manager = honcho.manager.Manager(printer=printer)
     for name, command in processes.items():
-        manager.add_process(name, command)
+        manager.add_process(name, command, env=environment_of(name, env))
     # A closed terminal stops the service as Ctrl-C does.
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
 
     manager.loop()
+    printer.close()
     if manager.returncode in STOPPED_STATUSES:
         return 0
     return manager.returncode or 1

@@ -1,14 +1,36 @@
 """What the launcher prints: the lines of all processes, and the box with the addresses."""
 
+import logging
+import re
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import TextIO
+
 from honcho.printer import Message, Printer
 
+# What all processes have printed, for `make follow`: this file, and one older of the same size.
+KEPT_LINES = Path("var/log/launcher.log")
+MAX_KEPT_BYTES = 16 * 1024 * 1024
+# The sequences that colour a terminal.
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # Celery says this to every worker that is told to stop, also when a file was saved and the worker
 # only restarts. Here a second Ctrl-C does nothing else than the first.
 MISLEADING = "Hitting Ctrl+C again"
 
 
 class ProcessPrinter(Printer):  # type: ignore[misc]
-    """Prints each line with the name of its process, and leaves out what would mislead."""
+    """Prints each line with the name of its process, and leaves out what would mislead.
+
+    Args:
+        output: where to print.
+    """
+
+    def __init__(self, output: TextIO) -> None:
+        super().__init__(output)
+        KEPT_LINES.parent.mkdir(parents=True, exist_ok=True)
+        self._kept = RotatingFileHandler(
+            KEPT_LINES, maxBytes=MAX_KEPT_BYTES, backupCount=1, encoding="utf-8"
+        )
 
     def write(self, message: Message) -> None:
         text = message.data
@@ -16,6 +38,13 @@ class ProcessPrinter(Printer):  # type: ignore[misc]
             text = text.decode("utf-8", "replace")
         if MISLEADING not in text:
             super().write(message)
+            for line in COLOURS.sub("", text).splitlines():
+                kept = f"{message.name or 'launcher'} | {line}"
+                self._kept.emit(logging.makeLogRecord({"msg": kept}))
+
+    def close(self) -> None:
+        """Keep no more lines."""
+        self._kept.close()
 
 
 def print_box(lines: list[str]) -> None:

@@ -26,7 +26,7 @@ def check_port(name: str, port: int) -> None:
         except OSError:
             sys.exit(
                 f"Port {port} is taken, and {name} needs it. Stop the program that uses it, or"
-                " choose other ports: `make dev PORT=8100` uses 8100 to 8103."
+                " choose other ports: `make dev PORT=8100` uses 8100 to 8104."
             )
 
 

@@ -2,12 +2,19 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from honcho.environ import parse_procfile
+
+if TYPE_CHECKING:
+    from config.env import Env
 
 # What `make serve` adds to the web process, and what the environment can name instead.
 STAND_INS = ("valkey", "sandbox")
 WORKERS = ("cpu", "default")
+# Where the workers count, unless the environment names another folder. Its last part is their port:
+# a test's service does not count in the folder of `make dev`.
+WORKER_COUNTS = "var/metrics"
 
 
 def choose_processes(mode: str) -> dict[str, str]:
@@ -38,3 +45,18 @@ def choose_processes(mode: str) -> dict[str, str]:
         if mode == "serve":
             left_out.update(WORKERS)
     return {name: command for name, command in chosen.items() if name not in left_out}
+
+
+def worker_metrics_port(env: "Env") -> int:
+    """The port where the workers answer Prometheus: the fourth after the web process's own."""
+    return env.worker_metrics_port or env.port + 4
+
+
+def environment_of(name: str, env: "Env") -> dict[str, str]:
+    """The environment of one process, by its name in the Procfile."""
+    found = dict(os.environ)
+    if name in WORKERS:
+        port = str(worker_metrics_port(env))
+        found["WORKER_METRICS_PORT"] = port
+        found.setdefault("PROMETHEUS_MULTIPROC_DIR", f"{WORKER_COUNTS}/{port}")
+    return found

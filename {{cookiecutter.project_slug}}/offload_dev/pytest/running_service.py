@@ -18,8 +18,8 @@ from offload_dev.launcher.ports import first_free_port, wait_for_answer
 SERVICE_READY_TIMEOUT_SECONDS = 60.0
 SERVICE_STOP_TIMEOUT_SECONDS = 20.0
 CLIENT_TIMEOUT_SECONDS = 30.0
-# The web process, Flower, the sandbox and Valkey have one port each.
-PORTS = 4
+# The web process, Flower, the sandbox, Valkey and the metrics of the workers have one port each.
+PORTS = 5
 
 
 @dataclass

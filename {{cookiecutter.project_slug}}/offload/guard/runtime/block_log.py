@@ -5,6 +5,7 @@ from collections import deque
 
 from offload.guard.runtime import metrics
 from offload.guard.runtime.block import Block
+from offload.guard.runtime.gc_pauses import GcPause
 
 # How many blocks are kept, the newest last.
 RECENT_BLOCKS = 20
@@ -29,6 +30,10 @@ class BlockLog:
 
         stack = "\n".join(f"    {step}" for step in block.stack)
         logger.warning("%s\n%s\n    What to do: docs/when-async-helps/debugging.md", block, stack)
+
+    def add_pause(self, pause: GcPause) -> None:
+        """Log one long garbage collection. The metrics have all of them."""
+        logger.warning("%s\n    What to do: docs/when-async-helps/debugging.md", pause)
 
     def recent(self) -> tuple[Block, ...]:
         """The newest blocks, the newest last."""

@@ -42,6 +42,7 @@ async def lifespan(state: dict[str, Any]) -> AsyncIterator[None]:
         hang=limits.hang_threshold,
         report=blocks.add,
         lag=metrics.LOOP_LAG_SECONDS.observe,
+        report_pause=blocks.add_pause,
     )
     state["guard"] = GuardState(watchdog, blocks)
     watching = asyncio.create_task(

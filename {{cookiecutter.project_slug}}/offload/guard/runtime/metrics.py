@@ -1,6 +1,6 @@
 """The metrics of the guard at run time."""
 
-from prometheus_client import Counter, Histogram
+from offload.observe import Counter, Histogram
 
 LOOP_LAG_SECONDS = Histogram(
     "offload_guard_loop_lag_seconds",
@@ -20,4 +20,12 @@ BLOCKS_BY_PLACE = Counter(
 SLOW_REQUESTS = Counter(
     "offload_guard_slow_requests_total",
     "Requests that took longer than the slow-request threshold.",
+)
+GC_COLLECTIONS = Counter(
+    "offload_guard_gc_collections_total", "Garbage collections.", ["generation"]
+)
+GC_SECONDS = Counter(
+    "offload_guard_gc_seconds_total",
+    "Time of garbage collections, which stop every thread of the process.",
+    ["generation"],
 )

@@ -10,6 +10,7 @@ from time import monotonic
 from offload.guard.runtime import stacks
 from offload.guard.runtime.block import Block
 from offload.guard.runtime.cpu_wait import CpuWait
+from offload.guard.runtime.gc_pauses import GcPause, GcPauses
 from offload.guard.runtime.gil_hold import GilHoldDetector
 
 # Two samples show the same function: it did not return in between, and so blocks the loop.
@@ -66,6 +67,7 @@ class Watchdog:
             is never reported.
         report: called in the watchdog's thread, when the loop runs again.
         lag: called there after each round with the seconds until the loop ran the callback.
+        report_pause: called there after each long garbage collection. No line is to blame for one.
         hang: seconds after which faulthandler prints every thread's stack to stderr, even if a call
             holds the GIL, when no Python code can run. A process has one such timer: give this to
             one watchdog only.
@@ -78,10 +80,12 @@ class Watchdog:
         threshold: float,
         report: Callable[[Block], None],
         lag: Callable[[float], None] | None = None,
+        report_pause: Callable[[GcPause], None] | None = None,
         hang: float | None = None,
     ) -> None:
         self._loop, self._threshold, self._pause_seconds = loop, threshold, threshold / 2
         self._report, self._lag, self._hang = report, lag, hang
+        self._gc_pauses, self._report_pause = GcPauses(), report_pause
 
         self._watched = threading.get_ident()
         self._cpu_wait = CpuWait(threading.get_native_id())
@@ -98,6 +102,7 @@ class Watchdog:
 
     def start(self) -> None:
         """Start the thread, and return when it watches."""
+        self._gc_pauses.start()
         self._thread.start()
         # offload: allow OFF105: once a loop, for the microseconds that a thread takes to start
         self._running.wait()
@@ -132,6 +137,7 @@ class Watchdog:
             # The loop was closed without a stop().
             pass
         finally:
+            self._gc_pauses.stop()
             self._cpu_wait.close()
             self._gil_holds.close()
 
@@ -193,6 +199,10 @@ class Watchdog:
             self._lag(ended - asked_at)
         if suspect.blocks_the_loop:
             self._report_block(suspect, ended)
+        for pause in self._gc_pauses.take():
+            if self._report_pause:
+                self._report_pause(pause)
+        self._gc_pauses.publish()
 
     def _pause(self, event: threading.Event) -> list[stacks.Step] | None:
         """Pause until the event is set, at most for half the threshold.
@@ -215,9 +225,14 @@ class Watchdog:
         """Report a block, unless it was shorter than the threshold.
 
         It may have begun at any moment of the pause after `free_at`, so half the threshold is taken
-        off. Time in which the machine ran other programs is taken off, too.
+        off. Time in which the machine ran other programs is taken off, too, and that of garbage
+        collections.
         """
         waited = self._cpu_wait.seconds() - suspect.waited_before
+        for pause in self._gc_pauses.since(suspect.free_at):
+            # A collection in the loop's own thread may have waited for a processor, too.
+            own_wait = pause.waited if pause.thread == self._watched else 0.0
+            waited += pause.seconds - own_wait
         seconds = ended - suspect.free_at - self._pause_seconds - waited
         if seconds < self._threshold:
             return

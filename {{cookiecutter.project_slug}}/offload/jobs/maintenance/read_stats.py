@@ -108,7 +108,8 @@ class ReadStats:
         document = found.to_json()
         with FORK_LOCK:
             self._leadership.publish_stats(document)
-        self._stats.load(document, age=0.0)
+            # Under the lock, too: a fork must not meet a thread inside the metrics' library.
+            self._stats.load(document, age=0.0)
         self._report_unserved(found)
 
     def _read_waiting(self, found: JobStats) -> dict[tuple[str, str], int]:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from uuid import uuid4
 
+from offload.jobs import metrics
 from offload.jobs.broker import Broker
 from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections, is_lock_conflict
 from offload.jobs.maintenance.enqueue_periodic import EnqueuePeriodic
@@ -68,6 +69,8 @@ class Maintenance:
             log.exception("the maintenance failed, and tries again in a second: this is a bug")
 
         self._stats.broker = self._reaches_broker = self._broker.check()
+        with FORK_LOCK:
+            metrics.WITHOUT_BROKER.set(not self._reaches_broker)
         self._observation.step()
 
     def _read_database(self) -> bool:

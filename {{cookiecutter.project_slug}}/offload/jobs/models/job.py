@@ -107,6 +107,8 @@ class Job(models.Model):
     # A worker may claim the job from this time on; a retry sets it into the future. NULL while the
     # job runs, waits for its parts or has ended, so that an index of it holds waiting jobs alone.
     due_at = models.DateTimeField(db_default=Now(), null=True)
+    # Since when the job was due when a worker claimed it last: how long it waited.
+    was_due_at = models.DateTimeField(null=True)
     # When a message was last published for a job that still waited a second later. NULL: never
     # since it became due.
     published_at = models.DateTimeField(null=True)

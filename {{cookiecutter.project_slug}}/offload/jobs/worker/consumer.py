@@ -27,10 +27,17 @@ class SteadyConsumer(Consumer):
 
     # At these errors Celery connects again. Its own class sets it.
     connection_errors: tuple[type[BaseException], ...]
+    # Celery's worker. Its own class sets it.
+    controller: Any
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.connection_errors = (*self.connection_errors, *ANSWER_ERRORS)
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Called by Celery whenever its loop begins."""
+        super().register_with_event_loop(hub)
+        hub.on_tick.add(self.controller.main_loop.turned)
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect, however long the broker is away."""
@@ -38,7 +45,7 @@ class SteadyConsumer(Consumer):
 
         def connect_steadily(log_error: Callable[..., None], *args: Any, **options: Any) -> Any:
             return connect(
-                _once_a_minute(log_error),
+                _once_a_minute(log_error, self.controller.main_loop.turned),
                 *args,
                 interval_start=BROKER_RETRY_SECONDS,
                 interval_step=0,
@@ -51,22 +58,28 @@ class SteadyConsumer(Consumer):
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """The broker refused to begin, other than by refusing the connection."""
+        self.controller.main_loop.turned()
         super().on_connection_error_before_connected(exc)
         time.sleep(BROKER_RETRY_SECONDS)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """The connection was lost, or something else than an answer came."""
+        self.controller.main_loop.turned()
         super().on_connection_error_after_connected(exc)
         if isinstance(exc, ANSWER_ERRORS):
             # The next one comes at once.
             time.sleep(BROKER_RETRY_SECONDS)
 
 
-def _once_a_minute(log_error: Callable[..., None]) -> Callable[..., None]:
+def _once_a_minute(
+    log_error: Callable[..., None], tried: Callable[[], None]
+) -> Callable[..., None]:
+    """What kombu calls after each try. `tried` is called each time, `log_error` once a minute."""
     next_line = 0.0
 
     def log_sometimes(*args: Any) -> None:
         nonlocal next_line
+        tried()
         if time.monotonic() >= next_line:
             next_line = time.monotonic() + BROKER_LOG_INTERVAL_SECONDS
             log_error(*args)

@@ -30,10 +30,12 @@ from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Assignments, Slot
 from offload.jobs.worker.failure import full_text, public_text
+from offload.jobs.worker.measured import measured
 from offload.jobs.worker.memory_limit import memory_limit
 from offload.jobs.worker.outage import KeptEnd, KeptResult, retry_while_database_is_down
 from offload.jobs.worker.report import Cancelled, LeaseLost, RunningReport
 from offload.jobs.worker.spooler import Spooler
+from offload.observe.log_context import log_context
 
 log = logging.getLogger("offload.jobs")
 
@@ -97,6 +99,11 @@ def _claim_and_run(
     if job is None:
         return "duplicate"
 
+    with measured(job), log_context(job.log_fields()):
+        return _run_and_write(job_type, job, slot, spooler)
+
+
+def _run_and_write(job_type: JobType[Any, Any], job: Job, slot: Slot, spooler: Spooler) -> str:
     started = time.perf_counter()
     slot.computing(job, job_type.limits)
     end = _run(job_type, job, slot)
@@ -114,7 +121,7 @@ def _claim_and_run(
         return "unwritten"
 
     if ended is None:
-        log.warning("job %s: another worker has taken over, this result is dropped", job_id)
+        log.warning("job %s: another worker has taken over, this result is dropped", job.pk)
         return "fenced"
 
     tell_watchers_and_parent(ended)

@@ -2,8 +2,8 @@
 
 It never computes. A function that holds the GIL in another process therefore delays none of its
 duties, and each duty has a file: `heartbeat.py`, `orphans.py`, `lease.py`, `kill_cancelled.py`,
-`kill_fenced.py`, `shutdown.py`. Two are threads of their own: `time_limits.py` must not wait for
-the database, and `write_spooled.py` may wait for file storage.
+`kill_fenced.py`, `shutdown.py`. Some are threads of their own: `time_limits.py` and
+`sign_of_life.py` must not wait for the database, and `write_spooled.py` may wait for file storage.
 """
 
 import logging
@@ -26,11 +26,13 @@ from offload.jobs.worker.heartbeat import Heartbeat
 from offload.jobs.worker.kill_cancelled import kill_cancelled
 from offload.jobs.worker.kill_fenced import KillFenced
 from offload.jobs.worker.lease import Leases
+from offload.jobs.worker.metrics_server import open_metrics_server, serve
 from offload.jobs.worker.orphans import Orphans
 from offload.jobs.worker.pool_kind import require_forked_processes
 from offload.jobs.worker.processes import kill_children
 from offload.jobs.worker.redis_policy import check_redis_policy
 from offload.jobs.worker.shutdown import LAST_STATEMENTS_SECONDS, Shutdown, hand_back_jobs
+from offload.jobs.worker.sign_of_life import MainLoop, SignOfLife
 from offload.jobs.worker.spool import Spool
 from offload.jobs.worker.spooler import Spooler
 from offload.jobs.worker.time_limits import TimeLimits
@@ -52,6 +54,7 @@ class Supervisor(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         require_forked_processes(worker)
+        self._metrics_server = open_metrics_server()
 
         # Forked processes inherit the id: it says who holds the leases.
         self._worker_id = uuid4()
@@ -74,6 +77,9 @@ class Supervisor(bootsteps.StartStopStep):
         self._leases = Leases(self._worker_id)
         self._write_spooled = WriteSpooled(self._spool)
         self._kill_fenced = KillFenced(self._assignments)
+        # `consumer.py` finds it here.
+        worker.main_loop = MainLoop()
+        self._life = self._sign_of_life(worker.main_loop)
         self._time_limits = TimeLimits(self._assignments, self._orphans.killed_for_time_limit)
         self._thread = threading.Thread(
             target=self._run, args=(worker,), name="offload-supervisor", daemon=True
@@ -81,9 +87,13 @@ class Supervisor(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         """Called by Celery once the pool has forked."""
+        if self._metrics_server is not None:
+            serve(self._metrics_server)
         self._shutdown.listen()
         self._spool.check()
         self._thread.start()
+        if self._life is not None:
+            self._life.start()
         self._write_spooled.start()
         self._time_limits.start()
         self._relay.start()
@@ -117,10 +127,18 @@ class Supervisor(bootsteps.StartStopStep):
         if not hand_back_jobs(self._worker_id, self._heartbeat, self._write_spooled, patience):
             self._shutdown.spool_hand_backs()
         relay_stops.join(max(deadline - time.monotonic(), 0.0))
+        if self._life is not None:
+            self._life.end()
 
     def terminate(self, worker: Any) -> None:
         """Called by Celery instead of `stop` at a cold shutdown."""
         self.stop(worker)
+
+    def _sign_of_life(self, main_loop: MainLoop) -> SignOfLife | None:
+        if not conf().worker_life_file:
+            return None
+        path = Path(conf().worker_life_file)
+        return SignOfLife(path, main_loop, lambda: self._shutdown.requested)
 
     def _run(self, worker: Any) -> None:
         while not self._stopping.is_set():
