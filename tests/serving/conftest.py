@@ -19,6 +19,8 @@ import httpx
 import pytest
 from cookiecutter.main import cookiecutter
 
+from offload_dev.launcher.ports import first_free_port
+
 HERE = Path(__file__).resolve().parent
 # For tests that use Django in their own process.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "serving_project.settings")
@@ -99,9 +101,7 @@ def eventually(holds: "Holds", what: str, seconds: float = TIMEOUT_SECONDS) -> N
 
 def free_port() -> int:
     """A port that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
+    return first_free_port(1)
 
 
 def accepts(port: int) -> bool:
