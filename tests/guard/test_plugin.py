@@ -1,7 +1,12 @@
 """The plugin `loop_guard`: each fault fails its test and names the line, and good tests pass."""
 
+import io
+import sqlite3
+
 import pytest
 from nets import SERVICE
+
+from offload_dev.pytest.blocking_calls import record_blocking_calls
 
 FAULTS = {
     "sleeps": (
@@ -134,3 +139,13 @@ def test_the_tests_own_error_keeps_its_place_and_gains_the_line_that_blocked(
     run(pytester).stdout.fnmatch_lines(
         ["*BlockingError*", "*blocked the event loop with time.sleep*"]
     )
+
+
+def test_the_types_of_files_are_afterwards_as_they_were() -> None:
+    """Python 3.11.2 ended with a segmentation fault when something was left in them."""
+    types = (io.BufferedReader, io.BufferedWriter, io.TextIOWrapper, sqlite3.Cursor)
+    before = [dict(vars(each)) for each in types]
+    for _ in range(2):
+        with record_blocking_calls():
+            assert dict(vars(io.TextIOWrapper)) != before[2]
+    assert [dict(vars(each)) for each in types] == before
