@@ -63,7 +63,7 @@ def run_service(folder: Path, mode: str = "serve", **variables: str) -> Iterator
     }
     environment = os.environ | defaults | variables
 
-    with _launcher(mode, environment, folder / "service.log", f"{address}/health/ready"):
+    with _launcher(mode, environment, folder / "service.log", f"{address}/health/dependencies"):
         token = _make_token(environment)
         with httpx.Client(
             base_url=address,
