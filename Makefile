@@ -12,6 +12,8 @@ DEST ?= build
 ARGS ?=
 SEED ?= 1
 MINUTES ?= 20
+# Without what make tells a make below it: the tests call make, too.
+ALONE := env -u MAKEFLAGS -u MFLAGS
 # The longest first: two of them run at a time.
 ROOMS := $(wildcard tests/jobs tests/template tests/serving tests/fanout tests/guard tests/chaos)
 export PORT ?= 8000
@@ -53,14 +55,14 @@ bake: $(READY)  ## Generate without questions: make bake DEST=dir ARGS='project_
 install: $(READY)  ## Install what this repository needs into .venv
 
 test: $(READY)  ## Run every test, two suites at a time: the rooms, the bakes, and a running demo
-	@$(MAKE) --no-print-directory -j2 --output-sync=target $(ROOMS) stock
+	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(ROOMS) stock
 
 # A process a suite: each has Django settings of its own.
 $(ROOMS): $(READY)
-	pytest $@
+	$(ALONE) pytest $@
 
 stock: $(READY)  ## Run the serving room's tests on Django's stock handler and without the fast leaf
-	OFFLOAD_LEAN=0 OFFLOAD_FAST=0 pytest tests/serving
+	$(ALONE) OFFLOAD_LEAN=0 OFFLOAD_FAST=0 pytest tests/serving
 
 chaos: $(READY)  ## Attack a service (clients, databases, upstreams, names, logs, restarts) ten times as long as `make test` does
 	CHAOS_SECONDS=10 pytest tests/chaos -s

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -147,7 +148,7 @@ def test_nothing_is_left_to_render(tmp_path: Path) -> None:
     bake(tmp_path)
     for path in tmp_path.rglob("*"):
         if path.is_file() and path.suffix not in (".html", ".json"):
-            assert "cookiecutter." not in path.read_text(), path
+            assert not re.search(r"\{[{%] *cookiecutter\.", path.read_text()), path
 
 
 def test_the_page_for_assistants_is_short_enough_to_be_read_each_time(with_example: Path) -> None:
