@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-import forbiddenfruit
+import forbiddenfruit  # type: ignore[import-untyped]
 from blockbuster import BlockBuster, BlockingError
 
 from offload.guard.runtime import stacks
