@@ -386,12 +386,96 @@ class Worker:
         "warning",
         """
 async def view(request):
-    return await asyncio.gather(asyncio.sleep(1), asyncio.sleep(2))
+    try:
+        await asyncio.gather(asyncio.sleep(1), asyncio.sleep(2))
+    except ValueError:
+        pass
 """,
         """
 async def view(request):
-    calls = [asyncio.sleep(1), asyncio.sleep(2)]
+    try:
+        await asyncio.gather(asyncio.sleep(1), asyncio.sleep(2))
+    except ValueError:
+        return None
+""",
+    ),
+    "gather_that_waits_for_all": (
+        "OFF401",
+        "warning",
+        """
+async def view(request, names):
+    return await asyncio.gather(*[asyncio.sleep(1, name) for name in names])
+""",
+        """
+async def view(request, names):
+    calls = [asyncio.sleep(1, name) for name in names]
     return await asyncio.gather(*calls, return_exceptions=True)
+""",
+    ),
+    "gather_of_what_the_source_bounds": (
+        "OFF401",
+        "warning",
+        """
+async def load(customer):
+    orders = Order.objects.filter(customer=customer)
+    return await asyncio.gather(*[asyncio.sleep(1, order) async for order in orders])
+""",
+        """
+SOURCES = ("a", "b")
+
+async def load(customer, given):
+    orders = Order.objects.filter(customer=customer)[:3]
+    await asyncio.gather(*[asyncio.sleep(1, order) async for order in orders])
+    await asyncio.gather(*[asyncio.sleep(1, source) for source in SOURCES])
+    await asyncio.gather(*[asyncio.sleep(1, each) for each in given])
+""",
+    ),
+    "gather_of_calls_that_are_limited_below": (
+        "OFF401",
+        "warning",
+        """
+async def send(name):
+    await asyncio.sleep(1, name)
+
+async def view(request):
+    names = request.GET["names"].split(",")
+    await asyncio.gather(*[send(name) for name in names])
+""",
+        """
+slots = asyncio.Semaphore(5)
+
+async def wait(name):
+    async with slots:
+        await asyncio.sleep(1, name)
+
+async def send(name):
+    await wait(name)
+
+async def view(request):
+    names = request.GET["names"].split(",")
+    await asyncio.gather(*[send(name) for name in names])
+    await asyncio.gather(*[asyncio.to_thread(print, name) for name in names])
+""",
+    ),
+    "gather_whose_handler_cancels": (
+        "OFF401",
+        "warning",
+        """
+async def view(request, names):
+    tasks = [asyncio.ensure_future(asyncio.sleep(1, name)) for name in names]
+    try:
+        await asyncio.gather(*tasks)
+    except Exception:
+        print("lost")
+""",
+        """
+async def view(request, names):
+    tasks = [asyncio.ensure_future(asyncio.sleep(1, name)) for name in names]
+    try:
+        await asyncio.gather(*tasks)
+    except Exception:
+        for task in tasks:
+            task.cancel()
 """,
     ),
     "decorator_that_runs_the_coroutine": (
