@@ -654,3 +654,45 @@ class Page(View):
 """
     found = at(tmp_path, "shop/views.py", view)
     assert [rule for rule, *_ in found] == ["OFF102"]
+
+
+def test_a_file_is_reported_only_on_the_way_of_a_request(tmp_path: Path) -> None:
+    reads = HEAD + "async def load():\n    return open('x').read()\n\n"
+    worker = "async def work(queue):\n    return await load()\n"
+    assert at(tmp_path, "shop/work.py", reads + worker) == []
+    view = "async def view(request):\n    return await load()\n"
+    assert [rule for rule, *_ in at(tmp_path, "other/views.py", reads + view)] == ["OFF103"]
+    consumer = """
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+
+class Chat(AsyncJsonWebsocketConsumer):
+    async def receive_json(self, content):
+        return open("x").read()
+"""
+    found = at(tmp_path, "third/consumers.py", consumer)
+    assert "OFF103" in [rule for rule, *_ in found]
+
+
+RUNS = "def work():\n    return asyncio.run(load_it())\n\n"
+LOADS = HEAD + "async def load_it():\n    time.sleep(1)\n\n"
+
+
+def test_what_blocks_a_loop_of_one_call_stops_nobody(tmp_path: Path) -> None:
+    assert at(tmp_path, "alone/work.py", LOADS + RUNS) == []
+    to_sync = "from asgiref.sync import async_to_sync\n"
+    given = to_sync + LOADS + "def work():\n    return async_to_sync(load_it)()\n"
+    assert at(tmp_path, "given/work.py", given) == []
+    for place, more in {
+        "awaited": "async def view(request):\n    await load_it()\n",
+        "named": "HANDLERS = [load_it]\n",
+    }.items():
+        found = at(tmp_path / place, "shop/work.py", LOADS + RUNS + more)
+        assert [rule for rule, *_ in found] == ["OFF103"], place
+
+
+def test_a_function_that_nothing_names_is_not_run(tmp_path: Path) -> None:
+    assert [rule for rule, *_ in at(tmp_path, "shop/work.py", LOADS)] == ["OFF103"]
+    at(tmp_path, "config/urls.py", "")
+    assert [rule for rule, *_ in at(tmp_path, "other/__init__.py", "")] == []
+    named = "HANDLERS = ['shop.work.load_it']\n"
+    assert [rule for rule, *_ in at(tmp_path, "third/names.py", named)] == ["OFF103"]
