@@ -13,7 +13,13 @@ Def = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 STATEMENT_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
 TEST_FILES = {"conftest.py", "test.py", "tests.py", "pytest_plugin.py"}
-LOCAL_CACHE = re.compile(r"""["'](\w+)["']:\s*\{\s*["']BACKEND["']:\s*["'][\w.]*[Ll]oc[Mm]em""")
+LOCAL_CACHE = re.compile(
+    r"""["'](\w+)["']:\s*\{(?:\s|#[^\n]*)*["']BACKEND["']:\s*["'][\w.]*[Ll]oc[Mm]em"""
+)
+OTHER_CACHE = re.compile(
+    r"""["']default["']:\s*\{(?:\s|#[^\n]*)*["']BACKEND["']:\s*["'](?![\w.]*locmem)[\w.]*cache""",
+    re.IGNORECASE,
+)
 SETS_USER = re.compile(r"\brequest\.user\s*(:[^=\n]+)?=[^=]")
 # Directories that are not part of the service, or that hold tests and migrations.
 SKIPPED_DIRECTORIES = {
@@ -180,6 +186,11 @@ class Project:
     def local_caches(self) -> set[str]:
         """The names of the caches that live in the process, as the settings give them."""
         return {name for m in self.modules.values() for name in LOCAL_CACHE.findall(m.text)}
+
+    @cached_property
+    def has_remote_default_cache(self) -> bool:
+        """Whether other settings give the default cache a server."""
+        return any(OTHER_CACHE.search(module.text) is not None for module in self.modules.values())
 
     def prefetches(self, name: str) -> bool:
         """Whether a file that prefetches relations names this one, in quotes."""

@@ -34,6 +34,8 @@ def blocking_call(function: Function) -> Iterator[Violation]:
 
 def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
     libraries = function.resolver.libraries
+    if _is_default_cache_in_process(call, function):
+        return
     # The methods of what a call has returned are not the library's calls: `get(…).json()`.
     if libraries.find("blocks", call.holder):
         return
@@ -45,6 +47,14 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
             return
         found = call_violation(call.node, likely=library.likely, instead=library.advice(name))
         yield found._replace(near=library.near)
+
+
+def _is_default_cache_in_process(call: CallSite, function: Function) -> bool:
+    """Whether the settings know one default cache, which lives in the process."""
+    project = function.resolver.project
+    return call.origin.startswith("django.core.cache.cache.") and (
+        "default" in project.local_caches and not project.has_remote_default_cache
+    )
 
 
 def _reads_kernel(call: CallSite) -> bool:
