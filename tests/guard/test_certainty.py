@@ -807,5 +807,9 @@ def test_a_function_that_nothing_names_is_not_run(tmp_path: Path) -> None:
     assert [rule for rule, *_ in at(tmp_path, "shop/work.py", LOADS)] == ["OFF103"]
     at(tmp_path, "config/urls.py", "")
     assert [rule for rule, *_ in at(tmp_path, "other/__init__.py", "")] == []
+    method = LOADS.replace(
+        "async def load_it():", "class A:\n    @staticmethod\n    async def b1():"
+    )
+    assert at(tmp_path, "fourth/method.py", method.replace("    time", "        time")) == []
     named = "HANDLERS = ['shop.work.load_it']\n"
     assert [rule for rule, *_ in at(tmp_path, "third/names.py", named)] == ["OFF103"]

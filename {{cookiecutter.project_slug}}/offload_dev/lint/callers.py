@@ -19,6 +19,7 @@ SERVES = Patterns(
 ROUTES = {"get", "post", "put", "patch", "delete", "api_operation", "route", "websocket"}
 TO_SYNC = "asgiref.sync.async_to_sync"
 ASGI = {"receive", "send"}
+PLAIN = {"builtins.staticmethod", "builtins.classmethod"}
 SERVICE_FILES = {"manage.py", "asgi.py", "urls.py", "wsgi.py"}
 WORD = re.compile(r"\w+")
 
@@ -46,7 +47,7 @@ class Callers:
         if not self._is_service or scope.dotted.endswith("__"):
             return False
         function = self._graph.functions[scope]
-        if function.takes_request or (function.decorators and not function.is_task):
+        if function.takes_request or (_is_registered(function) and not function.is_task):
             return False
         lineage = self._graph.resolver.classes.lineage(scope.owner.dotted) if scope.owner else ()
         classes = self._graph.resolver.classes
@@ -109,7 +110,7 @@ class Callers:
                 scope
                 for scope, found in callers.items()
                 if scope not in known
-                and not self._graph.functions[scope].decorators
+                and not _is_registered(self._graph.functions[scope])
                 and self._are_all(scope, found)
                 and all(self._starts_loop(caller, calls, known) for caller, calls in found)
             }
@@ -160,3 +161,8 @@ class Callers:
 def _starts(call: CallSite) -> bool:
     """Whether a call gets a function, and runs it in a loop of its own."""
     return call.origin == TO_SYNC
+
+
+def _is_registered(function: Function) -> bool:
+    """Whether a decorator may hand the function to somebody."""
+    return any(origin not in PLAIN for origin, _ in function.decorators)
