@@ -811,5 +811,11 @@ def test_a_function_that_nothing_names_is_not_run(tmp_path: Path) -> None:
         "async def load_it():", "class A:\n    @staticmethod\n    async def b1():"
     )
     assert at(tmp_path, "fourth/method.py", method.replace("    time", "        time")) == []
+    # Two folders that are no packages may have files of the same name.
+    same = "from work import load_it\n"
+    for place in ("fifth", "sixth"):
+        found = at(tmp_path, f"{place}/same.py", same if place == "fifth" else "")
+    assert [rule for rule, *_ in found] == ["OFF103"]
+    (tmp_path / "fifth" / "same.py").unlink()
     named = "HANDLERS = ['shop.work.load_it']\n"
     assert [rule for rule, *_ in at(tmp_path, "third/names.py", named)] == ["OFF103"]

@@ -21,6 +21,7 @@ TO_SYNC = "asgiref.sync.async_to_sync"
 ASGI = {"receive", "send"}
 PLAIN = {"builtins.staticmethod", "builtins.classmethod"}
 SERVICE_FILES = {"manage.py", "asgi.py", "urls.py", "wsgi.py"}
+DEFINITION = re.compile(r"\bdef (\w+)")
 WORD = re.compile(r"\w+")
 
 
@@ -145,17 +146,17 @@ class Callers:
 
     @cached_property
     def _is_service(self) -> bool:
-        modules = self._graph.project.modules.values()
-        return any(module.path.name in SERVICE_FILES for module in modules)
+        return any(module.path.name in SERVICE_FILES for module in self._graph.project.files)
 
     @cached_property
     def _words(self) -> Counter[str]:
-        modules = self._graph.project.modules.values()
-        return Counter(word for module in modules for word in WORD.findall(module.text))
+        texts = (module.text for module in self._graph.project.files)
+        return Counter(word for text in texts for word in WORD.findall(text))
 
     @cached_property
     def _definitions(self) -> Counter[str]:
-        return Counter(scope.label.rpartition(".")[2] for scope in self._graph.functions)
+        texts = (module.text for module in self._graph.project.files)
+        return Counter(name for text in texts for name in DEFINITION.findall(text))
 
 
 def _starts(call: CallSite) -> bool:

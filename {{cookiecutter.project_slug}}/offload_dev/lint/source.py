@@ -152,11 +152,14 @@ class Project:
         root: a directory, or one file. Tests, migrations, hidden directories and virtual
             environments are left out.
 
-    `unreadable` lists the files that Python cannot parse: path, line, error.
+    `files` has every module, `modules` the last one of each name: folders that are no packages may
+    have files of the same name. `unreadable` lists the files that Python cannot parse: path, line,
+    error.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.files: list[Module] = []
         self.modules: dict[str, Module] = {}
         self.scopes: dict[str, CodeScope] = {}
         self._prefetched: dict[str, bool] = {}
@@ -213,6 +216,7 @@ class Project:
         # A module is its own module, which the constructor cannot say.
         module = Module(None, _dotted(path), tree, path=path, text=text)  # type: ignore[arg-type]
         module.module = module
+        self.files.append(module)
         self.modules[module.dotted] = module
         self._declare(module)
 
