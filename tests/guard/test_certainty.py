@@ -775,6 +775,11 @@ def test_a_file_is_reported_only_on_the_way_of_a_request(tmp_path: Path) -> None
     assert at(tmp_path, "shop/work.py", reads + worker) == []
     view = "async def view(request):\n    return await load()\n"
     assert [rule for rule, *_ in at(tmp_path, "other/views.py", reads + view)] == ["OFF103"]
+    moves = reads.replace("open('x').read()", "shutil.move('x', 'y')").replace("HEAD", "")
+    moves = f"import shutil\n{moves}"
+    assert at(tmp_path / "moves", "shop/work.py", moves + worker) == []
+    found = at(tmp_path / "moved", "shop/views.py", moves + view)
+    assert [severity for _, severity, _ in found] == ["error"]
     consumer = """
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 
@@ -791,10 +796,10 @@ LOADS = HEAD + "async def load_it():\n    time.sleep(1)\n\n"
 
 
 def test_what_blocks_a_loop_of_one_call_stops_nobody(tmp_path: Path) -> None:
-    assert at(tmp_path, "alone/work.py", LOADS + RUNS) == []
+    assert at(tmp_path / "alone", "shop/work.py", LOADS + RUNS) == []
     to_sync = "from asgiref.sync import async_to_sync\n"
     given = to_sync + LOADS + "def work():\n    return async_to_sync(load_it)()\n"
-    assert at(tmp_path, "given/work.py", given) == []
+    assert at(tmp_path / "given", "given/work.py", given) == []
     for place, more in {
         "awaited": "async def view(request):\n    await load_it()\n",
         "named": "HANDLERS = [load_it]\n",

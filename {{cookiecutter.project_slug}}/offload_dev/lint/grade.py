@@ -79,7 +79,8 @@ def _violations(graph: CallGraph, callers: Callers) -> Iterator[tuple[CodeScope,
                 if not each.near or callers.serves_requests(scope):
                     yield scope, each
             for each in graph.blocking.through_calls(function):
-                if not each.near or function.takes_request:
+                is_served = callers.serves_requests(scope) and not each.likely
+                if not each.near or function.takes_request or is_served:
                     yield scope, each
 
 

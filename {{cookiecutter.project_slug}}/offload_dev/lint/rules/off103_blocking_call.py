@@ -41,7 +41,8 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
         return
     name = snippet(call.node.func)
     if library := libraries.find("blocks", call.origin):
-        yield call_violation(call.node, instead=library.advice(name))
+        found = call_violation(call.node, instead=library.advice(name))
+        yield found._replace(near=library.near)
     elif library := libraries.find("may_block", call.origin):
         if _reads_kernel(call) or _is_in_process(call, function):
             return
