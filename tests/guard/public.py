@@ -197,8 +197,12 @@ def keep(rows: Iterable[dict[str, str]]) -> None:
 
 
 def table(graded: dict[str, Any], rows: list[dict[str, str]]) -> str:
-    """The tables of `docs/public.md`: by severity, by rule, and by project."""
-    return "\n".join((_shares(rows), _of_rules(rows), _of_projects(graded), _false(rows)))
+    """The tables of `docs/public.md`: by severity, by rule, and by project.
+
+    They begin with the linter that was judged, by its commit.
+    """
+    source = f"The linter at {graded['linter'][:12]}, seed {graded['seed']}.\n"
+    return "\n".join((source, _shares(rows), _of_rules(rows), _of_projects(graded), _false(rows)))
 
 
 def _share(rows: list[dict[str, str]]) -> str:

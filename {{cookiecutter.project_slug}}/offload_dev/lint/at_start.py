@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterable, Iterator
 
+from offload_dev.lint.callers import Callers
 from offload_dev.lint.registry import RULES, Target
 from offload_dev.lint.source import CodeScope, Def
 from offload_dev.lint.violations import Violation
@@ -31,26 +32,38 @@ LIKELY = "right if the object is created once for the whole process"
 # What these rules find matters where several tasks share an event loop.
 ON_LOOP = (Target.THREAD, Target.ASYNC_FUNCTION, Target.CALL_GRAPH)
 
+# These are about tasks of a queue, which a worker runs if somebody publishes them.
+OF_TASKS = {"OFF305"}
+# These are about the other tasks of a loop.
+ALONE_IS_RIGHT = {"OFF103", "OFF105", "OFF401", "OFF403", "OFF503"}
+
 Found = tuple[CodeScope, Violation]
 
 
-def sort_out(found: Iterable[Found]) -> Iterator[Found]:
-    """The violations, without those that are right because their function starts something.
+def sort_out(found: Iterable[Found], callers: Callers) -> Iterator[Found]:
+    """The violations, without those that are right because of who calls their function.
 
     What an object creates for itself is only likely to be wrong: the object may live long. The
     event loop of a script, of a management command, and of `async_to_sync` under WSGI has one task,
-    as a rule.
+    as a rule. What blocks a loop that `asyncio.run` started for one call stops nobody else. A
+    function that nothing names is not run.
     """
     for scope, violation in found:
         rule = RULES.get(violation.rule)
-        if rule is None or rule.target not in ON_LOOP:
+        if rule is None or (rule.target not in ON_LOOP and violation.rule not in OF_TASKS):
             yield scope, violation
-        elif scope.module.has_own_loop or _is_run_by_sync_code(scope):
+        elif _is_run_alone(scope, violation, callers) or callers.is_unused(scope):
             continue
         elif not (rule.once_is_right and _starts(scope)):
             steps = [step.scope for step in violation.chain]
             is_own = rule.once_is_right and any(_name(step) in CREATES for step in steps)
             yield scope, violation._replace(likely=LIKELY) if is_own else violation
+
+
+def _is_run_alone(scope: CodeScope, violation: Violation, callers: Callers) -> bool:
+    if scope.module.has_own_loop or _is_run_by_sync_code(scope):
+        return True
+    return violation.rule in ALONE_IS_RIGHT and callers.has_own_loop(scope)
 
 
 def _starts(scope: CodeScope) -> bool:

@@ -91,14 +91,14 @@ class CallGraph:
             self._called[function] = [
                 (call, called)
                 for call in function.calls_not_awaited
-                for called in self._targets(call, function)
+                for called in self.targets(call, function)
                 if not called.scope.on_loop and not _runs_elsewhere(called)
                 if not _runs_once(called)
                 if not called.is_generator or call.node in function.iterated
             ]
         return self._called[function]
 
-    def _targets(self, call: CallSite, caller: Function) -> Iterator[Function]:
+    def targets(self, call: CallSite, caller: Function) -> Iterator[Function]:
         """The functions that a call may run. Four cases:
 
         1. The function that the origin names.

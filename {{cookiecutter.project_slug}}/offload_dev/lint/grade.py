@@ -8,6 +8,7 @@ from offload_dev.lint import (
     rules,  # noqa: F401 - registers the rules
 )
 from offload_dev.lint.call_graph import CallGraph, ThreadRules
+from offload_dev.lint.callers import Callers
 from offload_dev.lint.findings import Finding, finding
 from offload_dev.lint.function import Function
 from offload_dev.lint.registry import Rule, Target, rules_for
@@ -19,9 +20,11 @@ from offload_dev.lint.visitor import visit
 
 def grade(project: Project) -> list[Finding]:
     """Every finding in a project that no comment suppresses, in the order of files and lines."""
+    graph = CallGraph(project, _thread_rules())
+    callers = Callers(graph)
     found = {
         finding(violation, scope.module.path, project.root)
-        for scope, violation in at_start.sort_out(_violations(project))
+        for scope, violation in at_start.sort_out(_violations(graph, callers), callers)
     }
     for rule in rules_for(Target.PROJECT):
         found |= {finding(each, project.root, project.root) for each in rule.violations(project)}
@@ -53,10 +56,9 @@ def _where(finding: Finding) -> tuple[str, int, str]:
     return finding.path, finding.line, finding.rule
 
 
-def _violations(project: Project) -> Iterator[tuple[CodeScope, Violation]]:
+def _violations(graph: CallGraph, callers: Callers) -> Iterator[tuple[CodeScope, Violation]]:
     """The violations of all modules and functions."""
-    graph = CallGraph(project, _thread_rules())
-
+    project = graph.project
     modules = rules_for(Target.MODULE)
     bodies = rules_for(Target.MODULE_BODY)
     for module in project.modules.values():
@@ -73,9 +75,12 @@ def _violations(project: Project) -> Iterator[tuple[CodeScope, Violation]]:
         if scope.on_loop:
             yield from _found(async_functions, scope, function)
         if graph.runs_on_loop(scope):
-            yield from ((scope, each) for each in graph.blocking.own(function))
+            for each in graph.blocking.own(function):
+                if not each.near or callers.serves_requests(scope):
+                    yield scope, each
             for each in graph.blocking.through_calls(function):
-                if not each.near or function.takes_request:
+                is_served = callers.serves_requests(scope) and not each.likely
+                if not each.near or function.takes_request or is_served:
                     yield scope, each
 
 

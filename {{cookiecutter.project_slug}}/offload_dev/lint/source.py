@@ -13,7 +13,13 @@ Def = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 STATEMENT_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
 TEST_FILES = {"conftest.py", "test.py", "tests.py", "pytest_plugin.py"}
-LOCAL_CACHE = re.compile(r"""["'](\w+)["']:\s*\{\s*["']BACKEND["']:\s*["'][\w.]*[Ll]oc[Mm]em""")
+LOCAL_CACHE = re.compile(
+    r"""["'](\w+)["']:\s*\{(?:\s|#[^\n]*)*["']BACKEND["']:\s*["'][\w.]*[Ll]oc[Mm]em"""
+)
+OTHER_CACHE = re.compile(
+    r"""["']default["']:\s*\{(?:\s|#[^\n]*)*["']BACKEND["']:\s*["'](?![\w.]*locmem)[\w.]*cache""",
+    re.IGNORECASE,
+)
 SETS_USER = re.compile(r"\brequest\.user\s*(:[^=\n]+)?=[^=]")
 # Directories that are not part of the service, or that hold tests and migrations.
 SKIPPED_DIRECTORIES = {
@@ -146,11 +152,14 @@ class Project:
         root: a directory, or one file. Tests, migrations, hidden directories and virtual
             environments are left out.
 
-    `unreadable` lists the files that Python cannot parse: path, line, error.
+    `files` has every module, `modules` the last one of each name: folders that are no packages may
+    have files of the same name. `unreadable` lists the files that Python cannot parse: path, line,
+    error.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.files: list[Module] = []
         self.modules: dict[str, Module] = {}
         self.scopes: dict[str, CodeScope] = {}
         self._prefetched: dict[str, bool] = {}
@@ -181,6 +190,11 @@ class Project:
         """The names of the caches that live in the process, as the settings give them."""
         return {name for m in self.modules.values() for name in LOCAL_CACHE.findall(m.text)}
 
+    @cached_property
+    def has_remote_default_cache(self) -> bool:
+        """Whether other settings give the default cache a server."""
+        return any(OTHER_CACHE.search(module.text) is not None for module in self.modules.values())
+
     def prefetches(self, name: str) -> bool:
         """Whether a file that prefetches relations names this one, in quotes."""
         if name not in self._prefetched:
@@ -202,6 +216,7 @@ class Project:
         # A module is its own module, which the constructor cannot say.
         module = Module(None, _dotted(path), tree, path=path, text=text)  # type: ignore[arg-type]
         module.module = module
+        self.files.append(module)
         self.modules[module.dotted] = module
         self._declare(module)
 

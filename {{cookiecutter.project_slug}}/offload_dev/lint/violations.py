@@ -26,7 +26,8 @@ class Violation(NamedTuple):
             certain.
         instead: what to write instead of this line; empty if the rule's own sentence says it.
         needs: the parameters that must have a value if the line is to run.
-        near: whether it counts only in the line's own function, and in a view that comes to it.
+        near: whether it counts only on the way of a request; if it is only likely, then in the
+            line's own function, and in a view that comes to it.
         computes: whether the line keeps a core busy, wherever it runs.
         chain: the steps from the checked function to the cause; empty if the line is the cause.
         file: the file, if it is not the one of the function or module that was checked.

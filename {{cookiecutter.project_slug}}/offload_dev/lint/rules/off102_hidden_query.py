@@ -11,7 +11,6 @@ from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import own_nodes
 from offload_dev.lint.violations import Violation, violation
 
-READ_LATER = "queries when an attribute of the user is read for the first time"
 HANDLERS = {"get", "post", "put", "patch", "delete", "head"}
 MIXINS = Patterns(
     "django.contrib.auth.mixins.{LoginRequiredMixin,PermissionRequiredMixin,UserPassesTestMixin}"
@@ -35,10 +34,13 @@ def hidden_query(function: Function) -> Iterator[Violation]:
         advice = "`await request.auser()` in the handler"
         yield violation(function.scope.node, subject, instead=advice)
     read = {node.value for node in own_nodes(function.scope.node) if _reads(node)}
-    # Where a line gives `request.user` a value, reading it may run no query.
-    for node in () if function.resolver.project.sets_users else function.users:
-        likely = "" if node in read else READ_LATER
-        yield violation(node, likely=likely, instead=_advice_for_user(node, function))
+    # Where a line gives `request.user` a value, reading it may run no query. Ninja's `django_auth`
+    # has read it in a thread before the endpoint.
+    is_read = function.resolver.project.sets_users or "django_auth" in function.scope.module.text
+    for node in () if is_read else function.users:
+        # The user is fetched when an attribute of it is read, and may be handed to a thread.
+        if node in read:
+            yield violation(node, instead=_advice_for_user(node, function))
     for node in function.hidden_queries:
         yield violation(node, instead=_advice(node))
 

@@ -34,17 +34,28 @@ def blocking_call(function: Function) -> Iterator[Violation]:
 
 def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
     libraries = function.resolver.libraries
+    if _is_default_cache_in_process(call, function):
+        return
     # The methods of what a call has returned are not the library's calls: `get(…).json()`.
     if libraries.find("blocks", call.holder):
         return
     name = snippet(call.node.func)
     if library := libraries.find("blocks", call.origin):
-        yield call_violation(call.node, instead=library.advice(name))
+        found = call_violation(call.node, instead=library.advice(name))
+        yield found._replace(near=library.near)
     elif library := libraries.find("may_block", call.origin):
         if _reads_kernel(call) or _is_in_process(call, function):
             return
         found = call_violation(call.node, likely=library.likely, instead=library.advice(name))
         yield found._replace(near=library.near)
+
+
+def _is_default_cache_in_process(call: CallSite, function: Function) -> bool:
+    """Whether the settings know one default cache, which lives in the process."""
+    project = function.resolver.project
+    return call.origin.startswith("django.core.cache.cache.") and (
+        "default" in project.local_caches and not project.has_remote_default_cache
+    )
 
 
 def _reads_kernel(call: CallSite) -> bool:

@@ -58,8 +58,11 @@ def _of_call(call: CallSite, function: Function) -> Iterator[Violation]:
         return
     elif library := libraries.find("computes", call.origin):
         yield _of_library(call, library)
-    elif library := libraries.find("may_compute", call.origin):
-        yield _of_library(call, library)._replace(likely=LITTLE_DATA)
+    # What a coroutine parses that is no view is a short answer, as a rule.
+    elif (library := libraries.find("may_compute", call.origin)) and (
+        function.takes_request or not function.scope.on_loop
+    ):
+        yield _of_library(call, library)._replace(likely=LITTLE_DATA, near=True)
 
 
 def _is_short_text(call: ast.Call) -> bool:

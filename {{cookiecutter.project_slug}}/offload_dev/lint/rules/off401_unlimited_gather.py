@@ -7,10 +7,17 @@ from collections.abc import Iterator
 from offload_dev.lint.function import Function
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.serialized_queries import serialized_queries
-from offload_dev.lint.source import own_nodes
+from offload_dev.lint.source import CodeScope, own_nodes
+from offload_dev.lint.unbounded import is_unbounded
 from offload_dev.lint.violations import Violation, call_violation
 
-LIMITS = re.compile(r"async with [\w.]*(sem|limit|throttle|slot)", re.IGNORECASE)
+# A pool of threads limits what runs in it.
+LIMITS = re.compile(
+    r"async with [\w.]*(sem|limit|throttle|slot)|to_thread\(|run_in_executor\(", re.IGNORECASE
+)
+# A started function may wait for the semaphore in a function that it calls.
+MAX_DEPTH = 2
+Started = tuple[ast.Call, list[ast.expr]]
 
 
 @rule(
@@ -21,11 +28,12 @@ LIMITS = re.compile(r"async with [\w.]*(sem|limit|throttle|slot)", re.IGNORECASE
     severity="warning",
 )
 def unlimited_gather(function: Function) -> Iterator[Violation]:
-    """Finds `asyncio.gather`.
+    """Finds `asyncio.gather` of as many calls as the data has items.
 
-    It starts everything at once, and does not stop the rest after the first error. A fixed number
-    of calls with `return_exceptions` is right, and so is a semaphore in what is started. A list of
-    tasks that other lines have started is only waited for. Gathered queries are OFF402.
+    A fixed number of calls is wrong only where an `except` drops the error of one of them: the
+    function goes on while the others still run. Right are `return_exceptions=True`, a handler that
+    cancels the others, and a semaphore or a thread in what is started. A list of tasks that other
+    lines have started is only waited for. Gathered queries are OFF402.
     """
     gathers = [call for call in function.calls if call.origin == "asyncio.gather"]
     queries = set(serialized_queries(function)) if gathers else set()
@@ -35,10 +43,28 @@ def unlimited_gather(function: Function) -> Iterator[Violation]:
 
 
 def _is_wrong(call: ast.Call, function: Function) -> bool:
+    handlers = [h for block in function.try_blocks if _holds(block, call) for h in block.handlers]
+    if _returns_errors(call) or any(".cancel(" in ast.unparse(handler) for handler in handlers):
+        return False
     starred = [each.value for each in call.args if isinstance(each, ast.Starred)]
     if not starred:
-        return not any(keyword.arg == "return_exceptions" for keyword in call.keywords)
+        return any(map(_drops_error, handlers))
     return any(_starts_any_number(each, function) for each in starred)
+
+
+def _holds(block: ast.Try, call: ast.Call) -> bool:
+    return any(call in ast.walk(statement) for statement in block.body)
+
+
+def _returns_errors(call: ast.Call) -> bool:
+    return any(
+        keyword.arg == "return_exceptions" and ast.unparse(keyword.value) != "False"
+        for keyword in call.keywords
+    )
+
+
+def _drops_error(handler: ast.ExceptHandler) -> bool:
+    return all(isinstance(statement, ast.Pass) for statement in handler.body)
 
 
 def _starts_any_number(gathered: ast.expr, function: Function) -> bool:
@@ -46,16 +72,21 @@ def _starts_any_number(gathered: ast.expr, function: Function) -> bool:
     if isinstance(gathered, ast.Name) and gathered.id in function.resolver.parameters(
         function.scope
     ):
-        return True
+        return function.takes_request
     started = list(_started_many_times(gathered, function.scope.node))
-    return bool(started) and not any(_is_limited(each, function) for each in started)
+    return any(
+        any(is_unbounded(source, function) for source in sources) for _, sources in started
+    ) and not any(_is_limited(call, function.scope, function) for call, _ in started)
 
 
-def _started_many_times(gathered: ast.expr, node: ast.AST) -> Iterator[ast.Call]:
-    """The calls that a comprehension makes, or a loop that appends to the gathered list."""
+def _started_many_times(gathered: ast.expr, node: ast.AST) -> Iterator[Started]:
+    """The calls that a comprehension makes, or a loop that appends to the gathered list.
+
+    Each with what it iterates over.
+    """
     if isinstance(gathered, ast.ListComp | ast.GeneratorExp | ast.SetComp):
         if isinstance(gathered.elt, ast.Call):
-            yield gathered.elt
+            yield gathered.elt, [generator.iter for generator in gathered.generators]
         return
     if not isinstance(gathered, ast.Name):
         return
@@ -64,8 +95,8 @@ def _started_many_times(gathered: ast.expr, node: ast.AST) -> Iterator[ast.Call]
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if name == gathered.id:
                 if not isinstance(value, ast.Name):
                     yield from _started_many_times(value, node)
-            case ast.For(body=body) | ast.AsyncFor(body=body):
-                yield from _appended(gathered.id, body)
+            case ast.For(body=body, iter=source) | ast.AsyncFor(body=body, iter=source):
+                yield from ((call, [source]) for call in _appended(gathered.id, body))
 
 
 def _appended(name: str, body: list[ast.stmt]) -> Iterator[ast.Call]:
@@ -78,11 +109,18 @@ def _appended(name: str, body: list[ast.stmt]) -> Iterator[ast.Call]:
                 yield made
 
 
-def _is_limited(started: ast.Call, function: Function) -> bool:
-    """Whether the started function waits for a semaphore, or the like."""
-    calls = [each for each in ast.walk(started) if isinstance(each, ast.Call)]
-    origins = (
-        function.calls_by_node[each].origin for each in calls if each in function.calls_by_node
-    )
-    scopes = filter(None, map(function.resolver.function, origins))
-    return any(LIMITS.search(ast.unparse(scope.node)) is not None for scope in scopes)
+def _is_limited(
+    started: ast.AST, scope: CodeScope, function: Function, depth: int = MAX_DEPTH
+) -> bool:
+    """Whether a started function, or one that it calls, waits for a semaphore or a thread."""
+    resolver = function.resolver
+    for call in ast.walk(started):
+        if not isinstance(call, ast.Call):
+            continue
+        called = resolver.function(resolver.origin(call.func, scope, resolver.locals(scope)))
+        if called is not None and (
+            LIMITS.search(ast.unparse(called.node)) is not None
+            or (depth > 1 and _is_limited(called.node, called, function, depth - 1))
+        ):
+            return True
+    return LIMITS.search(ast.unparse(started)) is not None
