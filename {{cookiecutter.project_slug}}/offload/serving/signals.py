@@ -37,7 +37,6 @@ class ForeignReceivers:
         foreign = [receiver for receiver in sync_receivers if receiver not in BUILT_IN]
         if foreign:
             await sync_to_async(_call_all)(foreign, signal=signal, sender=ASGIHandler, **named)
-        # offload: allow OFF401: one for each connected receiver, as Django's own `asend` does
         await asyncio.gather(
             *(receiver(signal=signal, sender=ASGIHandler, **named) for receiver in async_receivers)
         )
