@@ -13,7 +13,7 @@ ARGS ?=
 SEED ?= 1
 MINUTES ?= 20
 # Without what make tells a make below it: the tests call make, too.
-ALONE := env -u MAKEFLAGS -u MFLAGS
+ALONE := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 # The longest first: two of them run at a time.
 ROOMS := $(wildcard tests/jobs tests/template tests/serving tests/fanout tests/guard tests/chaos)
 export PORT ?= 8000
