@@ -25,6 +25,8 @@ from offload.serving.websocket_protocol import counted
 
 logger = logging.getLogger("offload.serving")
 
+# After this time a thread gives the GIL to one that waits for it, while the sockets are closed.
+SHORT_SWITCH_INTERVAL_SECONDS = 1e-5
 PORT_IS_TAKEN = (
     "Port {port} on {host} is taken: stop what runs there, or choose another with --port or PORT=."
 )
@@ -90,10 +92,15 @@ class Server(uvicorn.Server):
         # last, and nothing is between its last `accept` and its `close`.
         await asyncio.sleep(0.01)
         waiting: list[socket.socket] = []
+        # `accept` gives the GIL away, and a busy thread keeps it for a switch interval (5 ms by
+        # default). What connects meanwhile would be reset by the `close`.
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(SHORT_SWITCH_INTERVAL_SECONDS)
         for listener in self._listeners:
             with listener:
                 listener.setblocking(False)
                 waiting += _accepted(listener)
+        sys.setswitchinterval(interval)
 
         loop = asyncio.get_running_loop()
         for connection in waiting:
