@@ -134,8 +134,8 @@ def error_statuses(operation: Operation) -> set[int]:
 def _name_keys(schema: Any) -> None:
     """Give the pattern of a dictionary's keys as `propertyNames`, and its values' schema beside it.
 
-    Pydantic writes `patternProperties`, which allows other keys. It refuses them, and generators of
-    clients do not know that keyword.
+    Pydantic writes `patternProperties`. That keyword allows other keys, which the service refuses,
+    and generators of clients do not know it.
     """
     if isinstance(schema, list):
         for each in schema:

@@ -96,11 +96,13 @@ class Server(uvicorn.Server):
         # default). What connects meanwhile would be reset by the `close`.
         interval = sys.getswitchinterval()
         sys.setswitchinterval(SHORT_SWITCH_INTERVAL_SECONDS)
-        for listener in self._listeners:
-            with listener:
-                listener.setblocking(False)
-                waiting += _accepted(listener)
-        sys.setswitchinterval(interval)
+        try:
+            for listener in self._listeners:
+                with listener:
+                    listener.setblocking(False)
+                    waiting += _accepted(listener)
+        finally:
+            sys.setswitchinterval(interval)
 
         loop = asyncio.get_running_loop()
         for connection in waiting:
