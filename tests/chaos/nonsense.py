@@ -3,6 +3,7 @@
 import random
 import socket
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 
 # Other protocols, answers that are none, and answers to another question. redis-py fails at them
@@ -33,9 +34,10 @@ NONSENSE = (
 
 
 class Nonsense:
-    """Answers whatever it is sent, until it is closed."""
+    """Answers whatever it is sent with one of these, until it is closed."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, choices: Sequence[bytes] = NONSENSE) -> None:
+        self._choices = choices
         self._listener = socket.create_server(("127.0.0.1", port))
         self._clients: list[socket.socket] = []
         self.answers = 0
@@ -51,7 +53,7 @@ class Nonsense:
     def _answer(self, client: socket.socket) -> None:
         with suppress(OSError):
             while client.recv(65536):
-                client.sendall(random.choice(NONSENSE))
+                client.sendall(random.choice(self._choices))
                 self.answers += 1
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
@@ -11,12 +11,14 @@ import httpx
 import pytest
 from experiment import Neighbour, experiment
 from lab import Lab, Submitter
-from nonsense import Nonsense
+from nonsense import NONSENSE, Nonsense
 from serving_tests import TIMEOUT_SECONDS, eventually
 
 # The first experiment starts the lab, and a busy machine takes its time.
 pytestmark = pytest.mark.timeout(400)
 
+# Redis's own types and errors, with values that none has.
+PARSERS_FAIL_AT = (b":abc\r\n", b"$x\r\n", b",1.x\r\n", b"-MOVED x\r\n", b"*2\r\n" * 2000)
 # An outage lasts so long at least, so that the event streams and readiness can tell of it.
 MIN_OUTAGE_SECONDS = 3.0
 # A submit waits for no broker. (On a busy machine it waits for a core.)
@@ -26,25 +28,31 @@ MAX_SUBMIT_SECONDS = 10.0
 @contextmanager
 def frozen(lab: Lab) -> Iterator[None]:
     lab.signal("redis", signal.SIGSTOP)
-    yield
-    lab.signal("redis", signal.SIGCONT)
+    try:
+        yield
+    finally:
+        lab.signal("redis", signal.SIGCONT)
 
 
 @contextmanager
 def killed(lab: Lab) -> Iterator[None]:
     """It comes back empty."""
     lab.kill("redis")
-    yield
-    lab.start_redis()
+    try:
+        yield
+    finally:
+        lab.start_redis()
 
 
 @contextmanager
-def nonsense(lab: Lab) -> Iterator[None]:
+def nonsense(lab: Lab, answers: Sequence[bytes] = NONSENSE) -> Iterator[None]:
     lab.kill("redis")
-    impostor = Nonsense(lab.redis_port)
-    yield
-    impostor.close()
-    lab.start_redis()
+    impostor = Nonsense(lab.redis_port, answers)
+    try:
+        yield
+    finally:
+        impostor.close()
+        lab.start_redis()
     assert impostor.answers
 
 
@@ -108,3 +116,17 @@ def test_without_redis_submits_are_accepted_and_event_streams_go_on(
         f"each submit was answered 202, after {submitter.longest:.1f} s at most; a stream told the "
         "end of its job meanwhile"
     )
+
+
+def test_a_worker_outlives_every_kind_of_nonsense(lab: Lab, seconds: float) -> None:
+    """One kind at a time: what Celery's worker asks while it closes the lost connection gets the
+    same answer, and each kind is another error in it.
+    """
+    lab.ready()  # The lab runs.
+    for kind in NONSENSE if seconds > 1 else PARSERS_FAIL_AT:
+        with nonsense(lab, (kind,)):
+            # Its connection is lost at once, and the next ones after a second each.
+            time.sleep(2.5)
+        assert lab.worker.process.poll() is None, f"the worker has ended at {kind[:20]!r}"
+        eventually(lambda: lab.ready()[1]["broker"], "the recovery")
+        assert lab.lost([lab.get("/api/nap").json()["id"]]) == 0

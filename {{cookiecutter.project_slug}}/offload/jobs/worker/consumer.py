@@ -4,6 +4,7 @@ A broker that answers with an error, or a server in its place that talks nonsens
 too. Celery's own consumer ends the worker then, since these are no errors of the connection.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,8 @@ import redis
 from celery.worker.consumer import Consumer
 
 from offload.jobs.redis_answers import NONSENSE_ERRORS
+
+log = logging.getLogger("offload.jobs")
 
 # Seconds between two tries. kombu's waits grow by 2 s up to 30 s: after an outage of 75 s the first
 # job began 17 s after the broker's return.
@@ -65,7 +68,12 @@ class SteadyConsumer(Consumer):
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """The connection was lost, or something else than an answer came."""
         self.controller.main_loop.turned()
-        super().on_connection_error_after_connected(exc)
+        try:
+            super().on_connection_error_after_connected(exc)
+        except self.connection_errors as error:
+            # Celery closes the lost connection, and asks the broker while it does so. It ignores
+            # kombu's own errors only; any other one would end the worker.
+            log.warning("closing the lost connection to the broker failed: %r", error)
         if isinstance(exc, ANSWER_ERRORS):
             # The next one comes at once.
             time.sleep(BROKER_RETRY_SECONDS)
