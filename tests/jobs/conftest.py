@@ -63,7 +63,7 @@ def _make_project() -> None:
     lab = _project / "labyrinth" / "lab"
     lab.mkdir()
     (lab / "__init__.py").touch()
-    for name in ("jobs.py", "compute.py", "api.py", "tasks.py", "life.py", "upstreams.py"):
+    for name in ("jobs.py", "compute.py", "api.py", "tasks.py", "life.py", "rows.py", "upstreams.py"):
         shutil.copy(HERE / f"lab_{name}", lab / name)
     with (_project / "config" / "settings.py").open("a") as settings:
         settings.write(SETTINGS)
@@ -286,6 +286,8 @@ def _database(django_db_blocker: Any) -> Iterator[None]:
 
 def new_lab(folder: Path) -> Iterator[Lab]:
     """A lab, and at the end its processes and rows are removed."""
+    from django.contrib.auth.models import Group
+
     from offload.access.models import ApiToken
     from offload.jobs.models import Job, Leader, Pause, ResultFile, RunLimitKey, Schedule, Worker
 
@@ -294,7 +296,8 @@ def new_lab(folder: Path) -> Iterator[Lab]:
         yield made
     finally:
         made.end()
-        for model in (Job, ResultFile, RunLimitKey, Schedule, Worker, Leader, Pause, ApiToken):
+        rows = (Job, ResultFile, RunLimitKey, Schedule, Worker, Leader, Pause, ApiToken, Group)
+        for model in rows:
             model.objects.all().delete()
 
 

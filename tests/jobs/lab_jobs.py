@@ -116,6 +116,32 @@ def paced(params: Noted, report: Report) -> Done:
     return noted.function(params, report)
 
 
+class Saved(BaseModel):
+    log: str
+    name: str
+    way: str = ""
+
+
+def save_group(params: Saved, result: Done) -> None:
+    from .rows import save_group
+
+    save_group(f"{params.name} {result.value}", params.way, params.log)
+
+
+@job(
+    "lab.saved",
+    time_limit=10,
+    memory_limit=256 * MiB,
+    retry_on=(ConnectionError,),
+    retry_delay=0.0,
+    save=save_group,
+)
+def saved(params: Saved, report: Report) -> Done:
+    from .compute import burn
+
+    return Done(value=burn(params.log, 0, report))
+
+
 class Family(BaseModel):
     log: str
     names: list[str]

@@ -52,7 +52,13 @@ class job(Limits):  # noqa: N801 - a decorator
     """Declare a job: `@job("feature.name", time_limit=60, memory_limit=512 * MiB)`.
 
     The function takes a pydantic model and a `Report`, and returns a pydantic model. The keyword
-    arguments are those of `Limits`, and these two:
+    arguments are those of `Limits`, and these:
+
+    A job that saves rows names a function `save`, `def name(params: ParamsModel, result:
+    ResultModel) -> None`. A worker calls it after the job's function, in the transaction that ends
+    the job: either the rows and the end are in the database, or neither is. It may be called again
+    after its rows were rolled back, so it does nothing but save rows. An error of it is an error of
+    the job. The time limit counts for it anew.
 
     A divided job names a `split`, which makes a list of parameters for another job, its `part`.
     When all parts have succeeded, the function combines their results: `def name(params:
@@ -66,6 +72,7 @@ class job(Limits):  # noqa: N801 - a decorator
         part: the job type that computes one part.
         max_failed_parts: the share of the parts, from 0 to 1, that may fail or be cancelled while
             the job goes on; 0.02 of 99 parts is 1 part. One more fails the job.
+        save: saves rows in the transaction that ends the job.
 
     Raises:
         InvalidJob: an async function, missing or wrong annotations, an unknown queue, or a name
@@ -76,6 +83,7 @@ class job(Limits):  # noqa: N801 - a decorator
     split: Callable[[Any], Sequence[BaseModel]] | None = None
     part: JobType[Any, Any] | None = None
     max_failed_parts: float = 0.0
+    save: Callable[[Any, Any], None] | None = None
 
     def __call__(self, function: Callable[[P, Any], R], /) -> JobType[P, R]:
         """Check the declaration and register the job type."""
@@ -84,6 +92,7 @@ class job(Limits):  # noqa: N801 - a decorator
         self.check(self.name)
         self._check_shared_limit()
         self._check_schedule(params)
+        self._check_save(params, result)
 
         declared = JobType(
             self.name,
@@ -94,6 +103,7 @@ class job(Limits):  # noqa: N801 - a decorator
             self.split,
             self.part,
             self.max_failed_parts,
+            self.save,
         )
         _job_types[self.name] = declared
         return declared
@@ -154,6 +164,17 @@ class job(Limits):  # noqa: N801 - a decorator
             raise InvalidJob(
                 f"job {self.name!r} is declared twice: in {other.__module__} and in "
                 f"{function.__module__}"
+            )
+
+    def _check_save(self, params: type[BaseModel], result: type[BaseModel]) -> None:
+        if self.save is None:
+            return
+        hints = get_type_hints(self.save)
+        taken = [hints.get(name) for name in inspect.signature(self.save).parameters]
+        if taken != [params, result] or inspect.iscoroutinefunction(self.save):
+            raise InvalidJob(
+                f"job {self.name!r}: save must read `def {self.save.__name__}(params: "
+                f"{params.__name__}, result: {result.__name__}) -> None`"
             )
 
     def _check_shared_limit(self) -> None:

@@ -45,6 +45,7 @@ class JobType(Generic[P, R]):
     split: Callable[[Any], Sequence[BaseModel]] | None
     part: "JobType[Any, Any] | None"
     max_failed_parts: float = 0.0
+    save: Callable[[P, R], None] | None = None
 
     def failed_parts_allowed(self, parts: int) -> int:
         """How many of so many parts may fail."""

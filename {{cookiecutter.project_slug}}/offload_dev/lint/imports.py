@@ -1,4 +1,4 @@
-"""Follows the imports of a feature's four files, and finds those that a file may not make."""
+"""Follows the imports of a feature's five files, and finds those that a file may not make."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from offload_dev.lint.source import Module, Project
 from offload_dev.lint.violations import ChainStep, Violation
 
-FILES = {"api", "upstreams", "compute", "jobs"}
+FILES = {"api", "upstreams", "compute", "jobs", "rows"}
 
 
 def forbidden_imports(
@@ -18,12 +18,12 @@ def forbidden_imports(
     modules: set[str],
     in_functions: bool = True,
 ) -> Iterator[Violation]:
-    """The imports of one of the four files that it may not make, by itself or through helpers.
+    """The imports of one of these files that it may not make, by itself or through helpers.
 
-    Only services of this standard have the four files, so no other project is checked.
+    Only services of this standard have these files, so no other project is checked.
 
     Args:
-        file: which of the four files is meant; another module has no violations.
+        file: which of them is meant; another module has no violations.
         packages: the packages that it may not import.
         modules: the names of the service's own modules that it may not import.
         in_functions: whether imports inside of functions count, too.
@@ -45,7 +45,7 @@ Reached = tuple[int, str, tuple[ChainStep, ...]]
 def _reached(project: Project, start: Module, in_functions: bool) -> Iterator[Reached]:
     """Every module that is imported, with the line in the first file and the steps on the way.
 
-    Imports are followed through the service's helpers, and not through other files of the four. The
+    Imports are followed through the service's helpers, and not through other files of the five. The
     shortest way to a module comes first.
     """
     seen = {start.dotted}

@@ -34,6 +34,7 @@ from offload.jobs.worker.measured import measured
 from offload.jobs.worker.memory_limit import memory_limit
 from offload.jobs.worker.outage import KeptEnd, KeptResult, retry_while_database_is_down
 from offload.jobs.worker.report import Cancelled, LeaseLost, RunningReport
+from offload.jobs.worker.saved_result import SavedResult, SaveFailed
 from offload.jobs.worker.spooler import Spooler
 from offload.observe.log_context import log_context
 
@@ -109,8 +110,10 @@ def _run_and_write(job_type: JobType[Any, Any], job: Job, slot: Slot, spooler: S
     end = _run(job_type, job, slot)
     slot.writing(job)
     try:
-        with spooler.keeping(end):
-            ended = retry_while_database_is_down(end, partial(_written, job))
+        try:
+            ended = _write(end, job, spooler)
+        except SaveFailed as failed:
+            ended = _write(_retry_or_fail(job_type, job, failed.__cause__ or failed), job, spooler)
     except Exception:
         log.exception(
             "job %s: the database refuses its end; the job is started again, or fails after its "
@@ -131,6 +134,11 @@ def _run_and_write(job_type: JobType[Any, Any], job: Job, slot: Slot, spooler: S
     if ended.status == Status.FAILED:
         raise JobFailed(ended.error)
     return ended.status
+
+
+def _write(end: End, job: Job, spooler: Spooler) -> Job | None:
+    with spooler.keeping(end):
+        return retry_while_database_is_down(end, partial(_written, job))
 
 
 def _listen_to_signals(slot: Slot) -> None:
@@ -209,7 +217,10 @@ def _compute(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:
     slot.writing(job)
     document = job_type.result_to_json(result)
     check_handed_on(job, document)
-    return KeptResult(job, document)
+    kept = KeptResult(job, document)
+    if job_type.save is None:
+        return kept
+    return SavedResult(kept, partial(job_type.save, params, result), job, job_type.limits, slot)
 
 
 def _params(job_type: JobType[Any, Any], job: Job) -> BaseModel:

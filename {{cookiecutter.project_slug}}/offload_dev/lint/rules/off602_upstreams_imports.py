@@ -25,5 +25,5 @@ def upstreams_imports(module: Module, project: Project) -> Iterator[Violation]:
         project,
         file="upstreams",
         packages=["django.db", "celery", *COMPUTING_PACKAGES],
-        modules={"models", "compute", "jobs"},
+        modules={"models", "rows", "compute", "jobs"},
     )

@@ -26,5 +26,5 @@ def compute_imports(module: Module, project: Project) -> Iterator[Violation]:
         project,
         file="compute",
         packages=["django", "offload", "asyncio", "celery", *WAITING_PACKAGES],
-        modules={"models", "upstreams", "jobs", "api"},
+        modules={"models", "rows", "upstreams", "jobs", "api"},
     )

@@ -13,14 +13,16 @@ from offload_dev.lint.violations import Violation
     "OFF604",
     message="jobs.py declares jobs: it neither queries nor calls out, "
     "and its top loads no compute.py",
-    instead="pass the data in as parameters, and import compute.py inside of the job's function",
+    instead="pass the data in as parameters, query in rows.py, and import compute.py inside of the "
+    "job's function",
     target=Target.MODULE,
 )
 def jobs_imports(module: Module, project: Project) -> Iterator[Violation]:
     """Finds two kinds of imports in `jobs.py`.
 
     1. Models, Django, Celery and HTTP clients, anywhere in the file: a job gets its data as
-       parameters, and a worker process that waits does not use its core.
+       parameters, or from the functions of rows.py, and a worker process that waits does not use
+       its core.
     2. compute.py, numpy and its like, at the top: web processes import the file to submit jobs, so
        they load what it imports there. Inside of a job's function only workers load it.
     """
