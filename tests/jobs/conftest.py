@@ -63,8 +63,8 @@ def _make_project() -> None:
     lab = _project / "labyrinth" / "lab"
     lab.mkdir()
     (lab / "__init__.py").touch()
-    for name in ("jobs.py", "compute.py", "api.py", "tasks.py", "life.py", "rows.py", "upstreams.py"):
-        shutil.copy(HERE / f"lab_{name}", lab / name)
+    for file in HERE.glob("lab_*.py"):
+        shutil.copy(file, lab / file.name.removeprefix("lab_"))
     with (_project / "config" / "settings.py").open("a") as settings:
         settings.write(SETTINGS)
     urls = _project / "config" / "urls.py"

@@ -136,9 +136,10 @@ def test_a_cancel_ends_save(running: Lab) -> None:
 
 
 def test_a_save_that_does_not_fit_its_job_is_refused() -> None:
+    from labyrinth.lab.jobs import Done, Nothing
+
     from offload.jobs import MiB, Report, job
     from offload.jobs.errors import InvalidJob
-    from labyrinth.lab.jobs import Done, Nothing
 
     def save(result: Done) -> None: ...
 
