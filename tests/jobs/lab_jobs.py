@@ -130,7 +130,7 @@ def save_group(params: Saved, result: Done) -> None:
 
 @job(
     "lab.saved",
-    time_limit=10,
+    time_limit=60,
     memory_limit=256 * MiB,
     retry_on=(ConnectionError,),
     retry_delay=0.0,
@@ -140,6 +140,11 @@ def saved(params: Saved, report: Report) -> Done:
     from .compute import burn
 
     return Done(value=burn(params.log, 0, report))
+
+
+@job("lab.saved_soon", time_limit=2, memory_limit=256 * MiB, save=save_group)
+def saved_soon(params: Saved, report: Report) -> Done:
+    return saved.function(params, report)
 
 
 class Family(BaseModel):

@@ -116,9 +116,9 @@ def test_a_worker_that_has_lost_its_lease_saves_nothing(lab: Lab, monkeypatch: A
 
 
 def test_save_has_the_time_limit_of_the_job(running: Lab) -> None:
-    job = running.submit("lab.saved", name="a", way="for ever")
-    row = running.reaches(job, "failed")
-    assert row.error == "time limit: still running after 9.5 s"
+    job = running.submit("lab.saved_soon", name="a", way="for ever")
+    # On a busy machine the process may be killed before it sees the signal of the soft limit.
+    assert running.reaches(job, "failed").error.startswith("time limit: ")
     assert groups(job) == 0
 
 
