@@ -62,8 +62,15 @@ def write_environment_page():
     subprocess.run([sys.executable, "-m", "offload_dev.environment_page"], check=True)
 
 
+def write_list_of_the_standard():
+    """`make check` tells by it which files of the standard were edited."""
+    command = [sys.executable, "-m", "offload_dev.standard_files", "--write"]
+    subprocess.run(command, check=True)
+
+
 remove_unwanted()
 write_environment_page()
 remove_caches()
+write_list_of_the_standard()
 record_origin()
 print("\nDone. Next:  cd {{ cookiecutter.project_slug }} && make dev\n")

@@ -43,6 +43,8 @@ class RunningService:
 def run_service(folder: Path, mode: str = "serve", **variables: str) -> Iterator[RunningService]:
     """Run `make serve` or `make dev` on free ports, with a database of its own; stop it at the end.
 
+    The database is a file, or what the environment variable SERVICE_DATABASE_URL names.
+
     Args:
         folder: where the database and the log are written.
         mode: `serve` or `dev`.
@@ -56,7 +58,9 @@ def run_service(folder: Path, mode: str = "serve", **variables: str) -> Iterator
     # Workers share the machine with other programs here. With less than the usual priority (nice)
     # a test would wait for them very long.
     defaults = {
-        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+        "DATABASE_URL": os.environ.get(
+            "SERVICE_DATABASE_URL", f"sqlite:///{folder / 'db.sqlite3'}"
+        ),
         "PORT": str(port),
         "WORKER_GRACE": "1",
         "WORKER_NICE": "0",

@@ -1,0 +1,145 @@
+"""A service that a team works on takes a later version of the standard over."""
+
+import filecmp
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, run
+
+GIT = ("git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+# Earlier versions, each with what was new in it.
+COMMITS = {
+    "bdcd87f": "cruft merges",
+    "f356126": "limits of the server",
+    "54d49dc": "documentation that travels",
+}
+
+# What the team has edited.
+OURS = (
+    *("config/settings.py", "config/urls.py", "requirements/base.in", "README.md"),
+    *("risk_desk/portfolio/api.py", ".github/workflows/ci.yml"),
+)
+
+
+def commit(service: Path, message: str) -> None:
+    for command in (("add", "--all"), ("commit", "--quiet", "--message", message)):
+        assert run(*GIT, *command, cwd=service).returncode == 0
+
+
+def edit(file: Path, before: str, after: str) -> None:
+    text = file.read_text()
+    assert before in text, f"{file} has no {before!r}"
+    file.write_text(text.replace(before, after, 1))
+
+
+def edit_as_teams_do(service: Path) -> None:
+    """An app, its settings and routes; the feature, the README, CI and a dependency."""
+    edit(
+        service / "config/settings.py",
+        "INSTALLED_APPS = [\n",
+        "INSTALLED_APPS = [\n    'risk_desk.orders',\n",
+    )
+    for name in ("config/settings.py", "config/urls.py"):
+        file = service / name
+        file.write_text(f"{file.read_text()}\n# ours\n")
+    edit(service / "risk_desk/portfolio/api.py", "Value at risk: sources", "Ours: sources")
+    edit(service / "README.md", "\n\n", "\n\nOurs: the desk of the blue team.\n\n")
+    with (service / "requirements/base.in").open("a") as requirements:
+        requirements.write("ours~=1.0\n")
+    workflow = service / ".github/workflows/ci.yml"
+    workflow.write_text(
+        workflow.read_text().replace("make check\n", "make check\n      - run: echo ours\n")
+    )
+    app = service / "risk_desk/orders"
+    app.mkdir()
+    (app / "__init__.py").touch()
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    clone = tmp_path_factory.mktemp("template") / "template"
+    subprocess.run(["git", "clone", "--quiet", "--shared", ROOT, clone], check=True)
+    return clone
+
+
+@pytest.fixture(scope="module")
+def newest(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new service of the newest version."""
+    folder = tmp_path_factory.mktemp("newest")
+    made = run("cruft", "create", template, "--no-input", cwd=folder)
+    assert made.returncode == 0, made.stdout
+    return folder / "risk_desk"
+
+
+@pytest.mark.parametrize("version", COMMITS, ids=COMMITS.get)
+def test_an_edited_service_takes_the_newest_version_over(
+    template: Path, newest: Path, tmp_path: Path, version: str
+) -> None:
+    if run("git", "cat-file", "-e", version, cwd=template).returncode:
+        pytest.skip(f"THIS CLONE HAS NO {version}: an update from it was not tried")
+    made = run("cruft", "create", template, "--checkout", version, "--no-input", cwd=tmp_path)
+    assert made.returncode == 0, made.stdout
+    service = tmp_path / "risk_desk"
+    run("git", "init", "--quiet", cwd=service)
+    commit(service, "the first version")
+    edit_as_teams_do(service)
+    commit(service, "ours")
+    # An old service has no such command yet, so the new one's is used.
+    shutil.copy(newest / "offload_dev/update.py", tmp_path)
+
+    updated = run("python", tmp_path / "update.py", "standard", cwd=service)
+
+    assert updated.returncode == 0, updated.stdout
+    conflicts = [line for line in updated.stdout.splitlines() if "resolve the conflict" in line]
+    # A step of the team's stands where the jobs of the CI were written anew.
+    assert conflicts in ([], [".github/workflows/ci.yml: resolve the conflict"])
+    head = run("git", "log", "-1", "--format=%s %D", cwd=service).stdout
+    assert head.strip() == "Update the standard HEAD -> standard"
+    marked = run("git", "grep", "-lE", "^(<{7}|>{7}) ", cwd=service).stdout.split()
+    assert marked == [line.partition(":")[0] for line in conflicts]
+    ours = run("git", "grep", "-liw", "ours", "--", *OURS, cwd=service).stdout.split()
+    assert sorted(ours) == sorted(OURS)
+    for folder in ("offload", "offload_dev", "benchmarks"):
+        assert_same(service / folder, newest / folder)
+    assert run("python", "-m", "offload_dev.standard_files", cwd=service).returncode == 0
+    assert run("python", "manage.py", "check", cwd=service).returncode == 0
+
+
+def assert_same(one: Path, other: Path) -> None:
+    compared = filecmp.dircmp(one, other, ignore=["__pycache__"])
+    waiting = [compared]
+    while waiting:
+        each = waiting.pop()
+        assert (each.left_only, each.right_only, each.diff_files) == ([], [], [])
+        waiting.extend(each.subdirs.values())
+
+
+def test_an_edited_file_of_the_standard_is_named(newest: Path, tmp_path: Path) -> None:
+    service = tmp_path / "service"
+    shutil.copytree(newest, service)
+    check = ("python", "-m", "offload_dev.standard_files")
+    assert run(*check, cwd=service).returncode == 0
+
+    (service / "offload/own.py").touch()
+    (service / "offload/logs.py").unlink()
+    with (service / "offload/conf.py").open("a") as file:
+        file.write("# ours\n")
+    failed = run(*check, cwd=service)
+    assert failed.returncode == 1
+    assert failed.stdout.splitlines()[:3] == [
+        "offload/conf.py: it was edited",
+        "offload/logs.py: it is missing",
+        "offload/own.py: it does not belong to the standard",
+    ]
+
+    edited = json.dumps(["offload/conf.py", "offload/logs.py", "offload/own.py"])
+    with (service / "pyproject.toml").open("a") as settings:
+        settings.write(f"\n[tool.offload]\nedited = {edited}\n")
+    assert run(*check, cwd=service).returncode == 0
+
+    shutil.copytree(newest / "offload", service / "offload", dirs_exist_ok=True)
+    assert "offload/logs.py: it is named as edited, and is not" in run(*check, cwd=service).stdout
