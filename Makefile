@@ -73,6 +73,9 @@ life: $(READY)  ## Live a random life on PostgreSQL and account for every job: m
 model: $(READY)  ## Explore all states of the jobs' state machine (hours); ARGS="--family plain" takes a second
 	cd tests && python -m jobs.model $(ARGS)
 
+options: $(READY)  ## Check every pair of answers to the questions, and test each kind of code (half an hour)
+	OPTIONS_LONG=1 pytest tests/template/test_options.py -s
+
 libraries:  ## Hold the linter's table of libraries against their newest releases, in an environment of its own
 	@$(PYTHON) -m venv build/libraries
 	@grep -v '^#' tests/guard/libraries.txt | while read -r name; do \
@@ -144,4 +147,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test stock chaos life model libraries test-next renew peers proof check fix lock $(ROOMS)
+.PHONY: help install demo bake test stock chaos life model options libraries test-next renew peers proof check fix lock $(ROOMS)
