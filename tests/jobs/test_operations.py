@@ -11,8 +11,8 @@ from django.utils import timezone
 from .conftest import Lab
 from .families import claimed, divided
 from .test_by_hand import failed
-from .test_by_hand_staff import pages
 from .test_by_hand_staff import _no_jobs as _no_jobs
+from .test_by_hand_staff import pages
 from .test_maintenance import RecordingBroker, run_maintenance
 from .test_maintenance_publish import insert
 
@@ -290,7 +290,7 @@ def test_no_page_shows_parameters_or_results_without_the_permission(lab: Lab) ->
     shown = seeing.get(f"{JOBS}{row.pk}/change/").content.decode()
     assert shown.count(SECRET) == 5
     assert SECRET in seeing.get(OPERATIONS).content.decode()
-    assert Job.DATA_FIELDS == ("params", *values)
+    assert ("params", *values) == Job.DATA_FIELDS
 
 
 @pytest.mark.parametrize(
