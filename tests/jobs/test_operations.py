@@ -1,10 +1,13 @@
 """The operations page: why a job does not run, its life, and the lists. Moved by the test."""
 
+import os
+import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from django.utils import timezone
 
@@ -15,6 +18,7 @@ from .test_by_hand_staff import _no_jobs as _no_jobs
 from .test_by_hand_staff import pages
 from .test_maintenance import RecordingBroker, run_maintenance
 from .test_maintenance_publish import insert
+from .test_web_process import frozen_database
 
 OPERATIONS = "/admin/offload_jobs/operations/"
 JOBS = "/admin/offload_jobs/job/"
@@ -396,3 +400,56 @@ def test_no_page_has_an_inline_script_or_style(lab: Lab) -> None:
         assert " onclick=" not in page
         scripts = [tag.partition(">")[0] for tag in page.split("<script")[1:]]
         assert all("src=" in tag for tag in scripts), scripts
+
+
+# Seconds in which the page answers, whatever is away; a machine may be busy.
+DEADLINE_SECONDS = 30.0
+
+
+def test_the_page_answers_beside_a_frozen_redis_and_a_frozen_database(lab: Lab) -> None:
+    cookies = dict(pages("view_job").cookies.items())
+    lab.redis()
+    lab.web()
+    headers = {"Cookie": f"sessionid={cookies['sessionid'].value}"}
+    with httpx.Client(
+        base_url=lab.address, timeout=DEADLINE_SECONDS, headers=headers, trust_env=False
+    ) as client:
+
+        def says(text: str) -> bool:
+            return text in client.get(OPERATIONS).text
+
+        away = "does not reach the broker (Redis)"
+        lab.until(lambda: not says(away), "Redis to be there")
+        lab.kill("redis", signal.SIGSTOP)
+        lab.until(lambda: says(away), "the page to say that Redis is away")
+        lab.kill("redis", signal.SIGCONT)
+        lab.until(lambda: not says(away), "Redis to be back")
+
+        if "LAB_DATABASE_FOLDER" not in os.environ:
+            return
+        with frozen_database():
+            answer = client.get(OPERATIONS)
+            assert (answer.status_code, "The database does not answer" in answer.text) == (
+                503,
+                True,
+            )
+        lab.until(lambda: client.get(OPERATIONS).status_code == 200, "the thaw")
+
+
+def test_a_locked_table_costs_the_page_its_sections_and_nothing_else(lab: Lab) -> None:
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        pytest.skip("POSTGRESQL ALONE has locks for which a read waits")
+    import psycopg
+
+    works()
+    browser = pages("view_job")
+    with psycopg.connect(os.environ["DATABASE_URL"]) as other:
+        other.execute("LOCK TABLE offload_worker IN ACCESS EXCLUSIVE MODE")
+        answer = browser.get(OPERATIONS)
+    page = answer.content.decode()
+    assert answer.context["missing"] == ["workers", "pauses", "limits", "schedules"]
+    assert "Missing on this page: workers, pauses, limits, schedules." in page
+    assert "Jobs that have not ended" in page
+    assert browser.get(OPERATIONS).context["missing"] == []
