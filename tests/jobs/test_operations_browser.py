@@ -65,8 +65,10 @@ def page(running: Lab, problems: list[str], monkeypatch: pytest.MonkeyPatch) -> 
                 problems.append(f"asked for {request.url}")
 
         def told(message: Any) -> None:
-            if message.type == "error":
-                problems.append(message.text)
+            address = message.location["url"]
+            # Django's admin has no icon, and a browser asks for one.
+            if message.type == "error" and not address.endswith("/favicon.ico"):
+                problems.append(f"{message.text} {address}")
 
         page.on("request", asked)
         page.on("console", told)

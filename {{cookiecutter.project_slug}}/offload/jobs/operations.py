@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from offload.conf import conf
 from offload.fanout.overview import open_upstreams
@@ -111,7 +112,8 @@ def _faults(shown: dict[str, Any]) -> Iterator[str]:
         for kind in kinds:
             yield f"No running worker of the queue {queue!r} knows the job type {kind!r}."
     for paused in shown.get("pauses", ()):
-        yield f"Paused by {paused.paused_by}: {paused}. {paused.reason}".strip()
+        why = paused.reason or "no reason given"
+        yield f"{capfirst(str(paused))} is paused by {paused.paused_by}: {why}."
 
 
 def _types() -> list[TypeRow]:

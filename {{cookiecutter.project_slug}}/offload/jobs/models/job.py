@@ -157,9 +157,9 @@ class Job(models.Model):
 
     # Lists and watchers never read these: 64 kB, 1 MB and 64 kB a row at their limits.
     LARGE_FIELDS = ("params", "result", "checkpoint")
-    # What callers handed in and jobs computed, and texts that may hold it: of an error, and of a
-    # limit's key. Staff see them with the permission below.
-    DATA_FIELDS = (*LARGE_FIELDS, "error_detail", "limit_key")
+    # What callers handed in and jobs computed, and what may tell of it: the text of an error, the
+    # key of a limit, and two hashes. Staff see them with the permission below.
+    DATA_FIELDS = (*LARGE_FIELDS, "error_detail", "limit_key", "fingerprint", "unique_key")
 
     class Meta:
         db_table = "offload_job"
