@@ -22,6 +22,7 @@ AGAIN = (
     "or test_failed_parts or test_followers or test_schedules or test_maintenance or test_scale "
     "or test_by_hand or test_pauses or test_start_times "
     "or test_spool or test_saved_rows or test_statements or test_pgbouncer "
+    "or test_operations.py "
     "or totals_are_what "
     "or test_limits or counts_the_owners or small_owners_first or tenth_of_what or test_pairs"
 )

@@ -321,10 +321,10 @@ def test_a_start_is_expected_where_the_queue_tells(
     drain: float,
     seconds: float | None,
 ) -> None:
-    from offload.jobs.job_view import expected_start_seconds
     from offload.jobs.models import Job
     from offload.jobs.services import services
     from offload.jobs.stats import JobStats, QueueStats
+    from offload.jobs.why_waiting import expected_start_seconds
 
     stats = JobStats({"cpu": QueueStats(rows=rows, drain=drain)})
     monkeypatch.setattr(services, "stats", stats)

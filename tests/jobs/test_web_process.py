@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,33 +78,40 @@ def test_the_dependencies_are_there_when_a_job_would_be_computed(running: Lab) -
         running.until(lambda: client.get("/health/ready").json()["events"], "the subscription")
 
 
-@pytest.mark.skipif("LAB_DATABASE_FOLDER" not in os.environ, reason="test_postgres.py has a server")
-def test_a_frozen_database_shows_in_readiness_and_a_thaw_does_too(lab: Lab) -> None:
+@contextlib.contextmanager
+def frozen_database() -> Iterator[None]:
+    """No process of the PostgreSQL server runs, and its sockets take bytes."""
     # The first line of the file is the process id. The server may have been restarted.
     file = Path(os.environ["LAB_DATABASE_FOLDER"]) / "postmaster.pid"
     server = int(file.read_text().split()[0])
+    # The server first: it starts no further process then.
+    frozen = [server]
+    os.kill(server, signal.SIGSTOP)
+    try:
+        for pid in _children(server):
+            frozen.append(pid)
+            # One may end meanwhile.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in frozen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.skipif("LAB_DATABASE_FOLDER" not in os.environ, reason="test_postgres.py has a server")
+def test_a_frozen_database_shows_in_readiness_and_a_thaw_does_too(lab: Lab) -> None:
     lab.web()
     with httpx.Client(base_url=lab.address, timeout=60, trust_env=False) as client:
         lab.until(lambda: client.get("/health/ready").status_code == 200, "the database's answer")
-        # The server first: it starts no further process then.
-        frozen = [server]
-        os.kill(server, signal.SIGSTOP)
-        try:
-            for pid in _children(server):
-                frozen.append(pid)
-                # One may end meanwhile.
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGSTOP)
+        with frozen_database():
             lab.until(lambda: client.get("/health/ready").status_code == 503, "a 503")
             report = client.get("/health/ready").json()
             assert not report["database"]
             assert report["database_age_seconds"] >= 3
             # The process itself goes on.
             assert client.get("/health/live").status_code == 200
-        finally:
-            for pid in frozen:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
         lab.until(lambda: client.get("/health/ready").status_code == 200, "the thaw")
 
 

@@ -182,6 +182,11 @@ class Upstream(UpstreamLimits):
         """The client, while the upstream is open; raises `RuntimeError` otherwise."""
         return self._holder.get()
 
+    @property
+    def opened(self) -> UpstreamClient | None:
+        """The same for who only looks at it, from any thread; None while it is not open."""
+        return self._holder.client
+
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Open a connection pool in the running event loop, and close it at the end."""

@@ -22,6 +22,7 @@ from django.db.models.functions import Now
 
 from offload.jobs.database import NOT_WAITING, UNHELD, due_again, in_transaction, lock_ancestors
 from offload.jobs.models import FINAL, Job, Phase, Status
+from offload.jobs.past_attempts import with_attempt
 from offload.problems import Problem
 
 log = logging.getLogger("offload.jobs")
@@ -53,6 +54,7 @@ WAITS_ANEW: dict[str, Any] = {
     **NOT_WAITING,
     "unblock_at": None,
     "place": None,
+    "claimed_at": None,
     "status": Status.RUNNING,
     "phase": Phase.PARTS,
     "started_at": Now(),
@@ -84,6 +86,8 @@ def retry(job_id: UUID, by: str) -> list[Job]:
             )
         family = _failed_family(before)
         _queue_again(family[0])
+        reason = f"retried by {by}; it was {before.status}: {before.error}".rstrip(": ")
+        _write(before, past_attempts=with_attempt(before, reason))
         return before, [each.pk for each in family]
 
     try:

@@ -110,6 +110,7 @@ def due_again(job: Job, due_at: Any = None) -> dict[str, Any]:
         "unblock_at": due_at if limited else None,
         "place": None,
         "published_at": None,
+        "claimed_at": None,
     }
 
 
@@ -267,16 +268,38 @@ def long_statements() -> Iterator[None]:
     The limit of a statement (8 s) is made for requests. Workers and the maintenance have it, too,
     and a statement that needs longer would fail each time that it is tried again.
     """
+    with _statement_timeout(LONG_STATEMENT_TIMEOUT_SECONDS):
+        yield
+
+
+@contextlib.contextmanager
+def short_reads(seconds: float) -> Iterator[None]:
+    """Each statement may take so many seconds (PostgreSQL; on SQLite a read waits for nobody).
+
+    Raises:
+        OperationalError: one took longer. PostgreSQL then takes no other one within the block.
+    """
+    if connection.vendor != "postgresql":
+        # A transaction of ours would take SQLite's one write lock.
+        yield
+        return
+    with transaction.atomic(), _statement_timeout(seconds):
+        yield
+
+
+@contextlib.contextmanager
+def _statement_timeout(seconds: float) -> Iterator[None]:
+    """Within a transaction: the limit of a statement, where there is one."""
     bounded: Any = connection.connection
     usual = getattr(bounded, "answer_timeout", None)
     if usual is None:
         yield
         return
 
-    milliseconds = int(LONG_STATEMENT_TIMEOUT_SECONDS * 1000)
     with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL statement_timeout = {milliseconds}")
-    bounded.answer_timeout = LONG_STATEMENT_TIMEOUT_SECONDS + usual
+        cursor.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+    # The client gives up a server that does not even end the statement.
+    bounded.answer_timeout = seconds + 1.0
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from offload.jobs.errors import InvalidJob, UnknownJobType
 from offload.jobs.job_type import FailedPart, JobType, P, R, scheduled_params
 from offload.jobs.limits import Limits
+from offload.jobs.recurrence import Recurrence
 
 
 class Report(Protocol):
@@ -217,6 +218,12 @@ def find_job_type(name: str) -> JobType[Any, Any]:
             f"no job type {name!r}: known are {', '.join(sorted(_job_types)) or 'none'}. "
             f"Is its app in INSTALLED_APPS and the job declared in the app's jobs.py?"
         ) from None
+
+
+def find_recurrence(name: str) -> Recurrence | None:
+    """When the job type of this name comes by itself; None where it does not, or is unknown."""
+    job_type = _job_types.get(name)
+    return job_type.limits.recurrence if job_type else None
 
 
 def all_job_types() -> list[JobType[Any, Any]]:

@@ -8,14 +8,13 @@ from asgiref.sync import sync_to_async
 from django.core.files.storage import default_storage
 from django.db.models.functions import Now
 from django.http import HttpResponse
-from django.utils import timezone
 from pydantic import BaseModel
 
 from offload.conf import conf
 from offload.jobs.blocked import blocked, limit_of
 from offload.jobs.followers import next_job_id
 from offload.jobs.models import Job, RunLimitKey, Status
-from offload.jobs.services import services
+from offload.jobs.why_waiting import blocked_by, expected_start_seconds
 
 # A worker on one host wrote a file that the web process on another host does not see.
 MISSING_RESULT = (
@@ -91,27 +90,6 @@ def job_url(job_id: UUID) -> str:
     return f"/api/jobs/{job_id}"
 
 
-def expected_start_seconds(job: Job) -> float | None:
-    """Seconds until a queued job starts; None where the stats do not say, it is for later, or it is
-    blocked: only the view of one job reads the rows before a blocked one.
-    """
-    if job.due_at is None or job.due_at > timezone.now():
-        return None
-    stats = services.stats.queues.get(job.queue)
-
-    # A queue that was empty a second ago may belong to idle workers, or to busy ones.
-    if job.status != Status.QUEUED or stats is None or not (stats.rows and stats.drain):
-        return None
-    return round(stats.rows / stats.drain, 1)
-
-
-def _blocked_by(job: Job) -> str | None:
-    if job.unblock_at is None or job.limit_key is None or job.unblock_at > timezone.now():
-        return None
-    limit = limit_of(job.limit_key)
-    return f"blocked by limit: {limit.in_words()}" if limit is not None else None
-
-
 def _expected_unblock_seconds(job: Job) -> float | None:
     """Seconds until a rate lets a blocked job start. None where the number of running jobs is
     limited: nobody knows when they end.
@@ -145,7 +123,7 @@ def _summary_fields(job: Job) -> dict[str, Any]:
         "finished_at": job.finished_at,
         "next_url": job_url(following) if following else None,
         "result_url": f"{job_url(job.pk)}/result" if job.status == Status.SUCCEEDED else None,
-        "blocked_by": _blocked_by(job),
+        "blocked_by": blocked_by(job),
         "expected_start_seconds": expected_start_seconds(job),
     }
 

@@ -29,6 +29,17 @@ class QueueStats:
 
 
 @dataclass
+class Backlog:
+    """Due jobs of one type in one queue, parts included, also where they are paused."""
+
+    queue: str
+    kind: str
+    rows: int
+    # Seconds since the oldest of them became due; None where all are parts.
+    age: float | None
+
+
+@dataclass
 class JobStats:
     """The stats of one process. `Maintenance` refreshes them once a second."""
 
@@ -37,6 +48,8 @@ class JobStats:
     workers: int = 0
     # Due jobs whose type no running worker knows: their number by queue and type.
     unserved: dict[str, dict[str, int]] = field(default_factory=dict)
+    # What waits, by queue and type.
+    backlogs: list[Backlog] = field(default_factory=list)
     # What is paused: each has the name of a queue or of a job type, and an empty text.
     paused: list[tuple[str, str]] = field(default_factory=list)
     # Due jobs, parts included, of the owners with the most of them: their number by queue and
@@ -77,6 +90,7 @@ class JobStats:
             "queues": {name: asdict(queue) for name, queue in self.queues.items()},
             "workers": self.workers,
             "unserved": self.unserved,
+            "backlogs": [asdict(backlog) for backlog in self.backlogs],
             "paused": self.paused,
             "owners": self.owners,
         }
@@ -91,6 +105,7 @@ class JobStats:
         self.queues = found
         self.workers = document.get("workers", 0)
         self.unserved = document.get("unserved", {})
+        self.backlogs = [Backlog(**values) for values in document.get("backlogs", [])]
         self.paused = [(queue, kind) for queue, kind in document.get("paused", [])]
         self.owners = document.get("owners", {})
         self.read_at = time.monotonic() - age

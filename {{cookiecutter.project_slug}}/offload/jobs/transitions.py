@@ -47,6 +47,7 @@ from offload.jobs.database import (
 from offload.jobs.divided import update_job
 from offload.jobs.metrics import HANDED_BACK, LOST, RETRIED, count
 from offload.jobs.models import Job, ResultFile, Status
+from offload.jobs.past_attempts import with_attempt
 
 
 def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
@@ -63,6 +64,7 @@ def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
         "pid": pid,
         "lease_until": from_now(conf().lease),
         "was_due_at": F("due_at"),
+        "claimed_at": Now(),
         "started_at": Coalesce("started_at", Now()),
         "message": "",
         **NOT_WAITING,
@@ -129,7 +131,7 @@ def stop(job: Job) -> Job | None:
 
 def retry(job: Job, error: str, delay: float, detail: str = "") -> Job | None:
     """running → queued after an error worth another attempt; due again after `delay` seconds."""
-    row = _requeue(job, from_now(delay), error=error, error_detail=detail)
+    row = _requeue(job, error, from_now(delay), error=error, error_detail=detail)
     if row is not None and row.status == Status.QUEUED:
         count(RETRIED, row)
     return row
@@ -137,7 +139,7 @@ def retry(job: Job, error: str, delay: float, detail: str = "") -> Job | None:
 
 def hand_back(job: Job) -> Job | None:
     """running → queued because the worker shuts down. The attempt does not count."""
-    row = _requeue(job, attempts=F("attempts") - 1)
+    row = _requeue(job, "handed back: its worker was told to stop", attempts=F("attempts") - 1)
     if row is not None and row.status == Status.QUEUED:
         count(HANDED_BACK, row)
     return row
@@ -157,7 +159,7 @@ def reclaim(job: Job, reason: str) -> Job | None:
     elif job.attempts >= job.max_attempts:
         row = fail(job, error)
     else:
-        row = _requeue(job, error=error)
+        row = _requeue(job, error, error=error)
 
     if row is not None:
         count(LOST, row)
@@ -190,13 +192,14 @@ def _finish(job: Job, status: Status, **values: Any) -> Job | None:
     return divided.end_job(held(job.token), job, status, **values)
 
 
-def _requeue(job: Job, due_at: Any = None, **values: Any) -> Job | None:
+def _requeue(job: Job, reason: str, due_at: Any = None, **values: Any) -> Job | None:
     """running → queued; or cancelled, if that was requested."""
     queued = update_job(
         held_and_wanted(job.token),
         job.pk,
         status=Status.QUEUED,
         token=F("token") + 1,
+        past_attempts=with_attempt(job, reason),
         **UNHELD,
         **due_again(job, due_at),
         **values,

@@ -14,7 +14,7 @@ from offload.jobs.database import FORK_LOCK, from_now, waiting
 from offload.jobs.maintenance.leader import Leadership
 from offload.jobs.models import Job, Pause, Worker
 from offload.jobs.priority import COUNTED_OWNER_ROWS, LARGE_OWNER_ROWS, MAX_COUNTED_OWNERS
-from offload.jobs.stats import JobStats, QueueStats
+from offload.jobs.stats import Backlog, JobStats, QueueStats
 
 log = logging.getLogger("offload.jobs")
 
@@ -134,12 +134,14 @@ class ReadStats:
         for row in rows:
             queue = found.queues.setdefault(row["queue"], QueueStats())
             queue.depth += row["depth"]
+            oldest = row["oldest"]
+            age = (row["now"] - oldest).total_seconds() if oldest is not None else None
+            found.backlogs.append(Backlog(row["queue"], row["kind"], row["rows"], age))
             if found.is_paused(row["queue"], row["kind"]):
                 continue
             counts[row["queue"], row["kind"]] = row["rows"]
             queue.rows += row["rows"]
-            if row["oldest"] is not None:
-                age = (row["now"] - row["oldest"]).total_seconds()
+            if age is not None:
                 queue.age = max(queue.age, min(age, self._since_resume(row["queue"], row["kind"])))
         return counts
 

@@ -7,30 +7,16 @@ cancelled, and where a rate alone decides.
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import connection
 from django.db.models import Count
 from django.db.models.functions import Now
 
-from offload.jobs.blocked import block_paused, limit_of, unblock
+from offload.jobs.blocked import block_paused, blocked_keys, limit_of, unblock
 from offload.jobs.broker import Broker, JobMessage
 from offload.jobs.database import FORK_LOCK
 from offload.jobs.models import Job, RunLimitKey
 
 # Keys that one run looks at.
 KEYS_BATCH = 500
-# The keys that have blocked jobs. Each step of the recursion is one look into the index
-# `offload_job_blocked`: 100,000 blocked jobs of one key cost two looks.
-BLOCKED_KEYS = """
-WITH RECURSIVE keys(limit_key) AS (
-    SELECT MIN(limit_key) FROM offload_job WHERE unblock_at IS NOT NULL AND limit_key > %s
-    UNION ALL
-    SELECT (
-        SELECT MIN(job.limit_key) FROM offload_job AS job
-        WHERE job.unblock_at IS NOT NULL AND job.limit_key > keys.limit_key
-    ) FROM keys WHERE keys.limit_key IS NOT NULL
-)
-SELECT limit_key FROM keys WHERE limit_key IS NOT NULL LIMIT %s
-"""
 
 
 class UnblockLimited:
@@ -60,9 +46,7 @@ class UnblockLimited:
                 self._broker.publish(JobMessage.of(job) for job in jobs)
 
     def _next_keys(self) -> list[str]:
-        with connection.cursor() as cursor:
-            cursor.execute(BLOCKED_KEYS, [self._last_key, KEYS_BATCH])
-            keys = [key for (key,) in cursor.fetchall()]
+        keys = blocked_keys(KEYS_BATCH, after=self._last_key)
         self._last_key = keys[-1] if len(keys) == KEYS_BATCH else ""
         return keys
 

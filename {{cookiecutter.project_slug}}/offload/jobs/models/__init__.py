@@ -3,6 +3,7 @@
 from offload.jobs.models.fleet import Leader, Worker
 from offload.jobs.models.job import FINAL, Job, Phase, Status, default_result_lifetime
 from offload.jobs.models.kept_key import KeptKey
+from offload.jobs.models.operations import Operations
 from offload.jobs.models.pause import Pause
 from offload.jobs.models.result_file import ResultFile
 from offload.jobs.models.run_limit_key import RunLimitKey
@@ -13,6 +14,7 @@ __all__ = [
     "Job",
     "KeptKey",
     "Leader",
+    "Operations",
     "Pause",
     "Phase",
     "ResultFile",

@@ -109,6 +109,10 @@ class Job(models.Model):
     due_at = models.DateTimeField(db_default=Now(), null=True)
     # Since when the job was due when a worker claimed it last: how long it waited.
     was_due_at = models.DateTimeField(null=True)
+    # When a worker claimed it for the attempt that runs, or for the last one. NULL while it waits.
+    claimed_at = models.DateTimeField(null=True)
+    # The attempts that did not end it, see `past_attempts.py`. NULL: there was none.
+    past_attempts = models.JSONField(null=True)
     # When a message was last published for a job that still waited a second later. NULL: never
     # since it became due.
     published_at = models.DateTimeField(null=True)
@@ -153,10 +157,14 @@ class Job(models.Model):
 
     # Lists and watchers never read these: 64 kB, 1 MB and 64 kB a row at their limits.
     LARGE_FIELDS = ("params", "result", "checkpoint")
+    # What callers handed in and jobs computed, and what may tell of it: the text of an error, the
+    # key of a limit, and two hashes. Staff see them with the permission below.
+    DATA_FIELDS = (*LARGE_FIELDS, "error_detail", "limit_key", "fingerprint", "unique_key")
 
     class Meta:
         db_table = "offload_job"
         ordering = ("-created_at", "-id")
+        permissions = (("view_job_data", "Can see parameters and results of jobs"),)
         constraints = (
             models.UniqueConstraint(
                 fields=("owner", "kind", "idempotency_key"),

@@ -1,24 +1,31 @@
-"""Jobs in the admin: look at them, retry, cancel and discard them, and pause what is not to begin.
+"""Jobs in the admin: look at them, retry, cancel and discard them.
 
 The pages never write a job's row themselves: `control.py` does. Who may change jobs may retry and
-cancel them; who may delete jobs may discard them.
+cancel them; who may delete jobs may discard them. What callers handed in and jobs computed
+(`Job.DATA_FIELDS`) is for those with the permission `view_job_data` alone.
 """
 
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from celery import current_app
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 
+from offload.jobs.admin.job_filters import (
+    LIST_FILTERS,
+    MAX_LISTED_JOBS,
+    BoundedPaginator,
+    listed_order,
+    matching,
+)
+from offload.jobs.admin.read_only import ReadOnly
+from offload.jobs.by_hand import RETRIABLE
 from offload.jobs.control import (
     Action,
     FailureGroup,
@@ -30,11 +37,9 @@ from offload.jobs.control import (
     group_failures,
     retry_job,
 )
-from offload.jobs.declare import all_job_types, find_job_type
-from offload.jobs.errors import UnknownJobType
-from offload.jobs.models import Job, Pause, Schedule, Status, Worker
-from offload.jobs.pauses import log_pause, log_resume
-from offload.jobs.recurrence import Recurrence
+from offload.jobs.models import Job, Status
+from offload.jobs.timeline import timeline
+from offload.jobs.why_waiting import reasons_of_waiting
 
 # Jobs that one action takes. Django refuses a form with more than 1,000 fields
 # (DATA_UPLOAD_MAX_NUMBER_FIELDS), and the confirmation has one for each job.
@@ -43,22 +48,27 @@ MAX_ACTION_JOBS = 500
 MAX_LISTED_REFUSALS = 5
 
 
-class ReadOnly(admin.ModelAdmin):
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-
 @admin.register(Job)
 class JobAdmin(ReadOnly):
-    list_display = ("id", "kind", "status", "owner", "attempts", "created_at", "finished_at")
-    list_filter = ("status", "kind", "queue")
+    list_display = (
+        "id",
+        "kind",
+        "queue",
+        "status",
+        "owner",
+        "attempts",
+        "created_at",
+        "finished_at",
+    )
+    list_filter = LIST_FILTERS
+    # Without these the list would be counted as a whole, or sorted by any column.
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    # It has a field for searching. `get_search_results` says what is found.
     search_fields = ("id", "owner")
+    search_help_text = "An id, or how it begins (4 digits or more); or an owner's whole name."
     actions = ("retry_selected", "cancel_selected", "discard_selected")
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
@@ -68,6 +78,42 @@ class JobAdmin(ReadOnly):
     def has_discard_permission(self, request: HttpRequest) -> bool:
         """Asked before jobs are discarded."""
         return request.user.has_perm("offload_jobs.delete_job")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        """Without the large columns, which the page of one job reads where it shows them."""
+        return super().get_queryset(request).defer(*Job.LARGE_FIELDS)
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str]:
+        return listed_order(request)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
+    ) -> tuple[QuerySet[Job], bool]:
+        return (matching(queryset, search_term) if search_term else queryset), False
+
+    def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:
+        """The filters alone. Django would take every column, and so tell what parameters hold."""
+        return lookup in {each.parameter_name for each in LIST_FILTERS}
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """The columns that the user may see."""
+        sees_data = request.user.has_perm("offload_jobs.view_job_data")
+        # The timeline shows past attempts.
+        hidden = {"past_attempts", *(() if sees_data else Job.DATA_FIELDS)}
+        return [name for name in super().get_fields(request, obj) if name not in hidden]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """The page of one job: why it does not run, its life, and what can be done with it."""
+        job: Job = kwargs["obj"]
+        context |= {
+            "reasons": reasons_of_waiting(job),
+            "timeline": timeline(job),
+            "verbs": self._possible(request, job),
+            "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.action(description="Retry selected jobs", permissions=["retry"])
     def retry_selected(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse | None:
@@ -111,7 +157,7 @@ class JobAdmin(ReadOnly):
         if "confirmed" in request.POST:
             outcome = for_each(action, [job.pk for job in taken], f"{request.user} (admin)")
             self._report(request, taken, verb, outcome)
-            return None
+            return _page_of_one(request, taken)
 
         context = {
             **self.admin_site.each_context(request),
@@ -120,10 +166,20 @@ class JobAdmin(ReadOnly):
             "verb": verb,
             "action": f"{verb}_selected",
             "jobs": taken,
-            "left": jobs.count() - len(taken),
+            "left": jobs.order_by()[:MAX_LISTED_JOBS].count() - len(taken),
             "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+            "one": "one" in request.POST,
         }
         return TemplateResponse(request, "admin/offload_jobs/confirm_action.html", context)
+
+    def _possible(self, request: HttpRequest, job: Job) -> list[str]:
+        """What this user can do with a job in this state."""
+        possible = {
+            "retry": self.has_retry_permission(request) and job.status in RETRIABLE,
+            "cancel": self.has_retry_permission(request) and not job.final,
+            "discard": self.has_discard_permission(request) and job.final and not job.parent_id,
+        }
+        return [verb for verb, is_possible in possible.items() if is_possible]
 
     def _report(self, request: HttpRequest, taken: list[Job], verb: str, outcome: Outcome) -> None:
         """Tell the user, and write the admin's log."""
@@ -143,88 +199,12 @@ class JobAdmin(ReadOnly):
 
 def _query_of(group: FailureGroup) -> str:
     """The query of a list of the jobs of one group."""
-    asked = {"status": Status.FAILED, "kind": group.kind, "error": group.error}
-    return urlencode({f"{name}__exact": value for name, value in asked.items()})
+    return urlencode({"status": Status.FAILED, "kind": group.kind, "error": group.error})
 
 
-@admin.register(Worker)
-class WorkerAdmin(ReadOnly):
-    list_display = ("name", "queues", "slots", "busy", "seen_at")
-
-
-@admin.register(Schedule)
-class ScheduleAdmin(ReadOnly):
-    list_display = ("name", "when", "last_at", "next_at", "paused")
-    list_editable = ("paused",)
-    readonly_fields = ("name", "when", "last_at", "next_at")
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return super(ReadOnly, self).has_change_permission(request, obj)
-
-    def save_model(self, request: HttpRequest, obj: Schedule, form: object, change: bool) -> None:
-        # The leader may have written `last_at` since the page was read.
-        obj.save(update_fields=["paused"])
-
-    @admin.display(description="when")
-    def when(self, schedule: Schedule) -> str:
-        return str(_recurrence(schedule) or "no longer declared")
-
-    @admin.display(description="next")
-    def next_at(self, schedule: Schedule) -> datetime | None:
-        recurrence = _recurrence(schedule)
-        if recurrence is None or schedule.paused:
-            return None
-        return recurrence.next_after(datetime.now(UTC))
-
-
-def _recurrence(schedule: Schedule) -> Recurrence | None:
-    try:
-        return find_job_type(schedule.name).limits.recurrence
-    except UnknownJobType:
-        return None
-
-
-def _queues() -> list[tuple[str, str]]:
-    return [("", "---"), *((name, name) for name in current_app.amqp.queues)]
-
-
-def _kinds() -> list[tuple[str, str]]:
-    return [("", "---"), *((name, name) for name in sorted(each.name for each in all_job_types()))]
-
-
-class PauseForm(forms.ModelForm):
-    """What can be paused. The model's constraint says that it is one thing."""
-
-    queue = forms.ChoiceField(required=False, choices=_queues)
-    kind = forms.ChoiceField(required=False, choices=_kinds, label="Job type")
-
-    class Meta:
-        model = Pause
-        fields = ("queue", "kind", "reason")
-
-
-@admin.register(Pause)
-class PauseAdmin(admin.ModelAdmin):
-    """Add a row to pause a queue or a job type, delete it to resume."""
-
-    form = PauseForm
-    list_display = ("__str__", "reason", "paused_by", "paused_at")
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def save_model(self, request: HttpRequest, obj: Pause, form: Any, change: bool) -> None:
-        """Pause, and log it."""
-        obj.paused_by = str(request.user)
-        super().save_model(request, obj, form, change)
-        log_pause(obj)
-
-    def delete_model(self, request: HttpRequest, obj: Pause) -> None:
-        """Resume, and log it."""
-        super().delete_model(request, obj)
-        log_resume(obj, str(request.user))
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Pause]) -> None:
-        """Resume several, and log each."""
-        for paused in queryset:
-            self.delete_model(request, paused)
+def _page_of_one(request: HttpRequest, taken: list[Job]) -> HttpResponse | None:
+    """Back to the page of the job from which the action came; None where there is none."""
+    if "one" in request.POST and taken and Job.objects.filter(pk=taken[0].pk).exists():
+        address = reverse("admin:offload_jobs_job_change", args=[taken[0].pk])
+        return HttpResponseRedirect(address)
+    return None

@@ -1,0 +1,457 @@
+"""The operations page: why a job does not run, its life, and the lists. Moved by the test."""
+
+import os
+import signal
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from django.utils import timezone
+
+from .conftest import Lab
+from .families import claimed, divided
+from .test_by_hand import failed
+from .test_by_hand_staff import _no_jobs as _no_jobs
+from .test_by_hand_staff import pages
+from .test_maintenance import RecordingBroker, run_maintenance
+from .test_maintenance_publish import insert
+from .test_web_process import frozen_database
+
+OPERATIONS = "/admin/offload_jobs/operations/"
+JOBS = "/admin/offload_jobs/job/"
+
+
+@pytest.fixture(autouse=True)
+def _no_workers(lab: Lab) -> Iterator[None]:
+    from offload.jobs.services import services
+    from offload.jobs.stats import JobStats
+
+    yield
+    services.stats = JobStats()
+
+
+def works(queue: str = "cpu", *kinds: str, slots: int = 2, **values: Any) -> Any:
+    """The row of a running worker."""
+    from offload.jobs.models import Worker
+
+    return Worker.objects.create(
+        id=uuid4(), name=f"{queue}@lab", queues=[queue], slots=slots, kinds=kinds, **values
+    )
+
+
+def leads(**values: Any) -> None:
+    """The row of a process that does the maintenance."""
+    from offload.jobs.models import Leader
+
+    until = timezone.now() + timedelta(minutes=5)
+    Leader.objects.update_or_create(
+        name="relay", defaults={"holder": uuid4(), "until": until, **values}
+    )
+
+
+def shift(job: Any, **values: Any) -> Any:
+    from offload.jobs.models import Job
+
+    Job.objects.filter(pk=job.pk).update(**values)
+    return Job.objects.get(pk=job.pk)
+
+
+def reasons(job: Any) -> list[str]:
+    from offload.jobs.models import Job
+    from offload.jobs.why_waiting import reasons_of_waiting
+
+    return [reason.text for reason in reasons_of_waiting(Job.objects.get(pk=job.pk))]
+
+
+def page_of(job: Any, *permissions: str) -> str:
+    """The page of a job, as staff with these permissions see it."""
+    answer = pages("view_job", *permissions).get(f"{JOBS}{job.pk}/change/")
+    assert answer.status_code == 200
+    found: str = answer.content.decode()
+    return found
+
+
+def test_a_job_that_only_has_to_be_taken_has_no_other_reason(lab: Lab) -> None:
+    works()
+    leads()
+    assert reasons(lab.submit("lab.burn")) == [
+        "It is due and a process of a worker is free: it begins in a moment."
+    ]
+
+
+def test_a_job_says_that_no_worker_reads_its_queue_or_knows_its_type(lab: Lab) -> None:
+    leads()
+    job = lab.submit("lab.burn")
+    works("default")
+    assert reasons(job) == [
+        "No worker reads the queue 'cpu'; workers read: default. Start one: "
+        "python -m offload.jobs -Q cpu"
+    ]
+    works("cpu", "lab.other")
+    assert "No running worker of the queue 'cpu' knows the job type 'lab.burn'" in reasons(job)[0]
+    silent = works()
+    silent.seen_at = timezone.now() - timedelta(hours=1)
+    silent.save()
+    assert "knows the job type" in reasons(job)[0]
+    gone = shift(lab.submit("lab.burn"), queue="gpu")
+    assert reasons(gone)[0].startswith("config/celery.py declares no queue 'gpu'.")
+
+
+def test_a_job_says_who_paused_it_and_why(lab: Lab) -> None:
+    from offload.jobs.pauses import pause
+
+    works()
+    leads()
+    job = lab.submit("lab.burn")
+    pause(queue="cpu", by="anna", reason="the disk is full")
+    pause(kind="lab.burn", by="bob")
+    first, second = sorted(reasons(job)[:2])
+    assert first.startswith("The job type lab.burn is paused by bob since 20")
+    assert second.startswith("The queue cpu is paused by anna since 20")
+    assert second.endswith(": the disk is full.")
+
+
+def test_a_job_says_that_it_is_due_later_and_nothing_else(lab: Lab) -> None:
+    later = timezone.now() + timedelta(hours=1)
+    job = shift(lab.submit("lab.burn"), due_at=later)
+    (reason,) = reasons(job)
+    assert (
+        reason == f"It is due later, at {later:%Y-%m-%d %H:%M:%S} UTC: it was submitted for "
+        "that time."
+    )
+    from offload.jobs import transitions
+
+    tried = transitions.retry(claimed(lab.submit("lab.burn").pk), "the disk is full", 60.0)
+    assert "its last attempt failed" in reasons(tried)[0]
+
+
+def test_a_job_says_that_its_broker_is_away_or_nobody_publishes(lab: Lab) -> None:
+    works()
+    job = lab.submit("lab.burn")
+    assert "No process does the maintenance" in reasons(job)[0]
+    leads(reaches_broker=False)
+    assert reasons(job) == [
+        "The broker (Redis) does not answer. Jobs wait in their rows until it does."
+    ]
+
+
+def test_a_job_says_how_many_wait_before_it_and_that_all_processes_are_busy(lab: Lab) -> None:
+    worker = works(slots=1)
+    leads()
+    from offload.jobs import transitions
+
+    transitions.claim(lab.submit("lab.burn").pk, worker.pk, 1)
+    insert(3, seconds=60)
+    assert reasons(lab.submit("lab.burn")) == [
+        "All 1 processes of the workers of the queue 'cpu' are busy.",
+        "3 jobs of the queue 'cpu' have waited longer.",
+    ]
+
+
+def test_a_blocked_job_names_the_jobs_of_its_limit_and_its_owner_reads_the_same(lab: Lab) -> None:
+    from offload.jobs.job_view import summary_of
+    from offload.jobs.models import Job
+    from offload.jobs.why_waiting import reasons_of_waiting
+
+    works()
+    leads()
+    jobs = [lab.submit("lab.by_owner", name="x") for _ in range(3)]
+    placed, _, last = (Job.objects.get(pk=job.pk) for job in jobs)
+    assert (placed.place, last.place) == (0, None)
+    reason = reasons_of_waiting(last)[0]
+    assert reason.jobs == [placed.pk]
+    assert reason.text.endswith(
+        "1 blocked jobs of this limit come before it. The limit's places are taken by:"
+    )
+    shown = summary_of(last).blocked_by
+    assert shown is not None
+    assert reason.text.lower().startswith(shown.lower())
+    assert f'<a href="{JOBS}{placed.pk}/change/">' in page_of(last)
+
+
+def test_a_divided_job_names_its_unfinished_parts_and_a_held_one_its_lost_worker(lab: Lab) -> None:
+    from offload.jobs import transitions
+
+    whole, parts = divided(lab, 2)
+    assert transitions.succeed(parts[0], {"value": 1}, "")
+    assert reasons(whole) == ["It waits for its parts: 1 of 2 have ended, 1 run, 0 wait."]
+    assert reasons(parts[1]) == []
+    shift(parts[1], lease_until=timezone.now() - timedelta(seconds=1))
+    assert reasons(parts[1])[0].startswith("Nothing was heard from the worker")
+
+
+def test_a_jobs_life_has_each_attempt_with_its_reason(lab: Lab) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.models import Job
+
+    job = lab.submit("lab.burn")
+    worker = works()
+    ends = (
+        lambda row: transitions.retry(row, "the disk is full, attempt 1 of 3", 0.0),
+        lambda row: transitions.reclaim(row, "worker lost: signal 9"),
+        transitions.hand_back,
+        lambda row: transitions.fail(row, "the disk burns", "secret"),
+    )
+    for end in ends:
+        row = transitions.claim(job.pk, worker.pk, 1)
+        assert row is not None
+        assert end(row)
+    row = Job.objects.get(pk=job.pk)
+    assert [(each["number"], each["reason"]) for each in row.past_attempts] == [
+        (1, "the disk is full, attempt 1 of 3"),
+        (2, "worker lost: signal 9, attempt 2 of 3"),
+        (3, "handed back: its worker was told to stop"),
+    ]
+    page = page_of(job)
+    places = [
+        page.index(text)
+        for text in (
+            "submitted by lab",
+            "attempt 1 by cpu@lab",
+            "attempt 2 by cpu@lab",
+            "handed back",
+            "claimed: attempt 3",
+            "failed: the disk burns",
+            "is deleted",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_a_jobs_life_remembers_who_retried_it_and_is_bounded(lab: Lab) -> None:
+    from offload.jobs import by_hand, transitions
+    from offload.jobs.past_attempts import MAX_PAST_ATTEMPTS, MAX_REASON_LENGTH
+
+    job = failed(lab, log="/dev/null")
+    by_hand.retry(job.pk, "anna (admin)")
+    page = page_of(job)
+    assert "retried by anna (admin); it was failed: the disk is full" in page
+    for _ in range(MAX_PAST_ATTEMPTS + 5):
+        row = claimed(job.pk)
+        row.attempts = 1
+        assert transitions.retry(row, "x" * 4000, 0.0)
+        shift(job, attempts=0)
+    found = shift(job, attempts=0).past_attempts
+    assert len(found) == MAX_PAST_ATTEMPTS
+    assert {len(each["reason"]) for each in found} == {MAX_REASON_LENGTH}
+
+
+def test_a_job_that_succeeds_at_once_remembers_no_attempt(lab: Lab) -> None:
+    from offload.jobs import transitions
+
+    row = claimed(lab.submit("lab.burn").pk)
+    assert transitions.succeed(row, {"value": 1}, "")
+    done = shift(row, owner="lab")
+    assert (done.past_attempts, done.claimed_at) == (None, row.claimed_at)
+
+
+def test_the_page_of_a_job_offers_what_its_user_may_do(lab: Lab) -> None:
+    job = failed(lab, log="/dev/null")
+    assert "this job" not in page_of(job)
+    page = page_of(job, "change_job", "delete_job")
+    assert ("Retry this job" in page, "Discard this job" in page) == (True, True)
+    assert "Cancel this job" not in page
+
+    browser = pages("view_job", "change_job")
+    chosen = {"action": "retry_selected", "_selected_action": [str(job.pk)], "one": "yes"}
+    asked = browser.post(JOBS, chosen).content.decode()
+    assert "Retry 1 jobs?" in asked
+    assert 'name="one"' in asked
+    done = browser.post(JOBS, {**chosen, "confirmed": "yes"})
+    assert done.headers["location"] == f"{JOBS}{job.pk}/change/"
+    assert "Cancel this job" in browser.get(done.headers["location"]).content.decode()
+
+
+SECRET = "an-account-number"
+
+
+def test_no_page_shows_parameters_or_results_without_the_permission(lab: Lab) -> None:
+    from offload.jobs.models import Job
+
+    job = lab.submit("lab.burn", log=f"/dev/{SECRET}")
+    values = {
+        "result": {"value": SECRET},
+        "checkpoint": {"next": SECRET},
+        "error_detail": f"KeyError: {SECRET}",
+        "limit_key": f"lab.burn:{SECRET}",
+        "fingerprint": f"hash of {SECRET}",
+        "unique_key": f"hash of {SECRET}, too",
+    }
+    row = shift(job, unblock_at=timezone.now(), due_at=None, **values)
+    addresses = (
+        OPERATIONS,
+        JOBS,
+        f"{JOBS}?q={job.pk}",
+        f"{JOBS}{job.pk}/change/",
+        f"{JOBS}{job.pk}/history/",
+    )
+    blind, seeing = pages("view_job", "change_job"), pages("view_job", "view_job_data")
+    for address in addresses:
+        answer = blind.get(address)
+        assert answer.status_code == 200, address
+        assert SECRET not in answer.content.decode(), address
+    shown = seeing.get(f"{JOBS}{row.pk}/change/").content.decode()
+    assert shown.count(SECRET) == 7
+    assert SECRET in seeing.get(OPERATIONS).content.decode()
+    assert ("params", *values) == Job.DATA_FIELDS
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["params__log__startswith=/", "error_detail__contains=x", "parent__owner=x", "id__gt=0"],
+)
+def test_no_address_asks_for_a_column_that_is_no_filter(lab: Lab, query: str) -> None:
+    lab.submit("lab.burn", log=f"/dev/{SECRET}")
+    answer = pages("view_job").get(f"{JOBS}?{query}", follow=True)
+    assert (answer.status_code, "lab.burn</td>" in answer.content.decode()) == (400, False)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "kind=%00",
+        "error=%00&status=failed",
+        "status=nothing",
+        "age=x",
+        "age=1e400",
+        "q=%00",
+        "q=%25",
+        "p=999",
+        "p=x",
+        "o=1.2.99",
+        "all=",
+        "q=" + "f" * 40,
+        "status=failed&status=queued",
+    ],
+)
+def test_no_query_of_the_list_is_an_error(lab: Lab, query: str) -> None:
+    lab.submit("lab.burn")
+    assert pages("view_job").get(f"{JOBS}?{query}", follow=True).status_code == 200
+
+
+def test_the_list_begins_with_the_oldest_unfinished_job_and_is_searched_by_id(lab: Lab) -> None:
+    browser = pages("view_job")
+
+    def listed(query: str) -> list[str]:
+        page = browser.get(f"{JOBS}?{query}")
+        return [str(job.pk) for job in page.context["cl"].result_list]
+
+    old, new = (str(lab.submit("lab.burn", owner=name).pk) for name in ("anna", "bob"))
+    bad = str(failed(lab, log="/dev/null").pk)
+    assert listed("") == [old, new]
+    assert listed("status=queued&kind=lab.burn&queue=cpu") == [old, new]
+    assert listed("status=failed") == listed("status=finished&kind=lab.burn") == [bad]
+    assert listed("status=succeeded") == listed("kind=lab.other") == listed("age=3600") == []
+    assert listed(f"q={bad}") == listed(f"q={bad[:8]}") == listed(f"q={bad[:13].upper()}") == [bad]
+    assert listed("q=bob") == [new]
+    assert listed("q=bo") == []
+
+
+def test_the_page_shows_queues_workers_limits_schedules_and_what_is_wrong(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs.pauses import pause
+    from offload.jobs.services import services
+
+    worker = works("default")
+    job = claimed(lab.submit("lab.burn").pk)
+    shift(job, worker=worker.pk)
+    failed(lab, log="/dev/null")
+    jobs = [lab.submit("lab.by_owner", name="x") for _ in range(3)]
+    insert(4, seconds=60)
+    pause(kind="lab.burn", by="anna", reason="repairs")
+    monkeypatch.setattr(services, "stats", run_maintenance(RecordingBroker()))
+    answer = pages("view_job").get(OPERATIONS)
+    page = answer.content.decode()
+    assert answer.status_code == 200
+    assert answer.context["missing"] == []
+    types = {row.kind: row for row in answer.context["types"]}
+    assert (types["lab.burn"].due, types["lab.burn"].running) == ("4", "1")
+    assert types["lab.burn"].age > 30
+    assert types["lab.by_owner"].blocked == str(len(jobs) - 1)
+    for text in (
+        "Jobs wait in the queue &#x27;cpu&#x27;, and no worker reads it.",
+        "The job type lab.burn is paused by anna: repairs.",
+        f'<a href="{JOBS}{job.pk}/change/">lab.burn</a>',
+        "status=failed&amp;kind=lab.burn",
+        "default@lab",
+        "at most 1 at once",
+        "No upstream is open.",
+    ):
+        assert text in page, text
+
+
+def test_the_page_is_in_the_index_for_those_who_may_view_jobs_alone() -> None:
+    assert f'href="{OPERATIONS}"' in pages("view_job").get("/admin/").content.decode()
+    other = pages("view_worker")
+    assert OPERATIONS not in other.get("/admin/").content.decode()
+    assert other.get(OPERATIONS).status_code == 403
+    assert pages().get(OPERATIONS).status_code == 403
+
+
+def test_no_page_has_an_inline_script_or_style(lab: Lab) -> None:
+    job = failed(lab, log="/dev/null")
+    browser = pages("view_job", "change_job")
+    for address in (OPERATIONS, f"{JOBS}{job.pk}/change/", f"{JOBS}failures/"):
+        page = browser.get(address).content.decode()
+        assert "<style" not in page
+        assert " style=" not in page
+        assert " onclick=" not in page
+        scripts = [tag.partition(">")[0] for tag in page.split("<script")[1:]]
+        assert all("src=" in tag for tag in scripts), scripts
+
+
+# Seconds in which the page answers, whatever is away; a machine may be busy.
+DEADLINE_SECONDS = 30.0
+
+
+def test_the_page_answers_beside_a_frozen_redis_and_a_frozen_database(lab: Lab) -> None:
+    cookies = dict(pages("view_job").cookies.items())
+    lab.redis()
+    lab.web()
+    headers = {"Cookie": f"sessionid={cookies['sessionid'].value}"}
+    with httpx.Client(
+        base_url=lab.address, timeout=DEADLINE_SECONDS, headers=headers, trust_env=False
+    ) as client:
+
+        def says(text: str) -> bool:
+            return text in client.get(OPERATIONS).text
+
+        away = "does not reach the broker (Redis)"
+        lab.until(lambda: not says(away), "Redis to be there")
+        lab.kill("redis", signal.SIGSTOP)
+        lab.until(lambda: says(away), "the page to say that Redis is away")
+        lab.kill("redis", signal.SIGCONT)
+        lab.until(lambda: not says(away), "Redis to be back")
+
+        if "LAB_DATABASE_FOLDER" not in os.environ:
+            return
+        with frozen_database():
+            answer = client.get(OPERATIONS)
+            assert (answer.status_code, "The database does not answer" in answer.text) == (
+                503,
+                True,
+            )
+        lab.until(lambda: client.get(OPERATIONS).status_code == 200, "the thaw")
+
+
+def test_a_locked_table_costs_the_page_its_sections_and_nothing_else(lab: Lab) -> None:
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        pytest.skip("POSTGRESQL ALONE has locks for which a read waits")
+    import psycopg
+
+    works()
+    browser = pages("view_job")
+    with psycopg.connect(os.environ["DATABASE_URL"]) as other:
+        other.execute("LOCK TABLE offload_worker IN ACCESS EXCLUSIVE MODE")
+        answer = browser.get(OPERATIONS)
+    page = answer.content.decode()
+    assert answer.context["missing"] == ["workers", "pauses", "limits", "schedules"]
+    assert "Missing on this page: workers, pauses, limits, schedules." in page
+    assert "Jobs that have not ended" in page
+    assert browser.get(OPERATIONS).context["missing"] == []
