@@ -1,7 +1,7 @@
 """The price sources of the example, each with its own latency.
 
-`flaky` fails for three of ten requests. `harbor` is slow for one of twelve. `turtle` is too slow for
-every deadline. The random numbers are seeded: every run has the same order.
+`flaky` fails for three of ten requests, `harbor` is slow for one of twelve, and `turtle`
+is too slow for every deadline. The random numbers are seeded: every run has the same order.
 """
 
 import asyncio

@@ -29,12 +29,12 @@ _at = settings.MARKETS_URL
 
 northbank = Upstream("northbank", base_url=f"{_at}/northbank", attempt_timeout=0.5)
 eastdata = Upstream("eastdata", base_url=f"{_at}/eastdata", attempt_timeout=0.5)
-# It is slow by chance. A request that takes longer than 9 of 10 gets a second one beside it.
+# It is slow by chance. A request that takes longer than 4 of 5 gets a second one beside it.
 harbor = Upstream(
     "harbor",
     base_url=f"{_at}/harbor",
     attempt_timeout=0.5,
-    hedge=Hedge(quantile=0.9, budget_ratio=0.1),
+    hedge=Hedge(quantile=0.8, budget_ratio=0.2),
 )
 flaky = Upstream("flaky", base_url=f"{_at}/flaky", attempt_timeout=0.5)
 turtle = Upstream("turtle", base_url=f"{_at}/turtle", attempt_timeout=0.8)

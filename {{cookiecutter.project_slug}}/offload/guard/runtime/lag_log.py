@@ -24,4 +24,6 @@ class LagLog:
 
     def worst_since(self, moment: float) -> float:
         """The longest lag in seconds since a moment of `time.monotonic()`; 0 if there was none."""
-        return max((lag for added, lag in tuple(self._recent) if added > moment), default=0.0)
+        # A copy, because the watchdog's thread adds meanwhile.
+        recent = list(self._recent)
+        return max((lag for added, lag in recent if added > moment), default=0.0)
