@@ -405,8 +405,7 @@ async def test_a_request_that_a_deadline_cut_off_and_one_of_another_caller_are_t
     upstream = declare(attempt_timeout=120, timeout=120)
     with upstream.using(httpx.MockTransport(script)):
         first = asyncio.create_task(upstream.get_json("/").outcome())
-        while not script.requests:
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(script.requests))
         await asyncio.sleep(0.05)
         with deadline(0.1):
             late = await upstream.get_json("/").outcome()
