@@ -30,7 +30,8 @@ class Source:
 
     def next_latency(self) -> float:
         """Seconds that the next request takes."""
-        is_slow = self.random.random() < self.slow_ratio
+        # A source that is never slow draws no number, so that its failures keep their order.
+        is_slow = self.slow_ratio and self.random.random() < self.slow_ratio
         return self.slow_latency if is_slow else self.latency
 
 

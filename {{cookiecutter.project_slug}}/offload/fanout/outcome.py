@@ -65,9 +65,12 @@ class Outcomes(dict[str, Outcome[Any]]):
         """The outcome of every source without its value, ready for JSON."""
         return {name: outcome.source() for name, outcome in self.items()}
 
-    def requests(self) -> dict[str, tuple[SentRequest, ...]]:
-        """The single requests of every source, for a waterfall."""
-        return {name: outcome.requests for name, outcome in self.items()}
+    def requests(self) -> dict[str, list[SentRequest]]:
+        """The single requests of every source, ready for JSON: a waterfall."""
+        return {
+            name: [request.rounded() for request in outcome.requests]
+            for name, outcome in self.items()
+        }
 
     def require(self, names: Collection[str]) -> None:
         """Raise a `Problem` that lists all sources, unless each of these has a value.

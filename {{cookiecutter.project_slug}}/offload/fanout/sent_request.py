@@ -1,7 +1,7 @@
 """The single requests of a call: the first one, its retries and the hedged ones."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from time import monotonic
 from types import TracebackType
 from typing import Literal
@@ -11,7 +11,7 @@ from .errors import reason, status_of
 RequestStatus = Literal["ok", "timeout", "error", "cancelled"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SentRequest:
     """One request of a call, as a caller of the call sees it.
 
@@ -30,17 +30,23 @@ class SentRequest:
     is_hedge: bool
     error: str | None = None
 
+    def rounded(self) -> "SentRequest":
+        """The same with tenths of milliseconds, for JSON."""
+        return replace(self, start_ms=round(self.start_ms, 1), ms=round(self.ms, 1))
 
-@dataclass(slots=True)
+
 class RequestTimer:
     """Times one request of a call, as a context manager around it. Instants are `monotonic()`."""
 
-    is_hedge: bool
-    started_at: float = field(default_factory=monotonic)
-    # The instant at which the request was over; 0 until then.
-    finished_at: float = 0.0
-    status: RequestStatus = "ok"
-    error: str | None = None
+    __slots__ = ("error", "finished_at", "is_hedge", "started_at", "status")
+
+    def __init__(self, is_hedge: bool) -> None:
+        self.is_hedge = is_hedge
+        self.started_at = monotonic()
+        # The instant at which the request was over; 0 until then.
+        self.finished_at = 0.0
+        self.status: RequestStatus = "ok"
+        self.error: str | None = None
 
     def __enter__(self) -> None:
         pass
@@ -52,6 +58,8 @@ class RequestTimer:
         traceback: TracebackType | None,
     ) -> None:
         self.finished_at = monotonic()
+        if error is None:
+            return
         if isinstance(error, Exception):
             self.status = "timeout" if status_of(error) == "timeout" else "error"
             self.error = reason(error)
@@ -69,9 +77,9 @@ class RequestTimer:
             unfinished: the status of a request that is not over yet.
         """
         return SentRequest(
-            start_ms=round((self.started_at - started_at) * 1000, 1),
-            ms=round(((self.finished_at or left_at) - self.started_at) * 1000, 1),
-            status=self.status if self.finished_at else unfinished,
-            is_hedge=self.is_hedge,
-            error=self.error,
+            (self.started_at - started_at) * 1000,
+            ((self.finished_at or left_at) - self.started_at) * 1000,
+            self.status if self.finished_at else unfinished,
+            self.is_hedge,
+            self.error,
         )
