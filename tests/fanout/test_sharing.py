@@ -358,3 +358,66 @@ async def test_a_late_caller_does_not_join_a_call_that_is_about_to_end() -> None
         assert await ask(upstream, 2) == ["ok"] * 2, "they ended with the call that they joined"
         assert await first == ["timeout"]
     assert len(script.requests) == 2
+
+
+async def test_an_outcome_tells_every_request_with_its_time_and_its_end() -> None:
+    asked: list[httpx.Request] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/usual":
+            # So long no call is hedged, also where the machine stalls.
+            await asyncio.sleep(0.2)
+            return httpx.Response(200)
+
+        # The first request fails, the retry never ends, and the hedged request succeeds.
+        asked.append(request)
+        if len(asked) == 2:
+            await asyncio.Event().wait()
+        return httpx.Response(503 if len(asked) == 1 else 200)
+
+    upstream = declare(
+        hedge=Hedge(budget_ratio=1.0),
+        retry=Retry(wait_initial=0.0, budget_min_per_second=10),
+        attempt_timeout=60,
+        timeout=60,
+    )
+    with upstream.using(httpx.MockTransport(answer)):
+        usual = [upstream.request("GET", "/usual", params={"number": n}) for n in range(20)]
+        await asyncio.gather(*(call.outcome() for call in usual))
+        outcome = await upstream.request("GET", "/").outcome()
+
+    first, retry, hedged = outcome.requests
+    assert [(each.status, each.is_hedge, each.error) for each in outcome.requests] == [
+        ("error", False, "HTTP 503"),
+        ("cancelled", False, None),
+        ("ok", True, None),
+    ]
+    assert (outcome.attempts, outcome.hedged) == (2, True)
+    assert 0 <= first.start_ms <= first.start_ms + first.ms <= retry.start_ms + 0.2
+    assert retry.start_ms <= hedged.start_ms <= retry.start_ms + retry.ms
+    assert hedged.start_ms + hedged.ms <= outcome.ms + 0.2
+
+
+async def test_a_request_that_a_deadline_cut_off_and_one_of_another_caller_are_told_as_such() -> (
+    None
+):
+    script = Script(200, delay=60)
+    upstream = declare(attempt_timeout=120, timeout=120)
+    with upstream.using(httpx.MockTransport(script)):
+        first = asyncio.create_task(upstream.get_json("/").outcome())
+        await until(lambda: bool(script.requests))
+        await asyncio.sleep(0.05)
+        with deadline(0.1):
+            late = await upstream.get_json("/").outcome()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+        with deadline(0.0):
+            never_sent = await upstream.get_json("/").outcome()
+
+    assert len(script.requests) == 1
+    assert [each.status for each in late.requests] == ["timeout"]
+    assert late.requests[0].start_ms <= -50
+    assert late.requests[0].ms >= 100
+    assert never_sent.requests == ()

@@ -23,6 +23,7 @@ from nets import HERE, SERVICE
 
 from offload.guard.runtime.block import Block
 from offload.guard.runtime.gc_pauses import GcPause
+from offload.guard.runtime.lag_log import LagLog
 from offload.guard.runtime.watchdog import Watchdog
 
 pytestmark = pytest.mark.timeout(180)
@@ -226,6 +227,22 @@ def test_the_start_is_not_reported_although_it_blocks_the_loop(served: Served) -
     served.get("fine")
     served.says("the start collects garbage")
     assert "blocked the event loop" not in served.log.read_text()
+
+
+async def test_the_longest_lag_since_a_moment_is_that_of_the_block_in_it() -> None:
+    lags = LagLog()
+    watchdog = Watchdog(
+        asyncio.get_running_loop(), threshold=0.1, report=lambda _: None, lag=lags.add
+    )
+    watchdog.start()
+    before, deadline = time.monotonic(), time.monotonic() + 30
+    # A busy machine may keep the watchdog's thread from asking at once.
+    while lags.worst_since(before) < 0.3:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)  # noqa: ASYNC251  # the block that is tested
+        await asyncio.sleep(0.2)
+    await watchdog.stop()
+    assert lags.worst_since(time.monotonic()) == 0.0
 
 
 async def test_a_watchdog_that_was_never_started_stops() -> None:

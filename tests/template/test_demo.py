@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import threading
 import time
@@ -367,59 +366,6 @@ def test_an_edited_stand_in_answers_with_its_new_code(demo: Demo) -> None:
     assert demo.printed().count("restarting") == restarts + 1, "the sandbox alone restarts"
     write_at_once(app, whole)
     demo.wait(lambda: status() == 404)
-
-
-@pytest.mark.timeout(400)
-def test_a_browser_sees_the_waterfall_the_progress_and_the_histogram(demo: Demo) -> None:
-    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser_path is None:
-        if os.environ.get("REQUIRE_BROWSER"):
-            pytest.fail("REQUIRE_BROWSER is set and there is no chromium on this machine")
-        pytest.skip("NO CHROMIUM ON THIS MACHINE: the live page was not looked at")
-    from playwright.sync_api import sync_playwright
-
-    quiet = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-    ]
-    problems: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=quiet)
-        page = browser.new_page(viewport={"width": 1180, "height": 760})
-        # A job waits for the CPU where other programs keep the machine busy.
-        page.set_default_timeout(120_000)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "console",
-            lambda message: problems.append(message.text) if message.type == "error" else None,
-        )
-        page.goto(demo.address)
-        page.wait_for_selector("#waterfall li.ok")
-        assert page.locator("#waterfall li").count() == 5
-        assert page.locator("#quotes tbody tr").count() == 3
-        assert "Risk Desk" in page.title()
-        page.set_viewport_size({"width": 390, "height": 760})
-        # On a phone the bars of the waterfall keep a width at which they can be compared.
-        assert page.evaluate("document.querySelector('#waterfall .track').clientWidth") > 100
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        page.set_viewport_size({"width": 1180, "height": 760})
-        page.get_by_role("button", name="Compute the risk").click()
-        page.wait_for_function("document.querySelector('#progress').value > 0.05")
-        page.wait_for_selector("#histogram rect", state="attached")
-        assert "loses over" in page.inner_text("#caption")
-        if picture := os.environ.get("SCREENSHOT"):
-            page.screenshot(path=picture)
-        page.fill("#token", "wrong")
-        page.get_by_role("button", name="Ask the sources").click()
-        page.wait_for_selector("#error:not([hidden])")
-        assert "Authorization: Bearer" in page.inner_text("#error")
-        page.get_by_role("button", name="Compute the risk").click()
-        page.wait_for_function("document.querySelector('#status').textContent === ''")
-        browser.close()
-    assert [problem for problem in problems if "401" not in problem] == []
 
 
 def test_ctrl_c_leaves_no_process_behind_although_a_stream_is_open_and_a_job_computes(

@@ -11,6 +11,7 @@ from offload.api import make_api
 {%- if cookiecutter.example == "yes" %}
 
 from {{ cookiecutter.package }}.portfolio.api import router as portfolio
+from {{ cookiecutter.package }}.portfolio.live import router as live
 from {{ cookiecutter.package }}.portfolio.page import page
 {%- endif %}
 
@@ -20,6 +21,7 @@ api = make_api(
 )
 {%- if cookiecutter.example == "yes" %}
 api.add_router("/portfolio", portfolio)
+api.add_router("/portfolio/live", live)
 {%- endif %}
 
 urlpatterns = [

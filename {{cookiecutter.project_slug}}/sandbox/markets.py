@@ -1,7 +1,7 @@
 """The price sources of the example, each with its own latency.
 
-`flaky` fails for three of ten requests, and `turtle` is too slow for every deadline. The random
-numbers are seeded: every run fails in the same order.
+`flaky` fails for three of ten requests, `harbor` is slow for one of twelve, and `turtle`
+is too slow for every deadline. The random numbers are seeded: every run has the same order.
 """
 
 import asyncio
@@ -21,15 +21,24 @@ class Source:
     latency: float
     # Share of the requests that are answered 503, from 0 to 1.
     failure_ratio: float = 0.0
+    # Share of the requests that take `slow_latency` seconds, from 0 to 1.
+    slow_ratio: float = 0.0
+    slow_latency: float = 0.0
     # The source's prices are the true prices times this.
     price_factor: float = 1.0
     random: Random = field(default_factory=lambda: Random(7))
+
+    def next_latency(self) -> float:
+        """Seconds that the next request takes."""
+        # A source that is never slow draws no number, so that its failures keep their order.
+        is_slow = self.slow_ratio and self.random.random() < self.slow_ratio
+        return self.slow_latency if is_slow else self.latency
 
 
 SOURCES = {
     "northbank": Source(latency=0.025),
     "eastdata": Source(latency=0.060, price_factor=1.002),
-    "harbor": Source(latency=0.110, price_factor=0.996),
+    "harbor": Source(latency=0.110, price_factor=0.996, slow_ratio=0.08, slow_latency=0.35),
     "flaky": Source(latency=0.030, failure_ratio=0.3, price_factor=1.003),
     "turtle": Source(latency=4.0, price_factor=0.999),
     "riskline": Source(latency=0.045),
@@ -58,7 +67,7 @@ async def markets(scope: Scope, send: Send) -> None:
         await answer(send, 404, {"error": "no such source"})
         return
     symbols = [each for each in symbols if name in LISTED_AT.get(each, SOURCES)]
-    await asyncio.sleep(source.latency)
+    await asyncio.sleep(source.next_latency())
     if source.random.random() < source.failure_ratio:
         await answer(send, 503, {"error": "down for a moment"})
     elif resource == "prices":

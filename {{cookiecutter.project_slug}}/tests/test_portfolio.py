@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from offload.fanout.http import httpx
 from offload_dev.pytest.running_service import RunningService
 
-from {{ cookiecutter.package }}.portfolio import compute, upstreams
+from {{ cookiecutter.package }}.portfolio import compute, live, upstreams
 
 RISK: dict[str, Any] = {
     "holdings": {"ACME": 10, "GLOBEX": 3},
@@ -153,3 +154,65 @@ def test_jobs_are_listed_newest_first_and_by_page(service: RunningService) -> No
     second = service.client.get("/api/jobs", params={"limit": 2, "cursor": first["next"]}).json()
     listed = [job["id"] for job in first["jobs"] + second["jobs"]]
     assert listed[:3] == made[::-1]
+
+
+def _live_states(service: RunningService, states: int) -> list[dict[str, Any]]:
+    """The first states of a new stream of the live page."""
+    found: list[dict[str, Any]] = []
+    with service.client.stream("GET", "/api/portfolio/live") as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data: "):
+                found.append(json.loads(line[6:]))
+                if len(found) == states:
+                    break
+    return found
+
+
+def test_the_live_stream_tells_of_the_process_and_of_the_callers_jobs(
+    service: RunningService,
+) -> None:
+    made = service.client.post("/api/portfolio/risk", json=RISK | {"simulations": 300_000}).json()
+    service.client.get(f"/api/jobs/{made['id']}", headers={"Prefer": "wait=20"})
+    first, second = _live_states(service, 2)
+    assert (first["broker"], first["database"]) == (True, True)
+    assert second["lag_ms"] >= 0
+    assert {"cpu", "default"} <= {queue for each in first["workers"] for queue in each["queues"]}
+    assert set(first["breakers"]) >= {each.name for each in upstreams.QUOTES}
+    job = first["jobs"][0]
+    assert (job["id"], job["kind"]) == (made["id"], "portfolio.risk")
+    assert len(job["parts"]) == 3
+    assert len(first["jobs"]) <= live.SHOWN_JOBS
+
+
+def test_a_live_page_too_many_is_refused_and_a_closed_one_gives_its_place_back(
+    service: RunningService,
+) -> None:
+    with ExitStack() as pages:
+        # An iterator that is dropped would close its stream.
+        streams = []
+        for _ in range(live.MAX_OPEN_PAGES):
+            stream = pages.enter_context(service.client.stream("GET", "/api/portfolio/live"))
+            streams.append(stream.iter_lines())
+            assert next(streams[-1]) == "event: state"
+        refused = service.client.get("/api/portfolio/live")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+
+    deadline = time.monotonic() + 20
+    while True:
+        with service.client.stream("GET", "/api/portfolio/live") as stream:
+            if stream.status_code == 200:
+                break
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_production_has_no_view_that_blocks_the_loop_and_names_no_file(
+    service: RunningService,
+) -> None:
+    assert service.client.post("/api/portfolio/live/block").status_code == 404
+    assert _live_states(service, 1)[0]["blocks"] == []
+    page = service.client.get("/")
+    for told in ("Block the event loop", "dev-token", "Flower"):
+        assert told not in page.text
+    assert "unsafe" not in page.headers["content-security-policy"]
+    assert httpx.get(f"{service.address}/api/portfolio/live", trust_env=False).status_code == 401

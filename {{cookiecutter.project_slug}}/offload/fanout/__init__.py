@@ -26,6 +26,7 @@ from .multipart import FilePart, multipart
 from .oauth2 import OAuth2
 from .outcome import Outcome, Outcomes
 from .retry import Retry
+from .sent_request import SentRequest
 from .upload import Upload
 from .upstream import Upstream
 
@@ -44,6 +45,7 @@ __all__ = [
     "Outcomes",
     "Overloaded",
     "Retry",
+    "SentRequest",
     "Token",
     "TokenAuth",
     "TooLarge",

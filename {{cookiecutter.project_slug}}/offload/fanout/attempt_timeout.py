@@ -23,14 +23,21 @@ class AttemptTimeoutStrategy:
         if limit <= 0:
             raise DeadlineExceeded("The deadline passed before the request was sent.")
 
-        try:
-            async with asyncio.timeout(limit):
-                return await self._inner(context)
-        except TimeoutError:
-            if limit < context.attempt_timeout:
-                raise DeadlineExceeded("The deadline passed before the response came.") from None
-            awaited = "head of a response" if context.streaming else "whole response"
-            raise httpx.TimeoutException(
-                f"No {awaited} within {limit} s (attempt_timeout).",
-                request=httpx.Request(context.request.method, str(context.request.url)),
-            ) from None
+        with context.time_request():
+            try:
+                async with asyncio.timeout(limit):
+                    return await self._inner(context)
+            except TimeoutError:
+                raise _late(context, limit) from None
+
+
+def _late(context: CallContext[R], limit: float) -> Exception:
+    """Why an attempt was ended after so many seconds."""
+    if limit < context.attempt_timeout:
+        return DeadlineExceeded("The deadline passed before the response came.")
+
+    awaited = "head of a response" if context.streaming else "whole response"
+    return httpx.TimeoutException(
+        f"No {awaited} within {limit} s (attempt_timeout).",
+        request=httpx.Request(context.request.method, str(context.request.url)),
+    )

@@ -31,6 +31,7 @@ from .outcome import Outcome, Outcomes
 from .propagation import propagated_headers
 from .raw_response import RawResponse
 from .request import Headers, UpstreamRequest
+from .sent_request import RequestStatus
 from .single_flight import leave
 
 T = TypeVar("T")
@@ -263,12 +264,25 @@ class PendingCall(Generic[T]):
         }
 
     def _outcome(self, status: OutcomeStatus, value: T | None = None, **more: Any) -> Outcome[T]:
-        attempts, hedged, finished_at = 0, False, 0.0
-        if self.shared:
-            context = self.shared.context
-            attempts, hedged = context.attempts, context.hedged
-            finished_at = context.finished_at
+        if self.shared is None:
+            self._client.meter.outcome(status, None)
+            return Outcome(status, (monotonic() - self._started_at) * 1000, value, **more)
 
-        seconds = (finished_at or monotonic()) - self._started_at
-        self._client.meter.outcome(status, seconds if attempts else None)
-        return Outcome(status, seconds * 1000, value, attempts, hedged, **more)
+        context = self.shared.context
+        ended_at = context.finished_at or monotonic()
+        seconds = ended_at - self._started_at
+        self._client.meter.outcome(status, seconds if context.attempts else None)
+
+        # A call that is over has cancelled the other request of a hedge. One that is not over was
+        # too slow for this caller.
+        unfinished: RequestStatus = "cancelled" if context.finished_at else "timeout"
+        # A generator would cost a microsecond more.
+        requests = tuple(
+            [
+                timer.seen_by_caller(self._started_at, ended_at, unfinished)
+                for timer in context.timers
+            ]
+        )
+        return Outcome(
+            status, seconds * 1000, value, context.attempts, context.hedged, requests, **more
+        )

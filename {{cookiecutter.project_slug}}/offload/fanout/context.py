@@ -7,6 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 from .http import httpx
 from .request import Headers, UpstreamRequest
+from .sent_request import RequestTimer
 
 # A caller waits this long for what it has cancelled. aiohttp's connections are closed at once;
 # another transport may be slow, and does not hold the caller longer.
@@ -50,12 +51,20 @@ class CallContext(Generic[R]):
     hedged: bool = False
     # True in the context of a hedged request, which is a copy of its call's.
     is_hedge: bool = False
+    # Every request of the call. The copy for a hedged request has the same list.
+    timers: list[RequestTimer] = field(default_factory=list)
     # Seconds for which the rate limit held the requests of this call back.
     held_back: float = 0.0
     # The instant at which the call was over; 0 until then.
     finished_at: float = 0.0
     # What to give back when the call is over; see `close`.
     on_close: list[Callable[[], None]] = field(default_factory=list)
+
+    def time_request(self) -> RequestTimer:
+        """A timer for the next request of this call."""
+        timer = RequestTimer(self.is_hedge)
+        self.timers.append(timer)
+        return timer
 
     def time_left(self) -> float:
         """Seconds in which a response is still of use to somebody; negative once it is not."""

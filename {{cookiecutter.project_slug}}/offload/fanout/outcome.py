@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from .errors import OutcomeStatus, reason
 from .http import httpx
 from .required import required_problem
+from .sent_request import SentRequest
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ class Outcome(Generic[T]):
         attempts: requests sent, retries included, a hedged one not; 0 if the value came from the
             cache or nothing was sent.
         hedged: whether a second, parallel request was sent.
+        requests: each request that was sent, hedged ones included, in the order of their starts.
         age: seconds since the value was fetched; 0 unless it came from the cache.
         error: why the call failed, if the status is not `ok`: an `httpx.HTTPError` or an
             `UpstreamError`.
@@ -34,6 +36,7 @@ class Outcome(Generic[T]):
     value: T | None = None
     attempts: int = 0
     hedged: bool = False
+    requests: tuple[SentRequest, ...] = ()
     age: float = 0.0
     error: Exception | None = None
 
@@ -61,6 +64,13 @@ class Outcomes(dict[str, Outcome[Any]]):
     def sources(self) -> dict[str, dict[str, Any]]:
         """The outcome of every source without its value, ready for JSON."""
         return {name: outcome.source() for name, outcome in self.items()}
+
+    def requests(self) -> dict[str, list[SentRequest]]:
+        """The single requests of every source, ready for JSON: a waterfall."""
+        return {
+            name: [request.rounded() for request in outcome.requests]
+            for name, outcome in self.items()
+        }
 
     def require(self, names: Collection[str]) -> None:
         """Raise a `Problem` that lists all sources, unless each of these has a value.

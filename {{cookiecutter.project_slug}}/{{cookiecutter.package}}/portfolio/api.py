@@ -9,7 +9,7 @@ from ninja import Query, Router
 from pydantic import BaseModel, Field, StringConstraints, field_validator
 
 from offload.access import caller
-from offload.fanout import Call, Outcomes, Upstream, gather
+from offload.fanout import Call, Outcomes, SentRequest, Upstream, gather
 from offload.jobs import Idempotency, JobView, accepted, repeated, submit
 from offload.json_integer import Integer
 from offload.problems import Problem
@@ -45,6 +45,9 @@ class Quotes(BaseModel):
     quotes: dict[str, float]
     unknown: list[str] = Field(description="symbols that no source knows")
     sources: dict[str, dict[str, Any]]
+    requests: dict[str, list[SentRequest]] = Field(
+        description="every request to each source: the first one, its retries, a hedged one"
+    )
 
 
 class RiskRequest(BaseModel):
@@ -79,7 +82,12 @@ async def quotes(request: HttpRequest, query: Query[QuoteQuery]) -> Quotes:
     outcomes = await gather(_ask(QUOTES, query.symbols), required=[northbank.name], within=BUDGET)
     medians = _medians(outcomes, query.symbols)
     unknown = [symbol for symbol in query.symbols if symbol not in medians]
-    return Quotes(quotes=medians, unknown=unknown, sources=outcomes.sources())
+    return Quotes(
+        quotes=medians,
+        unknown=unknown,
+        sources=outcomes.sources(),
+        requests=outcomes.requests(),
+    )
 
 
 @router.post(

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import async_only_middleware
 
 from offload.guard.runtime import stacks
-from offload.guard.runtime.guard_lifespan import GuardState
+from offload.guard.runtime.guard_lifespan import guard_of
 
 HEADER = "X-Offload-Blocked"
 GetResponse = Callable[[HttpRequest], Awaitable[HttpResponse]]
@@ -25,7 +25,7 @@ def blocked_header(get_response: GetResponse) -> GetResponse:
         began = monotonic()
         response = await get_response(request)
 
-        guard: GuardState | None = getattr(request, "scope", {}).get("state", {}).get("guard")
+        guard = guard_of(request)
         if guard is None:
             return response
 

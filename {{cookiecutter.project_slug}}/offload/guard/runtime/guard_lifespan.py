@@ -6,10 +6,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from django.http import HttpRequest
+
 from offload.conf import conf
 from offload.guard.checks import run_checks
-from offload.guard.runtime import metrics, slow_requests
+from offload.guard.runtime import slow_requests
 from offload.guard.runtime.block_log import BlockLog
+from offload.guard.runtime.lag_log import LagLog
 from offload.guard.runtime.stack_dump import dump_on_signal
 from offload.guard.runtime.watchdog import Watchdog
 
@@ -20,6 +23,13 @@ class GuardState:
 
     watchdog: Watchdog
     blocks: BlockLog
+    lags: LagLog
+
+
+def guard_of(request: HttpRequest) -> GuardState | None:
+    """The guard of the process that serves a request; None without the guard's lifespan."""
+    found: GuardState | None = getattr(request, "scope", {}).get("state", {}).get("guard")
+    return found
 
 
 @asynccontextmanager
@@ -35,16 +45,17 @@ async def lifespan(state: dict[str, Any]) -> AsyncIterator[None]:
     """
     await asyncio.to_thread(run_checks)
 
-    loop, limits, blocks = asyncio.get_running_loop(), conf(), BlockLog()
+    loop, limits = asyncio.get_running_loop(), conf()
+    blocks, lags = BlockLog(), LagLog()
     watchdog = Watchdog(
         loop,
         threshold=limits.block_threshold,
         hang=limits.hang_threshold,
         report=blocks.add,
-        lag=metrics.LOOP_LAG_SECONDS.observe,
+        lag=lags.add,
         report_pause=blocks.add_pause,
     )
-    state["guard"] = GuardState(watchdog, blocks)
+    state["guard"] = GuardState(watchdog, blocks, lags)
     watching = asyncio.create_task(
         _watch(watchdog, state.get("started"), limits.slow_request), name="offload-guard"
     )

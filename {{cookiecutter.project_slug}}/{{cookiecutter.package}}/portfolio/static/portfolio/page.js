@@ -1,7 +1,20 @@
-// The live page: asks the sources, starts a job, follows its event stream. No build step, no library.
+// The live page: its buttons, and the event stream that the other modules draw. No build step, no
+// library.
 
-const $ = (id) => document.getElementById(id);
-let job = null;
+import { call } from "./api.js";
+import { $, element, milliseconds } from "./dom.js";
+import { follow } from "./events.js";
+import { drawHistogram } from "./histogram.js";
+import { drawJobs } from "./jobs.js";
+import { drawGap, drawLoop } from "./loop.js";
+import { drawService } from "./service.js";
+import { drawWaterfall } from "./waterfall.js";
+
+// Jobs that the server has accepted and that were in no event yet.
+const accepted = new Map();
+let jobs = [];
+// The job whose result was drawn by itself.
+let drawn = null;
 
 function holdings() {
   const found = {};
@@ -12,139 +25,88 @@ function holdings() {
   return found;
 }
 
-async function call(path, options = {}) {
-  const headers = { Authorization: `Bearer ${$("token").value}`, "Content-Type": "application/json" };
-  const response = await fetch(path, { ...options, headers });
-  if (!response.ok) {
-    const problem = await response.json().catch(() => ({ detail: `${response.status} ${response.statusText}` }));
-    throw new Error(problem.detail);
+// Runs an action, and shows why it failed.
+async function attempt(action) {
+  $("error").hidden = true;
+  try {
+    await action();
+  } catch (error) {
+    $("error").textContent = error instanceof TypeError ? "The server does not answer." : error.message;
+    $("error").hidden = false;
   }
-  const blocked = response.headers.get("X-Offload-Blocked"); // the guard's, in development
-  $("loop").hidden = !blocked;
-  if (blocked) $("loop").textContent = `The event loop was blocked: ${blocked}`;
-  return response;
 }
 
-function guarded(action) {
-  return async () => {
-    $("error").hidden = true;
-    try {
-      await action();
-    } catch (error) {
-      $("error").textContent = error.message;
-      $("error").hidden = false;
-    }
-  };
-}
-
-function element(name, className, text = "") {
-  const made = document.createElement(name);
-  made.className = className;
-  made.textContent = text;
-  return made;
-}
-
-const ask = guarded(async () => {
+async function ask() {
   const started = performance.now();
-  const symbols = Object.keys(holdings()).join(",");
-  const { quotes, sources } = await (await call(`/api/portfolio/quotes?symbols=${encodeURIComponent(symbols)}`)).json();
+  const symbols = encodeURIComponent(Object.keys(holdings()).join(","));
+  const { quotes, sources, requests } = await (await call(`/api/portfolio/quotes?symbols=${symbols}`)).json();
   const elapsed = performance.now() - started;
-  const longest = Math.max(...Object.values(sources).map((source) => source.ms), 1);
-  const rows = Object.entries(sources).map(([name, source]) => {
-    const row = element("li", source.status);
-    const track = element("div", "track");
-    const bar = element("div", "bar");
-    bar.style.width = `${(100 * source.ms) / longest}%`;
-    track.append(bar);
-    const tries = source.attempts > 1 ? `, ${source.attempts} tries` : "";
-    row.append(element("span", "", name), track, element("span", "said", `${Math.round(source.ms)} ms ${source.status}${tries}`));
-    return row;
-  });
-  $("waterfall").replaceChildren(...rows);
-  const waited = Object.values(sources).reduce((sum, source) => sum + source.ms, 0);
+  drawWaterfall($("waterfall"), sources, requests);
+  const waited = Object.values(sources).reduce((sum, { ms }) => sum + ms, 0);
   $("total").textContent =
-    `${Math.round(elapsed)} ms for all of them at once; one after the other it would have been ${Math.round(waited)} ms.`;
-  $("quotes").tBodies[0].replaceChildren(
-    ...Object.entries(quotes).map(([symbol, price]) => {
-      const row = document.createElement("tr");
-      row.append(element("td", "", symbol), element("td", "", price.toFixed(2)));
-      return row;
-    }),
+    `${milliseconds(elapsed)} for all of them at once; one after the other: ${milliseconds(waited)}.`;
+  const rows = Object.entries(quotes).map(([symbol, price]) =>
+    element("tr", {}, element("th", { scope: "row" }, symbol), element("td", {}, price.toFixed(2))),
   );
-});
-
-const compute = guarded(async () => {
-  const body = JSON.stringify({
-    holdings: holdings(),
-    simulations: Number($("simulations").value),
-    seed: Number($("seed").value),
-  });
-  $("status").textContent = $("message").textContent = "";
-  show(await (await call("/api/portfolio/risk", { method: "POST", body })).json());
-  document.querySelector("figure").hidden = true;
-  await follow(job.id);
-});
-
-const cancel = guarded(async () => {
-  await call(`/api/jobs/${job.id}`, { method: "DELETE" });
-});
-
-// EventSource can't send a token, so the stream is read by hand; a lost one goes on from the newest state.
-async function follow(id) {
-  while (job.id === id && !job.finished_at) {
-    try {
-      const reader = (await call(`/api/jobs/${id}/events`)).body.pipeThrough(new TextDecoderStream()).getReader();
-      let pending = "";
-      for (let part = await reader.read(); !part.done; part = await reader.read()) {
-        const events = (pending + part.value).split("\n\n");
-        pending = events.pop();
-        for (const event of events) {
-          const data = event.split("\n").find((line) => line.startsWith("data: "));
-          if (data && job.id === id) show(JSON.parse(data.slice(6)));
-        }
-      }
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // TypeError: the connection broke, as in a reload
-    }
-    if (!job.finished_at) await new Promise((resolve) => setTimeout(resolve, 500));
-  }
-  if (job.id === id && job.result_url) draw(await (await call(job.result_url)).json());
+  $("quotes").tBodies[0].replaceChildren(...rows);
 }
 
-function show(newest) {
-  job = newest;
-  $("status").textContent = job.status;
-  $("progress").value = job.progress;
-  $("message").textContent = job.error ?? job.message ?? "";
-  $("cancel").disabled = Boolean(job.finished_at);
+async function compute() {
+  const [simulations, seed] = [Number($("simulations").value), Number($("seed").value)];
+  const body = JSON.stringify({ holdings: holdings(), simulations, seed });
+  const job = await (await call("/api/portfolio/risk", { method: "POST", body })).json();
+  accepted.set(job.id, job);
+  draw();
 }
 
-function draw({ value, var_95, var_99, histogram, simulations }) {
-  const tallest = Math.max(...histogram.counts);
-  const width = 400 / histogram.counts.length;
-  const step = (histogram.high - histogram.low) / histogram.counts.length;
-  $("histogram").replaceChildren(
-    ...histogram.counts.map((count, index) => {
-      const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-      const height = (160 * count) / tallest;
-      const attributes = { x: index * width + 0.5, y: 160 - height, width: width - 1, height };
-      for (const [name, number] of Object.entries(attributes)) bar.setAttribute(name, number);
-      if (histogram.low + step * (index + 1) <= -var_95) bar.setAttribute("class", "tail");
-      return bar;
-    }),
-  );
-  const money = (amount) => amount.toLocaleString("en", { maximumFractionDigits: 0 });
-  $("low").textContent = money(histogram.low);
-  $("high").textContent = money(histogram.high);
-  $("message").textContent = `${simulations.toLocaleString("en")} portfolios simulated.`;
-  $("caption").textContent =
-    `Worth ${money(value)} today. In 10 days it loses over ${money(var_95)} in one case of 20, over ${money(var_99)} in one of 100.`;
-  document.querySelector("figure").hidden = false;
+const act = {
+  cancel: (job) => attempt(() => call(`/api/jobs/${job.id}`, { method: "DELETE" })),
+  show: (job) => attempt(async () => drawHistogram(job, await (await call(job.result_url)).json())),
+};
+
+function draw() {
+  drawJobs([...accepted.values()].reverse().concat(jobs), act);
 }
 
-$("ask").addEventListener("click", ask);
-$("compute").addEventListener("click", compute);
-$("cancel").addEventListener("click", cancel);
+function onState(state) {
+  say("live", "Live: the server sends its state each second.");
+  drawLoop(state);
+  drawService(state);
+  // While the database is away, the jobs stay as they were.
+  if (!state.jobs) return;
+  jobs = state.jobs;
+  for (const { id } of jobs) accepted.delete(id);
+  draw();
+  const newest = jobs.find(({ kind, result_url }) => kind === "portfolio.risk" && result_url);
+  if (newest && newest.id !== drawn) act.show(newest);
+  drawn = newest?.id;
+}
+
+function onLost(reason, pause) {
+  drawGap();
+  const why = reason.status ? reason.message : "The connection to the server is lost.";
+  say("lost", `${why} The next try is in ${pause / 1000} s.`);
+}
+
+// A text is read aloud when it changes, so it is set only then.
+function say(state, sentence) {
+  if ($("connection").textContent === sentence) return;
+  $("connection").className = state;
+  $("connection").textContent = sentence;
+}
+
+const reconnect = follow("/api/portfolio/live", onState, onLost);
+$("token").addEventListener("change", reconnect);
+$("ask").addEventListener("click", () => attempt(ask));
+$("compute").addEventListener("click", () => attempt(compute));
+$("block")?.addEventListener("click", () =>
+  attempt(() => call("/api/portfolio/live/block", { method: "POST" })),
+);
 $("controls").addEventListener("submit", (event) => event.preventDefault());
-setInterval(() => $("again").checked && ask(), 1000);
-ask();
+
+// A second after the answer, and not each second: a slow answer is not asked for twice.
+async function askAgain() {
+  if ($("again").checked && !document.hidden) await attempt(ask);
+  setTimeout(askAgain, 1000);
+}
+attempt(ask).then(askAgain);

@@ -1,0 +1,148 @@
+"""Room: event loop. What the live page shows of this process and of the caller's jobs, as events.
+
+One stream has everything, because a browser opens 6 connections to a host over HTTP/1.1. A page
+with a stream for each job would use them up, and its next request would wait.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import connections
+from django.db.models import Count
+from django.http import HttpRequest, StreamingHttpResponse
+from ninja import Router
+from pydantic_core import to_json
+
+from offload.access import caller
+from offload.access.watched_tokens import token_digest
+from offload.guard import guard_of
+from offload.jobs.database import DATABASE_ERRORS, from_now
+from offload.jobs.job_view import summary_of
+from offload.jobs.listing import listed
+from offload.jobs.models import Job, Worker
+from offload.jobs.services import services
+from offload.problems import Problem
+from offload.serving import release
+
+from .upstreams import QUOTES, riskline
+
+router = Router()
+
+INTERVAL_SECONDS = 1.0
+# Each open page reads the database once in this time: 20 pages cost some 60 queries a second.
+MAX_OPEN_PAGES = 20
+SHOWN_JOBS = 6
+# The example's jobs have at most 8 parts; a job of another feature may have many more.
+SHOWN_PARTS = 24
+SHOWN_BLOCKS = 3
+# CPU time that the wrong view takes. The guard reports from 0.1 s on (`block_threshold`).
+BLOCK_SECONDS = 1.0
+
+_open_pages = asyncio.Semaphore(MAX_OPEN_PAGES)
+
+
+@router.get("", include_in_schema=False)
+async def watch(request: HttpRequest) -> StreamingHttpResponse:
+    """Server-sent events: the state once a second, until the client leaves.
+
+    Raises:
+        Problem: 503, there are `MAX_OPEN_PAGES` already.
+    """
+    owner = caller(request)
+    if _open_pages.locked():
+        raise Problem(
+            503,
+            f"{MAX_OPEN_PAGES} live pages are open, which is the limit: close one.",
+            headers={"Retry-After": "5"},
+        )
+    # The second header tells nginx not to hold the events back.
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingHttpResponse(
+        _events(request, owner), content_type="text/event-stream", headers=headers
+    )
+
+
+async def _events(request: HttpRequest, owner: str) -> AsyncIterator[bytes]:
+    tokens, digest = services.watched_tokens, token_digest(request)
+    async with _open_pages:
+        with tokens.watch(digest, wake=lambda: None) as token:
+            since = time.monotonic()
+            while not token.ended:
+                state = _process(request, since) | await sync_to_async(_database)(owner)
+                # The stream keeps no thread and no connection to the database while it waits.
+                await release()
+                since = time.monotonic()
+                yield b"event: state\ndata: " + to_json(state) + b"\n\n"
+                await asyncio.sleep(INTERVAL_SECONDS)
+
+
+def _process(request: HttpRequest, since: float) -> dict[str, Any]:
+    """What this process knows, from memory.
+
+    Args:
+        request: of the stream.
+        since: the lag is the longest one since this moment of `time.monotonic()`.
+    """
+    guard, stats = guard_of(request), services.stats
+    waiting = {name: queue.rows for name, queue in stats.queues.items()}
+    state: dict[str, Any] = {
+        "lag_ms": round(guard.lags.worst_since(since) * 1000, 1) if guard else None,
+        "broker": stats.broker,
+        "waiting": waiting,
+        "breakers": {each.name: each.client().circuit.state for each in (*QUOTES, riskline)},
+        "blocks": [],
+    }
+    # The names of files are for those who develop the service.
+    if guard and settings.DEBUG:
+        offset = time.time() - time.monotonic()
+        blocks = [block for block in guard.blocks.recent() if not block.excused][-SHOWN_BLOCKS:]
+        state["blocks"] = [
+            {"at": round(block.ended + offset, 1), "sentence": str(block)} for block in blocks
+        ]
+    return state
+
+
+def _database(owner: str) -> dict[str, Any]:
+    """What the rows say of the caller's newest jobs and of the workers, by four queries."""
+    try:
+        return {"database": True, "jobs": _jobs(owner), "workers": _workers()}
+    except DATABASE_ERRORS:
+        # The next try needs another connection.
+        connections.close_all()
+        return {"database": False}
+
+
+def _jobs(owner: str) -> list[dict[str, Any]]:
+    jobs = list(listed(owner)[:SHOWN_JOBS])
+    parts = Job.objects.filter(parent__in=jobs, number__lte=SHOWN_PARTS).order_by("number")
+    shown: dict[Any, list[dict[str, Any]]] = {job.pk: [] for job in jobs}
+    for parent, status, progress in parts.values_list("parent_id", "status", "progress"):
+        shown[parent].append({"status": status, "progress": progress})
+    return [summary_of(job).model_dump() | {"parts": shown[job.pk]} for job in jobs]
+
+
+def _workers() -> list[dict[str, Any]]:
+    alive = Worker.objects.filter(seen_at__gt=from_now(-settings.OFFLOAD.worker_silence))
+    held = Job.objects.filter(worker__isnull=False).values_list("worker").annotate(Count("pk"))
+    busy = dict(held.order_by())
+    return [
+        {"queues": worker.queues, "slots": worker.slots, "busy": busy.get(worker.pk, 0)}
+        for worker in alive
+    ]
+
+
+async def block_the_loop(request: HttpRequest) -> dict[str, float]:
+    """The mistake that the rule forbids: an async view that computes, so that nothing else runs."""
+    ends_at = time.thread_time() + BLOCK_SECONDS
+    while time.thread_time() < ends_at:
+        sum(range(10_000))
+    return {"blocked_seconds": BLOCK_SECONDS}
+
+
+# Production has no such view: whoever may call the API could stop the service with it.
+if settings.DEBUG:
+    router.post("/block", include_in_schema=False)(block_the_loop)
