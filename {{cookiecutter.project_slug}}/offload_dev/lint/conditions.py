@@ -43,6 +43,12 @@ class Conditions:
                 first, last = node.body[0].lineno, node.body[-1].end_lineno or 0
                 self.function.guards.append((first, last, name))
 
+    def note_choice(self, node: ast.IfExp) -> None:
+        """Note the half of `await_it() if is_async() else call()` that runs without a loop."""
+        if any(word in ast.unparse(node.test) for word in ASKS_IF_ASYNC):
+            half = node.body if isinstance(node.test, ast.UnaryOp) else node.orelse
+            self.function.without_loop.append((half.lineno, half.end_lineno or half.lineno))
+
     def note_try(self, node: ast.Try) -> None:
         """Note the handlers of code that asks for the running loop: there none runs."""
         asked = {ast.unparse(statement) for statement in node.body}

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import CallSite, Evaluated, Function
-from offload_dev.lint.names import ORM, ORM_CONSUMERS, REDIRECTS, RENDERERS, TASK_RESULTS
+from offload_dev.lint.names import LOGGING, ORM, ORM_CONSUMERS, REDIRECTS, RENDERERS, TASK_RESULTS
 from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.variables import Variables
 
@@ -35,6 +35,9 @@ class Evaluations:
         base = self.origin(node.value)
         if node.attr == "user" and base == REQUEST:
             self.function.users.append(node)
+        elif base == f"{REQUEST}.user" and not isinstance(node.value, ast.Attribute):
+            # `user = request.user`, and then `user.name`.
+            self.function.users.append(node.value)
         elif TASK_RESULTS.matches(base):
             self.function.read_of_results.append(node)
         elif self.resolver.is_relation(base, node.attr):
@@ -45,6 +48,7 @@ class Evaluations:
                 self.function.relations_of_self.append(node)
         elif node.attr == "data" and (rows := self._serialized(node.value)) is not None:
             self.evaluate(rows)
+            self._add_implicit_call(node, node.value, f"{base}.data")
         else:
             method = self.resolver.classes.method(base, node.attr)
             if method is not None and self.resolver.is_property(method):
@@ -84,6 +88,8 @@ class Evaluations:
         first = node.args[0] if node.args else None
         if first is not None:
             self._note_first_argument(node, origin, first)
+        if LOGGING.matches(origin):
+            self.write_as_text(node.args[1:])
         if RENDERERS.matches(origin):
             for name, value in _context_of(node):
                 self.evaluate(value, likely=f"evaluates if the template reads `{name}`")
@@ -113,8 +119,11 @@ class Evaluations:
             self.implicit_call(source, "__iter__")
 
         origin = self.origin(source)
+        element = self.resolver.element(source, self.function.scope, self.variables.local)
         self.variables.forget(target)
         if not self.resolver.is_query(origin):
+            if isinstance(target, ast.Name):
+                self.variables.local[target.id] = element
             return
 
         if is_async:

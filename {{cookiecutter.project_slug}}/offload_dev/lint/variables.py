@@ -54,7 +54,7 @@ class Variables:
     def forget(self, target: ast.expr) -> None:
         """Note that the names in a target hold something that is not known."""
         for node in ast.walk(target):
-            if isinstance(node, ast.Name):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self.local[node.id] = ""
                 self.values.pop(node.id, None)
                 self.rows.discard(node.id)
@@ -67,6 +67,9 @@ class Variables:
         """Whether this is a row whose relations were not fetched with it."""
         if isinstance(node, ast.Name):
             return node.id in self.rows
+        # `self.scope["user"]` of Channels, which its middleware has fetched.
+        if isinstance(node, ast.Subscript):
+            return self.origin(node) == self.resolver.models.user
         # `order.customer.country`: the first relation did not bring the second one.
         return isinstance(node, ast.Attribute) and bool(
             self.is_fresh(node.value)

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from offload_dev.lint.conditions import Conditions
 from offload_dev.lint.evaluations import Evaluations, is_text
 from offload_dev.lint.function import CallSite, Evaluated, Function, Loop, WithBlock, awaits
-from offload_dev.lint.resolver import REQUEST, Resolver
+from offload_dev.lint.resolver import REQUEST, REST_REQUEST, Resolver
 from offload_dev.lint.source import SCOPES, CodeScope, Def
 from offload_dev.lint.variables import Variables
+
+ATOMIC = "django.db.transaction.atomic"
 
 
 def visit(scope: CodeScope, resolver: Resolver) -> Function:
@@ -30,13 +32,18 @@ class Visitor(ast.NodeVisitor):
         self.evaluations = Evaluations(self.function, self.variables)
         self.conditions = Conditions(self.function, self.variables.parameters)
         self.origin = self.variables.origin
-        self.function.takes_request = REQUEST in self.variables.local.values()
+        requests = {REQUEST, REST_REQUEST}
+        self.function.takes_request = not requests.isdisjoint(self.variables.local.values())
 
         self.dropped: set[ast.AST] = set()
         # The turns of the loops around the current line, and the parameter that multiplies them.
         self.turns, self.parameter = 1, ""
         # Whether the current line stands in a handler whose last line raises.
         self.in_raising_handler = False
+
+        # A decorator puts the whole function into a transaction.
+        decorators = (origin for origin, _ in resolver.decorators(scope))
+        self.evaluations.atomic = ATOMIC in decorators
 
         self.returns_rows = isinstance(scope.node, Def) and resolver.is_typed_endpoint(scope)
         for statement in scope.node.body:
@@ -138,6 +145,10 @@ class Visitor(ast.NodeVisitor):
         self.conditions.note_if(node)
         self._visit_condition(node)
 
+    def visit_IfExp(self, node: ast.IfExp) -> None:
+        self.conditions.note_choice(node)
+        self._visit_condition(node)
+
     def visit_BoolOp(self, node: ast.BoolOp) -> None:
         for value in node.values[:-1]:
             self.evaluations.evaluate_condition(value)
@@ -146,6 +157,8 @@ class Visitor(ast.NodeVisitor):
     def visit_Compare(self, node: ast.Compare) -> None:
         for operator, right in zip(node.ops, node.comparators, strict=True):
             if isinstance(operator, ast.In | ast.NotIn):
+                if self.origin(right) == f"{REQUEST}.session":
+                    self.function.evaluated.append(Evaluated(right, f"{REQUEST}.session"))
                 self.evaluations.evaluate(right)
                 self.evaluations.implicit_call(right, "__contains__", "__iter__")
         self.generic_visit(node)
@@ -180,7 +193,6 @@ class Visitor(ast.NodeVisitor):
     # The method names are those of `ast`.
     visit_YieldFrom = visit_Starred  # noqa: N815
     visit_While = _visit_condition  # noqa: N815
-    visit_IfExp = _visit_condition  # noqa: N815
     visit_Assert = _visit_condition  # noqa: N815
     visit_ListComp = _visit_comprehension  # noqa: N815
     visit_SetComp = _visit_comprehension  # noqa: N815
@@ -201,7 +213,7 @@ class Visitor(ast.NodeVisitor):
 
             origin = self.origin(item.context_expr)
             self.function.blocks.append(WithBlock(node, item.context_expr, origin))
-            self.evaluations.atomic |= origin == "django.db.transaction.atomic"
+            self.evaluations.atomic |= origin == ATOMIC
             if item.optional_vars is not None:
                 self.variables.bind(item.optional_vars, item.context_expr)
                 if isinstance(item.optional_vars, ast.Name):

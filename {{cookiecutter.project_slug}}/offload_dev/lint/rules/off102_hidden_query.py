@@ -64,16 +64,19 @@ def _mixin_that_reads_user(function: Function) -> str:
     is_handler = function.scope.on_loop and function.scope.label.rpartition(".")[2] in HANDLERS
     if owner is None or not is_handler:
         return ""
-    lineage = function.resolver.classes.lineage(owner.dotted)
+    classes = function.resolver.classes
+    views = (owner, *classes.heirs(owner.dotted))
+    lineage = (base for view in views for base in classes.lineage(view.dotted))
     return next(filter(MIXINS.matches, lineage), "")
 
 
-def _advice_for_user(node: ast.Attribute, function: Function) -> str:
+def _advice_for_user(node: ast.expr, function: Function) -> str:
     """The API's middleware knows no sessions, and so no `auser()`: its callers have tokens."""
+    request = snippet(node.value) if isinstance(node, ast.Attribute) else "request"
     module = function.scope.module.dotted.rpartition(".")[2]
     if module == "api" and function.resolver.project.of_standard:
-        return f"`caller({snippet(node.value)})`, the owner of the token"
-    return f"`await {snippet(node.value)}.auser()`"
+        return f"`caller({request})`, the owner of the token"
+    return f"`await {request}.auser()`"
 
 
 def _advice(node: ast.Attribute) -> str:
