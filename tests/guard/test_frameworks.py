@@ -210,6 +210,36 @@ async def orders(request):
         "import logging\n\nlogger = logging.getLogger(__name__)\n\nasync def view(request, pk):\n"
         "    order = await Order.objects.aget(pk=pk)\n    logger.info('%s', order.pk)\n",
     ),
+    "row_of_another_function": Twins(
+        "OFF102",
+        "error",
+        "async def find(pk):\n    return await Order.objects.aget(pk=pk)\n\n"
+        "async def view(request, pk):\n"
+        "    order = await find(pk)\n    return order.customer.name\n",
+        "async def find(pk):\n"
+        "    return await Order.objects.select_related('customer').aget(pk=pk)\n\n"
+        "async def view(request, pk):\n"
+        "    order = await find(pk)\n    return order.customer.name\n",
+    ),
+    "row_that_another_function_gets": Twins(
+        "OFF102",
+        "warning",
+        "async def tell(order):\n    return order.customer.name\n\n"
+        "async def view(request, pk):\n    order = await Order.objects.aget(pk=pk)\n"
+        "    return await tell(order)\n",
+        "async def tell(order):\n    return order.customer_id\n\n"
+        "async def view(request, pk):\n    order = await Order.objects.aget(pk=pk)\n"
+        "    return await tell(order)\n",
+    ),
+    "permissions_of_a_controller": Twins(
+        "OFF101",
+        "warning",
+        "from ninja_extra import ControllerBase\n\nclass Orders(ControllerBase):\n"
+        "    async def load(self, order):\n        self.check_object_permissions(order)\n",
+        "from ninja_extra import ControllerBase\n\nclass Orders(ControllerBase):\n"
+        "    async def load(self, order):\n"
+        "        await sync_to_async(self.check_object_permissions)(order)\n",
+    ),
     "mixin_of_a_heir": Twins(
         "OFF102",
         "error",

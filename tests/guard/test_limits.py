@@ -55,6 +55,12 @@ CASES = {
         "async def tools(servers):\n    async with asyncio.timeout(30):\n"
         "        return await MultiServerMCPClient(servers).get_tools()\n",
     ),
+    "lock_that_never_expires": Twins(
+        "OFF405",
+        "warning",
+        "import redis\n\ndef lock():\n    return redis.Redis().lock('report')\n",
+        "import redis\n\ndef lock():\n    return redis.Redis().lock('report', timeout=60)\n",
+    ),
     "result_of_a_task": Twins(
         "OFF405",
         "warning",

@@ -62,6 +62,13 @@ class Layer(BaseChannelLayer):
         "from asgiref.local import Local\n\nclass State(Local):\n    def set(self, value):\n"
         "        self.value = value\n",
     ),
+    "request_by_the_thread": Twins(
+        "OFF506",
+        "warning",
+        "import threading\n\nCURRENT = {}\n\ndef keep(request):\n"
+        "    CURRENT[threading.get_ident()] = request\n",
+        "import threading\n\nCURRENT = {}\n\ndef keep(request):\n    CURRENT['last'] = request\n",
+    ),
     "async_unsafe": Twins(
         "OFF701",
         "error",

@@ -85,6 +85,9 @@ class Evaluations:
         on = node.func.value if isinstance(node.func, ast.Attribute) else None
         if on is not None and self.variables.is_fresh(on):
             self.function.calls_on_rows.add(node)
+        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        rows = filter(self.variables.is_fresh, given)
+        self.function.fresh_arguments += ((node, row) for row in rows)
         first = node.args[0] if node.args else None
         if first is not None:
             self._note_first_argument(node, origin, first)

@@ -85,6 +85,7 @@ class Function:
         passed_on: the origins of all arguments of all calls.
         calls_on_rows: the calls of methods of a row whose relations were not fetched with it.
         evaluated: querysets that a line evaluates; also `request.session`.
+        fresh_arguments: rows, fetched without their relations, that a call gives to a function.
         maybe_prefetched: queries of related rows, by the relation's name, which are free if
             `prefetch_related` has fetched the rows before.
         iterated: the values that a line iterates over, and context managers that it enters.
@@ -107,6 +108,7 @@ class Function:
     passed_on: set[str] = field(default_factory=set)
     calls_by_node: dict[ast.expr, CallSite] = field(default_factory=dict)
     calls_on_rows: set[ast.Call] = field(default_factory=set)
+    fresh_arguments: list[tuple[ast.Call, ast.expr]] = field(default_factory=list)
     evaluated: list[Evaluated] = field(default_factory=list)
     maybe_prefetched: dict[ast.expr, str] = field(default_factory=dict)
     iterated: set[ast.expr] = field(default_factory=set)

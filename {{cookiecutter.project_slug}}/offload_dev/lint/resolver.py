@@ -329,6 +329,27 @@ class Resolver:
         """Whether this is a model."""
         return self.models.is_model(origin)
 
+    def returns_fresh_row(self, origin: str) -> bool:
+        """Whether a function of this project only fetches a row, without its relations."""
+        scope = self.function(origin)
+        if scope is None or self.decorators(scope) or not isinstance(scope.node, Def):
+            return False
+        if "_related(" in ast.unparse(scope.node):
+            return False
+        local = self.locals(scope)
+        returned = self.local_types.returned(scope, yields=False)
+        calls = [each.value if isinstance(each, ast.Await) else each for each in returned]
+        return bool(calls) and all(
+            isinstance(call, ast.Call) and self._fetches(self.origin(call.func, scope, local))
+            for call in calls
+        )
+
+    def _fetches(self, origin: str) -> bool:
+        """Whether a call of this origin fetches a row of a query that was begun here."""
+        head, _, method = origin.rpartition(".")
+        is_new = method.endswith("create")
+        return method in FETCHING and not is_new and "_related" not in head and self.is_query(head)
+
     def is_relation(self, model: str, name: str) -> bool:
         """Whether `name` is a relation to one row of another model."""
         return bool(self.models.target(model, name))

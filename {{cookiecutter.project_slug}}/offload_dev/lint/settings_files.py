@@ -35,6 +35,13 @@ class SettingsFiles:
         return " ".join(ast.unparse(value) for value, _ in self.values(name))
 
     @cached_property
+    def runs_under_asgi(self) -> bool:
+        """Whether an async server may run this project, as far as its source says."""
+        has_asgi = any(module.path.name == "asgi.py" for module in self._project.files)
+        is_async = any(scope.on_loop for scope in self._project.functions)
+        return bool(self.values("ASGI_APPLICATION")) or (has_asgi and is_async)
+
+    @cached_property
     def reads_namespace(self) -> bool:
         """Whether Celery reads the settings that begin with `CELERY_`."""
         return any(

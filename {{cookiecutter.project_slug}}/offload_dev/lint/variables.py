@@ -94,11 +94,13 @@ class Variables:
     def _fetches_row(self, value: ast.expr) -> bool:
         """Whether a value is a row that is fetched here, without its relations.
 
-        Another function may fetch them, and a row that is created has what it was created with.
+        A row that is created has what it was created with.
         """
         call = _without_await(value)
         if not isinstance(call, ast.Call) or "_related(" in ast.unparse(call):
             return False
+        if self.resolver.returns_fresh_row(self.origin(call.func)):
+            return True
         head, _, method = self.origin(call.func).rpartition(".")
         if not self.resolver.is_query(head):
             query = self.origin(call.args[0]) if call.args else ""

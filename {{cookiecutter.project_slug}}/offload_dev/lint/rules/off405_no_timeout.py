@@ -29,18 +29,21 @@ def no_timeout(function: Function) -> Iterator[Violation]:
     """Finds calls and clients of other services without a timeout. Three cases:
 
     1. HTTP calls and clients with `timeout=None`.
-    2. Calls whose library has no limit of its own, such as `requests.get(url)`; a warning.
+    2. Calls whose library has no limit of its own, such as `requests.get(url)`, and locks that do
+       not expire; a warning. A script ends with whoever has started it.
     3. `.get()` of a task's result.
 
     One upstream that does not answer then keeps its request, its connection and its caller.
     """
+    is_script = function.scope.module.has_own_loop
     for call in function.calls:
         if call.origin.startswith(HTTP_LIBRARIES) and _has_no_timeout(call.node):
             likely = "right for a stream that never ends" if call.method == "stream" else ""
             subject = f"{snippet(call.node.func)}() with timeout=None"
             yield violation(call.node, subject, likely=likely)
         elif library := function.resolver.libraries.find("unlimited", call.origin):
-            if not _is_given(library, call.node) and not _has_deadline(call, function):
+            is_limited = _is_given(library, call.node) or _has_deadline(call, function)
+            if not is_limited and not is_script:
                 yield call_violation(call.node, likely=_likely(library))
         elif call.method == "get" and TASK_RESULTS.matches(call.holder):
             is_limited = bool(call.node.args or call.node.keywords)
@@ -51,7 +54,7 @@ def no_timeout(function: Function) -> Iterator[Violation]:
 def _likely(library: Library) -> str:
     limit = library.limit.partition(":")[0]
     if library.without_limit:
-        return f"waits up to {library.without_limit} without `{limit}`"
+        return f"waits {library.without_limit} without `{limit}`"
     return ANSWERED
 
 

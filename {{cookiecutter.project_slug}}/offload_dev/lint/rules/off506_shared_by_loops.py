@@ -24,6 +24,7 @@ GROUPS = Patterns("channels.layers.get_channel_layer.{send,group_send,group_add,
 TO_SYNC = "asgiref.sync.async_to_sync"
 THREAD_LOCAL = Patterns("threading.local", "_threading_local.local")
 CLOSES = "right if the layer closes its connections with each event loop"
+THREAD_ID = Patterns("threading.{get_ident,current_thread,currentThread,get_native_id}")
 OF_THREAD = "right for what belongs to a thread, such as a connection"
 CONTEXT_VAR = "a `ContextVar`, or `asgiref.local.Local`"
 IN_LOOP = "a new object in each turn, made in the coroutine"
@@ -44,7 +45,8 @@ def shared_by_loops(function: Function, graph: CallGraph) -> Iterator[Violation]
        event loop.
     3. The clients that a channel layer keeps, which sync code and the server use.
     4. A channel layer in a worker's task: its connections end with each `async_to_sync`.
-    5. Values in a `threading.local`: all requests of an event loop share one thread.
+    5. Values in a `threading.local`, or in a dictionary by the thread's id: all requests of an
+       event loop share one thread.
     """
     yield from _runs_again(function)
     yield from _of_thread(function)
@@ -101,12 +103,17 @@ def _is_of_layer(call: CallSite, function: Function, graph: CallGraph) -> bool:
 
 
 def _of_thread(function: Function) -> Iterator[Violation]:
-    """The first value that a function keeps in a `threading.local`."""
+    """The first value that a function keeps in a `threading.local`, or by the thread's id."""
     if "threading" not in function.scope.module.text:
         return
     for node in own_nodes(function.scope.node):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             origin = function.origin_of(node.value)
             if origin and function.resolver.classes.is_a(origin, THREAD_LOCAL):
+                yield violation(node, likely=OF_THREAD, instead=CONTEXT_VAR)
+                return
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+            key = function.calls_by_node.get(node.slice)
+            if key is not None and THREAD_ID.matches(key.origin):
                 yield violation(node, likely=OF_THREAD, instead=CONTEXT_VAR)
                 return

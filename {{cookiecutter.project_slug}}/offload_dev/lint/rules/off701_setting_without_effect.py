@@ -58,7 +58,7 @@ def _async_unsafe(body: Function) -> Iterator[Violation]:
 
 def _kept_connections(body: Function) -> Iterator[Violation]:
     """`"CONN_MAX_AGE": 600` of a database, or `conn_max_age=600` of what reads its URL."""
-    if not is_settings(body.scope.module) or not body.resolver.settings.values("ASGI_APPLICATION"):
+    if not is_settings(body.scope.module) or not body.resolver.settings.runs_under_asgi:
         return
     for each in own_nodes(body.scope.node):
         given: list[tuple[object, ast.expr]] = []
