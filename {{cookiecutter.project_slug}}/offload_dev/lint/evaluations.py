@@ -141,8 +141,8 @@ class Evaluations:
 
     def note_iteration(self, source: ast.expr) -> None:
         """Note that a line runs a generator. Calling its function alone runs nothing of it."""
-        is_name = isinstance(source, ast.Name)
-        made = self.variables.values.get(source.id) if is_name else source
+        values = self.variables.values
+        made = values.get(source.id) if isinstance(source, ast.Name) else source
         if made is not None:
             self.function.iterated.add(made)
         if isinstance(made, ast.Call) and self.origin(made.func) in LAZY_CONSUMERS:

@@ -41,9 +41,8 @@ def _started(function: Function) -> Iterator[str]:
         if call.origin == TO_SYNC and call.arguments:
             yield call.arguments[0]
         elif SECOND_LOOP.matches(call.origin):
-            for node in ast.walk(call.node):
-                if node is not call.node and (made := function.calls_by_node.get(node)):
-                    yield made.origin
+            inside = {each for each in ast.walk(call.node) if each is not call.node}
+            yield from (made.origin for made in function.calls if made.node in inside)
 
 
 def kept_for_the_process(node: ast.expr, function: Function) -> ast.expr | None:

@@ -39,6 +39,7 @@ def calls_one_by_one(function: Function) -> Iterator[Violation]:
 
 def _collected(node: ast.AST) -> ast.expr | None:
     """What a loop or a comprehension awaits in each turn, if it only collects the results."""
+    value: ast.expr | None = None
     match node:
         case ast.For(
             body=[ast.Expr(value=ast.Call(func=ast.Attribute(attr="append"), args=[one]))]
@@ -46,12 +47,12 @@ def _collected(node: ast.AST) -> ast.expr | None:
             value = one
         case ast.For(body=[ast.Assign(targets=[ast.Subscript()], value=one)]):
             value = one
-        case ast.ListComp(elt=one, generators=[made]) | ast.SetComp(elt=one, generators=[made]):
-            value = one if not made.is_async else None
-        case ast.DictComp(value=one, generators=[made]):
-            value = one if not made.is_async else None
-        case _:
-            return None
+        case (
+            ast.ListComp(elt=one, generators=[made])
+            | ast.SetComp(elt=one, generators=[made])
+            | ast.DictComp(value=one, generators=[made])
+        ):
+            value = None if made.is_async else one
     return value.value if isinstance(value, ast.Await) else None
 
 

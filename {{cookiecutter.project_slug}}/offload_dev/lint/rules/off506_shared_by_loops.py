@@ -64,23 +64,27 @@ def _runs_again(function: Function) -> Iterator[Violation]:
     if not function.calls_to(RUN):
         return
     for loop in own_nodes(function.scope.node):
-        if not isinstance(loop, ast.While | ast.For):
-            continue
-        inside = [node for statement in loop.body for node in ast.walk(statement)]
-        made = {node.id for node in inside if _is_stored(node)}
-        for node in inside:
-            call = function.calls_by_node.get(node)
-            if call is None or not RUN.matches(call.origin):
-                continue
-            match call.node.args:
-                case [ast.Call(func=ast.Attribute(value=ast.Name(id=name) as held)), *_]:
-                    is_own = function.resolver.classes.scope(function.origin_of(held)) is not None
-                    if is_own and name not in made:
-                        yield violation(call.node, f"`{name}`", instead=IN_LOOP)
+        if isinstance(loop, ast.While | ast.For):
+            inside = {node for statement in loop.body for node in ast.walk(statement)}
+            names = (node for node in inside if isinstance(node, ast.Name))
+            made = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+            for call in function.calls_to(RUN):
+                held = _held_by_method(call) if call.node in inside else None
+                if held is not None and held.id not in made and _is_own(held, function):
+                    yield violation(call.node, f"`{held.id}`", instead=IN_LOOP)
 
 
-def _is_stored(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+def _held_by_method(run: CallSite) -> ast.Name | None:
+    """`manager` of `asyncio.run(manager.run())`."""
+    match run.node.args:
+        case [ast.Call(func=ast.Attribute(value=ast.Name() as held)), *_]:
+            return held
+    return None
+
+
+def _is_own(held: ast.Name, function: Function) -> bool:
+    """Whether a variable holds an object of a class of this project."""
+    return function.resolver.classes.scope(function.origin_of(held)) is not None
 
 
 def _is_shared_client(call: CallSite, function: Function) -> bool:

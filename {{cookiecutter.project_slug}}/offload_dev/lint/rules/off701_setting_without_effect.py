@@ -58,7 +58,9 @@ def _async_unsafe(body: Function) -> Iterator[Violation]:
 
 def _kept_connections(body: Function) -> Iterator[Violation]:
     """`"CONN_MAX_AGE": 600` of a database, or `conn_max_age=600` of what reads its URL."""
-    if not is_settings(body.scope.module) or not body.resolver.settings.runs_under_asgi:
+    settings, project = body.resolver.settings, body.resolver.project
+    # A service of the standard has the check E701, which knows how its threads live.
+    if not is_settings(body.scope.module) or project.of_standard or not settings.runs_under_asgi:
         return
     for each in own_nodes(body.scope.node):
         given: list[tuple[object, ast.expr]] = []
