@@ -52,6 +52,16 @@ class Query:
         return sync_to_async(finish)() if in_async_context() else finish()
 """,
     ),
+    "plain_handler_of_an_async_consumer": Twins(
+        "OFF103",
+        "error",
+        "from channels.generic.websocket import AsyncWebsocketConsumer\n\n"
+        "class Chat(AsyncWebsocketConsumer):\n    def receive(self, text_data):\n"
+        "        time.sleep(1)\n",
+        "from channels.generic.websocket import WebsocketConsumer\n\n"
+        "class Chat(WebsocketConsumer):\n    def receive(self, text_data):\n"
+        "        time.sleep(1)\n",
+    ),
     "authentication_of_ninja": Twins(
         "OFF101",
         "warning",

@@ -92,6 +92,14 @@ CASES = {
         IMAGE + "def view(request):\n    return Photo().thumbnail()\n",
         IMAGE + "def make():\n    return Photo().thumbnail()\n",
     ),
+    "export_of_all_rows": Twins(
+        "OFF203",
+        "warning",
+        "import csv\n\ndef view(request):\n    writer = csv.writer(request)\n"
+        "    for order in Order.objects.all():\n        writer.writerow([order.pk])\n",
+        "import csv\n\ndef view(request):\n    writer = csv.writer(request)\n"
+        "    for name in ('pk', 'price'):\n        writer.writerow([name])\n",
+    ),
     "thread_class_that_computes": Twins(
         "OFF203",
         "warning",

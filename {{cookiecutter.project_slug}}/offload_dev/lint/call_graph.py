@@ -10,7 +10,14 @@ from offload_dev.lint.deadlocks import Deadlocks
 from offload_dev.lint.function import CallSite, Function, is_abstract
 from offload_dev.lint.hooks import hooks_of
 from offload_dev.lint.kept import is_kept
-from offload_dev.lint.names import CALLBACKS, MAY_BE_HOOKS, MAY_BE_ON_LOOP, ON_LOOP, TO_THREAD
+from offload_dev.lint.names import (
+    CALLBACKS,
+    LOOP_HOOKS,
+    MAY_BE_HOOKS,
+    MAY_BE_ON_LOOP,
+    ON_LOOP,
+    TO_THREAD,
+)
 from offload_dev.lint.own_loops import run_by_sync_code
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.receivers import Receivers
@@ -90,7 +97,7 @@ class CallGraph:
             return True
         if any(ON_LOOP.matches(origin) for origin, _ in self.functions[scope].decorators):
             return True
-        return self._runs_before_handler(scope)
+        return self._is_hook(scope, LOOP_HOOKS) or self._runs_before_handler(scope)
 
     def may_run_on_loop(self, scope: CodeScope) -> bool:
         """Whether a framework calls a plain function on the loop if an async server runs it."""
@@ -98,9 +105,13 @@ class CallGraph:
             return False
         if any(MAY_BE_ON_LOOP.matches(origin) for origin, _ in self.functions[scope].decorators):
             return True
+        return self._is_hook(scope, MAY_BE_HOOKS)
+
+    def _is_hook(self, scope: CodeScope, hooks: Patterns) -> bool:
+        """Whether a framework calls a method, by the class that it comes from and its name."""
         name = scope.label.rpartition(".")[2]
         lineage = self.resolver.classes.lineage(scope.owner.dotted) if scope.owner else []
-        return any(MAY_BE_HOOKS.matches(f"{base}.{name}") for base in lineage)
+        return any(hooks.matches(f"{base}.{name}") for base in lineage)
 
     def _runs_before_handler(self, scope: CodeScope) -> bool:
         """Whether an async view runs a method before its handler. A heir may be the view."""

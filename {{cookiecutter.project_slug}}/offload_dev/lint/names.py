@@ -44,6 +44,7 @@ NEW_TASK = _patterns("loops", "new_task")
 SECOND_LOOP = _patterns("loops", "second_loop")
 ON_LOOP = _patterns("loops", "on_loop")
 MAY_BE_ON_LOOP = _patterns("loops", "may_be_on_loop")
+LOOP_HOOKS = _patterns("loops", "hooks")
 MAY_BE_HOOKS = _patterns("loops", "may_be_hooks")
 CALLBACKS = _patterns("loops", "callbacks")
 
