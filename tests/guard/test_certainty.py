@@ -162,7 +162,7 @@ async def view(request):
     ),
     "client_in_a_collection": (
         "OFF403",
-        "error",
+        "warning",
         """
 import httpx
 

@@ -19,6 +19,19 @@ TRANSPARENT = {
     "InitVar",
 }
 
+# Containers, and the place of the type of their items.
+CONTAINERS = dict.fromkeys(
+    (
+        *("list", "List", "set", "Set", "frozenset", "tuple", "Tuple", "deque"),
+        *("Iterable", "Iterator", "Sequence", "Collection", "Generator"),
+        *("AsyncIterable", "AsyncIterator", "AsyncGenerator"),
+    ),
+    0,
+)
+CONTAINERS |= dict.fromkeys(
+    ("dict", "Dict", "Mapping", "MutableMapping", "defaultdict", "WeakKeyDictionary"), 1
+)
+
 
 def single_type(node: ast.expr | None, origin: Callable[[ast.expr], str]) -> ast.expr | None:
     """The name of the type, without `None`, quotes and wrappers; None if there are several.
@@ -43,6 +56,16 @@ def single_type(node: ast.expr | None, origin: Callable[[ast.expr], str]) -> ast
             return single_type(parts[0], origin) if name in TRANSPARENT else node
         case ast.Name() | ast.Attribute():
             return node
+    return None
+
+
+def element_type(node: ast.expr | None) -> ast.expr | None:
+    """The type of the items: `Store` of `list[Store]` and of `dict[str, Store]`."""
+    match node:
+        case ast.Subscript(value=ast.Name(id=name) | ast.Attribute(attr=name), slice=inside) if (
+            name in CONTAINERS
+        ):
+            return inside.elts[CONTAINERS[name]] if isinstance(inside, ast.Tuple) else inside
     return None
 
 

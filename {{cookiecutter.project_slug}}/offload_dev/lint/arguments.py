@@ -56,6 +56,11 @@ def is_falsy(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Constant) and not node.value
 
 
+def is_set(call: ast.Call, *names: str) -> bool:
+    """Whether a call gives one of these arguments a value that is not written as a falsy one."""
+    return any(each.arg in names and not is_falsy(each.value) for each in call.keywords)
+
+
 def needed(test: ast.expr) -> Iterator[str]:
     """The names that must have a value if a condition is to be true."""
     match test:

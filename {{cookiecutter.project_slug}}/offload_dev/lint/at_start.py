@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from offload_dev.lint.callers import Callers
-from offload_dev.lint.registry import RULES, Target
+from offload_dev.lint.registry import RULES, Rule, Target
 from offload_dev.lint.source import CodeScope, Def
 from offload_dev.lint.violations import Violation
 
@@ -34,6 +34,8 @@ ON_LOOP = (Target.THREAD, Target.ASYNC_FUNCTION, Target.CALL_GRAPH)
 
 # These are about tasks of a queue, which a worker runs if somebody publishes them.
 OF_TASKS = {"OFF305"}
+# These are about transactions, and about several loops, wherever they run.
+WHEREVER = {"OFF110", "OFF306", "OFF506"}
 # These are about the other tasks of a loop.
 ALONE_IS_RIGHT = {"OFF103", "OFF105", "OFF401", "OFF403", "OFF503"}
 
@@ -50,7 +52,7 @@ def sort_out(found: Iterable[Found], callers: Callers) -> Iterator[Found]:
     """
     for scope, violation in found:
         rule = RULES.get(violation.rule)
-        if rule is None or (rule.target not in ON_LOOP and violation.rule not in OF_TASKS):
+        if rule is None or not _depends_on_callers(rule):
             yield scope, violation
         elif _is_run_alone(scope, violation, callers) or callers.is_unused(scope):
             continue
@@ -58,6 +60,11 @@ def sort_out(found: Iterable[Found], callers: Callers) -> Iterator[Found]:
             steps = [step.scope for step in violation.chain]
             is_own = rule.once_is_right and any(_name(step) in CREATES for step in steps)
             yield scope, violation._replace(likely=LIKELY) if is_own else violation
+
+
+def _depends_on_callers(rule: Rule) -> bool:
+    is_about_loop = rule.target in ON_LOOP and rule.number not in WHEREVER
+    return is_about_loop or rule.number in OF_TASKS
 
 
 def _is_run_alone(scope: CodeScope, violation: Violation, callers: Callers) -> bool:

@@ -3,17 +3,28 @@
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from offload_dev.lint.arguments import argument, default, is_falsy
 from offload_dev.lint.deadlocks import Deadlocks
-from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.function import CallSite, Function, is_abstract
+from offload_dev.lint.hooks import hooks_of
 from offload_dev.lint.kept import is_kept
-from offload_dev.lint.names import TO_THREAD
+from offload_dev.lint.names import (
+    CALLBACKS,
+    LOOP_HOOKS,
+    MAY_BE_HOOKS,
+    MAY_BE_ON_LOOP,
+    ON_LOOP,
+    TO_THREAD,
+)
+from offload_dev.lint.own_loops import run_by_sync_code
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.receivers import Receivers
 from offload_dev.lint.registry import RULES
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, Def, Project
+from offload_dev.lint.transactions import publications, service_calls
 from offload_dev.lint.violations import ChainStep, Violation
 from offload_dev.lint.visitor import visit
 
@@ -24,7 +35,7 @@ FindAtCall = Callable[[Function, ast.Call, Function], Iterable[Violation]]
 CACHES = Patterns("functools.{cache,lru_cache}")
 VIEWS = Patterns("django.views.*", "adrf.*")
 # What a class-based view runs on the event loop before its async handler, and the handlers.
-BEFORE_HANDLER = {"setup", "dispatch"}
+BEFORE_HANDLER = {"setup", "dispatch", "test_func", "has_permission"}
 HANDLERS = ("get", "post", "put", "patch", "delete", "head")
 
 
@@ -40,7 +51,8 @@ class CallGraph:
     """The functions of a project, and the calls between them.
 
     Rules that need more than one function get this object. `blocking` follows calls to what blocks
-    a thread or computes in it; `deadlocks` follows them to what waits for its own thread.
+    a thread or computes in it, `deadlocks` to what waits for its own thread, `publications` to the
+    tasks that are published, and `service_calls` to the calls of other services.
     """
 
     def __init__(self, project: Project, rules: ThreadRules) -> None:
@@ -58,6 +70,8 @@ class CallGraph:
         self.blocking = Reach(self, rules.find, rules.find_at_call)
         deadlocks = Deadlocks(self.functions, self.resolver)
         self.deadlocks = Reach(self, deadlocks.violations)
+        self.publications = Reach(self, publications)
+        self.service_calls = Reach(self, service_calls)
 
     def function(self, origin: str) -> Function | None:
         """The function of the project that an origin names."""
@@ -72,18 +86,63 @@ class CallGraph:
         return self.functions[scope].takes_request and scope not in self._passed_on
 
     def runs_on_loop(self, scope: CodeScope) -> bool:
-        """Whether the event loop runs a function: an async one, or one of an async view's own."""
-        if (
-            scope.on_loop
-            or scope.owner is None
-            or scope.label.rpartition(".")[2] not in BEFORE_HANDLER
-        ):
-            return scope.on_loop
+        """Whether the event loop runs a function. Four cases:
+
+        1. An async function.
+        2. A method that an async view runs before its handler.
+        3. A plain function that a framework calls on the loop, as its decorator says.
+        4. A callback of the loop.
+        """
+        if scope.on_loop or scope in self._callbacks or self.may_run_on_loop(scope):
+            return True
+        if any(ON_LOOP.matches(origin) for origin, _ in self.functions[scope].decorators):
+            return True
+        return self._is_hook(scope, LOOP_HOOKS) or self._runs_before_handler(scope)
+
+    def may_run_on_loop(self, scope: CodeScope) -> bool:
+        """Whether a framework calls a plain function on the loop if an async server runs it."""
+        if scope.on_loop:
+            return False
+        if any(MAY_BE_ON_LOOP.matches(origin) for origin, _ in self.functions[scope].decorators):
+            return True
+        return self._is_hook(scope, MAY_BE_HOOKS)
+
+    def _is_hook(self, scope: CodeScope, hooks: Patterns) -> bool:
+        """Whether a framework calls a method, by the class that it comes from and its name."""
+        name = scope.label.rpartition(".")[2]
+        lineage = self.resolver.classes.lineage(scope.owner.dotted) if scope.owner else []
+        return any(hooks.matches(f"{base}.{name}") for base in lineage)
+
+    def _runs_before_handler(self, scope: CodeScope) -> bool:
+        """Whether an async view runs a method before its handler. A heir may be the view."""
+        if scope.owner is None or scope.label.rpartition(".")[2] not in BEFORE_HANDLER:
+            return False
         classes = self.resolver.classes
-        return classes.is_a(scope.owner.dotted, VIEWS) and any(
-            method is not None and method.on_loop
-            for method in (classes.method(scope.owner.dotted, name) for name in HANDLERS)
+        owners = (scope.owner, *classes.heirs(scope.owner.dotted))
+        return any(
+            classes.is_a(owner.dotted, VIEWS)
+            and any(
+                method is not None and method.on_loop
+                for method in (classes.method(owner.dotted, name) for name in HANDLERS)
+            )
+            for owner in owners
         )
+
+    @cached_property
+    def run_by_sync_code(self) -> set[CodeScope]:
+        """The async functions that sync code runs, each time in an event loop of its own."""
+        return run_by_sync_code(self.functions, self.resolver)
+
+    @cached_property
+    def _callbacks(self) -> set[CodeScope | None]:
+        """The plain functions that the event loop gets as callbacks."""
+        return {
+            self.resolver.function(argument)
+            for function in self.functions.values()
+            for call in function.calls
+            if CALLBACKS.matches(call.origin)
+            for argument in call.arguments
+        }
 
     def called_on_same_thread(self, function: Function) -> list[tuple[CallSite, Function]]:
         """The calls of the project's plain functions that run on the caller's own thread."""
@@ -99,22 +158,42 @@ class CallGraph:
         return self._called[function]
 
     def targets(self, call: CallSite, caller: Function) -> Iterator[Function]:
-        """The functions that a call may run. Four cases:
+        """The functions that a call may run. Seven cases:
 
         1. The function that the origin names.
-        2. The methods that create an instance of a class.
-        3. `self.load()` runs the method of the class that the instance has, which may be an heir.
-        4. `signal.send()` runs the signal's receivers.
+        2. An abstract method is the method of an heir.
+        3. `METHODS[name](…)` runs one of the functions of a table.
+        4. The methods that create an instance of a class.
+        5. `self.load()` runs the method of the class that the instance has, which may be an heir.
+        6. `form.is_valid()` runs the form's own `clean` methods, and the like.
+        7. `signal.send()` runs the signal's receivers.
         """
-        scopes = [self.resolver.function(call.origin)]
+        of_heirs = self.implementations(call)
+        scopes = [*of_heirs, *self._of_table(call)] or [self.resolver.function(call.origin)]
         if self.resolver.classes.scope(call.origin) is not None:
             names = ("__init__", "__post_init__")
             scopes += [self.resolver.classes.method(call.origin, name) for name in names]
         scopes += self._of_heirs(call, caller.scope)
+        scopes += hooks_of(call.holder, call.method, self.resolver.classes)
         known = dict.fromkeys(scope for scope in scopes if scope is not None)
         yield from (self.functions[scope] for scope in known if scope in self.functions)
         if call.method in ("send", "send_robust"):
             yield from self._receivers.of(call.holder)
+
+    def implementations(self, call: CallSite) -> list[CodeScope]:
+        """The methods of heirs that a call of an abstract method may run."""
+        named = self.resolver.function(call.origin)
+        if named is None or named.owner is None or not is_abstract(named):
+            return []
+        classes = self.resolver.classes
+        heirs = (each.dotted for each in classes.heirs(named.owner.dotted))
+        methods = dict.fromkeys(classes.method(heir, call.method) for heir in heirs)
+        return [method for method in methods if method is not None and not is_abstract(method)]
+
+    def _of_table(self, call: CallSite) -> Iterator[CodeScope | None]:
+        """The functions of a dictionary or list at the top of a module."""
+        if isinstance(call.node.func, ast.Name | ast.Subscript | ast.Call):
+            yield from self.resolver.functions_of_table(call.origin.removesuffix(".get"))
 
     def _of_heirs(self, call: CallSite, caller: CodeScope) -> Iterator[CodeScope | None]:
         """The methods that heirs of the caller's class run for a call of `self.name()`."""
@@ -162,11 +241,29 @@ class Reach:
             line = call.node.lineno
             step = ChainStep(function.scope, line, function.scope.label)
             for found in self.of_call(called, call.node, function):
+                if self._others_are_right(call, found):
+                    owner = called.scope.owner or called.scope
+                    found = found._replace(likely=f"right if this is no `{owner.label}`")
                 if function.spares_loop(line) or _keeps_result(call.node, found, function):
                     continue
                 needs = (*found.needs, *function.parameters_needed(line))
                 at_call = found._replace(line=line, chain=(step, *found.chain), needs=needs)
                 yield _as_sure_as_its_block(at_call, function)
+
+    def of_transactions(self, function: Function) -> Iterator[tuple[CallSite, Violation]]:
+        """What a function comes to inside of its transactions, each with the call in it."""
+        atomic = {call.node.lineno: call for call in function.calls if call.atomic}
+        if atomic:
+            for found in (*self.own(function), *self.through_calls(function)):
+                if found.line in atomic:
+                    yield atomic[found.line], found
+
+    def _others_are_right(self, call: CallSite, found: Violation) -> bool:
+        """Whether a call of an abstract method may run another method, which is right."""
+        others = (self._graph.functions[each] for each in self._graph.implementations(call))
+        return not found.likely and any(
+            each.scope.on_loop or found.rule not in self.of_function(each) for each in others
+        )
 
     def of_call(
         self, called: Function, call: ast.Call | None, caller: Function

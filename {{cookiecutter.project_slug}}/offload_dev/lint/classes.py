@@ -74,12 +74,22 @@ class Classes:
         scopes = filter(None, map(self.scope, self.lineage(owner)))
         return [each for scope in scopes for each in scope.attributes.get(name, ())]
 
+    def elements(self, owner: str, name: str) -> list[Assigned]:
+        """What the methods of a class and its base classes assign to the items of an attribute."""
+        scopes = filter(None, map(self.scope, self.lineage(owner)))
+        return [each for scope in scopes for each in scope.elements.get(name, ())]
+
     def method(self, owner: str, name: str) -> CodeScope | None:
         """The method that instances of a class have by a name."""
         found = self.member(owner, name)
         name_of = found.value if found is not None and isinstance(found.value, str) else ""
         scope = self._project.scopes.get(name_of)
         return scope if scope is not None and isinstance(scope.node, Def) else None
+
+    def method_names(self, owner: str) -> list[str]:
+        """The names that a class of this project, and its base classes in it, bind."""
+        scopes = filter(None, map(self.scope, self.lineage(owner)))
+        return list(dict.fromkeys(name for scope in scopes for name in scope.names))
 
     def heirs(self, owner: str) -> list[CodeScope]:
         """The classes of this project that inherit from a class, directly or not."""

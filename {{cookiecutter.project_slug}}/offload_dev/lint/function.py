@@ -85,11 +85,12 @@ class Function:
         passed_on: the origins of all arguments of all calls.
         calls_on_rows: the calls of methods of a row whose relations were not fetched with it.
         evaluated: querysets that a line evaluates; also `request.session`.
+        fresh_arguments: rows, fetched without their relations, that a call gives to a function.
         maybe_prefetched: queries of related rows, by the relation's name, which are free if
             `prefetch_related` has fetched the rows before.
         iterated: the values that a line iterates over, and context managers that it enters.
         streamed: querysets that an `async for` reads.
-        users: reads of `request.user`.
+        users: reads of `request.user`, and of variables that hold it.
         hidden_queries: relations of rows that run a query when they are read.
         relations_of_self: relations of a model that its own method reads. They run a query if the
             row was fetched without them.
@@ -107,11 +108,12 @@ class Function:
     passed_on: set[str] = field(default_factory=set)
     calls_by_node: dict[ast.expr, CallSite] = field(default_factory=dict)
     calls_on_rows: set[ast.Call] = field(default_factory=set)
+    fresh_arguments: list[tuple[ast.Call, ast.expr]] = field(default_factory=list)
     evaluated: list[Evaluated] = field(default_factory=list)
     maybe_prefetched: dict[ast.expr, str] = field(default_factory=dict)
     iterated: set[ast.expr] = field(default_factory=set)
     streamed: list[ast.expr] = field(default_factory=list)
-    users: list[ast.Attribute] = field(default_factory=list)
+    users: list[ast.expr] = field(default_factory=list)
     hidden_queries: list[ast.Attribute] = field(default_factory=list)
     relations_of_self: list[ast.Attribute] = field(default_factory=list)
     read_of_results: list[ast.Attribute] = field(default_factory=list)
@@ -136,6 +138,10 @@ class Function:
     def calls_to(self, patterns: Patterns) -> list[CallSite]:
         """The calls, not awaited, of what these patterns name."""
         return [call for call in self.calls_not_awaited if patterns.matches(call.origin)]
+
+    def origin_of(self, node: ast.expr) -> str:
+        """The origin of an expression, whatever the line: of a variable that does not change."""
+        return self.resolver.origin(node, self.scope, self.resolver.locals(self.scope))
 
     def spares_loop(self, line: int) -> bool:
         """Whether a line runs only where no event loop runs, or once for the process."""
@@ -168,6 +174,21 @@ class Function:
 def is_generator(scope: CodeScope) -> bool:
     """Whether a function yields."""
     return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in own_nodes(scope.node))
+
+
+def is_abstract(scope: CodeScope) -> bool:
+    """Whether a method does nothing by itself, so that its heirs have to."""
+    return all(map(_does_nothing, scope.node.body))
+
+
+def _does_nothing(statement: ast.stmt) -> bool:
+    """Whether this is a docstring, `...`, `pass` or `raise NotImplementedError`."""
+    match statement:
+        case ast.Pass() | ast.Expr(value=ast.Constant()):
+            return True
+        case ast.Raise(exc=ast.expr() as raised):
+            return "NotImplemented" in ast.unparse(raised)
+    return False
 
 
 def is_async_query(call: CallSite, resolver: Resolver) -> bool:

@@ -11,11 +11,14 @@ from offload_dev.lint.call_graph import CallGraph, ThreadRules
 from offload_dev.lint.callers import Callers
 from offload_dev.lint.findings import Finding, finding
 from offload_dev.lint.function import Function
-from offload_dev.lint.registry import Rule, Target, rules_for
+from offload_dev.lint.registry import RULES, Rule, Target, rules_for
 from offload_dev.lint.source import CodeScope, Project
 from offload_dev.lint.suppressions import Suppressions
 from offload_dev.lint.violations import Violation
 from offload_dev.lint.visitor import visit
+
+FEW_REQUESTS = "right if only few requests come here"
+UNDER_ASGI = "right where no async server calls it"
 
 
 def grade(project: Project) -> list[Finding]:
@@ -75,13 +78,24 @@ def _violations(graph: CallGraph, callers: Callers) -> Iterator[tuple[CodeScope,
         if scope.on_loop:
             yield from _found(async_functions, scope, function)
         if graph.runs_on_loop(scope):
-            for each in graph.blocking.own(function):
-                if not each.near or callers.serves_requests(scope):
-                    yield scope, each
-            for each in graph.blocking.through_calls(function):
-                is_served = callers.serves_requests(scope) and not each.likely
-                if not each.near or function.takes_request or is_served:
-                    yield scope, each
+            for each in _on_loop(function, graph, callers):
+                unsure = UNDER_ASGI if graph.may_run_on_loop(scope) else ""
+                yield scope, each._replace(likely=each.likely or unsure)
+        elif graph.is_view(scope):
+            for each in (*graph.blocking.own(function), *graph.blocking.through_calls(function)):
+                if RULES[each.rule].in_sync_views:
+                    yield scope, each._replace(likely=each.likely or FEW_REQUESTS)
+
+
+def _on_loop(function: Function, graph: CallGraph, callers: Callers) -> Iterator[Violation]:
+    """What a function does to the event loop that runs it."""
+    serves_requests = callers.serves_requests(function.scope)
+    for each in graph.blocking.own(function):
+        if not each.near or serves_requests:
+            yield each
+    for each in graph.blocking.through_calls(function):
+        if not each.near or function.takes_request or (serves_requests and not each.likely):
+            yield each
 
 
 def _found(

@@ -12,8 +12,17 @@ from typing import Any
 
 from offload_dev.lint.patterns import Patterns
 
-LISTS = {"blocks", "may_block", "passes", "computes", "may_compute", "clients"}
-TEXTS = {"async", "write", "likely"}
+LISTS = {
+    "blocks",
+    "may_block",
+    "passes",
+    "computes",
+    "may_compute",
+    "clients",
+    "threads",
+    "unlimited",
+}
+TEXTS = {"async", "write", "likely", "limit", "without_limit"}
 SWITCHES = {"http", "in_thread", "near"}
 KEYS = LISTS | TEXTS | SWITCHES
 NOTHING = Patterns()
@@ -36,6 +45,8 @@ class Library:
     near: bool = False
     write: str = ""
     likely: str = ""
+    limit: str = "timeout"
+    without_limit: str = ""
 
     def matches(self, kind: str, origin: str) -> bool:
         """Whether a call of this origin is in one of the library's lists."""
@@ -146,6 +157,8 @@ def _library(name: str, table: Mapping[str, Any]) -> Library:
         near=table.get("near", False),
         write=table.get("write", ""),
         likely=table.get("likely", ""),
+        limit=table.get("limit", "timeout"),
+        without_limit=table.get("without_limit", ""),
     )
 
 

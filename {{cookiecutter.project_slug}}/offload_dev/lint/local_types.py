@@ -91,4 +91,6 @@ def _bindings(scope: CodeScope) -> Iterator[tuple[str, ast.expr | None]]:
 
 
 def _names(target: ast.expr) -> Iterator[str]:
-    return (node.id for node in ast.walk(target) if isinstance(node, ast.Name))
+    """The variables that a target binds: none in `self.name = 1` and in `rows[0] = 1`."""
+    nodes = (node for node in ast.walk(target) if isinstance(node, ast.Name))
+    return (node.id for node in nodes if isinstance(node.ctx, ast.Store))

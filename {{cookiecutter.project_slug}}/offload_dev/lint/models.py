@@ -143,6 +143,16 @@ class Models:
     # What all models of the project say together.
 
     @cached_property
+    def names_of_managers(self) -> set[str]:
+        """The names by which rows of this project reach many other rows."""
+        return {name for _, name in self._managers_back} | {
+            name
+            for scope in self._project.scopes.values()
+            for name, value in scope.names.items()
+            if _is_call(value, TO_MANY)
+        }
+
+    @cached_property
     def _by_name(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for scope in self._project.scopes.values():

@@ -26,10 +26,12 @@ FETCHING_PAIRS = {f"{a}{name}" for a in ("", "a") for name in ("get_or_create", 
 ASYNC_QUERIES = {f"a{name}" for name in ORM["evaluating"]}
 ASYNC_QUERIES_ON_ROWS = {f"a{name}" for name in ORM["on_rows"]}
 ORM_COROUTINES = _patterns("orm", "coroutines")
+MAY_QUERY = _patterns("orm", "may_query")
 REDIRECTS = _patterns("orm", "redirects")
 RENDERERS = _patterns("orm", "renderers")
 ORM_CONSUMERS = _patterns("orm", "consumers")
 
+LOGGING = _patterns("python", "logging")
 PROPERTIES = _patterns("python", "properties")
 CONTEXT_MANAGERS = _patterns("python", "context_managers")
 
@@ -40,6 +42,11 @@ PROCESS_POOLS = _patterns("threads", "process_pools")
 
 NEW_TASK = _patterns("loops", "new_task")
 SECOND_LOOP = _patterns("loops", "second_loop")
+ON_LOOP = _patterns("loops", "on_loop")
+MAY_BE_ON_LOOP = _patterns("loops", "may_be_on_loop")
+LOOP_HOOKS = _patterns("loops", "hooks")
+MAY_BE_HOOKS = _patterns("loops", "may_be_hooks")
+CALLBACKS = _patterns("loops", "callbacks")
 
 TASK_DECORATORS = _patterns("tasks", "decorators")
 CELERY_TASKS = _patterns("tasks", "of_celery")
@@ -48,3 +55,15 @@ TASK_RESULTS = _patterns("tasks", "results")
 
 WAITING_PACKAGES: list[str] = NAMES["imports"]["waiting"]
 COMPUTING_PACKAGES: list[str] = NAMES["imports"]["computing"]
+
+# The names of Celery's settings. Celery ignores those that lack their group: `pool_limit` has to be
+# `broker_pool_limit`.
+_GROUPS: dict[str, list[str]] = NAMES["celery_settings"]
+CELERY_SETTINGS = {f"{group}_{name}" for group, names in _GROUPS.items() for name in names}
+WITHOUT_GROUP = {
+    name: f"{group}_{name}"
+    # Of two groups that know a name, the first one counts.
+    for group, names in reversed(_GROUPS.items())
+    for name in names
+    if name not in NAMES["celery_names"]["without_group"]
+}

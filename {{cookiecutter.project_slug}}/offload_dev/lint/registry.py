@@ -19,6 +19,7 @@ AREAS = {
     "4": "fan-out",
     "5": "tasks",
     "6": "rooms",
+    "7": "settings",
 }
 
 
@@ -59,6 +60,7 @@ class Rule:
         check_call: for a rule of `Target.THREAD`, what a call adds to the function that it calls:
             `check_call(function, call, caller)`.
         once_is_right: whether the line is right in code that runs once for the whole process.
+        in_sync_views: for a rule of `Target.THREAD`, whether it also counts in a sync view.
     """
 
     number: str
@@ -69,6 +71,7 @@ class Rule:
     check: Check
     check_call: Check | None = None
     once_is_right: bool = False
+    in_sync_views: bool = False
 
     @property
     def area(self) -> str:
@@ -107,6 +110,7 @@ def rule(
     target: Target,
     severity: Severity = "error",
     once_is_right: bool = False,
+    in_sync_views: bool = False,
 ) -> Callable[[Check], Rule]:
     """Register the decorated function as the check of a rule. `Rule` explains the arguments.
 
@@ -118,7 +122,14 @@ def rule(
         if number in RULES:
             raise ValueError(f"two rules have the number {number}: give one of them a new number")
         RULES[number] = Rule(
-            number, message, instead, severity, target, check, once_is_right=once_is_right
+            number,
+            message,
+            instead,
+            severity,
+            target,
+            check,
+            once_is_right=once_is_right,
+            in_sync_views=in_sync_views,
         )
         return RULES[number]
 

@@ -4,7 +4,7 @@ The origin of `Path("x").read_text` is `pathlib.Path.read_text`.
 """
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from offload_dev.lint import annotations, libraries
 from offload_dev.lint.classes import Classes
@@ -19,9 +19,11 @@ from offload_dev.lint.names import (
     TO_THREAD,
 )
 from offload_dev.lint.numbers import number
+from offload_dev.lint.settings_files import SettingsFiles
 from offload_dev.lint.source import CodeScope, Def, Module, Project
 
 REQUEST = "django.http.HttpRequest"
+CHANNELS_SESSION = "channels.sessions.session"
 REST_REQUEST = "rest_framework.request.Request"
 # Other names of the same things.
 ALIASES = {
@@ -64,6 +66,7 @@ class Resolver:
         self.classes = Classes(project, self.origin)
         self.models = Models(project, self.classes, self.origin)
         self.local_types = LocalTypes(self.origin, self._parameter)
+        self.settings = SettingsFiles(project)
         self._read_relations()
 
     def _read_relations(self) -> None:
@@ -96,6 +99,8 @@ class Resolver:
             case ast.Await(value=value) | ast.NamedExpr(value=value) | ast.Starred(value=value):
                 return self.origin(value, scope, local)
             case ast.Subscript(value=value, slice=key):
+                if known := self._of_scope(node, scope) or self.element(value, scope, local):
+                    return known
                 base = self.origin(value, scope, local)
                 if base.endswith((".QuerySet", ".Manager")):
                     return f"{self.annotation(key, scope)}.objects"
@@ -119,6 +124,50 @@ class Resolver:
         ):
             return owner.dotted
         return self._request(origin)
+
+    def _of_scope(self, node: ast.Subscript, scope: CodeScope) -> str:
+        """The user and the session of Channels: `self.scope["user"]`."""
+        match node:
+            case ast.Subscript(
+                value=ast.Attribute(attr="scope") | ast.Name(id="scope"),
+                slice=ast.Constant(value="user" | "session" as name),
+            ) if _uses(scope.module, ("channels.",)):
+                return self.models.user if name == "user" else CHANNELS_SESSION
+        return ""
+
+    def element(self, node: ast.expr, scope: CodeScope, local: Types | None = None) -> str:
+        """The origin of the items of a dictionary, list or other container; empty if not known.
+
+        An annotation says it, or what the project assigns to the items.
+        """
+        match node:
+            case ast.Attribute(value=value, attr=name):
+                owner = self.origin(value, scope, local)
+                annotated = self.classes.annotation(owner, name)
+                assigned = self.classes.elements(owner, name)
+            case ast.Name(id=name):
+                annotation = self._annotation_of_local(name, scope)
+                annotated = (annotation, scope) if annotation is not None else None
+                is_local = local is not None and name in local
+                assigned = [] if is_local else scope.module.elements.get(name, [])
+            case ast.Call(func=called):
+                function = self.function(self.origin(called, scope, local))
+                returns = getattr(function.node, "returns", None) if function else None
+                annotated, assigned = (returns, function) if function and returns else None, []
+            case ast.Await(value=value):
+                return self.element(value, scope, local)
+            case _:
+                return ""
+        if annotated and (kind := annotations.element_type(annotated[0])) is not None:
+            return self.annotation(kind, annotated[1])
+        return only(self._resolve(e.value, e.scope, self.locals(e.scope)) for e in assigned)
+
+    def _annotation_of_local(self, name: str, scope: CodeScope) -> ast.expr | None:
+        """The annotation of a parameter or of a variable at the top of the module."""
+        given = scope.node.args if isinstance(scope.node, Def) else None
+        named = [*given.posonlyargs, *given.args, *given.kwonlyargs] if given else []
+        found = next((each.annotation for each in named if each.arg == name), None)
+        return found or scope.module.annotations.get(name)
 
     def follow(self, origin: str, depth: int = 0) -> str:
         """Go on from a name that a module or class of this project only imports or assigns."""
@@ -178,6 +227,25 @@ class Resolver:
         if not self._pending:
             self._functions[origin] = function
         return function
+
+    def inherited(self, origin: str) -> list[str]:
+        """The names of a method by the classes of libraries that may have it.
+
+        `shop.views.OrderView.get_object` is `rest_framework.generics.GenericAPIView.get_object`.
+        """
+        owner, _, name = origin.rpartition(".")
+        if self.classes.scope(owner) is None or self.classes.member(owner, name) is not None:
+            return []
+        bases = self.classes.lineage(owner)
+        return [f"{base}.{name}" for base in bases if base and self.classes.scope(base) is None]
+
+    def functions_of_table(self, origin: str) -> Iterator[CodeScope | None]:
+        """The functions in a dictionary or list of this project: `{"csv": write_csv}`."""
+        holder, _, name = origin.rpartition(".")
+        module = self.project.modules.get(holder)
+        match module and module.names.get(name):
+            case ast.Dict(values=values) | ast.List(elts=values) | ast.Tuple(elts=values) if module:
+                yield from (self.function(self.origin(value, module)) for value in values)
 
     def decorators(self, scope: CodeScope) -> list[tuple[str, ast.expr]]:
         """The origin and the name of each decorator of a function, called or not."""
@@ -260,6 +328,27 @@ class Resolver:
     def is_model(self, origin: str) -> bool:
         """Whether this is a model."""
         return self.models.is_model(origin)
+
+    def returns_fresh_row(self, origin: str) -> bool:
+        """Whether a function of this project only fetches a row, without its relations."""
+        scope = self.function(origin)
+        if scope is None or self.decorators(scope) or not isinstance(scope.node, Def):
+            return False
+        if "_related(" in ast.unparse(scope.node):
+            return False
+        local = self.locals(scope)
+        returned = self.local_types.returned(scope, yields=False)
+        calls = [each.value if isinstance(each, ast.Await) else each for each in returned]
+        return bool(calls) and all(
+            isinstance(call, ast.Call) and self._fetches(self.origin(call.func, scope, local))
+            for call in calls
+        )
+
+    def _fetches(self, origin: str) -> bool:
+        """Whether a call of this origin fetches a row of a query that was begun here."""
+        head, _, method = origin.rpartition(".")
+        is_new = method.endswith("create")
+        return method in FETCHING and not is_new and "_related" not in head and self.is_query(head)
 
     def is_relation(self, model: str, name: str) -> bool:
         """Whether `name` is a relation to one row of another model."""
@@ -381,7 +470,18 @@ class Resolver:
             lineage = self.classes.lineage(scope.owner.dotted)
             return lineage[1] if len(lineage) > 1 else ""
 
-        # 2. `sync_to_async(f)(1)` and `to_thread(f, 1)` return what `f` returns.
+        # 2. `getattr(request, "user", None)` reads an attribute.
+        match call:
+            case ast.Call(func=ast.Name(id="getattr"), args=[of, ast.Constant(value=name), *_]):
+                return self.origin(ast.Attribute(of, str(name), ast.Load()), scope, local)
+
+        # 3. `self.clients.pop(key)` returns an item.
+        match call.func:
+            case ast.Attribute(value=held, attr="get" | "pop" | "setdefault"):
+                if element := self.element(held, scope, local):
+                    return element
+
+        # 4. `sync_to_async(f)(1)` and `to_thread(f, 1)` return what `f` returns.
         origin = self.origin(call.func, scope, local)
         wrapper = call.func if isinstance(call.func, ast.Call) else None
         wraps = self.origin(wrapper.func, scope, local) if wrapper and wrapper.args else ""
@@ -391,18 +491,18 @@ class Resolver:
             if origin == "asyncio.to_thread":
                 return self._result(self.origin(call.args[0], scope, local))
 
-            # 3. `partial(f)` and `Depends(f)` stand for `f`, and for what it returns.
+            # 5. `partial(f)` and `Depends(f)` stand for `f`, and for what it returns.
             if origin == "functools.partial":
                 return self.origin(call.args[0], scope, local)
             if origin.endswith(".Depends"):
                 return self._result(self.origin(call.args[0], scope, local))
 
-            # 4. `get_object_or_404(Order)` fetches a row.
+            # 6. `get_object_or_404(Order)` fetches a row.
             if origin in GET_OR_404:
                 found = self.origin(call.args[0], scope, local)
                 return found if self.is_model(found) else self.row(found)
 
-            # 5. `apps.get_model("shop.Order")`.
+            # 7. `apps.get_model("shop.Order")`.
             if origin == "django.apps.apps.get_model":
                 texts = [a.value for a in call.args if isinstance(a, ast.Constant)]
                 return self.models.named(".".join(map(str, texts))) or origin
@@ -462,7 +562,7 @@ class Resolver:
             return scope.owner.dotted
         if argument.annotation is not None:
             return self.annotation(argument.annotation, scope)
-        if argument.arg == "request" and _uses_a_framework(scope.module):
+        if argument.arg == "request" and _uses(scope.module, FRAMEWORKS):
             return self._request_of_view(scope)
         return self.origin(default, scope) if isinstance(default, ast.Call) else ""
 
@@ -484,6 +584,7 @@ def only(origins: Iterable[str]) -> str:
     return known.pop() if len(known) == 1 else ""
 
 
-def _uses_a_framework(module: Module) -> bool:
+def _uses(module: Module, packages: tuple[str, ...]) -> bool:
+    """Whether a module imports something of these packages at its top."""
     names = module.names.values()
-    return any(name.startswith(FRAMEWORKS) for name in names if isinstance(name, str))
+    return any(name.startswith(packages) for name in names if isinstance(name, str))

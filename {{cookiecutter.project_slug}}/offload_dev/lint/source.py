@@ -55,6 +55,8 @@ class CodeScope:
         names: what each name that it binds holds: a dotted origin, or an expression.
         annotations: the types that its own lines give to names: `client: Redis`.
         attributes: for a class, what its methods assign to attributes of `self`.
+        elements: for a class or module, what is assigned to the items of its containers:
+            `self.clients[key] = Client()`.
         stars: the modules of `from … import *`.
     """
 
@@ -65,6 +67,7 @@ class CodeScope:
     names: dict[str, str | ast.expr] = field(default_factory=dict)
     annotations: dict[str, ast.expr] = field(default_factory=dict)
     attributes: dict[str, list[Assigned]] = field(default_factory=dict)
+    elements: dict[str, list[Assigned]] = field(default_factory=dict)
     stars: list[str] = field(default_factory=list)
 
     @property
@@ -203,6 +206,13 @@ class Project:
             self._prefetched[name] = any(quoted.search(text) is not None for text in texts)
         return self._prefetched[name]
 
+    def fetches(self, name: str) -> bool:
+        """Whether a file fetches a relation of this name with its rows, one row or many."""
+        quoted = re.compile(rf"""_related\([^)]*["'](\w+__)*{name}(__\w+)*["']""")
+        return self.prefetches(name) or any(
+            quoted.search(module.text) is not None for module in self.modules.values()
+        )
+
     def _read(self, path: Path) -> None:
         try:
             # It heeds a byte order mark, and an encoding that the first lines name.
@@ -265,6 +275,12 @@ def _declare_variable(scope: CodeScope, target: ast.expr, value: ast.expr) -> No
                 scope.names[name] = value
         case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name) if scope.owner:
             scope.owner.attributes.setdefault(name, []).append(Assigned(value, scope))
+        case ast.Subscript(value=ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name)) if (
+            scope.owner
+        ):
+            scope.owner.elements.setdefault(name, []).append(Assigned(value, scope))
+        case ast.Subscript(value=ast.Name(id=name)):
+            scope.module.elements.setdefault(name, []).append(Assigned(value, scope))
 
 
 def _declare_annotation(scope: CodeScope, target: ast.expr, annotation: ast.expr) -> None:

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.names import ORM
+from offload_dev.lint.names import MAY_QUERY, ORM
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
+from offload_dev.lint.schemas import relations_read
 from offload_dev.lint.snippet import snippet
+from offload_dev.lint.unknown_rows import manager_of_unknown_row
 from offload_dev.lint.violations import Violation, call_violation, violation
 
 QUERIES = Patterns(
@@ -41,6 +43,8 @@ def query_on_loop(function: Function) -> Iterator[Violation]:
             yield violation(found.node, likely=found.likely, instead=advice)
 
     resolver = function.resolver
+    if function.scope.on_loop and resolver.is_typed_endpoint(function.scope):
+        yield from _by_response(function)
     for call in function.calls_not_awaited:
         is_query = call.method in ORM["evaluating"] and resolver.is_query(call.holder)
         is_on_row = call.method in ORM["on_rows"] and resolver.is_model(call.holder)
@@ -49,6 +53,45 @@ def query_on_loop(function: Function) -> Iterator[Violation]:
             continue
         if is_query or is_on_row or QUERIES.matches(call.origin):
             yield call_violation(call.node, likely=_likely(call, function), instead=_advice(call))
+        elif likely := _may_query(call, function):
+            is_on_manager = call.method in ORM["evaluating"]
+            advice = _advice(call) if is_on_manager else _in_thread(call)
+            yield call_violation(call.node, likely=likely, instead=advice)
+
+
+def _by_response(function: Function) -> Iterator[Violation]:
+    """The relations that the response type reads of each row, on the event loop."""
+    resolver = function.resolver
+    for node, name, is_many in relations_read(function.scope, resolver):
+        if not resolver.project.fetches(name):
+            method = "prefetch_related" if is_many else "select_related"
+            subject = f"`{snippet(node)}`, which reads `{name}`,"
+            likely = f"queries unless the rows come with `{name}`"
+            advice = f'`{method}("{name}")` in the query'
+            yield violation(node, subject, likely=likely, instead=advice)
+
+
+def _may_query(call: CallSite, function: Function) -> str:
+    """Under which condition a call queries whose object or class does not say it. Four cases:
+
+    1. A method of a framework's class, which asks permission classes, reads a page or saves a row.
+    2. A method that caches its answer, such as `ContentType.objects.get_for_model`.
+    3. The permissions of a user, which are read once for each row.
+    4. The manager of a row of an unknown model.
+    """
+    resolver = function.resolver
+    if resolver.function(call.origin) is not None:
+        return ""
+    if any(map(MAY_QUERY.matches, (call.origin, *resolver.inherited(call.origin)))):
+        return "queries in most classes: it asks permissions, reads a page, or saves"
+    if call.method in ORM["cached"] and (
+        resolver.is_query(call.holder) or resolver.is_model(call.holder)
+    ):
+        return "queries unless the answer was cached before"
+    if call.method in ORM["of_users"] and resolver.is_model(call.holder):
+        return "queries unless the permissions of this row were read before"
+    manager = manager_of_unknown_row(call, function)
+    return f"queries if `{manager}` is the manager of a row" if manager else ""
 
 
 def _likely(call: CallSite, function: Function) -> str:
@@ -62,7 +105,11 @@ def _advice(call: CallSite) -> str:
     name = snippet(call.node.func)
     head, dot, method = name.rpartition(".")
     if call.origin in IN_THREAD or method in HASHING:
-        return f"`await sync_to_async({name})(…)`"
+        return _in_thread(call)
     if ".cursor" in call.origin:
         return "one sync function with the cursor, called through `sync_to_async`"
     return f"`await {head}{dot}a{method}(…)`"
+
+
+def _in_thread(call: CallSite) -> str:
+    return f"`await sync_to_async({snippet(call.node.func)})(…)`"

@@ -4,14 +4,16 @@ import ast
 from collections.abc import Iterator
 from typing import TypeGuard
 
+from offload_dev.lint.arguments import argument
 from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import own_nodes
+from offload_dev.lint.source import Def, own_nodes
 from offload_dev.lint.violations import Violation, violation
 
 HANDLERS = {"get", "post", "put", "patch", "delete", "head"}
+MAY_KNOW = "right if this row got the related one before"
 MIXINS = Patterns(
     "django.contrib.auth.mixins.{LoginRequiredMixin,PermissionRequiredMixin,UserPassesTestMixin}"
 )
@@ -43,6 +45,8 @@ def hidden_query(function: Function) -> Iterator[Violation]:
             yield violation(node, instead=_advice_for_user(node, function))
     for node in function.hidden_queries:
         yield violation(node, instead=_advice(node))
+    for call, row in function.fresh_arguments:
+        yield from _read_by_called(call, row, function)
 
 
 @hidden_query.at_call
@@ -51,6 +55,26 @@ def hidden_in_method(function: Function, call: ast.Call, caller: Function) -> It
     if call in caller.calls_on_rows:
         for node in function.relations_of_self:
             yield violation(node, instead=_advice(node))
+
+
+def _read_by_called(call: ast.Call, row: ast.expr, function: Function) -> Iterator[Violation]:
+    """The first relation of a row that the function reads which gets the row."""
+    resolver = function.resolver
+    called = resolver.function(function.calls_by_node[call].origin)
+    if called is None or not isinstance(called.node, Def) or resolver.decorators(called):
+        return
+    given = (each.arg for each in (*called.node.args.args, *called.node.args.kwonlyargs))
+    name = next((each for each in given if argument(each, called.node, call).value is row), "")
+    model = resolver.origin(row, function.scope, resolver.locals(function.scope))
+    for node in own_nodes(called.node):
+        if not isinstance(node, ast.Attribute) or getattr(node.value, "id", "") != name:
+            continue
+        if resolver.is_relation(model, node.attr):
+            if isinstance(node.ctx, ast.Load):
+                advice = f'`select_related("{node.attr}")` in the query, or `{snippet(node)}_id`'
+                subject = f"`{snippet(node)}` in {called.label}()"
+                yield violation(call, subject, likely=MAY_KNOW, instead=advice)
+            return
 
 
 def _reads(node: ast.AST) -> TypeGuard[ast.Attribute]:
@@ -64,16 +88,19 @@ def _mixin_that_reads_user(function: Function) -> str:
     is_handler = function.scope.on_loop and function.scope.label.rpartition(".")[2] in HANDLERS
     if owner is None or not is_handler:
         return ""
-    lineage = function.resolver.classes.lineage(owner.dotted)
+    classes = function.resolver.classes
+    views = (owner, *classes.heirs(owner.dotted))
+    lineage = (base for view in views for base in classes.lineage(view.dotted))
     return next(filter(MIXINS.matches, lineage), "")
 
 
-def _advice_for_user(node: ast.Attribute, function: Function) -> str:
+def _advice_for_user(node: ast.expr, function: Function) -> str:
     """The API's middleware knows no sessions, and so no `auser()`: its callers have tokens."""
+    request = snippet(node.value) if isinstance(node, ast.Attribute) else "request"
     module = function.scope.module.dotted.rpartition(".")[2]
     if module == "api" and function.resolver.project.of_standard:
-        return f"`caller({snippet(node.value)})`, the owner of the token"
-    return f"`await {snippet(node.value)}.auser()`"
+        return f"`caller({request})`, the owner of the token"
+    return f"`await {request}.auser()`"
 
 
 def _advice(node: ast.Attribute) -> str:

@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from offload_dev.lint.arguments import is_set
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
@@ -34,7 +35,7 @@ def blocking_call(function: Function) -> Iterator[Violation]:
 
 def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
     libraries = function.resolver.libraries
-    if _is_default_cache_in_process(call, function):
+    if _is_default_cache_in_process(call, function) or _only_prepares(call.node):
         return
     # The methods of what a call has returned are not the library's calls: `get(…).json()`.
     if libraries.find("blocks", call.holder):
@@ -48,6 +49,11 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
             return
         found = call_violation(call.node, likely=library.likely, instead=library.advice(name))
         yield found._replace(near=library.near)
+
+
+def _only_prepares(call: ast.Call) -> bool:
+    """Whether a client only makes an object: `projects.get(1, lazy=True)` of python-gitlab."""
+    return is_set(call, "lazy")
 
 
 def _is_default_cache_in_process(call: CallSite, function: Function) -> bool:

@@ -16,6 +16,8 @@ WAITS = Patterns(
     "concurrent.futures.{*Executor.submit.result,Future.result,wait,as_completed}",
 )
 
+SHUTDOWN = Patterns("concurrent.futures.*Executor.shutdown")
+
 
 @rule(
     "OFF105",
@@ -35,3 +37,7 @@ def thread_wait(function: Function) -> Iterator[Violation]:
             yield violation(block.node, snippet(block.manager))
     for call in function.calls_to(WAITS):
         yield call_violation(call.node)
+    for call in function.calls_to(SHUTDOWN):
+        if "wait" not in {keyword.arg for keyword in call.node.keywords} and not call.node.args:
+            advice = "`await asyncio.to_thread(executor.shutdown)`"
+            yield call_violation(call.node, instead=advice)

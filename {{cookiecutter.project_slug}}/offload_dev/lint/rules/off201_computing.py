@@ -13,6 +13,7 @@ from offload_dev.lint.violations import Violation, call_violation
 # They are slow by design, and right in a thread.
 HASHES = Patterns(
     "django.contrib.auth.hashers.{make_password,check_password}",
+    "django.contrib.auth.hashers.{*Hasher,get_hasher,identify_hasher}.{encode,verify}",
     "*.{check_password,set_password}",
 )
 # They are quick with little data, so they are only warnings.
@@ -38,6 +39,9 @@ def computing(function: Function) -> Iterator[Violation]:
     `libraries.toml`.
     """
     for call in function.calls:
+        if function.resolver.function(call.origin) is not None:
+            # A function of the project is followed to what it calls.
+            continue
         if call.awaited:
             if SLOW_COROUTINES.matches(call.origin):
                 yield call_violation(call.node, instead=_in_thread(call, "sync_to_async"))

@@ -1,13 +1,21 @@
 """OFF203: a thread of the web process computes."""
 
+import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
+from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.source import own_nodes
 from offload_dev.lint.threads import Moved, moved_to_threads
-from offload_dev.lint.violations import Violation, violation
+from offload_dev.lint.violations import Violation, call_violation, violation
 
+THREADS = Patterns("threading.Thread")
+WRITES_ROW = Patterns(
+    "csv.{writer,DictWriter}.writerow", "xlsxwriter.*.write*", "openpyxl.*.append"
+)
+FEW_ROWS = "short with few rows"
 LITTLE_DATA = "short with little data"
 
 
@@ -20,10 +28,16 @@ LITTLE_DATA = "short with little data"
 def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violation]:
     """Finds functions that are handed to a thread, and compute there.
 
+    Sync views, and the `run` of a thread class, run in a thread by themselves. What they come to is
+    a warning, and so is an export of all rows.
+
     Python code holds the GIL against the event loop. Libraries such as numpy release it during
     large operations, but then take the core that the event loop needs. What waits, and what is
     short, such as hashing a password, is right in a thread.
     """
+    if _runs_in_thread(function, graph):
+        yield from _in_own_thread(function, graph)
+        yield from _exports(function)
     for moved in moved_to_threads(function):
         found = violation(moved.node, f"{moved.origin.rpartition('.')[2]}()")
         computing = _first_that_computes(moved, function, graph)
@@ -35,6 +49,36 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
             yield found
         elif (library := libraries.find("may_compute", moved.origin)) and not library.in_thread:
             yield found._replace(likely=LITTLE_DATA)
+
+
+def _runs_in_thread(function: Function, graph: CallGraph) -> bool:
+    """Whether a thread of the web process runs a function: a sync view, or `Thread.run`."""
+    scope = function.scope
+    if scope.on_loop or scope.owner is None:
+        return not scope.on_loop and graph.is_view(scope)
+    is_run = scope.label.endswith(".run") and graph.resolver.classes.is_a(
+        scope.owner.dotted, THREADS
+    )
+    return is_run or graph.is_view(scope)
+
+
+def _exports(view: Function) -> Iterator[Violation]:
+    """The loops of a sync view that write one line of a file for each row of a query."""
+    resolver, scope = view.resolver, view.scope
+    for loop in own_nodes(scope.node) if view.takes_request else ():
+        if isinstance(loop, ast.For) and resolver.is_query(view.origin_of(loop.iter)):
+            inside = {node for statement in loop.body for node in ast.walk(statement)}
+            written = (c for c in view.calls_to(WRITES_ROW) if c.node in inside)
+            yield from (call_violation(call.node, likely=FEW_ROWS) for call in written)
+
+
+def _in_own_thread(function: Function, graph: CallGraph) -> Iterator[Violation]:
+    """The first line of a function, or below its calls, that computes for certain."""
+    for found in (*graph.blocking.own(function), *graph.blocking.through_calls(function)):
+        if found.computes and not found.likely and not found.near:
+            chain = found.chain if len(found.chain) > 1 else ()
+            yield found._replace(chain=chain, likely=LITTLE_DATA, instead="")
+            return
 
 
 def _first_that_computes(moved: Moved, caller: Function, graph: CallGraph) -> Violation | None:

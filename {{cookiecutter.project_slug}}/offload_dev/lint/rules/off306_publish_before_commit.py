@@ -2,44 +2,36 @@
 
 from collections.abc import Iterator
 
+from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
-from offload_dev.lint.names import PUBLISH
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.transactions import writes_before
+from offload_dev.lint.violations import Violation
 
-WRITES = {
-    "save",
-    "delete",
-    "create",
-    "update",
-    "get_or_create",
-    "update_or_create",
-    "bulk_create",
-    "bulk_update",
-    "add",
-    "set",
-    "remove",
-    "execute",
-}
+# Further away a task is often about other rows than those that the transaction has written.
+MAX_CERTAIN_STEPS = 2
+OTHER_ROWS = "right if the task reads nothing that this transaction has written"
 
 
 @rule(
     "OFF306",
     message="publishes before the transaction commits",
     instead="`submit_sync` in the transaction, or `transaction.on_commit`",
-    target=Target.FUNCTION,
+    target=Target.CALL_GRAPH,
 )
-def publish_before_commit(function: Function) -> Iterator[Violation]:
+def publish_before_commit(function: Function, graph: CallGraph) -> Iterator[Violation]:
     """Finds tasks that are published inside of `transaction.atomic()`, after a line that writes.
 
     The worker is often faster than the commit, and looks for a row that is not there yet. In a
-    transaction that only reads or locks, each row is there.
+    transaction that only reads or locks, each row is there. A function that is called in the
+    transaction may write and publish, too.
     """
-    resolver = function.resolver
-    atomic = [call for call in function.calls if call.atomic]
-    writes = [each.node.lineno for each in atomic if getattr(each.node.func, "attr", "") in WRITES]
-    for call in atomic:
-        has_written = any(line <= (call.node.end_lineno or 0) for line in writes)
-        is_published = has_written and call.method in PUBLISH
-        if is_published and resolver.is_task(resolver.function(call.holder)):
-            yield call_violation(call.node)
+    for call, found in graph.publications.of_transactions(function):
+        called = [graph.functions[step.scope] for step in found.chain[1:]]
+        if writes_before(call, function) or any(map(_writes, called)):
+            is_near = len(found.chain) <= MAX_CERTAIN_STEPS
+            yield found._replace(likely=found.likely or ("" if is_near else OTHER_ROWS))
+
+
+def _writes(function: Function) -> bool:
+    return any(writes_before(call, function) for call in function.calls)

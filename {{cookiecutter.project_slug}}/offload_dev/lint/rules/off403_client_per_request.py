@@ -9,6 +9,7 @@ from offload_dev.lint.violations import Violation, call_violation
 
 # An Upstream takes their place. Other clients speak a protocol of their own.
 HTTP_CLIENTS = {"httpx", "aiohttp", "requests", "urllib3"}
+RARELY = "right if few requests come here"
 ONE_CLIENT = "one client for the process, which the lifespan opens"
 
 
@@ -23,11 +24,14 @@ def client_per_request(function: Function) -> Iterator[Violation]:
     """Finds HTTP clients that are created in a function.
 
     Creating one blocks the event loop for about 37 ms, which is the TLS context, and throws away
-    the open connections that make calls cheap. One that is opened for many calls is right.
+    the open connections that make calls cheap. One that is opened for many calls is right. A
+    helper may be called rarely, so only the client of a view itself is certain.
     """
+    likely = "" if function.takes_request else RARELY
     for call in function.calls:
         library = function.resolver.libraries.find("clients", call.origin)
-        is_right = is_kept(call.node, function) or makes_many_calls(call.node, function)
-        if library and not is_right:
+        if library is None or is_kept(call.node, function):
+            continue
+        if not makes_many_calls(call.node, function):
             advice = "" if library.name in HTTP_CLIENTS else ONE_CLIENT
-            yield call_violation(call.node, instead=advice)
+            yield call_violation(call.node, likely=likely, instead=advice)

@@ -3,12 +3,20 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Function
+from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.libraries import Library
+from offload_dev.lint.names import TASK_RESULTS
+from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
-from offload_dev.lint.violations import Violation, violation
+from offload_dev.lint.violations import Violation, call_violation, violation
 
 HTTP_LIBRARIES = ("httpx", "aiohttp.", "requests.")
+DEADLINES = Patterns(
+    "asyncio.{timeout,timeout_at}", "async_timeout.timeout", "anyio.{fail_after,move_on_after}"
+)
+WAIT_FOR = Patterns("asyncio.wait_for", "anyio.*", "django.test.*")
+ANSWERED = "right if the other side always answers, or closes the connection"
 
 
 @rule(
@@ -18,15 +26,50 @@ HTTP_LIBRARIES = ("httpx", "aiohttp.", "requests.")
     target=Target.FUNCTION,
 )
 def no_timeout(function: Function) -> Iterator[Violation]:
-    """Finds HTTP calls and clients with `timeout=None`.
+    """Finds calls and clients of other services without a timeout. Three cases:
+
+    1. HTTP calls and clients with `timeout=None`.
+    2. Calls whose library has no limit of its own, such as `requests.get(url)`, and locks that do
+       not expire; a warning. A script ends with whoever has started it.
+    3. `.get()` of a task's result.
 
     One upstream that does not answer then keeps its request, its connection and its caller.
     """
+    is_script = function.scope.module.has_own_loop
     for call in function.calls:
         if call.origin.startswith(HTTP_LIBRARIES) and _has_no_timeout(call.node):
             likely = "right for a stream that never ends" if call.method == "stream" else ""
             subject = f"{snippet(call.node.func)}() with timeout=None"
             yield violation(call.node, subject, likely=likely)
+        elif library := function.resolver.libraries.find("unlimited", call.origin):
+            is_limited = _is_given(library, call.node) or _has_deadline(call, function)
+            if not is_limited and not is_script:
+                yield call_violation(call.node, likely=_likely(library))
+        elif call.method == "get" and TASK_RESULTS.matches(call.holder):
+            is_limited = bool(call.node.args or call.node.keywords)
+            if not (is_limited or function.is_task or function.scope.on_loop):
+                yield call_violation(call.node, likely="right if a worker always runs")
+
+
+def _likely(library: Library) -> str:
+    limit = library.limit.partition(":")[0]
+    if library.without_limit:
+        return f"waits {library.without_limit} without `{limit}`"
+    return ANSWERED
+
+
+def _is_given(library: Library, call: ast.Call) -> bool:
+    """Whether a call gives the argument that limits it, or may give it by `**options`."""
+    limit, _, place = library.limit.partition(":")
+    is_at_place = bool(place) and len(call.args) >= int(place)
+    return is_at_place or any(each.arg in (limit, None) for each in call.keywords)
+
+
+def _has_deadline(call: CallSite, function: Function) -> bool:
+    """Whether a deadline stands around a call: `async with asyncio.timeout(5)`, or `wait_for`."""
+    around = [block.node for block in function.blocks if DEADLINES.matches(block.origin)]
+    waits = (each.node for each in function.calls if WAIT_FOR.matches(each.origin))
+    return any(call.node in ast.walk(each) for each in (*around, *waits))
 
 
 def _has_no_timeout(call: ast.Call) -> bool:

@@ -1,11 +1,18 @@
 """OFF501: a task is started, but nothing refers to it."""
 
+import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Function
+from offload_dev.lint.coroutine_values import returns_coroutine
+from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.names import NEW_TASK
+from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
+
+SHIELD = Patterns("asyncio.shield")
+GATHER = Patterns("asyncio.{gather,shield}")
+LIKELY = "right if nothing cancels this function: then only the shield refers to the task"
 
 
 @rule(
@@ -15,17 +22,29 @@ from offload_dev.lint.violations import Violation, call_violation
     target=Target.FUNCTION,
 )
 def lost_task(function: Function) -> Iterator[Violation]:
-    """Finds `asyncio.create_task(…)` whose result is not kept.
+    """Finds `asyncio.create_task(…)`, and `gather`, whose result is not kept.
 
     The event loop has only a weak reference to a task, so the garbage collector may end it half
-    way. Nobody sees its exception. A plain receiver of a model's signal has no event loop: Django
-    refuses the `save()` that sends the signal on a loop's thread.
+    way. Nobody sees its exception. So it is after a cancellation with `shield(f())`, which makes a
+    task that nothing else refers to; a warning. A plain receiver of a model's signal has no event
+    loop: Django refuses the `save()` that sends the signal on a loop's thread.
     """
     if _receives_row(function):
         return
     for call in function.calls:
-        if call.dropped and NEW_TASK.matches(call.origin):
+        is_dropped = call.dropped and not call.awaited
+        if is_dropped and (NEW_TASK.matches(call.origin) or GATHER.matches(call.origin)):
             yield call_violation(call.node)
+        elif SHIELD.matches(call.origin) and _makes_task(call, function):
+            advice = "`task = asyncio.create_task(…)`, kept, and then `shield(task)`"
+            yield call_violation(call.node, likely=LIKELY, instead=advice)
+
+
+def _makes_task(shield: CallSite, function: Function) -> bool:
+    """Whether a shield gets a coroutine, and not a task."""
+    first = shield.node.args[0] if shield.node.args else None
+    call = function.calls_by_node.get(first) if isinstance(first, ast.Call) else None
+    return call is not None and returns_coroutine(call, function.resolver)
 
 
 def _receives_row(function: Function) -> bool:

@@ -1,24 +1,133 @@
 """OFF504: a coroutine is never awaited."""
 
+import ast
+import re
 from collections.abc import Iterator
 
-from offload_dev.lint.function import CallSite, Function, is_async_query
+from offload_dev.lint.coroutine_values import returns_coroutine, used_as_results
+from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.snippet import snippet
+from offload_dev.lint.violations import Violation, call_violation, violation
+
+GATHER = Patterns("asyncio.gather")
+WAIT = Patterns("asyncio.wait")
+# They call a function, and do nothing with the coroutine that an async one returns.
+CALL_AND_FORGET = Patterns(
+    "threading.{Thread,Timer}",
+    "asyncio.*.{call_soon,call_soon_threadsafe,call_later,call_at,add_signal_handler}",
+    "atexit.register",
+    "weakref.finalize",
+)
+# Methods that their framework calls without `await`, by the class that calls them.
+PLAIN_METHODS = Patterns(
+    "django.core.management.*Command.{handle,add_arguments}",
+    "django.db.models.Model.{save,delete,clean,full_clean,get_absolute_url}",
+    "django.forms.*Form.{clean,clean_*,save,is_valid}",
+    "django.apps.AppConfig.ready",
+    "django.contrib.admin.*Admin.{save_model,delete_model,get_queryset,has_*_permission}",
+    "django.views.generic.*.{get_queryset,get_context_data,get_object,form_valid,form_invalid}",
+    "django.contrib.auth.mixins.*.{test_func,has_permission}",
+    "django.utils.deprecation.MiddlewareMixin.process_*",
+    "rest_framework.*Permission.{has_permission,has_object_permission}",
+    "rest_framework.*Serializer.{validate,validate_*,create,update,to_representation}",
+    "threading.Thread.run",
+)
+# Packages whose own classes await such methods.
+AWAITING = ("adrf.", "djangochannelsrestframework.", "ninja_extra.", "aiodjango.")
+GROUPS = (ast.List, ast.Set, ast.Tuple)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
 
 
 @rule("OFF504", message="is never awaited", instead="await it", target=Target.FUNCTION)
 def missing_await(function: Function) -> Iterator[Violation]:
-    """Finds calls of async functions whose coroutine is dropped, so the function never runs."""
+    """Finds coroutines that never run. Five cases:
+
+    1. The coroutine is dropped.
+    2. It is read like a result: a coroutine is always true, and has no attributes of a result.
+    3. `asyncio.wait` gets coroutines and not tasks, which it refuses since Python 3.11; or
+       `asyncio.gather` gets a list or a generator, and not its items.
+    4. Something calls an async function like a plain one: `Thread(target=send)`.
+    5. An async method takes the place of a plain one of a framework: `async def handle(self)`.
+    """
     for call in function.calls:
-        if call.dropped and not call.awaited and _returns_coroutine(call, function.resolver):
+        is_dropped = call.dropped and not call.awaited
+        if is_dropped and returns_coroutine(call, function.resolver):
             yield call_violation(call.node)
+        elif WAIT.matches(call.origin):
+            yield from _waited_for(call, function)
+        elif GATHER.matches(call.origin):
+            yield from _gathered_as_one(call, function)
+        elif CALL_AND_FORGET.matches(call.origin):
+            yield from _called_and_forgotten(call, function)
+    for call in used_as_results(function):
+        yield call_violation(call.node)
+    if base := _base_that_does_not_await(function):
+        subject = f"async {function.scope.label}(), which {base} calls,"
+        yield violation(function.scope.node, subject, instead="a plain method")
 
 
-def _returns_coroutine(call: CallSite, resolver: Resolver) -> bool:
-    """Whether a call makes a coroutine. What a decorated function returns is not known."""
-    if is_async_query(call, resolver):
-        return True
-    scope = resolver.function(call.origin)
-    return scope is not None and scope.on_loop and not resolver.decorators(scope)
+def _base_that_does_not_await(function: Function) -> str:
+    """The class that calls an async method of this project without `await`; empty if none does."""
+    owner = function.scope.owner
+    if owner is None or not function.scope.on_loop or function.decorators:
+        return ""
+    lineage = function.resolver.classes.lineage(owner.dotted)[1:]
+    if any(base.startswith(AWAITING) for base in lineage):
+        return ""
+    name = function.scope.label.rpartition(".")[2]
+    bases = [base for base in lineage if PLAIN_METHODS.matches(f"{base}.{name}")]
+    awaited = re.compile(rf"await [\w.()]+\.{name}\(")
+    texts = (module.text for module in function.resolver.project.files if bases)
+    if not bases or any(awaited.search(text) for text in texts):
+        return ""
+    return bases[0].rpartition(".")[2]
+
+
+def _waited_for(call: CallSite, function: Function) -> Iterator[Violation]:
+    for made in _coroutines_in(call.node.args[:1], function):
+        advice = f"`asyncio.create_task({snippet(made)})`, or a `TaskGroup`"
+        yield call_violation(made, instead=advice)
+
+
+def _gathered_as_one(call: CallSite, function: Function) -> Iterator[Violation]:
+    if len(call.node.args) == 1:
+        for made in _coroutines_in(call.node.args, function):
+            yield call_violation(made, instead="`asyncio.gather(*…)`, with a star")
+
+
+def _coroutines_in(arguments: list[ast.expr], function: Function) -> Iterator[ast.Call]:
+    """The calls that make the coroutines of a list, a set or a comprehension."""
+    for given in arguments:
+        made = _assigned(given, function)
+        items = made.elts if isinstance(made, GROUPS) else []
+        items = [made.elt] if isinstance(made, COMPREHENSIONS) else items
+        for item in items:
+            call = function.calls_by_node.get(item)
+            if call is not None and returns_coroutine(call, function.resolver):
+                yield call.node
+
+
+def _assigned(given: ast.expr, function: Function) -> ast.expr:
+    """What a variable was assigned, if only one line assigns to it."""
+    if not isinstance(given, ast.Name):
+        return given
+    values = [
+        node.value
+        for node in ast.walk(function.scope.node)
+        if isinstance(node, ast.Assign)
+        and any(getattr(target, "id", "") == given.id for target in node.targets)
+    ]
+    return values[0] if len(values) == 1 else given
+
+
+def _called_and_forgotten(call: CallSite, function: Function) -> Iterator[Violation]:
+    given = [*call.node.args, *(each.value for each in call.node.keywords if each.arg == "target")]
+    for each in given:
+        resolver = function.resolver
+        called = resolver.function(resolver.origin(each, function.scope, {}))
+        if called is not None and called.on_loop and not resolver.decorators(called):
+            subject = f"{snippet(each)}() in {snippet(call.node.func)}()"
+            advice = "`asyncio.create_task`, or a plain function"
+            yield violation(call.node, subject, instead=advice)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from offload_dev.lint.arguments import is_set
 from offload_dev.lint.function import Function
 from offload_dev.lint.kept import is_kept
 from offload_dev.lint.patterns import Patterns
@@ -9,6 +10,10 @@ from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 THREADS = Patterns("threading.{Thread,Timer}")
+# Arguments with which such a client sends in the caller's own thread.
+SWITCHED_OFF = ("sync_mode",)
+ONE = "right if it is created once for the whole process"
+ONE_CLIENT = "one client for the process"
 
 
 @rule(
@@ -17,9 +22,18 @@ THREADS = Patterns("threading.{Thread,Timer}")
     instead="`asyncio.to_thread` for what waits, a job for what computes",
     target=Target.THREAD,
     once_is_right=True,
+    in_sync_views=True,
 )
 def thread_per_request(function: Function) -> Iterator[Violation]:
-    """Finds threads that a request starts. They have no limit and no deadline, and outlive it."""
-    for call in function.calls_to(THREADS):
-        if not is_kept(call.node, function):
-            yield call_violation(call.node)
+    """Finds threads that a request starts. They have no limit and no deadline, and outlive it.
+
+    Some clients start one when they are created, so each object that has such a client has one.
+    """
+    for call in function.calls_not_awaited:
+        if THREADS.matches(call.origin):
+            if not is_kept(call.node, function):
+                yield call_violation(call.node)
+            continue
+        starts_thread = function.resolver.libraries.find("threads", call.origin) is not None
+        if starts_thread and not is_set(call.node, *SWITCHED_OFF):
+            yield call_violation(call.node, likely=ONE, instead=ONE_CLIENT)

@@ -1,0 +1,139 @@
+"""Waits without a limit, loops that wait for each service, threads and computing in sync views."""
+
+from pathlib import Path
+
+import pytest
+from twins import Twins, check
+
+IMAGE = """
+from PIL import Image
+
+class Photo:
+    def thumbnail(self):
+        with Image.open("photo.jpg") as image:
+            image.thumbnail((300, 300))
+"""
+LOAD = """
+import aiohttp
+
+async def load(session: aiohttp.ClientSession, url):
+    async with session.get(url) as answer:
+        return await answer.json()
+"""
+CASES = {
+    "requests": Twins(
+        "OFF405",
+        "warning",
+        "def post(url):\n    return requests.post(url, json={})\n",
+        "def post(url):\n    return requests.post(url, json={}, timeout=5)\n",
+    ),
+    "options_may_have_a_timeout": Twins(
+        "OFF405",
+        "warning",
+        "def post(url, data):\n    return requests.post(url, data=data)\n",
+        "def post(url, **options):\n    return requests.post(url, **options)\n",
+    ),
+    "by_its_place": Twins(
+        "OFF405",
+        "warning",
+        "from urllib.request import urlopen\n\ndef load(url):\n    return urlopen(url)\n",
+        "from urllib.request import urlopen\n\ndef load(url):\n    return urlopen(url, None, 5)\n",
+    ),
+    "ten_minutes": Twins(
+        "OFF405",
+        "warning",
+        "from openai import AsyncOpenAI\n\ndef client():\n    return AsyncOpenAI(api_key='k')\n",
+        "from openai import AsyncOpenAI\n\ndef client():\n"
+        "    return AsyncOpenAI(api_key='k', timeout=30)\n",
+    ),
+    "coroutine_without_a_deadline": Twins(
+        "OFF405",
+        "warning",
+        "from langchain_mcp_adapters.client import MultiServerMCPClient\n\n"
+        "async def tools(servers):\n    return await MultiServerMCPClient(servers).get_tools()\n",
+        "from langchain_mcp_adapters.client import MultiServerMCPClient\n\n"
+        "async def tools(servers):\n    async with asyncio.timeout(30):\n"
+        "        return await MultiServerMCPClient(servers).get_tools()\n",
+    ),
+    "lock_that_never_expires": Twins(
+        "OFF405",
+        "warning",
+        "import redis\n\ndef lock():\n    return redis.Redis().lock('report')\n",
+        "import redis\n\ndef lock():\n    return redis.Redis().lock('report', timeout=60)\n",
+    ),
+    "result_of_a_task": Twins(
+        "OFF405",
+        "warning",
+        "from celery import shared_task\n\n@shared_task\ndef report():\n    pass\n\n"
+        "def view(request):\n    return report.delay().get()\n",
+        "from celery import shared_task\n\n@shared_task\ndef report():\n    pass\n\n"
+        "def view(request):\n    return report.delay().get(timeout=5)\n",
+    ),
+    "one_service_after_the_other": Twins(
+        "OFF406",
+        "warning",
+        LOAD + "async def all_of(session: aiohttp.ClientSession, urls):\n    found = []\n"
+        "    for url in urls:\n        found.append(await load(session, url))\n    return found\n",
+        LOAD + "async def all_of(session: aiohttp.ClientSession, urls):\n    found = []\n"
+        "    for url in urls:\n        found.append(await load(session, url))\n"
+        "        if found[-1]:\n            break\n    return found\n",
+    ),
+    "one_query_after_the_other": Twins(
+        "OFF406",
+        "warning",
+        LOAD + "async def all_of(session: aiohttp.ClientSession, urls):\n"
+        "    return {url: await load(session, url) for url in urls}\n",
+        "async def load(pk):\n    return await Order.objects.aget(pk=pk)\n\n"
+        "async def all_of(pks):\n    return {pk: await load(pk) for pk in pks}\n",
+    ),
+    "sync_view_that_computes": Twins(
+        "OFF203",
+        "warning",
+        IMAGE + "def view(request):\n    return Photo().thumbnail()\n",
+        IMAGE + "def make():\n    return Photo().thumbnail()\n",
+    ),
+    "export_of_all_rows": Twins(
+        "OFF203",
+        "warning",
+        "import csv\n\ndef view(request):\n    writer = csv.writer(request)\n"
+        "    for order in Order.objects.all():\n        writer.writerow([order.pk])\n",
+        "import csv\n\ndef view(request):\n    writer = csv.writer(request)\n"
+        "    for name in ('pk', 'price'):\n        writer.writerow([name])\n",
+    ),
+    "thread_class_that_computes": Twins(
+        "OFF203",
+        "warning",
+        IMAGE + "import threading\n\nclass Worker(threading.Thread):\n    def run(self):\n"
+        "        Photo().thumbnail()\n",
+        IMAGE + "import threading\n\nclass Worker(threading.Thread):\n    def run(self):\n"
+        "        time.sleep(1)\n",
+    ),
+    "thread_of_a_sync_view": Twins(
+        "OFF505",
+        "warning",
+        "import threading\n\ndef view(request):\n    threading.Thread(target=print).start()\n",
+        "import threading\n\ndef main():\n    threading.Thread(target=print).start()\n",
+    ),
+    "client_with_a_thread": Twins(
+        "OFF505",
+        "warning",
+        "from posthog import Posthog\n\nclass Tracker:\n    def __init__(self):\n"
+        "        self.client = Posthog('key')\n\ndef view(request):\n    return Tracker()\n",
+        "from posthog import Posthog\n\nclass Tracker:\n    def __init__(self):\n"
+        "        self.client = Posthog('key', sync_mode=True)\n\n"
+        "def view(request):\n    return Tracker()\n",
+    ),
+    "client_of_a_helper": Twins(
+        "OFF403",
+        "warning",
+        "import httpx\n\nasync def load(url):\n    async with httpx.AsyncClient() as client:\n"
+        "        return await client.get(url)\n",
+        "import httpx\n\nasync def load(client: httpx.AsyncClient, url):\n"
+        "    return await client.get(url)\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_has_no_limit_is_found_and_its_twin_is_not(tmp_path: Path, name: str) -> None:
+    check(CASES[name], tmp_path)

@@ -1,0 +1,125 @@
+"""Objects that several event loops or threads use, and settings that do not do what they say."""
+
+from pathlib import Path
+
+import pytest
+from twins import Twins, check, numbers
+
+MANAGER = "class Manager:\n    async def run(self):\n        pass\n\n"
+CELERY = """
+from celery import Celery
+
+app = Celery("shop")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+"""
+CASES = {
+    "manager_of_an_ended_loop": Twins(
+        "OFF506",
+        "warning",
+        MANAGER + "def main():\n    manager = Manager()\n    while True:\n"
+        "        asyncio.run(manager.run())\n",
+        MANAGER + "def main():\n    while True:\n        manager = Manager()\n"
+        "        asyncio.run(manager.run())\n",
+    ),
+    "client_of_the_process_in_a_loop_of_one_call": Twins(
+        "OFF506",
+        "warning",
+        "from openai import AsyncOpenAI\n\nclient = AsyncOpenAI(timeout=30)\n\nasync def ask():\n"
+        "    return await client.responses.create(input='')\n\n"
+        "def report():\n    return asyncio.run(ask())\n",
+        "from openai import AsyncOpenAI\n\nclient = AsyncOpenAI(timeout=30)\n\nasync def ask():\n"
+        "    return await client.responses.create(input='')\n\n"
+        "async def report(request):\n    return await ask()\n",
+    ),
+    "pools_of_a_channel_layer": Twins(
+        "OFF506",
+        "warning",
+        """
+from channels.layers import BaseChannelLayer
+from redis.asyncio import Redis
+
+class Layer(BaseChannelLayer):
+    def connection(self):
+        self.client = Redis(host="a", socket_timeout=5)
+        return self.client
+""",
+        """
+from channels.layers import BaseChannelLayer
+from redis.asyncio import Redis
+
+class Layer(BaseChannelLayer):
+    def connection(self):
+        loop = asyncio.get_running_loop()
+        self.clients[loop] = Redis(host="a", socket_timeout=5)
+        return self.clients[loop]
+""",
+    ),
+    "state_of_a_thread": Twins(
+        "OFF506",
+        "warning",
+        "import threading\n\nclass State(threading.local):\n    def set(self, value):\n"
+        "        self.value = value\n",
+        "from asgiref.local import Local\n\nclass State(Local):\n    def set(self, value):\n"
+        "        self.value = value\n",
+    ),
+    "request_by_the_thread": Twins(
+        "OFF506",
+        "warning",
+        "import threading\n\nCURRENT = {}\n\ndef keep(request):\n"
+        "    CURRENT[threading.get_ident()] = request\n",
+        "import threading\n\nCURRENT = {}\n\ndef keep(request):\n    CURRENT['last'] = request\n",
+    ),
+    "async_unsafe": Twins(
+        "OFF701",
+        "error",
+        "import os\n\nos.environ.setdefault('DJANGO_ALLOW_ASYNC_UNSAFE', 'true')\n",
+        "import os\n\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n",
+    ),
+    "variable_beside_the_app": Twins(
+        "OFF701",
+        "error",
+        CELERY + "task_acks_late = True\n",
+        CELERY + "app.conf.task_acks_late = True\n",
+    ),
+}
+REDIS = "CELERY_BROKER_URL = 'redis://localhost'\nCELERY_TASK_ACKS_LATE = True\n"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_belongs_to_one_loop_is_not_shared(tmp_path: Path, name: str) -> None:
+    check(CASES[name], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "decorator", "is_wrong"),
+    [
+        (REDIS, "@shared_task(time_limit=2 * 3600)", True),
+        (REDIS, "@shared_task(time_limit=600)", False),
+        (REDIS, "@shared_task(time_limit=7200, acks_late=False)", False),
+        (REDIS.replace("redis:", "amqp:"), "@shared_task(time_limit=7200)", False),
+        (
+            REDIS + "CELERY_BROKER_TRANSPORT_OPTIONS = {'visibility_timeout': 9000}\n",
+            "@shared_task(time_limit=7200)",
+            False,
+        ),
+        ("CELERY_TASK_TIME_LIMIT = 60\n", "@shared_task(soft_time_limit=90)", True),
+        ("CELERY_TASK_TIME_LIMIT = 60\n", "@shared_task(soft_time_limit=50)", False),
+        ("CELERY_POOL_LIMIT = 3\n", "@shared_task", True),
+        ("CELERY_BROKER_POOL_LIMIT = 3\n", "@shared_task", False),
+        # Celery still takes this name of its third version.
+        ("CELERY_IGNORE_RESULT = True\n", "@shared_task", False),
+    ],
+)
+def test_a_setting_that_has_no_effect_is_found(
+    tmp_path: Path, settings: str, decorator: str, *, is_wrong: bool
+) -> None:
+    task = f"from celery import shared_task\n\n{decorator}\ndef report():\n    pass\n"
+    found = numbers(tmp_path, "", settings=settings, tasks=task, celery=CELERY)
+    assert (("OFF701", "error") in found) is is_wrong
+
+
+def test_kept_connections_matter_under_an_async_server_alone(tmp_path: Path) -> None:
+    database = "DATABASES = {'default': {'ENGINE': 'postgresql', 'CONN_MAX_AGE': 60}}\n"
+    under_asgi = f"{database}ASGI_APPLICATION = 'shop.asgi.application'\n"
+    assert ("OFF701", "warning") in numbers(tmp_path / "asgi", "", settings=under_asgi)
+    assert ("OFF701", "warning") not in numbers(tmp_path / "wsgi", "", settings=database)

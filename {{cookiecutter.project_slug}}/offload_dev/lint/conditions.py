@@ -1,0 +1,108 @@
+"""Blocks of a function that run only under a condition, as the linter needs to know it."""
+
+import ast
+
+from offload_dev.lint.arguments import needed
+from offload_dev.lint.function import Function
+from offload_dev.lint.source import Def, own_nodes, own_statements
+
+ASKS_IF_ASYNC = ("async", "running_loop")
+ASKS_FOR_LOOP = ("get_running_loop(", "current_task(")
+# Errors that code catches in order to go on without an async variant.
+FALLBACKS = {"AttributeError", "ImportError", "RuntimeError", "SynchronousOnlyOperation"}
+UNSURE = "right if this branch runs without an event loop"
+
+Lines = tuple[int, int]
+
+
+class Conditions:
+    """Writes into a function which of its blocks run only under a condition.
+
+    Args:
+        parameters: the names of the function's parameters.
+    """
+
+    def __init__(self, function: Function, parameters: set[str]) -> None:
+        self.function, self.parameters = function, parameters
+        statements = own_statements(function.scope.node)
+        self.globals = {
+            name for each in statements if isinstance(each, ast.Global) for name in each.names
+        }
+
+    def note_if(self, node: ast.If) -> None:
+        """Note a block that asks for a loop, that runs once, or that needs a parameter."""
+        test = ast.unparse(node.test)
+        if any(word in test for word in ASKS_IF_ASYNC):
+            lines = (node.lineno, node.end_lineno or node.lineno)
+            self.function.unsure.append((*lines, UNSURE))
+            is_denied = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
+            _note(node.body if is_denied else node.orelse, self.function.without_loop)
+        self._note_once(node)
+        for name in needed(node.test):
+            if name in self.parameters:
+                first, last = node.body[0].lineno, node.body[-1].end_lineno or 0
+                self.function.guards.append((first, last, name))
+
+    def note_choice(self, node: ast.IfExp) -> None:
+        """Note the half of `await_it() if is_async() else call()` that runs without a loop."""
+        if any(word in ast.unparse(node.test) for word in ASKS_IF_ASYNC):
+            half = node.body if isinstance(node.test, ast.UnaryOp) else node.orelse
+            self.function.without_loop.append((half.lineno, half.end_lineno or half.lineno))
+
+    def note_try(self, node: ast.Try) -> None:
+        """Note the handlers of code that asks for the running loop: there none runs."""
+        asked = {ast.unparse(statement) for statement in node.body}
+        if any(name in text for text in asked for name in ASKS_FOR_LOOP):
+            for handler in node.handlers:
+                lines = (handler.lineno, handler.end_lineno or handler.lineno)
+                self.function.without_loop.append(lines)
+
+    def note_handler(self, node: ast.ExceptHandler) -> None:
+        """Note a handler that goes on where the async variant is missing."""
+        if node.type is not None and FALLBACKS & set(ast.unparse(node.type).split(".")):
+            _note(node.body, self.function.without_loop)
+
+    def _note_once(self, node: ast.If) -> None:
+        names = _names_in(node.test)
+        if not names.isdisjoint(self._kept_by(node.body)):
+            _note(node.body, self.function.once)
+        # `if client: return client`, and then `client = Client()`.
+        scope = self.function.scope
+        returns = any(isinstance(each, ast.Return) for each in own_nodes(node))
+        if returns and not names.isdisjoint(self._kept_by(scope.node.body)):
+            last = scope.node.end_lineno if isinstance(scope.node, Def) else None
+            end = node.end_lineno or node.lineno
+            self.function.once.append((end + 1, last or end))
+
+    def _kept_by(self, body: list[ast.stmt]) -> set[str]:
+        """What a block assigns that lives as long as the process: `global x`, `cls.x`."""
+        assigned = (
+            target
+            for statement in body
+            for each in ast.walk(statement)
+            if isinstance(each, ast.Assign)
+            for target in each.targets
+        )
+        return {
+            ast.unparse(target)
+            for target in assigned
+            if getattr(target, "id", None) in self.globals or _is_of_class(target)
+        }
+
+
+def _note(body: list[ast.stmt], blocks: list[Lines]) -> None:
+    if body:
+        blocks.append((body[0].lineno, body[-1].end_lineno or body[-1].lineno))
+
+
+def _names_in(test: ast.expr) -> set[str]:
+    """The names and attributes in a condition."""
+    nodes = (node for node in ast.walk(test) if isinstance(node, ast.Name | ast.Attribute))
+    return set(map(ast.unparse, nodes))
+
+
+def _is_of_class(target: ast.expr) -> bool:
+    """Whether this is an attribute of a class: `cls.client`, `Client.instance`."""
+    owner = getattr(target, "value", None)
+    name = owner.id if isinstance(target, ast.Attribute) and isinstance(owner, ast.Name) else ""
+    return name == "cls" or name[:1].isupper()

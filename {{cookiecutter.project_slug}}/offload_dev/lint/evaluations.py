@@ -1,0 +1,228 @@
+"""What lines call without a call: querysets that they evaluate, properties, special methods."""
+
+import ast
+from collections.abc import Iterator
+
+from offload_dev.lint.function import CallSite, Evaluated, Function
+from offload_dev.lint.names import LOGGING, ORM, ORM_CONSUMERS, REDIRECTS, RENDERERS, TASK_RESULTS
+from offload_dev.lint.resolver import REQUEST
+from offload_dev.lint.variables import Variables
+
+# Methods of managers that read what `prefetch_related` has fetched, if it has.
+FREE_IF_PREFETCHED = {"all", "count", "exists", "first", "last"}
+# They read a generator only as far as somebody reads them.
+LAZY_CONSUMERS = {f"builtins.{name}" for name in ("enumerate", "filter", "iter", "map", "zip")}
+
+
+class Evaluations:
+    """Writes into a function what its lines evaluate.
+
+    Attributes:
+        atomic: whether the current line stands in `with transaction.atomic()`.
+        awaited: the calls that are awaited at once.
+    """
+
+    def __init__(self, function: Function, variables: Variables) -> None:
+        self.function, self.variables = function, variables
+        self.resolver, self.origin = variables.resolver, variables.origin
+        self.atomic = False
+        self.awaited: set[ast.AST] = set()
+
+    # Attributes and special methods.
+
+    def read_attribute(self, node: ast.Attribute) -> None:
+        """Note what reading an attribute calls."""
+        base = self.origin(node.value)
+        if node.attr == "user" and base == REQUEST:
+            self.function.users.append(node)
+        elif base == f"{REQUEST}.user" and not isinstance(node.value, ast.Attribute):
+            # `user = request.user`, and then `user.name`.
+            self.function.users.append(node.value)
+        elif TASK_RESULTS.matches(base):
+            self.function.read_of_results.append(node)
+        elif self.resolver.is_relation(base, node.attr):
+            is_assigned = ast.unparse(node) in self.variables.assigned
+            if self.variables.is_fresh(node.value) and not is_assigned:
+                self.function.hidden_queries.append(node)
+            elif isinstance(node.value, ast.Name) and node.value.id == "self":
+                self.function.relations_of_self.append(node)
+        elif node.attr == "data" and (rows := self._serialized(node.value)) is not None:
+            self.evaluate(rows)
+            self._add_implicit_call(node, node.value, f"{base}.data")
+        else:
+            method = self.resolver.classes.method(base, node.attr)
+            if method is not None and self.resolver.is_property(method):
+                self._add_implicit_call(node, node.value, f"{base}.{node.attr}")
+
+    def implicit_call(self, node: ast.expr, *names: str) -> None:
+        """Note the special method that Python calls on an object; the first one that there is."""
+        origin = self.origin(node)
+        named = getattr(node, "id", getattr(node, "attr", ""))
+        is_class = named in ("cls", origin.rpartition(".")[2])
+        if self.resolver.classes.scope(origin) is None or is_class:
+            return
+        found = (name for name in names if self.resolver.classes.method(origin, name))
+        if name := next(found, None):
+            function = ast.copy_location(ast.Attribute(node, name, ast.Load()), node)
+            self._add_implicit_call(function, node, f"{origin}.{name}")
+
+    def _add_implicit_call(self, function: ast.Attribute, on: ast.expr, origin: str) -> None:
+        call = ast.copy_location(ast.Call(function, [], []), function)
+        self.function.calls_by_node[call] = CallSite(call, origin, (), False, False, self.atomic)
+        if self.variables.is_fresh(on):
+            self.function.calls_on_rows.add(call)
+
+    def write_as_text(self, values: list[ast.expr]) -> None:
+        """Note what writing these values into a text calls."""
+        for value in values:
+            self.evaluate(value)
+            self.implicit_call(value, "__str__", "__repr__")
+
+    # Calls.
+
+    def note_call(self, node: ast.Call, origin: str) -> None:
+        """Note the querysets that a call evaluates, and the row that it is called on."""
+        on = node.func.value if isinstance(node.func, ast.Attribute) else None
+        if on is not None and self.variables.is_fresh(on):
+            self.function.calls_on_rows.add(node)
+        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        rows = filter(self.variables.is_fresh, given)
+        self.function.fresh_arguments += ((node, row) for row in rows)
+        first = node.args[0] if node.args else None
+        if first is not None:
+            self._note_first_argument(node, origin, first)
+        if LOGGING.matches(origin):
+            self.write_as_text(node.args[1:])
+        if RENDERERS.matches(origin):
+            for name, value in _context_of(node):
+                self.evaluate(value, likely=f"evaluates if the template reads `{name}`")
+        self._note_prefetch(node, origin)
+
+    def _note_first_argument(self, node: ast.Call, origin: str, first: ast.expr) -> None:
+        if ORM_CONSUMERS.matches(origin):
+            if origin not in LAZY_CONSUMERS:
+                self.note_iteration(first)
+            self.evaluate(first)
+            self.implicit_call(first, *_special_methods(origin))
+        elif isinstance(node.func, ast.Attribute) and _reads_all(node.func):
+            self.note_iteration(first)
+            self.evaluate(first)
+        if REDIRECTS.matches(origin):
+            self.implicit_call(first, "get_absolute_url")
+        if isinstance(node.func, ast.Attribute) and is_text(node.func.value):
+            self.write_as_text([*node.args, *(keyword.value for keyword in node.keywords)])
+
+    # Loops and conditions.
+
+    def iterate(self, target: ast.expr, source: ast.expr, *, is_async: bool) -> None:
+        """Note what a loop over a source evaluates, and what its target holds."""
+        if not is_async:
+            self.note_iteration(source)
+            self.evaluate(source)
+            self.implicit_call(source, "__iter__")
+
+        origin = self.origin(source)
+        element = self.resolver.element(source, self.function.scope, self.variables.local)
+        self.variables.forget(target)
+        if not self.resolver.is_query(origin):
+            if isinstance(target, ast.Name):
+                self.variables.local[target.id] = element
+            return
+
+        if is_async:
+            self.function.streamed.append(source)
+            if isinstance(source, ast.Name):
+                self.variables.fetched.add(source.id)
+        if isinstance(target, ast.Name):
+            self.variables.local[target.id] = self.resolver.row(origin)
+            is_fresh = "_related" not in origin and source not in self.function.maybe_prefetched
+            if is_fresh and not self.variables.comes_from_function(source):
+                self.variables.rows.add(target.id)
+
+    def note_iteration(self, source: ast.expr) -> None:
+        """Note that a line runs a generator. Calling its function alone runs nothing of it."""
+        values = self.variables.values
+        made = values.get(source.id) if isinstance(source, ast.Name) else source
+        if made is not None:
+            self.function.iterated.add(made)
+        if isinstance(made, ast.Call) and self.origin(made.func) in LAZY_CONSUMERS:
+            self.function.iterated.update(made.args)
+
+    def evaluate_condition(self, test: ast.expr) -> None:
+        """Note the querysets that a condition evaluates."""
+        for part in test.values if isinstance(test, ast.BoolOp) else [test]:
+            self.evaluate(part.operand if isinstance(part, ast.UnaryOp) else part)
+
+    # Queries.
+
+    def evaluate(self, node: ast.expr, likely: str = "") -> None:
+        """Note a queryset that a line evaluates."""
+        origin = self.origin(node)
+        is_fetched = isinstance(node, ast.Name) and node.id in self.variables.fetched
+        if not self.resolver.is_query(origin) or node in self.awaited or is_fetched:
+            return
+        self._note_prefetch(node, origin)
+        if node in self.function.maybe_prefetched:
+            name = self.function.maybe_prefetched[node]
+            if self.resolver.project.prefetches(name):
+                return
+            likely = f"queries unless `prefetch_related` has fetched `{name}`"
+        self.function.evaluated.append(Evaluated(node, origin, likely))
+
+    def _note_prefetch(self, node: ast.expr, origin: str) -> None:
+        """Note a query of related rows that `prefetch_related` may have fetched before."""
+        query = self.resolver.models.query(origin)
+        if query is None or not query.methods or not set(query.methods) <= FREE_IF_PREFETCHED:
+            return
+        manager = query.manager.rpartition(".")[2]
+        if manager in ORM["managers"] or self.resolver.models.manager_classes(
+            query.manager.rpartition(".")[0], manager
+        ):
+            return
+        root: ast.expr = node
+        while isinstance(root, ast.Call | ast.Attribute):
+            root = root.func if isinstance(root, ast.Call) else root.value
+        if not (isinstance(root, ast.Name) and root.id in self.variables.rows):
+            self.function.maybe_prefetched[node] = manager
+
+    def _serialized(self, node: ast.expr) -> ast.expr | None:
+        """The queryset of `OrderSerializer(orders, many=True)`."""
+        node = self.variables.value_of(node)
+        if not isinstance(node, ast.Call):
+            return None
+        given = [*node.args, *(each.value for each in node.keywords if each.arg == "instance")]
+        is_serializer = self.origin(node.func).endswith("Serializer")
+        return given[0] if is_serializer and given else None
+
+
+def is_text(node: ast.expr) -> bool:
+    """Whether this is a text that is written here."""
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _special_methods(consumer: str) -> tuple[str, ...]:
+    """The methods that a built-in function calls on its argument."""
+    match consumer.rpartition(".")[2]:
+        case "str" | "print":
+            return ("__str__", "__repr__")
+        case "repr":
+            return ("__repr__",)
+        case "len":
+            return ("__len__",)
+        case "bool":
+            return ("__bool__", "__len__")
+    return ("__iter__",)
+
+
+def _reads_all(function: ast.Attribute) -> bool:
+    """Whether a method reads all of its argument: `", ".join(names)`, `rows.extend(more)`."""
+    return function.attr == "extend" or (function.attr == "join" and is_text(function.value))
+
+
+def _context_of(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
+    """The names and values that a call of `render` gives to a template."""
+    for given in [*call.args, *(keyword.value for keyword in call.keywords)]:
+        if isinstance(given, ast.Dict):
+            for key, value in zip(given.keys, given.values, strict=True):
+                if isinstance(key, ast.Constant):
+                    yield str(key.value), value

@@ -1,0 +1,60 @@
+"""Coroutines that sync code runs, each time in an event loop of its own."""
+
+import ast
+from collections.abc import Iterator, Mapping
+
+from offload_dev.lint.function import Function
+from offload_dev.lint.names import SECOND_LOOP
+from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.source import CodeScope, Def
+
+TO_SYNC = "asgiref.sync.async_to_sync"
+
+
+def run_by_sync_code(functions: Mapping[CodeScope, Function], resolver: Resolver) -> set[CodeScope]:
+    """The async functions that `asyncio.run` or `async_to_sync` runs, and those that they await."""
+    found = {
+        scope
+        for function in functions.values()
+        if not function.scope.on_loop and not function.scope.module.has_own_loop
+        for origin in _started(function)
+        if (scope := resolver.function(origin)) is not None and scope.on_loop
+    }
+    found |= {scope for scope, function in functions.items() if _is_wrapped(function)}
+    waiting = list(found)
+    while waiting:
+        calls = functions[waiting.pop()].calls
+        awaited = (resolver.function(call.origin) for call in calls if call.awaited)
+        new = {scope for scope in awaited if scope is not None and scope.on_loop} - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _is_wrapped(function: Function) -> bool:
+    return function.scope.on_loop and any(origin == TO_SYNC for origin, _ in function.decorators)
+
+
+def _started(function: Function) -> Iterator[str]:
+    """The origins of what a function runs in a loop of its own."""
+    for call in function.calls:
+        if call.origin == TO_SYNC and call.arguments:
+            yield call.arguments[0]
+        elif SECOND_LOOP.matches(call.origin):
+            inside = {each for each in ast.walk(call.node) if each is not call.node}
+            yield from (made.origin for made in function.calls if made.node in inside)
+
+
+def kept_for_the_process(node: ast.expr, function: Function) -> ast.expr | None:
+    """The call that makes what a variable of a module, or a cached function, keeps."""
+    match node:
+        case ast.Name(id=name):
+            value = function.scope.module.names.get(name)
+            return value if isinstance(value, ast.Call) else None
+        case ast.Call(func=called):
+            scope = function.resolver.function(function.resolver.origin(called, function.scope))
+            if scope is None or not isinstance(scope.node, Def):
+                return None
+            cached = any(o.startswith("functools.") for o, _ in function.resolver.decorators(scope))
+            return node if cached else None
+    return None

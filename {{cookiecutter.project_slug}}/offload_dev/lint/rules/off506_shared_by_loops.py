@@ -1,0 +1,123 @@
+"""OFF506: several event loops or threads use what belongs to one of them."""
+
+import ast
+from collections.abc import Iterator
+
+from offload_dev.lint.call_graph import CallGraph
+from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.own_loops import kept_for_the_process
+from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.source import own_nodes
+from offload_dev.lint.violations import Violation, call_violation, violation
+
+# What keeps connections, waiters or tasks of the loop that used it first.
+OF_LOOP = Patterns(
+    "aiohttp.ClientSession", "{httpx,httpx2}.AsyncClient", "openai.Async*", "anthropic.Async*",
+    "{redis,valkey}.asyncio.*", "aioredis.*", "motor.motor_asyncio.*", "asyncpg.create_pool",
+    "pymongo.AsyncMongoClient", "{elasticsearch,opensearchpy}.Async*", "nats.*", "aio_pika.*",
+    "asyncio.{Lock,Semaphore,BoundedSemaphore,Event,Condition,Queue}",
+)  # fmt: skip
+RUN = Patterns("asyncio.run", "asyncio.*.run_until_complete")
+LAYERS = Patterns("channels.layers.BaseChannelLayer")
+GROUPS = Patterns("channels.layers.get_channel_layer.{send,group_send,group_add,group_discard}")
+TO_SYNC = "asgiref.sync.async_to_sync"
+THREAD_LOCAL = Patterns("threading.local", "_threading_local.local")
+CLOSES = "right if the layer closes its connections with each event loop"
+THREAD_ID = Patterns("threading.{get_ident,current_thread,currentThread,get_native_id}")
+OF_THREAD = "right for what belongs to a thread, such as a connection"
+CONTEXT_VAR = "a `ContextVar`, or `asgiref.local.Local`"
+IN_LOOP = "a new object in each turn, made in the coroutine"
+
+
+@rule(
+    "OFF506",
+    message="belongs to one event loop or thread, but others use it, too",
+    instead="one for each event loop, made in the coroutine that uses it",
+    target=Target.CALL_GRAPH,
+    severity="warning",
+)
+def shared_by_loops(function: Function, graph: CallGraph) -> Iterator[Violation]:
+    """Finds what belongs to an event loop that has ended, or to another thread. Five cases:
+
+    1. `asyncio.run(manager.run())` in a loop, with an object that was made before the loop.
+    2. A client or lock of the whole process in a coroutine that sync code runs, each time in a new
+       event loop.
+    3. The clients that a channel layer keeps, which sync code and the server use.
+    4. A channel layer in a worker's task: its connections end with each `async_to_sync`.
+    5. Values in a `threading.local`, or in a dictionary by the thread's id: all requests of an
+       event loop share one thread.
+    """
+    yield from _runs_again(function)
+    yield from _of_thread(function)
+    for call in function.calls:
+        is_shared = function.scope in graph.run_by_sync_code and _is_shared_client(call, function)
+        if is_shared or _is_of_layer(call, function, graph):
+            yield call_violation(call.node)
+        elif function.is_task and call.origin == TO_SYNC:
+            sends = [a for a in call.node.args if GROUPS.matches(function.origin_of(a))]
+            yield from (violation(each, likely=CLOSES) for each in sends)
+
+
+def _runs_again(function: Function) -> Iterator[Violation]:
+    """`while True: asyncio.run(manager.run())`."""
+    if not function.calls_to(RUN):
+        return
+    for loop in own_nodes(function.scope.node):
+        if isinstance(loop, ast.While | ast.For):
+            inside = {node for statement in loop.body for node in ast.walk(statement)}
+            names = (node for node in inside if isinstance(node, ast.Name))
+            made = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+            for call in function.calls_to(RUN):
+                held = _held_by_method(call) if call.node in inside else None
+                if held is not None and held.id not in made and _is_own(held, function):
+                    yield violation(call.node, f"`{held.id}`", instead=IN_LOOP)
+
+
+def _held_by_method(run: CallSite) -> ast.Name | None:
+    """`manager` of `asyncio.run(manager.run())`."""
+    match run.node.args:
+        case [ast.Call(func=ast.Attribute(value=ast.Name() as held)), *_]:
+            return held
+    return None
+
+
+def _is_own(held: ast.Name, function: Function) -> bool:
+    """Whether a variable holds an object of a class of this project."""
+    return function.resolver.classes.scope(function.origin_of(held)) is not None
+
+
+def _is_shared_client(call: CallSite, function: Function) -> bool:
+    """Whether a call uses a client of the whole process: `client.get(…)`, `client().get(…)`."""
+    held: ast.expr = call.node.func
+    while isinstance(held, ast.Attribute):
+        held = held.value
+    is_of_loop = OF_LOOP.matches(call.holder) or OF_LOOP.matches(call.origin)
+    return is_of_loop and kept_for_the_process(held, function) is not None
+
+
+def _is_of_layer(call: CallSite, function: Function, graph: CallGraph) -> bool:
+    """Whether a channel layer makes a client and keeps it, and never asks for the loop."""
+    owner = function.scope.owner
+    if owner is None or not OF_LOOP.matches(call.origin) or call.awaited:
+        return False
+    if not graph.resolver.classes.is_a(owner.dotted, LAYERS):
+        return False
+    return "_loop(" not in ast.unparse(owner.node)
+
+
+def _of_thread(function: Function) -> Iterator[Violation]:
+    """The first value that a function keeps in a `threading.local`, or by the thread's id."""
+    if "threading" not in function.scope.module.text:
+        return
+    for node in own_nodes(function.scope.node):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            origin = function.origin_of(node.value)
+            if origin and function.resolver.classes.is_a(origin, THREAD_LOCAL):
+                yield violation(node, likely=OF_THREAD, instead=CONTEXT_VAR)
+                return
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+            key = function.calls_by_node.get(node.slice)
+            if key is not None and THREAD_ID.matches(key.origin):
+                yield violation(node, likely=OF_THREAD, instead=CONTEXT_VAR)
+                return

@@ -1,0 +1,73 @@
+"""The settings of a project as its source gives them."""
+
+import ast
+from collections.abc import Iterator
+from functools import cached_property
+
+from offload_dev.lint.source import Module, Project, own_statements
+
+CELERY = "CELERY_"
+
+
+class SettingsFiles:
+    """All files of settings together. A later file may overwrite what an earlier one says."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    @cached_property
+    def modules(self) -> list[Module]:
+        """The files: `settings.py`, those of a folder `settings`, and what looks like one."""
+        return [module for module in self._project.files if is_settings(module)]
+
+    def values(self, name: str) -> list[tuple[ast.expr, Module]]:
+        """What the files give to a setting, each with its file."""
+        found = ((module.names.get(name), module) for module in self.modules)
+        return [(value, module) for value, module in found if isinstance(value, ast.expr)]
+
+    def is_true(self, name: str) -> bool:
+        """Whether some file sets a setting to True."""
+        values = (value for value, _ in self.values(name))
+        return any(isinstance(value, ast.Constant) and value.value is True for value in values)
+
+    def text(self, name: str) -> str:
+        """The source of what the files give to a setting."""
+        return " ".join(ast.unparse(value) for value, _ in self.values(name))
+
+    @cached_property
+    def runs_under_asgi(self) -> bool:
+        """Whether an async server may run this project, as far as its source says."""
+        has_asgi = any(module.path.name == "asgi.py" for module in self._project.files)
+        is_async = any(scope.on_loop for scope in self._project.functions)
+        return bool(self.values("ASGI_APPLICATION")) or (has_asgi and is_async)
+
+    @cached_property
+    def reads_namespace(self) -> bool:
+        """Whether Celery reads the settings that begin with `CELERY_`."""
+        return any(
+            "config_from_object" in module.text and '"CELERY"' in module.text.replace("'", '"')
+            for module in self._project.files
+        )
+
+    def is_read(self, name: str) -> bool:
+        """Whether the project itself uses a setting."""
+        uses = sum(module.text.count(name) for module in self._project.files)
+        return uses > len(self.values(name))
+
+
+def is_settings(module: Module) -> bool:
+    """Whether a file has Django's settings."""
+    path = module.path
+    is_named = path.stem == "settings" or path.parent.name == "settings"
+    return is_named or {"INSTALLED_APPS", "DATABASES"} <= set(module.names)
+
+
+def assignments(module: Module) -> Iterator[tuple[str, ast.stmt]]:
+    """The names that a module assigns to, and the statements."""
+    for node in own_statements(module.node):
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)])
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr())
+            ):
+                yield name, node

@@ -1,0 +1,54 @@
+"""What a function does that is wrong inside of a transaction."""
+
+from collections.abc import Iterator
+
+from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.names import PUBLISH
+from offload_dev.lint.violations import Violation, call_violation
+
+# They are right: the message leaves after the commit.
+AFTER_COMMIT = {"delay_on_commit", "apply_async_on_commit"}
+LOCKS = {"select_for_update"}
+WRITES = {
+    "save",
+    "delete",
+    "create",
+    "update",
+    "get_or_create",
+    "update_or_create",
+    "bulk_create",
+    "bulk_update",
+    "add",
+    "set",
+    "remove",
+    "execute",
+}
+
+
+def publications(function: Function) -> Iterator[Violation]:
+    """The tasks that a function publishes."""
+    resolver = function.resolver
+    for call in function.calls:
+        is_published = call.method in PUBLISH - AFTER_COMMIT
+        if is_published and resolver.is_task(resolver.function(call.holder)):
+            yield call_violation(call.node)
+
+
+def service_calls(function: Function) -> Iterator[Violation]:
+    """The calls of other services over HTTP."""
+    libraries = function.resolver.libraries
+    for call in function.calls_not_awaited:
+        library = libraries.find("blocks", call.origin)
+        if library and library.http and not libraries.find("blocks", call.holder):
+            yield call_violation(call.node)
+
+
+def writes_before(call: CallSite, function: Function, names: set[str] = WRITES) -> bool:
+    """Whether a line of the same transaction, not below a call, writes a row."""
+    last = call.node.end_lineno or 0
+    return any(
+        each.atomic == call.atomic
+        and getattr(each.node.func, "attr", "") in names
+        and each.node.lineno <= last
+        for each in function.calls
+    )

@@ -1,0 +1,121 @@
+"""What the local variables of one function hold, from line to line."""
+
+import ast
+
+from offload_dev.lint.names import FETCHING, FETCHING_PAIRS
+from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.source import CodeScope, own_nodes
+
+GET_OR_404 = ("get_object_or_404", "aget_object_or_404")
+
+
+class Variables:
+    """The variables of one function. The visitor changes them in the order of the lines.
+
+    Attributes:
+        local: the origins of the variables.
+        parameters: the names of the function's parameters.
+        values: what the variables were assigned last.
+        rows: variables that hold a row whose relations were not fetched with it.
+        fetched: variables that hold a queryset which `async for` has fetched: reading it again is
+            free.
+        assigned: attributes that the function has assigned to.
+    """
+
+    def __init__(self, scope: CodeScope, resolver: Resolver) -> None:
+        self.scope, self.resolver = scope, resolver
+        self.local = resolver.parameters(scope)
+        self.parameters = set(self.local)
+        self.values: dict[str, ast.expr] = {}
+        self.rows: set[str] = set()
+        self.fetched: set[str] = set()
+        self.assigned: set[str] = set()
+
+    def origin(self, node: ast.expr | None) -> str:
+        """The origin of an expression at the current line."""
+        return self.resolver.origin(node, self.scope, self.local)
+
+    def bind(self, target: ast.expr, value: ast.expr) -> None:
+        """Note that a line assigns a value to a target."""
+        if isinstance(target, ast.Tuple | ast.List):
+            for element in target.elts:
+                self.forget(element)
+            self._bind_pair(target.elts, value)
+        if not isinstance(target, ast.Name):
+            return
+
+        self.local[target.id] = self.origin(value)
+        self.values[target.id] = value
+        self.fetched.discard(target.id)
+        self.rows.discard(target.id)
+        if self._fetches_row(value):
+            self.rows.add(target.id)
+
+    def forget(self, target: ast.expr) -> None:
+        """Note that the names in a target hold something that is not known."""
+        for node in ast.walk(target):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                self.local[node.id] = ""
+                self.values.pop(node.id, None)
+                self.rows.discard(node.id)
+
+    def value_of(self, node: ast.expr) -> ast.expr:
+        """The value that a variable was assigned last; else the expression itself."""
+        return self.values.get(node.id, node) if isinstance(node, ast.Name) else node
+
+    def is_fresh(self, node: ast.expr) -> bool:
+        """Whether this is a row whose relations were not fetched with it."""
+        if isinstance(node, ast.Name):
+            return node.id in self.rows
+        # `self.scope["user"]` of Channels, which its middleware has fetched.
+        if isinstance(node, ast.Subscript):
+            return self.origin(node) == self.resolver.models.user
+        # `order.customer.country`: the first relation did not bring the second one.
+        return isinstance(node, ast.Attribute) and bool(
+            self.is_fresh(node.value)
+            and self.resolver.is_relation(self.origin(node.value), node.attr)
+        )
+
+    def comes_from_function(self, query: ast.expr) -> bool:
+        """Whether another function of this project makes a query, or begins it."""
+        return any(
+            isinstance(node, ast.Call)
+            and self.resolver.function(self.origin(node.func)) is not None
+            for node in ast.walk(query)
+        ) or (isinstance(query, ast.Name) and query.id not in self.values)
+
+    def is_unchanged_parameter(self, name: str) -> bool:
+        """Whether the caller gives this value: a parameter that the function never assigns to."""
+        return name in self.parameters and not any(
+            isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name
+            for node in own_nodes(self.scope.node)
+        )
+
+    def _fetches_row(self, value: ast.expr) -> bool:
+        """Whether a value is a row that is fetched here, without its relations.
+
+        A row that is created has what it was created with.
+        """
+        call = _without_await(value)
+        if not isinstance(call, ast.Call) or "_related(" in ast.unparse(call):
+            return False
+        if self.resolver.returns_fresh_row(self.origin(call.func)):
+            return True
+        head, _, method = self.origin(call.func).rpartition(".")
+        if not self.resolver.is_query(head):
+            query = self.origin(call.args[0]) if call.args else ""
+            return "_related" not in query and method in GET_OR_404
+        return "_related" not in head and method in FETCHING and not method.endswith("create")
+
+    def _bind_pair(self, elements: list[ast.expr], value: ast.expr) -> None:
+        """`order, is_new = await Order.objects.aget_or_create(…)`."""
+        call = _without_await(value)
+        origin = self.origin(call.func) if isinstance(call, ast.Call) else ""
+        head, _, method = origin.rpartition(".")
+        first = elements[0] if elements else None
+        if isinstance(first, ast.Name) and method in FETCHING_PAIRS:
+            self.local[first.id] = self.resolver.row(head)
+
+
+def _without_await(value: ast.expr) -> ast.expr:
+    return value.value if isinstance(value, ast.Await) else value
