@@ -34,7 +34,7 @@ OFFLOAD = dataclasses.replace(
     lease=float(os.environ.get("LAB_LEASE", {LEASE})),
     worker_silence=30.0,
     result_limit=100_000,
-    token_check=0.5,
+    login_check=0.5,
     streams_per_owner=int(os.environ.get("LAB_STREAMS_PER_OWNER", OFFLOAD.streams_per_owner)),
 )
 """
