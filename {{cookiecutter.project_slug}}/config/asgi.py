@@ -12,5 +12,15 @@ django.setup()
 
 from offload import fanout, guard, jobs  # noqa: E402  # needs the settings
 from offload.serving import Application  # noqa: E402
+{%- if cookiecutter.websockets == "yes" %}
+from offload.sockets import websocket_application  # noqa: E402
+
+application = Application(
+    lifespans=[fanout.lifespan, jobs.lifespan, guard.lifespan],
+    # Your own consumers are its arguments, such as `path("ws/prices", Prices.as_asgi())`.
+    websocket=websocket_application(),
+)
+{%- else %}
 
 application = Application(lifespans=[fanout.lifespan, jobs.lifespan, guard.lifespan])
+{%- endif %}

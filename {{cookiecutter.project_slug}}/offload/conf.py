@@ -106,6 +106,8 @@ class Offload:
     # loop, whatever its Content-Type says. The worst megabyte stops it for 35 ms, and the worst
     # 10 MB for 4 s.
     body_limits: Mapping[str, int] = field(default_factory=lambda: {"/api/": 1024 * 1024})
+    # A message of a WebSocket. A larger one closes it (1009). JSON is parsed on the event loop.
+    websocket_message_limit: int = 64 * 1024
     # The most connections that may be open; fewer if the limit of open files is lower. It is more
     # than the requests and streams together, so that these answer with their own reasons.
     connections: int = 10_000

@@ -1,8 +1,5 @@
 """The connection as the protocol writes to it, which closes without destroying what it has sent."""
 
-import fcntl
-import struct
-import termios
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +22,7 @@ class LingeringTransport:
         self._transport = transport
         self._has_to_linger = has_to_linger
         self.get_extra_info = transport.get_extra_info
+        self.get_write_buffer_size = transport.get_write_buffer_size
         self.is_closing = transport.is_closing
         self.pause_reading = transport.pause_reading
         self.resume_reading = transport.resume_reading
@@ -55,28 +53,10 @@ class LingeringTransport:
         """The connection is lost. Without references in a circle it needs no garbage collector."""
         self._has_to_linger = _no
 
-    def unsent_bytes(self) -> int:
-        """So many bytes wait for the client to read; 0 if the process itself holds none of them.
-
-        Those in the kernel are counted, too: they are what moves first when the client reads.
-        """
-        held: int = self._transport.get_write_buffer_size()
-        return held + _unacknowledged_bytes(self.get_extra_info("socket")) if held else 0
-
     def unwrap(self) -> Any:
         """The transport itself, with nothing held back."""
         self.flush()
         return self._transport
-
-
-def _unacknowledged_bytes(connection: Any) -> int:
-    """What the kernel has not delivered yet; 0 where the system does not tell."""
-    try:
-        answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
-    except OSError:
-        return 0
-    unacknowledged: int = struct.unpack("i", answer)[0]
-    return unacknowledged
 
 
 def _yes() -> bool:

@@ -1,22 +1,37 @@
-"""Counts the connections that have become WebSockets."""
+"""WebSockets as uvicorn speaks them, with limits on what a client may keep the process waiting."""
 
+import logging
 from typing import Any
 
 from offload.serving.connection_limits import ConnectionLimits
+from offload.serving.slow_readers import SlowReader
+
+# uvicorn logs each WebSocket with its query string, which may hold secrets.
+logger = logging.getLogger("uvicorn.error.websockets")
+logger.setLevel(logging.WARNING)
+# A message may come in so many frames. Its size is limited, but a frame may be empty.
+MAX_FRAGMENTS = 1000
 
 
-def counted(protocol: type[Any], limits: ConnectionLimits) -> type[Any]:
-    """The server's protocol of WebSockets, whose connections stay in the count of all connections.
+def limited(protocol: type[Any], limits: ConnectionLimits) -> type[Any]:
+    """The server's protocol of WebSockets, with limits.
 
-    The HTTP protocol hands its transport to another object (`handle_websocket_upgrade`), and hears
-    nothing of the connection any more.
+    1. Its connections stay in the count of all connections. The HTTP protocol hands its transport
+       to another object (`handle_websocket_upgrade`), and hears nothing of it any more.
+    2. A client that reads nothing is cut off.
+    3. Nothing is read from a client that does not read: each ping that it sends is answered.
+    4. A message has a limit of fragments.
 
     Args:
-        protocol: uvicorn's, with either of its libraries.
+        protocol: uvicorn's `websockets-sansio`.
         limits: of all connections of the process.
     """
 
-    class CountedWebSocket(protocol):  # type: ignore[misc]
+    class LimitedWebSocket(SlowReader, protocol):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            self.logger = logger
+
         def connection_made(self, transport: Any) -> None:
             limits.take_over(self)
             super().connection_made(transport)
@@ -25,11 +40,30 @@ def counted(protocol: type[Any], limits: ConnectionLimits) -> type[Any]:
             limits.remove(self)
             super().connection_lost(exc)
 
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self.transport.pause_reading()
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if not self.read_paused:
+                self.transport.resume_reading()
+
+        def handle_cont(self, event: Any) -> None:
+            super().handle_cont(event)
+            if len(self.frames) > MAX_FRAGMENTS:
+                self.transport.abort()
+
         def check_time(self, now: float) -> None:
-            """Nothing: uvicorn closes a WebSocket whose client does not answer its pings (40 s)."""
+            """Cut off a client that reads nothing.
+
+            uvicorn itself closes a WebSocket whose client does not answer its pings (40 s).
+            """
+            if self.reads_nothing(self.transport, now, limits.write_timeout):
+                self.transport.abort()
 
         def evict(self) -> None:
             """Close at once."""
             self.transport.abort()
 
-    return CountedWebSocket
+    return LimitedWebSocket
