@@ -12,6 +12,7 @@ UNWANTED = {
     "{{ cookiecutter.package }}/portfolio": {{ (cookiecutter.example == "no") | pprint }},
     "sandbox/markets.py": {{ (cookiecutter.example == "no") | pprint }},
     "tests/test_portfolio.py": {{ (cookiecutter.example == "no") | pprint }},
+    "config/consumers.py": {{ (cookiecutter.websockets == "no") | pprint }},
     "offload/sockets": {{ (cookiecutter.websockets == "no") | pprint }},
     "docs/reference/websockets.md": {{ (cookiecutter.websockets == "no") | pprint }},
     ".github": {{ (cookiecutter.ci != "github") | pprint }},

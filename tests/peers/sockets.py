@@ -36,7 +36,7 @@ from offload.jobs.models import Job
 found = []
 for number in range({OWNERS}):
     owner = f"owner-{{number}}"
-    job = Job.objects.create(owner=owner, kind="a", queue="q", params={{}})
+    job = Job.objects.create(owner=owner, kind="a", queue="q", params={{}}, max_attempts=1)
     found.append((ApiToken.make(owner)[1], str(job.pk)))
 import json; print(json.dumps(found))
 """

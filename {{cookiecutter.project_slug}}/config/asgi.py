@@ -10,6 +10,9 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
+{% if cookiecutter.websockets == "yes" -%}
+from config.consumers import consumers  # noqa: E402
+{% endif -%}
 from offload import fanout, guard, jobs  # noqa: E402  # needs the settings
 from offload.serving import Application  # noqa: E402
 {%- if cookiecutter.websockets == "yes" %}
@@ -17,8 +20,7 @@ from offload.sockets import websocket_application  # noqa: E402
 
 application = Application(
     lifespans=[fanout.lifespan, jobs.lifespan, guard.lifespan],
-    # Your own consumers are its arguments, such as `path("ws/prices", Prices.as_asgi())`.
-    websocket=websocket_application(),
+    websocket=websocket_application(*consumers),
 )
 {%- else %}
 

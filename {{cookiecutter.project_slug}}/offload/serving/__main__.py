@@ -181,8 +181,8 @@ def _config(application: str, grace: int) -> uvicorn.Config:
 
 def _websocket_settings() -> dict[str, Any]:
     return {
-        # The library is a requirement of services that have WebSockets. "auto" would take uvicorn's
-        # older implementation, which is deprecated.
+        # The library is a requirement of services that have WebSockets. "auto" would take another
+        # one that some package brings along, without the limits of `websocket_protocol.py`.
         "ws": "websockets-sansio" if find_spec("websockets") else "none",
         # A compressor costs each connection memory, and a message could be a bomb.
         "ws_per_message_deflate": False,
