@@ -21,6 +21,7 @@ AGAIN = (
     "or long_request or frozen_database or test_listing or test_checkpoints "
     "or test_failed_parts or test_followers or test_schedules or test_maintenance or test_scale "
     "or test_by_hand or test_pauses or test_start_times or test_session_login "
+    "or over_the_socket or has_what_it_missed "
     "or test_spool or test_statements or test_pgbouncer "
     "or totals_are_what "
     "or test_limits or counts_the_owners or small_owners_first or tenth_of_what or test_pairs"

@@ -249,3 +249,24 @@ def test_a_stream_and_a_wait_end_soon_after_the_session(
     assert not reader.is_alive()
     assert any("the session has ended" in line for line in lines), lines
     assert not any(line.startswith("event: succeeded") for line in lines)
+
+
+def test_a_csrf_token_that_is_kept_in_the_session_is_found_there(
+    web: Lab, page: httpx.Client, settings: Any
+) -> None:
+    from django.contrib.sessions.backends.db import SessionStore
+    from django.test import RequestFactory
+
+    from offload.access.session_login import _owner
+    from offload.problems import Problem
+
+    settings.CSRF_USE_SESSIONS = True
+    key = page.cookies[SESSION]
+    session = SessionStore(key)
+    session["_csrftoken"] = CSRF
+    session.save()
+    requests = RequestFactory(enforce_csrf_checks=True)
+    assert _owner(requests.post("/", headers={"X-CSRFToken": CSRF}), key) == "ada"
+    with pytest.raises(Problem) as raised:
+        _owner(requests.post("/", headers={"X-CSRFToken": "b" * 32}), key)
+    assert raised.value.status == 403

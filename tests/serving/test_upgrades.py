@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,6 +139,7 @@ class Handed(asyncio.Protocol):
 
     def __init__(self, **_: object) -> None:
         self.transport: Any = None
+        self.conn: Any = SimpleNamespace()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport

@@ -102,7 +102,7 @@ def test_the_linter_knows_consumers(chosen: Path) -> None:
         found = run("python", "-m", "offload_dev.lint", str(wrong), cwd=chosen)
     finally:
         wrong.unlink()
-    assert "OFF102" in found.stdout, found.stdout
+    assert "OFF103" in found.stdout, found.stdout
 
 
 def test_the_page_has_every_close_code() -> None:

@@ -21,6 +21,7 @@ from offload.serving.host_check import HostCheck, is_served_host
 from offload.serving.large_bodies import LargeBodies
 from offload.serving.lifespan import run_lifespan
 from offload.serving.load_shedding import InFlight, LoadShedding
+from offload.serving.loop_turns import with_loop_turns
 from offload.serving.methods import MethodCheck
 from offload.serving.paths import PathPrefixes
 from offload.serving.raw_refusals import deny_websocket
@@ -170,7 +171,7 @@ class Application:
         thread = SocketThread(self.api_threads) if self.api_threads else nullcontext()
         try:
             with thread:
-                await served(scope, receive, send)
+                await served(scope, receive, with_loop_turns(send))
         finally:
             self.in_flight.remove(state)
 

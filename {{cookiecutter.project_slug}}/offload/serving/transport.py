@@ -22,7 +22,6 @@ class LingeringTransport:
         self._transport = transport
         self._has_to_linger = has_to_linger
         self.get_extra_info = transport.get_extra_info
-        self.get_write_buffer_size = transport.get_write_buffer_size
         self.is_closing = transport.is_closing
         self.pause_reading = transport.pause_reading
         self.resume_reading = transport.resume_reading
@@ -48,6 +47,11 @@ class LingeringTransport:
     def abort(self) -> None:
         """Close at once. What was not sent yet is lost."""
         self._transport.abort()
+
+    def get_write_buffer_size(self) -> int:
+        """So many bytes are not with the kernel yet. Those that are held back here do not count."""
+        size: int = self._transport.get_write_buffer_size()
+        return size
 
     def forget_protocol(self) -> None:
         """The connection is lost. Without references in a circle it needs no garbage collector."""

@@ -5,8 +5,10 @@ from typing import Any
 
 from offload.serving.connection_limits import ConnectionLimits
 from offload.serving.slow_readers import SlowReader
+from offload.serving.types import Message
 
-# uvicorn logs each WebSocket with its query string, which may hold secrets.
+# uvicorn logs each WebSocket with its query string, which may hold secrets, and the library its
+# begin and its end.
 logger = logging.getLogger("uvicorn.error.websockets")
 logger.setLevel(logging.WARNING)
 # A message may come in so many frames. Its size is limited, but a frame may be empty.
@@ -30,7 +32,7 @@ def limited(protocol: type[Any], limits: ConnectionLimits) -> type[Any]:
     class LimitedWebSocket(SlowReader, protocol):  # type: ignore[misc]
         def __init__(self, *arguments: Any, **named: Any) -> None:
             super().__init__(*arguments, **named)
-            self.logger = logger
+            self.logger = self.conn.logger = logger
 
         def connection_made(self, transport: Any) -> None:
             limits.take_over(self)
@@ -39,6 +41,12 @@ def limited(protocol: type[Any], limits: ConnectionLimits) -> type[Any]:
         def connection_lost(self, exc: Exception | None) -> None:
             limits.remove(self)
             super().connection_lost(exc)
+
+        async def send(self, message: Message) -> None:
+            await super().send(message)
+            if message["type"] == "websocket.http.response.body":
+                # Else uvicorn logs an error after each refusal.
+                self.handshake_complete = True
 
         def pause_writing(self) -> None:
             super().pause_writing()

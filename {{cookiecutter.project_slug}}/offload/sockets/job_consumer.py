@@ -136,7 +136,8 @@ class JobConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         """Send each change until the socket is closed, or the login ends."""
         try:
             while not self.is_closed:
-                for subscription in await self.subscriptions.changed():
+                subscription = await self.subscriptions.next_changed()
+                if subscription is not None:
                     await self._send_event(subscription)
                 if self.login.ended:
                     await self.end(CLOSE_LOGIN_ENDED, LOGIN_ENDED)

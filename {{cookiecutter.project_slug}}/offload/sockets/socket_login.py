@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from http import HTTPStatus
 from io import BytesIO
 from time import perf_counter
 from typing import Any
@@ -17,7 +18,7 @@ from offload.problems import Problem
 from offload.serving.middleware import request_id
 from offload.serving.raw_refusals import deny_websocket
 from offload.serving.response_headers import choose_request_id
-from offload.serving.types import ASGIApp, Receive, Scope, Send
+from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 from offload.serving.unavailable import unavailable
 
 logger = logging.getLogger("offload.access")
@@ -45,22 +46,28 @@ class SocketLogin:
         begun = perf_counter()
         request = _opening_request(scope)
         request_id.set(choose_request_id(request.headers.get("X-Request-ID", "")))
+        owner: str | None = None
+        status = HTTPStatus.SWITCHING_PROTOCOLS.value
+
+        async def watched_send(message: Message) -> None:
+            nonlocal status
+            # Instead of the WebSocket.
+            if message["type"] == "websocket.http.response.start":
+                status = message["status"]
+            await send(message)
+
         try:
             owner = await self._owner(request)
+            accepted = PROTOCOL if PROTOCOL in scope["subprotocols"] else None
+            found = {"owner": owner, "login": login_of(request), "subprotocol": accepted}
+            await self.app(scope | found, receive, watched_send)
         except Exception as error:
-            problem = unavailable(error)
+            problem = unavailable(error) if owner is None else None
             if problem is None:
                 raise
-            await deny_websocket(problem, send, request_id.get())
-            _log(request, problem.status, begun)
-            return
-
-        accepted = PROTOCOL if PROTOCOL in scope["subprotocols"] else None
-        found = {"owner": owner, "login": login_of(request), "subprotocol": accepted}
-        try:
-            await self.app(scope | found, receive, send)
+            await deny_websocket(problem, watched_send, request_id.get())
         finally:
-            _log(request, 101, begun, owner=owner)
+            _log(request, status, begun, owner)
 
     async def _owner(self, request: HttpRequest) -> str:
         """Who opens it.

@@ -76,15 +76,19 @@ class Subscriptions:
         self.wake()
 
     def wake(self) -> None:
-        """End the wait in `changed`."""
+        """End the wait in `next_changed`."""
         self._woken.set()
 
-    async def changed(self) -> list[Subscription]:
-        """Wait until something has changed. The list is empty after a `wake`."""
-        await self._woken.wait()
+    async def next_changed(self) -> Subscription | None:
+        """Wait for the next job that has changed; None after a `wake`."""
+        if not self._changed:
+            await self._woken.wait()
         self._woken.clear()
-        changed, self._changed = self._changed, {}
-        return [self._open[job_id] for job_id in changed if job_id in self._open]
+        if not self._changed:
+            return None
+        job_id = next(iter(self._changed))
+        del self._changed[job_id]
+        return self._open.get(job_id)
 
 
 class _JobChanges(Changes):
