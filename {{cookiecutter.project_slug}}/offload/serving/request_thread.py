@@ -189,7 +189,8 @@ class RequestThread(Executor):
 class SocketThread(RequestThread):
     """The thread of a WebSocket, which gives it back after each call: it may be open for hours.
 
-    It keeps the thread while a transaction or a chunked query is open.
+    It keeps the thread while a transaction or a chunked query is open. It also does where the
+    clean-up fails; then the pool ends the thread at the end.
     """
 
     def refuse(self) -> None:
@@ -198,7 +199,8 @@ class SocketThread(RequestThread):
         self._refused = False
 
     def _done(self) -> None:
-        with contextlib.suppress(RuntimeError):
+        # An error here must not keep the call's result from its caller.
+        with contextlib.suppress(Exception):
             finish_in_thread()
             with self._pool.lock:
                 # The pending call is this one.
