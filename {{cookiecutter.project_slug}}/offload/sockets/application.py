@@ -1,5 +1,7 @@
 """The ASGI application for the WebSockets of a service."""
 
+from typing import Any
+
 from channels.routing import URLRouter
 from django.urls import URLPattern, path, re_path
 
@@ -18,7 +20,9 @@ def websocket_application(*routes: URLPattern) -> ASGIApp:
         routes: such as `path("ws/prices", Prices.as_asgi())`.
     """
     jobs = path("ws/jobs", JobConsumer.as_asgi())
-    return SocketLogin(URLRouter([jobs, *routes, re_path("", _no_such_address)]))
+    # Django's types know no ASGI application in a route.
+    nothing: Any = _no_such_address
+    return SocketLogin(URLRouter([jobs, *routes, re_path("", nothing)]))
 
 
 async def _no_such_address(scope: Scope, receive: Receive, send: Send) -> None:
