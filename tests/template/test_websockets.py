@@ -13,7 +13,7 @@ from .pages import PROJECT, follow
 # What a service without WebSockets does not have. The serving room knows how to hand a connection
 # over, the linter knows the libraries, and the handbook says when to choose them.
 TRACES = re.compile(
-    r"import channels|from channels|channels[-_]redis|CHANNEL_LAYERS|offload[./]sockets|\(sockets\)"
+    r"import channels|from channels|channels[-_]redis|CHANNEL_LAYERS|offload[./]sockets"
     r"|config[./]consumers|/ws/|websockets\.md|^websockets[=~]|^channels|\"channels\.\*\"",
     re.MULTILINE,
 )
