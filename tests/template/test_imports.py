@@ -9,7 +9,7 @@ import django
 import grimp
 import pytest
 
-from .conftest import ROOT, bake, run
+from .conftest import bake, run
 
 PACKAGES = ("offload", "offload_dev")
 # The folders of the standard whose modules must be in no circle; "" is for the files beside them.
