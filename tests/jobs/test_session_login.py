@@ -100,6 +100,25 @@ def test_an_unsafe_request_without_the_csrf_token_is_refused(web: Lab, page: htt
     assert answer.status_code == 202
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data"),
+        ("multipart/form-data; boundary=b", b"\x00" * 1000),
+        ("multipart/form-data; boundary=" + "b" * 300, b"x"),
+        ("application/x-www-form-urlencoded", b"&".join(b"k%d=" % n for n in range(2000))),
+        ("application/x-www-form-urlencoded; charset=nonsense", b"a=%ff"),
+    ],
+)
+def test_a_malformed_form_is_no_error_of_the_service(
+    web: Lab, page: httpx.Client, kind: str, body: bytes
+) -> None:
+    answer = page.post("/api/jobs/discard", content=body, headers={"Content-Type": kind})
+    assert answer.status_code in (400, 403), answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
 def test_a_session_that_is_none_is_a_401(web: Lab, page: httpx.Client) -> None:
     from django.contrib.auth.models import User
 

@@ -6,6 +6,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
 from django.middleware.csrf import CsrfViewMiddleware
 from ninja.security.base import AuthBase
 
@@ -49,7 +50,7 @@ class SessionLogin(AuthBase):
         """The name of the user whose session this is; after None ninja answers 401.
 
         Raises:
-            Problem: 403, the request may be forged.
+            Problem: 403, the request may be forged; 400, its form cannot be read.
         """
         owner: str | None = await sync_to_async(_owner)(request, key)
         if owner is not None:
@@ -75,7 +76,12 @@ def _owner(request: HttpRequest, key: str) -> str | None:
         request.session = session_store()(key)
     check: Any = _CsrfCheck(lambda request: HttpResponse())
     check.process_request(request)
-    if reason := check.process_view(request, None, (), {}):
+    try:
+        reason = check.process_view(request, None, (), {})
+    except MultiPartParserError as error:
+        # The token of a form is in its body.
+        raise Problem(400, f"The form cannot be read: {error}") from error
+    if reason:
         raise Problem(
             403,
             f"{str(reason).rstrip('.')}. A session needs the header X-CSRFToken, with the value of "
