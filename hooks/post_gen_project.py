@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,9 @@ UNWANTED = {
     "{{ cookiecutter.package }}/portfolio": {{ (cookiecutter.example == "no") | pprint }},
     "sandbox/markets.py": {{ (cookiecutter.example == "no") | pprint }},
     "tests/test_portfolio.py": {{ (cookiecutter.example == "no") | pprint }},
+    "config/consumers.py": {{ (cookiecutter.websockets == "no") | pprint }},
+    "offload/sockets": {{ (cookiecutter.websockets == "no") | pprint }},
+    "docs/reference/websockets.md": {{ (cookiecutter.websockets == "no") | pprint }},
     ".github": {{ (cookiecutter.ci != "github") | pprint }},
     ".gitlab-ci.yml": {{ (cookiecutter.ci != "gitlab") | pprint }},
 }
@@ -26,6 +30,32 @@ def remove_unwanted():
             shutil.rmtree(path)
         elif unwanted:
             path.unlink(missing_ok=True)
+
+
+def remove_links():
+    """Remove the lines of the documentation that lead to a page which was not chosen."""
+    for name, unwanted in UNWANTED.items():
+        if unwanted and name.startswith("docs/"):
+            for page in Path("docs").rglob("*.md"):
+                lines = page.read_text(encoding="utf-8").splitlines(keepends=True)
+                kept = [line for line in lines if Path(name).name not in line]
+                page.write_text("".join(kept), encoding="utf-8")
+
+
+def merge_requirements(wanted):
+    """Put what WebSockets need into the lists of requirements, in the order of `make lock`."""
+    folder = Path("requirements")
+    names, locked = folder / "websockets.in", folder / "websockets.txt"
+    if wanted:
+        with (folder / "base.in").open("a", encoding="utf-8") as base:
+            base.write(names.read_text(encoding="utf-8"))
+        for path in (folder / "base.txt", folder / "dev.txt"):
+            text = path.read_text(encoding="utf-8") + locked.read_text(encoding="utf-8")
+            entries = [entry.rstrip() for entry in re.split(r"\n(?=\w)", text)]
+            entries.sort(key=lambda entry: re.split("[ =]", entry)[0])
+            path.write_text("\n".join(entries) + "\n", encoding="utf-8")
+    names.unlink()
+    locked.unlink()
 
 
 def record_origin():
@@ -69,6 +99,8 @@ def write_list_of_the_standard():
 
 
 remove_unwanted()
+remove_links()
+merge_requirements({{ (cookiecutter.websockets == "yes") | pprint }})
 write_environment_page()
 remove_caches()
 write_list_of_the_standard()

@@ -14,9 +14,9 @@ ANSWERS = {
 
 # Folders of the project and libraries it imports: a package of the same name would hide them.
 TAKEN = (
-    "aiohttp asgiref benchmarks celery config django docs flower hooks httpx kombu manage ninja "
+    "aiohttp asgiref benchmarks celery channels config django docs flower hooks httpx kombu manage ninja "
     "offload offload_dev prometheus_client psycopg pydantic redis requirements sandbox servestatic "
-    "stamina structlog test tests uvicorn uvloop var"
+    "stamina structlog test tests uvicorn uvloop var websockets"
 ).split()
 
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -34,8 +35,9 @@ OFFLOAD = dataclasses.replace(
     lease=float(os.environ.get("LAB_LEASE", {LEASE})),
     worker_silence=30.0,
     result_limit=100_000,
-    token_check=0.5,
+    login_check=0.5,
     streams_per_owner=int(os.environ.get("LAB_STREAMS_PER_OWNER", OFFLOAD.streams_per_owner)),
+    write_timeout=float(os.environ.get("LAB_WRITE_TIMEOUT", OFFLOAD.write_timeout)),
 )
 """
 
@@ -52,7 +54,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _make_project() -> None:
     bin_path = Path(sys.executable).parent / "cookiecutter"
-    answers = ["project_name=Labyrinth", "example=no", "ci=none"]
+    # Without the packages of Channels the tests of WebSockets are skipped, and say so.
+    websockets = "yes" if find_spec("channels") else "no"
+    answers = ["project_name=Labyrinth", "example=no", "ci=none", f"websockets={websockets}"]
     subprocess.run(
         [bin_path, ROOT, "--no-input", "-o", _folder, *answers],
         check=True,

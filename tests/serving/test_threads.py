@@ -6,13 +6,15 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
+from functools import partial
 
 import httpx
 import pytest
 from conftest import TIMEOUT_SECONDS, Serve, Server, eventually, lean
 from django.db import connections
 
-from offload.serving.request_thread import RequestThread
+from offload.problems import Problem
+from offload.serving.request_thread import RequestThread, SocketThread
 from offload.serving.thread_pool import ThreadPool
 
 
@@ -256,3 +258,59 @@ def test_five_hundred_waiting_requests_hold_few_threads_and_connections(serve: S
     # Eight are kept. On a busy machine some more are started.
     assert max(threads for threads, _ in held) <= 40
     assert max(connections for _, connections in held) <= 30
+
+
+async def lent(pool: ThreadPool, number: int) -> None:
+    """Wait until so many threads are lent."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while pool.lent != number:  # noqa: ASYNC110 - a thread sets it
+            await asyncio.sleep(0.01)
+
+
+async def test_a_websocket_gives_its_thread_back_after_each_call() -> None:
+    pool = ThreadPool(2)
+    with SocketThread(pool) as thread:
+        calls = [asyncio.wrap_future(thread.submit(threading.get_ident)) for _ in range(20)]
+        assert len(set(await asyncio.gather(*calls))) == 1
+        await lent(pool, 0)
+        assert await asyncio.wrap_future(thread.submit(int)) == 0
+        await lent(pool, 0)
+    await asyncio.to_thread(pool.close)
+
+
+async def test_a_websocket_keeps_its_thread_while_a_transaction_is_open() -> None:
+    pool = ThreadPool(2)
+    with SocketThread(pool) as thread:
+        for autocommit in (False, True):
+            change = partial(lambda to: connections["default"].set_autocommit(to), autocommit)
+            await asyncio.wrap_future(thread.submit(change))
+            await lent(pool, 0 if autocommit else 1)
+    await asyncio.to_thread(pool.close)
+
+
+async def test_a_websocket_hears_of_its_call_though_the_clean_up_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> None:
+        raise OSError("the database is gone")
+
+    monkeypatch.setattr("offload.serving.request_thread.finish_in_thread", fail)
+    pool = ThreadPool(1)
+    with SocketThread(pool) as thread:
+        assert await asyncio.wrap_future(thread.submit(int)) == 0
+    await lent(pool, 0)
+    await asyncio.to_thread(pool.close)
+
+
+async def test_a_websocket_that_found_no_thread_may_find_one_later() -> None:
+    pool = ThreadPool(1, 1, wait_timeout=0.05)
+    go = threading.Event()
+    with RequestThread(pool) as other, SocketThread(pool) as thread:
+        busy = asyncio.wrap_future(other.submit(go.wait))
+        with pytest.raises(Problem):
+            await asyncio.wrap_future(thread.submit(int))
+        go.set()
+        await busy
+        other.close()
+        assert await asyncio.wrap_future(thread.submit(int)) == 0
+    await asyncio.to_thread(pool.close)

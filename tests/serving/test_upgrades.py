@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from conftest import TIMEOUT_SECONDS, Server
 from offload.conf import conf
 from offload.serving.connection_limits import ConnectionLimits
 from offload.serving.protocol import HttpProtocol
-from offload.serving.websocket_protocol import counted
+from offload.serving.websocket_protocol import limited
 
 H2C = (
     "Connection: Upgrade, HTTP2-Settings",
@@ -138,6 +139,7 @@ class Handed(asyncio.Protocol):
 
     def __init__(self, **_: object) -> None:
         self.transport: Any = None
+        self.conn: Any = SimpleNamespace()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -146,12 +148,12 @@ class Handed(asyncio.Protocol):
         self.transport.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
 
 
-async def test_a_connection_that_becomes_a_websocket_stays_counted() -> None:
+async def test_a_connection_that_becomes_a_websocket_stays_limited() -> None:
     limits = ConnectionLimits(conf(), 100)
     config = uvicorn.Config("", interface="asgi3", log_config=None)
     config.loaded = True
     config.loaded_app = None
-    config.ws_protocol_class = counted(Handed, limits)
+    config.ws_protocol_class = limited(Handed, limits)
 
     def connection() -> HttpProtocol:
         state = uvicorn.server.ServerState()

@@ -49,8 +49,8 @@ def follow(page: str, project: Path, package: str) -> list[Path]:
     for block in blocks(page):
         if not block.rest:
             continue
-        name, _, anchor = block.rest.partition(" after=")
-        path = project / name.replace("PACKAGE", package)
+        name, _, anchor = block.rest.replace("PACKAGE", package).partition(" after=")
+        path = project / name
         text = block.text.replace("PACKAGE", package)
         if anchor:
             there = path.read_text()

@@ -96,7 +96,7 @@ def test_what_the_pages_show_runs_and_prints_what_they_say(project: Path) -> Non
     assert len(typed) >= 5
     (project / "commands.json").write_text(json.dumps(typed))
     (project / "tests/test_typed.py").write_text(TYPED)
-    files = ["typed", "weather", "weather_view", "weather_service", "orders", "matrix"]
+    files = ["typed", "weather", "weather_view", "weather_service", "orders", "matrix", "desk"]
     arguments = " ".join(f"tests/test_{each}.py" for each in files)
     tested = run("make", "test", f"ARGS={arguments}", *SHARED, cwd=project)
     assert tested.returncode == 0, tested.stdout

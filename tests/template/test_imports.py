@@ -2,18 +2,18 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import django
 import grimp
 import pytest
 
-from .conftest import ROOT, bake, run
+from .conftest import bake, run
 
-TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 PACKAGES = ("offload", "offload_dev")
 # The folders of the standard whose modules must be in no circle; "" is for the files beside them.
-ROOMS = ("access", "fanout", "guard", "jobs", "observe", "serving", "")
+ROOMS = ("access", "fanout", "guard", "jobs", "observe", "serving", "sockets", "")
 # Interpreters at a time.
 BATCHES = 4
 
@@ -44,10 +44,10 @@ sys.exit(failed != 0)
 TASK_BACKEND = "offload.jobs.task_backend"
 
 
-def modules() -> list[str]:
+def modules(project: Path) -> list[str]:
     """The dotted names of all modules of the standard that this Django can import."""
-    files = [file for package in PACKAGES for file in (TEMPLATE / package).rglob("*.py")]
-    names = [".".join(file.relative_to(TEMPLATE).with_suffix("").parts) for file in files]
+    files = [file for package in PACKAGES for file in (project / package).rglob("*.py")]
+    names = [".".join(file.relative_to(project).with_suffix("").parts) for file in files]
     found = sorted(name.removesuffix(".__init__") for name in names)
     return [name for name in found if name != TASK_BACKEND or django.VERSION >= (6, 0)]
 
@@ -55,8 +55,10 @@ def modules() -> list[str]:
 @pytest.mark.timeout(120)
 def test_every_module_can_be_the_first_one_imported(tmp_path: Path) -> None:
     # Without the example, so that no feature's jobs.py imports anything before.
-    assert bake(tmp_path, example="no").returncode == 0
-    project, names = tmp_path / "risk_desk", modules()
+    websockets = "yes" if find_spec("channels") else "no"
+    assert bake(tmp_path, example="no", websockets=websockets).returncode == 0
+    project = tmp_path / "risk_desk"
+    names = modules(project)
     assert len(names) > 100
 
     def import_alone(batch: list[str]) -> str:

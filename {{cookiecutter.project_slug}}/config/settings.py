@@ -181,6 +181,16 @@ OFFLOAD = Offload(
     worker_metrics_port=env.worker_metrics_port,
     spool_folder=env.spool_folder,
 )
+{%- if cookiecutter.websockets == "yes" %}
+# For messages of your own consumers to groups of clients. `/ws/jobs` needs none. One subscription a
+# process; a Redis list for each client (`channels_redis.core`) would be polled.
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [env.redis_url], "prefix": "{{ cookiecutter.project_slug }}:channels"},
+    }
+}
+{%- endif %}
 # For libraries that enqueue through django.tasks (Django 6.0 and newer). The default would run each
 # task inside of the request that enqueues it.
 TASKS = {"default": {"BACKEND": "offload.jobs.task_backend.JobBackend"}}

@@ -1,4 +1,4 @@
-"""Makes the API of a service: tokens, problems instead of error pages, and the routes of jobs."""
+"""Makes the API of a service: logins, problems instead of error pages, and the routes of jobs."""
 
 import logging
 from typing import Any
@@ -12,7 +12,7 @@ from ninja.operation import Operation, PathView
 from ninja.renderers import JSONRenderer
 from pydantic_core import PydanticSerializationError, to_json
 
-from offload.access import BearerToken
+from offload.access import BearerToken, SessionLogin
 from offload.jobs.api import router as jobs
 from offload.json_bodies import BodyParser, too_many_faults
 from offload.openapi import Document
@@ -23,12 +23,12 @@ logger = logging.getLogger("offload.api")
 
 
 def make_api(title: str, description: str = "", version: str = "1.0.0") -> NinjaAPI:
-    """A `NinjaAPI` whose routes need a token and whose errors are `application/problem+json`."""
+    """A `NinjaAPI` whose routes need a login and whose errors are `application/problem+json`."""
     api = Api(
         title=title,
         description=description,
         version=version,
-        auth=BearerToken(),
+        auth=[BearerToken(), SessionLogin()],
         renderer=Json(),
         parser=BodyParser(),
     )
@@ -148,7 +148,9 @@ def _problem(error: Any) -> Problem:
                 errors=faults,
             )
         case AuthenticationError():
-            detail = "send Authorization: Bearer <token>; `make token NAME=you` makes one"
+            detail = (
+                "send Authorization: Bearer <token> (`make token NAME=you` makes one), or log in"
+            )
             return Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
         case HttpError():
             return Problem(error.status_code, str(error))

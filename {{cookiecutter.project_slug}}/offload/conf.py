@@ -61,9 +61,10 @@ class Offload:
     # The time between two comment lines in an idle event stream. Proxies close a silent one, often
     # after 60 s.
     idle_stream_heartbeat: float = 15.0
-    # The tokens of open event streams and long polls are checked this often: each ends so long
-    # after its token was revoked or has expired. One query checks all of a process.
-    token_check: float = 5.0
+    # The tokens and sessions of open event streams and long polls are checked this often: each ends
+    # so long after its token was revoked or has expired, or its user has logged out. Three queries
+    # check all of a process.
+    login_check: float = 1.0
     # Event streams and long polls of one owner in a process; one more is answered 429. It is a
     # fifth of `streams_in_flight`: one caller cannot take the places of all the others.
     streams_per_owner: int = 1000
@@ -105,6 +106,8 @@ class Offload:
     # loop, whatever its Content-Type says. The worst megabyte stops it for 35 ms, and the worst
     # 10 MB for 4 s.
     body_limits: Mapping[str, int] = field(default_factory=lambda: {"/api/": 1024 * 1024})
+    # A message of a WebSocket. A larger one closes it (1009). JSON is parsed on the event loop.
+    websocket_message_limit: int = 64 * 1024
     # The most connections that may be open; fewer if the limit of open files is lower. It is more
     # than the requests and streams together, so that these answer with their own reasons.
     connections: int = 10_000

@@ -36,7 +36,8 @@ PROBLEM = {
 
 DESCRIPTIONS = {
     400: "The request is malformed.",
-    401: "The request has no valid token.",
+    401: "The request has neither a valid token nor a session.",
+    403: "A request with a session lacks its CSRF token, or has a foreign origin.",
     404: "There is nothing at this address, or it is another owner's.",
     408: "The body came too slowly.",
     409: "The state does not allow it now.",
@@ -60,6 +61,8 @@ HEADERS = {
     503: {"Retry-After": _SECONDS},
     504: {"Retry-After": _SECONDS},
 }
+# With a session they need a CSRF token.
+UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 LOCATION = {"Location": _TEXT | {"description": "the job's address", "required": True}}
 
 
@@ -115,6 +118,8 @@ def error_statuses(operation: Operation) -> set[int]:
     statuses = {400, 503}
     if operation.auth_callbacks:
         statuses |= {401, 429}
+    if operation.auth_callbacks and UNSAFE_METHODS.intersection(operation.methods):
+        statuses.add(403)
     if "path" in sources:
         statuses.add(404)
     # A converter, such as `{uuid:job_id}`, answers 404.

@@ -12,6 +12,7 @@ from ninja.security import HttpBearer
 
 from offload.access.failure_limit import FailureLimit
 from offload.access.tokens import digest
+from offload.access.watched_logins import Login
 from offload.conf import conf
 from offload.problems import Problem
 
@@ -47,8 +48,8 @@ class BearerToken(HttpBearer):
             return "dev" if settings.DEBUG and _is_loopback(address) else None
 
         key = digest(token)
-        # For `watched_tokens.py`.
-        request.token_digest = key  # type: ignore[attr-defined]
+        # For `watched_logins.py`.
+        request.login = Login("token", key)  # type: ignore[attr-defined]
         owner, trusted_until = self._checked.get(key, ("", 0.0))
         if time.monotonic() < trusted_until:
             return owner
@@ -102,10 +103,10 @@ def _is_loopback(address: str) -> bool:
 
 
 def caller(request: HttpRequest) -> str:
-    """Who is calling: the owner of the token that `BearerToken` has checked.
+    """Who is calling: the owner of the token, or the name of the user who has logged in.
 
     Raises:
-        Problem: 401 on a route without `auth=BearerToken()`.
+        Problem: 401 on a route without `auth=`.
     """
     owner = getattr(request, "auth", None)
     if not isinstance(owner, str):

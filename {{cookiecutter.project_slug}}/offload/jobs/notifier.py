@@ -141,13 +141,21 @@ class Notifier:
         metrics.SUBSCRIBED.set(subscribed)
 
     @contextlib.asynccontextmanager
-    async def watch(self, job_id: UUID, owner: str) -> AsyncIterator[Changes]:
+    async def watch(
+        self, job_id: UUID, owner: str, changes: Changes | None = None
+    ) -> AsyncIterator[Changes]:
         """Be told of a job's changes; `newest` has its row.
+
+        Args:
+            job_id: the job's.
+            owner: whose place the watcher takes.
+            changes: what is woken; a new one by default.
 
         Raises:
             Problem: 429, the owner watches `conf().streams_per_owner` jobs already.
         """
-        with self._place(owner), self._registered(job_id) as changes:
+        changes = changes or Changes()
+        with self.place(owner), self._registered(job_id, changes):
             # The job may have changed after the watcher read its row and before it was added here.
             if job_id not in self._rows:
                 await self._refresh([job_id])
@@ -157,7 +165,12 @@ class Notifier:
             yield changes
 
     @contextlib.contextmanager
-    def _place(self, owner: str) -> Iterator[None]:
+    def place(self, owner: str) -> Iterator[None]:
+        """One of the owner's places, for a watcher or a WebSocket.
+
+        Raises:
+            Problem: 429, the owner has `conf().streams_per_owner` already.
+        """
         limit = conf().streams_per_owner
         if self._by_owner[owner] >= limit:
             raise Problem(
@@ -176,11 +189,10 @@ class Notifier:
                 del self._by_owner[owner]
 
     @contextlib.contextmanager
-    def _registered(self, job_id: UUID) -> Iterator[Changes]:
-        changes = Changes()
+    def _registered(self, job_id: UUID, changes: Changes) -> Iterator[None]:
         self._watchers[job_id].add(changes)
         try:
-            yield changes
+            yield
         finally:
             self._watchers[job_id].discard(changes)
             if not self._watchers[job_id]:

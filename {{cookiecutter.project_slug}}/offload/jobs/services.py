@@ -14,7 +14,7 @@ from functools import partial
 
 from django.db import transaction
 
-from offload.access.watched_tokens import WatchedTokens
+from offload.access.watched_logins import WatchedLogins
 from offload.jobs.blocked import unblock
 from offload.jobs.database import DATABASE_ERRORS
 from offload.jobs.models import Job
@@ -43,8 +43,8 @@ class JobServices:
     # What admission and health checks read. It stays empty where there is no relay.
     stats: JobStats = field(default_factory=JobStats)
     events: EventPublisher = field(default_factory=EventPublisher)
-    # The tokens of open event streams and long polls.
-    watched_tokens: WatchedTokens = field(default_factory=WatchedTokens)
+    # The logins of open event streams and long polls.
+    watched_logins: WatchedLogins = field(default_factory=WatchedLogins)
 
     def watching(self) -> Notifier:
         """This process's notifier.

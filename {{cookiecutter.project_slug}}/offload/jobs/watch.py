@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from django.http import HttpRequest
 
-from offload.access.watched_tokens import WatchedToken, token_digest
+from offload.access.watched_logins import LOGIN_ENDED, Login, WatchedLogin, login_of
 from offload.conf import conf
 from offload.jobs.job_view import summary_of
 from offload.jobs.models import Job
@@ -32,19 +32,19 @@ async def wait_for_end(request: HttpRequest, job: Job, seconds: float) -> None:
 
     Raises:
         Problem: 503, there are too many streams; 429, the owner has too many of them; 401, the
-            token was revoked or has expired meanwhile.
+            login has ended meanwhile.
     """
     if job.final:
         return
 
-    notifier, tokens = services.watching(), services.watched_tokens
+    notifier, logins = services.watching(), services.watched_logins
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds), notifier.watch(job.pk, job.owner) as changes:
-            with tokens.watch(token_digest(request), changes.wake) as token:
-                await _until_end(request, job, changes, token)
+            with logins.watch(login_of(request), changes.wake) as login:
+                await _until_end(request, job, changes, login)
 
 
-async def _until_end(request: HttpRequest, job: Job, changes: Changes, token: WatchedToken) -> None:
+async def _until_end(request: HttpRequest, job: Job, changes: Changes, login: WatchedLogin) -> None:
     notifier = services.watching()
     stopping = False
 
@@ -58,12 +58,8 @@ async def _until_end(request: HttpRequest, job: Job, changes: Changes, token: Wa
     job = notifier.newest(job)
     while not (job.final or stopping or notifier.has_expired(job.pk)):
         await changes.wait()
-        if token.ended:
-            raise Problem(
-                401,
-                "The token was revoked or has expired. Send another one.",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+        if login.ended:
+            raise Problem(401, LOGIN_ENDED, headers={"WWW-Authenticate": "Bearer"})
         job = notifier.newest(job)
 
 
@@ -73,7 +69,7 @@ async def start_events(request: HttpRequest, job: Job) -> AsyncIterator[bytes]:
     Raises:
         Problem: 429, the owner has too many streams.
     """
-    events = _events(job, _last_event_id(request), token_digest(request))
+    events = _events(job, _last_event_id(request), login_of(request))
     first = await anext(events)
     return _with_first(first, events)
 
@@ -85,16 +81,18 @@ async def _with_first(first: bytes, others: AsyncGenerator[bytes, None]) -> Asyn
             yield event
 
 
-async def _events(job: Job, last_seen: int, digest: str | None) -> AsyncGenerator[bytes, None]:
+async def _events(
+    job: Job, last_seen: int, caller_login: Login | None
+) -> AsyncGenerator[bytes, None]:
     """The state now, unless the client has seen it, then every change until the end.
 
-    It ends before that if the token was revoked or has expired, and if the job's row is deleted.
+    It ends before that if the caller's login ends, and if the job's row is deleted.
     In long silences it has a comment line.
     """
-    notifier, tokens = services.watching(), services.watched_tokens
+    notifier, logins = services.watching(), services.watched_logins
 
     async with notifier.watch(job.pk, job.owner) as changes:
-        with tokens.watch(digest, changes.wake) as token:
+        with logins.watch(caller_login, changes.wake) as login:
             job = notifier.newest(job)
             retry = f"retry: {RETRY_MILLISECONDS}\n"
             yield _event(job, retry) if job.version > last_seen else f"{retry}\n".encode()
@@ -103,8 +101,8 @@ async def _events(job: Job, last_seen: int, digest: str | None) -> AsyncGenerato
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(conf().idle_stream_heartbeat):
                         await changes.wait()
-                if token.ended:
-                    yield b": the token was revoked or has expired\n\n"
+                if login.ended:
+                    yield f": {LOGIN_ENDED}\n\n".encode()
                     return
 
                 newest = notifier.newest(job)

@@ -1,5 +1,5 @@
 """What a web process opens for jobs: its relay, the notifier of its event streams, the check of
-their tokens, and the probe of its database.
+their logins, and the probe of its database.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ async def lifespan(state: dict[str, Any]) -> AsyncIterator[None]:
     services.database_probe.start()
     tasks = (
         asyncio.create_task(services.notifier.run(), name="offload-jobs-notifier"),
-        asyncio.create_task(services.watched_tokens.run(), name="offload-watched-tokens"),
+        asyncio.create_task(services.watched_logins.run(), name="offload-watched-logins"),
     )
 
     try:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import uvicorn
@@ -21,7 +22,7 @@ from offload.serving.connection_limits import ConnectionLimits, allowed_connecti
 from offload.serving.fast.coalescing import CoalescingHttpProtocol
 from offload.serving.protocol import HttpProtocol
 from offload.serving.stop_signals import DRAIN_SECONDS
-from offload.serving.websocket_protocol import counted
+from offload.serving.websocket_protocol import limited
 
 logger = logging.getLogger("offload.serving")
 
@@ -134,6 +135,7 @@ def main() -> None:
     config.load()
     # The application has loaded Django's settings by now.
     settings = conf()
+    config.ws_max_size = settings.websocket_message_limit
     listener = _bind(arguments.host or settings.host, arguments.port or settings.port)
     _check_debug(listener)
     config.loaded_app = ProxyHeadersMiddleware(
@@ -143,7 +145,7 @@ def main() -> None:
     protocol = CoalescingHttpProtocol if settings.fast else HttpProtocol
     config.http_protocol_class = partial(protocol, limits=limits)  # type: ignore[assignment]
     if config.ws_protocol_class is not None:
-        config.ws_protocol_class = counted(config.ws_protocol_class, limits)
+        config.ws_protocol_class = limited(config.ws_protocol_class, limits)
 
     server = Server(config, limits, arguments.drain)
     host, port = listener.getsockname()[:2]
@@ -173,7 +175,21 @@ def _config(application: str, grace: int) -> uvicorn.Config:
         # (python/cpython#140947).
         reset_contextvars=True,
         timeout_graceful_shutdown=grace,
+        **_websocket_settings(),
     )
+
+
+def _websocket_settings() -> dict[str, Any]:
+    return {
+        # The library is a requirement of services that have WebSockets. "auto" would take another
+        # one that some package brings along, without the limits of `websocket_protocol.py`.
+        "ws": "websockets-sansio" if find_spec("websockets") else "none",
+        # A compressor costs each connection memory, and a message could be a bomb.
+        "ws_per_message_deflate": False,
+        # A client that is gone is found after 40 s. Proxies close a silent connection after 60 s.
+        "ws_ping_interval": 20.0,
+        "ws_ping_timeout": 20.0,
+    }
 
 
 def _arguments() -> argparse.Namespace:

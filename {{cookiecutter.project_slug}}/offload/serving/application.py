@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -21,17 +21,19 @@ from offload.serving.host_check import HostCheck, is_served_host
 from offload.serving.large_bodies import LargeBodies
 from offload.serving.lifespan import run_lifespan
 from offload.serving.load_shedding import InFlight, LoadShedding
+from offload.serving.loop_turns import with_loop_turns
 from offload.serving.methods import MethodCheck
 from offload.serving.paths import PathPrefixes
-from offload.serving.raw_refusals import send_problem
+from offload.serving.raw_refusals import deny_websocket
 from offload.serving.refusals import Refusals
 from offload.serving.request_state import REQUEST_STATE, new_request_state
+from offload.serving.request_thread import SocketThread
 from offload.serving.request_timeout import request_timeout
 from offload.serving.response_headers import choose_request_id
 from offload.serving.stream_shutdown import OpenStreams, StreamShutdown
 from offload.serving.sweeps import Sweeps
 from offload.serving.thread_pool import ThreadPool
-from offload.serving.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
+from offload.serving.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 # The server cancels what outlives its grace period. The cancelled requests have this time to run
 # their `finally` blocks, before what they use is closed.
@@ -163,11 +165,13 @@ class Application:
         try:
             self.in_flight.add_stream(state)
         except Problem as problem:
-            await send_problem(problem, partial(_send_denial, send), choose_request_id(""))
+            await deny_websocket(problem, send, choose_request_id(""))
             return
 
+        thread = SocketThread(self.api_threads) if self.api_threads else nullcontext()
         try:
-            await served(scope, receive, send)
+            with thread:
+                await served(scope, receive, with_loop_turns(send))
         finally:
             self.in_flight.remove(state)
 
@@ -193,11 +197,6 @@ class Application:
         busy = self.in_flight
         while (busy.requests or busy.streams) and loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-
-
-async def _send_denial(send: Send, message: Message) -> None:
-    """Send a part of a response in place of a WebSocket (ASGI, "WebSocket Denial Response")."""
-    await send({**message, "type": f"websocket.{message['type']}"})
 
 
 def in_layers(*layers: Layer, around: ASGIApp) -> ASGIApp:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import IO, Any
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
@@ -27,7 +27,7 @@ from offload.serving.fast import header_stores
 from offload.serving.loop_turns import with_loop_turns
 from offload.serving.paths import PathPrefixes
 from offload.serving.request_state import REQUEST_STATE, RequestState, state_of
-from offload.serving.request_thread import RequestThread, current_request_thread, release
+from offload.serving.request_thread import RequestThread, release
 from offload.serving.signals import ForeignReceivers
 from offload.serving.thread_pool import ThreadPool
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
@@ -134,23 +134,8 @@ class LeanHandler(Handler):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, whose sync calls run in a thread of its own."""
-        thread = RequestThread(self.pool)
-        thread_token = current_request_thread.set(thread)
-        # What `async with ThreadSensitiveContext()` would do, without its checks: the server gives
-        # each request a fresh context.
-        context = ThreadSensitiveContext(executor=thread)
-        context_token = SyncToAsync.thread_sensitive_context.set(context)
-        SyncToAsync.context_to_thread_executor[context] = thread
-
-        try:
+        with RequestThread(self.pool) as thread:
             await self._answer(scope, receive, send, thread)
-        finally:
-            # A task that outlives its request gets a RuntimeError at its next sync call.
-            context._exited = True
-            # The client of a test runs many requests in one context.
-            SyncToAsync.thread_sensitive_context.reset(context_token)
-            current_request_thread.reset(thread_token)
-            thread.close()
 
     async def _answer(
         self, scope: Scope, receive: Receive, send: Send, thread: RequestThread

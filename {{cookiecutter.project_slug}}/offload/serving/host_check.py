@@ -84,7 +84,7 @@ def check_host(headers: Mapping[bytes, bytes]) -> None:
 def is_served_host(scope: Scope) -> bool:
     """Whether a WebSocket is opened to one host, which is in `ALLOWED_HOSTS`.
 
-    Its origin is the application's to check (Channels: `AllowedHostsOriginValidator`).
+    The application inside checks its origin.
     """
     try:
         check_hosts_are_single(scope["headers"])

@@ -1,4 +1,4 @@
-"""Gives the event loop a turn while a response body is sent that never waits by itself."""
+"""Gives the event loop a turn while a body, or a WebSocket's messages, are sent without a wait."""
 
 import asyncio
 from time import perf_counter
@@ -20,7 +20,8 @@ def with_loop_turns(send: Send) -> Send:
     async def send_and_yield(message: Message) -> None:
         nonlocal last_turn
         await send(message)
-        if message.get("more_body", False) and perf_counter() - last_turn > MAX_SENDING_SECONDS:
+        goes_on = message.get("more_body", message["type"] == "websocket.send")
+        if goes_on and perf_counter() - last_turn > MAX_SENDING_SECONDS:
             await asyncio.sleep(0)
             last_turn = perf_counter()
 

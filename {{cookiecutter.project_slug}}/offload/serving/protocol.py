@@ -8,6 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from offload.problems import Problem
 from offload.serving.connection_limits import CLOSE_TIMEOUT_SECONDS, ConnectionLimits
 from offload.serving.raw_refusals import raw_refusal
+from offload.serving.slow_readers import SlowReader
 from offload.serving.transport import LingeringTransport
 from offload.serving.upgrades import head_without_upgrade
 
@@ -31,7 +32,7 @@ IDLE = "idle"
 ANSWERING = "answering"
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(SlowReader, HttpToolsProtocol):
     """One connection of a client.
 
     1. A head that is too large, or does not end, is refused.
@@ -65,9 +66,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._phase = READING_HEAD
         self._phase_since = self.loop.time()
         self._closing_since: float | None = None
-        # What the client had not read when it was looked at, and since when it is not less.
-        self._unsent_bytes = 0
-        self._unsent_since = 0.0
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
@@ -307,7 +305,7 @@ class HttpProtocol(HttpToolsProtocol):
         response may take, `body_timeout.py` and `request_timeout.py` decide.
         """
         waited = now - self._phase_since
-        if self._reads_nothing(now):
+        if self.reads_nothing(self.transport, now, self._limits.write_timeout):
             self.transport.abort()
         elif self.transport.is_closing():
             self._closing_since = self._closing_since or now
@@ -317,13 +315,6 @@ class HttpProtocol(HttpToolsProtocol):
             self._give_up_on_head()
         elif self._phase is IDLE and waited > self._limits.keep_alive_timeout:
             self.transport.close()
-
-    def _reads_nothing(self, now: float) -> bool:
-        unsent_bytes = self.transport.unsent_bytes()
-        if not unsent_bytes or unsent_bytes < self._unsent_bytes or not self._unsent_bytes:
-            self._unsent_since = now
-        self._unsent_bytes = unsent_bytes
-        return now - self._unsent_since > self._limits.write_timeout
 
     def _give_up_on_head(self) -> None:
         if self._is_in_head:

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from offload.problems import Problem
 from offload.serving.response_headers import choose_request_id, plain_headers
-from offload.serving.types import Send
+from offload.serving.types import Message, Send
 
 # After these the rest of the request's body is not read, so the connection cannot be kept.
 CLOSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
@@ -18,6 +18,15 @@ async def send_problem(problem: Problem, send: Send, request_id: str) -> None:
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": problem.status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
+
+
+async def deny_websocket(problem: Problem, send: Send, request_id: str) -> None:
+    """Send a problem in place of a WebSocket (ASGI, "WebSocket Denial Response")."""
+
+    async def send_denial(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    await send_problem(problem, send_denial, request_id)
 
 
 def raw_refusal(problem: Problem, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:

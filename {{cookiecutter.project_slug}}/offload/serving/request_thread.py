@@ -5,13 +5,14 @@ asgiref runs the sync calls of a request on the executor of its `ThreadSensitive
 on, and so do their database connections.
 """
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
 from offload.problems import Problem
 from offload.serving import metrics
@@ -38,6 +39,35 @@ class RequestThread(Executor):
         self._pending = 0
         self._closed = False
         self._refused = False
+        # In use between `__enter__` and `__exit__`.
+        self._context: Any = None
+        self._tokens: tuple[Any, Any] | None = None
+
+    def __enter__(self) -> "RequestThread":
+        """Run the sync calls of the current context from now on.
+
+        This is what `async with ThreadSensitiveContext()` would do, without its checks: the server
+        gives each request a fresh context.
+        """
+        context = self._context = ThreadSensitiveContext(executor=self)
+        self._tokens = (
+            current_request_thread.set(self),
+            SyncToAsync.thread_sensitive_context.set(context),
+        )
+        SyncToAsync.context_to_thread_executor[context] = self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert self._tokens is not None
+        # A task that outlives its request gets a RuntimeError at its next sync call.
+        self._context._exited = True
+        # Else asgiref would keep both for ever.
+        self._context = None
+        # The client of a test runs many requests in one context.
+        thread_token, context_token = self._tokens
+        SyncToAsync.thread_sensitive_context.reset(context_token)
+        current_request_thread.reset(thread_token)
+        self.close()
 
     @property
     def borrowed(self) -> bool:
@@ -154,6 +184,28 @@ class RequestThread(Executor):
         with self._pool.lock:
             # The pending call is this one.
             self._give_back(pending=1)
+
+
+class SocketThread(RequestThread):
+    """The thread of a WebSocket, which gives it back after each call: it may be open for hours.
+
+    It keeps the thread while a transaction or a chunked query is open. It also does where the
+    clean-up fails; then the pool ends the thread at the end.
+    """
+
+    def refuse(self) -> None:
+        """Fail the calls that wait. A later call may find a thread."""
+        super().refuse()
+        self._refused = False
+
+    def _done(self) -> None:
+        # An error here must not keep the call's result from its caller.
+        with contextlib.suppress(Exception):
+            finish_in_thread()
+            with self._pool.lock:
+                # The pending call is this one.
+                self._give_back(pending=1)
+        super()._done()
 
 
 def _all_busy() -> Problem:

@@ -1,8 +1,5 @@
 """The connection as the protocol writes to it, which closes without destroying what it has sent."""
 
-import fcntl
-import struct
-import termios
 from collections.abc import Callable
 from typing import Any
 
@@ -51,32 +48,19 @@ class LingeringTransport:
         """Close at once. What was not sent yet is lost."""
         self._transport.abort()
 
+    def get_write_buffer_size(self) -> int:
+        """So many bytes are not with the kernel yet. Those that are held back here do not count."""
+        size: int = self._transport.get_write_buffer_size()
+        return size
+
     def forget_protocol(self) -> None:
         """The connection is lost. Without references in a circle it needs no garbage collector."""
         self._has_to_linger = _no
-
-    def unsent_bytes(self) -> int:
-        """So many bytes wait for the client to read; 0 if the process itself holds none of them.
-
-        Those in the kernel are counted, too: they are what moves first when the client reads.
-        """
-        held: int = self._transport.get_write_buffer_size()
-        return held + _unacknowledged_bytes(self.get_extra_info("socket")) if held else 0
 
     def unwrap(self) -> Any:
         """The transport itself, with nothing held back."""
         self.flush()
         return self._transport
-
-
-def _unacknowledged_bytes(connection: Any) -> int:
-    """What the kernel has not delivered yet; 0 where the system does not tell."""
-    try:
-        answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
-    except OSError:
-        return 0
-    unacknowledged: int = struct.unpack("i", answer)[0]
-    return unacknowledged
 
 
 def _yes() -> bool:

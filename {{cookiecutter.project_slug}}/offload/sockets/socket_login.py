@@ -1,0 +1,136 @@
+"""Asks who opens a WebSocket, before it is accepted: nobody holds one without a login."""
+
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from io import BytesIO
+from time import perf_counter
+from typing import Any
+from urllib.parse import quote
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+
+from offload.access import BearerToken, SessionLogin
+from offload.access.watched_logins import login_of
+from offload.problems import Problem
+from offload.serving.middleware import request_id
+from offload.serving.raw_refusals import deny_websocket
+from offload.serving.response_headers import choose_request_id
+from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
+from offload.serving.unavailable import unavailable
+
+logger = logging.getLogger("offload.access")
+
+# The subprotocol that this service speaks.
+PROTOCOL = "offload.v1"
+# A browser can send no header with a WebSocket, but a list of subprotocols. One of them may be the
+# token with this prefix. It is in no URL, and so in no log of a proxy.
+TOKEN_PREFIX = "bearer."  # noqa: S105
+
+
+class SocketLogin:
+    """Lets in whoever the API would let in, by token or by session.
+
+    The application inside finds in its scope `owner`, `login` (see `watched_logins.py`), and
+    `subprotocol`, which it accepts.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.logins: tuple[Callable[[HttpRequest], Any], ...] = (BearerToken(), SessionLogin())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one WebSocket, and log it when it has ended."""
+        begun = perf_counter()
+        request = _opening_request(scope)
+        request_id.set(choose_request_id(request.headers.get("X-Request-ID", "")))
+        owner: str | None = None
+        status = HTTPStatus.SWITCHING_PROTOCOLS.value
+
+        async def watched_send(message: Message) -> None:
+            nonlocal status
+            # Instead of the WebSocket.
+            if message["type"] == "websocket.http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            owner = await self._owner(request)
+            accepted = PROTOCOL if PROTOCOL in scope["subprotocols"] else None
+            found = {"owner": owner, "login": login_of(request), "subprotocol": accepted}
+            await self.app(scope | found, receive, watched_send)
+        except Exception as error:
+            problem = unavailable(error) if owner is None else None
+            if problem is None:
+                raise
+            await deny_websocket(problem, watched_send, request_id.get())
+        finally:
+            _log(request, status, begun, owner)
+
+    async def _owner(self, request: HttpRequest) -> str:
+        """Who opens it.
+
+        Raises:
+            Problem: 401, 403 or 429.
+        """
+        for check in self.logins:
+            checked = check(request)
+            owner: str | None = None if checked is None else await checked
+            if owner is not None:
+                _check_origin(request)
+                return owner
+        raise Problem(
+            401,
+            f"send Authorization: Bearer <token>, or the subprotocols {PROTOCOL} and "
+            f"{TOKEN_PREFIX}<token>, or log in",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+
+
+def _opening_request(scope: Scope) -> ASGIRequest:
+    """The HTTP request that asks for the WebSocket, as the checks of the API read one."""
+    scheme = "https" if scope["scheme"] == "wss" else "http"
+    http = {**scope, "type": "http", "method": "GET", "scheme": scheme}
+    request = ASGIRequest(http, BytesIO())
+    for each in scope["subprotocols"]:
+        if each.startswith(TOKEN_PREFIX):
+            request.META["HTTP_AUTHORIZATION"] = f"Bearer {each.removeprefix(TOKEN_PREFIX)}"
+    return request
+
+
+def _check_origin(request: HttpRequest) -> None:
+    """Refuse a page of a foreign origin, for which the browser has sent the user's cookie.
+
+    No same-origin policy and no CSRF token protects a WebSocket. A token is sent by nobody but the
+    page that has it.
+
+    Raises:
+        Problem: 403.
+    """
+    login = login_of(request)
+    if login is None or login.kind != "session":
+        return
+    check: Any = CsrfViewMiddleware(lambda request: HttpResponse())
+    if "HTTP_ORIGIN" not in request.META or not check._origin_verified(request):  # noqa: SLF001
+        raise Problem(
+            403,
+            "A session is taken from pages of this service alone: the Origin is another one. "
+            "CSRF_TRUSTED_ORIGINS lists more.",
+        )
+
+
+def _log(request: HttpRequest, status: int, begun: float, owner: str | None = None) -> None:
+    """One line, as for a request; 101 is a WebSocket that was let in."""
+    path = quote(request.path)
+    facts = {
+        "method": "WEBSOCKET",
+        "path": path,
+        "status": status,
+        "ms": round((perf_counter() - begun) * 1000, 2),
+        "request_id": request_id.get(),
+        "client": request.META.get("REMOTE_ADDR"),
+        "owner": owner,
+    }
+    logger.info("WEBSOCKET %s %d", path, status, extra=facts)
