@@ -18,7 +18,7 @@ from ninja import Router
 from pydantic_core import to_json
 
 from offload.access import caller
-from offload.access.watched_tokens import token_digest
+from offload.access.watched_logins import login_of
 from offload.guard import guard_of
 from offload.jobs.database import DATABASE_ERRORS, from_now
 from offload.jobs.job_view import summary_of
@@ -67,11 +67,10 @@ async def watch(request: HttpRequest) -> StreamingHttpResponse:
 
 
 async def _events(request: HttpRequest, owner: str) -> AsyncIterator[bytes]:
-    tokens, digest = services.watched_tokens, token_digest(request)
     async with _open_pages:
-        with tokens.watch(digest, wake=lambda: None) as token:
+        with services.watched_logins.watch(login_of(request), wake=lambda: None) as login:
             since = time.monotonic()
-            while not token.ended:
+            while not login.ended:
                 state = _process(request, since) | await sync_to_async(_database)(owner)
                 # The stream keeps no thread and no connection to the database while it waits.
                 await release()
