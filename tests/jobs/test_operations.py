@@ -455,3 +455,20 @@ def test_a_locked_table_costs_the_page_its_sections_and_nothing_else(lab: Lab) -
     assert "Missing on this page: workers, pauses, limits, schedules." in page
     assert "Jobs that have not ended" in page
     assert browser.get(OPERATIONS).context["missing"] == []
+
+
+def test_an_action_on_all_takes_the_list_and_one_on_nonsense_takes_nothing(lab: Lab) -> None:
+    bad = [failed(lab, log="/dev/null") for _ in range(2)]
+    waiting = lab.submit("lab.burn")
+    browser = pages("view_job", "change_job")
+    chosen = {"action": "cancel_selected", "_selected_action": [str(bad[0].pk)], "index": 0}
+    across = browser.post(f"{JOBS}?status=failed", {**chosen, "select_across": "1"})
+    assert [job.pk for job in across.context["jobs"]] == [job.pk for job in reversed(bad)]
+    across = browser.post(JOBS, {**chosen, "select_across": "1"})
+    assert [job.pk for job in across.context["jobs"]] == [waiting.pk]
+
+    for nonsense in ("nonsense", "\0", "1" * 5000):
+        wrong = {**chosen, "_selected_action": [nonsense], "confirmed": "yes", "one": "yes"}
+        assert browser.post(JOBS, wrong, follow=True).status_code == 200, nonsense
+    assert browser.get(f"{JOBS}nonsense/change/", follow=True).status_code == 200
+    assert reasons(waiting)

@@ -158,8 +158,10 @@ def whole_reads(sql: str, params: Any) -> list[str]:
             cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
             steps = [row[3] for row in cursor.fetchall()]
             # Those that hold no job that has succeeded.
-            names = "waiting|held|divided|deadline|place|blocked|unfinished|failed|cancelled"
-            small = f"INDEX offload_job_({names})"
+            small = (
+                "INDEX offload_job_(waiting|held|divided|deadline|place|blocked|owner_blocked|"
+                "unfinished|oldest|failed|cancelled)"
+            )
             scan = re.compile(rf"SCAN (offload_job|[UVWT]\d+)(?! USING (COVERING )?{small})")
             return [step for step in steps if scan.search(step)]
 

@@ -69,7 +69,7 @@ class StatusFilter(admin.SimpleListFilter):
         if value is None and _names_jobs(request):
             return rows
 
-        # It names the index `offload_job_unfinished`.
+        # It names the index `offload_job_oldest`.
         unfinished = rows.filter(finished_at__isnull=True)
         return unfinished.filter(status=value) if value in Status else unfinished
 

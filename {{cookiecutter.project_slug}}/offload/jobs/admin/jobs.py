@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -134,6 +134,14 @@ class JobAdmin(ReadOnly):
         """The page of failures, too."""
         failures = self.admin_site.admin_view(self.failures_view)
         return [path("failures/", failures, name="offload_jobs_failures"), *super().get_urls()]
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Job]) -> Any:
+        """Do an action. Django would answer 500 to a form in which something is no id."""
+        try:
+            return super().response_action(request, queryset)
+        except ValidationError:
+            self.message_user(request, "Nothing was done: that is no job's id.", messages.ERROR)
+            return None
 
     def failures_view(self, request: HttpRequest) -> HttpResponse:
         """What failed and why; each group links to its jobs."""

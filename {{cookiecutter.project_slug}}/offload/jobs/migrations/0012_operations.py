@@ -40,4 +40,12 @@ class Migration(migrations.Migration):
             name='past_attempts',
             field=models.JSONField(null=True),
         ),
+        migrations.AddIndex(
+            model_name='job',
+            index=models.Index(
+                condition=models.Q(('finished_at__isnull', True)),
+                fields=['created_at', '-id'],
+                name='offload_job_oldest',
+            ),
+        ),
     ]
