@@ -465,23 +465,11 @@ class Resolver:
 
     def _result_of_call(self, call: ast.Call, scope: CodeScope, local: Types | None) -> str:
         """The origin of what a call returns. Calls that only pass on have cases of their own."""
-        # 1. `super()`, seen from a method.
-        if isinstance(call.func, ast.Name) and call.func.id == "super" and scope.owner:
-            lineage = self.classes.lineage(scope.owner.dotted)
-            return lineage[1] if len(lineage) > 1 else ""
+        # 1. What Python itself gives back: a base class, an attribute, an item.
+        if known := self._read_by_call(call, scope, local):
+            return known
 
-        # 2. `getattr(request, "user", None)` reads an attribute.
-        match call:
-            case ast.Call(func=ast.Name(id="getattr"), args=[of, ast.Constant(value=name), *_]):
-                return self.origin(ast.Attribute(of, str(name), ast.Load()), scope, local)
-
-        # 3. `self.clients.pop(key)` returns an item.
-        match call.func:
-            case ast.Attribute(value=held, attr="get" | "pop" | "setdefault"):
-                if element := self.element(held, scope, local):
-                    return element
-
-        # 4. `sync_to_async(f)(1)` and `to_thread(f, 1)` return what `f` returns.
+        # 2. `sync_to_async(f)(1)` and `to_thread(f, 1)` return what `f` returns.
         origin = self.origin(call.func, scope, local)
         wrapper = call.func if isinstance(call.func, ast.Call) else None
         wraps = self.origin(wrapper.func, scope, local) if wrapper and wrapper.args else ""
@@ -491,22 +479,39 @@ class Resolver:
             if origin == "asyncio.to_thread":
                 return self._result(self.origin(call.args[0], scope, local))
 
-            # 5. `partial(f)` and `Depends(f)` stand for `f`, and for what it returns.
+            # 3. `partial(f)` and `Depends(f)` stand for `f`, and for what it returns.
             if origin == "functools.partial":
                 return self.origin(call.args[0], scope, local)
             if origin.endswith(".Depends"):
                 return self._result(self.origin(call.args[0], scope, local))
 
-            # 6. `get_object_or_404(Order)` fetches a row.
+            # 4. `get_object_or_404(Order)` fetches a row.
             if origin in GET_OR_404:
                 found = self.origin(call.args[0], scope, local)
                 return found if self.is_model(found) else self.row(found)
 
-            # 7. `apps.get_model("shop.Order")`.
+            # 5. `apps.get_model("shop.Order")`.
             if origin == "django.apps.apps.get_model":
                 texts = [a.value for a in call.args if isinstance(a, ast.Constant)]
                 return self.models.named(".".join(map(str, texts))) or origin
         return self._result(origin)
+
+    def _read_by_call(self, call: ast.Call, scope: CodeScope, local: Types | None) -> str:
+        """The origin of what a call only reads; empty if it is no such call. Three cases:
+
+        1. `super()`, seen from a method.
+        2. `getattr(request, "user", None)` reads an attribute.
+        3. `self.clients.pop(key)` returns an item.
+        """
+        match call:
+            case ast.Call(func=ast.Name(id="super")) if scope.owner:
+                lineage = self.classes.lineage(scope.owner.dotted)
+                return lineage[1] if len(lineage) > 1 else ""
+            case ast.Call(func=ast.Name(id="getattr"), args=[of, ast.Constant(value=name), *_]):
+                return self.origin(ast.Attribute(of, str(name), ast.Load()), scope, local)
+            case ast.Call(func=ast.Attribute(value=held, attr="get" | "pop" | "setdefault")):
+                return self.element(held, scope, local)
+        return ""
 
     def _result(self, origin: str) -> str:
         """The origin of what a function returns. Five cases:
