@@ -32,6 +32,7 @@ from .propagation import propagated_headers
 from .raw_response import RawResponse
 from .request import Headers, UpstreamRequest
 from .single_flight import leave
+from .traced_call import add_call_event
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -271,4 +272,6 @@ class PendingCall(Generic[T]):
 
         seconds = (finished_at or monotonic()) - self._started_at
         self._client.meter.outcome(status, seconds if attempts else None)
-        return Outcome(status, seconds * 1000, value, attempts, hedged, **more)
+        outcome = Outcome(status, seconds * 1000, value, attempts, hedged, **more)
+        add_call_event(self._client.name, outcome, self.shared and self.shared.context.span)
+        return outcome

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from .http import httpx
 from .request import Headers, UpstreamRequest
@@ -50,6 +50,8 @@ class CallContext(Generic[R]):
     hedged: bool = False
     # True in the context of a hedged request, which is a copy of its call's.
     is_hedge: bool = False
+    # The span of the caller that started the call; None if its trace is not sampled.
+    span: Any = None
     # Seconds for which the rate limit held the requests of this call back.
     held_back: float = 0.0
     # The instant at which the call was over; 0 until then.

@@ -20,6 +20,7 @@ from django.db.models import Q
 from pydantic import BaseModel, ValidationError
 
 from offload.jobs import transitions
+from offload.jobs.attempt_span import traced
 from offload.jobs.declare import all_job_types
 from offload.jobs.divided import make_parts, part_results
 from offload.jobs.errors import JobError
@@ -36,6 +37,7 @@ from offload.jobs.worker.outage import KeptEnd, KeptResult, retry_while_database
 from offload.jobs.worker.report import Cancelled, LeaseLost, RunningReport
 from offload.jobs.worker.spooler import Spooler
 from offload.observe.log_context import log_context
+from offload.observe.tracing import tracing
 
 log = logging.getLogger("offload.jobs")
 
@@ -99,7 +101,7 @@ def _claim_and_run(
     if job is None:
         return "duplicate"
 
-    with measured(job), log_context(job.log_fields()):
+    with measured(job), log_context(job.log_fields()), traced(job):
         return _run_and_write(job_type, job, slot, spooler)
 
 
@@ -111,7 +113,8 @@ def _run_and_write(job_type: JobType[Any, Any], job: Job, slot: Slot, spooler: S
     try:
         with spooler.keeping(end):
             ended = retry_while_database_is_down(end, partial(_written, job))
-    except Exception:
+    except Exception as error:
+        tracing.record_error(error)
         log.exception(
             "job %s: the database refuses its end; the job is started again, or fails after its "
             "last attempt",
@@ -121,9 +124,11 @@ def _run_and_write(job_type: JobType[Any, Any], job: Job, slot: Slot, spooler: S
         return "unwritten"
 
     if ended is None:
+        tracing.set_attribute("offload.job.status", "fenced")
         log.warning("job %s: another worker has taken over, this result is dropped", job.pk)
         return "fenced"
 
+    tracing.set_attribute("offload.job.status", ended.status)
     tell_watchers_and_parent(ended)
     seconds = round(time.perf_counter() - started, 3)
     log.info("job %s", ended.status, extra=job.log_fields() | {"seconds": seconds})
@@ -243,6 +248,7 @@ def _divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None
 def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) -> End:
     limits = job_type.limits
     reason, detail = public_text(job_type, error), full_text(error)
+    tracing.record_error(error)
 
     if isinstance(error, limits.retry_on) and job.attempts < job.max_attempts:
         delay = limits.delay_before_retry(job.attempts)
