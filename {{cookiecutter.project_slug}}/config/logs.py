@@ -15,6 +15,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from config.env import load
 from offload.observe.log_context import log_fields
+from offload.observe.tracing import tracing
 from offload.serving.middleware import request_id
 
 _env = load()
@@ -24,12 +25,15 @@ def _add_context(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     """A line that is logged while a request is answered has the request's id. One that is logged
-    while a job is computed has the ids of the job and of its request, and the attempt.
+    while a job is computed has the ids of the job and of its request, and the attempt. Both have
+    the id of a trace that is sampled.
     """
     if found := request_id.get():
         event.setdefault("request_id", found)
     for name, value in log_fields().items():
         event.setdefault(name, value)
+    if trace_id := tracing.trace_id():
+        event["trace_id"] = trace_id
     return event
 
 
@@ -151,6 +155,8 @@ LOGGING: dict[str, Any] = {
         # Celery logs that a task was received; every job logs a line of its own.
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
+        # It warns at each try. `offload.traces` logs one line when the collector goes away.
+        "opentelemetry.exporter": {"level": "CRITICAL"},
     },
 }
 

@@ -47,6 +47,7 @@ INSTALLED_APPS = [
 # paths keep Django's full stack.
 API_MIDDLEWARE = [
     "offload.serving.middleware.RequestId",
+    "offload.serving.middleware.Traces",
     "offload.serving.middleware.AccessLog",
     "offload.serving.middleware.Metrics",
     "offload.serving.middleware.SecurityHeaders",
@@ -57,6 +58,7 @@ if DEBUG:
     API_MIDDLEWARE.append("offload.guard.runtime.blocked_header.blocked_header")
 MIDDLEWARE = [
     "offload.serving.middleware.RequestId",
+    "offload.serving.middleware.Traces",
     "offload.serving.middleware.AccessLog",
     "offload.serving.middleware.Metrics",
     "django.middleware.security.SecurityMiddleware",

@@ -15,6 +15,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from offload.access import BearerToken, SessionLogin
 from offload.jobs.api import router as jobs
 from offload.json_bodies import BodyParser, too_many_faults
+from offload.observe.tracing import tracing
 from offload.openapi import Document
 from offload.problems import Problem
 from offload.serving.unavailable import unavailable
@@ -160,5 +161,6 @@ def _problem(error: Any) -> Problem:
             return Problem(404, str(error) or "there is nothing here")
     if problem := unavailable(error):
         return problem
+    tracing.record_error(error)
     logger.error("A view raised an error that it does not handle: a 500.", exc_info=error)
     return Problem(500, "this is our fault; the log has the reason under the request's id")

@@ -21,7 +21,7 @@ class Offload:
     # The broker. Events go over its pub/sub, on channels with the prefix below.
     redis_url: str = "redis://127.0.0.1:6379/0"
     # The prefix of the channels: one Redis may serve several services, and pub/sub knows no
-    # database numbers.
+    # database numbers. Traces have it as the name of the service, unless OTEL_SERVICE_NAME is set.
     events_prefix: str = "offload"
     # The job of a dead worker starts again after this time. A lease is renewed three times as
     # often.

@@ -33,6 +33,7 @@ from .raw_response import RawResponse
 from .request import Headers, UpstreamRequest
 from .sent_request import RequestStatus
 from .single_flight import leave
+from .traced_call import add_call_event
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -266,7 +267,9 @@ class PendingCall(Generic[T]):
     def _outcome(self, status: OutcomeStatus, value: T | None = None, **more: Any) -> Outcome[T]:
         if self.shared is None:
             self._client.meter.outcome(status, None)
-            return Outcome(status, (monotonic() - self._started_at) * 1000, value, **more)
+            alone = Outcome(status, (monotonic() - self._started_at) * 1000, value, **more)
+            add_call_event(self._client.name, alone, None)
+            return alone
 
         context = self.shared.context
         ended_at = context.finished_at or monotonic()
@@ -283,6 +286,8 @@ class PendingCall(Generic[T]):
                 for timer in context.timers
             ]
         )
-        return Outcome(
+        outcome = Outcome(
             status, seconds * 1000, value, context.attempts, context.hedged, requests, **more
         )
+        add_call_event(self._client.name, outcome, context.span)
+        return outcome

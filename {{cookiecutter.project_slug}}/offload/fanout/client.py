@@ -5,6 +5,8 @@ import logging
 from dataclasses import dataclass, field
 from time import monotonic
 
+from offload.observe.tracing import tracing
+
 from .auth import TokenAuth
 from .bulkhead import Bulkhead
 from .cache import CachedResponse, ResponseCache
@@ -85,6 +87,7 @@ class UpstreamClient:
             wanted_until=wanted_until,
             attempt_timeout=self._limits.attempt_timeout,
             max_attempts=self._limits.retry.attempts,
+            span=tracing.current(),
         )
         key = request.key if self._limits.single_flight else None
         if limits:
@@ -117,6 +120,7 @@ class UpstreamClient:
             attempt_timeout=self._limits.attempt_timeout,
             max_attempts=self._limits.retry.attempts,
             streaming=True,
+            span=tracing.current(),
         )
 
     @property

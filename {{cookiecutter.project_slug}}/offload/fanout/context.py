@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from .http import httpx
 from .request import Headers, UpstreamRequest
@@ -53,6 +53,8 @@ class CallContext(Generic[R]):
     is_hedge: bool = False
     # Every request of the call. The copy for a hedged request has the same list.
     timers: list[RequestTimer] = field(default_factory=list)
+    # The span of the caller that started the call; None if its trace is not sampled.
+    span: Any = None
     # Seconds for which the rate limit held the requests of this call back.
     held_back: float = 0.0
     # The instant at which the call was over; 0 until then.

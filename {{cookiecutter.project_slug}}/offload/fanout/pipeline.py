@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from functools import partial, reduce
 
+from offload.observe.tracing import tracing
+
 from .attempt_timeout import AttemptTimeoutStrategy
 from .auth import AuthStrategy, TokenAuth
 from .bulkhead import Bulkhead, BulkheadStrategy
@@ -16,6 +18,7 @@ from .rate_limiter import RateLimiterStrategy
 from .retry import RetryStrategy
 from .retry_budget import RetryBudget
 from .send import SendStrategy
+from .traced_attempt import TracedAttemptStrategy
 
 
 def build_pipeline(
@@ -50,6 +53,7 @@ def build_pipeline(
         partial(HedgingStrategy, limits.hedge, bulkhead, budget) if limits.hedge else None,
         partial(CircuitBreakerStrategy, limits.breaker, circuit, name),
         partial(RateLimiterStrategy, limits.rate) if limits.rate else None,
+        partial(TracedAttemptStrategy, name, limits.propagate) if tracing.is_on else None,
         AttemptTimeoutStrategy,
         innermost=SendStrategy(transport, limits.propagate, meter),
     )

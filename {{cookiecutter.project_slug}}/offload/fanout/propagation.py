@@ -4,15 +4,10 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
 
+from offload.observe.tracing import MAX_TRACE_CHARACTERS, tracing
 from offload.serving import request_id
 
 from .request import Headers
-
-try:
-    from opentelemetry import propagate as otel  # type: ignore[import-not-found,unused-ignore]
-except ImportError:
-    # OpenTelemetry is optional. Without it the caller's own trace context is passed on unchanged.
-    otel = None  # type: ignore[assignment,unused-ignore]
 
 # Milliseconds that the receiver has for the request; no RFC names such a header.
 DEADLINE_HEADER = "X-Request-Timeout-Ms"
@@ -20,9 +15,6 @@ DEADLINE_HEADER = "X-Request-Timeout-Ms"
 REQUEST_ID_HEADER = "x-request-id"
 # W3C Trace Context: passed on as they came.
 TRACE_HEADERS = ("traceparent", "tracestate")
-# A longer value is left out: receivers have to take 512 characters of tracestate, and no more
-# (W3C Trace Context, section 3.3.1.5).
-MAX_TRACE_CHARACTERS = 512
 
 _incoming: ContextVar[Mapping[str, str]] = ContextVar(
     "offload_propagated", default=MappingProxyType({})
@@ -69,6 +61,6 @@ def propagated_headers() -> Headers:
     headers = dict(_incoming.get())
     if ours := request_id.get():
         headers[REQUEST_ID_HEADER] = ours
-    if otel is not None:
-        otel.inject(headers)
+    # Without tracing the caller's own trace context is passed on unchanged.
+    headers |= tracing.headers()
     return list(headers.items())

@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import Any
 
 from offload.serving import release
 
@@ -23,8 +24,10 @@ from .context import CallContext
 from .deadline import until
 from .errors import FAILURES, DeadlineExceeded, OutcomeStatus, status_of
 from .http import httpx
+from .outcome import Outcome
 from .propagation import propagated_headers
 from .request import UpstreamRequest
+from .traced_call import add_call_event
 
 
 @asynccontextmanager
@@ -79,4 +82,7 @@ async def _open(client: UpstreamClient, context: CallContext[httpx.Response]) ->
         return response
     finally:
         if status:
-            client.meter.outcome(status, monotonic() - started if context.attempts else None)
+            seconds = monotonic() - started
+            client.meter.outcome(status, seconds if context.attempts else None)
+            outcome: Outcome[Any] = Outcome(status, seconds * 1000, attempts=context.attempts)
+            add_call_event(client.name, outcome, context.span)

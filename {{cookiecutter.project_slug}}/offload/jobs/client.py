@@ -18,6 +18,7 @@ from django.utils import timezone
 from pydantic import BaseModel
 
 from offload.conf import conf
+from offload.jobs.attempt_span import add_submitted_event
 from offload.jobs.blocked import blocked, give_ranks
 from offload.jobs.control import cancel_job, discard_job, no_such_job, retry_job
 from offload.jobs.followers import follower_columns
@@ -180,6 +181,7 @@ async def submit_many(
         _admit_blocked(jobs)
         Job.objects.bulk_create(jobs)
         count_new(jobs)
+        add_submitted_event(jobs)
         if "due_at" not in columns:
             services.start(jobs)
         if job_type.limits.run_limit is None:
@@ -369,6 +371,7 @@ def _insert(
                 return found
         else:
             count_new([job])
+            add_submitted_event([job])
             # A row that is due later is published by the maintenance.
             return job if "due_at" in columns else _started(job)
 

@@ -126,6 +126,7 @@ def make_parts(job_type: JobType[Any, Any], job: Job, params: BaseModel) -> list
             number=number,
             priority=job.priority,
             request_id=job.request_id,
+            traceparent=job.traceparent,
         )
         for number, part_params in enumerate(job_type.split(params), 1)
     ]

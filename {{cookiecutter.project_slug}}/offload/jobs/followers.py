@@ -142,6 +142,7 @@ def _follower(ended: Job, columns: dict[str, Any], **values: Any) -> Job:
         pk=_follower_id(ended),
         owner=ended.owner,
         request_id=ended.request_id,
+        traceparent=ended.traceparent,
         limit_key=_limit_key(columns["kind"], ended.owner, values["params"]),
         **values,
     )

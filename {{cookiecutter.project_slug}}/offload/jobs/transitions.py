@@ -33,6 +33,7 @@ from django.db.models.functions import Coalesce, Now
 
 from offload.conf import conf
 from offload.jobs import divided
+from offload.jobs.attempt_span import trace_interrupted
 from offload.jobs.database import (
     NOT_WAITING,
     UNHELD,
@@ -140,8 +141,10 @@ def retry(job: Job, error: str, delay: float, detail: str = "") -> Job | None:
 def hand_back(job: Job) -> Job | None:
     """running → queued because the worker shuts down. The attempt does not count."""
     row = _requeue(job, "handed back: its worker was told to stop", attempts=F("attempts") - 1)
-    if row is not None and row.status == Status.QUEUED:
-        count(HANDED_BACK, row)
+    if row is not None:
+        trace_interrupted(job, row, "handed_back")
+        if row.status == Status.QUEUED:
+            count(HANDED_BACK, row)
     return row
 
 
@@ -163,6 +166,7 @@ def reclaim(job: Job, reason: str) -> Job | None:
 
     if row is not None:
         count(LOST, row)
+        trace_interrupted(job, row, "worker_lost")
     return row
 
 

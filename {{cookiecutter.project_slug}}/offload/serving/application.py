@@ -11,6 +11,7 @@ from django.conf import settings
 
 from offload.conf import conf
 from offload.observe.live_gauges import refresh, show
+from offload.observe.tracing import tracing
 from offload.problems import Problem
 from offload.serving import metrics
 from offload.serving.body_limit import BodyLimit
@@ -55,6 +56,7 @@ class Application:
     ) -> None:
         django.setup(set_prefix=False)
         self.conf = conf()
+        tracing.start(self.conf.events_prefix)
         self.lifespans = [self._request_threads, *lifespans]
         self.websocket = websocket
         # Apart, so that pages, such as the login of the admin, take no thread from the API.
@@ -188,6 +190,7 @@ class Application:
         await self.sweeps.stop(sweeping)
         for pool in self._pools():
             await asyncio.to_thread(pool.close)
+        await asyncio.to_thread(tracing.flush)
 
     async def _wait_for_requests(self) -> None:
         """Wait for the last requests, which the server may just have cancelled."""

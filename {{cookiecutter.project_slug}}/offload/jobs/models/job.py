@@ -16,9 +16,12 @@ from pydantic import BaseModel
 from offload.conf import conf
 from offload.jobs.job_type import JobType
 from offload.jobs.priority import Priority
+from offload.observe.tracing import sampled_trace_id, tracing
 
 # Characters of a request's id, as `serving/response_headers.py` accepts it.
 MAX_REQUEST_ID_LENGTH = 128
+# W3C Trace Context, section 3.2.2.
+TRACEPARENT_LENGTH = 55
 
 
 class Status(models.TextChoices):
@@ -140,6 +143,8 @@ class Job(models.Model):
     unique_key = models.CharField(max_length=64, null=True)
     # The request's id, which the worker's log lines carry, too.
     request_id = models.CharField(max_length=MAX_REQUEST_ID_LENGTH, blank=True)
+    # The span in which it was submitted; see `attempt_span.py`. NULL: nothing was traced.
+    traceparent = models.CharField(max_length=TRACEPARENT_LENGTH, null=True)
 
     # --- what follows it, see `followers.py` ---
     # The declared columns of the jobs that follow, one after the other.
@@ -295,6 +300,7 @@ class Job(models.Model):
         if job_type.limits.run_limit is not None:
             values["limit_key"] = job_type.limits.run_limit.key(job_type.name, owner, params)
         values["request_id"] = values.get("request_id", "")[:MAX_REQUEST_ID_LENGTH]
+        values.setdefault("traceparent", tracing.headers().get("traceparent"))
 
         columns = cls.declared_columns(job_type)
         return cls.declared(columns, owner=owner, params=json.loads(document), **values)
@@ -376,6 +382,8 @@ class Job(models.Model):
         fields = {"job_id": str(self.pk), "kind": self.kind, "request_id": self.request_id}
         if self.parent_id:
             fields["parent_id"] = str(self.parent_id)
+        if trace_id := sampled_trace_id(self.traceparent):
+            fields["trace_id"] = trace_id
         return {**fields, "attempt": self.attempts}
 
     def snapshot(self) -> dict[str, Any]:

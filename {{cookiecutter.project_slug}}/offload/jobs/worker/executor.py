@@ -20,6 +20,7 @@ from django.db.models import Q
 from pydantic import BaseModel, ValidationError
 
 from offload.jobs import transitions
+from offload.jobs.attempt_span import traced
 from offload.jobs.declare import all_job_types
 from offload.jobs.divided import make_parts, part_results
 from offload.jobs.errors import JobError
@@ -37,6 +38,7 @@ from offload.jobs.worker.report import Cancelled, LeaseLost, RunningReport
 from offload.jobs.worker.saved_result import SavedResult, SaveFailed
 from offload.jobs.worker.spooler import Spooler
 from offload.observe.log_context import log_context
+from offload.observe.tracing import tracing
 
 log = logging.getLogger("offload.jobs")
 
@@ -100,7 +102,7 @@ def _claim_and_run(
     if job is None:
         return "duplicate"
 
-    with measured(job), log_context(job.log_fields()):
+    with measured(job), log_context(job.log_fields()), traced(job):
         return _run_and_write(job_type, job, slot, spooler)
 
 
@@ -114,7 +116,8 @@ def _run_and_write(job_type: JobType[Any, Any], job: Job, slot: Slot, spooler: S
             ended = _write(end, job, spooler)
         except SaveFailed as failed:
             ended = _write(_retry_or_fail(job_type, job, failed.__cause__ or failed), job, spooler)
-    except Exception:
+    except Exception as error:
+        tracing.record_error(error)
         log.exception(
             "job %s: the database refuses its end; the job is started again, or fails after its "
             "last attempt",
@@ -124,9 +127,11 @@ def _run_and_write(job_type: JobType[Any, Any], job: Job, slot: Slot, spooler: S
         return "unwritten"
 
     if ended is None:
+        tracing.set_attribute("offload.job.status", "fenced")
         log.warning("job %s: another worker has taken over, this result is dropped", job.pk)
         return "fenced"
 
+    tracing.set_attribute("offload.job.status", ended.status)
     tell_watchers_and_parent(ended)
     seconds = round(time.perf_counter() - started, 3)
     log.info("job %s", ended.status, extra=job.log_fields() | {"seconds": seconds})
@@ -254,6 +259,7 @@ def _divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None
 def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) -> End:
     limits = job_type.limits
     reason, detail = public_text(job_type, error), full_text(error)
+    tracing.record_error(error)
 
     if isinstance(error, limits.retry_on) and job.attempts < job.max_attempts:
         delay = limits.delay_before_retry(job.attempts)

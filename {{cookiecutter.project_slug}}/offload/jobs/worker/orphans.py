@@ -13,6 +13,7 @@ from billiard.exceptions import WorkerLostError
 from celery import signals
 
 from offload.jobs import transitions
+from offload.jobs.attempt_span import trace_interrupted
 from offload.jobs.database import CONNECTION_ERRORS
 from offload.jobs.declare import find_job_type
 from offload.jobs.models import Job
@@ -102,7 +103,10 @@ class Orphans:
             return
         if key in self._over_time:
             limit = find_job_type(job.kind).limits.time_limit
-            self._tell(transitions.fail(job, f"time limit: killed after {limit:g} s"))
+            failed = transitions.fail(job, f"time limit: killed after {limit:g} s")
+            if failed is not None:
+                trace_interrupted(job, failed, "time_limit")
+            self._tell(failed)
         elif self._shutdown.requested:
             return
         elif job.pk in self._reasons and not process_is_alive(job.pid):

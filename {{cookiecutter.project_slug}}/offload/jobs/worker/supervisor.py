@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from celery import bootsteps
+from celery import bootsteps, signals
 
 from offload.conf import conf
 from offload.jobs.background import create_relay
@@ -37,6 +37,8 @@ from offload.jobs.worker.spool import Spool
 from offload.jobs.worker.spooler import Spooler
 from offload.jobs.worker.time_limits import TimeLimits
 from offload.jobs.worker.write_spooled import WriteSpooled
+from offload.observe.span_queue import SENT_AFTER_SECONDS
+from offload.observe.tracing import tracing
 
 log = logging.getLogger("offload.jobs")
 
@@ -55,6 +57,11 @@ class Supervisor(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         require_forked_processes(worker)
         self._metrics_server = open_metrics_server()
+        # Before the pool forks, because its processes share the imported packages.
+        tracing.start(conf().events_prefix)
+        if tracing.is_on:
+            # A process that has done its number of jobs exits at once.
+            signals.worker_process_shutdown.connect(_flush_spans)
 
         # Forked processes inherit the id: it says who holds the leases.
         self._worker_id = uuid4()
@@ -120,6 +127,9 @@ class Supervisor(bootsteps.StartStopStep):
         relay_stops = threading.Thread(target=services.stop_relay, daemon=True)
         relay_stops.start()
 
+        if tracing.is_on:
+            # The processes have ended their jobs, and send the last spans by themselves.
+            time.sleep(SENT_AFTER_SECONDS)
         kill_children()
         deadline = time.monotonic() + LAST_STATEMENTS_SECONDS
         self._thread.join(LAST_STATEMENTS_SECONDS)
@@ -127,6 +137,7 @@ class Supervisor(bootsteps.StartStopStep):
         if not hand_back_jobs(self._worker_id, self._heartbeat, self._write_spooled, patience):
             self._shutdown.spool_hand_backs()
         relay_stops.join(max(deadline - time.monotonic(), 0.0))
+        tracing.flush()
         if self._life is not None:
             self._life.end()
 
@@ -190,3 +201,7 @@ class Supervisor(bootsteps.StartStopStep):
         self._orphans.settle(held, working)
         self._kill_fenced.look(held, working)
         kill_cancelled(self._assignments, self._worker_id, held, working)
+
+
+def _flush_spans(**_: Any) -> None:
+    tracing.flush()

@@ -5,5 +5,14 @@ from offload.serving.middleware.base import Middleware
 from offload.serving.middleware.request_ids import RequestId, request_id
 from offload.serving.middleware.request_metrics import Metrics
 from offload.serving.middleware.security_headers import SecurityHeaders
+from offload.serving.middleware.traces import Traces
 
-__all__ = ["AccessLog", "Metrics", "Middleware", "RequestId", "SecurityHeaders", "request_id"]
+__all__ = [
+    "AccessLog",
+    "Metrics",
+    "Middleware",
+    "RequestId",
+    "SecurityHeaders",
+    "Traces",
+    "request_id",
+]

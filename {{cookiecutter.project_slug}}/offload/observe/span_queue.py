@@ -1,0 +1,140 @@
+"""Ended spans on their way to the collector.
+
+Nobody waits for the collector. A span that ends is put into a bounded queue, and a thread of this
+process sends what is in it. The thread begins with the first span, so each forked process has one
+of its own. OpenTelemetry's own queue does not say how many spans it drops.
+"""
+
+import logging
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from offload.observe import Counter
+
+log = logging.getLogger("offload.traces")
+
+# OpenTelemetry's own default. In full it has some 4 MB.
+MAX_QUEUED_SPANS = 2048
+# The largest number of spans in one request to the collector; OpenTelemetry's own default.
+MAX_BATCH_SPANS = 512
+# A request to the collector takes some 2 ms of CPU.
+SEND_INTERVAL_SECONDS = 0.2
+# A healthy collector has each span after this time. A worker waits so long at its end, before it
+# kills the processes that compute.
+SENT_AFTER_SECONDS = 0.5
+# The end of a process waits for the collector no longer than this.
+FLUSH_TIMEOUT_SECONDS = 1.0
+
+DROPPED = Counter(
+    "offload_trace_spans_dropped_total",
+    "Spans that were dropped because the collector of traces was away, or too slow.",
+)
+
+# Sends spans, and says whether the collector has taken them.
+Send = Callable[[Sequence[Any]], bool]
+
+
+class SpanQueue:
+    """The ended spans of this process, and the thread that sends them.
+
+    Args:
+        connect: makes the function that sends. It is called in the thread, once in each process:
+            two processes never share a connection.
+    """
+
+    def __init__(self, connect: Callable[[], Send]) -> None:
+        self._connect = connect
+        # Whether the collector has taken the last batch.
+        self._is_heard = True
+        self._begin()
+        this = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _begin_again(this()))
+
+    def _begin(self) -> None:
+        self._spans: deque[Any] = deque()
+        self._changed = threading.Condition()
+        self._flushing = False
+        self._thread: threading.Thread | None = None
+
+    def add(self, span: Any) -> None:
+        """Have this span sent, or drop it. Never blocks."""
+        if len(self._spans) >= MAX_QUEUED_SPANS:
+            DROPPED.inc()
+            return
+        self._spans.append(span)
+        if self._thread is None:
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._run, name="offload-spans", daemon=True)
+        with self._changed:
+            # The system may start no more threads, or the process may be at its end. The next span
+            # tries again.
+            if self._thread is None:
+                with suppress(RuntimeError):
+                    thread.start()
+                    self._thread = thread
+
+    def _run(self) -> None:
+        send = self._connect_safely()
+        while True:
+            with self._changed:
+                if not self._spans:
+                    self._flushing = False
+                    self._changed.notify_all()
+                self._changed.wait_for(lambda: self._flushing, SEND_INTERVAL_SECONDS)
+            while self._spans:
+                self._send_batch(send)
+
+    def _connect_safely(self) -> Send:
+        try:
+            return self._connect()
+        except Exception:
+            log.exception(
+                "No spans can be sent: a variable OTEL_... in the environment has a wrong value. "
+                "Correct it, and start the process again."
+            )
+            return lambda spans: False
+
+    def _send_batch(self, send: Send) -> None:
+        batch = [self._spans.popleft() for _ in range(min(len(self._spans), MAX_BATCH_SPANS))]
+        try:
+            is_taken = send(batch)
+        except Exception:
+            # A wrong certificate, a header that HTTP does not allow: whatever it is, the thread
+            # goes on.
+            log.exception("Spans could not be sent.")
+            is_taken = False
+
+        if not is_taken:
+            DROPPED.inc(len(batch))
+        if is_taken != self._is_heard:
+            self._is_heard = is_taken
+            if is_taken:
+                log.info("The collector of traces takes spans again.")
+            else:
+                log.warning(
+                    "The collector of traces takes no spans: they are dropped and counted until it "
+                    "does. Nothing else is affected. Check the collector, and "
+                    "OTEL_EXPORTER_OTLP_ENDPOINT in the environment of this process."
+                )
+
+    def flush(self) -> None:
+        """Send what there is now. Waits for the collector `FLUSH_TIMEOUT_SECONDS` at most."""
+        with self._changed:
+            if self._thread is None:
+                return
+            self._flushing = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._flushing, FLUSH_TIMEOUT_SECONDS)
+
+
+def _begin_again(queue: SpanQueue | None) -> None:
+    """In a forked process: its parent has the thread, and sends the spans that wait."""
+    if queue is not None:
+        queue._begin()  # noqa: SLF001  # of this module
