@@ -71,10 +71,12 @@ async def _events(request: HttpRequest, owner: str) -> AsyncIterator[bytes]:
         with services.watched_logins.watch(login_of(request), wake=lambda: None) as login:
             since = time.monotonic()
             while not login.ended:
+                # A lag that is noted after this moment is in the next state.
+                now = time.monotonic()
                 state = _process(request, since) | await sync_to_async(_database)(owner)
+                since = now
                 # The stream keeps no thread and no connection to the database while it waits.
                 await release()
-                since = time.monotonic()
                 yield b"event: state\ndata: " + to_json(state) + b"\n\n"
                 await asyncio.sleep(INTERVAL_SECONDS)
 
