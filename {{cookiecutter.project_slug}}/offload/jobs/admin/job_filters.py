@@ -39,7 +39,8 @@ class BoundedPaginator(Paginator):
     def count(self) -> int:
         """The number of rows, at most `MAX_LISTED_JOBS`."""
         rows: Any = self.object_list
-        number: int = rows.order_by()[:MAX_LISTED_JOBS].count()
+        # In their order, which has an index. In any order PostgreSQL may read the whole table.
+        number: int = rows[:MAX_LISTED_JOBS].count()
         return number
 
 
