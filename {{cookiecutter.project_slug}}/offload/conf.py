@@ -61,9 +61,6 @@ class Offload:
     # The time between two comment lines in an idle event stream. Proxies close a silent one, often
     # after 60 s.
     idle_stream_heartbeat: float = 15.0
-    # The tokens of open event streams and long polls are checked this often: each ends so long
-    # after its token was revoked or has expired. One query checks all of a process.
-    token_check: float = 5.0
     # Event streams and long polls of one owner in a process; one more is answered 429. It is a
     # fifth of `streams_in_flight`: one caller cannot take the places of all the others.
     streams_per_owner: int = 1000
@@ -143,6 +140,9 @@ class Offload:
     request_deadline: float = 10.0
 
     # --- access ---
+    # The tokens in use are checked this often, with one query for all of a process: a token that
+    # was revoked or has expired opens nothing after that, and its event streams and long polls end.
+    token_check: float = 0.5
     # So many requests with a wrong token are answered 401 for one client address a minute; further
     # ones are answered 429 without a query. A mistyped token is sent a few times, not 30.
     token_failures: int = 30

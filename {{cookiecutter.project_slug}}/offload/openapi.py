@@ -37,6 +37,7 @@ PROBLEM = {
 DESCRIPTIONS = {
     400: "The request is malformed.",
     401: "The request has no valid token.",
+    403: "The token's scope does not allow it.",
     404: "There is nothing at this address, or it is another owner's.",
     408: "The body came too slowly.",
     409: "The state does not allow it now.",
@@ -53,6 +54,8 @@ _SECONDS = {"description": "seconds until the next try", "schema": {"type": "int
 _TEXT = {"schema": {"type": "string"}}
 HEADERS = {
     401: {"WWW-Authenticate": _TEXT | {"required": True}},
+    # It names the scope. A feature may have other reasons for a 403.
+    403: {"WWW-Authenticate": _TEXT},
     416: {"Content-Range": _TEXT | {"required": True}},
     429: {"Retry-After": _SECONDS | {"required": True}},
     # Nobody knows when some sources will answer again: then it is missing.
@@ -114,7 +117,7 @@ def error_statuses(operation: Operation) -> set[int]:
     sources = {model.__ninja_param_source__ for model in operation.models}
     statuses = {400, 503}
     if operation.auth_callbacks:
-        statuses |= {401, 429}
+        statuses |= {401, 403, 429}
     if "path" in sources:
         statuses.add(404)
     # A converter, such as `{uuid:job_id}`, answers 404.

@@ -1,4 +1,8 @@
-"""Checks the tokens of long responses again and again: each response ends soon after its token."""
+"""Checks the tokens in use again and again.
+
+A token that was revoked or has expired opens nothing within `Offload.token_check`: the process
+trusts it no more, and each of its long responses ends.
+"""
 
 import asyncio
 import contextlib
@@ -6,14 +10,18 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
+from django.apps import apps
 from django.db import DatabaseError, InterfaceError, connections
-from django.db.models import Q
-from django.db.models.functions import Now
 from django.http import HttpRequest
 
+from offload.access.checked_tokens import Grant
 from offload.conf import conf
+
+if TYPE_CHECKING:
+    from offload.access.apps import AccessConfig
 
 logger = logging.getLogger("offload.access")
 
@@ -38,7 +46,7 @@ class WatchedToken:
 
 
 class WatchedTokens:
-    """The tokens of a process's long responses. One query checks them all."""
+    """The tokens of a process's long responses, and those that it trusts. One query checks all."""
 
     def __init__(self) -> None:
         # By digest.
@@ -66,37 +74,45 @@ class WatchedTokens:
             await asyncio.sleep(conf().token_check)
             try:
                 await self._check()
+                await _app().last_use.write()
             except Exception:
                 logger.exception(
-                    "The tokens of long responses could not be checked: a revoked one is still "
-                    "served until it closes. The next try is in %g s.",
+                    "The tokens in use could not be checked: a revoked one is trusted for some "
+                    "seconds, and its long responses go on. The next try is in %g s.",
                     conf().token_check,
                 )
 
     async def _check(self) -> None:
-        digests = set(self._watched)
-        if not digests:
+        checked = _app().checked_tokens
+        digests = checked.trusted() | self._watched.keys()
+        valid = await sync_to_async(_read_valid)(digests) if digests else None
+        if valid is None:
             return
 
-        valid = await sync_to_async(_read_valid)(digests)
-        for digest in digests - valid:
+        checked.compare(digests, valid)
+        for digest in digests - valid.keys():
             for token in self._watched.get(digest, ()):
                 token.ended = True
                 token.wake()
 
 
-def _read_valid(digests: set[str]) -> set[str]:
-    """Those of the digests whose token is valid; all of them where the database does not answer.
+def _app() -> "AccessConfig":
+    found: AccessConfig = apps.get_app_config("offload_access")  # type: ignore[assignment]
+    return found
+
+
+def _read_valid(digests: set[str]) -> dict[str, Grant] | None:
+    """What those of the digests give whose token is valid; None if the database does not answer.
 
     An open response is not ended because the database is away.
     """
     # Here, since the package is imported before Django's models are loaded.
     from offload.access.models import ApiToken
 
-    rows = ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), digest__in=digests)
+    tokens = ApiToken.valid().filter(digest__in=digests)
     try:
-        return set(rows.values_list("digest", flat=True))
+        return {token.digest: token.grant() for token in tokens}
     except (DatabaseError, InterfaceError):
         # The next try needs another connection.
         connections.close_all()
-        return digests
+        return None
