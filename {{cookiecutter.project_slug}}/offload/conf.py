@@ -79,6 +79,15 @@ class Offload:
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     # If it is set, `/metrics` is answered only to `Authorization: Bearer <this token>`.
     metrics_token: str = field(default="", repr=False)
+    # Scripts, styles and connections of pages: from this host alone. Images may be in the page
+    # itself, as those of the API's docs are. Who may frame a page is in X-Frame-Options. A view may
+    # set a policy of its own.
+    content_security_policy: str = (
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+        "form-action 'self'"
+    )
+    # What pages, and what they embed, may not ask the browser for.
+    permissions_policy: str = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
     # False: Django's stock handler, with a thread for every request (0.8 ms more a
     # request).
     lean: bool = True

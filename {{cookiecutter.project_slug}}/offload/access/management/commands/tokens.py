@@ -59,7 +59,7 @@ class Command(BaseCommand):
         made, token = ApiToken.rotate(pk, overlap)
         self.stdout.write(token)
         self.stderr.write(
-            f"This is token {made.pk} of {made.owner}, shown only now. Token {pk} ends in {overlap}."
+            f"This is token {made.pk} of {made.owner}, shown only now; token {pk} ends in {overlap}"
         )
 
 
