@@ -110,6 +110,20 @@ def closed(client: ClientConnection) -> tuple[int, str]:
     return client.close_code or 0, client.close_reason or ""
 
 
+def test_a_token_that_may_only_read_watches_and_does_not_cancel(web: Lab, token: str) -> None:
+    from offload.access.models import ApiToken
+
+    job = web.submit("lab.burn", units=1)
+    with opened(web, ApiToken.make("lab", scope="read")[1]) as client:
+        subscribe(client, job)
+        assert until(client, "subscribed")["job"]["id"] == str(job.pk)
+        say(client, "cancel", job=str(job.pk))
+        told = until(client, "problem")
+        assert (told["problem"]["status"], "`write`" in told["problem"]["detail"]) == (403, True)
+    job.refresh_from_db()
+    assert job.status == "queued"
+
+
 def publish(job: Any) -> Any:
     from offload.jobs.services import services
 
@@ -545,7 +559,7 @@ async def test_a_client_that_reads_too_slowly_is_closed_with_a_reason(
             await reads.wait()
         sent.put_nowait(message)
 
-    scope = {"type": "websocket", "subprotocol": None, "owner": "lab", "login": None}
+    scope = {"type": "websocket", "subprotocol": None, "owner": "lab", "login": None, "scopes": ()}
     consumer = JobConsumer()
     served = asyncio.create_task(consumer(scope, incoming.get, send))
     async with asyncio.timeout(60):

@@ -216,8 +216,8 @@ def test_the_document_has_each_error_that_an_operation_can_answer(service: Path)
     )
     assert told(service, f"import json\n{DOCUMENTED}\n{code}") == {
         "/open": [200, 400, 503],
-        "/one/{key}": [200, 400, 401, 404, 429, 502, 503, 504],
-        "/any/{key}": [200, 400, 401, 404, 422, 429, 503],
+        "/one/{key}": [200, 400, 401, 403, 404, 429, 502, 503, 504],
+        "/any/{key}": [200, 400, 401, 403, 404, 422, 429, 503],
         "/rows": [202, 400, 401, 403, 408, 409, 413, 418, 422, 429, 503],
     }
 

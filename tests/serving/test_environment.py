@@ -14,6 +14,17 @@ from conftest import TIMEOUT_SECONDS, Generated, eventually, free_port, once
 
 pytestmark = once
 STRONG = "k3y-" * 4 + "abcdefghijklmnopqrstuvwxyz0123456789"
+# All that a service with a name of its own needs.
+PRODUCTION = {
+    "ALLOWED_HOSTS": "risk.example.com",
+    "SECRET_KEY": STRONG,
+    "METRICS_TOKEN": "of-the-scraper",
+}
+# Redis and PostgreSQL on other hosts.
+FAR = {
+    "REDIS_URL": "rediss://:pw@redis.example.com:6379/0",
+    "DATABASE_URL": "postgres://u:p@db.example.com:5432/name?sslmode=require",
+}
 Load = Callable[..., Any]
 
 
@@ -21,7 +32,7 @@ Load = Callable[..., Any]
 def load(service: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     """`config.env.load` of a generated service, with only these variables."""
     monkeypatch.syspath_prepend(service)
-    for name in ("DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "HOST", "PORT"):
+    for name in ("DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "HOST", "PORT", *FAR, "METRICS_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     from config import env
 
@@ -45,7 +56,7 @@ def faults(load: Load, **variables: str) -> list[str]:
     [
         {"DEBUG": "1", "HOST": "0.0.0.0"},
         {"DEBUG": "1", "HOST": "::"},
-        {"DEBUG": "1", "ALLOWED_HOSTS": "risk.example.com", "SECRET_KEY": STRONG},
+        {"DEBUG": "1", **PRODUCTION},
     ],
 )
 def test_debug_is_refused_where_other_machines_can_reach_it(
@@ -92,33 +103,136 @@ def test_what_cannot_be_used_is_a_fault(load: Load, variables: dict[str, str]) -
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.2"])
 def test_debug_on_loopback_starts(load: Load, host: str) -> None:
     assert load(DEBUG="1", HOST=host).debug
-    assert load(DEBUG="1", HOST=host, ALLOWED_HOSTS="localhost", SECRET_KEY=STRONG).debug
+    assert load(DEBUG="1", HOST=host, **PRODUCTION | {"ALLOWED_HOSTS": "localhost"}).debug
 
 
 @pytest.mark.parametrize("key", ["x", "a" * 60, "django-insecure-" + STRONG])
 def test_a_secret_that_can_be_guessed_is_refused_with_real_hosts(load: Load, key: str) -> None:
-    (fault,) = faults(load, ALLOWED_HOSTS="risk.example.com", SECRET_KEY=key)
+    (fault,) = faults(load, **PRODUCTION | {"SECRET_KEY": key})
     assert "SECRET_KEY can be guessed" in fault
     assert key not in fault
 
 
 def test_a_former_secret_that_can_be_guessed_is_refused_too(load: Load) -> None:
-    real = {"ALLOWED_HOSTS": "risk.example.com", "SECRET_KEY": STRONG}
-    assert "SECRET_KEY_FALLBACKS" in faults(load, **real, SECRET_KEY_FALLBACKS="old")[0]
-    assert load(**real, SECRET_KEY_FALLBACKS=f"{STRONG}1,{STRONG}2").secret_key_fallbacks == [
+    assert "SECRET_KEY_FALLBACKS" in faults(load, **PRODUCTION, SECRET_KEY_FALLBACKS="old")[0]
+    assert load(**PRODUCTION, SECRET_KEY_FALLBACKS=f"{STRONG}1,{STRONG}2").secret_key_fallbacks == [
         f"{STRONG}1",
         f"{STRONG}2",
     ]
 
 
 def test_every_host_is_refused(load: Load) -> None:
-    (fault,) = faults(load, ALLOWED_HOSTS="*", SECRET_KEY=STRONG)
+    (fault,) = faults(load, **PRODUCTION | {"ALLOWED_HOSTS": "*"})
     assert "ALLOWED_HOSTS must not hold *" in fault
 
 
 def test_all_of_these_faults_are_told_at_once(load: Load) -> None:
     found = faults(load, DEBUG="1", HOST="0.0.0.0", ALLOWED_HOSTS="*", SECRET_KEY="x")
-    assert len(found) == 4, found
+    assert len(found) == 5, found
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"METRICS_TOKEN": ""}, "METRICS_TOKEN is missing"),
+        ({"METRICS_TOKEN": "short"}, "METRICS_TOKEN is missing or shorter than 12"),
+        ({"FLOWER_PASSWORD": "flower"}, "FLOWER_PASSWORD can be guessed"),
+        (FAR | {"REDIS_URL": "rediss://redis.example.com/0"}, "REDIS_URL has no password"),
+        (FAR | {"REDIS_URL": "redis://:pw@redis.example.com/0"}, "REDIS_URL is without TLS"),
+        (FAR | {"DATABASE_URL": "postgres://u:p@db.example.com/d"}, "does not demand TLS"),
+        (
+            FAR | {"DATABASE_URL": "postgresql://u:p@db.example.com/d?sslmode=prefer"},
+            "does not demand TLS",
+        ),
+        (FAR | {"DATABASE_URL": "sqlite:////srv/db.sqlite3"}, "is a SQLite file"),
+    ],
+)
+def test_what_is_fine_on_a_laptop_is_refused_with_real_hosts(
+    load: Load, variables: dict[str, str], said: str
+) -> None:
+    (fault,) = faults(load, **PRODUCTION | variables)
+    assert said in fault
+    assert not any(value and value in fault for name, value in variables.items() if "URL" in name)
+
+
+def test_what_is_refused_with_real_hosts_is_fine_on_a_laptop(load: Load) -> None:
+    far = {"REDIS_URL": "redis://redis/0", "DATABASE_URL": "postgres://u@db/d"}
+    assert load(FLOWER_PASSWORD="flower", **far).metrics_token == ""
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        FAR,
+        {
+            "PRIVATE_NETWORK": "1",
+            "REDIS_URL": "redis://:pw@valkey/0",
+            "DATABASE_URL": "postgres://u:p@db/d",
+        },
+        {"DATABASE_URL": "postgres:///name"},
+        {"REDIS_URL": "unix:///run/redis.sock"},
+        {"FLOWER_PASSWORD": "twelve chars"},
+    ],
+)
+def test_good_settings_start(load: Load, variables: dict[str, str]) -> None:
+    assert load(**PRODUCTION | variables).metrics_token
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "DATABASE_URL"])
+@pytest.mark.parametrize("value", ["", "redis.example.com", "redis://[::1/0"])
+def test_an_address_that_nobody_can_read_is_a_fault(load: Load, name: str, value: str) -> None:
+    (fault,) = faults(load, **{name: value})
+    assert fault.startswith(f"  - {name}: ")
+
+
+@pytest.mark.parametrize("process", ["offload.serving", "offload.jobs", "django"])
+def test_no_process_starts_with_an_open_door(service: Path, process: str) -> None:
+    env = os.environ | PRODUCTION | {"METRICS_TOKEN": "", "DEBUG": "1"}
+    env.pop("DJANGO_SETTINGS_MODULE", None)
+    refused = subprocess.run(
+        [sys.executable, "-m", process, *(("check",) if process == "django" else ())],
+        cwd=service,
+        env=env if process != "django" else env | {"DJANGO_SETTINGS_MODULE": "config.settings"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS * 4,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.count("  - ") == 2, refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_production_sends_cookies_over_https_alone_and_binds_browsers_to_it(
+    generated: Generated,
+) -> None:
+    host = {"Host": "risk.example.com"}
+    https = host | {"X-Forwarded-Proto": "https"}
+    with generated(**PRODUCTION) as server:
+        plain = server.get("/admin/login/", headers=host)
+        assert plain.status_code == 301
+        assert plain.headers["Location"].startswith("https://risk.example.com/")
+        page, api = (server.get(each, headers=https) for each in ("/admin/login/", "/api/ping"))
+        assert "Secure" in page.headers["Set-Cookie"]
+        assert server.get("/health/live").status_code == 200, "a probe comes without TLS"
+    for answer in (page, api):
+        assert answer.status_code == 200
+        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+        assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert "unsafe" not in answer.headers["Content-Security-Policy"]
+        assert "camera=()" in answer.headers["Permissions-Policy"]
+        assert answer.headers["Referrer-Policy"] == "same-origin"
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_metrics_of_production_are_for_the_scraper_alone(generated: Generated) -> None:
+    with generated(**PRODUCTION) as server:
+        assert server.get("/metrics").status_code == 401
+        for token, status in (("wrong", 401), (PRODUCTION["METRICS_TOKEN"], 200)):
+            answer = server.get("/metrics", headers={"Authorization": f"Bearer {token}"})
+            assert answer.status_code == status
 
 
 def make_secret(folder: str) -> str:

@@ -10,6 +10,7 @@ import os
 import secrets
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -20,6 +21,10 @@ LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
 # Below these a secret key counts as weak.
 MIN_SECRET_LENGTH = 50
 MIN_SECRET_CHARACTERS = 5
+# Shorter passwords and tokens can be guessed (OWASP ASVS 2.1.1).
+MIN_PASSWORD_LENGTH = 12
+# With these PostgreSQL's client refuses a connection without TLS; its default goes on without.
+TLS_MODES = ("require", "verify-ca", "verify-full")
 # Other software's variables that one might expect to work, each with what to do instead.
 NOT_READ = {
     "WEB_CONCURRENCY": "a web process is one process: start several of them, each with a PORT",
@@ -66,7 +71,11 @@ class Env(BaseSettings):
     """The addresses or networks of the proxies in front, separated by commas. X-Forwarded-For and
     X-Forwarded-Proto are believed if they come from one of them, and from nobody else."""
     metrics_token: str = Field(default="", pattern="^[!-~]*$")
-    """If it is set, /metrics asks for it: `Authorization: Bearer ...`."""
+    """/metrics asks for it: `Authorization: Bearer ...`. Needed if ALLOWED_HOSTS is set; without it
+    /metrics answers everybody."""
+    private_network: bool = False
+    """Whether nobody else can read the network between this service, Redis and PostgreSQL, as in a
+    compose file. Then neither needs TLS."""
     port: Port = 8000
     """The port of the web process. The default of each other port follows it, so that one number
     moves a whole service in development."""
@@ -105,6 +114,13 @@ class Env(BaseSettings):
     """Where a worker's host keeps the results that wait for the database. In a container it is a
     volume that outlives the container."""
 
+    @field_validator("database_url", "redis_url")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        if not urlsplit(value).scheme:
+            raise ValueError("this is no URL")
+        return value
+
     @field_validator("allowed_hosts", "secret_key_fallbacks", "forwarded_allow_ips", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -131,11 +147,17 @@ def load() -> Env:
             *_host_faults(env),
             *_secret_faults(env),
             *_metrics_faults(env),
+            *(_production_faults(env) if is_production(env) else ()),
         ]
     if faults:
         lines = "\n".join(f"  - {fault}" for fault in faults)
         raise SystemExit(f"The environment has faults:\n{lines}")
     return env
+
+
+def is_production(env: Env) -> bool:
+    """Whether others than this machine use the service: it answers to a name of its own."""
+    return env.allowed_hosts != LOOPBACK
 
 
 def near_misses(names: dict[str, str] | os._Environ[str] = os.environ) -> list[str]:
@@ -204,7 +226,7 @@ def _host_faults(env: Env) -> list[str]:
 
 def _secret_faults(env: Env) -> list[str]:
     """A missing or weak key is a fault unless on loopback, where a missing one is made."""
-    if env.allowed_hosts == LOOPBACK:
+    if not is_production(env):
         env.secret_key = env.secret_key or _own_secret()
         return []
     if not env.secret_key:
@@ -224,6 +246,60 @@ def _metrics_faults(env: Env) -> list[str]:
     if env.prometheus_multiproc_dir != os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""):
         return ["PROMETHEUS_MULTIPROC_DIR does nothing in .env: set it in the environment"]
     return []
+
+
+def _production_faults(env: Env) -> list[str]:
+    """What is fine on a laptop, and an open door anywhere else."""
+    faults = [*_redis_faults(env), *_database_faults(env)]
+    if len(env.metrics_token) < MIN_PASSWORD_LENGTH:
+        faults.append(
+            f"METRICS_TOKEN is missing or shorter than {MIN_PASSWORD_LENGTH} characters: set it to"
+            " random ones, or everybody can read /metrics"
+        )
+    if env.flower_password and len(env.flower_password) < MIN_PASSWORD_LENGTH:
+        faults.append(
+            f"FLOWER_PASSWORD can be guessed: set it to {MIN_PASSWORD_LENGTH} characters or more"
+        )
+    return faults
+
+
+def _redis_faults(env: Env) -> list[str]:
+    """Who reaches Redis can stop workers, and read what they are sent."""
+    url = urlsplit(env.redis_url)
+    if not _is_elsewhere(url.hostname):
+        return []
+    faults = []
+    if not url.password:
+        faults.append("REDIS_URL has no password, and Redis is on another host: set one")
+    if url.scheme != "rediss" and not env.private_network:
+        faults.append(
+            "REDIS_URL is without TLS, and Redis is on another host: use rediss://, or set"
+            " PRIVATE_NETWORK=1 if nobody else can read the network between them"
+        )
+    return faults
+
+
+def _database_faults(env: Env) -> list[str]:
+    url = urlsplit(env.database_url)
+    if url.scheme == "sqlite" and _is_elsewhere(urlsplit(env.redis_url).hostname):
+        return [
+            "DATABASE_URL is a SQLite file, and Redis is on another host: a worker there would"
+            " have a database of its own. Use PostgreSQL"
+        ]
+    if not url.scheme.startswith("postgres"):
+        return []
+    mode = parse_qs(url.query).get("sslmode", [""])[-1]
+    if not _is_elsewhere(url.hostname) or mode in TLS_MODES or env.private_network:
+        return []
+    return [
+        "DATABASE_URL does not demand TLS, and PostgreSQL is on another host: add ?sslmode=require,"
+        " or set PRIVATE_NETWORK=1 if nobody else can read the network between them"
+    ]
+
+
+def _is_elsewhere(host: str | None) -> bool:
+    """Whether a server is on another host. Without a host it is behind a socket file."""
+    return bool(host) and not _is_loopback(str(host))
 
 
 def _is_weak(key: str) -> bool:

@@ -61,6 +61,8 @@ MIDDLEWARE = [
     "offload.serving.middleware.Traces",
     "offload.serving.middleware.AccessLog",
     "offload.serving.middleware.Metrics",
+    # For the policies that Django 5.2 has no settings for.
+    "offload.serving.middleware.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
     # Async. WhiteNoise would block a thread for each request.
     "servestatic.middleware.ServeStaticMiddleware",
@@ -166,9 +168,15 @@ AUTH_PASSWORD_VALIDATORS = [
 # Anywhere but on a developer's machine, cookies are sent over HTTPS only. TLS ends at the proxy in
 # front. Its X-Forwarded-Proto is believed if FORWARDED_ALLOW_IPS has its address. Django's
 # SECURE_PROXY_SSL_HEADER would believe everybody who reaches the port.
-if env.allowed_hosts != environment.LOOPBACK:
+if environment.is_production(env):
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
+    # A page that is asked for over HTTP. The API is not redirected: its token has been sent by then.
+    SECURE_SSL_REDIRECT = True
+    # In seconds: a year, as OWASP advises. It is sent over HTTPS alone.
+    SECURE_HSTS_SECONDS = 31_536_000
+    # Both would bind other services, whose names end with this one's. Decide it for the domain.
+    SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 OFFLOAD = Offload(
     host=env.host,

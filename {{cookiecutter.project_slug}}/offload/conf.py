@@ -61,10 +61,6 @@ class Offload:
     # The time between two comment lines in an idle event stream. Proxies close a silent one, often
     # after 60 s.
     idle_stream_heartbeat: float = 15.0
-    # The tokens and sessions of open event streams and long polls are checked this often: each ends
-    # so long after its token was revoked or has expired, or its user has logged out. Three queries
-    # check all of a process.
-    login_check: float = 1.0
     # Event streams and long polls of one owner in a process; one more is answered 429. It is a
     # fifth of `streams_in_flight`: one caller cannot take the places of all the others.
     streams_per_owner: int = 1000
@@ -83,6 +79,15 @@ class Offload:
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     # If it is set, `/metrics` is answered only to `Authorization: Bearer <this token>`.
     metrics_token: str = field(default="", repr=False)
+    # Scripts, styles and connections of pages: from this host alone. Images may be in the page
+    # itself, as those of the API's docs are. Who may frame a page is in X-Frame-Options. A view may
+    # set a policy of its own.
+    content_security_policy: str = (
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+        "form-action 'self'"
+    )
+    # What pages, and what they embed, may not ask the browser for.
+    permissions_policy: str = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
     # False: Django's stock handler, with a thread for every request (0.8 ms more a
     # request).
     lean: bool = True
@@ -146,6 +151,10 @@ class Offload:
     request_deadline: float = 10.0
 
     # --- access ---
+    # The tokens in use, and the sessions of open event streams and long polls, are checked this
+    # often, with three queries for all of a process. A token that was revoked or has expired opens
+    # nothing after that; its event streams and long polls end, and those of a user who logged out.
+    login_check: float = 0.5
     # So many requests with a wrong token are answered 401 for one client address a minute; further
     # ones are answered 429 without a query. A mistyped token is sent a few times, not 30.
     token_failures: int = 30

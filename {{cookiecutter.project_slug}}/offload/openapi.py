@@ -37,7 +37,8 @@ PROBLEM = {
 DESCRIPTIONS = {
     400: "The request is malformed.",
     401: "The request has neither a valid token nor a session.",
-    403: "A request with a session lacks its CSRF token, or has a foreign origin.",
+    403: "The token's scope does not allow it; or a request with a session lacks its CSRF token, or "
+    "has a foreign origin.",
     404: "There is nothing at this address, or it is another owner's.",
     408: "The body came too slowly.",
     409: "The state does not allow it now.",
@@ -54,6 +55,8 @@ _SECONDS = {"description": "seconds until the next try", "schema": {"type": "int
 _TEXT = {"schema": {"type": "string"}}
 HEADERS = {
     401: {"WWW-Authenticate": _TEXT | {"required": True}},
+    # It names the scope. A feature may have other reasons for a 403.
+    403: {"WWW-Authenticate": _TEXT},
     416: {"Content-Range": _TEXT | {"required": True}},
     429: {"Retry-After": _SECONDS | {"required": True}},
     # Nobody knows when some sources will answer again: then it is missing.
@@ -117,9 +120,7 @@ def error_statuses(operation: Operation) -> set[int]:
     sources = {model.__ninja_param_source__ for model in operation.models}
     statuses = {400, 503}
     if operation.auth_callbacks:
-        statuses |= {401, 429}
-    if operation.auth_callbacks and UNSAFE_METHODS.intersection(operation.methods):
-        statuses.add(403)
+        statuses |= {401, 403, 429}
     if "path" in sources:
         statuses.add(404)
     # A converter, such as `{uuid:job_id}`, answers 404.

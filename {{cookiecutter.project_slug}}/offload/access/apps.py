@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from django.apps import AppConfig
 
+from offload.access.checked_tokens import CheckedTokens
+from offload.access.last_use import LastUse
 from offload.conf import conf
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ class AccessConfig(AppConfig):
     verbose_name = "API access"
     default_auto_field = "django.db.models.BigAutoField"
     login_limits: "LoginLimits"
+    checked_tokens: CheckedTokens
+    last_use: LastUse
 
     def ready(self) -> None:
         # It needs the models.
@@ -23,4 +27,5 @@ class AccessConfig(AppConfig):
 
         limits = conf()
         self.login_limits = login.LoginLimits(limits.login_failures, limits.login_failure_window)
+        self.checked_tokens, self.last_use = CheckedTokens(), LastUse()
         events.connect()

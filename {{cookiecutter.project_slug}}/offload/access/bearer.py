@@ -2,47 +2,59 @@
 
 import ipaddress
 import logging
-import time
+from functools import cached_property
+from typing import TYPE_CHECKING
 
+from django.apps import apps
 from django.conf import settings
-from django.db.models import Q
-from django.db.models.functions import Now
 from django.http import HttpRequest
 from ninja.security import HttpBearer
 
+from offload.access.checked_tokens import Grant
 from offload.access.failure_limit import FailureLimit
+from offload.access.scopes import needed_scope, require_scope
 from offload.access.tokens import digest
 from offload.access.watched_logins import Login
 from offload.conf import conf
 from offload.problems import Problem
 
+if TYPE_CHECKING:
+    from offload.access.apps import AccessConfig
+
 logger = logging.getLogger("offload.access")
 
 # Works under DEBUG alone, which is off by default.
 DEV_TOKEN = "dev-token"  # noqa: S105
-# A token is trusted for this time after it was checked. A revoked token works no longer than that.
-TRUST_SECONDS = 10.0
 # Wrong tokens are counted for this time.
 FAILURE_WINDOW_SECONDS = 60.0
-# The largest number of checked tokens that are remembered. Then the memory starts empty again.
-MAX_REMEMBERED_TOKENS = 10_000
 
 
 class BearerToken(HttpBearer):
-    """django-ninja's `auth=`: the caller's name, or 401.
+    """django-ninja's `auth=`: the caller's name, 401, or 403 for a scope that the token lacks.
 
     A token that was checked in the last seconds costs no thread and no query. An address that sent
     too many wrong tokens is answered 429 without a query, unless its token was valid before.
+
+    Every wrong token costs one query, whether it has expired, was revoked or never was one: the
+    time of the answer does not tell which.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # By digest the owner, and until when (`time.monotonic`) the token is trusted.
-        self._checked: dict[str, tuple[str, float]] = {}
         self._failures = FailureLimit(conf().token_failures, FAILURE_WINDOW_SECONDS)
 
+    @cached_property
+    def _app(self) -> "AccessConfig":
+        # It holds what all instances share.
+        found: AccessConfig = apps.get_app_config("offload_access")  # type: ignore[assignment]
+        return found
+
     async def authenticate(self, request: HttpRequest, token: str) -> str | None:
-        """The owner of a valid token; after None ninja answers 401."""
+        """The owner of a valid token; after None ninja answers 401.
+
+        Raises:
+            Problem: 403, the token is not for this method; 429, too many wrong tokens came.
+        """
         address = str(request.META.get("REMOTE_ADDR") or "")
         if token == DEV_TOKEN:
             return "dev" if settings.DEBUG and _is_loopback(address) else None
@@ -50,20 +62,29 @@ class BearerToken(HttpBearer):
         key = digest(token)
         # For `watched_logins.py`.
         request.login = Login("token", key)  # type: ignore[attr-defined]
-        owner, trusted_until = self._checked.get(key, ("", 0.0))
-        if time.monotonic() < trusted_until:
-            return owner
+        checked = self._app.checked_tokens.get(key)
+        if checked is not None and checked.is_trusted():
+            grant: Grant | None = checked.grant
+        else:
+            if checked is None:
+                self._refuse_guesses(address)
+            grant = await self._check(key)
+        if grant is None:
+            self._log_failure(address)
+            return None
 
-        if not owner and (seconds := self._failures.retry_after(address)):
+        self._app.last_use.add(key)
+        request.scopes = grant.scopes  # type: ignore[attr-defined]
+        require_scope(needed_scope(request.method), grant.scopes)
+        return grant.owner
+
+    def _refuse_guesses(self, address: str) -> None:
+        if seconds := self._failures.retry_after(address):
             raise Problem(
                 429,
                 f"Too many wrong tokens came from this address. Try again in {seconds} s.",
                 headers={"Retry-After": str(seconds)},
             )
-        found = await self._check(key)
-        if found is None:
-            self._log_failure(address)
-        return found
 
     def _log_failure(self, address: str) -> None:
         """Count and log a wrong token. The requests that are refused later are not logged here."""
@@ -77,21 +98,19 @@ class BearerToken(HttpBearer):
         else:
             logger.warning("A token is not valid.", extra={"client": address})
 
-    async def _check(self, key: str) -> str | None:
+    async def _check(self, key: str) -> Grant | None:
         """Ask the database."""
         # Here, since the package is imported before Django's models are loaded.
         from offload.access.models import ApiToken
 
-        valid = ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), digest=key)
-        found = await valid.afirst()
+        found = await ApiToken.valid().filter(digest=key).afirst()
         if found is None:
-            self._checked.pop(key, None)
+            self._app.checked_tokens.forget(key)
             return None
 
-        if len(self._checked) >= MAX_REMEMBERED_TOKENS:
-            self._checked.clear()
-        self._checked[key] = (found.owner, time.monotonic() + TRUST_SECONDS)
-        return found.owner
+        grant = found.grant()
+        self._app.checked_tokens.remember(key, grant)
+        return grant
 
 
 def _is_loopback(address: str) -> bool:

@@ -64,6 +64,10 @@ def address_group(address: str) -> str:
     if ":" not in address:
         return address
     try:
-        return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False))
+        parsed = ipaddress.IPv6Address(address.partition("%")[0])
     except ValueError:
         return address
+    # A listener on `::` sees IPv4 clients so. All of them are in one /64.
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))

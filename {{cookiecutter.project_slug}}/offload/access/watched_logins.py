@@ -1,4 +1,8 @@
-"""Checks the logins of long responses again and again: each response ends soon after its login."""
+"""Checks the logins in use again and again.
+
+A token that was revoked or has expired opens nothing within `Offload.login_check`: the process
+trusts it no more. Each long response ends soon after its token or its session.
+"""
 
 import asyncio
 import contextlib
@@ -6,16 +10,19 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from asgiref.sync import sync_to_async
+from django.apps import apps
 from django.db import DatabaseError, InterfaceError, connections
-from django.db.models import Q
-from django.db.models.functions import Now
 from django.http import HttpRequest
 
+from offload.access.checked_tokens import Grant
 from offload.access.sessions import read_users
 from offload.conf import conf
+
+if TYPE_CHECKING:
+    from offload.access.apps import AccessConfig
 
 logger = logging.getLogger("offload.access")
 
@@ -49,7 +56,9 @@ class WatchedLogin:
 
 
 class WatchedLogins:
-    """The logins of a process's long responses. A check of them all is three queries at most."""
+    """The logins of a process's long responses, and the tokens that it trusts. A check of them all
+    is three queries at most.
+    """
 
     def __init__(self) -> None:
         self._watched: defaultdict[Login, set[WatchedLogin]] = defaultdict(set)
@@ -76,46 +85,55 @@ class WatchedLogins:
             await asyncio.sleep(conf().login_check)
             try:
                 await self._check()
+                await _app().last_use.write()
             except Exception:
                 logger.exception(
-                    "The logins of long responses could not be checked: one that has ended is "
-                    "still served until it closes. The next try is in %g s.",
+                    "The logins in use could not be checked: a revoked token is trusted for some "
+                    "seconds, and long responses go on. The next try is in %g s.",
                     conf().login_check,
                 )
 
     async def _check(self) -> None:
-        logins = set(self._watched)
-        if not logins:
+        checked, watched = _app().checked_tokens, set(self._watched)
+        digests = checked.trusted() | {login.key for login in watched if login.kind == "token"}
+        sessions = {login.key for login in watched if login.kind == "session"}
+        valid = await sync_to_async(_read_valid)(digests, sessions)
+        if valid is None:
             return
 
-        valid = await sync_to_async(_read_valid)(logins)
-        for login in logins - valid:
-            for watched in self._watched.get(login, ()):
-                watched.ended = True
-                watched.wake()
+        checked.compare(digests, valid.tokens)
+        for login in watched:
+            if login.key in (valid.tokens if login.kind == "token" else valid.sessions):
+                continue
+            for each in self._watched.get(login, ()):
+                each.ended = True
+                each.wake()
 
 
-def _read_valid(logins: set[Login]) -> set[Login]:
-    """Those of the logins that are valid; all of them where the database does not answer.
+class _Valid(NamedTuple):
+    """What valid tokens give, by their digests; and the keys of valid sessions."""
+
+    tokens: dict[str, Grant]
+    sessions: Collection[str]
+
+
+def _app() -> "AccessConfig":
+    found: AccessConfig = apps.get_app_config("offload_access")  # type: ignore[assignment]
+    return found
+
+
+def _read_valid(digests: set[str], sessions: set[str]) -> _Valid | None:
+    """Those of the logins that are valid; None where the database does not answer.
 
     An open response is not ended because the database is away.
     """
-    tokens = [login.key for login in logins if login.kind == "token"]
-    sessions = [login.key for login in logins if login.kind == "session"]
-    try:
-        valid = {Login("token", digest) for digest in _valid_digests(tokens)}
-        return valid | {Login("session", key) for key in read_users(sessions)}
-    except (DatabaseError, InterfaceError):
-        # The next try needs another connection.
-        connections.close_all()
-        return logins
-
-
-def _valid_digests(digests: Collection[str]) -> Collection[str]:
-    if not digests:
-        return ()
     # Here, since the package is imported before Django's models are loaded.
     from offload.access.models import ApiToken
 
-    rows = ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), digest__in=digests)
-    return set(rows.values_list("digest", flat=True))
+    try:
+        tokens = ApiToken.valid().filter(digest__in=digests) if digests else ()
+        return _Valid({token.digest: token.grant() for token in tokens}, read_users(sessions))
+    except (DatabaseError, InterfaceError):
+        # The next try needs another connection.
+        connections.close_all()
+        return None

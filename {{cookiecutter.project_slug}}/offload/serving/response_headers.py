@@ -5,6 +5,8 @@ import re
 
 from django.conf import settings
 
+from offload.conf import conf
+
 FRAME_OPTIONS = "X-Frame-Options"
 # The id goes into logs and headers, so it has no spaces and no line ends.
 SANE = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
@@ -24,4 +26,9 @@ def plain_headers() -> dict[str, str]:
         headers["Referrer-Policy"] = policy if isinstance(policy, str) else ",".join(policy)
     if settings.SECURE_CROSS_ORIGIN_OPENER_POLICY:
         headers["Cross-Origin-Opener-Policy"] = settings.SECURE_CROSS_ORIGIN_OPENER_POLICY
+    policies = {
+        "Content-Security-Policy": conf().content_security_policy,
+        "Permissions-Policy": conf().permissions_policy,
+    }
+    headers |= {name: policy for name, policy in policies.items() if policy}
     return headers

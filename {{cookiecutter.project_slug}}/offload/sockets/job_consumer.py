@@ -8,6 +8,7 @@ from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from offload.access.scopes import WRITE, require_scope
 from offload.access.watched_logins import LOGIN_ENDED, WatchedLogin
 from offload.conf import conf
 from offload.jobs.client import cancel, find_light
@@ -110,6 +111,7 @@ class JobConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                     await self.subscriptions.remove(job_id)
                 await self._say(Told(type="unsubscribed", ref=command.ref))
             case Cancel():
+                require_scope(WRITE, self.scope["scopes"])
                 job = await cancel(await find_light(command.job, self.scope["owner"]))
                 await self._say(told_of(job, "accepted", command.ref))
 

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 
 from offload.access import BearerToken, SessionLogin
+from offload.access.scopes import scopes_of
 from offload.access.watched_logins import login_of
 from offload.problems import Problem
 from offload.serving.middleware import request_id
@@ -33,8 +34,8 @@ TOKEN_PREFIX = "bearer."  # noqa: S105
 class SocketLogin:
     """Lets in whoever the API would let in, by token or by session.
 
-    The application inside finds in its scope `owner`, `login` (see `watched_logins.py`), and
-    `subprotocol`, which it accepts.
+    The application inside finds in its scope `owner`, `login` (see `watched_logins.py`), `scopes`
+    of the token, and `subprotocol`, which it accepts.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -59,7 +60,12 @@ class SocketLogin:
         try:
             owner = await self._owner(request)
             accepted = PROTOCOL if PROTOCOL in scope["subprotocols"] else None
-            found = {"owner": owner, "login": login_of(request), "subprotocol": accepted}
+            found = {
+                "owner": owner,
+                "login": login_of(request),
+                "scopes": scopes_of(request),
+                "subprotocol": accepted,
+            }
             await self.app(scope | found, receive, watched_send)
         except Exception as error:
             problem = unavailable(error) if owner is None else None

@@ -1,4 +1,4 @@
-"""Sets the headers of Django's SecurityMiddleware and XFrameOptionsMiddleware."""
+"""Sets the headers of Django's SecurityMiddleware and XFrameOptionsMiddleware, and two policies."""
 
 from django.conf import settings
 from django.http import HttpRequest
