@@ -120,6 +120,9 @@ peers: $(READY)  ## Measure this service beside startproject, FastAPI, Starlette
 	python tests/peers/submit.py
 	python tests/peers/jobs.py --short
 
+image: $(READY)  ## Build the image of a generated service with buildah, and run its every role (root, Debian)
+	pytest tests/image $(ARGS)
+
 proof: $(READY)  ## Run the benchmark and the peers, and write them into docs/proof.md (ten quiet minutes, needs wrk)
 	@rm -rf build/proof && mkdir -p build/proof
 	cookiecutter "$(CURDIR)" --no-input --output-dir build/proof >/dev/null
@@ -144,4 +147,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test stock chaos life model libraries test-next renew peers proof check fix lock $(ROOMS)
+.PHONY: help install demo bake test stock chaos life model libraries test-next renew peers image proof check fix lock $(ROOMS)
