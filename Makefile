@@ -123,6 +123,9 @@ peers: $(READY)  ## Measure this service beside startproject, FastAPI, Starlette
 	python tests/peers/submit.py
 	python tests/peers/jobs.py --short
 
+image: $(READY)  ## Build the image of a generated service with buildah, and run its every role (root, Debian)
+	pytest tests/image $(ARGS)
+
 proof: $(READY)  ## Run the benchmark and the peers, and write them into docs/proof.md (ten quiet minutes, needs wrk)
 	@rm -rf build/proof && mkdir -p build/proof
 	cookiecutter "$(CURDIR)" --no-input --output-dir build/proof >/dev/null
@@ -141,7 +144,7 @@ fix: $(READY)  ## Repair what can be repaired
 
 lock: $(READY)  ## Renew all locked requirements to the newest that fit, and test them
 	@command -v uv >/dev/null || pip install --quiet uv
-	cd '$(TEMPLATE)/requirements' && for name in base dev contract tracing; do $(COMPILE) $$name.in -o $$name.txt || exit 1; done
+	cd '$(TEMPLATE)/requirements' && for name in base dev contract tracing image; do $(COMPILE) $$name.in -o $$name.txt || exit 1; done
 	@# What base.txt lacks where a service has WebSockets: the hook puts both together.
 	cd '$(TEMPLATE)/requirements' && $(COMPILE) --no-deps websockets.in -o websockets.txt
 	cd requirements && $(COMPILE) dev.in -o dev.txt
@@ -149,4 +152,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test stock chaos life model options libraries test-next renew peers proof check fix lock $(ROOMS)
+.PHONY: help install demo bake test stock chaos life model options libraries test-next renew peers image proof check fix lock $(ROOMS)

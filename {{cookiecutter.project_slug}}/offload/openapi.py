@@ -37,7 +37,7 @@ PROBLEM = {
 DESCRIPTIONS = {
     400: "The request is malformed.",
     401: "The request has neither a valid token nor a session.",
-    403: "The token's scope does not allow it; or a request with a session lacks its CSRF token, or "
+    403: "The token's scope does not allow it, or a request with a session lacks its CSRF token or "
     "has a foreign origin.",
     404: "There is nothing at this address, or it is another owner's.",
     408: "The body came too slowly.",
