@@ -171,7 +171,7 @@ AUTH_PASSWORD_VALIDATORS = [
 if environment.is_production(env):
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
-    # A page that is asked for over HTTP. The API is not redirected: its token has been sent by then.
+    # A page that is asked for over HTTP. The API is not redirected: its token was sent already.
     SECURE_SSL_REDIRECT = True
     # In seconds: a year, as OWASP advises. It is sent over HTTPS alone.
     SECURE_HSTS_SECONDS = 31_536_000
