@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -50,6 +51,39 @@ def _all_succeed(lab: Lab, count: int, patience: float = 100) -> list[Any]:
     assert {row.attempts for row in rows} == {1}
     assert [lab.executions(row) for row in rows] == [1] * count
     return rows
+
+
+class Payload:
+    """What pickle runs while it reads it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.file,)
+
+
+def test_a_message_carries_no_code(running: Lab) -> None:
+    """Whoever reaches Redis can name jobs, and runs nothing in a worker."""
+    from celery import current_app
+    from kombu import serialization
+
+    run, job = running.folder / "run", running.submit("lab.burn", units=0)
+    with current_app.connection_for_write() as connection:
+        producer = connection.Producer()
+        serialization.enable_insecure_serializers(["pickle"])
+        try:
+            for task in ("lab.burn", "celery.backend_cleanup", "os.system"):
+                headers = {"task": task, "id": "x", "lang": "py"}
+                body = ((Payload(run),), {}, {})
+                producer.publish(body, serializer="pickle", headers=headers, routing_key="cpu")
+        finally:
+            serialization.disable_insecure_serializers()
+    running.until(lambda: running.messages("cpu") == 0, "the messages to be read")
+    running.reaches(job, "succeeded")
+    running.reaches(running.submit("lab.burn", units=0), "succeeded")
+    assert not run.exists()
+    assert "Refusing to deserialize" in running.log("worker")
 
 
 def test_jobs_submitted_while_redis_is_down_are_accepted_and_done(

@@ -217,17 +217,21 @@ def test_watchers_hold_no_thread_and_so_no_database_connection(
         )
 
 
-def test_a_strangers_job_is_not_found(served: httpx.Client, running: Lab) -> None:
+def test_a_strangers_job_is_not_found_at_any_address(served: httpx.Client, running: Lab) -> None:
+    """Of every operation on one job that the API's document has, also those that come later."""
     strange = running.submit("lab.burn", owner="somebody else", units=1)
-    for answer in (
-        served.get(f"/api/jobs/{strange.pk}"),
-        served.delete(f"/api/jobs/{strange.pk}"),
-        served.get(f"/api/jobs/{strange.pk}/events"),
-    ):
-        assert (answer.status_code, answer.headers["content-type"]) == (
-            404,
-            "application/problem+json",
-        )
+    paths = served.get("/api/openapi.json").json()["paths"]
+    tried = 0
+    for path, operations in paths.items():
+        for method in operations if "{job_id}" in path else ():
+            answer = served.request(method, path.replace("{job_id}", str(strange.pk)))
+            found = (answer.status_code, answer.headers["content-type"])
+            assert found == (404, "application/problem+json"), f"{method} {path}"
+            tried += 1
+    assert tried >= 5
+    assert str(strange.pk) not in served.get("/api/jobs").text
+    strange.refresh_from_db()
+    assert strange.cancel_requested_at is None
 
 
 def test_what_is_too_large_or_unknown_is_refused_in_a_sentence(lab: Lab) -> None:

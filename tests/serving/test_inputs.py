@@ -1,6 +1,7 @@
 """Requests that are too large, malformed or hostile: each gets its 4xx, and others are served."""
 
 import contextlib
+import re
 import socket
 import time
 
@@ -189,3 +190,28 @@ def test_a_client_that_leaves_while_its_next_request_waits_is_seen(serve: Serve)
             lambda: server.metric("offload_serving_requests_in_flight") == 0,
             "the end of the request whose client left",
         )
+
+
+SMUGGLED = b"GET /api/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
+AMBIGUOUS = {
+    "length, then chunked": ("Content-Length: 5", "Transfer-Encoding: chunked"),
+    "chunked, then length": ("Transfer-Encoding: chunked", "Content-Length: 5"),
+    "two lengths": ("Content-Length: 5", "Content-Length: 0"),
+    "a list of lengths": ("Content-Length: 5, 0",),
+    "a negative length": ("Content-Length: -1",),
+    "a length with a sign": ("Content-Length: +5",),
+    "a hexadecimal length": ("Content-Length: 0x5",),
+    "a space before the colon": ("Content-Length : 5",),
+    "an unknown coding": ("Transfer-Encoding: xchunked",),
+    "chunked is not the last coding": ("Transfer-Encoding: chunked, identity",),
+    "a folded line": ("X-Folded: a", " Transfer-Encoding: chunked"),
+}
+
+
+@pytest.mark.parametrize("headers", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
+def test_a_request_whose_end_two_parsers_could_see_differently_is_refused(
+    server: Server, headers: tuple[str, ...]
+) -> None:
+    """Request smuggling (RFC 9112 section 11.2): what follows is never taken for a request."""
+    said = answers(server, request("POST", "/api/echo", *headers, body=b"0\r\n\r\n" + SMUGGLED))
+    assert re.findall(rb"HTTP/1\.1 \d{3}", said) == [b"HTTP/1.1 400"]
