@@ -37,7 +37,8 @@ class BlockLog:
 
     def recent(self) -> tuple[Block, ...]:
         """The newest blocks, the newest last."""
-        return tuple(self._recent)
+        # First a copy: another thread may add a block while `tuple()` reads.
+        return tuple(self._recent.copy())
 
     def _count(self, block: Block) -> None:
         metrics.BLOCKED_SECONDS.observe(block.seconds)

@@ -75,7 +75,9 @@ class GcPauses:
 
     def since(self, began: float) -> list[GcPause]:
         """The kept collections that ended after a time of `time.monotonic()`."""
-        return [pause for pause in tuple(self._kept) if pause.ended > began]
+        # `tuple()` makes an object behind the iterator. A collection that this begins would add a
+        # pause meanwhile, which is a RuntimeError.
+        return [pause for pause in self._kept.copy() if pause.ended > began]
 
     def take(self) -> list[GcPause]:
         """The collections of at least `REPORTED_SECONDS` that are new since the last call."""
