@@ -22,7 +22,7 @@ import pytest
 from nets import HERE, SERVICE
 
 from offload.guard.runtime.block import Block
-from offload.guard.runtime.gc_pauses import GcPause
+from offload.guard.runtime.gc_pauses import GcPause, GcPauses
 from offload.guard.runtime.lag_log import LagLog
 from offload.guard.runtime.watchdog import Watchdog
 
@@ -300,3 +300,20 @@ def test_sigusr1_prints_every_task_and_thread(served: Served) -> None:
         served.says("Thread 0x")
         served.may_answer.touch()
         assert waiting.result(60), "the service went on"
+
+
+def test_a_collection_while_the_pauses_are_read_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each object that is made may begin one, and its callback adds a pause."""
+    monkeypatch.setattr("offload.guard.runtime.gc_pauses.KEPT_SECONDS", 0.0)
+    pauses, threshold = GcPauses(), gc.get_threshold()
+    pauses.start()
+    try:
+        gc.collect()
+        gc.set_threshold(1)
+        for _ in range(1000):
+            assert pauses.since(0.0)
+    finally:
+        gc.set_threshold(*threshold)
+        pauses.stop()
