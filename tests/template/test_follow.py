@@ -1,9 +1,14 @@
 """`make follow`: which lines of the launcher belong to one id, also across a new file."""
 
 import datetime
+import signal
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import pytest
+from honcho.printer import Message
 
 from offload_dev.launcher.follow import Follower, read_lines
 from offload_dev.launcher.output import ProcessPrinter
@@ -45,8 +50,6 @@ def test_new_lines_are_followed_into_a_new_file(tmp_path: Path) -> None:
 
 
 def test_the_launcher_keeps_a_bounded_number_of_lines(tmp_path: Path, monkeypatch: Any) -> None:
-    from honcho.printer import Message
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("offload_dev.launcher.output.MAX_KEPT_BYTES", 2000)
     with (tmp_path / "terminal").open("w") as terminal:
@@ -61,3 +64,34 @@ def test_the_launcher_keeps_a_bounded_number_of_lines(tmp_path: Path, monkeypatc
     assert list(read_lines(tmp_path / "var/log/launcher.log", follow=False))[-1] == (
         "web | line 199\n"
     )
+
+
+def test_a_signal_that_prints_while_a_line_is_printed_loses_no_line(
+    tmp_path: Path, monkeypatch: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As Ctrl-C does: honcho names each process that it stops."""
+    monkeypatch.chdir(tmp_path)
+    printed: Counter[str] = Counter()
+    with (tmp_path / "terminal").open("w") as terminal:
+        printer = ProcessPrinter(terminal)
+
+        def write(name: str) -> None:
+            printed[name] += 1
+            text = f"line {printed[name]}\n"
+            printer.write(Message("line", text, datetime.datetime.now(datetime.UTC), name, None))
+
+        before = signal.signal(signal.SIGALRM, lambda *_: write("signal"))
+        signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+        try:
+            while printed["signal"] < 300:
+                write("loop")
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        printer.close()
+    kept = Counter(
+        line.partition(" | ")[0]
+        for line in read_lines(tmp_path / "var/log/launcher.log", follow=False)
+    )
+    assert kept == printed
+    assert "Logging error" not in capfd.readouterr().err

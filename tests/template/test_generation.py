@@ -127,7 +127,10 @@ def test_cruft_creates_a_service_and_brings_it_the_next_version_of_the_standard(
 
     assert updated.returncode == 0, updated.stdout
     changed = run("git", "diff", "--name-only", "HEAD", cwd=service).stdout.split()
-    assert changed == [".cruft.json", "config/urls.py", "offload/__init__.py"]
+    assert changed == [
+        *(".cruft.json", "config/urls.py", "offload/__init__.py"),
+        "offload_dev/standard_files.txt",
+    ]
     assert urls.read_text().startswith("# the next version\n")
     assert urls.read_text().endswith("# the team's own line\n")
     assert list(service.rglob("*.rej")) == [], updated.stdout

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections import deque
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TextIO
@@ -31,8 +32,26 @@ class ProcessPrinter(Printer):  # type: ignore[misc]
         self._kept = RotatingFileHandler(
             KEPT_LINES, maxBytes=MAX_KEPT_BYTES, backupCount=1, encoding="utf-8"
         )
+        self._waiting: deque[Message] = deque()
+        self._is_writing = False
 
     def write(self, message: Message) -> None:
+        """Print a message, now or when the one that is printed is done.
+
+        Ctrl-C interrupts the launcher anywhere, and honcho prints what it stops then. A file cannot
+        be written while it is being written.
+        """
+        self._waiting.append(message)
+        if self._is_writing:
+            return
+        self._is_writing = True
+        try:
+            while self._waiting:
+                self._write(self._waiting.popleft())
+        finally:
+            self._is_writing = False
+
+    def _write(self, message: Message) -> None:
         text = message.data
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
