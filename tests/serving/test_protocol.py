@@ -265,9 +265,9 @@ def test_an_upgrade_to_a_websocket_where_none_is_served_is_refused(server: Serve
         "Connection: Upgrade",
         "Upgrade: websocket",
         "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: AQIDBA==",
+        "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==",
     )
     with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
         client.sendall(request("GET", "/ws", *upgrade))
         status = client.recv(1000).split()[1]
-    assert status in (b"404", b"403"), "without a WebSocket library it is a GET for nothing"
+    assert status in (b"404", b"403"), "with a WebSocket library and without one"
