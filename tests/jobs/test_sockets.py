@@ -118,7 +118,7 @@ def test_a_token_that_may_only_read_watches_and_does_not_cancel(web: Lab, token:
         subscribe(client, job)
         assert until(client, "subscribed")["job"]["id"] == str(job.pk)
         say(client, "cancel", job=str(job.pk))
-        told = until(client, "problem")
+        told = until(client, "error")
         assert (told["problem"]["status"], "`write`" in told["problem"]["detail"]) == (403, True)
     job.refresh_from_db()
     assert job.status == "queued"

@@ -61,7 +61,7 @@ class Demo:
             return subprocess.Popen(
                 ["make", "demo", *variables],
                 cwd=ROOT,
-                env=os.environ | {MARK: "1"},
+                env=os.environ | {MARK: str(folder)},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -146,19 +146,20 @@ def write_at_once(file: Path, text: str) -> None:
     new.replace(file)
 
 
-def processes() -> dict[int, str]:
-    """Every process that carries the mark (Linux; elsewhere nothing is found and nothing can be
-    left).
+def processes(folder: Path | None = None) -> dict[int, str]:
+    """Every process that carries the mark, or that of the demo in this folder (Linux; elsewhere
+    nothing is found and nothing can be left).
     """
+    mark = f"{MARK}={folder}\0" if folder else MARK
     found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
             if (
-                MARK.encode() in (folder / "environ").read_bytes()
-                and int(folder.name) != os.getpid()
+                mark.encode() in (process / "environ").read_bytes()
+                and int(process.name) != os.getpid()
             ):
-                found[int(folder.name)] = (
-                    (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found[int(process.name)] = (
+                    (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
                 )
         except OSError:
             continue

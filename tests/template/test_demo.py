@@ -371,7 +371,6 @@ def test_an_edited_stand_in_answers_with_its_new_code(demo: Demo) -> None:
 def test_ctrl_c_leaves_no_process_behind_although_a_stream_is_open_and_a_job_computes(
     tmp_path: Path,
 ) -> None:
-    before = set(processes())
     demo = Demo(tmp_path)
     location = demo.risk(simulations=50_000_000)
     demo.until(location, "running")
@@ -399,5 +398,5 @@ def test_ctrl_c_leaves_no_process_behind_although_a_stream_is_open_and_a_job_com
         assert f"{name} stopped (rc=0)" in demo.printed(), "it had to be killed"
     assert "Hitting Ctrl+C again" not in demo.printed(), "a second Ctrl-C does nothing else"
     # The kernel takes a moment to end what was killed.
-    demo.wait(lambda: not set(processes()) - before)
+    demo.wait(lambda: not processes(tmp_path))
     demo.client.close()

@@ -63,9 +63,9 @@ def _still_due(status: Status) -> dict[str, Any]:
     return {name: value for name, value in _ended(status).items() if name != "due_at"}
 
 
-def _requeue_at_a_price(job: Job, due_at: Any = None, **values: Any) -> Job | None:
+def _requeue_at_a_price(job: Job, *more: Any, **values: Any) -> Job | None:
     return _requeue(
-        job, due_at, **{name: value for name, value in values.items() if name != "attempts"}
+        job, *more, **{name: value for name, value in values.items() if name != "attempts"}
     )
 
 
