@@ -159,8 +159,12 @@ def test_several_jobs_are_watched_at_once_and_one_is_cancelled_by_keyboard(
         page.get_by_role("button", name="Compute the risk").focus()
         page.keyboard.press("Enter")
     until(page, "document.querySelectorAll('#jobs .running, #jobs .queued').length === 2")
-    # The jobs begin in their order, and a card of a running one has a box for each of its parts.
-    until(page, "document.querySelector('#jobs .running progress')?.value > 0")
+    # Both may be divided before a part of either begins, and the newest is the first card. The card
+    # of a running job has a box for each of its parts.
+    until(
+        page,
+        "[...document.querySelectorAll('#jobs .running progress')].some((bar) => bar.value > 0)",
+    )
     assert page.locator("#jobs .running .parts .empty").count() >= 8
     assert re.search(r"\d of 8 parts", page.inner_text("#jobs"))
     until(page, "document.querySelector('#busy').textContent === '2 of 2'")
