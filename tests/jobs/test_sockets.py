@@ -461,13 +461,19 @@ def test_two_thousand_mutated_messages_are_answered_and_change_nothing(
     assert foreign.status == "queued"
 
 
-def test_a_message_over_the_limit_closes_the_socket(web: Lab, token: str) -> None:
-    with opened(web, token) as client:
-        client.send("x" * 70_000)
-        assert closed(client)[0] == 1009
-    with opened(web, token) as client:
-        client.send(["x" * 1_000] * 70)
-        assert closed(client)[0] == 1009, "in fragments"
+@pytest.mark.parametrize("message", ["x" * 70_000, ["x" * 1_000] * 70], ids=["whole", "fragments"])
+def test_a_message_over_the_limit_closes_the_socket(web: Lab, token: str, message: Any) -> None:
+    """The close frame may be lost, where the client still sends when the connection is closed: it
+    sees 1006 then.
+    """
+    codes = set()
+    for _ in range(5):
+        with opened(web, token) as client:
+            with contextlib.suppress(ConnectionClosed):
+                client.send(message)
+            codes.add(closed(client)[0])
+    assert 1009 in codes
+    assert codes <= {1006, 1009}
 
 
 def raw_socket(web: Lab, token: str, receive_buffer: int = 0) -> socket.socket:
