@@ -31,12 +31,21 @@ from django.db import (
     connections,
     transaction,
 )
-from django.db.models import BooleanField, DateTimeField, ExpressionWrapper, F, Q, Value
+from django.db.models import (
+    BooleanField,
+    DateTimeField,
+    ExpressionWrapper,
+    F,
+    Q,
+    QuerySet,
+    Value,
+)
 from django.db.models.expressions import Col, Combinable, RawSQL
 from django.db.models.functions import Now
 from django.db.models.sql import UpdateQuery
 
-from offload.jobs.models import Job, Status
+from offload.conf import conf
+from offload.jobs.models import Job, Status, Worker
 
 log = logging.getLogger("offload.jobs")
 
@@ -134,6 +143,11 @@ def overdue() -> Q:
 def due_or_blocked() -> Q:
     """Rows that a worker may claim now, and those that a limit keeps from it."""
     return due() | Q(unblock_at__lte=Now())
+
+
+def running_workers() -> QuerySet[Worker]:
+    """The workers that renewed their row lately."""
+    return Worker.objects.filter(seen_at__gt=from_now(-conf().worker_silence))
 
 
 def held(token: int) -> Q:

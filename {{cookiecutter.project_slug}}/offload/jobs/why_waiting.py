@@ -17,7 +17,7 @@ from django.utils.text import capfirst
 
 from offload.conf import conf
 from offload.jobs.blocked import blocked, limit_of
-from offload.jobs.database import from_now, waiting
+from offload.jobs.database import running_workers, waiting
 from offload.jobs.models import FINAL, Job, Leader, Pause, Status, Worker
 from offload.jobs.services import services
 
@@ -78,11 +78,6 @@ def reasons_of_waiting(job: Job) -> list[Reason]:
     return list(_of_queued(job)) or [
         Reason("It is due and a process of a worker is free: it begins in a moment.")
     ]
-
-
-def running_workers() -> list[Worker]:
-    """The workers that renewed their row lately, by name."""
-    return list(Worker.objects.filter(seen_at__gt=from_now(-conf().worker_silence)))
 
 
 def _of_held(job: Job, worker_id: UUID) -> Iterator[Reason]:
@@ -157,7 +152,7 @@ def _of_limit(job: Job) -> Iterator[Reason]:
 
 def _of_workers(job: Job) -> Iterator[Reason]:
     """No worker takes the job, or all are busy."""
-    running = running_workers()
+    running = list(running_workers())
     readers = [worker for worker in running if job.queue in worker.queues]
     knowing = [worker for worker in readers if not worker.kinds or job.kind in worker.kinds]
     if job.queue not in current_app.amqp.queues:

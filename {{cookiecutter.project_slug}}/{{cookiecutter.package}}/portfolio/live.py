@@ -20,10 +20,10 @@ from pydantic_core import to_json
 from offload.access import caller
 from offload.access.watched_logins import login_of
 from offload.guard import guard_of
-from offload.jobs.database import DATABASE_ERRORS, from_now
+from offload.jobs.database import DATABASE_ERRORS, running_workers
 from offload.jobs.job_view import summary_of
 from offload.jobs.listing import listed
-from offload.jobs.models import Job, Worker
+from offload.jobs.models import Job
 from offload.jobs.services import services
 from offload.problems import Problem
 from offload.serving import release
@@ -127,12 +127,11 @@ def _jobs(owner: str) -> list[dict[str, Any]]:
 
 
 def _workers() -> list[dict[str, Any]]:
-    alive = Worker.objects.filter(seen_at__gt=from_now(-settings.OFFLOAD.worker_silence))
     held = Job.objects.filter(worker__isnull=False).values_list("worker").annotate(Count("pk"))
     busy = dict(held.order_by())
     return [
         {"queues": worker.queues, "slots": worker.slots, "busy": busy.get(worker.pk, 0)}
-        for worker in alive
+        for worker in running_workers()
     ]
 
 

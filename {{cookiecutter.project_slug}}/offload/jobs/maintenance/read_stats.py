@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from django.db.models import Count, Min, Q
 from django.db.models.functions import Now
 
-from offload.conf import conf
-from offload.jobs.database import FORK_LOCK, from_now, waiting
+from offload.jobs.database import FORK_LOCK, from_now, running_workers, waiting
 from offload.jobs.maintenance.leader import Leadership
-from offload.jobs.models import Job, Pause, Worker
+from offload.jobs.models import Job, Pause
 from offload.jobs.priority import COUNTED_OWNER_ROWS, LARGE_OWNER_ROWS, MAX_COUNTED_OWNERS
 from offload.jobs.stats import Backlog, JobStats, QueueStats
 
@@ -171,10 +170,9 @@ class ReadStats:
         return owners
 
     def _read_workers(self) -> list[tuple[set[str], set[str] | None]]:
-        running = Worker.objects.filter(seen_at__gt=from_now(-conf().worker_silence))
         return [
             (set(queues), set(kinds) or None)
-            for queues, kinds in running.values_list("queues", "kinds")
+            for queues, kinds in running_workers().values_list("queues", "kinds")
         ]
 
     def _read_drain(self, found: JobStats) -> None:
