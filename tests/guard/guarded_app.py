@@ -64,6 +64,14 @@ async def hangs(request: HttpRequest) -> HttpResponse:
     return HttpResponse("hung")
 
 
+async def loops(request: HttpRequest) -> HttpResponse:
+    """Block the loop until the test has made this file, at most for a minute."""
+    until = time.monotonic() + 60
+    while not MAY_ANSWER.exists() and time.monotonic() < until:  # noqa: ASYNC110, ASYNC240
+        sum(range(1000))
+    return HttpResponse("looped")
+
+
 async def waits(request: HttpRequest) -> HttpResponse:
     await asyncio.sleep(3)
     return HttpResponse("waited")
@@ -112,7 +120,7 @@ async def fine(request: HttpRequest) -> HttpResponse:
 slow = [waits, sleeps_in_its_thread, waits_for_its_thread, goes_back_to_the_loop]
 urlpatterns = [
     path(view.__name__, view)
-    for view in (sleeps, computes, holds_the_gil, hangs, fine, held, long_poll, *slow)
+    for view in (sleeps, computes, holds_the_gil, hangs, loops, fine, held, long_poll, *slow)
 ]
 # `get(request, timeout=3)` of a queue waits, and raises.
 urlpatterns.append(path("library", partial(Queue[None]().get, timeout=3)))

@@ -290,6 +290,29 @@ def test_a_call_that_holds_the_gil_is_dumped_while_it_lasts(served: Served) -> N
     served.says(r'Timeout \(.*File "[^"]*guarded_app.py", line \d+ in hangs')
 
 
+def test_a_python_loop_is_dumped_while_it_lasts(served: Served) -> None:
+    """Not by faulthandler: that would read the loop's frames while they change."""
+    with ThreadPoolExecutor(1) as pool:
+        looping = pool.submit(served.get, "loops")
+        served.says(r"blocked for more than 1.0 s.*threads:.*guarded_app.py:\d+ loops")
+        served.may_answer.touch()
+        assert looping.result(60), "the service went on"
+
+
+def test_sigusr1_does_no_harm_to_threads_that_run() -> None:
+    """With the frames of running threads, faulthandler ended the process by SIGSEGV."""
+    ran = subprocess.run(
+        [sys.executable, HERE / "signalled.py"],
+        env={**os.environ, "PYTHONPATH": str(SERVICE)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert "in compute" not in ran.stderr, "faulthandler reads the main thread alone"
+    assert re.search(r"\d+ threads:.*signalled.py:\d+ compute\n", ran.stderr, re.DOTALL)
+
+
 def test_sigusr1_prints_every_task_and_thread(served: Served) -> None:
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(served.get, "held")
@@ -297,7 +320,7 @@ def test_sigusr1_prints_every_task_and_thread(served: Served) -> None:
         served.says("GET /held has no answer")
         served.process.send_signal(signal.SIGUSR1)
         served.says(r"asyncio tasks:.*GET /held.*guarded_app.py:\d+ held")
-        served.says("Thread 0x")
+        served.says(r"\d+ threads:.*offload-watchdog\n    \S*threading.py:\d+ Thread._bootstrap\n")
         served.may_answer.touch()
         assert waiting.result(60), "the service went on"
 

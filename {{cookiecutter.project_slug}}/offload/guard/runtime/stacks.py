@@ -53,6 +53,15 @@ def frames_of_threads() -> dict[int, FrameType]:
     return sys._current_frames()  # noqa: SLF001 - documented, whatever its name
 
 
+def of_thread(frame: FrameType | None) -> list[Step]:
+    """All that a thread runs, outermost first."""
+    steps: list[Step] = []
+    while frame is not None:
+        steps.append(Step(frame.f_code, frame.f_lineno, frame))
+        frame = frame.f_back
+    return steps[::-1]
+
+
 def _from_callback(frame: FrameType | None) -> tuple[list[Step], bool]:
     """The steps above the event loop's own, outermost first; and whether there is a loop at all."""
     steps: list[Step] = []

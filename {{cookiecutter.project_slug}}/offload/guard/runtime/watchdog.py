@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 
-from offload.guard.runtime import stacks
+from offload.guard.runtime import stack_dump, stacks
 from offload.guard.runtime.block import Block
 from offload.guard.runtime.cpu_wait import CpuWait
 from offload.guard.runtime.gc_pauses import GcPause, GcPauses
@@ -17,6 +17,7 @@ from offload.guard.runtime.gil_hold import GilHoldDetector
 SAMPLES_OF_A_BLOCK = 2
 # faulthandler starts a thread for each timer, so the timer is set only once in this time.
 HANG_TIMER_INTERVAL_SECONDS = 1.0
+HANGS = "The event loop has been blocked for more than {:.1f} s.\n"
 
 # The two kinds of blocks that are no fault of the code.
 _THREAD_START, _IMPORT = threading.Thread.start.__code__, "importlib._bootstrap"
@@ -68,9 +69,9 @@ class Watchdog:
         report: called in the watchdog's thread, when the loop runs again.
         lag: called there after each round with the seconds until the loop ran the callback.
         report_pause: called there after each long garbage collection. No line is to blame for one.
-        hang: seconds after which faulthandler prints every thread's stack to stderr, even if a call
-            holds the GIL, when no Python code can run. A process has one such timer: give this to
-            one watchdog only.
+        hang: seconds after which every thread's stack is written to stderr while the loop is
+            still blocked. Where a call holds the GIL, no Python code can run, and faulthandler's
+            timer writes them. A process has one such timer: give this to one watchdog only.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Watchdog:
         self._watched = threading.get_ident()
         self._cpu_wait = CpuWait(threading.get_native_id())
         self._gil_holds: GilHoldDetector
-        self._hang_timer_set_at = 0.0
+        self._hang_timer_set_at = self._dumped_at = 0.0
 
         self._thread = threading.Thread(target=self._run, name="offload-watchdog", daemon=True)
         self._running = threading.Event()
@@ -130,7 +131,6 @@ class Watchdog:
         self._running.set()
         try:
             while self._watch_one_round():
-                self._reset_hang_timer()
                 self._reported.set()
             self._loop.call_soon_threadsafe(self._ended.set)
         except RuntimeError:
@@ -142,9 +142,19 @@ class Watchdog:
             self._gil_holds.close()
 
     def _reset_hang_timer(self) -> None:
+        """Let faulthandler write only while this thread cannot: it reads without the GIL.
+
+        Frames that change meanwhile end the process with SIGSEGV (`stack_dump.py`).
+        """
         if self._hang and monotonic() > self._hang_timer_set_at + HANG_TIMER_INTERVAL_SECONDS:
             self._hang_timer_set_at = monotonic()
             faulthandler.dump_traceback_later(self._hang + HANG_TIMER_INTERVAL_SECONDS)
+
+    def _dump_hang(self, asked_at: float) -> None:
+        """Write every thread's stack, once in a round, if the loop has not answered for so long."""
+        if self._hang and self._dumped_at < asked_at and monotonic() > asked_at + self._hang:
+            self._dumped_at = monotonic()
+            stack_dump.write(HANGS.format(self._hang) + stack_dump.describe_threads())
 
     def _watch_one_round(self) -> bool:
         """Pause, wait until the loop runs a callback, and report what blocked it meanwhile.
@@ -163,6 +173,7 @@ class Watchdog:
         last_seen_at = asked_at
         while True:
             suspect.add_gil_hold(self._pause(answered))
+            self._reset_hang_timer()
             sample = stacks.of_running_loop(self._watched)
 
             # Four cases:
@@ -174,6 +185,7 @@ class Watchdog:
                 return False
 
             self._reported.clear()
+            self._dump_hang(asked_at)
             # 3. The sample shows functions of the samples before: they still block the loop.
             # 4. It shows none of them: they have ended, and the loop runs other functions before it
             #    came to the callback.
