@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from queue import Queue
 from typing import Any
 
 import httpx
@@ -257,6 +258,22 @@ def test_a_queue_takes_a_bounded_number_and_waits_for_nobody() -> None:
     queue.flush()
     assert time.monotonic() - began < 30
     assert span_queue.DROPPED._value.get() - before == 10
+
+
+def test_a_full_batch_is_sent_before_its_time() -> None:
+    """A second of a busy process has more spans than the queue takes."""
+    from offload.observe import span_queue
+
+    sent: Queue[int] = Queue()
+
+    def send(batch: Any) -> Any:
+        sent.put(len(batch))
+
+    queue = span_queue.SpanQueue(lambda: send)
+    queue._send_interval = 3600.0
+    for number in range(span_queue.MAX_BATCH_SPANS):
+        queue.add(number)
+    assert sent.get(timeout=60) == span_queue.MAX_BATCH_SPANS
 
 
 def test_a_forked_process_sends_its_own_spans_and_not_its_parents() -> None:

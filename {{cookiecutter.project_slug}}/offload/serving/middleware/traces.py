@@ -6,6 +6,7 @@ from typing import Any
 from django.core.exceptions import MiddlewareNotUsed
 from django.core.signals import got_request_exception
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 from offload.conf import conf
 from offload.observe.tracing import MAX_TRACE_CHARACTERS, tracing
@@ -45,6 +46,11 @@ class Traces(RecordingMiddleware):
             # context of its own.
             tracing.attach(_begin(request))
         return super().before(request)
+
+    def after(self, request: HttpRequest, response: HttpResponseBase, begun: float) -> None:
+        # Where nothing is sampled there is nothing to record, and no record to wait for.
+        if tracing.current() is not None:
+            super().after(request, response, begun)
 
     def record(self, request: HttpRequest, status: int, seconds: float) -> None:
         """End the span, which is that of the request's context."""
