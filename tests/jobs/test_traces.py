@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from queue import Queue
 from typing import Any
@@ -110,13 +111,19 @@ def test_one_trace_leads_from_the_request_to_every_attempt_of_every_job(
 
     # All but a periodic job is in the caller's trace, and the attempts are children of the request.
     strangers = [span for span in receiver.spans if span.trace_id != TRACE_ID]
-    assert {span.name for span in strangers} <= {"job lab.tick"}
+    attempted = {span.name for span in strangers if "db.operation.name" not in span.attributes}
+    assert attempted <= {"job lab.tick"}
     (request,) = receiver.named("POST api/lab/traced")
     assert request.parent_id == CALLER.split("-")[2]
     assert request.attributes["http.response.status_code"] == 202
     ours = [span for span in receiver.spans if span.trace_id == TRACE_ID]
     of_jobs = [span for span in ours if "offload.job.id" in span.attributes]
     assert {span.parent_id for span in of_jobs} == {request.span_id}
+    # A statement is a child of the request or the attempt that waits for it.
+    written = [span for span in ours if span.name == "INSERT offload_job"]
+    assert {span.parent_id for span in written} >= {request.span_id}
+    ended = [span for span in ours if span.name == "UPDATE offload_job"]
+    assert {span.parent_id for span in ended} & {span.span_id for span in of_jobs}
 
     # The upstream was tried again.
     tries = receiver.named("GET nowhere")
@@ -170,7 +177,9 @@ def test_requests_are_named_after_their_routes_and_fail_without_the_text_of_the_
     web.send_signal(signal.SIGTERM)
     web.wait(60)
 
-    by_name = {span.name: span for span in receiver.spans}
+    statements = [span for span in receiver.spans if "db.operation.name" in span.attributes]
+    assert {span.name for span in statements} >= {"SELECT offload_api_token", "SELECT offload_job"}
+    by_name = {span.name: span for span in receiver.spans if span not in statements}
     assert set(by_name) == {"GET api/lab/fail", "GET api/jobs/<uuidstr:job_id>", "GET"} | {
         "GET admin/login/"
     }
@@ -291,6 +300,39 @@ def test_a_forked_process_sends_its_own_spans_and_not_its_parents() -> None:
         os._exit(0)
     os.waitpid(pid, 0)
     assert os.read(read, 100) == b'["the child\'s"]'
+
+
+def test_a_statement_has_a_span_without_what_a_caller_sent(spans: list[Any]) -> None:
+    from django.db import DatabaseError, connection
+
+    from offload.jobs.models import Job
+    from offload.observe.traced_queries import _trace_connection
+    from offload.observe.tracing import tracing
+
+    _trace_connection(connection)
+    try:
+        Job.objects.filter(owner="before").exists()
+        with tracing.attached(tracing.begin("request", "SERVER")):
+            Job.objects.filter(owner="secret").exists()
+            with suppress(DatabaseError), connection.cursor() as cursor:
+                cursor.execute("WRONG 'secret'")
+        Job.objects.filter(owner="after").exists()
+    finally:
+        connection.execute_wrappers.clear()
+
+    *statements, request = spans
+    assert [span.name for span in statements] == ["SELECT offload_job", "_OTHER"]
+    assert {span.parent.span_id for span in statements} == {request.context.span_id}
+    errors = [span.attributes.get("error.type") for span in statements]
+    assert errors == [None, f"django.db.utils.{wrong_statement()}"]
+    assert "secret" not in "".join(span.to_json() for span in statements)
+
+
+def wrong_statement() -> str:
+    """Django's error for a statement that is no SQL."""
+    from django.db import connection
+
+    return {"sqlite": "OperationalError", "postgresql": "ProgrammingError"}[connection.vendor]
 
 
 def test_a_job_that_seeds_its_random_numbers_has_other_ids_each_time(spans: list[Any]) -> None:

@@ -11,6 +11,7 @@ from django.conf import settings
 
 from offload.conf import conf
 from offload.observe.live_gauges import refresh, show
+from offload.observe.traced_queries import trace_queries
 from offload.observe.tracing import tracing
 from offload.problems import Problem
 from offload.serving import metrics
@@ -57,6 +58,7 @@ class Application:
         django.setup(set_prefix=False)
         self.conf = conf()
         tracing.start(self.conf.events_prefix)
+        trace_queries()
         self.lifespans = [self._request_threads, *lifespans]
         self.websocket = websocket
         # Apart, so that pages, such as the login of the admin, take no thread from the API.

@@ -53,8 +53,9 @@ def describe_threads(interrupted: FrameType | None = None) -> str:
             that asks.
     """
     frames = stacks.frames_of_threads()
-    if interrupted is not None:
-        frames[threading.get_ident()] = interrupted
+    main = threading.main_thread().ident
+    if interrupted is not None and main is not None:
+        frames[main] = interrupted
     names = {thread.ident: thread.name for thread in threading.enumerate()}
 
     lines = [f"{len(frames)} threads:"]

@@ -38,6 +38,7 @@ from offload.jobs.worker.spooler import Spooler
 from offload.jobs.worker.time_limits import TimeLimits
 from offload.jobs.worker.write_spooled import WriteSpooled
 from offload.observe.span_queue import SENT_AFTER_SECONDS
+from offload.observe.traced_queries import trace_queries
 from offload.observe.tracing import tracing
 
 log = logging.getLogger("offload.jobs")
@@ -59,6 +60,7 @@ class Supervisor(bootsteps.StartStopStep):
         self._metrics_server = open_metrics_server()
         # Before the pool forks, because its processes share the imported packages.
         tracing.start(conf().events_prefix)
+        trace_queries()
         if tracing.is_on:
             # A process that has done its number of jobs exits at once.
             signals.worker_process_shutdown.connect(_flush_spans)
