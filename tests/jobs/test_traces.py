@@ -498,6 +498,22 @@ def test_jobs_that_are_killed_or_handed_back_have_spans_too(lab: Lab, receiver: 
     assert handed_back.ended_at > handed_back.began_at
 
 
+def test_no_span_is_lost_where_a_process_is_replaced_after_each_job(
+    lab: Lab, receiver: Receiver
+) -> None:
+    lab.redis()
+    options = ("-Q", "cpu,default", "-c", "2", "--max-tasks-per-child", "1")
+    lab.start(
+        *("worker", sys.executable, "-m", "offload.jobs", *options),
+        OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+    )
+    jobs = [lab.submit("lab.burn", units=1) for _ in range(10)]
+    for job in jobs:
+        lab.reaches(job, "succeeded")
+    lab.until(lambda: all(attempts(receiver, job) for job in jobs), "their spans")
+    assert len({attempts(receiver, job)[1].attributes["process.pid"] for job in jobs}) == 10
+
+
 def test_an_unsampled_trace_has_no_spans_and_its_id_goes_along(lab: Lab, spans: list[Any]) -> None:
     from offload.observe.tracing import sampled_trace_id, tracing
 
