@@ -374,15 +374,16 @@ def test_the_newest_of_many_failed_jobs_are_read_in_the_order_of_an_index(
 
     from .test_by_hand_staff import pages
 
-    insert_finished(ROWS, status=f"'{status}'")
+    finished_at = OWN_COLUMNS[connection.vendor]["finished_at"]
+    insert_finished(ROWS, status=f"'{status}'", created_at=finished_at)
     browser = pages("view_job")
     seen: list[tuple[str, Any]] = []
     for page in ("", "failures/") if status == "failed" else ("",):
         with statements() as found:
             answer = browser.get(f"/admin/offload_jobs/job/{page}?status={status}")
         assert answer.status_code == 200
-        seen += found
-    # The rows and their number; the groups of failures.
+        seen += [each for each in found if "GROUP BY" not in each[0]]
+    # The rows and their number; where the newest failures begin.
     assert len(seen) == (3 if status == "failed" else 2)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
