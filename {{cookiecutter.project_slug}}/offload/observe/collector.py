@@ -45,10 +45,9 @@ class CollectorSession(requests.Session):  # type: ignore[misc,unused-ignore]  #
             self.fault = type(error).__name__
             raise
 
-        with response:
-            # The status has come, and it is all that counts.
-            with suppress(Exception):
-                response.raw.read(MAX_RESPONSE_BYTES)
+        # The status has come, and it is all that counts.
+        with response, suppress(Exception):
+            response.raw.read(MAX_RESPONSE_BYTES)
         if response.status_code >= 300:
             self.fault = f"status {response.status_code}"
         if 300 <= response.status_code < 400:

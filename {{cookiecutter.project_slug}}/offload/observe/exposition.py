@@ -36,7 +36,7 @@ class ReadableFiles(MultiProcessCollector):
         self._folder = Path(self._path)
 
     def collect(self) -> Iterable[Any]:
-        """As the library's. Only after an error each file is looked at: that takes twice as long."""
+        """As the library's. Only after an error each file is looked at, which takes longer."""
         files = list(self._folder.glob("*.db"))
         try:
             return self._sum(files)

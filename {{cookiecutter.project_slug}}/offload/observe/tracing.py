@@ -62,7 +62,7 @@ class Tracing:
                 queue = SpanQueue(connect)
                 self._tracer, self._queue = Tracer(service, queue.add), queue
             except Exception as error:  # noqa: BLE001  # of whatever a variable is about
-                log.error(  # noqa: TRY400  # the sentence is enough
+                log.error(
                     "Nothing is traced, because a variable OTEL_... in the environment has a wrong "
                     "value (%s). Correct it, and start this process again.",
                     error,

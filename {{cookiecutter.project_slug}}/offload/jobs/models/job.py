@@ -265,7 +265,7 @@ class Job(models.Model):
                 for status in ("failed", "cancelled")
             ),
             # The same for people who look at all owners' jobs, and at what failed and why. After an
-            # outage most jobs may have failed: PostgreSQL sorted them all, and read the whole table.
+            # outage most jobs may have failed. PostgreSQL sorted them all, and read every row.
             *(
                 models.Index(
                     fields=("-created_at", "-id", "number"),
