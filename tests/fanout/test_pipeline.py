@@ -18,6 +18,7 @@ from offload.fanout import (
     TokenAuth,
     Upstream,
     UpstreamError,
+    breaker_states,
     deadline,
 )
 from offload.fanout.errors import status_of
@@ -93,7 +94,9 @@ async def test_an_open_breaker_sends_nothing_and_says_so_in_the_log(
     script = Script(500)
     upstream = declare(retry=Retry(attempts=1), breaker=CircuitBreaker(minimum_throughput=2))
     with upstream.using(httpx.MockTransport(script)), caplog.at_level(logging.WARNING):
+        assert breaker_states()["scripted"] == "closed"
         assert [await ask(upstream) for _ in range(3)] == ["error", "error", "open"]
+        assert breaker_states()["scripted"] == "open"
     assert len(script.requests) == 2
     changes = [line for line in caplog.messages if "circuit breaker" in line]
     assert len(changes) == 1

@@ -322,6 +322,27 @@ def test_what_failed_and_why_is_counted(lab: Lab) -> None:
     assert failed_jobs(kind="lab.burn", error="another one").count() == 0
 
 
+def test_only_the_newest_failures_are_counted(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    from offload.jobs import control
+    from offload.jobs.models import Job
+
+    old, *newest = [failed(lab) for _ in range(4)]
+    # Jobs that were submitted in one transaction have one moment.
+    at = old.created_at
+    Job.objects.filter(pk__in=[job.pk for job in newest]).update(created_at=at)
+    Job.objects.filter(pk=old.pk).update(created_at=at - timedelta(seconds=1))
+
+    def counted() -> list[int]:
+        return [group.count for group in control.group_failures(control.failed_jobs())]
+
+    monkeypatch.setattr(control, "MAX_GROUPED_JOBS", 1)
+    assert counted() == [3]
+    monkeypatch.setattr(control, "MAX_GROUPED_JOBS", 4)
+    assert counted() == [4]
+    monkeypatch.setattr(control, "MAX_GROUPED_JOBS", 5)
+    assert counted() == [4]
+
+
 def test_an_action_on_many_jobs_tells_which_it_was_not_done_with(lab: Lab) -> None:
     from offload.jobs.control import for_each, retry_job
 

@@ -477,3 +477,35 @@ def test_an_action_on_all_takes_the_list_and_one_on_nonsense_takes_nothing(lab: 
         assert browser.post(JOBS, wrong, follow=True).status_code == 200, nonsense
     assert browser.get(f"{JOBS}nonsense/change/", follow=True).status_code == 200
     assert reasons(waiting)
+
+
+def test_a_caller_sees_his_newest_jobs_with_their_first_parts_and_the_workers(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import OperationalError
+
+    from offload.jobs import overview, read_overview
+
+    worker = works("cpu", slots=3)
+    lab.submit("lab.burn", units=1)
+    lab.submit("lab.burn", owner="another", units=1)
+    whole, parts = divided(lab, 3)
+    shift(parts[0], worker=worker.pk, progress=0.5)
+
+    found = read_overview("lab", max_jobs=1, max_parts=2)
+    assert found.jobs is not None
+    (shown,) = found.jobs
+    assert shown.id == whole.pk
+    assert [(part.status, part.progress) for part in shown.parts] == [
+        ("running", 0.5),
+        ("running", 0.0),
+    ]
+    assert found.workers == [overview.WorkerOverview(["cpu"], 3, 1)]
+    assert "params" not in shown.model_dump()
+
+    def away(owner: str) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(overview, "listed", away)
+    missing = read_overview("lab", max_jobs=1, max_parts=2)
+    assert (missing.jobs, missing.workers) == (None, None)

@@ -160,7 +160,7 @@ def whole_reads(sql: str, params: Any) -> list[str]:
             # Those that hold no job that has succeeded.
             small = (
                 "INDEX offload_job_(waiting|held|divided|deadline|place|blocked|owner_blocked|"
-                "unfinished|oldest|failed|cancelled)"
+                "unfinished|oldest|failed|cancelled|newest_failed|newest_cancelled)"
             )
             scan = re.compile(rf"SCAN (offload_job|[UVWT]\d+)(?! USING (COVERING )?{small})")
             return [step for step in steps if scan.search(step)]
@@ -315,6 +315,7 @@ STAFF_PAGES = (
         f"/admin/offload_jobs/job/?status={status}"
         for status in ("queued", "running", "finished", "succeeded", "failed", "cancelled")
     ),
+    "/admin/offload_jobs/job/failures/",
     "/admin/offload_jobs/job/?status=failed&kind=lab.burn&error=the+disk+is+full",
     "/admin/offload_jobs/job/?kind=lab.burn&queue=cpu&age=60",
     "/admin/offload_jobs/job/?q=owner-7",
@@ -362,3 +363,35 @@ def test_no_page_for_staff_reads_the_whole_table(
             if found:
                 guilty[address, sql] = found
     assert guilty == {}
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_the_newest_of_many_failed_jobs_are_read_in_the_order_of_an_index(
+    many: Lab, status: str
+) -> None:
+    """After an outage most jobs may have failed, and then people look at them."""
+    from django.db import connection
+
+    from .test_by_hand_staff import pages
+
+    finished_at = OWN_COLUMNS[connection.vendor]["finished_at"]
+    insert_finished(ROWS, status=f"'{status}'", created_at=finished_at)
+    browser = pages("view_job")
+    seen: list[tuple[str, Any]] = []
+    for page in ("", "failures/") if status == "failed" else ("",):
+        with statements() as found:
+            answer = browser.get(f"/admin/offload_jobs/job/{page}?status={status}")
+        assert answer.status_code == 200
+        seen += [each for each in found if "GROUP BY" not in each[0]]
+    # The rows and their number; where the newest failures begin.
+    assert len(seen) == (3 if status == "failed" else 2)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # It is right to sort so few. This asks whether it has to.
+            cursor.execute("SET enable_sort = off")
+        for sql, params in seen:
+            words = "QUERY PLAN" if connection.vendor == "sqlite" else ""
+            cursor.execute(f"EXPLAIN {words} {sql}", params)
+            assert f"offload_job_newest_{status}" in str(cursor.fetchall()), sql
+        if connection.vendor == "postgresql":
+            cursor.execute("RESET enable_sort")

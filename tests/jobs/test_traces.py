@@ -4,13 +4,17 @@ The collector is `otlp_receiver.py`, which reads what real processes send.
 """
 
 import json
+import logging
 import os
 import random
 import signal
 import socket
+import socketserver
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from queue import Queue
 from typing import Any
@@ -202,7 +206,10 @@ def test_without_the_variables_nothing_that_traces_is_imported(lab: Lab) -> None
     imported = get(lab, "/api/lab/modules", **authorization(), traceparent=CALLER).json()
     assert "offload.observe.tracing" in imported
     # redis-py imports the metrics of OpenTelemetry where it finds them.
-    tracers = ("offload.observe.tracer", "opentelemetry.exporter", "opentelemetry.sdk.trace")
+    tracers = (
+        *("offload.observe.tracer", "offload.observe.collector"),
+        *("opentelemetry.exporter", "opentelemetry.sdk.trace"),
+    )
     assert [name for name in imported if name.startswith(tracers)] == []
 
 
@@ -248,11 +255,11 @@ def test_a_queue_takes_a_bounded_number_and_waits_for_nobody() -> None:
 
     sent: list[Any] = []
 
-    def frozen() -> Callable[[Any], bool]:
-        def send(batch: Any) -> bool:
+    def frozen() -> Callable[[Any], str]:
+        def send(batch: Any) -> str:
             sent.extend(batch)
             time.sleep(3600)
-            return True
+            return ""
 
         return send
 
@@ -289,7 +296,7 @@ def test_a_forked_process_sends_its_own_spans_and_not_its_parents() -> None:
     from offload.observe.span_queue import SpanQueue
 
     read, write = os.pipe()
-    queue = SpanQueue(lambda: lambda batch: bool(os.write(write, f"{batch}".encode())))
+    queue = SpanQueue(lambda: lambda batch: str(os.write(write, f"{batch}".encode())))
     queue._start_thread = lambda: None  # type: ignore[method-assign]
     queue.add("the parent's")
     del queue._start_thread
@@ -335,8 +342,46 @@ def wrong_statement() -> str:
     return {"sqlite": "OperationalError", "postgresql": "ProgrammingError"}[connection.vendor]
 
 
-def test_a_job_that_seeds_its_random_numbers_has_other_ids_each_time(spans: list[Any]) -> None:
-    from offload.observe.tracer import connect
+@pytest.mark.parametrize("counted_by", ["span_queue", "logs"])
+def test_no_process_is_forked_while_a_thread_counts_what_it_drops(
+    monkeypatch: pytest.MonkeyPatch, counted_by: str
+) -> None:
+    """The child would inherit the lock of the metrics, and wait for it at its first count."""
+    from offload import logs
+    from offload.observe import span_queue
+
+    lock, at_it = threading.Lock(), threading.Event()
+
+    class Counter:
+        def inc(self, number: int = 1) -> None:
+            with lock:
+                at_it.set()
+                time.sleep(0.5)
+
+    monkeypatch.setattr({"span_queue": span_queue, "logs": logs}[counted_by], "DROPPED", Counter())
+    if counted_by == "span_queue":
+        span_queue.SpanQueue(lambda: lambda batch: "away").add("a span")
+    else:
+        read, write = os.pipe()
+        handler = logs.NonBlockingHandler(write, max_backlog=1)
+        line = logging.makeLogRecord({"msg": "x" * 100_000})
+        # The pipe is full, then the backlog; the third line is dropped.
+        threading.Thread(target=lambda: [handler.emit(line) for _ in range(3)]).start()
+    assert at_it.wait(60)
+    pid = os.fork()
+    if not pid:
+        os._exit(lock.locked())
+    assert os.waitpid(pid, 0)[1] == 0
+    if counted_by == "logs":
+        os.close(read)
+        handler.close()
+        os.close(write)
+
+
+def test_a_job_that_seeds_its_random_numbers_has_other_ids_each_time(
+    spans: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.observe.collector import connect
     from offload.observe.tracing import tracing
 
     for _ in range(2):
@@ -345,15 +390,108 @@ def test_a_job_that_seeds_its_random_numbers_has_other_ids_each_time(spans: list
     assert len({span.context.trace_id for span in spans}) == 2
     assert len({span.context.span_id for span in spans}) == 2
 
-    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{free_port()}"
-    os.environ["OTEL_EXPORTER_OTLP_TIMEOUT"] = "0.1"
-    try:
-        random.seed(7)
-        before = random.getstate()
-        assert connect()(spans) is False
-        assert random.getstate() == before, "to send spans changes what a job computes"
-    finally:
-        del os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"], os.environ["OTEL_EXPORTER_OTLP_TIMEOUT"]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
+    random.seed(7)
+    before = random.getstate()
+    assert connect()(spans) == "ConnectionError"
+    assert random.getstate() == before, "to send spans changes what a job computes"
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        ("200 OK", ""),
+        # The exporter counts it as a success, and sends the spans nowhere.
+        ("302 Found\r\nLocation: /login", "status 302"),
+        ("401 Unauthorized", "status 401"),
+        ("413 Too Large", "status 413"),
+        ("503 Away\r\nRetry-After: 3600", "status 503"),
+    ],
+)
+def test_what_the_collector_answers_to_spans_is_told(
+    spans: list[Any], monkeypatch: pytest.MonkeyPatch, answer: str, fault: str
+) -> None:
+    from offload.observe.collector import connect
+    from offload.observe.tracing import tracing
+
+    tracing.begin("a", "INTERNAL").end()
+    with answering(f"HTTP/1.1 {answer}\r\nContent-Length: 2\r\n\r\n{{}}".encode()) as url:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        assert connect()(spans) == fault
+
+
+def test_an_answer_without_an_end_keeps_nobody_waiting(
+    spans: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.observe.collector import connect
+    from offload.observe.tracing import tracing
+
+    tracing.begin("a", "INTERNAL").end()
+    with answering(b"HTTP/1.1 200 OK\r\n\r\n", endless=True) as url:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        faults: list[str] = []
+        sending = threading.Thread(target=lambda: faults.append(connect()(spans)), daemon=True)
+        sending.start()
+        sending.join(60)
+        assert faults == [""]
+
+
+@contextmanager
+def answering(head: bytes, endless: bool = False) -> Iterator[str]:
+    """A collector that answers each connection with these bytes; its URL."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(100_000)
+            with suppress(OSError):
+                self.request.sendall(head)
+                while endless:
+                    self.request.sendall(bytes(100_000))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many"),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "-1"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key s3cr3t"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "inf"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such/file"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318?key=s3cr3t"),
+        ("OTEL_TRACES_SAMPLER", "some"),
+    ],
+)
+def test_a_wrong_value_costs_the_traces_and_not_the_service(
+    lab: Lab, name: str, value: str
+) -> None:
+    tracing_or_skip()
+    code = (
+        "import django; django.setup()\n"
+        "from offload.observe.tracing import tracing\n"
+        "tracing.start('lab')\n"
+        "span = tracing.begin('a', 'SERVER')\n"
+        "span and span.end()\n"
+        "tracing.flush()"
+    )
+    traced = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "0.1",
+        name: value,
+    }
+    assert lab.start("traced", sys.executable, "-c", code, **traced).wait(60) == 0
+    lines = [json.loads(line) for line in lab.log("traced").splitlines()]
+    (told,) = [line["event"] for line in lines if line["logger"] == "offload.traces"]
+    assert "OTEL_" in told
+    assert "s3cr3t" not in lab.log("traced")
 
 
 @pytest.mark.parametrize("age", [timedelta(0), timedelta(hours=2)])
@@ -416,6 +554,22 @@ def test_jobs_that_are_killed_or_handed_back_have_spans_too(lab: Lab, receiver: 
     assert handed_back.attributes["offload.job.status"] == "queued"
     assert not handed_back.is_error
     assert handed_back.ended_at > handed_back.began_at
+
+
+def test_no_span_is_lost_where_a_process_is_replaced_after_each_job(
+    lab: Lab, receiver: Receiver
+) -> None:
+    lab.redis()
+    options = ("-Q", "cpu,default", "-c", "2", "--max-tasks-per-child", "1")
+    lab.start(
+        *("worker", sys.executable, "-m", "offload.jobs", *options),
+        OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+    )
+    jobs = [lab.submit("lab.burn", units=1) for _ in range(10)]
+    for job in jobs:
+        lab.reaches(job, "succeeded")
+    lab.until(lambda: all(attempts(receiver, job) for job in jobs), "their spans")
+    assert len({attempts(receiver, job)[1].attributes["process.pid"] for job in jobs}) == 10
 
 
 def test_an_unsampled_trace_has_no_spans_and_its_id_goes_along(lab: Lab, spans: list[Any]) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -74,7 +75,7 @@ async def test_with_a_token_only_its_owner_reads_the_metrics() -> None:
 
 
 COUNT = """
-import os, sys, time
+import os, shutil, sys, threading, time
 from offload.observe import Counter, Gauge
 from offload.observe.exposition import make_text
 sent = Counter("sent_total", "What was sent.", ["kind"])
@@ -88,7 +89,30 @@ if sys.argv[1] == "fork" and not os.fork():
     os.kill(os.getpid(), 9)
 if sys.argv[1] == "fork":
     os.wait()
-if sys.argv[1] == "read":
+if sys.argv[1] == "remove_and_fork":
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    if not os.fork():
+        count("a", 5)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+if sys.argv[1] == "fork_beside_scrape":
+    from offload.observe import process_files
+    at_it = threading.Event()
+    def remove(number):
+        at_it.set()
+        time.sleep(0.5)
+    process_files.mark_process_dead = remove
+    (process_files.folder() / "7.lock").touch()
+    threading.Thread(target=process_files.remove_gauges_of_the_dead).start()
+    at_it.wait()
+    if not os.fork():
+        handles = [os.readlink(f"/proc/self/fd/{fd}") for fd in range(3, 20)
+                   if os.path.exists(f"/proc/self/fd/{fd}")]
+        inherited = [name for name in handles if name.endswith("7.lock")]
+        print("inherited", inherited) if inherited else print("nothing inherited", flush=True)
+        os._exit(0)
+    os.wait()
+elif "read" in sys.argv[1] or sys.argv[1] == "remove_and_fork":
     print(make_text().decode())
 else:
     print("counted", flush=True)
@@ -96,12 +120,13 @@ else:
 """
 
 
-def run_counting(folder: Path, mode: str) -> "subprocess.Popen[str]":
+def run_counting(folder: Path, mode: str, **options: Any) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-c", COUNT, mode],
         env=os.environ | {"PYTHONPATH": str(SERVICE), "PROMETHEUS_MULTIPROC_DIR": str(folder)},
         stdout=subprocess.PIPE,
         text=True,
+        **options,
     )
 
 
@@ -131,3 +156,57 @@ def test_without_a_folder_nothing_is_written(tmp_path: Path) -> None:
     page = subprocess.check_output(command, env=environment, cwd=tmp_path, text=True)
     assert 'sent_total{kind="a"} 2.0' in page
     assert list(tmp_path.iterdir()) == []
+
+
+def text_of(folder: Path) -> str:
+    return run_counting(folder, "read").communicate(timeout=60)[0]
+
+
+# What a power cut, a full disk or another version of prometheus_client may leave.
+DAMAGED = {
+    "empty": b"",
+    "cut_off": b"abc",
+    "too_long": b"\xff\xff\xff\x7f" + bytes(65532),
+    "negative": b"\xff\xff\xff\xff" + bytes(65532),
+    "other_format": b"\x40\0\0\0\0\0\0\0" + b"\x0c\0\0\0{nonsense}  " + bytes(40),
+    "other_key": b"\x28\0\0\0\0\0\0\0" + b"\x0c\0\0\0[1,2,3]     " + bytes(40),
+}
+
+
+@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_file_takes_no_other_figure_along_and_no_new_process(
+    tmp_path: Path, data: bytes
+) -> None:
+    (tmp_path / "counter_7.db").write_bytes(data)
+    assert 'sent_total{kind="a"} 2.0' in text_of(tmp_path)
+
+    # The next process would go on in it.
+    (tmp_path / "counter_0.db").write_bytes(data)
+    assert 'sent_total{kind="a"} 2.0' in text_of(tmp_path)
+    assert 'sent_total{kind="a"} 4.0' in text_of(tmp_path)
+
+
+def test_a_removed_folder_begins_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "counts"
+    process = run_counting(folder, "remove_and_fork")
+    text = process.communicate(timeout=60)[0]
+    assert process.returncode == 0, text
+    # Those of the child. The parent counts in the files that were removed.
+    assert 'sent_total{kind="a"} 5.0' in text
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / "file"
+    folder.touch()
+    process = run_counting(folder, "read", stderr=subprocess.PIPE)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert f"The metrics cannot be counted in {folder} (File exists): name a folder" in told
+    assert "Traceback" not in told
+
+
+def test_no_process_is_forked_while_another_thread_holds_a_dead_ones_number(
+    tmp_path: Path,
+) -> None:
+    process = run_counting(tmp_path, "fork_beside_scrape", stderr=subprocess.PIPE)
+    assert process.communicate(timeout=60) == ("nothing inherited\n", "")

@@ -157,6 +157,8 @@ LOGGING: dict[str, Any] = {
         "celery.app.trace": {"level": "WARNING"},
         # It warns at each try. `offload.traces` logs one line when the collector goes away.
         "opentelemetry.exporter": {"level": "CRITICAL"},
+        # It logs a header that it cannot read, such as a key. The collector refuses the spans then.
+        "opentelemetry.util.re": {"level": "CRITICAL"},
     },
 }
 

@@ -16,6 +16,7 @@ from collections import deque
 from contextlib import suppress
 
 from offload.observe import Counter
+from offload.observe.no_fork import NO_FORK
 
 # Lines that wait for a slow reader take so much memory at most, in bytes. It is some 20 s of access
 # lines at 1000 requests a second.
@@ -90,7 +91,8 @@ class NonBlockingHandler(logging.Handler):
         with self.changed:
             if self.backlog and self.backlog_bytes + len(line) > self.max_backlog:
                 self.dropped += 1
-                DROPPED.inc()
+                with NO_FORK:
+                    DROPPED.inc()
                 return
             self._keep(self._missing() + line)
 

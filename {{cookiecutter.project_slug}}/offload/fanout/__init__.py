@@ -25,6 +25,7 @@ from .middleware import DeadlineMiddleware
 from .multipart import FilePart, multipart
 from .oauth2 import OAuth2
 from .outcome import Outcome, Outcomes
+from .overview import breaker_states
 from .retry import Retry
 from .sent_request import SentRequest
 from .upload import Upload
@@ -53,6 +54,7 @@ __all__ = [
     "Upload",
     "Upstream",
     "UpstreamError",
+    "breaker_states",
     "deadline",
     "gather",
     "lifespan",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .circuit_breaker import CircuitState
+from .client import UpstreamClient
 from .metrics import LATENCY, OUTCOMES
 from .upstream import declared
 
@@ -36,12 +37,16 @@ class UpstreamOverview:
     most_within_seconds: float | None = None
 
 
+def breaker_states() -> dict[str, CircuitState]:
+    """The state of each open upstream's circuit. Cheap: a page may ask for it each second."""
+    return {client.name: client.circuit.state for client in _clients()}
+
+
 def open_upstreams() -> list[UpstreamOverview]:
     """The open upstreams of this process, by name. Called from any thread."""
     found = [
         UpstreamOverview(client.name, client.circuit.state, client.bulkhead.waiting)
-        for client in (upstream.opened for upstream in list(declared))
-        if client is not None
+        for client in _clients()
     ]
     outcomes, latency = _samples(OUTCOMES), _samples(LATENCY)
     for each in found:
@@ -53,6 +58,11 @@ def open_upstreams() -> list[UpstreamOverview]:
         }
         _add_latency(each, latency.get(each.name, {}))
     return sorted(found, key=lambda each: each.name)
+
+
+def _clients() -> list[UpstreamClient]:
+    opened = (upstream.opened for upstream in list(declared))
+    return [client for client in opened if client is not None]
 
 
 def _samples(metric: Any) -> dict[str, dict[tuple[str, str], float]]:

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from offload.jobs.job_view import JobView as JobView
     from offload.jobs.job_view import accepted as accepted
     from offload.jobs.limits import Limits as Limits
+    from offload.jobs.overview import Overview as Overview
+    from offload.jobs.overview import read_overview as read_overview
     from offload.jobs.run_limit import RunLimit as RunLimit
+    from offload.jobs.watch import watch_login as watch_login
     from offload.jobs.web_process import lifespan as lifespan
 
 # Bytes in a mebibyte, for `memory_limit`.
@@ -45,6 +48,7 @@ _MODULES = {
     "JobType": "job_type",
     "JobView": "job_view",
     "Limits": "limits",
+    "Overview": "overview",
     "Report": "declare",
     "RunLimit": "run_limit",
     "accepted": "job_view",
@@ -53,11 +57,13 @@ _MODULES = {
     "find": "client",
     "job": "declare",
     "lifespan": "web_process",
+    "read_overview": "overview",
     "repeated": "client",
     "retry": "client",
     "submit": "client",
     "submit_many": "client",
     "submit_sync": "client",
+    "watch_login": "watch",
 }
 
 __all__ = ["MiB", *_MODULES]

@@ -122,9 +122,13 @@ def failed_jobs(kind: str = "", error: str = "", owner: str = "") -> QuerySet[Jo
 
 
 def group_failures(rows: QuerySet[Job]) -> list[FailureGroup]:
-    """What failed and why: the newest `MAX_GROUPED_JOBS` of `rows`, the largest groups first."""
-    newest = rows.values("pk")[:MAX_GROUPED_JOBS]
-    groups = Job.objects.filter(pk__in=newest).values("kind", "error").order_by()
+    """What failed and why: the newest `MAX_GROUPED_JOBS` of `rows`, and others of the last one's
+    moment; the largest groups first.
+    """
+    times = rows.values_list("created_at", flat=True)
+    oldest = times[MAX_GROUPED_JOBS - 1 : MAX_GROUPED_JOBS].first()
+    newest = rows if oldest is None else rows.filter(created_at__gte=oldest)
+    groups = newest.values("kind", "error").order_by()
     counted = groups.annotate(count=Count("pk"), newest_at=Max("finished_at"))
     shown = counted.order_by("-count", "kind", "error")[:MAX_GROUPS]
     return [FailureGroup.model_validate(group) for group in shown]

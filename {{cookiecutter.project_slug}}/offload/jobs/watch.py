@@ -1,8 +1,8 @@
-"""Long responses about one job: the event stream, and the wait for its end."""
+"""Long responses: the event stream of one job, and the wait for its end; a feature's own ones."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from django.http import HttpRequest
 
@@ -17,6 +17,16 @@ from offload.serving.request_state import state_of
 
 # Milliseconds until a browser's EventSource connects again. Without it browsers choose: 3 to 5 s.
 RETRY_MILLISECONDS = 2000
+
+
+def watch_login(
+    request: HttpRequest, wake: Callable[[], None] = lambda: None
+) -> contextlib.AbstractContextManager[WatchedLogin]:
+    """Have the caller's login checked in the block, as long as a response of a feature lasts.
+
+    The response has to end soon after `ended` is true. `wake` is called at that moment.
+    """
+    return services.watched_logins.watch(login_of(request), wake)
 
 
 def saw_the_end(request: HttpRequest, job: Job) -> bool:
@@ -37,10 +47,10 @@ async def wait_for_end(request: HttpRequest, job: Job, seconds: float) -> None:
     if job.final:
         return
 
-    notifier, logins = services.watching(), services.watched_logins
+    notifier = services.watching()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds), notifier.watch(job.pk, job.owner) as changes:
-            with logins.watch(login_of(request), changes.wake) as login:
+            with watch_login(request, changes.wake) as login:
                 await _until_end(request, job, changes, login)
 
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from offload.observe import Counter
+from offload.observe.no_fork import NO_FORK
 
 log = logging.getLogger("offload.traces")
 
@@ -39,8 +40,8 @@ DROPPED = Counter(
     "Spans that were dropped because the collector of traces was away, or too slow.",
 )
 
-# Sends spans, and says whether the collector has taken them.
-Send = Callable[[Sequence[Any]], bool]
+# Sends spans, and returns why the collector has not taken them: empty if it has.
+Send = Callable[[Sequence[Any]], str]
 
 
 class SpanQueue:
@@ -53,8 +54,8 @@ class SpanQueue:
 
     def __init__(self, connect: Callable[[], Send]) -> None:
         self._connect = connect
-        # Whether the collector has taken the last batch.
-        self._is_heard = True
+        # Why the collector has not taken the last batch; empty if it has.
+        self._fault = ""
         self._begin()
         this = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _begin_again(this()))
@@ -69,7 +70,7 @@ class SpanQueue:
     def add(self, span: Any) -> None:
         """Have this span sent, or drop it. Never blocks."""
         if len(self._spans) >= MAX_QUEUED_SPANS:
-            DROPPED.inc()
+            _count_dropped(1)
             return
         self._spans.append(span)
         if self._thread is None:
@@ -89,7 +90,7 @@ class SpanQueue:
                     self._thread = thread
 
     def _run(self) -> None:
-        send = self._connect_safely()
+        send = self._connect()
         while True:
             with self._changed:
                 if not self._spans:
@@ -103,38 +104,27 @@ class SpanQueue:
         """Whether to send before the interval is over."""
         return self._flushing or len(self._spans) >= MAX_BATCH_SPANS
 
-    def _connect_safely(self) -> Send:
-        try:
-            return self._connect()
-        except Exception:
-            log.exception(
-                "No spans can be sent: a variable OTEL_... in the environment has a wrong value. "
-                "Correct it, and start the process again."
-            )
-            return lambda spans: False
-
     def _send_batch(self, send: Send) -> None:
         batch = [self._spans.popleft() for _ in range(min(len(self._spans), MAX_BATCH_SPANS))]
         try:
-            is_taken = send(batch)
-        except Exception:
-            # A wrong certificate, a header that HTTP does not allow: whatever it is, the thread
-            # goes on.
-            log.exception("Spans could not be sent.")
-            is_taken = False
+            fault = send(batch)
+        except Exception as error:
+            # Whatever it is, the thread goes on.
+            log.exception("Spans could not be sent: this is a bug.")
+            fault = type(error).__name__
 
-        if not is_taken:
-            DROPPED.inc(len(batch))
-        if is_taken != self._is_heard:
-            self._is_heard = is_taken
-            if is_taken:
-                log.info("The collector of traces takes spans again.")
-            else:
-                log.warning(
-                    "The collector of traces takes no spans: they are dropped and counted until it "
-                    "does. Nothing else is affected. Check the collector, and "
-                    "OTEL_EXPORTER_OTLP_ENDPOINT in the environment of this process."
-                )
+        if fault:
+            _count_dropped(len(batch))
+        if fault and not self._fault:
+            log.warning(
+                "The collector of traces takes no spans (%s): they are dropped and counted until "
+                "it does. Nothing else is affected. Check the collector, and "
+                "OTEL_EXPORTER_OTLP_... in the environment of this process.",
+                fault,
+            )
+        elif self._fault and not fault:
+            log.info("The collector of traces takes spans again.")
+        self._fault = fault
 
     def flush(self) -> None:
         """Send what there is now. Waits for the collector `FLUSH_TIMEOUT_SECONDS` at most."""
@@ -144,6 +134,11 @@ class SpanQueue:
             self._flushing = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._flushing, FLUSH_TIMEOUT_SECONDS)
+
+
+def _count_dropped(number: int) -> None:
+    with NO_FORK:
+        DROPPED.inc(number)
 
 
 def _begin_again(queue: SpanQueue | None) -> None:

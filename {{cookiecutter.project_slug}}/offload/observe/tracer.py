@@ -4,22 +4,15 @@ Only `tracing.py` imports this module, and only where the environment asks for t
 packages of requirements/tracing.txt.
 """
 
-# `requests` imports it at its first request. A process that is forked in the middle of an import
-# waits for the end of it for ever, so nothing may be left for the thread to import.
-import netrc  # noqa: F401
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from opentelemetry import context, trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-from offload.observe.span_queue import Send
 
 SERVICE_NAME = "service.name"
 # What the SDK writes where the environment names no service.
@@ -119,19 +112,6 @@ class EndedSpans(SpanProcessor):  # type: ignore[misc,unused-ignore]
         """Called by the SDK."""
         if span.context.trace_flags.sampled:
             self._add(span)
-
-
-def connect() -> Send:
-    """The function that sends spans to the collector that the environment names.
-
-    Raises:
-        ValueError: a variable has a wrong value.
-    """
-    exporter: Any = OTLPSpanExporter()
-    # The exporter draws from the module `random` before each request. So it would change what a job
-    # computes that has called `random.seed`.
-    exporter._client._compute_backoff = lambda retry: 2**retry  # noqa: SLF001
-    return lambda spans: exporter.export(spans) is SpanExportResult.SUCCESS
 
 
 def _resource(service: str) -> Resource:

@@ -46,17 +46,27 @@ class Tracing:
     def start(self, service: str) -> None:
         """Make spans from now on, if the environment asks for it. A second call does nothing.
 
+        A service can serve without traces: where they are impossible, it says so and goes on.
+
         Args:
             service: the name of the service, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES
                 has one.
         """
         if self._tracer is None and is_asked_for(os.environ) and _is_possible():
-            from offload.observe.tracer import Tracer, connect
+            try:
+                # They read the environment as they are imported. This process forks later.
+                from offload.observe.collector import connect
+                from offload.observe.tracer import Tracer
 
-            # Its imports are done before this process forks.
-            connect()
-            self._queue = SpanQueue(connect)
-            self._tracer = Tracer(service, self._queue.add)
+                connect()
+                queue = SpanQueue(connect)
+                self._tracer, self._queue = Tracer(service, queue.add), queue
+            except Exception as error:  # noqa: BLE001  # of whatever a variable is about
+                log.error(
+                    "Nothing is traced, because a variable OTEL_... in the environment has a wrong "
+                    "value (%s). Correct it, and start this process again.",
+                    error,
+                )
 
     def flush(self) -> None:
         """Send what waits for the collector. Takes a second at most."""

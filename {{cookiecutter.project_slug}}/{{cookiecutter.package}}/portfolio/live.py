@@ -11,24 +11,16 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import connections
-from django.db.models import Count
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Router
 from pydantic_core import to_json
 
 from offload.access import caller
-from offload.access.watched_logins import login_of
+from offload.fanout import breaker_states
 from offload.guard import guard_of
-from offload.jobs.database import DATABASE_ERRORS, running_workers
-from offload.jobs.job_view import summary_of
-from offload.jobs.listing import listed
-from offload.jobs.models import Job
-from offload.jobs.services import services
+from offload.jobs import read_overview, watch_login
 from offload.problems import Problem
 from offload.serving import release
-
-from .upstreams import QUOTES, riskline
 
 router = Router()
 
@@ -68,12 +60,13 @@ async def watch(request: HttpRequest) -> StreamingHttpResponse:
 
 async def _events(request: HttpRequest, owner: str) -> AsyncIterator[bytes]:
     async with _open_pages:
-        with services.watched_logins.watch(login_of(request), wake=lambda: None) as login:
+        with watch_login(request) as login:
             since = time.monotonic()
             while not login.ended:
                 # A lag that is noted after this moment is in the next state.
                 now = time.monotonic()
-                state = _process(request, since) | await sync_to_async(_database)(owner)
+                overview = await sync_to_async(read_overview)(owner, SHOWN_JOBS, SHOWN_PARTS)
+                state = _process(request, since) | vars(overview)
                 since = now
                 # The stream keeps no thread and no connection to the database while it waits.
                 await release()
@@ -88,13 +81,10 @@ def _process(request: HttpRequest, since: float) -> dict[str, Any]:
         request: of the stream.
         since: the lag is the longest one since this moment of `time.monotonic()`.
     """
-    guard, stats = guard_of(request), services.stats
-    waiting = {name: queue.rows for name, queue in stats.queues.items()}
+    guard = guard_of(request)
     state: dict[str, Any] = {
         "lag_ms": round(guard.lags.worst_since(since) * 1000, 1) if guard else None,
-        "broker": stats.broker,
-        "waiting": waiting,
-        "breakers": {each.name: each.client().circuit.state for each in (*QUOTES, riskline)},
+        "breakers": breaker_states(),
         "blocks": [],
     }
     # The names of files are for those who develop the service.
@@ -105,34 +95,6 @@ def _process(request: HttpRequest, since: float) -> dict[str, Any]:
             {"at": round(block.ended + offset, 1), "sentence": str(block)} for block in blocks
         ]
     return state
-
-
-def _database(owner: str) -> dict[str, Any]:
-    """What the rows say of the caller's newest jobs and of the workers, by four queries."""
-    try:
-        return {"database": True, "jobs": _jobs(owner), "workers": _workers()}
-    except DATABASE_ERRORS:
-        # The next try needs another connection.
-        connections.close_all()
-        return {"database": False}
-
-
-def _jobs(owner: str) -> list[dict[str, Any]]:
-    jobs = list(listed(owner)[:SHOWN_JOBS])
-    parts = Job.objects.filter(parent__in=jobs, number__lte=SHOWN_PARTS).order_by("number")
-    shown: dict[Any, list[dict[str, Any]]] = {job.pk: [] for job in jobs}
-    for parent, status, progress in parts.values_list("parent_id", "status", "progress"):
-        shown[parent].append({"status": status, "progress": progress})
-    return [summary_of(job).model_dump() | {"parts": shown[job.pk]} for job in jobs]
-
-
-def _workers() -> list[dict[str, Any]]:
-    held = Job.objects.filter(worker__isnull=False).values_list("worker").annotate(Count("pk"))
-    busy = dict(held.order_by())
-    return [
-        {"queues": worker.queues, "slots": worker.slots, "busy": busy.get(worker.pk, 0)}
-        for worker in running_workers()
-    ]
 
 
 async def block_the_loop(request: HttpRequest) -> dict[str, float]:

@@ -254,13 +254,23 @@ class Job(models.Model):
                 condition=models.Q(start_before__isnull=False),
                 name="offload_job_deadline",
             ),
-            # The lists of what is rare among many jobs that succeeded. SQLite, too, finds these two
+            # The lists of what is rare among many jobs that succeeded. SQLite, too, finds these
             # with a parameter for the status. A job that succeeds never writes them.
             *(
                 models.Index(
                     fields=("owner", "number", "-created_at", "-id"),
                     condition=models.Q(status=status),
                     name=f"offload_job_{status}",
+                )
+                for status in ("failed", "cancelled")
+            ),
+            # The same for people who look at all owners' jobs, and at what failed and why. After an
+            # outage most jobs may have failed. PostgreSQL sorted them all, and read every row.
+            *(
+                models.Index(
+                    fields=("-created_at", "-id", "number"),
+                    condition=models.Q(status=status),
+                    name=f"offload_job_newest_{status}",
                 )
                 for status in ("failed", "cancelled")
             ),

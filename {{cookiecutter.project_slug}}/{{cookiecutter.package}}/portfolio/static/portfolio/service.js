@@ -2,14 +2,14 @@
 
 import { $, element } from "./dom.js";
 
-export function drawService({ waiting, workers, breakers, broker, database }) {
+export function drawService({ waiting, workers, breakers, broker }) {
   if (workers) $("queues").tBodies[0].replaceChildren(...queueRows(waiting, workers));
   $("breakers").replaceChildren(
     ...Object.entries(breakers).map(([name, state]) =>
       element("li", { class: state }, `${name} `, element("b", {}, state)),
     ),
   );
-  const away = [broker ? "" : "broker", database ? "" : "database"].filter(Boolean);
+  const away = [broker ? "" : "broker", workers ? "" : "database"].filter(Boolean);
   $("away").textContent = away.length ? `Does not answer: ${away.join(", ")}.` : "Broker and database answer.";
   $("away").className = away.length ? "note bad" : "note";
 }
