@@ -14,7 +14,7 @@ SEED ?= 1
 MINUTES ?= 20
 # Without what make tells a make below it: the tests call make, too.
 ALONE := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
-# The longest first: two of them run at a time.
+# The longest first. Three run at a time, since those of jobs wait three quarters of their time.
 ROOMS := $(wildcard tests/jobs tests/template tests/serving tests/fanout tests/guard tests/chaos)
 export PORT ?= 8000
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -54,12 +54,15 @@ bake: $(READY)  ## Generate without questions: make bake DEST=dir ARGS='project_
 
 install: $(READY)  ## Install what this repository needs into .venv
 
-test: $(READY)  ## Run every test, two suites at a time: the rooms, the bakes, and a running demo
-	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(ROOMS) stock
+test: $(READY)  ## Run every test, three suites at a time: the rooms, the bakes, and a running demo
+	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) postgresql $(ROOMS) stock
 
 # A process a suite: each has Django settings of its own.
 $(ROOMS): $(READY)
-	$(ALONE) pytest $@
+	$(ALONE) pytest $@ --ignore=tests/jobs/test_postgres.py
+
+postgresql: $(READY)  ## Run the tests of jobs that hang on rows and locks again, on PostgreSQL
+	$(ALONE) pytest tests/jobs/test_postgres.py
 
 stock: $(READY)  ## Run the serving room's tests on Django's stock handler and without the fast leaf
 	$(ALONE) OFFLOAD_LEAN=0 OFFLOAD_FAST=0 pytest tests/serving
@@ -152,4 +155,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test stock chaos life model options libraries test-next renew peers image proof check fix lock $(ROOMS)
+.PHONY: help install demo bake test postgresql stock chaos life model options libraries test-next renew peers image proof check fix lock $(ROOMS)
