@@ -235,6 +235,6 @@ async def test_no_log_line_and_no_traceback_has_a_body_that_could_not_be_read(
 
 @pytest.mark.parametrize("url", ["http://user:s3cr3t@host/a", "http://host/a?key=s3cr3t"])
 def test_a_refused_base_url_is_named_without_its_secrets(url: str) -> None:
-    with pytest.raises(ValueError, match="base_url must be .*'[^']*host/a'") as refused:
+    with pytest.raises(ValueError, match=r"base_url must be .*'[^']*host/a'") as refused:
         Upstream("odd", base_url=url)
     assert "s3cr3t" not in str(refused.value)
