@@ -2,14 +2,17 @@
 
 import asyncio
 import gc
+import logging
 import socket
 import time
+import traceback
 import tracemalloc
 
 import pytest
 from chaos import MEGABYTE, Chaos, bomb, opened, tasks, until
+from pydantic import BaseModel
 
-from offload.fanout import DeadlineExceeded, Retry, TooLarge, Undecodable, gather
+from offload.fanout import DeadlineExceeded, Retry, TooLarge, Undecodable, Upstream, gather
 from offload.fanout.http import httpx
 
 pytestmark = pytest.mark.timeout(30)
@@ -198,3 +201,40 @@ async def test_a_write_to_an_upstream_that_is_just_starting_arrives_once() -> No
             outcome = await writing
             assert (outcome.status, chaos.seen) == ("ok", {"POST /ok": 1})
     assert outcome.attempts > 1
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_no_log_line_of_a_failed_call_has_the_query_the_headers_or_the_body(
+    chaos: Chaos, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    limits = PATIENT if FAULTS[fault][1] is not LATE else HURRIED
+    async with opened(chaos.url, retry=Retry(attempts=1), **limits) as upstream:
+        sent = {"params": {"key": "s3cr3t"}, "headers": {"X-Key": "s3cr3t"}}
+        await upstream.post_json(f"/{fault}", {"key": "s3cr3t"}, **sent).outcome()
+    assert f"POST /{fault} failed" in caplog.text
+    assert "s3cr3t" not in caplog.text
+
+
+class Priced(BaseModel):
+    price: float
+
+
+@pytest.mark.parametrize("body", ['{"price": "s3cr3t"}', '{"price": s3cr3t}', "s3cr3t"])
+async def test_no_log_line_and_no_traceback_has_a_body_that_could_not_be_read(
+    caplog: pytest.LogCaptureFixture, body: str
+) -> None:
+    upstream = Upstream("scripted", base_url="http://upstream.test")
+    with upstream.using(httpx.MockTransport(lambda _: httpx.Response(200, text=body))):
+        outcome = await upstream.get_json("/").into(Priced).outcome()
+    assert outcome.error is not None
+    assert "GET / failed: Undecodable" in caplog.text
+    assert "s3cr3t" not in caplog.text
+    assert "s3cr3t" not in "".join(traceback.format_exception(outcome.error))
+
+
+@pytest.mark.parametrize("url", ["http://user:s3cr3t@host/a", "http://host/a?key=s3cr3t"])
+def test_a_refused_base_url_is_named_without_its_secrets(url: str) -> None:
+    with pytest.raises(ValueError, match=r"base_url must be .*'[^']*host/a'") as refused:
+        Upstream("odd", base_url=url)
+    assert "s3cr3t" not in str(refused.value)

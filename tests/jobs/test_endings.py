@@ -45,7 +45,9 @@ def test_clients_see_what_a_jobs_author_wrote_for_them(lab: Lab) -> None:
     )
 
 
-def test_parameters_that_no_longer_fit_are_told_without_their_values(lab: Lab) -> None:
+def test_parameters_that_no_longer_fit_are_told_without_their_values(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
     from offload.jobs.models import Job
     from offload.jobs.worker.executor import JobFailed
 
@@ -56,6 +58,8 @@ def test_parameters_that_no_longer_fit_are_told_without_their_values(lab: Lab) -
     job.refresh_from_db()
     assert "do not fit the model Work any more: units: " in job.error
     assert "hunter2" not in job.error
+    assert f"job {job.pk}" in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 def test_an_end_that_the_database_refuses_is_no_failure_of_the_job(running: Lab) -> None:

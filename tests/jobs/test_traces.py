@@ -296,7 +296,12 @@ def test_a_forked_process_sends_its_own_spans_and_not_its_parents() -> None:
     from offload.observe.span_queue import SpanQueue
 
     read, write = os.pipe()
-    queue = SpanQueue(lambda: lambda batch: str(os.write(write, f"{batch}".encode())))
+
+    def send(batch: Any) -> str:
+        os.write(write, f"{batch}".encode())
+        return ""
+
+    queue = SpanQueue(lambda: send)
     queue._start_thread = lambda: None  # type: ignore[method-assign]
     queue.add("the parent's")
     del queue._start_thread
@@ -376,6 +381,30 @@ def test_no_process_is_forked_while_a_thread_counts_what_it_drops(
         os.close(read)
         handler.close()
         os.close(write)
+
+
+def test_a_thread_with_the_lock_of_the_database_counts_though_another_one_forks() -> None:
+    """A fork takes the lock of the database first. Otherwise each would wait for the other."""
+    from offload.jobs.database import FORK_LOCK
+    from offload.observe.no_fork import NO_FORK
+
+    at_it = threading.Event()
+
+    def count() -> None:
+        with FORK_LOCK:
+            at_it.set()
+            time.sleep(0.5)
+            with NO_FORK:
+                pass
+
+    counting = threading.Thread(target=count, daemon=True)
+    counting.start()
+    assert at_it.wait(60)
+    if not (pid := os.fork()):
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    counting.join(60)
+    assert not counting.is_alive()
 
 
 def test_a_job_that_seeds_its_random_numbers_has_other_ids_each_time(

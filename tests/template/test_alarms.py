@@ -34,6 +34,7 @@ HEALTHY = {
     f'offload_serving_request_seconds_count{{{WEB}, status="500"}}': "0+1x80",
     f'offload_serving_shed_total{{{WEB}, limit="threads"}}': "3x80",
     f"offload_log_lines_dropped_total{{{WEB}}}": "0x80",
+    f"offload_trace_spans_dropped_total{{{WORKERS}}}": "0x80",
     f"offload_guard_blocked_seconds_count{{{WEB}}}": "2x80",
     f'offload_guard_gc_seconds_total{{{WEB}, generation="2"}}': "0+0.3x80",
     f'offload_fanout_breaker_state{{{WEB}, upstream="bank"}}': "1x80",
@@ -60,6 +61,7 @@ FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {"limit": "threads"},
     ),
     "LogLinesDropped": ({f"offload_log_lines_dropped_total{{{WEB}}}": "0x76 40 90 90 90"}, {}),
+    "SpansDropped": ({f"offload_trace_spans_dropped_total{{{WORKERS}}}": "0x78 9 9"}, {}),
     "LoopBlocked": ({f"offload_guard_blocked_seconds_count{{{WEB}}}": "2x78 3 3"}, {}),
     "GarbageCollection": (
         {f'offload_guard_gc_seconds_total{{{WEB}, generation="2"}}': "0+3x80"},

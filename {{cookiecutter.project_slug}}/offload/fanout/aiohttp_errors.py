@@ -37,7 +37,11 @@ def map_aiohttp_exception(error: Exception) -> httpx.TransportError:
             )
         case aiohttp.ClientHttpProxyError():
             return httpx.ProxyError(f"The proxy refused the connection: HTTP {error.status}")
-        case aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
+        case aiohttp.ClientResponseError():
+            # Its text has the URL with the query, and further lines of its message have what came.
+            fault = error.message.partition("\n")[0].rstrip(": ")
+            return httpx.RemoteProtocolError(f"Not an HTTP response: {fault}")
+        case aiohttp.ClientPayloadError():
             return httpx.RemoteProtocolError(f"Not a whole HTTP response: {error}")
         case _:
             return httpx.ReadError(f"The connection broke: {error}")

@@ -11,9 +11,10 @@ from math import inf
 from time import monotonic
 from typing import Any, Generic, TypeVar, cast
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from offload.serving import release
+from offload.validation_faults import faults_of
 
 from .call_limits import CallLimits
 from .client import ClientHolder
@@ -208,9 +209,7 @@ class PendingCall(Generic[T]):
         try:
             value = self._call.decode(found)
         except ValueError as cause:
-            error = Undecodable(f"{len(found.body)} bytes that could not be read: {cause}")
-            error.__cause__ = cause
-            return self._failure(error)
+            return self._failure(_undecodable(found, cause))
 
         if self.cached:
             return self._outcome("ok", value, age=self.cached.age)
@@ -291,3 +290,13 @@ class PendingCall(Generic[T]):
         )
         add_call_event(self._client.name, outcome, context.span)
         return outcome
+
+
+def _undecodable(response: RawResponse, cause: ValueError) -> Undecodable:
+    """The failure of a call. A log line or traceback of it must not have what was read."""
+    size = len(response.body)
+    if isinstance(cause, ValidationError):
+        return Undecodable(f"{size} bytes that could not be read: {faults_of(cause)}")
+    error = Undecodable(f"{size} bytes that could not be read: {cause}")
+    error.__cause__ = cause
+    return error

@@ -27,9 +27,11 @@ def check_base(url: str) -> str:
         or parts.fragment
         or parts.username
     ):
+        # A user or a query may hold a password.
+        shown = re.split("[?#]", url.rpartition("@")[2])[0]
         raise ValueError(
             "base_url must be http(s)://host[:port][/path], without user, query or fragment: "
-            f"{url!r}"
+            f"{shown!r}"
         )
     return url.rstrip("/")
 

@@ -44,6 +44,9 @@ from django.db.models.expressions import Col, Combinable, RawSQL
 from django.db.models.functions import Now
 from django.db.models.sql import UpdateQuery
 
+# A fork takes locks in the reverse order of their registration: first `FORK_LOCK`, under which a
+# thread may count, and so wait for this one.
+import offload.observe.no_fork  # noqa: F401
 from offload.conf import conf
 from offload.jobs.models import Job, Status, Worker
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from offload.validation_faults import faults_of
+
 # An even number of backslashes, and the escape.
 ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -51,14 +53,6 @@ def plain_json(value: Any) -> str:
             "with texts as keys, lists, texts, numbers, booleans and None alone"
         )
     return document
-
-
-def faults_of(error: ValidationError) -> str:
-    """A validation's faults in one line, without the inputs."""
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or 'all'}: {fault['msg']}"
-        for fault in error.errors(include_input=False, include_url=False, include_context=False)
-    )
 
 
 def _equal(left: Any, right: Any) -> bool:

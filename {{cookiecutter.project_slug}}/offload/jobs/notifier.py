@@ -29,6 +29,7 @@ from offload.jobs.models import Job
 from offload.jobs.redis_answers import strict_answers
 from offload.problems import Problem
 from offload.serving import release
+from offload.validation_faults import faults_of
 
 log = logging.getLogger("offload.jobs")
 
@@ -287,7 +288,7 @@ class Notifier:
                     "are; see offload_jobs_malformed_events_total. Does another service use the "
                     "same events_prefix? %s",
                     _channel(),
-                    error,
+                    faults_of(error),
                 )
             return
         await self._on_event(event)

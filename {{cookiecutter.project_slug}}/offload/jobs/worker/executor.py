@@ -26,7 +26,6 @@ from offload.jobs.divided import make_parts, part_results
 from offload.jobs.errors import JobError
 from offload.jobs.followers import check_handed_on, followers_of
 from offload.jobs.job_type import FailedPart, JobType
-from offload.jobs.json_documents import faults_of
 from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Assignments, Slot
@@ -39,6 +38,7 @@ from offload.jobs.worker.saved_result import SavedResult, SaveFailed
 from offload.jobs.worker.spooler import Spooler
 from offload.observe.log_context import log_context
 from offload.observe.tracing import tracing
+from offload.validation_faults import faults_of
 
 log = logging.getLogger("offload.jobs")
 
@@ -232,10 +232,11 @@ def _params(job_type: JobType[Any, Any], job: Job) -> BaseModel:
     try:
         params: BaseModel = job_type.params.model_validate(job.params)
     except ValidationError as error:
+        # The text of the cause has the parameters, and the log would have its traceback.
         raise JobError(
             f"its parameters do not fit the model {job_type.params.__name__} any more: "
             f"{faults_of(error)}"
-        ) from error
+        ) from None
     return params
 
 
