@@ -13,7 +13,8 @@ import httpx
 import pytest
 from conftest import Generated, Server, once
 
-from offload.access.failure_limit import MAX_ADDRESSES, FailureLimit, address_group
+from offload.access.client_address import address_group
+from offload.access.failure_limit import MAX_ADDRESSES, FailureLimit
 
 pytestmark = once
 
