@@ -48,6 +48,10 @@ class Offload:
     spool_lifetime: float = 7 * 86400.0
     # The most jobs that may wait in one queue. Then a submit is answered 503.
     queue_depth: int = 10_000
+    # The most jobs of one owner that may wait in one queue. Then a submit of this owner is answered
+    # 429. It is half of `queue_depth`: one caller cannot take the places of all the others. 0: no
+    # limit.
+    jobs_per_owner: int = 5_000
     # The greatest age of the oldest due job of a queue. Then a submit is answered 503.
     queue_age: float = 3600.0
     # Finished jobs are deleted after this time, unless the job has a time of its own.
