@@ -93,6 +93,40 @@ def test_guessing_passwords_ends_without_another_password_checked(ours: Server) 
     assert "guess-1" not in ours.log.read_text()
 
 
+# Logs in while two passwords are being checked, and while one is: prints whether it was refused.
+LOGIN_BESIDE_OTHERS = """
+import asyncio, sys
+import django; django.setup()
+from django.core.exceptions import PermissionDenied
+from offload.access import login
+from offload.access.app_config import app_config
+login.CHECK_WAIT_SECONDS = 0.01
+backend, checks = login.LimitedModelBackend(), app_config().login_limits.checks
+def refused():
+    try:
+        if sys.argv[1] == "sync":
+            backend.authenticate(None, "root", "guess")
+        else:
+            asyncio.run(backend.aauthenticate(None, "root", "guess"))
+    except PermissionDenied:
+        return True
+    return False
+checks.acquire(); checks.acquire()
+print(refused())
+checks.release()
+print(refused())
+"""
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_no_third_password_is_checked_while_two_are(service: Path, ours: Server, way: str) -> None:
+    command = [sys.executable, "-c", LOGIN_BESIDE_OTHERS, way]
+    ran = subprocess.run(
+        command, check=True, cwd=service, env=ours.environment, capture_output=True, text=True
+    )
+    assert ran.stdout.split() == ["True", "False"]
+
+
 def test_a_token_that_is_made_or_revoked_is_logged(service: Path, ours: Server) -> None:
     code = (
         "import django; django.setup(); from offload.access.models import ApiToken; "
