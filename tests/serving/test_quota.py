@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import redis
+import uvloop
 from conftest import Server, eventually, free_port, migrate, once, web_process
 
 from offload_dev.launcher.embedded_valkey import command
@@ -340,6 +341,48 @@ def test_requests_at_one_time_get_no_more_than_the_quota_and_it_comes_back(setup
             assert time.monotonic() < until, "never came back"
             await asyncio.sleep(0.05)
         await short.close()
+
+    asyncio.run(run())
+
+
+def test_a_crowd_or_a_busy_event_loop_is_not_taken_for_a_slow_redis(setup: Setup) -> None:
+    async def run() -> None:
+        quota = counted(setup.redis_port, 20, WINDOW_SECONDS, seconds=0.3)
+        assert await statuses(quota, "warm", 1) == [200]
+        assert sorted(await statuses(quota, "crowd", 3000)) == [200] * 20 + [429] * 2980
+
+        asked = asyncio.create_task(statuses(quota, "busy", 1))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        time.sleep(1)  # noqa: ASYNC251
+        assert await asked == [200]
+        await quota.close()
+
+    # uvloop fires timers before it reads.
+    uvloop.run(run())
+
+
+def test_a_client_that_leaves_while_it_is_counted_harms_no_other(setup: Setup) -> None:
+    async def run() -> None:
+        quota = counted(setup.redis_port, 5, WINDOW_SECONDS)
+        leaving = asyncio.create_task(statuses(quota, "left", 3))
+        await asyncio.sleep(0)
+        staying = asyncio.create_task(statuses(quota, "stays", 3))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        assert await staying == [200] * 3
+        assert await statuses(quota, "stays", 3) == [200] * 2 + [429]
+        await quota.close()
+
+    asyncio.run(run())
+
+
+def test_a_service_without_the_lifespan_says_so(setup: Setup) -> None:
+    async def run() -> None:
+        quota = counted(setup.redis_port, 5, WINDOW_SECONDS)
+        await quota.close()
+        with pytest.raises(RuntimeError, match=r"list offload\.access\.lifespan"):
+            await statuses(quota, "a", 1)
 
     asyncio.run(run())
 
