@@ -51,6 +51,12 @@ def test_guessing_tokens_ends_in_429_for_the_address_that_guesses_alone(ours: Se
     assert len(logged(ours, "Too many wrong tokens", "192.0.2.1")) == 1
 
 
+def test_a_forged_address_is_cut_before_it_is_kept(ours: Server) -> None:
+    # As behind a proxy that passes on what its client sent.
+    assert ask(ours, "guess", "forged-" * 1000).status_code == 401
+    assert logged(ours, "A token is not valid", ("forged-" * 10)[:64])
+
+
 def test_the_access_log_says_who_and_from_where(ours: Server) -> None:
     ask(ours, ours.token, "192.0.2.3, 192.0.2.4")
     (line,) = logged(ours, "GET /api/jobs 200", "192.0.2.4")

@@ -4,10 +4,16 @@ import ipaddress
 
 from django.http import HttpRequest
 
+# Characters. An IPv6 address with the name of an interface is shorter. A proxy that passes on what
+# its client wrote into X-Forwarded-For could send any text, and each is kept for a while.
+MAX_ADDRESS_LENGTH = 64
+
 
 def client_address(request: HttpRequest | None) -> str:
     """Where a request comes from, behind the proxies that the service trusts."""
-    return str(request.META.get("REMOTE_ADDR") or "") if request is not None else ""
+    if request is None:
+        return ""
+    return str(request.META.get("REMOTE_ADDR") or "")[:MAX_ADDRESS_LENGTH]
 
 
 def address_group(address: str) -> str:
