@@ -84,10 +84,26 @@ def test_a_new_project_says_what_it_needs_without_a_service(without_example: Pat
     assert said.returncode == 0, said.stdout
     for part in ("1 x", "100 x", "connections of PostgreSQL", "places of a queue"):
         assert part in said.stdout
-    wrong = run(
-        sys.executable, "-m", "benchmarks.capacity", "--requests", "many", cwd=without_example
-    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("--calls", "many"),
+        ("--jobs", "-1"),
+        ("--requests", "nan"),
+        ("--streams", "inf"),
+        ("--processes-per-host", "0"),
+        ("--database-cores", "0"),
+        ("--costs", "no-such-file"),
+        ("--costs", "pyproject.toml"),
+    ],
+)
+def test_a_wrong_argument_is_told_in_a_line(without_example: Path, name: str, value: str) -> None:
+    wrong = run(sys.executable, "-m", "benchmarks.capacity", name, value, cwd=without_example)
     assert wrong.returncode == 2, wrong.stdout
+    assert "benchmarks.capacity: error: argument" in wrong.stdout
+    assert "Traceback" not in wrong.stdout
 
 
 @pytest.mark.timeout(300)

@@ -6,6 +6,7 @@ predictions against loads. Both start a service of their own; nothing else needs
 
 import argparse
 import os
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,31 @@ TOLERANCE = 0.2
 FACTORS = (1, 10, 100)
 
 
+def number(kind: type[int] | type[float], least: int) -> Callable[[str], float]:
+    """Reads a number of an argument, which is finite and no smaller than `least`."""
+
+    def read(text: str) -> float:
+        found = kind(text)
+        if not least <= found < float("inf"):
+            raise argparse.ArgumentTypeError(f"{text} is not a number of {least} or more")
+        return found
+
+    read.__name__ = kind.__name__
+    return read
+
+
+def figures_file(text: str) -> Costs:
+    """Reads the file of `--costs`."""
+    try:
+        return Costs.read(Path(text))
+    except (OSError, TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text} is no file of figures: {error}") from None
+
+
 def arguments() -> argparse.Namespace:
     """The arguments of the command line; each field of `Traffic` is one."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.capacity", description=__doc__.splitlines()[0]
+        prog="python -m benchmarks.capacity", description=(__doc__ or "").splitlines()[0]
     )
     traffic = parser.add_argument_group("the traffic")
     for field in fields(Traffic):
@@ -34,15 +56,20 @@ def arguments() -> argparse.Namespace:
         if field.type is bool:
             traffic.add_argument(name, action="store_true")
         else:
-            traffic.add_argument(name, type=field.type, default=field.default, metavar="N")
-    parser.add_argument("--database-cores", type=int, default=4, metavar="N")
-    parser.add_argument("--costs", type=Path, help="a file of figures; default: your own, or ours")
+            read = number(int, 1) if field.type is int else number(float, 0)
+            traffic.add_argument(name, type=read, default=field.default, metavar="N")
+    parser.add_argument("--database-cores", type=number(int, 1), default=4, metavar="N")
+    parser.add_argument(
+        "--costs", type=figures_file, metavar="FILE", help="figures; default: your own, or ours"
+    )
     parser.add_argument("--measure", action="store_true", help=f"write {MEASURED} first")
     parser.add_argument(
         "--database", metavar="URL", help="an empty database for what is measured; default: SQLite"
     )
     parser.add_argument("--verify", action="store_true", help="try predictions against loads")
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each load that is measured")
+    parser.add_argument(
+        "--seconds", type=number(float, 1), default=15.0, help="of each load that is measured"
+    )
     return parser.parse_args()
 
 
@@ -56,14 +83,16 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from offload.conf import conf
 
-    figures = asked.costs or (MEASURED if MEASURED.exists() else FIGURES)
-    costs, limits = Costs.read(figures), conf()
+    costs, limits = asked.costs or Costs.read(_own_or_ours()), conf()
     traffic = Traffic(**{field.name: getattr(asked, field.name) for field in fields(Traffic)})
     sizes = [traffic.times(factor) for factor in FACTORS]
     needs = [need(size, costs, limits) for size in sizes]
-    console.print(f"Costs: {figures}. Traffic in a second, 1, 10 and 100 times.")
     console.print(_needs(sizes, needs))
     console.print(_uses(sizes, needs, costs, limits, asked.database_cores))
+
+
+def _own_or_ours() -> Path:
+    return MEASURED if MEASURED.exists() else FIGURES
 
 
 def _needs(sizes: list[Traffic], needs: list[Need]) -> Table:
@@ -103,7 +132,7 @@ def _uses(sizes: list[Traffic], needs: list[Need], costs: Costs, limits: Any, co
 def _measure(asked: argparse.Namespace, console: Console) -> None:
     from benchmarks.capacity import measure
 
-    costs = Costs.read(asked.costs or FIGURES)
+    costs = asked.costs or Costs.read(_own_or_ours())
     with measure.one_service(asked.database) as service:
         if asked.measure:
             costs = measure.measure(service, asked.seconds, costs)
