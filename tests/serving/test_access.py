@@ -51,6 +51,11 @@ def test_guessing_tokens_ends_in_429_for_the_address_that_guesses_alone(ours: Se
     assert len(logged(ours, "Too many wrong tokens", "192.0.2.1")) == 1
 
 
+def test_the_token_of_development_opens_nothing_without_debug(ours: Server) -> None:
+    headers = {"Authorization": "Bearer dev-token"}
+    assert ours.get("/api/jobs", headers=headers).status_code == 401
+
+
 def test_a_forged_address_is_cut_before_it_is_kept(ours: Server) -> None:
     # As behind a proxy that passes on what its client sent.
     assert ask(ours, "guess", "forged-" * 1000).status_code == 401
