@@ -147,7 +147,7 @@ fix: $(READY)  ## Repair what can be repaired
 
 lock: $(READY)  ## Renew all locked requirements to the newest that fit, and test them
 	@command -v uv >/dev/null || pip install --quiet uv
-	cd '$(TEMPLATE)/requirements' && for name in base dev contract tracing image; do $(COMPILE) $$name.in -o $$name.txt || exit 1; done
+	cd '$(TEMPLATE)/requirements' && for name in base dev contract audit tracing image; do $(COMPILE) $$name.in -o $$name.txt || exit 1; done
 	@# What base.txt lacks where a service has WebSockets: the hook puts both together.
 	cd '$(TEMPLATE)/requirements' && $(COMPILE) --no-deps websockets.in -o websockets.txt
 	cd requirements && $(COMPILE) dev.in -o dev.txt

@@ -347,9 +347,9 @@ def test_a_queue_answers_when_it_has_room_for_so_many(
     queues = {"cpu": QueueStats(**stats)}  # type: ignore[arg-type]
     monkeypatch.setattr(services, "stats", JobStats(queues))
     if shortest is None:
-        admit("cpu", count)
+        admit("cpu", "ada", count)
         return
     with pytest.raises(Problem) as refused:
-        admit("cpu", count)
+        admit("cpu", "ada", count)
     retry_after = int(refused.value.headers["Retry-After"])
     assert shortest <= retry_after <= shortest * 1.2 + 1

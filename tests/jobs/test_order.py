@@ -1,5 +1,6 @@
 """Which waiting job starts first: priorities, and fairness between owners."""
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,6 +128,41 @@ def test_the_leader_counts_the_owners_with_the_most_waiting_jobs(
     leader.run()
     other.run()
     assert leader.stats.owners == other.stats.owners == {"cpu": {"c": 40, "d": 7}}
+
+
+def test_the_leader_counts_the_owners_who_may_not_submit_for_now(
+    quiet: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.conf import conf
+    from offload.jobs.client import admit
+    from offload.jobs.database import from_now
+    from offload.jobs.maintenance import read_stats
+    from offload.jobs.models import Job
+    from offload.jobs.services import services
+    from offload.problems import Problem
+
+    few = dataclasses.replace(conf(), jobs_per_owner=5)
+    monkeypatch.setattr(read_stats, "conf", lambda: few)
+    for owner, count in (("full", 5), ("one-less", 4), ("later", 9), ("parts", 9)):
+        insert(count)
+        Job.objects.filter(owner="lab").update(owner=owner)
+    Job.objects.filter(owner="later").update(due_at=from_now(3600))
+    Job.objects.filter(owner="parts").update(number=1)
+    leader, other = process(CountingBroker()), process(CountingBroker())
+    leader.run()
+    other.run()
+    assert leader.stats.full_owners == other.stats.full_owners == {"cpu": ["full"]}
+
+    monkeypatch.setattr(services, "stats", other.stats)
+    with pytest.raises(Problem) as refused:
+        admit("cpu", "full")
+    assert (refused.value.status, refused.value.headers["Retry-After"]) == (429, "60")
+    for queue, owner in (("default", "full"), ("cpu", "one-less"), ("cpu", "later")):
+        admit(queue, owner)
+
+    Job.objects.filter(owner="full").first().delete()  # type: ignore[union-attr]
+    leader.run()
+    assert leader.stats.full_owners == {}
 
 
 def test_an_emptied_broker_gets_the_messages_of_small_owners_first(

@@ -108,11 +108,11 @@ def test_a_paused_queue_takes_jobs_up_to_its_depth(
     pause(queue="cpu")
     insert(5, seconds=3600)
     monkeypatch.setattr(services, "stats", run_maintenance(RecordingBroker()))
-    admit("cpu")
+    admit("cpu", "ada")
 
     services.stats.queues["cpu"].depth = 10**6
     with pytest.raises(Problem) as refused:
-        admit("cpu")
+        admit("cpu", "ada")
     assert refused.value.status == 503
 
 

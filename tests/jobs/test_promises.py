@@ -300,12 +300,12 @@ def test_a_full_queue_answers_503_with_an_honest_retry_after(
     depth = conf().queue_depth
     stats.queues["cpu"] = QueueStats(depth=depth + 99, age=5.0, drain=10.0)
     with pytest.raises(Problem) as refused:
-        admit("cpu")
+        admit("cpu", "ada")
     assert refused.value.status == 503
     # 100 too many, 10 a second, and some jitter.
     assert 10 <= int(refused.value.headers["Retry-After"]) <= 12
     stats.queues["cpu"] = QueueStats(depth=depth - 1, age=5.0, drain=10.0)
-    admit("cpu")
+    admit("cpu", "ada")
 
 
 @pytest.mark.parametrize(

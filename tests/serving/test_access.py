@@ -13,7 +13,8 @@ import httpx
 import pytest
 from conftest import Generated, Server, once
 
-from offload.access.failure_limit import MAX_ADDRESSES, FailureLimit, address_group
+from offload.access.client_address import address_group
+from offload.access.failure_limit import MAX_ADDRESSES, FailureLimit
 
 pytestmark = once
 
@@ -48,6 +49,17 @@ def test_guessing_tokens_ends_in_429_for_the_address_that_guesses_alone(ours: Se
     assert ask(ours, "guess", "192.0.2.2").status_code == 401, "another address"
     assert len(logged(ours, "A token is not valid", "192.0.2.1")) == 29
     assert len(logged(ours, "Too many wrong tokens", "192.0.2.1")) == 1
+
+
+def test_the_token_of_development_opens_nothing_without_debug(ours: Server) -> None:
+    headers = {"Authorization": "Bearer dev-token"}
+    assert ours.get("/api/jobs", headers=headers).status_code == 401
+
+
+def test_a_forged_address_is_cut_before_it_is_kept(ours: Server) -> None:
+    # As behind a proxy that passes on what its client sent.
+    assert ask(ours, "guess", "forged-" * 1000).status_code == 401
+    assert logged(ours, "A token is not valid", ("forged-" * 10)[:64])
 
 
 def test_the_access_log_says_who_and_from_where(ours: Server) -> None:
@@ -90,6 +102,40 @@ def test_guessing_passwords_ends_without_another_password_checked(ours: Server) 
     assert logged(ours, "A login failed", "192.0.2.11")[0]["user"] == "root"
     assert logged(ours, "A user logged in", "192.0.2.12")[0]["user"] == "root"
     assert "guess-1" not in ours.log.read_text()
+
+
+# Logs in while two passwords are being checked, and while one is: prints whether it was refused.
+LOGIN_BESIDE_OTHERS = """
+import asyncio, sys
+import django; django.setup()
+from django.core.exceptions import PermissionDenied
+from offload.access import login
+from offload.access.app_config import app_config
+login.CHECK_WAIT_SECONDS = 0.01
+backend, checks = login.LimitedModelBackend(), app_config().login_limits.checks
+def refused():
+    try:
+        if sys.argv[1] == "sync":
+            backend.authenticate(None, "root", "guess")
+        else:
+            asyncio.run(backend.aauthenticate(None, "root", "guess"))
+    except PermissionDenied:
+        return True
+    return False
+checks.acquire(); checks.acquire()
+print(refused())
+checks.release()
+print(refused())
+"""
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_no_third_password_is_checked_while_two_are(service: Path, ours: Server, way: str) -> None:
+    command = [sys.executable, "-c", LOGIN_BESIDE_OTHERS, way]
+    ran = subprocess.run(
+        command, check=True, cwd=service, env=ours.environment, capture_output=True, text=True
+    )
+    assert ran.stdout.split() == ["True", "False"]
 
 
 def test_a_token_that_is_made_or_revoked_is_logged(service: Path, ours: Server) -> None:

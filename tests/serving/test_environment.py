@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import TIMEOUT_SECONDS, Generated, eventually, free_port, once
+from conftest import TIMEOUT_SECONDS, Generated, Server, eventually, free_port, once
 
 pytestmark = once
 STRONG = "k3y-" * 4 + "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -204,6 +205,24 @@ def test_no_process_starts_with_an_open_door(service: Path, process: str) -> Non
     assert "Traceback" not in refused.stderr
 
 
+def log_in(server: Server, page: httpx.Response, headers: dict[str, str]) -> str:
+    """Send the form of the login page; returns the cookie of the session."""
+    sent = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
+    assert sent is not None
+    # httpx sends no Secure cookie over HTTP.
+    cookie = page.headers["Set-Cookie"].partition(";")[0]
+    answer = httpx.post(
+        f"{server.url}/admin/login/",
+        headers=headers | {"Cookie": cookie, "Origin": "https://risk.example.com"},
+        data={"csrfmiddlewaretoken": sent[1], "username": "root", "password": "of-the-tests"},
+        trust_env=False,
+        timeout=30,
+    )
+    assert answer.status_code == 302, answer.text
+    cookies = answer.headers.get_list("Set-Cookie")
+    return next(found for found in cookies if found.startswith("sessionid="))
+
+
 def test_production_sends_cookies_over_https_alone_and_binds_browsers_to_it(
     generated: Generated,
 ) -> None:
@@ -215,6 +234,8 @@ def test_production_sends_cookies_over_https_alone_and_binds_browsers_to_it(
         assert plain.headers["Location"].startswith("https://risk.example.com/")
         page, api = (server.get(each, headers=https) for each in ("/admin/login/", "/api/ping"))
         assert "Secure" in page.headers["Set-Cookie"]
+        session = log_in(server, page, https)
+        assert {"Secure", "HttpOnly", "SameSite=Lax"} <= set(session.split("; "))
         assert server.get("/health/live").status_code == 200, "a probe comes without TLS"
     for answer in (page, api):
         assert answer.status_code == 200

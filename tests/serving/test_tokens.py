@@ -13,7 +13,7 @@ from conftest import Server, eventually, migrate, once, web_process
 from postgres import postgres_server
 
 from offload.access import last_use
-from offload.access.failure_limit import address_group
+from offload.access.client_address import address_group
 
 pytestmark = once
 # A token that was checked is trusted for an hour: whatever ends it sooner is what is tested. Its

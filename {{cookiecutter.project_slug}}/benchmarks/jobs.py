@@ -1,5 +1,7 @@
 """The three kinds of work as jobs. Waiting and queries do not belong in a worker: see the cost."""
 
+import time
+
 from pydantic import BaseModel
 
 from offload.jobs import MiB, Report, job
@@ -37,3 +39,11 @@ def computing(params: Amount, report: Report) -> Done:
     from benchmarks.compute import compute
 
     return Done(value=compute(params.amount))
+
+
+@job("benchmarks.reporting", time_limit=600, memory_limit=512 * MiB)
+def reporting(params: Amount, report: Report) -> Done:
+    for number in range(params.amount):
+        report(number / params.amount)
+        time.sleep(0.5)
+    return Done(value=params.amount)

@@ -45,21 +45,23 @@ class MeasuredService:
         token: a token for the service's API.
         database: the database's file.
         worker: the main process of the worker.
+        redis: the broker.
         webs: the web processes by name.
     """
 
-    def __init__(self, folder: Path, webs: Sequence[str]) -> None:
+    def __init__(self, folder: Path, webs: Sequence[str], database_url: str | None) -> None:
         first = first_free_port(SETTINGS_PORTS + len(webs))
         web_ports = range(first + SETTINGS_PORTS, first + SETTINGS_PORTS + len(webs))
         self.ports = dict(zip(webs, web_ports, strict=True))
         self.database = folder / "db.sqlite3"
         self.log = folder / "service.log"
         self.worker: psutil.Popen
+        self.redis: psutil.Popen
         self.webs: dict[str, WebProcess] = {}
 
         os.environ.update(
             PORT=str(first),
-            DATABASE_URL=f"sqlite:///{self.database}",
+            DATABASE_URL=database_url or f"sqlite:///{self.database}",
             DJANGO_SETTINGS_MODULE="benchmarks.settings",
             WORKER_GRACE="1",
             DEBUG="0",
@@ -98,7 +100,7 @@ class MeasuredService:
         Raises:
             RuntimeError: one of them did not start; the text says which, and the log's last lines.
         """
-        stack.enter_context(self.running("offload_dev.launcher.embedded_valkey"))
+        self.redis = stack.enter_context(self.running("offload_dev.launcher.embedded_valkey"))
         stack.enter_context(self.running("sandbox"))
         self.worker = stack.enter_context(self.running("offload.jobs", "-Q", "cpu", "-n", "cpu@%h"))
         for name, port in self.ports.items():
@@ -124,12 +126,14 @@ class MeasuredService:
 
 
 @contextmanager
-def measured_service(webs: Sequence[str]) -> Iterator[MeasuredService]:
-    """A running service with web processes of these names."""
+def measured_service(
+    webs: Sequence[str], database_url: str | None = None
+) -> Iterator[MeasuredService]:
+    """A running service with web processes of these names; on SQLite if no database is given."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         # The path is resolved, as in the list of files that a process has open.
-        service = MeasuredService(folder.resolve(), webs)
+        service = MeasuredService(folder.resolve(), webs, database_url)
         service.start(stack)
         try:
             yield service

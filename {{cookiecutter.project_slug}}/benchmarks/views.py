@@ -19,6 +19,7 @@ from benchmarks import jobs, work
 from benchmarks.rows import LIMIT, MANY
 from benchmarks.upstreams import apis, bounded, crowded, unbounded
 from config.urls import urlpatterns as service
+from offload.api import make_api
 from offload.fanout import Upstream, gather
 from offload.jobs import JobType, accepted, submit
 from offload.serving import release
@@ -171,6 +172,22 @@ async def ping(request: HttpRequest) -> HttpResponse:
     return JsonResponse({})
 
 
+async def reporting(request: HttpRequest) -> HttpResponse:
+    """Submit a job that reports twice a second, `amount` times."""
+    return await accepted(
+        await submit(jobs.reporting, jobs.Amount(amount=amount(request)), owner=OWNER)
+    )
+
+
+api = make_api("benchmarks", version="benchmarks")
+
+
+@api.get("/")
+async def typed(request: HttpRequest, amount: int = 0) -> jobs.Done:
+    """A request with a token and parameters, answered at once."""
+    return jobs.Done(value=amount)
+
+
 measured = [
     *five_ways("waiting", work.wait, wait, jobs.waiting, ask_from_threads),
     *five_ways("orm", work.query, query, jobs.orm, from_the_pool(work.query)),
@@ -180,12 +197,13 @@ measured = [
     *[path(upstream.name, ask_many(upstream)) for upstream in (bounded, unbounded)],
     *[
         path(view.__name__, view)
-        for view in (one, one_sync, sleeping, blocking, held, released, ping)
+        for view in (one, one_sync, sleeping, blocking, held, released, ping, reporting)
     ],
 ]
 urlpatterns = [
     # The API's chain: API_MIDDLEWARE.
     path("api/bench/", include(measured)),
+    path("api/bench/typed/", api.urls),
     # The other chain: MIDDLEWARE.
     path("pages/bench/", include(measured)),
     # The routes of the service itself: jobs and probes.

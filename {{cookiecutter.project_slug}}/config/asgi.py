@@ -13,16 +13,18 @@ django.setup()
 {% if cookiecutter.websockets == "yes" -%}
 from config.consumers import consumers  # noqa: E402
 {% endif -%}
-from offload import fanout, guard, jobs  # noqa: E402  # needs the settings
+from offload import access, fanout, guard, jobs  # noqa: E402  # needs the settings
 from offload.serving import Application  # noqa: E402
 {%- if cookiecutter.websockets == "yes" %}
 from offload.sockets import websocket_application  # noqa: E402
 
 application = Application(
-    lifespans=[fanout.lifespan, jobs.lifespan, guard.lifespan],
+    lifespans=[access.lifespan, fanout.lifespan, jobs.lifespan, guard.lifespan],
     websocket=websocket_application(*consumers),
 )
 {%- else %}
 
-application = Application(lifespans=[fanout.lifespan, jobs.lifespan, guard.lifespan])
+application = Application(
+    lifespans=[access.lifespan, fanout.lifespan, jobs.lifespan, guard.lifespan]
+)
 {%- endif %}

@@ -51,6 +51,8 @@ API_MIDDLEWARE = [
     "offload.serving.middleware.AccessLog",
     "offload.serving.middleware.Metrics",
     "offload.serving.middleware.SecurityHeaders",
+    # What is left of the caller's quota. Only with `requests_per_owner` or `requests_per_address`.
+    "offload.access.QuotaHeaders",
     "offload.fanout.DeadlineMiddleware",
 ]
 if DEBUG:

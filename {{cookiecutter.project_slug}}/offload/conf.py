@@ -48,6 +48,10 @@ class Offload:
     spool_lifetime: float = 7 * 86400.0
     # The most jobs that may wait in one queue. Then a submit is answered 503.
     queue_depth: int = 10_000
+    # The most jobs of one owner that may wait in one queue. Then a submit of this owner is answered
+    # 429. It is half of `queue_depth`: one caller cannot take the places of all the others. 0: no
+    # limit.
+    jobs_per_owner: int = 5_000
     # The greatest age of the oldest due job of a queue. Then a submit is answered 503.
     queue_age: float = 3600.0
     # Finished jobs are deleted after this time, unless the job has a time of its own.
@@ -155,6 +159,17 @@ class Offload:
     # often, with three queries for all of a process. A token that was revoked or has expired opens
     # nothing after that; its event streams and long polls end, and those of a user who logged out.
     login_check: float = 0.5
+    # The most requests of one owner, and of one client address where a route has `AnyClient()`, in
+    # the window below (seconds), counted in Redis for all web processes; then a request is answered
+    # 429. 0: no limit. That is the default, since only the service's team knows what callers need,
+    # and a count costs a round trip. Processes are protected by `requests_in_flight` all the same.
+    requests_per_owner: int = 0
+    requests_per_address: int = 0
+    request_quota_window: float = 60.0
+    # A request waits this long for the count (seconds). Redis on the same network answers in 1 ms.
+    request_count_timeout: float = 0.2
+    # Where the count is not known in time: True answers the request, False refuses it (503).
+    uncounted_requests_pass: bool = True
     # So many requests with a wrong token are answered 401 for one client address a minute; further
     # ones are answered 429 without a query. A mistyped token is sent a few times, not 30.
     token_failures: int = 30

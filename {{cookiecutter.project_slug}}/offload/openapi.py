@@ -8,6 +8,8 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import BODY_CONTENT_TYPES, OpenAPISchema
 from ninja.operation import Operation
 
+from offload.access import AnyClient
+from offload.conf import conf
 from offload.problems import CONTENT_TYPE
 
 # Component `Problem`: RFC 9457. A problem may have more members, such as `sources`.
@@ -45,7 +47,7 @@ DESCRIPTIONS = {
     413: "The body is too large.",
     416: "The range begins after the end.",
     422: "A value does not fit; `errors` names each fault.",
-    429: "Too many requests of this kind came from this caller.",
+    429: "Too many requests of this kind came from this caller, or the caller's quota is used up.",
     502: "A source that is needed failed.",
     503: "The service is overloaded, or something that it needs does not answer.",
     504: "A source that is needed did not answer in time.",
@@ -53,12 +55,17 @@ DESCRIPTIONS = {
 
 _SECONDS = {"description": "seconds until the next try", "schema": {"type": "integer"}}
 _TEXT = {"schema": {"type": "string"}}
+# Of responses to callers with a quota (draft-ietf-httpapi-ratelimit-headers-10).
+QUOTA_HEADERS = {
+    "RateLimit-Policy": _TEXT | {"description": 'the quota, as in `"owner";q=600;w=60`'},
+    "RateLimit": _TEXT | {"description": 'what is left of it, as in `"owner";r=599;t=1`'},
+}
 HEADERS = {
     401: {"WWW-Authenticate": _TEXT | {"required": True}},
     # It names the scope. A feature may have other reasons for a 403.
     403: {"WWW-Authenticate": _TEXT},
     416: {"Content-Range": _TEXT | {"required": True}},
-    429: {"Retry-After": _SECONDS | {"required": True}},
+    429: {"Retry-After": _SECONDS | {"required": True}} | QUOTA_HEADERS,
     # Nobody knows when some sources will answer again: then it is missing.
     502: {"Retry-After": _SECONDS},
     503: {"Retry-After": _SECONDS},
@@ -85,6 +92,9 @@ class Document(OpenAPISchema):
         found: dict[int, dict[str, Any]] = super().responses(operation)
         if 202 in found:
             found[202]["headers"] = LOCATION
+        if has_quota(operation):
+            for response in found.values():
+                response["headers"] = response.get("headers", {}) | QUOTA_HEADERS
         models = operation.response_models
         declared = {status for status in found if status >= 400 and models[status] is None}
         for status in sorted(declared | error_statuses(operation) - set(found)):
@@ -92,6 +102,11 @@ class Document(OpenAPISchema):
             self._problems[name] = problem_response(status)
             found[status] = {"$ref": f"#/components/responses/{name}"}
         return found
+
+    def operation_security(self, operation: Operation) -> list[dict[str, Any]] | None:
+        """The logins of an operation; `{}` where it takes requests without one, too."""
+        found: list[dict[str, Any]] | None = super().operation_security(operation)
+        return [*(found or ()), {}] if is_public(operation) else found
 
     def get_components(self) -> dict[str, Any]:
         """The shared parts of the document, the problems among them."""
@@ -120,7 +135,7 @@ def error_statuses(operation: Operation) -> set[int]:
     sources = {model.__ninja_param_source__ for model in operation.models}
     statuses = {400, 503}
     if operation.auth_callbacks:
-        statuses |= {401, 403, 429}
+        statuses |= {403, 429} if is_public(operation) else {401, 403, 429}
     if "path" in sources:
         statuses.add(404)
     # A converter, such as `{uuid:job_id}`, answers 404.
@@ -135,6 +150,17 @@ def error_statuses(operation: Operation) -> set[int]:
     if operation.is_async and not operation.view_func.__module__.startswith("offload."):
         statuses |= {502, 504}
     return statuses
+
+
+def is_public(operation: Operation) -> bool:
+    """Whether the operation also takes requests without a login."""
+    return any(isinstance(each, AnyClient) for each in operation.auth_callbacks)
+
+
+def has_quota(operation: Operation) -> bool:
+    """Whether the settings limit the requests of the operation's callers."""
+    per_address = is_public(operation) and conf().requests_per_address
+    return bool(operation.auth_callbacks and (conf().requests_per_owner or per_address))
 
 
 def _name_keys(schema: Any) -> None:

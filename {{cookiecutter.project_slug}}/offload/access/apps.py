@@ -10,6 +10,7 @@ from offload.conf import conf
 
 if TYPE_CHECKING:
     from offload.access.login import LoginLimits
+    from offload.access.request_quota import RequestQuota
 
 
 class AccessConfig(AppConfig):
@@ -20,12 +21,16 @@ class AccessConfig(AppConfig):
     login_limits: "LoginLimits"
     checked_tokens: CheckedTokens
     last_use: LastUse
+    # None where the settings have no quota.
+    quota: "RequestQuota | None" = None
 
     def ready(self) -> None:
         # It needs the models.
-        from offload.access import events, login
+        from offload.access import events, login, request_quota
 
         limits = conf()
         self.login_limits = login.LoginLimits(limits.login_failures, limits.login_failure_window)
         self.checked_tokens, self.last_use = CheckedTokens(), LastUse()
         events.connect()
+        if limits.requests_per_owner or limits.requests_per_address:
+            self.quota = request_quota.RequestQuota()

@@ -5,14 +5,15 @@ import logging
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from django.apps import apps
 from django.conf import settings
 from django.http import HttpRequest
 from ninja.security import HttpBearer
 
+from offload.access.app_config import app_config
 from offload.access.checked_tokens import Grant
+from offload.access.client_address import client_address
 from offload.access.failure_limit import FailureLimit
-from offload.access.scopes import needed_scope, require_scope
+from offload.access.scopes import SCOPES, needed_scope, require_scope
 from offload.access.tokens import digest
 from offload.access.watched_logins import Login
 from offload.conf import conf
@@ -25,6 +26,7 @@ logger = logging.getLogger("offload.access")
 
 # Works under DEBUG alone, which is off by default.
 DEV_TOKEN = "dev-token"  # noqa: S105
+DEV_GRANT = Grant("dev", frozenset(SCOPES))
 # Wrong tokens are counted for this time.
 FAILURE_WINDOW_SECONDS = 60.0
 
@@ -45,19 +47,29 @@ class BearerToken(HttpBearer):
 
     @cached_property
     def _app(self) -> "AccessConfig":
-        # It holds what all instances share.
-        found: AccessConfig = apps.get_app_config("offload_access")  # type: ignore[assignment]
-        return found
+        return app_config()
 
     async def authenticate(self, request: HttpRequest, token: str) -> str | None:
         """The owner of a valid token; after None ninja answers 401.
 
         Raises:
-            Problem: 403, the token is not for this method; 429, too many wrong tokens came.
+            Problem: 403, the token is not for this method; 429, too many wrong tokens came, or the
+                owner's quota is used up; 503, the owner's requests cannot be counted.
         """
-        address = str(request.META.get("REMOTE_ADDR") or "")
+        grant = await self._grant_of(request, token)
+        if grant is None:
+            return None
+
+        if quota := self._app.quota:
+            await quota.take(request, quota.per_owner, grant.owner)
+        request.scopes = grant.scopes  # type: ignore[attr-defined]
+        require_scope(needed_scope(request.method), grant.scopes)
+        return grant.owner
+
+    async def _grant_of(self, request: HttpRequest, token: str) -> Grant | None:
+        address = client_address(request)
         if token == DEV_TOKEN:
-            return "dev" if settings.DEBUG and _is_loopback(address) else None
+            return DEV_GRANT if settings.DEBUG and _is_loopback(address) else None
 
         key = digest(token)
         # For `watched_logins.py`.
@@ -74,9 +86,7 @@ class BearerToken(HttpBearer):
             return None
 
         self._app.last_use.add(key)
-        request.scopes = grant.scopes  # type: ignore[attr-defined]
-        require_scope(needed_scope(request.method), grant.scopes)
-        return grant.owner
+        return grant
 
     def _refuse_guesses(self, address: str) -> None:
         if seconds := self._failures.retry_after(address):

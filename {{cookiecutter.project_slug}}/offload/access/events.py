@@ -8,7 +8,7 @@ from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.db.models.signals import post_delete, post_save
 from django.http import HttpRequest
 
-from offload.access.login import client_address
+from offload.access.client_address import client_address
 from offload.access.models import ApiToken
 
 logger = logging.getLogger("offload.access")

@@ -1,9 +1,10 @@
 """Counts failures by client address, so that nobody guesses without end."""
 
-import ipaddress
 import threading
 import time
 from dataclasses import dataclass
+
+from offload.access.client_address import address_group
 
 # So many addresses are remembered; then the one whose window began first is forgotten.
 MAX_ADDRESSES = 10_000
@@ -57,17 +58,3 @@ class FailureLimit:
                     del self._windows[next(iter(self._windows))]
             found.failures += 1
             return found.failures == self.max_failures
-
-
-def address_group(address: str) -> str:
-    """The address, or the /64 network of an IPv6 address, which one customer has to itself."""
-    if ":" not in address:
-        return address
-    try:
-        parsed = ipaddress.IPv6Address(address.partition("%")[0])
-    except ValueError:
-        return address
-    # A listener on `::` sees IPv4 clients so. All of them are in one /64.
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))

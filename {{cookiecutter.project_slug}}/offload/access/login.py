@@ -14,6 +14,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
+from offload.access.client_address import client_address
 from offload.access.failure_limit import FailureLimit
 
 logger = logging.getLogger("offload.access")
@@ -73,8 +74,3 @@ class LimitedModelBackend(ModelBackend):
     ) -> Any:
         """The same for async views. Django's own would hash on the event loop."""
         return await sync_to_async(self.authenticate)(request, username, password, **kwargs)
-
-
-def client_address(request: HttpRequest | None) -> str:
-    """Where a request comes from, behind the proxies that the service trusts."""
-    return str(request.META.get("REMOTE_ADDR") or "") if request is not None else ""

@@ -10,6 +10,7 @@ from django.http.multipartparser import MultiPartParserError
 from django.middleware.csrf import CsrfViewMiddleware
 from ninja.security.base import AuthBase
 
+from offload.access.app_config import app_config
 from offload.access.sessions import read_users, session_store
 from offload.access.watched_logins import Login
 from offload.problems import Problem
@@ -50,12 +51,15 @@ class SessionLogin(AuthBase):
         """The name of the user whose session this is; after None ninja answers 401.
 
         Raises:
-            Problem: 403, the request may be forged; 400, its form cannot be read.
+            Problem: 403, the request may be forged; 400, its form cannot be read; 429, the owner's
+                quota is used up; 503, the owner's requests cannot be counted.
         """
         owner: str | None = await sync_to_async(_owner)(request, key)
         if owner is not None:
             # For `watched_logins.py`.
             request.login = Login("session", key)  # type: ignore[attr-defined]
+            if quota := app_config().quota:
+                await quota.take(request, quota.per_owner, owner)
         return owner
 
 

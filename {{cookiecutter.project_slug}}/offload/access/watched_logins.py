@@ -10,19 +10,16 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from asgiref.sync import sync_to_async
-from django.apps import apps
 from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest
 
+from offload.access.app_config import app_config
 from offload.access.checked_tokens import Grant
 from offload.access.sessions import read_users
 from offload.conf import conf
-
-if TYPE_CHECKING:
-    from offload.access.apps import AccessConfig
 
 logger = logging.getLogger("offload.access")
 
@@ -85,7 +82,7 @@ class WatchedLogins:
             await asyncio.sleep(conf().login_check)
             try:
                 await self._check()
-                await _app().last_use.write()
+                await app_config().last_use.write()
             except Exception:
                 logger.exception(
                     "The logins in use could not be checked: a revoked token is trusted for some "
@@ -94,7 +91,7 @@ class WatchedLogins:
                 )
 
     async def _check(self) -> None:
-        checked, watched = _app().checked_tokens, set(self._watched)
+        checked, watched = app_config().checked_tokens, set(self._watched)
         digests = checked.trusted() | {login.key for login in watched if login.kind == "token"}
         sessions = {login.key for login in watched if login.kind == "session"}
         valid = await sync_to_async(_read_valid)(digests, sessions)
@@ -115,11 +112,6 @@ class _Valid(NamedTuple):
 
     tokens: dict[str, Grant]
     sessions: Collection[str]
-
-
-def _app() -> "AccessConfig":
-    found: AccessConfig = apps.get_app_config("offload_access")  # type: ignore[assignment]
-    return found
 
 
 def _read_valid(digests: set[str], sessions: set[str]) -> _Valid | None:

@@ -130,14 +130,15 @@ async def submit(
     Raises:
         InvalidJob: the models of the followers do not fit.
         ValueError: no priority has this name.
-        Problem: 503 with `Retry-After` where the queue is too deep or too old; 422 where the key
-            came with another request, or where the times cannot be kept.
+        Problem: 503 with `Retry-After` where the queue is too deep or too old; 429 with it where
+            too many jobs of this owner wait in it; 422 where the key came with another request, or
+            where the times cannot be kept.
         ParamsTooLarge: the parameters are over `conf().params_limit` bytes.
         ParamsUnfit: a worker could not read them back.
     """
     try:
         columns = _columns(job_type, choices)
-        admit(job_type.limits.queue)
+        admit(job_type.limits.queue, owner)
     except Problem:
         # A repeated request is no new job: the queue holds it already.
         if found := await repeated(job_type, owner=owner, idempotency=idempotency):
@@ -158,13 +159,13 @@ def submit_sync(
 ) -> Job:
     """The same in sync code. In `transaction.atomic()` the job is published after the commit."""
     columns = _columns(job_type, choices)
-    admit(job_type.limits.queue)
+    admit(job_type.limits.queue, owner)
     return _insert(job_type, params, owner, None, request_id=request_id, **columns)
 
 
 def insert(job_type: JobType[P, R], params: P, owner: str, **columns: Any) -> Job:
     """Accept a job whose row has some columns of its own, such as `id`. Raises as `submit` does."""
-    admit(job_type.limits.queue)
+    admit(job_type.limits.queue, owner)
     return _insert(job_type, params, owner, None, **columns)
 
 
@@ -174,7 +175,7 @@ async def submit_many(
     """Accept several jobs in one INSERT, all or none. Raises as `submit` does."""
     columns = _columns(job_type, choices)
     jobs = [Job.new(job_type, each, owner, **columns) for each in params]
-    admit(job_type.limits.queue, len(jobs))
+    admit(job_type.limits.queue, owner, len(jobs))
 
     def insert() -> list[Job]:
         give_ranks(jobs)
@@ -248,18 +249,22 @@ async def discard(job: Job, by: str = "") -> None:
     await sync_to_async(discard_job)(job.pk, by or job.owner)
 
 
-def admit(queue: str, count: int = 1) -> None:
+def admit(queue: str, owner: str, count: int = 1) -> None:
     """Refuse jobs that would wait too long, from stats that are a second or two old.
 
     Args:
         queue: the queue of the jobs.
+        owner: whose jobs they are.
         count: how many there are.
 
     Raises:
-        Problem: 503, with a `Retry-After`: where the queue is too deep, from its drain rate; where
-            its oldest job is too old, the longest one, because nobody knows when a worker takes it.
+        Problem: with a `Retry-After`. 429, too many jobs of the owner wait in the queue; 503, the
+            queue is too deep, or its oldest job is too old. For a deep queue the time follows
+            from its drain rate. For an old one, and for an owner, it is the longest one, because
+            nobody knows when workers take these jobs.
             (AWS Builders' Library, "Avoiding insurmountable queue backlogs": refuse early, by age.)
     """
+    _admit_owner(queue, owner)
     stats = services.stats.queues.get(queue, QueueStats())
     too_old = stats.age >= conf().queue_age
     excess = stats.depth + count - conf().queue_depth
@@ -278,6 +283,21 @@ def admit(queue: str, count: int = 1) -> None:
         f"try again in {retry_after} s",
         headers={"Retry-After": str(retry_after)},
     )
+
+
+def _admit_owner(queue: str, owner: str) -> None:
+    """Refuse the jobs of an owner who has `conf().jobs_per_owner` waiting in the queue.
+
+    Raises:
+        Problem: 429, with a `Retry-After`.
+    """
+    if owner in services.stats.full_owners.get(queue, ()):
+        raise Problem(
+            429,
+            f"{conf().jobs_per_owner} of your jobs wait in the queue {queue!r}, which is the "
+            f"limit: try again in {MAX_RETRY_AFTER_SECONDS:g} s, or cancel some",
+            headers={"Retry-After": f"{MAX_RETRY_AFTER_SECONDS:g}"},
+        )
 
 
 def _admit_blocked(jobs: list[Job]) -> None:

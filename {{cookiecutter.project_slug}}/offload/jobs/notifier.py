@@ -26,8 +26,8 @@ from offload.conf import conf
 from offload.jobs import metrics
 from offload.jobs.database import DATABASE_ERRORS
 from offload.jobs.models import Job
-from offload.jobs.redis_answers import strict_answers
 from offload.problems import Problem
+from offload.redis_answers import strict_answers
 from offload.serving import release
 from offload.validation_faults import faults_of
 

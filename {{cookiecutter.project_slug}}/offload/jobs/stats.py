@@ -55,6 +55,8 @@ class JobStats:
     # Due jobs, parts included, of the owners with the most of them: their number by queue and
     # owner. `load` puts a new object here.
     owners: dict[str, dict[str, int]] = field(default_factory=dict)
+    # Owners who have `conf().jobs_per_owner` due jobs in a queue, parts not counted, by queue.
+    full_owners: dict[str, list[str]] = field(default_factory=dict)
     # Whether the database answered the last time; None before it was asked.
     database: bool | None = None
     # Whether the broker answered the last time.
@@ -93,6 +95,7 @@ class JobStats:
             "backlogs": [asdict(backlog) for backlog in self.backlogs],
             "paused": self.paused,
             "owners": self.owners,
+            "full_owners": self.full_owners,
         }
 
     def load(self, document: dict[str, Any], age: float) -> None:
@@ -108,6 +111,7 @@ class JobStats:
         self.backlogs = [Backlog(**values) for values in document.get("backlogs", [])]
         self.paused = [(queue, kind) for queue, kind in document.get("paused", [])]
         self.owners = document.get("owners", {})
+        self.full_owners = document.get("full_owners", {})
         self.read_at = time.monotonic() - age
         self._set_gauges(age)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from django.db.models import Count, Min, Q
 from django.db.models.functions import Now
 
+from offload.conf import conf
 from offload.jobs.database import FORK_LOCK, from_now, running_workers, waiting
 from offload.jobs.maintenance.leader import Leadership
 from offload.jobs.models import Job, Pause
@@ -94,7 +95,7 @@ class ReadStats:
         with FORK_LOCK:
             self._read_pauses(found)
             waiting_rows = self._read_waiting(found)
-            found.owners = self._read_owners(waiting_rows)
+            self._read_owners(found, waiting_rows)
             self.waiting = Waiting(waiting_rows, self._read_workers(), found.owners)
             self._read_drain(found)
 
@@ -157,17 +158,23 @@ class ReadStats:
         resumed = [self._resumed_at.get(target) for target in ((queue, ""), ("", kind))]
         return min((time.monotonic() - at for at in resumed if at), default=math.inf)
 
-    def _read_owners(self, rows: dict[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    def _read_owners(self, found: JobStats, rows: dict[tuple[str, str], int]) -> None:
         """Count the due rows of large owners: another read of that index, if there can be one."""
-        if sum(rows.values()) < COUNTED_OWNER_ROWS:
-            return {}
+        limit = conf().jobs_per_owner
+        least = min(COUNTED_OWNER_ROWS, limit or COUNTED_OWNER_ROWS)
+        if sum(rows.values()) < least:
+            return
 
-        counts = Job.objects.filter(waiting()).values("queue", "owner").annotate(rows=Count("pk"))
-        large = counts.filter(rows__gte=COUNTED_OWNER_ROWS).order_by("-rows")[:MAX_COUNTED_OWNERS]
-        owners: dict[str, dict[str, int]] = {}
-        for queue, owner, count in large.values_list("queue", "owner", "rows"):
-            owners.setdefault(queue, {})[owner] = count
-        return owners
+        counts = (
+            Job.objects.filter(waiting())
+            .values("queue", "owner")
+            .annotate(rows=Count("pk"), depth=Count("pk", filter=Q(number=0)))
+        )
+        large = counts.filter(rows__gte=least).order_by("-rows")[:MAX_COUNTED_OWNERS]
+        for row in large:
+            found.owners.setdefault(row["queue"], {})[row["owner"]] = row["rows"]
+            if limit and row["depth"] >= limit:
+                found.full_owners.setdefault(row["queue"], []).append(row["owner"])
 
     def _read_workers(self) -> list[tuple[set[str], set[str] | None]]:
         return [

@@ -12,7 +12,7 @@ from typing import Any
 import redis
 from celery.worker.consumer import Consumer
 
-from offload.jobs.redis_answers import NONSENSE_ERRORS
+from offload.redis_answers import NONSENSE_ERRORS
 
 log = logging.getLogger("offload.jobs")
 

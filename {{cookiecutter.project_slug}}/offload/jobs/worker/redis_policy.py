@@ -5,7 +5,7 @@ import logging
 import redis
 
 from offload.conf import conf
-from offload.jobs.redis_answers import strict_answers
+from offload.redis_answers import strict_answers
 
 log = logging.getLogger("offload.jobs")
 

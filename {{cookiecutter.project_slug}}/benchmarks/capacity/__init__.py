@@ -1,0 +1,1 @@
+"""What a given traffic needs: processes, memory, connections, and what breaks first."""
