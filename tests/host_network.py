@@ -70,6 +70,8 @@ class Host:
     def __init__(self, name: str, number: int, clock: dict[str, str]) -> None:
         self.name = name
         self.address = f"{SUBNET}.{number}"
+        # The same after a kill: a new one is not known to the others for up to 40 s.
+        self.hardware = f"02:00:00:00:00:{number:02x}"
         self.clock = clock
         self.processes: list[subprocess.Popen[bytes]] = []
         self.plug_in()
@@ -77,7 +79,7 @@ class Host:
     def plug_in(self) -> None:
         """Make the host's network: it has one cable."""
         _run("ip", "netns", "add", self.name)
-        peer = ("peer", "name", "eth0", "netns", self.name)
+        peer = ("peer", "name", "eth0", "address", self.hardware, "netns", self.name)
         _run("ip", "link", "add", "name", self.name, "type", "veth", *peer)
         _run("ip", "link", "set", self.name, "master", SWITCH, "up")
         inside = ("ip", "-netns", self.name)
