@@ -110,6 +110,15 @@ class Host:
         """Put the cable in again."""
         _run("ip", "link", "set", self.name, "up")
 
+    def cut_off_from(self, other: "Host") -> None:
+        """Send what is for this other host to nobody. All others are reached."""
+        lost = ("lladdr", "02:00:00:00:00:ff", "nud", "permanent", "dev", "eth0")
+        _run("ip", "-netns", self.name, "neighbour", "replace", other.address, *lost)
+
+    def bring_back_to(self, other: "Host") -> None:
+        """Let this other host be reached again."""
+        _run("ip", "-netns", self.name, "neighbour", "delete", other.address, "dev", "eth0")
+
     def kill(self) -> None:
         """The power fails: every process is gone, and no connection is closed."""
         self.cut_off()

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import httpx
+import pytest
 
 from .cluster import (
     CLOCKS,
@@ -128,17 +129,46 @@ def test_redis_replaced_by_an_empty_one_loses_no_job(cluster: Cluster) -> None:
     assert_executed([*jobs, *waiting])
 
 
-def test_postgresql_restarted_costs_no_attempt(cluster: Cluster) -> None:
-    with computing(cluster, "restart") as jobs:
+@pytest.mark.parametrize("loses_power", [False, True])
+def test_postgresql_restarted_costs_no_attempt(cluster: Cluster, loses_power: bool) -> None:
+    gate = f"restart {loses_power}"
+    with computing(cluster, gate) as jobs:
         waiting = [cluster.job() for _ in range(4)]
-        cluster.postgres.stop()
+        if loses_power:
+            cluster.hosts["postgres"].kill()
+            cluster.hosts["postgres"].boot()
+        else:
+            cluster.postgres.stop()
         # They end while nobody can write it.
-        cluster.open_gate("restart")
+        cluster.open_gate(gate)
         ends = [f"end {job.name} " for job in jobs]
         log = waiting[0].log
         cluster.until(lambda: all(end in log.read_text() for end in ends), "the ends")
         cluster.start_postgres()
     wait_until_they_succeed(cluster, waiting)
+    assert_executed([*jobs, *waiting])
+
+
+def test_a_worker_that_reaches_redis_and_not_postgresql_keeps_no_job(cluster: Cluster) -> None:
+    worker, postgres = cluster.hosts["worker1"], cluster.hosts["postgres"]
+    with computing(cluster, "no database") as jobs:
+        worker.cut_off_from(postgres)
+    # Those that it computed run again on the other host, and messages that it gets are not lost.
+    waiting = [cluster.job() for _ in range(6)]
+    wait_until_they_succeed(cluster, waiting)
+    worker.bring_back_to(postgres)
+    assert {job.started_on()[-1] for job in [*jobs, *waiting]} == {"worker2"}
+    assert_executed(begun_on("worker1", jobs), times=2)
+    assert_executed([*begun_on("worker2", jobs), *waiting])
+
+
+def test_a_worker_that_reaches_postgresql_and_not_redis_ends_its_jobs(cluster: Cluster) -> None:
+    worker, valkey = cluster.hosts["worker1"], cluster.hosts["valkey"]
+    with computing(cluster, "no broker") as jobs:
+        worker.cut_off_from(valkey)
+    waiting = [cluster.job() for _ in range(6)]
+    wait_until_they_succeed(cluster, waiting)
+    worker.bring_back_to(valkey)
     assert_executed([*jobs, *waiting])
 
 
