@@ -182,13 +182,25 @@ class Cluster:
 
     # --- clients ---
 
-    def client(self, address: str | None = None, **more: Any) -> httpx.Client:
-        """A client in front of the proxy."""
+    def client(self, url: str = "", **more: Any) -> httpx.Client:
+        """A client of the proxy, or of another address."""
         headers = {"Host": NAME, "Authorization": f"Bearer {self.token}"}
-        url = f"https://{address or self.hosts['proxy'].address}"
         return httpx.Client(
-            base_url=url, headers=headers, verify=self.tls, trust_env=False, timeout=60, **more
+            base_url=url or self.url_of("proxy"),
+            headers=headers,
+            verify=self.tls,
+            trust_env=False,
+            timeout=60,
+            **more,
         )
+
+    def url_of(self, proxy: str) -> str:
+        """The address of a proxy."""
+        return f"https://{self.hosts[proxy].address}"
+
+    def url_behind(self, web: str) -> str:
+        """The address of a web process itself, which a proxy asks."""
+        return f"http://{self.hosts[web].address}:8000"
 
     def get(self, path: str) -> httpx.Response:
         """GET, through the proxy, on a connection of its own."""
@@ -197,8 +209,7 @@ class Cluster:
 
     def ask_host(self, name: str, path: str) -> httpx.Response:
         """GET, from a web process itself."""
-        url = f"http://{self.hosts[name].address}:8000{path}"
-        return httpx.get(url, trust_env=False, timeout=10)
+        return httpx.get(self.url_behind(name) + path, trust_env=False, timeout=10)
 
     # --- jobs ---
 

@@ -24,6 +24,7 @@ class ComposeProxy:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.host = cluster.hosts["compose"]
+        self.url = cluster.url_of("compose")
         self.addresses = cluster.folder / "addresses"
         self.point_to(*WEBS)
         template = cluster.service / "deploy" / "nginx" / "service.conf.template"
@@ -44,7 +45,7 @@ class ComposeProxy:
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         """GET, on a connection of its own."""
-        with self.cluster.client(self.host.address) as client:
+        with self.cluster.client(self.url) as client:
             return client.get(path, headers=headers)
 
     def connect(self) -> ssl.SSLSocket:

@@ -69,7 +69,7 @@ class PostgresHost:
 
     def ask(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         """The rows of a query, on a connection of its own."""
-        with psycopg.connect(self.url, autocommit=True, connect_timeout=5) as connection:
+        with psycopg.connect(self.url, autocommit=True, connect_timeout=30) as connection:
             asked = connection.execute(query, parameters)  # type: ignore[call-overload]
             return list(asked.fetchall()) if asked.description else []
 

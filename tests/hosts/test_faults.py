@@ -62,18 +62,35 @@ def computing(cluster: Cluster, gate: str) -> Iterator[list[CountedJob]]:
 def test_jobs_spread_over_all_hosts_whose_clocks_are_wrong(cluster: Cluster) -> None:
     # `Date` is the clock of a web process.
     dates = {name: cluster.ask_host(name, "/health/live").headers["Date"] for name in WEBS}
-    first, second = (datetime.strptime(dates[name], "%a, %d %b %Y %H:%M:%S GMT") for name in WEBS)
+    slow, fast = (datetime.strptime(dates[name], "%a, %d %b %Y %H:%M:%S GMT") for name in WEBS)
     apart = timedelta(seconds=CLOCKS["web2"] - CLOCKS["web1"])
-    assert abs(second - first - apart) < timedelta(seconds=30), dates
+    assert abs(fast - slow - apart) < timedelta(seconds=30), dates
 
+    ((before,),) = cluster.postgres.ask("SELECT now()")
     with computing(cluster, "spread") as jobs:
         pass
     assert_executed(jobs)
     # By the clock of PostgreSQL alone.
-    query = "SELECT max(now() - created_at), bool_and(started_at >= created_at) FROM offload_job"
-    ((age, in_order),) = cluster.postgres.ask(query)
-    assert age < timedelta(seconds=120)
+    query = (
+        "SELECT min(created_at), bool_and(created_at <= started_at AND started_at <= finished_at),"
+        " max(finished_at), now() FROM offload_job WHERE created_at > %s"
+    )
+    ((first_created, in_order, last_finished, after),) = cluster.postgres.ask(query, before)
     assert in_order
+    assert before <= first_created <= last_finished <= after
+
+
+def test_no_job_begins_before_its_time_on_a_host_whose_clock_is_fast(cluster: Cluster) -> None:
+    ((now,),) = cluster.postgres.ask("SELECT now()")
+    run_at = now + timedelta(seconds=5)
+    jobs = {name: cluster.new_job() for name in WEBS}
+    for name, job in jobs.items():
+        with cluster.client(cluster.url_behind(name)) as client:
+            assert job.post(client, run_at=run_at.isoformat()).status_code == 202
+    wait_until_they_succeed(cluster, list(jobs.values()))
+    query = "SELECT started_at - %s FROM offload_job WHERE id = %s"
+    early = {name: cluster.postgres.ask(query, run_at, job.id)[0][0] for name, job in jobs.items()}
+    assert min(early.values()) >= timedelta(0), early
 
 
 def test_a_host_that_was_cut_off_and_brought_back_loses_nothing(cluster: Cluster) -> None:
@@ -177,7 +194,7 @@ class Clients:
 
     def __init__(self, cluster: Cluster, proxy: str) -> None:
         self.cluster = cluster
-        self.address = cluster.hosts[proxy].address
+        self.url = cluster.url_of(proxy)
         self.answers: Counter[str] = Counter()
         self.jobs: list[CountedJob] = []
         self.done = threading.Event()
@@ -185,13 +202,13 @@ class Clients:
     def ask(self, keeps: bool) -> None:
         """GET, on one connection or on a new one each time."""
         limits = httpx.Limits(max_keepalive_connections=1 if keeps else 0)
-        with self.cluster.client(self.address, limits=limits) as client:
+        with self.cluster.client(self.url, limits=limits) as client:
             while not self.done.wait(PAUSE_SECONDS):
                 self._count(lambda: client.get("/api/ping"))
 
     def submit(self) -> None:
         """POST jobs."""
-        with self.cluster.client(self.address) as client:
+        with self.cluster.client(self.url) as client:
             while not self.done.wait(4 * PAUSE_SECONDS):
                 job = self.cluster.new_job()
                 self._count(lambda job=job: job.post(client, seconds=0.1))  # type: ignore[misc]

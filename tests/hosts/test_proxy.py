@@ -61,7 +61,7 @@ def test_what_a_client_says_of_itself_is_not_believed(front: ComposeProxy) -> No
 def test_the_web_process_believes_nobody_but_the_proxy(
     front: ComposeProxy, cluster: Cluster
 ) -> None:
-    url = f"http://{cluster.hosts['web1'].address}:8000/api/describe"
+    url = f"{cluster.url_behind('web1')}/api/describe"
     forged = {"Host": NAME, "X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
     seen = httpx.get(url, headers=forged, trust_env=False).json()
     assert (seen["address"], seen["secure"]) == (TESTS_ADDRESS, False)
@@ -81,7 +81,7 @@ def test_slow_heads_and_bodies_end_at_the_proxy(front: ComposeProxy, cluster: Cl
 
 
 def test_a_large_body_is_refused_with_the_limit_that_it_breaks(front: ComposeProxy) -> None:
-    with front.cluster.client(front.host.address) as client:
+    with front.cluster.client(front.url) as client:
         assert client.post("/api/describe", content=b"x" * 1000).json()["bytes"] == 1000
         by_service = client.post("/api/describe", content=b"x" * 2_000_000)
     assert by_service.status_code == 413
@@ -98,7 +98,7 @@ def test_events_come_at_once(front: ComposeProxy, cluster: Cluster) -> None:
 
     def read() -> None:
         with (
-            cluster.client(front.host.address) as client,
+            cluster.client(front.url) as client,
             client.stream("GET", f"/api/jobs/{job.id}/events") as stream,
         ):
             events.extend(line for line in stream.iter_lines() if line.startswith("event"))
@@ -136,7 +136,7 @@ def test_a_websocket_is_passed_on(front: ComposeProxy, cluster: Cluster) -> None
 
 def test_a_web_host_that_is_gone_is_passed_over(front: ComposeProxy, cluster: Cluster) -> None:
     cluster.hosts["web2"].cut_off()
-    with cluster.client(front.host.address) as client:
+    with cluster.client(front.url) as client:
         statuses = [client.post("/api/describe", content=b"x").status_code for _ in range(4)]
     cluster.hosts["web2"].bring_back()
     assert statuses == [200] * 4

@@ -7,5 +7,6 @@ from config.settings import INSTALLED_APPS, OFFLOAD
 
 INSTALLED_APPS = [*INSTALLED_APPS, "hosts_project"]
 ROOT_URLCONF = "hosts_project.urls"
-# In seconds. A worker renews three times in this time; a lost job starts again after it.
-OFFLOAD = dataclasses.replace(OFFLOAD, lease=6.0)
+# In seconds. A worker renews three times in this time; a lost job starts again after it. The
+# default is 15.
+OFFLOAD = dataclasses.replace(OFFLOAD, lease=10.0)

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from datetime import datetime
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
@@ -15,9 +16,11 @@ OWNER = "ada"
 
 
 async def submit_count(request: HttpRequest) -> HttpResponse:
-    """Submit a job; the body has its parameters."""
-    params = Count(**json.loads(request.body))
-    job = await submit(count, params, owner=OWNER, idempotency=Idempotency.of(request))
+    """Submit a job; the body has its parameters, and maybe the time of its begin."""
+    body = json.loads(request.body)
+    run_at = datetime.fromisoformat(body.pop("run_at")) if "run_at" in body else None
+    key = Idempotency.of(request)
+    job = await submit(count, Count(**body), owner=OWNER, idempotency=key, run_at=run_at)
     return await accepted(job)
 
 
