@@ -18,7 +18,8 @@ SHARED_FOLDERS = ("/etc/ssl", "/etc/pip.conf")
 
 def require_buildah() -> None:
     """Skip the tests where there is no buildah; or fail, if it is required."""
-    missing = [name for name in ("buildah", "mmdebstrap", "unshare") if not shutil.which(name)]
+    tools = ("buildah", "mmdebstrap", "unshare", "ip")
+    missing = [name for name in tools if not shutil.which(name)]
     if not missing and os.geteuid() == 0:
         return
     reason = f"missing: {', '.join(missing)}" if missing else "they need root"

@@ -67,7 +67,9 @@ def containers(
 ) -> Iterator[Containers]:
     """A migrated service, in a network of its own: of its containers only the broker runs."""
     programs = find_programs()
-    assert programs is not None, "these tests need PostgreSQL"
+    if programs is None:
+        assert "REQUIRE_POSTGRES" not in os.environ, "there is no PostgreSQL on this machine"
+        pytest.skip("NO SERVICE OF compose.yaml WAS RUN: there is no PostgreSQL on this machine")
     # From here on there is nothing but this machine.
     enter()
     subprocess.run(["ip", "address", "add", f"{PROXY_ADDRESS}/24", "dev", "lo"], check=True)
