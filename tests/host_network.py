@@ -122,14 +122,16 @@ class Host:
     def kill(self) -> None:
         """The power fails: every process is gone, and no connection is closed."""
         self.cut_off()
+        # One of them may have started a moment ago, and not be in the host's network yet.
+        for process in self.processes:
+            process.kill()
+            process.wait(30)
+        self.processes.clear()
         network = os.stat(f"/run/netns/{self.name}").st_ino
         while alive := [pid for pid in _pids() if _network(pid) == network]:
             for pid in alive:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            for process in self.processes:
-                process.wait(30)
-        self.processes.clear()
 
     def boot(self) -> None:
         """Make a new network of the same name, after a kill."""
