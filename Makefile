@@ -15,7 +15,7 @@ MINUTES ?= 20
 # Without what make tells a make below it: the tests call make, too.
 ALONE := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 # The longest first. Three run at a time, since those of jobs wait three quarters of their time.
-ROOMS := $(wildcard tests/jobs tests/template tests/serving tests/fanout tests/guard tests/chaos)
+ROOMS := $(wildcard tests/jobs tests/template tests/serving tests/hosts tests/fanout tests/guard tests/chaos)
 export PORT ?= 8000
 export PATH := $(abspath $(BIN)):$(PATH)
 
@@ -126,7 +126,10 @@ peers: $(READY)  ## Measure this service beside startproject, FastAPI, Starlette
 	python tests/peers/submit.py
 	python tests/peers/jobs.py --short
 
-image: $(READY)  ## Build the image of a generated service with buildah, and run its every role (root, Debian)
+hosts: $(READY)  ## Cut off, kill and restart eight hosts (network namespaces) under a service, and count executions (root)
+	pytest tests/hosts $(ARGS)
+
+image: $(READY)  ## Build the image of a generated service with buildah, and run each service of compose.yaml (root, Debian)
 	pytest tests/image $(ARGS)
 
 proof: $(READY)  ## Run the benchmark and the peers, and write them into docs/proof.md (ten quiet minutes, needs wrk)
@@ -155,4 +158,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test postgresql stock chaos life model options libraries test-next renew peers image proof check fix lock $(ROOMS)
+.PHONY: help install demo bake test postgresql stock chaos life model options libraries test-next renew peers hosts image proof check fix lock $(ROOMS)

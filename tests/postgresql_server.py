@@ -31,18 +31,22 @@ def find_programs() -> Path | None:
     """The folder of PostgreSQL's programs; None where it is not installed."""
     found = shutil.which("pg_ctl")
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-    return Path(found).parent if found else versions[-1].parent if versions else None
+    # A link to one of them does not have the others beside it.
+    return Path(found).resolve().parent if found else versions[-1].parent if versions else None
 
 
 @contextmanager
-def server(programs: Path) -> Iterator[dict[str, str]]:
-    """A PostgreSQL server of its own; the environment variables that tell the lab about it."""
+def server(programs: Path, port: int = 0) -> Iterator[dict[str, str]]:
+    """A PostgreSQL server of its own; the environment variables that tell the lab about it.
+
+    Its port is free, or `port`.
+    """
     # PostgreSQL refuses to run as root; its package brings a user for it.
     user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     folder = subprocess.check_output(
         [*user, "mktemp", "-d", "-p", "/tmp"], text=True, cwd="/"
     ).strip()
-    port = free_port()
+    port = port or free_port()
 
     def run(*command: str) -> None:
         subprocess.run([*user, *command], check=True, stdout=subprocess.DEVNULL, cwd="/")

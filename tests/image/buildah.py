@@ -1,4 +1,4 @@
-"""Builds the image of a service without an engine, and runs commands in its root file system."""
+"""Builds the image of a service without an engine."""
 
 import json
 import os
@@ -14,24 +14,12 @@ SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,ca-certificates"
 # How this machine reaches the registry of packages; a build of a team's own has it in its builder.
 SHARED_FOLDERS = ("/etc/ssl", "/etc/pip.conf")
-# A container as `docker run --read-only --user 10001` makes it: mounts and processes of its own, a
-# root that nobody writes, and the process itself as number 1. The network is the host's.
-CONTAINER = """
-set -e
-mount --make-rprivate /
-mount --bind "$ROOT" "$ROOT"
-mount --bind "$VOLUME" "$ROOT/app/var"
-mount --rbind /dev "$ROOT/dev"
-mount -t proc proc "$ROOT/proc"
-mount -t tmpfs -o mode=1777 tmpfs "$ROOT/tmp"
-mount -o remount,bind,ro "$ROOT"
-exec chroot --userspec=10001:10001 "$ROOT" env -i "$@"
-"""
 
 
 def require_buildah() -> None:
     """Skip the tests where there is no buildah; or fail, if it is required."""
-    missing = [name for name in ("buildah", "mmdebstrap", "unshare") if not shutil.which(name)]
+    tools = ("buildah", "mmdebstrap", "unshare", "ip")
+    missing = [name for name in tools if not shutil.which(name)]
     if not missing and os.geteuid() == 0:
         return
     reason = f"missing: {', '.join(missing)}" if missing else "they need root"
@@ -89,10 +77,3 @@ class Builder:
     def mount(self, image: str) -> Path:
         """The root file system of a new container."""
         return Path(self.run("mount", self.run("from", "--pull-never", image)))
-
-
-def container_command(arguments: list[str], environment: list[str]) -> list[str]:
-    """The command line that runs a program in a container; it needs ROOT and VOLUME."""
-    inside = ["sh", "-c", 'cd /app && exec "$@"', "sh", *arguments]
-    namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
-    return [*namespaces, "sh", "-c", CONTAINER, "sh", *environment, *inside]

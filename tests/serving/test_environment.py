@@ -172,7 +172,6 @@ def test_what_is_refused_with_real_hosts_is_fine_on_a_laptop(load: Load) -> None
             "DATABASE_URL": "postgres://u:p@db/d",
         },
         {"DATABASE_URL": "postgres:///name"},
-        {"REDIS_URL": "unix:///run/redis.sock"},
         {"FLOWER_PASSWORD": "twelve chars"},
     ],
 )
@@ -185,6 +184,19 @@ def test_good_settings_start(load: Load, variables: dict[str, str]) -> None:
 def test_an_address_that_nobody_can_read_is_a_fault(load: Load, name: str, value: str) -> None:
     (fault,) = faults(load, **{name: value})
     assert fault.startswith(f"  - {name}: ")
+
+
+@pytest.mark.parametrize("scheme", ["amqp", "sentinel", "unix", "memory"])
+def test_a_broker_that_is_not_supported_is_a_fault(load: Load, scheme: str) -> None:
+    (fault,) = faults(load, REDIS_URL=f"{scheme}://broker.example.com")
+    assert "only redis:// and rediss:// are supported" in fault
+
+
+@pytest.mark.parametrize("asked", ["none", "CERT_NONE", "optional"])
+def test_a_redis_whose_certificate_nobody_verifies_is_a_fault(load: Load, asked: str) -> None:
+    url = f"{FAR['REDIS_URL']}?ssl_cert_reqs={asked}"
+    (fault,) = faults(load, **PRODUCTION | FAR | {"REDIS_URL": url})
+    assert f"REDIS_URL has ssl_cert_reqs={asked}" in fault
 
 
 @pytest.mark.parametrize("process", ["offload.serving", "offload.jobs", "django"])

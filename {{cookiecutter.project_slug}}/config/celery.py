@@ -5,19 +5,36 @@ so nothing here has to be durable.
 """
 
 import os
+import ssl
+from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging
 from kombu import Exchange, Queue
+from kombu.utils.url import parse_url
 
 from config.env import load
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
+
+def _tls_options(redis_url: str) -> dict[str, Any] | None:
+    """The TLS options of Celery's connections; None for a URL without TLS.
+
+    kombu 5.7 does not verify the server's certificate unless it is told to. redis-py, which sends
+    the events, does. Flower takes no options from the URL.
+    """
+    if not redis_url.startswith("rediss://"):
+        return None
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **parse_url(redis_url).get("ssl", {})}
+
+
+_redis_url = load().redis_url
 app = Celery("{{ cookiecutter.project_slug }}")
 app.conf.update(
     # --- broker ---
-    broker_url=load().redis_url,
+    broker_url=_redis_url,
+    broker_use_ssl=_tls_options(_redis_url),
     broker_transport_options={
         # Two services on one Redis database would share the lists of their queues, and discard
         # each other's messages.

@@ -25,6 +25,8 @@ MIN_SECRET_CHARACTERS = 5
 MIN_PASSWORD_LENGTH = 12
 # With these PostgreSQL's client refuses a connection without TLS; its default goes on without.
 TLS_MODES = ("require", "verify-ca", "verify-full")
+# Jobs go through Celery and events through pub/sub, on the same server.
+BROKERS = ("redis", "rediss")
 # Other software's variables that one might expect to work, each with what to do instead.
 NOT_READ = {
     "WEB_CONCURRENCY": "a web process is one process: start several of them, each with a PORT",
@@ -95,7 +97,7 @@ class Env(BaseSettings):
 {%- endif %}
     redis_url: str = Field(default_factory=lambda data: f"redis://127.0.0.1:{data['port'] + 3}/0")
     """Redis or Valkey: redis://[:password@]host:port/db, or rediss:// for TLS. `make dev` starts a
-    Valkey if this is not set."""
+    Valkey if this is not set. `?ssl_ca_certs=/path` names the certificates of a CA of your own."""
     worker_nice: int = Field(default=10, ge=0, le=19)
     """How far workers give way to the web process on the same cores; 0 means not at all."""
     worker_grace: float = Field(default=20.0, ge=0, allow_inf_nan=False)
@@ -119,6 +121,16 @@ class Env(BaseSettings):
     def _readable(cls, value: str) -> str:
         if not urlsplit(value).scheme:
             raise ValueError("this is no URL")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _supported(cls, value: str) -> str:
+        if urlsplit(value).scheme not in BROKERS:
+            raise ValueError(
+                "only redis:// and rediss:// are supported; docs/production.md says why neither"
+                " Sentinel nor RabbitMQ is"
+            )
         return value
 
     @field_validator("allowed_hosts", "secret_key_fallbacks", "forwarded_allow_ips", mode="before")
@@ -275,6 +287,12 @@ def _redis_faults(env: Env) -> list[str]:
         faults.append(
             "REDIS_URL is without TLS, and Redis is on another host: use rediss://, or set"
             " PRIVATE_NETWORK=1 if nobody else can read the network between them"
+        )
+    asked = parse_qs(url.query).get("ssl_cert_reqs", ["required"])[-1]
+    if url.scheme == "rediss" and asked.lower().removeprefix("cert_") != "required":
+        faults.append(
+            f"REDIS_URL has ssl_cert_reqs={asked}: another server could pretend to be Redis. Remove"
+            " it, and name the certificates of a CA of your own with ?ssl_ca_certs=/path"
         )
     return faults
 

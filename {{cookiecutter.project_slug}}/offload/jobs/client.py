@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypedDict, TypeVar, Unpack
 from uuid import UUID
 
@@ -38,6 +38,8 @@ R = TypeVar("R", bound=BaseModel)
 MAX_KEY_LENGTH = 255
 # How often an INSERT is tried that meets another job with its unique key, which ends meanwhile.
 MAX_INSERT_TRIES = 5
+# The clock of a web process may be so much ahead of the database's, or behind it.
+MAX_CLOCK_ERROR = timedelta(minutes=5)
 # Bounds of `Retry-After`, in seconds. The larger one is also the answer where nothing has ended.
 MIN_RETRY_AFTER_SECONDS = 1.0
 MAX_RETRY_AFTER_SECONDS = 60.0
@@ -350,8 +352,8 @@ def _checked_times(run_at: datetime | None, start_before: datetime | None) -> di
         if time is not None and timezone.is_naive(time):
             raise Problem(422, f"{name} needs a time zone, as in 2030-01-31T09:00:00+01:00")
 
-    # A time that has passed means now, which the database's clock says.
-    if run_at is not None and run_at > now:
+    # A time that has passed means now. Where this clock may be ahead, the database's decides.
+    if run_at is not None and run_at > now - MAX_CLOCK_ERROR:
         times["due_at"] = run_at
     if start_before is not None:
         if start_before <= max(now, run_at or now):

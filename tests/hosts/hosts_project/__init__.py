@@ -1,0 +1,1 @@
+"""What the tests add to a generated service: a job that counts its executions, and its address."""

@@ -1,0 +1,44 @@
+"""The addresses of the service, and two more."""
+
+import json
+import socket
+from datetime import datetime
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import path
+from hosts_project.jobs import Count, count
+
+from config.urls import handler404, handler500, urlpatterns  # noqa: F401 - Django looks for both
+from offload.jobs import Idempotency, accepted, submit
+
+# The owner of the jobs, who has a token.
+OWNER = "ada"
+
+
+async def submit_count(request: HttpRequest) -> HttpResponse:
+    """Submit a job; the body has its parameters, and maybe the time of its begin."""
+    body = json.loads(request.body)
+    run_at = datetime.fromisoformat(body.pop("run_at")) if "run_at" in body else None
+    key = Idempotency.of(request)
+    job = await submit(count, Count(**body), owner=OWNER, idempotency=key, run_at=run_at)
+    return await accepted(job)
+
+
+async def describe(request: HttpRequest) -> HttpResponse:
+    """What the service sees of its client."""
+    return JsonResponse(
+        {
+            "address": request.META["REMOTE_ADDR"],
+            "secure": request.is_secure(),
+            "hostname": request.get_host(),
+            "machine": socket.gethostname(),
+            "bytes": len(request.body),
+        }
+    )
+
+
+urlpatterns = [
+    path("api/count", submit_count),
+    path("api/describe", describe),
+    *urlpatterns,
+]
