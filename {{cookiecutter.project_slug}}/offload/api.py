@@ -2,13 +2,17 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.functional import Promise
+from django.views.decorators.csrf import ensure_csrf_cookie
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError, ValidationErrorContext
+from ninja.openapi.views import openapi_view
 from ninja.operation import Operation, PathView
 from ninja.renderers import JSONRenderer
 from ninja.security.base import AuthBase
@@ -42,11 +46,22 @@ def make_api(
         auth=[*logins, BearerToken(), SessionLogin()],
         renderer=Json(),
         parser=BodyParser(),
+        docs_decorator=_with_csrf_cookie,
     )
     api.add_router("/jobs", jobs)
     for error in (Problem, ValidationError, AuthenticationError, HttpError, Http404, Exception):
         api.add_exception_handler(error, _answer)
     return api
+
+
+def _with_csrf_cookie(view: partial[HttpResponse]) -> Callable[..., HttpResponse]:
+    """The view of the API's page: with the cookie, a user who has logged in can try the API out.
+
+    Where the token is in the session (CSRF_USE_SESSIONS), the API's chain has none: then the answer
+    says what a request lacks.
+    """
+    is_page = view.func is openapi_view and not settings.CSRF_USE_SESSIONS
+    return ensure_csrf_cookie(view) if is_page else view
 
 
 class Api(NinjaAPI):
