@@ -5,11 +5,21 @@ the environment, from a locked list of its own. Where that fails, or INSTALLER=p
 it all. Runs on a bare Python.
 """
 
+# An older Python reads this file, too, up to its check of the version.
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    # What is shown of a line that a command prints; None for nothing.
+    Step = Callable[[str], str | None]
 
 MIN_PYTHON = (3, 11)
 UV_LIST = Path(__file__).with_name("image.txt")
@@ -27,7 +37,7 @@ UV_STEPS = ("Resolved", "Prepared", "Installed", "Audited")
 PIP_STEP, PIP_STEP_SHOWN = "Collecting ", 10
 
 
-def main():
+def main() -> None:
     """Install, and say how it goes. Exits with 1 and one sentence where it cannot."""
     if sys.version_info < MIN_PYTHON:
         sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")
@@ -39,7 +49,7 @@ def main():
         install_with_pip(target, locked, total)
 
 
-def find_uv(target):
+def find_uv(target: Path) -> str | None:
     """The path of uv; None where there is none and none can be installed."""
     found = shutil.which("uv")
     own = target / "uv" / "bin" / "uv"
@@ -54,7 +64,7 @@ def find_uv(target):
     return str(own)
 
 
-def install_with_uv(uv, target, locked):
+def install_with_uv(uv: str, target: Path, locked: Path) -> bool:
     """Whether uv could install the list."""
     environment = {**pip_settings(), "UV_INDEX_STRATEGY": "unsafe-best-match", **os.environ}
     environment["VIRTUAL_ENV"] = str(target.resolve())
@@ -69,11 +79,11 @@ def install_with_uv(uv, target, locked):
     return True
 
 
-def install_with_pip(target, locked, total):
+def install_with_pip(target: Path, locked: Path, total: int) -> None:
     """Install the list with pip, which takes some minutes on a slow machine."""
     collected = 0
 
-    def step(line):
+    def step(line: str) -> str | None:
         nonlocal collected
         collected += line.startswith(PIP_STEP)
         shown = line.startswith(PIP_STEP) and collected % PIP_STEP_SHOWN == 0
@@ -86,27 +96,27 @@ def install_with_pip(target, locked, total):
         sys.exit(f"pip could not install {locked}:\n{error.output[-2000:]}")
 
 
-def make_environment(target):
+def make_environment(target: Path) -> None:
     """An environment with pip."""
     try:
         run([sys.executable, "-m", "venv", str(target)], os.environ)
     except subprocess.CalledProcessError as error:
-        if "ensurepip" not in error.output:
+        if "ensurepip" not in str(error.output):
             raise
         sys.exit("Python cannot make environments here. Debian, Ubuntu: apt install python3-venv")
 
 
-def pip(target, *arguments, step=None):
+def pip(target: Path, *arguments: str | Path, step: Step | None = None) -> None:
     """Run the environment's own pip, which the Python of a distribution does not refuse."""
     command = [target / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check"]
     run([str(each) for each in (*command, "--require-hashes", *arguments)], os.environ, step)
 
 
-def pip_settings():
+def pip_settings() -> dict[str, str]:
     """What uv has to be told, since it does not read the settings of pip."""
     command = [sys.executable, "-m", "pip", "config", "list"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    found = {}
+    found: dict[str, str] = {}
     # Its environment (`:env:.find-links=...`) holds before its files.
     for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):
         name, _, value = line.partition("=")
@@ -117,17 +127,17 @@ def pip_settings():
     return found
 
 
-def run(command, environment, step=None):
+def run(command: list[str], environment: Mapping[str, str], step: Step | None = None) -> None:
     """Run a command to its end, and show what `step` makes of its lines.
 
     Raises:
         CalledProcessError: it failed; `output` is what it printed.
     """
-    printed = []
+    printed: list[str] = []
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        for line in process.stdout:
+        for line in process.stdout or ():
             printed.append(line)
             shown = step(line) if step else None
             if shown:
@@ -136,12 +146,12 @@ def run(command, environment, step=None):
         raise subprocess.CalledProcessError(process.returncode, command, "".join(printed))
 
 
-def last_line(error):
+def last_line(error: subprocess.CalledProcessError) -> str:
     """The last line that a failed command printed."""
-    return (error.output.strip().splitlines() or ["it printed nothing"])[-1]
+    return (str(error.output).strip().splitlines() or ["it printed nothing"])[-1]
 
 
-def say(text):
+def say(text: str) -> None:
     """Print at once, also into a file."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
