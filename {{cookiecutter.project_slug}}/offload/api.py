@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -25,7 +24,7 @@ from offload.observe.tracing import tracing
 from offload.openapi import Document
 from offload.problems import Problem
 from offload.serving.unavailable import unavailable
-from offload.serving.without_transaction import without_transaction
+from offload.serving.without_transaction import View, without_transaction
 
 logger = logging.getLogger("offload.api")
 
@@ -54,13 +53,14 @@ def make_api(
     return api
 
 
-def _with_csrf_cookie(view: partial[HttpResponse]) -> Callable[..., HttpResponse]:
+def _with_csrf_cookie(view: View) -> View:
     """The view of the API's page: with the cookie, a user who has logged in can try the API out.
 
     Where the token is in the session (CSRF_USE_SESSIONS), the API's chain has none: then the answer
     says what a request lacks.
     """
-    is_page = view.func is openapi_view and not settings.CSRF_USE_SESSIONS
+    # ninja hands over a partial function for each of its views.
+    is_page = getattr(view, "func", None) is openapi_view and not settings.CSRF_USE_SESSIONS
     return ensure_csrf_cookie(view) if is_page else view
 
 
