@@ -1,4 +1,4 @@
-# `make` alone lists what there is. uv is used where it is installed, pip where it is not.
+# `make` alone lists what there is. INSTALLER=pip installs with pip alone, instead of with uv.
 .DEFAULT_GOAL := help
 VENV ?= .venv
 PYTHON ?= python3
@@ -33,14 +33,7 @@ endif
 endif
 
 $(READY): requirements/dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "Installing into $(VENV) ..."
-	@if command -v uv >/dev/null; then \
-	  uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) && \
-	  VIRTUAL_ENV=$(abspath $(VENV)) uv pip sync --quiet --require-hashes requirements/dev.txt; \
-	else \
-	  $(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt; \
-	fi
+	@$(PYTHON) "$(TEMPLATE)/requirements/install.py" $(VENV) requirements/dev.txt
 	@touch $@
 
 demo: $(READY)  ## Generate a service with the defaults into demo/ and start it; PORT=8100 moves it
@@ -79,6 +72,9 @@ model: $(READY)  ## Explore all states of the jobs' state machine (hours); ARGS=
 options: $(READY)  ## Check every pair of answers to the questions, and test each kind of code (half an hour)
 	OPTIONS_LONG=1 pytest tests/template/test_options.py -s
 
+assistants: $(READY)  ## Try the checks of every task for coding assistants on a right and a wrong solution
+	ASSISTANTS_LONG=1 pytest tests/assistants
+
 libraries:  ## Hold the linter's table of libraries against their newest releases, in an environment of its own
 	@$(PYTHON) -m venv build/libraries
 	@grep -v '^#' tests/guard/libraries.txt | while read -r name; do \
@@ -108,16 +104,10 @@ $(NEXT)/.installed: requirements/dev.txt
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then found=$$(command -v $$python); break; fi; \
 	done; \
 	[ -n "$$found" ] || { echo "The newest Django needs Python 3.12 or newer: make test-next PYTHON=/path/to/python3.12"; exit 1; }; \
-	echo "Installing into $(NEXT) ..."; \
-	if command -v uv >/dev/null; then \
-	  uv venv --quiet --allow-existing --python "$$found" $(NEXT) && \
-	  VIRTUAL_ENV=$(abspath $(NEXT)) uv pip sync --quiet --require-hashes requirements/dev.txt; \
-	else \
-	  "$$found" -m venv $(NEXT) && $(NEXT)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt; \
-	fi
+	"$$found" "$(TEMPLATE)/requirements/install.py" $(NEXT) requirements/dev.txt
 	@touch $@
 
-renew: $(READY)  ## Renew docs/openapi.json and AGENTS.md of the generated project, after a change of the API or the linter
+renew: $(READY)  ## Renew docs/openapi.json and the pages for assistants of the generated project
 	python -m tests.template.renew
 
 peers: $(READY)  ## Measure this service beside startproject, FastAPI, Starlette and other queues (needs wrk)
@@ -158,4 +148,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test postgresql stock chaos life model options libraries test-next renew peers hosts image proof check fix lock $(ROOMS)
+.PHONY: help install demo bake test postgresql stock chaos life model options assistants libraries test-next renew peers hosts image proof check fix lock $(ROOMS)

@@ -68,6 +68,22 @@ def test_a_user_has_the_jobs_of_the_tokens_with_the_same_owner(
     assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
 
 
+def test_the_page_of_the_api_tries_requests_out_with_the_session_alone(
+    web: Lab, page: httpx.Client
+) -> None:
+    """As its script does: with the token in the page, beside the cookie that came with it."""
+    page.cookies.delete("csrftoken")
+    shown = page.get("/api/docs")
+    found = re.search(r'data-csrf-token="(\w+)"\s+data-api-csrf="true"', shown.text)
+    assert found is not None, shown.text
+    assert "csrftoken" in shown.cookies
+    assert "Set-Cookie" not in page.get("/api/openapi.json").headers
+
+    job = web.submit("lab.burn", owner="ada", units=1)
+    tried = page.delete(f"/api/jobs/{job.pk}", headers={"X-CSRFToken": found[1]})
+    assert tried.status_code == 202, tried.text
+
+
 def test_an_unsafe_request_without_the_csrf_token_is_refused(web: Lab, page: httpx.Client) -> None:
     job = web.submit("lab.burn", owner="ada", units=1)
     own = {"X-CSRFToken": CSRF}

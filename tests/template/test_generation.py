@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import BIN, ROOT, bake, run
+from .conftest import BIN, ROOT, SHARED, bake, run
 
 HOSTILE = {
     "project_name": "Müller's 100% {Desk}",
@@ -192,3 +192,14 @@ def test_caches_in_the_template_are_not_carried_along(tmp_path: Path) -> None:
     made = run("cookiecutter", copy, "--no-input", "--output-dir", tmp_path, cwd=tmp_path)
     assert made.returncode == 0, made.stdout
     assert list((tmp_path / "risk_desk").rglob("left.pyc")) == []
+
+
+def test_the_container_for_development_installs_with_a_target_of_the_makefile(
+    with_example: Path,
+) -> None:
+    lines = (with_example / ".devcontainer/devcontainer.json").read_text().splitlines()
+    settings = json.loads("\n".join(line for line in lines if not line.strip().startswith("//")))
+    assert settings["name"] == "Risk Desk"
+    make, target = settings["postCreateCommand"].split()
+    planned = run(make, "--dry-run", target, *SHARED, cwd=with_example)
+    assert planned.returncode == 0, planned.stdout

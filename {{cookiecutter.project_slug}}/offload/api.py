@@ -1,15 +1,20 @@
 """Makes the API of a service: logins, problems instead of error pages, and the routes of jobs."""
 
 import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.functional import Promise
+from django.views.decorators.csrf import ensure_csrf_cookie
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError, ValidationErrorContext
+from ninja.openapi.views import openapi_view
 from ninja.operation import Operation, PathView
 from ninja.renderers import JSONRenderer
+from ninja.security.base import AuthBase
 from pydantic_core import PydanticSerializationError, to_json
 
 from offload.access import BearerToken, SessionLogin
@@ -19,24 +24,44 @@ from offload.observe.tracing import tracing
 from offload.openapi import Document
 from offload.problems import Problem
 from offload.serving.unavailable import unavailable
+from offload.serving.without_transaction import View, without_transaction
 
 logger = logging.getLogger("offload.api")
 
 
-def make_api(title: str, description: str = "", version: str = "1.0.0") -> NinjaAPI:
-    """A `NinjaAPI` whose routes need a login and whose errors are `application/problem+json`."""
+def make_api(
+    title: str, description: str = "", version: str = "1.0.0", logins: Sequence[AuthBase] = ()
+) -> NinjaAPI:
+    """A `NinjaAPI` whose routes need a login and whose errors are `application/problem+json`.
+
+    Args:
+        logins: the service's own ways to log in, tried before the standard's. Each returns the
+            caller's name, or None where a request is not for it.
+    """
     api = Api(
         title=title,
         description=description,
         version=version,
-        auth=[BearerToken(), SessionLogin()],
+        auth=[*logins, BearerToken(), SessionLogin()],
         renderer=Json(),
         parser=BodyParser(),
+        docs_decorator=_with_csrf_cookie,
     )
     api.add_router("/jobs", jobs)
     for error in (Problem, ValidationError, AuthenticationError, HttpError, Http404, Exception):
         api.add_exception_handler(error, _answer)
     return api
+
+
+def _with_csrf_cookie(view: View) -> View:
+    """The view of the API's page: with the cookie, a user who has logged in can try the API out.
+
+    Where the token is in the session (CSRF_USE_SESSIONS), the API's chain has none: then the answer
+    says what a request lacks.
+    """
+    # ninja hands over a partial function for each of its views.
+    is_page = getattr(view, "func", None) is openapi_view and not settings.CSRF_USE_SESSIONS
+    return ensure_csrf_cookie(view) if is_page else view
 
 
 class Api(NinjaAPI):
@@ -88,6 +113,13 @@ def _not_allowed(self: PathView) -> HttpResponse:
     return Problem(405, f"this address takes {allowed}", headers={"Allow": allowed}).response()
 
 
+def _view_without_transaction(self: PathView) -> Callable[..., Any]:
+    view = _get_view(self)
+    return without_transaction(view) if self.is_async else view
+
+
+_get_view = PathView.get_view
+PathView.get_view = _view_without_transaction  # type: ignore[method-assign]
 _find_exactly = PathView._find_operation  # noqa: SLF001
 PathView._find_operation = _find_operation  # type: ignore[method-assign]  # noqa: SLF001
 # ninja's own answer is plain text, and no exception handler sees it.

@@ -97,6 +97,9 @@ class Offload:
     lean: bool = True
     # False: without what only saves microseconds (`offload/serving/fast`).
     fast: bool = True
+    # Where urls.py has the API of `make_api`. A service that had an `/api/` before takes another
+    # path, and names it in `api_prefixes` and `body_limits`, too.
+    api_path: str = "/api/"
     # Paths that begin so pass API_MIDDLEWARE; all others pass MIDDLEWARE.
     api_prefixes: tuple[str, ...] = ("/api/", "/health/", "/metrics")
     # Requests to these paths are never shed. Their host is not checked, since a probe asks the

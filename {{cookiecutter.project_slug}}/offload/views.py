@@ -7,27 +7,32 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 
+from offload.conf import conf
 from offload.jobs.services import services
 from offload.problems import Problem
 from offload.serving.handler import unlogged
 from offload.serving.scrape import Scrape
 from offload.serving.stop_signals import is_draining
 from offload.serving.unavailable import unavailable
+from offload.serving.without_transaction import without_transaction
 
 # A database that has not answered for so long is away. It is asked once a second.
 MAX_DATABASE_AGE_SECONDS = 3.0
 
 
+@without_transaction
 async def ping(request: HttpRequest) -> JsonResponse:
     """The smallest request that passes the whole API chain."""
     return JsonResponse({"pong": True})
 
 
+@without_transaction
 async def live(request: HttpRequest) -> JsonResponse:
     """200 while the process runs and its event loop turns."""
     return JsonResponse({"live": True})
 
 
+@without_transaction
 async def ready(request: HttpRequest) -> JsonResponse:
     """200 if this process can serve: its database has answered within `MAX_DATABASE_AGE_SECONDS`.
 
@@ -41,6 +46,7 @@ async def ready(request: HttpRequest) -> JsonResponse:
     return JsonResponse(report, status=200 if report["database"] else 503)
 
 
+@without_transaction
 async def dependencies(request: HttpRequest) -> JsonResponse:
     """200 if database, broker and a worker answer, so that a job would be computed; else 503.
 
@@ -69,6 +75,7 @@ def _report() -> dict[str, Any]:
 metrics = Scrape().answer
 
 
+@without_transaction
 async def no_such_address(request: HttpRequest, address: str = "") -> HttpResponse:
     """404 for callers of the API. Under DEBUG Django does not call `not_found`."""
     return not_found(request, Http404())
@@ -76,9 +83,9 @@ async def no_such_address(request: HttpRequest, address: str = "") -> HttpRespon
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404: a problem for callers of the API, a page for people."""
-    if request.path_info.startswith("/api/"):
+    if request.path_info.startswith(conf().api_path):
         return Problem(
-            404, f"there is nothing at {request.path}; /api/docs lists what there is"
+            404, f"there is nothing at {request.path}; {conf().api_path}docs lists what there is"
         ).response()
     return defaults.page_not_found(request, exception)
 
@@ -90,7 +97,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """
     if problem := unavailable(sys.exc_info()[1]):
         return unlogged(problem)
-    if request.path_info.startswith("/api/"):
+    if request.path_info.startswith(conf().api_path):
         return Problem(
             500, "this is our fault; the log has the reason under the request's id"
         ).response()

@@ -1,19 +1,25 @@
-"""Writes AGENTS.md, which tells coding assistants the rule: `make agents`.
+"""Writes AGENTS.md and a skill, which tell coding assistants the rule: `make agents`.
 
-Its commands come from the Makefile, and its numbers from the linter. What a team writes above or
+AGENTS.md is read at the begin of each task, and the skill when a feature is written. Their commands
+come from the Makefile, their numbers and libraries from the linter. What a team writes above or
 below the marks stays.
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 
 import offload_dev.lint.rules  # noqa: F401, it registers the rules
+from offload_dev.lint.libraries import Library, load
 from offload_dev.lint.registry import RULES
 
 PROJECT = Path(__file__).parents[1]
-FILE = PROJECT / "AGENTS.md"
-TEMPLATE = Path(__file__).with_name("agents.txt")
+# Each page, and the text between its marks.
+PAGES = {
+    PROJECT / "AGENTS.md": Path(__file__).with_name("agents.txt"),
+    PROJECT / ".agents/skills/write-a-feature/SKILL.md": Path(__file__).with_name("skill.txt"),
+}
 BEGIN = "<!-- offload: `make agents` writes what stands between these marks -->"
 END = "<!-- offload: end -->"
 # What somebody needs who changes code. `make help` lists all.
@@ -22,7 +28,7 @@ COMMANDS = ("dev", "feature", "test", "check", "fix", "openapi", "contract")
 OWN_AREA = "0"
 
 
-def block() -> str:
+def block(template: Path) -> str:
     """The text from mark to mark."""
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
     helps = dict(re.findall(r"^([a-z-]+):.*?## (.*)$", makefile, re.MULTILINE))
@@ -32,23 +38,50 @@ def block() -> str:
         for rule in RULES.values()
         if rule.number[3] != OWN_AREA
     ]
-    template = Template(TEMPLATE.read_text(encoding="utf-8"))
-    return template.substitute(
-        begin=BEGIN, end=END, commands="\n".join(commands), rules="\n".join(rules)
-    ).strip()
+    libraries = list(load(PROJECT))
+    text = Template(template.read_text(encoding="utf-8")).substitute(
+        begin=BEGIN,
+        end=END,
+        commands="\n".join(commands),
+        rules="\n".join(rules),
+        waiting=_waiting(libraries),
+        computing=_names(each for each in libraries if _lists(each, "computes")),
+    )
+    return text.strip()
 
 
-def with_block(text: str) -> str:
-    """AGENTS.md with the current block; a text without marks gets it at its end."""
+def _lists(library: Library, *kinds: str) -> bool:
+    return any(kind in library.lists for kind in kinds)
+
+
+def _names(libraries: Iterable[Library]) -> str:
+    return ", ".join(f"`{each.name}`" for each in libraries)
+
+
+def _waiting(libraries: list[Library]) -> str:
+    """A row for each advice, with the libraries whose calls it is for."""
+    rows: dict[str, list[Library]] = {}
+    for library in libraries:
+        if _lists(library, "blocks", "may_block"):
+            has_counterpart = library.counterpart and not library.write
+            advice = f"`{library.counterpart}`" if has_counterpart else library.advice("call")
+            rows.setdefault(advice, []).append(library)
+    return "\n".join(f"| {_names(found)} | {advice} |" for advice, found in rows.items())
+
+
+def with_block(text: str, template: Path) -> str:
+    """A page with the current block; a text without marks gets it at its end."""
     head, begin, rest = text.partition(BEGIN)
     foot = rest.partition(END)[2] if begin else "\n"
-    return f"{head}{block()}{foot}"
+    return f"{head}{block(template)}{foot}"
 
 
 def main() -> None:
-    """Write the file."""
-    text = FILE.read_text(encoding="utf-8") if FILE.exists() else "# For coding assistants\n\n"
-    FILE.write_text(with_block(text), encoding="utf-8")
+    """Write the pages."""
+    for page, template in PAGES.items():
+        text = page.read_text(encoding="utf-8") if page.exists() else "# For coding assistants\n\n"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(with_block(text, template), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -78,9 +78,10 @@ def test_the_committed_document_is_that_of_the_api(tmp_path: Path) -> None:
     assert documents[0] == documents[1], "the API has changed: run `make openapi` and commit"
 
 
-def test_the_page_for_assistants_is_that_of_the_linter() -> None:
-    page = agents.FILE.read_text()
-    assert page == agents.with_block(page), "run `make agents` and commit"
+def test_the_pages_for_assistants_are_those_of_the_linter() -> None:
+    for page, template in agents.PAGES.items():
+        text = page.read_text()
+        assert text == agents.with_block(text, template), "run `make agents` and commit"
 
 
 def test_the_web_process_loads_nothing_that_computes() -> None:

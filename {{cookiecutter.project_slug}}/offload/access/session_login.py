@@ -29,6 +29,8 @@ class SessionLogin(AuthBase):
 
     openapi_type = "apiKey"
     openapi_in = "cookie"
+    # For ninja's page of the API: its requests carry the header of the CSRF token.
+    csrf = True
     openapi_description = (
         "The session of a user who has logged in. POST, PUT, PATCH and DELETE need the header "
         "`X-CSRFToken` with the value of the CSRF cookie, too."

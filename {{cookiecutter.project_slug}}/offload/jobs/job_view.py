@@ -87,7 +87,7 @@ async def accepted(job: Job) -> HttpResponse:
 
 def job_url(job_id: UUID) -> str:
     """The path of a job in the API."""
-    return f"/api/jobs/{job_id}"
+    return f"{conf().api_path}jobs/{job_id}"
 
 
 def _expected_unblock_seconds(job: Job) -> float | None:

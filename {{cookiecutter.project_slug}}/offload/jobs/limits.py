@@ -13,6 +13,8 @@ from offload.jobs.run_limit import SEPARATOR, RunLimit
 
 # The largest share that chance adds to the delay before another attempt.
 RETRY_JITTER = 0.2
+# The name of the app that Celery makes where no other was made (celery/_state.py).
+STAND_IN_APP = "default"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,13 +133,21 @@ class Limits:
             )
         self._check_recurrence(name)
         self._check_order(name)
+        self._check_queue(name)
 
+    def _check_queue(self, name: str) -> None:
         queues = current_app.amqp.queues
-        if self.queue not in queues:
+        if self.queue in queues:
+            return
+        if current_app.main == STAND_IN_APP:
             raise InvalidJob(
-                f"job {name!r}: config/celery.py declares no queue {self.queue!r}, only "
-                f"{', '.join(queues)}"
+                f"job {name!r}: the service's Celery app is not imported. Import it in the "
+                "`__init__.py` of the settings' package: web process and workers load that first"
             )
+        raise InvalidJob(
+            f"job {name!r}: config/celery.py declares no queue {self.queue!r}, only "
+            f"{', '.join(queues)}"
+        )
 
     def _check_order(self, name: str) -> None:
         try:

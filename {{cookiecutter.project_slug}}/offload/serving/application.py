@@ -76,6 +76,7 @@ class Application:
     def _layers(self) -> ASGIApp:
         """All that an HTTP request passes before Django, from the outside to the inside."""
         conf, in_flight, sweeps = self.conf, self.in_flight, self.sweeps
+        api_middleware = getattr(settings, "API_MIDDLEWARE", settings.MIDDLEWARE)
         return in_layers(
             # 1. Notices that the client left, and counts it.
             ClientDisconnect,
@@ -99,7 +100,7 @@ class Application:
             partial(StreamShutdown, streams=self.streams),
             # 11. Django, by path: the API's middleware or the full stack.
             around=TwoChains(
-                api=build_handler(settings.API_MIDDLEWARE, self.api_threads),
+                api=build_handler(api_middleware, self.api_threads),
                 pages=build_handler(settings.MIDDLEWARE, self.page_threads),
                 api_prefixes=conf.api_prefixes,
             ),

@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from offload.conf import conf
 from offload.observe.exposition import make_text
 from offload.problems import Problem
+from offload.serving.without_transaction import without_transaction
 
 # Seconds. Prometheus scrapes every 15 s or less often; whoever asks more often gets the same text.
 TEXT_LIFETIME_SECONDS = 1.0
@@ -28,6 +29,7 @@ class Scrape:
         # The scrape that makes the text; those that come meanwhile wait for it.
         self._making: asyncio.Task[None] | None = None
 
+    @without_transaction
     async def answer(self, request: HttpRequest) -> HttpResponse:
         """Answer one scrape: 200 with the text, or 401."""
         if not is_allowed(request.META.get("HTTP_AUTHORIZATION", "")):

@@ -4,7 +4,7 @@ A team adds its own tables in `pyproject.toml`, as `[tool.offload.libraries.NAME
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -84,6 +84,11 @@ class Libraries:
             for package in {each for key in LISTS for each in _packages(table.get(key, ()))}:
                 self._by_package.setdefault(package, []).append(library)
         self._known: dict[tuple[str, str], Library | None] = {}
+
+    def __iter__(self) -> Iterator[Library]:
+        """Each library once, by its name."""
+        found = {each.name: each for libraries in self._by_package.values() for each in libraries}
+        return iter([found[name] for name in sorted(found)])
 
     def find(self, kind: str, origin: str) -> Library | None:
         """The library in whose list a call is; None if it is in none."""

@@ -57,7 +57,7 @@ def check_names(**_: object) -> Iterator[CheckMessage]:
         yield error(
             "E709",
             f"Celery knows no {kind} {name}, and would ignore it.",
-            f"{guess}; or delete it.",
+            f"{guess}; delete it, or rename it where your own code reads it.",
         )
 
 

@@ -21,7 +21,7 @@ from offload.guard.checks.messages import TAG, error, warning
 
 @register(TAG)
 def check_databases(**_: object) -> Iterator[CheckMessage]:
-    """E701 and E702: connections that are never closed, transactions that break async views."""
+    """E701: connections that are never closed."""
     for alias, database in settings.DATABASES.items():
         if database.get("CONN_MAX_AGE", 0) != 0 and not conf().lean:
             yield error(
@@ -29,13 +29,6 @@ def check_databases(**_: object) -> Iterator[CheckMessage]:
                 f"Database {alias!r} keeps connections (CONN_MAX_AGE), but each request gets a new"
                 " thread with a new connection: the old ones stay open.",
                 "CONN_MAX_AGE = 0, or OFFLOAD = Offload(lean=True), whose request threads live on.",
-            )
-        if database.get("ATOMIC_REQUESTS"):
-            yield error(
-                "E702",
-                f"Database {alias!r} has ATOMIC_REQUESTS: every async view fails at its first"
-                " request.",
-                "transaction.atomic in the one function that needs it.",
             )
 
 
@@ -74,16 +67,25 @@ def _runs_in_a_thread(middleware: Any) -> bool:
 
 @register(TAG)
 def check_views(**_: object) -> Iterator[CheckMessage]:
-    """E705 and E706: async views that look sync, and cached views that block the event loop."""
+    """E702, E705 and E706: async views that fail, that look sync, or whose cache blocks."""
     if not getattr(settings, "ROOT_URLCONF", None):
         return
+    atomic = {name for name, each in settings.DATABASES.items() if each.get("ATOMIC_REQUESTS")}
     for view in _views(get_resolver()):
         inner = inspect.unwrap(view)
         name = f"{inner.__module__}.{getattr(inner, '__qualname__', inner)}"
         if not iscoroutinefunction(inner):
             continue
 
-        if not iscoroutinefunction(view):
+        is_async = iscoroutinefunction(view)
+        if is_async and not atomic <= getattr(view, "_non_atomic_requests", set()):
+            yield error(
+                "E702",
+                f"View {name} is async, and with ATOMIC_REQUESTS it fails at its first request.",
+                "@transaction.non_atomic_requests on the view, and transaction.atomic on the sync"
+                " function that needs it.",
+            )
+        if not is_async:
             yield error(
                 "E705",
                 f"View {name} is async, but a decorator hides it: Django runs it as a sync view.",

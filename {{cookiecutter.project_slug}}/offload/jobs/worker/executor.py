@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from celery import shared_task
+from celery import current_app, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db.models import Q
 from pydantic import BaseModel, ValidationError
@@ -42,6 +42,9 @@ from offload.validation_faults import faults_of
 
 log = logging.getLogger("offload.jobs")
 
+# A year: Celery takes 0 and None for the limit of its settings.
+NO_LIMIT_SECONDS = 365 * 86400
+
 # Writes how a job's function ended. Returns the new row; None where the lease was lost.
 End = Callable[[], Job | None]
 
@@ -63,11 +66,24 @@ def register_tasks(worker_id: UUID, assignments: Assignments, spooler: Spooler) 
 def _register_task(
     job_type: JobType[Any, Any], worker_id: UUID, assignments: Assignments, spooler: Spooler
 ) -> None:
-    # Celery gets no time limits: `time_limits.py` enforces them, with or without a broker. A failed
-    # job is a failed task, without a second traceback in the log.
-    @shared_task(name=job_type.name, throws=(JobFailed,))
+    # A failed job is a failed task, without a second traceback in the log.
+    @shared_task(name=job_type.name, throws=(JobFailed,), **_task_options())
     def run(job_id: str) -> str:
         return execute(job_type, UUID(job_id), worker_id, assignments.slot(), spooler)
+
+
+def _task_options() -> dict[str, Any]:
+    """What holds for jobs whatever a service has set for all its Celery tasks."""
+    # A result is in the row. On Redis, late acknowledgements lost and doubled messages.
+    options: dict[str, Any] = {
+        "acks_late": False,
+        "ignore_result": True,
+        "store_errors_even_if_ignored": False,
+    }
+    # `time_limits.py` enforces a job's own limits, with or without a broker.
+    if current_app.conf.task_time_limit or current_app.conf.task_soft_time_limit:
+        options |= dict.fromkeys(("time_limit", "soft_time_limit"), NO_LIMIT_SECONDS)
+    return options
 
 
 def execute(

@@ -1,0 +1,90 @@
+"""`requirements/install.py`: uv or pip installs a locked list, and checks its hashes."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT
+
+TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
+INSTALL = TEMPLATE / "requirements" / "install.py"
+# A small package of the locked list, which needs no other.
+PACKAGE = "iniconfig"
+
+
+def locked_entry() -> str:
+    text = (TEMPLATE / "requirements" / "dev.txt").read_text()
+    found = re.search(rf"^{PACKAGE}==.*?(?=^\w)", text, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return found.group()
+
+
+def install(folder: Path, locked: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    path = folder / "locked.txt"
+    path.write_text(locked)
+    return subprocess.run(
+        [sys.executable, INSTALL, folder / "venv", path],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def is_installed(folder: Path) -> bool:
+    code = [folder / "venv" / "bin" / "python", "-c", f"import {PACKAGE}"]
+    return subprocess.run(code, check=False, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def test_pip_installs_the_list_and_refuses_a_wrong_hash(tmp_path: Path) -> None:
+    right = locked_entry()
+    wrong = re.sub("sha256:[0-9a-f]{8}", "sha256:00000000", right)
+    told = install(tmp_path, wrong, INSTALLER="pip")
+    assert told.returncode == 1
+    assert "HASH" in told.stdout.upper()
+    assert "Traceback" not in told.stdout
+    assert not is_installed(tmp_path)
+
+    told = install(tmp_path, right, INSTALLER="pip")
+    assert told.returncode == 0, told.stdout
+    assert "Installing up to 1 packages" in told.stdout
+    assert is_installed(tmp_path)
+
+
+def test_where_uv_fails_pip_installs_and_the_reason_is_shown(tmp_path: Path) -> None:
+    uv = tmp_path / "bin" / "uv"
+    uv.parent.mkdir()
+    uv.write_text("#!/bin/sh\necho this uv is broken\nexit 2\n")
+    uv.chmod(0o755)
+    path = f"{uv.parent}{os.pathsep}{os.environ['PATH']}"
+    told = install(tmp_path, locked_entry(), PATH=path)
+    assert told.returncode == 0, told.stdout
+    assert "so pip does: this uv is broken" in told.stdout
+    assert is_installed(tmp_path)
+
+
+def test_uv_is_told_where_pip_finds_packages(tmp_path: Path) -> None:
+    """uv does not read the settings of pip."""
+    uv = tmp_path / "bin" / "uv"
+    uv.parent.mkdir()
+    uv.write_text('#!/bin/sh\necho "Resolved from $UV_DEFAULT_INDEX and $UV_FIND_LINKS"\n')
+    uv.chmod(0o755)
+    environment = {
+        "PATH": f"{uv.parent}{os.pathsep}{os.environ['PATH']}",
+        "PIP_INDEX_URL": "https://packages.example.com/simple",
+        "PIP_FIND_LINKS": "/one /two",
+    }
+    told = install(tmp_path, locked_entry(), **environment)
+    assert "Resolved from https://packages.example.com/simple and /one,/two" in told.stdout
+
+
+@pytest.mark.parametrize("name", ["Makefile", "{{cookiecutter.project_slug}}/Makefile"])
+def test_both_makefiles_install_in_this_way(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert "requirements/install.py" in text
+    assert "-r requirements/dev.txt" not in text
