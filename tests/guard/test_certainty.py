@@ -754,7 +754,7 @@ def test_a_user_that_is_only_handed_on_is_not_read(tmp_path: Path) -> None:
 
 def test_rest_framework_has_read_the_user_before_the_handler(tmp_path: Path) -> None:
     view = """
-from rest_framework.viewsets import ModelViewSet
+from adrf.viewsets import ModelViewSet
 from django.views import View
 
 class Orders(ModelViewSet):

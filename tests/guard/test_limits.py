@@ -42,8 +42,9 @@ CASES = {
     "ten_minutes": Twins(
         "OFF405",
         "warning",
-        "from openai import AsyncOpenAI\n\ndef client():\n    return AsyncOpenAI(api_key='k')\n",
-        "from openai import AsyncOpenAI\n\ndef client():\n"
+        "from openai import AsyncOpenAI\n\ndef client(request):\n"
+        "    return AsyncOpenAI(api_key='k')\n",
+        "from openai import AsyncOpenAI\n\ndef client(request):\n"
         "    return AsyncOpenAI(api_key='k', timeout=30)\n",
     ),
     "coroutine_without_a_deadline": Twins(

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 from twins import Twins, check, numbers
 
-MANAGER = "class Manager:\n    async def run(self):\n        pass\n\n"
+MANAGER = """class Manager:
+    def __init__(self):
+        self.waiting = asyncio.Queue()
+
+    async def run(self):
+        await self.waiting.get()
+
+"""
 CELERY = """
 from celery import Celery
 

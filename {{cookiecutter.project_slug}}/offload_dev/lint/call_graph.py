@@ -32,6 +32,7 @@ Find = Callable[[Function], Iterable[Violation]]
 # What a call adds to the function that it calls: the function, the call, the caller.
 FindAtCall = Callable[[Function, ast.Call, Function], Iterable[Violation]]
 
+ON_COMMIT = "django.db.transaction.on_commit"
 CACHES = Patterns("functools.{cache,lru_cache}")
 VIEWS = Patterns("django.views.*", "adrf.*")
 # What a class-based view runs on the event loop before its async handler, and the handlers.
@@ -59,8 +60,9 @@ class CallGraph:
         self.project = project
         self.resolver = Resolver(project)
         self.functions = {scope: visit(scope, self.resolver) for scope in project.functions}
+        self.bodies = {module: visit(module, self.resolver) for module in project.files}
         self._called: dict[Function, list[tuple[CallSite, Function]]] = {}
-        self._receivers = Receivers(self.functions, self.resolver)
+        self._receivers = Receivers(self.functions, self.bodies.values(), self.resolver)
 
         passed_on = {
             origin for function in self.functions.values() for origin in function.passed_on
@@ -141,6 +143,17 @@ class CallGraph:
             for function in self.functions.values()
             for call in function.calls
             if CALLBACKS.matches(call.origin)
+            for argument in call.arguments
+        }
+
+    @cached_property
+    def after_commit(self) -> set[CodeScope | None]:
+        """The functions that run when a transaction has committed."""
+        return {
+            self.resolver.function(argument)
+            for function in self.functions.values()
+            for call in function.calls
+            if call.origin == ON_COMMIT
             for argument in call.arguments
         }
 
@@ -255,7 +268,8 @@ class Reach:
         atomic = {call.node.lineno: call for call in function.calls if call.atomic}
         if atomic:
             for found in (*self.own(function), *self.through_calls(function)):
-                if found.line in atomic:
+                is_later = any(step.scope in self._graph.after_commit for step in found.chain)
+                if found.line in atomic and not is_later:
                     yield atomic[found.line], found
 
     def _others_are_right(self, call: CallSite, found: Violation) -> bool:

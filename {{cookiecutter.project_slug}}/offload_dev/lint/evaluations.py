@@ -94,7 +94,7 @@ class Evaluations:
         if LOGGING.matches(origin):
             self.write_as_text(node.args[1:])
         if RENDERERS.matches(origin):
-            for name, value in _context_of(node):
+            for name, value in self._context_of(node):
                 self.evaluate(value, likely=f"evaluates if the template reads `{name}`")
         self._note_prefetch(node, origin)
 
@@ -185,6 +185,17 @@ class Evaluations:
         if not (isinstance(root, ast.Name) and root.id in self.variables.rows):
             self.function.maybe_prefetched[node] = manager
 
+    def _context_of(self, call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
+        """The names and values that a call of `render` gives to a template."""
+        for given in [*call.args, *(keyword.value for keyword in call.keywords)]:
+            if isinstance(given, ast.Name):
+                yield from self.variables.items.get(given.id, ())
+            context = self.variables.value_of(given)
+            if isinstance(context, ast.Dict):
+                for key, value in zip(context.keys, context.values, strict=True):
+                    if isinstance(key, ast.Constant):
+                        yield str(key.value), value
+
     def _serialized(self, node: ast.expr) -> ast.expr | None:
         """The queryset of `OrderSerializer(orders, many=True)`."""
         node = self.variables.value_of(node)
@@ -217,12 +228,3 @@ def _special_methods(consumer: str) -> tuple[str, ...]:
 def _reads_all(function: ast.Attribute) -> bool:
     """Whether a method reads all of its argument: `", ".join(names)`, `rows.extend(more)`."""
     return function.attr == "extend" or (function.attr == "join" and is_text(function.value))
-
-
-def _context_of(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
-    """The names and values that a call of `render` gives to a template."""
-    for given in [*call.args, *(keyword.value for keyword in call.keywords)]:
-        if isinstance(given, ast.Dict):
-            for key, value in zip(given.keys, given.values, strict=True):
-                if isinstance(key, ast.Constant):
-                    yield str(key.value), value

@@ -15,10 +15,12 @@ from offload_dev.lint.names import (
     FETCHING,
     ORM,
     PROPERTIES,
+    SIGNALS,
     TASK_DECORATORS,
     TO_THREAD,
 )
 from offload_dev.lint.numbers import number
+from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.settings_files import SettingsFiles
 from offload_dev.lint.source import CodeScope, Def, Module, Project
 
@@ -34,6 +36,7 @@ ALIASES = {
     "django.db.models.query.QuerySet": "django.db.models.QuerySet",
 }
 GET_OR_404 = {"django.shortcuts.get_object_or_404", "django.shortcuts.aget_object_or_404"}
+RESOLVERS = Patterns("strawberry.{field,mutation}")
 ENDPOINT_METHODS = {"get", "post", "put", "patch", "delete", "api_operation"}
 FRAMEWORKS = ("django.", "ninja", "rest_framework")
 # Names are followed through this many modules and classes. It also ends circles of them.
@@ -105,8 +108,11 @@ class Resolver:
                 if base.endswith((".QuerySet", ".Manager")):
                     return f"{self.annotation(key, scope)}.objects"
                 return base
-            case ast.BinOp(left=left, op=ast.BitOr()):
-                return self.origin(left, scope, local)
+            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+                first = self.origin(left, scope, local)
+                # The chain `prompt | model | parser` of LangChain does what its last part does.
+                is_chain = first.startswith("langchain")
+                return (self.origin(right, scope, local) if is_chain else "") or first
             case ast.BoolOp(values=values):
                 return only(self.origin(value, scope, local) for value in values)
             case ast.IfExp(body=body, orelse=orelse):
@@ -150,6 +156,8 @@ class Resolver:
                 annotated = (annotation, scope) if annotation is not None else None
                 is_local = local is not None and name in local
                 assigned = [] if is_local else scope.module.elements.get(name, [])
+                if not (is_local or annotated or assigned):
+                    return self._of_table(self._name(name, scope))
             case ast.Call(func=called):
                 function = self.function(self.origin(called, scope, local))
                 returns = getattr(function.node, "returns", None) if function else None
@@ -161,6 +169,24 @@ class Resolver:
         if annotated and (kind := annotations.element_type(annotated[0])) is not None:
             return self.annotation(kind, annotated[1])
         return only(self._resolve(e.value, e.scope, self.locals(e.scope)) for e in assigned)
+
+    def _of_table(self, origin: str) -> str:
+        """The one class of the values of a table: `{"dhl": Dhl(), "ups": Ups()}`; else empty.
+
+        It may be a base class that all of them have.
+        """
+        holder, _, name = origin.rpartition(".")
+        module = self.project.modules.get(holder)
+        match module and module.names.get(name):
+            case ast.Dict(values=[_, *_] as values) | ast.List(elts=[_, *_] as values) if module:
+                found = [self._resolve(value, module) for value in values]
+            case _:
+                return ""
+        if not all(self.classes.scope(each) is not None for each in found):
+            return ""
+        lineages = [self.classes.lineage(each) for each in found]
+        common = (each for each in lineages[0] if all(each in others for others in lineages))
+        return next((each for each in common if self.classes.scope(each) is not None), "")
 
     def _annotation_of_local(self, name: str, scope: CodeScope) -> ast.expr | None:
         """The annotation of a parameter or of a variable at the top of the module."""
@@ -268,8 +294,13 @@ class Resolver:
         return self._tasks[scope]
 
     def is_typed_endpoint(self, scope: CodeScope) -> bool:
-        """Whether a decorator of ninja turns what a function returns into its `response` type."""
+        """Whether a decorator reads the queryset that a function returns, on the event loop.
+
+        Ninja turns it into the `response` type. Strawberry reads the list of an async resolver.
+        """
         assert isinstance(scope.node, Def)
+        if scope.on_loop and any(RESOLVERS.matches(o) for o, _ in self.decorators(scope)):
+            return True
         if not any("ninja" in str(name) for name in scope.module.names.values()):
             return False
         return any(
@@ -332,7 +363,9 @@ class Resolver:
     def returns_fresh_row(self, origin: str) -> bool:
         """Whether a function of this project only fetches a row, without its relations."""
         scope = self.function(origin)
-        if scope is None or self.decorators(scope) or not isinstance(scope.node, Def):
+        if scope is None or not isinstance(scope.node, Def):
+            return False
+        if not all(TO_THREAD.matches(origin) for origin, _ in self.decorators(scope)):
             return False
         if "_related(" in ast.unparse(scope.node):
             return False
@@ -412,7 +445,11 @@ class Resolver:
             value = self.annotation(module.annotations[name], module)
         if found is None and not value and isinstance(module, Module):
             value = self._starred(module, name, depth + 1)
-        return value or origin
+        return self._instead_of(origin, value)
+
+    def _instead_of(self, name: str, value: str) -> str:
+        """The origin of a named value. A signal keeps its name: each has receivers of its own."""
+        return name if not value or SIGNALS.matches(value) else value
 
     def _of_instance(self, owner: str, name: str, origin: str, depth: int) -> str:
         """The origin of an attribute, which its class, a base class or a method may give."""
@@ -448,7 +485,7 @@ class Resolver:
             self._resolve(each.value, each.scope, self.locals(each.scope))
             for each in self.classes.assigned(owner, name)
         ]
-        return only(values) or origin
+        return self._instead_of(origin, only(values))
 
     def _resolve(
         self, value: ast.expr | str | None, scope: CodeScope, local: Types | None = None
@@ -514,13 +551,14 @@ class Resolver:
         return ""
 
     def _result(self, origin: str) -> str:
-        """The origin of what a function returns. Five cases:
+        """The origin of what a function returns. Six cases:
 
         1. A function of this project returns what its annotation or its source says.
         2. `async_to_sync(f)` only wraps a function, so what it returns gets a name of its own.
         3. `get_user_model()` returns the model of users.
-        4. A method that fetches a row of a query returns the model.
-        5. Any other result has the origin of the function: an instance that of its class.
+        4. `request.auser()` returns a row of it.
+        5. A method that fetches a row of a query returns the model.
+        6. Any other result has the origin of the function: an instance that of its class.
         """
         head, _, method = origin.rpartition(".")
         scope = self.function(origin)
@@ -528,7 +566,7 @@ class Resolver:
             return self._return_of(scope, head)
         if origin == "asgiref.sync.async_to_sync":
             return f"{origin}.call"
-        if origin == "django.contrib.auth.get_user_model":
+        if origin in ("django.contrib.auth.get_user_model", f"{REQUEST}.auser"):
             return self.models.user
         return self.row(head) if method in FETCHING and self.is_query(head) else origin
 

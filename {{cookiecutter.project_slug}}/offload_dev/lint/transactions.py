@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.names import PUBLISH
+from offload_dev.lint.names import PUBLISH, TASKS_IN_DATABASE
 from offload_dev.lint.violations import Violation, call_violation
 
 # They are right: the message leaves after the commit.
@@ -26,12 +26,15 @@ WRITES = {
 
 
 def publications(function: Function) -> Iterator[Violation]:
-    """The tasks that a function publishes."""
+    """The tasks that a function publishes. Those that are rows wait for the commit, too."""
     resolver = function.resolver
     for call in function.calls:
-        is_published = call.method in PUBLISH - AFTER_COMMIT
-        if is_published and resolver.is_task(resolver.function(call.holder)):
-            yield call_violation(call.node)
+        if call.method in PUBLISH - AFTER_COMMIT:
+            task = resolver.function(call.holder)
+            if task is not None and resolver.is_task(task):
+                decorators = resolver.decorators(task)
+                if not any(TASKS_IN_DATABASE.matches(origin) for origin, _ in decorators):
+                    yield call_violation(call.node)
 
 
 def service_calls(function: Function) -> Iterator[Violation]:

@@ -2,8 +2,8 @@
 
 import ast
 
-from offload_dev.lint.names import FETCHING, FETCHING_PAIRS
-from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.names import FETCHING, FETCHING_PAIRS, SIGNALS
+from offload_dev.lint.resolver import REQUEST, Resolver
 from offload_dev.lint.source import CodeScope, own_nodes
 
 GET_OR_404 = ("get_object_or_404", "aget_object_or_404")
@@ -16,6 +16,7 @@ class Variables:
         local: the origins of the variables.
         parameters: the names of the function's parameters.
         values: what the variables were assigned last.
+        items: what was assigned to the items of the variables: `context["orders"] = orders`.
         rows: variables that hold a row whose relations were not fetched with it.
         fetched: variables that hold a queryset which `async for` has fetched: reading it again is
             free.
@@ -27,6 +28,7 @@ class Variables:
         self.local = resolver.parameters(scope)
         self.parameters = set(self.local)
         self.values: dict[str, ast.expr] = {}
+        self.items: dict[str, list[tuple[str, ast.expr]]] = {}
         self.rows: set[str] = set()
         self.fetched: set[str] = set()
         self.assigned: set[str] = set()
@@ -41,10 +43,17 @@ class Variables:
             for element in target.elts:
                 self.forget(element)
             self._bind_pair(target.elts, value)
+        match target:
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str() as key)):
+                self.items.setdefault(name, []).append((key, value))
         if not isinstance(target, ast.Name):
             return
 
-        self.local[target.id] = self.origin(value)
+        self.items.pop(target.id, None)
+        origin = self.origin(value)
+        # Each signal has receivers of its own.
+        is_signal = SIGNALS.matches(origin)
+        self.local[target.id] = f"{self.scope.dotted}.{target.id}" if is_signal else origin
         self.values[target.id] = value
         self.fetched.discard(target.id)
         self.rows.discard(target.id)
@@ -99,9 +108,10 @@ class Variables:
         call = _without_await(value)
         if not isinstance(call, ast.Call) or "_related(" in ast.unparse(call):
             return False
-        if self.resolver.returns_fresh_row(self.origin(call.func)):
+        origin = self.origin(call.func)
+        if origin == f"{REQUEST}.auser" or self.resolver.returns_fresh_row(origin):
             return True
-        head, _, method = self.origin(call.func).rpartition(".")
+        head, _, method = origin.rpartition(".")
         if not self.resolver.is_query(head):
             query = self.origin(call.args[0]) if call.args else ""
             return "_related" not in query and method in GET_OR_404

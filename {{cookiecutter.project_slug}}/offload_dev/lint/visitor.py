@@ -62,6 +62,8 @@ class Visitor(ast.NodeVisitor):
 
     def visit_Expr(self, node: ast.Expr) -> None:
         self.dropped.add(node.value)
+        if isinstance(node.value, ast.ListComp | ast.SetComp):
+            self.dropped.add(node.value.elt)
         self.visit(node.value)
 
     def visit_Call(self, node: ast.Call) -> None:
