@@ -10,6 +10,17 @@ SIGNALS = "from django.dispatch import Signal\n\nfirst = Signal()\nsecond = Sign
 HTTP = "def load():\n    return requests.get('https://x.test', timeout=1)\n\n"
 ATOMIC = "from django.db import transaction\n\n"
 IMAGE = "import io\n\nfrom PIL import Image\n\n"
+NINJA = """
+from ninja import Router
+from ninja.security import HttpBearer
+
+router = Router()
+
+class Token(HttpBearer):
+    def authenticate(self, request, token):
+        return Customer.objects.filter(name=token).first()
+
+"""
 CASES = {
     "receiver_of_another_signal": Twins(
         "OFF103",
@@ -116,6 +127,27 @@ CASES = {
         "async def work():\n    await asyncio.sleep(1)\n\ndef around():\n    task = None\n\n"
         "    def start():\n        nonlocal task\n        task = asyncio.create_task(work())\n\n"
         "    return start\n",
+    ),
+    "authentication_of_plain_endpoints": Twins(
+        "OFF101",
+        "warning",
+        NINJA + "@router.get('/orders')\nasync def orders(request):\n    return []\n",
+        NINJA + "@router.get('/orders')\ndef orders(request):\n    return []\n",
+    ),
+    "task_that_gets_a_text": Twins(
+        "OFF306",
+        "error",
+        ATOMIC + TASK + "@transaction.atomic\ndef pay(request):\n"
+        "    order = Order.objects.create()\n    send.delay(order.pk)\n",
+        ATOMIC + TASK + "def pay(request):\n    text = 'a new order'\n"
+        "    Order.objects.create()\n    send.delay(text)\n",
+    ),
+    "branch_that_never_runs": Twins(
+        "OFF103",
+        "error",
+        "async def view(request):\n    if request.GET:\n        time.sleep(1)\n",
+        "async def view(request):\n    if request.POST:\n        pass\n"
+        "    elif False:\n        time.sleep(1)\n",
     ),
     "client_that_a_started_service_makes": Twins(
         "OFF403",

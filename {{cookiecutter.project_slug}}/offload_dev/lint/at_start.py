@@ -39,7 +39,7 @@ WHEREVER = {"OFF110", "OFF306", "OFF506"}
 # These are about the other tasks of a loop.
 ALONE_IS_RIGHT = {
     *("OFF103", "OFF105", "OFF201", "OFF202", "OFF204", "OFF205"),
-    *("OFF301", "OFF302", "OFF401", "OFF403", "OFF406", "OFF503", "OFF505"),
+    *("OFF301", "OFF302", "OFF401", "OFF403", "OFF503", "OFF505"),
 }
 # Django and asyncio refuse these wherever a loop runs, also where it has one task.
 REFUSED = {"OFF101", "OFF102", "OFF104", "OFF106"}

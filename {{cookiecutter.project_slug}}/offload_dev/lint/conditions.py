@@ -30,13 +30,15 @@ class Conditions:
         }
 
     def note_if(self, node: ast.If) -> None:
-        """Note a block that asks for a loop, that runs once, or that needs a parameter."""
+        """Note a block that asks for a loop, that runs once or never, or that needs a parameter."""
         test = ast.unparse(node.test)
         if any(word in test for word in ASKS_IF_ASYNC):
             lines = (node.lineno, node.end_lineno or node.lineno)
             self.function.unsure.append((*lines, UNSURE))
             is_denied = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
             _note(node.body if is_denied else node.orelse, self.function.without_loop)
+        if isinstance(node.test, ast.Constant) and not node.test.value:
+            _note(node.body, self.function.without_loop)
         self._note_once(node)
         for name in needed(node.test):
             if name in self.parameters:

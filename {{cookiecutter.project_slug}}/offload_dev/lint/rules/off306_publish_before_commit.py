@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.transactions import writes_before
+from offload_dev.lint.transactions import OTHER_ROWS, writes_before
 from offload_dev.lint.violations import Violation
 
 # Further away a task is often about other rows than those that the transaction has written.
@@ -13,7 +13,6 @@ MAX_CERTAIN_STEPS = 2
 MAX_STEPS = 3
 # A `save` publishes under a condition, as a rule.
 CONDITIONAL = ".save"
-OTHER_ROWS = "right if the task reads nothing that this transaction has written"
 
 
 @rule(
