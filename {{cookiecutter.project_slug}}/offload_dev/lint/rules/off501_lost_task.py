@@ -34,7 +34,8 @@ def lost_task(function: Function) -> Iterator[Violation]:
     """
     if _receives_row(function):
         return
-    unkept = _in_variables_that_end(function)
+    starts = any(NEW_TASK.matches(call.origin) for call in function.calls)
+    unkept = _in_variables_that_end(function) if starts else set()
     for call in function.calls:
         is_dropped = (call.dropped and not call.awaited) or call.node in unkept
         if is_dropped and (NEW_TASK.matches(call.origin) or GATHER.matches(call.origin)):
