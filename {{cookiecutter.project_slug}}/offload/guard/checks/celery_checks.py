@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from celery import current_app
-from celery.app.defaults import SETTING_KEYS
+from celery.app.defaults import _OLD_SETTING_KEYS, SETTING_KEYS
 from django.conf import settings
 from django.core.checks import CheckMessage, register
 
@@ -50,7 +50,8 @@ def check_names(**_: object) -> Iterator[CheckMessage]:
 
     for name, kind in found.items():
         key = name.removeprefix(PREFIX).lower()
-        if key in SETTING_KEYS:
+        # Celery 5.7 still takes the names of its third version, such as CELERY_IGNORE_RESULT.
+        if key in SETTING_KEYS or name in _OLD_SETTING_KEYS:
             continue
         close = get_close_matches(key, SETTING_KEYS, n=1)
         guess = f"perhaps {PREFIX}{close[0].upper()}" if close else "a name of Celery's reference"
