@@ -62,6 +62,8 @@ def missing_await(function: Function) -> Iterator[Violation]:
     4. Something calls an async function like a plain one: `Thread(target=send)`.
     5. An async method takes the place of a plain one of a framework: `async def handle(self)`.
        So does an async function below a decorator such as `api_view` of REST framework.
+
+    A plain middleware that says it is async gets a coroutine for a response; a warning.
     """
     for call in function.calls:
         is_dropped = call.dropped and not call.awaited
@@ -75,8 +77,8 @@ def missing_await(function: Function) -> Iterator[Violation]:
             yield from _called_and_forgotten(call, function)
     for call in used_as_results(function):
         yield call_violation(call.node)
-    if call := _response_of_coroutine(function):
-        yield violation(call, likely=UNDER_WSGI, instead=MIDDLEWARE)
+    if response := _response_of_coroutine(function):
+        yield violation(response, likely=UNDER_WSGI, instead=MIDDLEWARE)
     if base := _base_that_does_not_await(function):
         subject = f"async {function.scope.label}(), which {base} calls,"
         yield violation(function.scope.node, subject, instead="a plain method")
@@ -119,7 +121,8 @@ def _response_of_coroutine(function: Function) -> ast.Call | None:
         return None
     capable = owner.names.get("async_capable")
     is_capable = isinstance(capable, ast.Constant) and capable.value is True
-    if not is_capable or "coroutine" in ast.unparse(owner.node) or len(owner.node.bases):
+    has_bases = len(function.resolver.classes.lineage(owner.dotted)) > 1
+    if not is_capable or has_bases or "coroutine" in ast.unparse(owner.node):
         return None
     for call in function.calls_not_awaited:
         if ast.unparse(call.node.func) == "self.get_response":
