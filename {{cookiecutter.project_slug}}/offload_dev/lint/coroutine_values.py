@@ -32,7 +32,7 @@ def returns_coroutine(call: CallSite, function: Function) -> bool:
         return True
     if scope is None:
         return any(map(COROUTINES.matches, (call.origin, *resolver.inherited(call.origin))))
-    decorators = resolver.decorators(scope)
+    decorators = resolver.decorators.of(scope)
     if decorators:
         return all(TO_THREAD.matches(origin) for origin, _ in decorators)
     return scope.on_loop and not any(isinstance(each, ast.Yield) for each in own_nodes(scope.node))

@@ -40,7 +40,7 @@ class Evaluations:
             self.function.users.append(node.value)
         elif TASK_RESULTS.matches(base):
             self.function.read_of_results.append(node)
-        elif self.resolver.is_relation(base, node.attr):
+        elif self.resolver.models.is_relation(base, node.attr):
             is_assigned = ast.unparse(node) in self.variables.assigned
             if self.variables.is_fresh(node.value) and not is_assigned:
                 self.function.hidden_queries.append(node)
@@ -51,7 +51,7 @@ class Evaluations:
             self._add_implicit_call(node, node.value, f"{base}.data")
         else:
             method = self.resolver.classes.method(base, node.attr)
-            if method is not None and self.resolver.is_property(method):
+            if method is not None and self.resolver.decorators.is_property(method):
                 self._add_implicit_call(node, node.value, f"{base}.{node.attr}")
 
     def implicit_call(self, node: ast.expr, *names: str) -> None:
@@ -124,7 +124,7 @@ class Evaluations:
         origin = self.origin(source)
         element = self.resolver.element(source, self.function.scope, self.variables.local)
         self.variables.forget(target)
-        if not self.resolver.is_query(origin):
+        if not self.resolver.queries.is_query(origin):
             if isinstance(target, ast.Name):
                 self.variables.local[target.id] = element
             return
@@ -134,7 +134,7 @@ class Evaluations:
             if isinstance(source, ast.Name):
                 self.variables.fetched.add(source.id)
         if isinstance(target, ast.Name):
-            self.variables.local[target.id] = self.resolver.row(origin)
+            self.variables.local[target.id] = self.resolver.queries.row(origin)
             is_fresh = "_related" not in origin and source not in self.function.maybe_prefetched
             if is_fresh and not self.variables.comes_from_function(source):
                 self.variables.rows.add(target.id)
@@ -159,7 +159,7 @@ class Evaluations:
         """Note a queryset that a line evaluates."""
         origin = self.origin(node)
         is_fetched = isinstance(node, ast.Name) and node.id in self.variables.fetched
-        if not self.resolver.is_query(origin) or node in self.awaited or is_fetched:
+        if not self.resolver.queries.is_query(origin) or node in self.awaited or is_fetched:
             return
         self._note_prefetch(node, origin)
         if node in self.function.maybe_prefetched:

@@ -78,6 +78,10 @@ class Models:
         lineage = self._classes.lineage(model) if self._rows_back else ()
         return next((self._rows_back[m, name] for m in lineage if (m, name) in self._rows_back), "")
 
+    def is_relation(self, model: str, name: str) -> bool:
+        """Whether `name` is a relation to one row of another model."""
+        return bool(self.target(model, name))
+
     @cached_property
     def user(self) -> str:
         """The model of users."""

@@ -36,8 +36,8 @@ def publications(function: Function) -> Iterator[Violation]:
     for call in function.calls:
         if call.method in PUBLISH - AFTER_COMMIT:
             task = resolver.function(call.holder)
-            if task is not None and resolver.is_task(task):
-                decorators = resolver.decorators(task)
+            if task is not None and resolver.decorators.is_task(task):
+                decorators = resolver.decorators.of(task)
                 if not any(TASKS_IN_DATABASE.matches(origin) for origin, _ in decorators):
                     likely = "" if _names_row(call, function) else OTHER_ROWS
                     yield call_violation(call.node, likely=likely)
@@ -48,7 +48,7 @@ def _names_row(call: CallSite, function: Function) -> bool:
     given = [*call.node.args, *(keyword.value for keyword in call.node.keywords)]
     names = (name for each in given for name in NAME.findall(ast.unparse(each)))
     is_named = any(map(NAME_OF_ROW.fullmatch, names))
-    return is_named or any(function.resolver.is_model(each) for each in call.arguments)
+    return is_named or any(function.resolver.models.is_model(each) for each in call.arguments)
 
 
 def service_calls(function: Function) -> Iterator[Violation]:

@@ -69,7 +69,7 @@ def _exports(view: Function) -> Iterator[Violation]:
     """The loops of a sync view that write one line of a file for each row of a query."""
     resolver, scope = view.resolver, view.scope
     for loop in own_nodes(scope.node) if view.takes_request else ():
-        if isinstance(loop, ast.For) and resolver.is_query(view.origin_of(loop.iter)):
+        if isinstance(loop, ast.For) and resolver.queries.is_query(view.origin_of(loop.iter)):
             inside = {node for statement in loop.body for node in ast.walk(statement)}
             written = (c for c in view.calls_to(WRITES_ROW) if c.node in inside)
             yield from (call_violation(call.node, likely=FEW_ROWS) for call in written)

@@ -33,7 +33,7 @@ def publishing(function: Function) -> Iterator[Violation]:
         if not isinstance(call.node.func, ast.Attribute):
             continue
         if call.node.func.attr in PUBLISH and not resolver.function(call.origin):
-            is_task = resolver.is_task(resolver.function(call.holder))
+            is_task = resolver.decorators.is_task(resolver.function(call.holder))
             is_known = is_task or call.origin.startswith("celery.")
             likely = "" if is_known else f"publishes if `{snippet(call.node.func.value)}` is a task"
             yield call_violation(call.node, likely=likely)

@@ -163,7 +163,7 @@ def _called_and_forgotten(call: CallSite, function: Function) -> Iterator[Violat
     for each in given:
         resolver = function.resolver
         called = resolver.function(resolver.origin(each, function.scope, {}))
-        if called is not None and called.on_loop and not resolver.decorators(called):
+        if called is not None and called.on_loop and not resolver.decorators.of(called):
             subject = f"{snippet(each)}() in {snippet(call.node.func)}()"
             advice = "`asyncio.create_task`, or a plain function"
             yield violation(call.node, subject, instead=advice)
