@@ -27,7 +27,7 @@ ENVIRONMENT_NAMES = (
     "BIN",
 )
 # Celery 5.7 still takes the names of its third version, such as CELERY_IGNORE_RESULT.
-OLD_NAMES = {name for _, option in flatten(NAMESPACES) for name in option.old}
+OLD_NAMES = {name for option in dict(flatten(NAMESPACES)).values() for name in option.old}
 # kombu's default for Redis.
 DEFAULT_VISIBILITY_TIMEOUT_SECONDS = 3600
 # The brokers that E710 and E711 are about.
