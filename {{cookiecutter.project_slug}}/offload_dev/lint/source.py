@@ -233,8 +233,8 @@ class Project:
             return
 
         # A module is its own module, which the constructor cannot say.
-        name, files = self._names.of(path), self._names
-        module = Module(None, name, tree, path=path, text=text, files=files)  # type: ignore[arg-type]
+        name, known = self._names.of(path), {"path": path, "text": text, "files": self._names}
+        module = Module(None, name, tree, **known)  # type: ignore[arg-type]
         module.module = module
         self.files.append(module)
         self.modules[module.dotted] = module

@@ -17,7 +17,7 @@ WAITS = Patterns(
     "queue.*Queue.{get,join}",
     "concurrent.futures.{*Executor.submit.result,Future.result,wait,as_completed}",
     "{multiprocessing,billiard}.{,get_context.}Process.join",
-    "{multiprocessing,billiard}.{,pool.,get_context.}{Pool,ThreadPool}.{map,starmap,apply,close.join,join}",
+    "{multiprocessing,billiard}.{,pool.,get_context.}{Pool,ThreadPool}.{map,starmap,apply,join}",
 )
 ACQUIRES = Patterns("threading.{Lock,RLock,Condition,Semaphore,BoundedSemaphore}.acquire")
 # Its results are waited for where somebody reads them.
