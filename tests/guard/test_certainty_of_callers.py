@@ -21,6 +21,13 @@ class Token(HttpBearer):
         return Customer.objects.filter(name=token).first()
 
 """
+REMOTE = """
+def locate(place, remote=False):
+    if not remote:
+        return place
+    return requests.get(place, timeout=1)
+
+"""
 CASES = {
     "receiver_of_another_signal": Twins(
         "OFF103",
@@ -148,6 +155,36 @@ CASES = {
         "async def view(request):\n    if request.GET:\n        time.sleep(1)\n",
         "async def view(request):\n    if request.POST:\n        pass\n"
         "    elif False:\n        time.sleep(1)\n",
+    ),
+    "call_below_an_early_end": Twins(
+        "OFF103",
+        "error",
+        REMOTE + "async def view(request):\n    return locate('a', remote=True)\n",
+        REMOTE + "async def view(request):\n    return locate('a')\n",
+    ),
+    "client_of_an_async_helper": Twins(
+        "OFF403",
+        "error",
+        "import httpx\n\nasync def view(request):\n"
+        "    async with httpx.AsyncClient(timeout=3) as client:\n"
+        "        return await client.get('/')\n",
+        "import httpx\n\nasync def load():\n"
+        "    async with httpx.AsyncClient(timeout=3) as client:\n"
+        "        return await client.get('/')\n",
+    ),
+    "call_of_a_script": Twins(
+        "OFF405",
+        "warning",
+        "def load():\n    return requests.get('https://x.test')\n",
+        "def load():\n    return requests.get('https://x.test')\n\n"
+        "if __name__ == '__main__':\n    load()\n",
+    ),
+    "call_that_the_limit_of_a_task_ends": Twins(
+        "OFF405",
+        "warning",
+        "LIMITS = {}\n\ndef load():\n    return requests.get('https://x.test')\n",
+        "LIMITS = {'soft_time_limit': 60}\n\ndef load():\n"
+        "    return requests.get('https://x.test')\n",
     ),
     "client_that_a_started_service_makes": Twins(
         "OFF403",

@@ -124,14 +124,6 @@ CASES = {
         "        self.client = Posthog('key', sync_mode=True)\n\n"
         "def view(request):\n    return Tracker()\n",
     ),
-    "client_of_a_helper": Twins(
-        "OFF403",
-        "warning",
-        "import httpx\n\nasync def load(url):\n    async with httpx.AsyncClient() as client:\n"
-        "        return await client.get(url)\n",
-        "import httpx\n\nasync def load(client: httpx.AsyncClient, url):\n"
-        "    return await client.get(url)\n",
-    ),
 }
 
 

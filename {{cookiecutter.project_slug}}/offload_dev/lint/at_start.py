@@ -34,6 +34,8 @@ ON_LOOP = (Target.THREAD, Target.ASYNC_FUNCTION, Target.CALL_GRAPH)
 
 # These are about tasks of a queue, which a worker runs if somebody publishes them.
 OF_TASKS = {"OFF305"}
+# These are right in code that nobody runs.
+IF_RUN = {"OFF405"}
 # These are about transactions, and about several loops, wherever they run.
 WHEREVER = {"OFF110", "OFF306", "OFF506"}
 # These are about the other tasks of a loop.
@@ -59,6 +61,8 @@ def sort_out(found: Iterable[Found], callers: Callers) -> Iterator[Found]:
     """
     for scope, violation in found:
         rule = RULES.get(violation.rule)
+        if rule is not None and rule.number in IF_RUN and callers.is_unused(scope):
+            continue
         if rule is None or not _depends_on_callers(rule):
             yield scope, violation
         elif _is_run_alone(scope, violation, callers) or callers.is_unused(scope):

@@ -30,8 +30,11 @@ SKIPPED_DIRECTORIES = {
     "testing",
     "stress_tests",
     "benchmarks",
+    "bench",
     "scripts",
+    "example",
     "examples",
+    "ideas",
     "migrations",
     "node_modules",
     "site-packages",
@@ -124,6 +127,11 @@ class Module(CodeScope):
             for node in own_statements(self.node)
         )
 
+    @cached_property
+    def is_script(self) -> bool:
+        """Whether somebody starts the file: a management command, or a file with a main block."""
+        return self.has_own_loop or "__main__" in self.text
+
     def absolute(self, node: ast.ImportFrom, name: str = "") -> str:
         """The absolute name of what `from … import name` imports, or of the module itself."""
         parts = [*(node.module or "").split("."), name]
@@ -196,6 +204,11 @@ class Project:
     def sets_users(self) -> bool:
         """Whether a line gives `request.user` a value, as authentication of its own does."""
         return any(SETS_USER.search(module.text) is not None for module in self.modules.values())
+
+    @cached_property
+    def limits_tasks(self) -> bool:
+        """Whether a limit of Celery ends what a task waits for."""
+        return any("soft_time_limit" in module.text.lower() for module in self.files)
 
     @cached_property
     def local_caches(self) -> set[str]:

@@ -35,7 +35,8 @@ def no_timeout(function: Function) -> Iterator[Violation]:
 
     One upstream that does not answer then keeps its request, its connection and its caller.
     """
-    is_script = function.scope.module.has_own_loop
+    is_script = function.scope.module.is_script
+    is_limited_task = function.resolver.project.limits_tasks
     for call in function.calls:
         if call.origin.startswith(HTTP_LIBRARIES) and _has_no_timeout(call.node):
             likely = "right for a stream that never ends" if call.method == "stream" else ""
@@ -46,7 +47,8 @@ def no_timeout(function: Function) -> Iterator[Violation]:
             if not is_limited and not is_script:
                 found = call_violation(call.node, likely=_likely(library))
                 # What ends by itself after minutes matters only where a request waits for it.
-                yield found._replace(near=library.without_limit.startswith("up to"))
+                ends = library.without_limit.startswith("up to") or is_limited_task
+                yield found._replace(near=ends)
         elif call.method == "get" and TASK_RESULTS.matches(call.holder):
             is_limited = bool(call.node.args or call.node.keywords)
             if not (is_limited or is_script or function.is_task or function.scope.on_loop):
