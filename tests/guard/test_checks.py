@@ -27,6 +27,14 @@ async def test_an_error_stops_the_start_with_the_place_and_what_to_write_instead
     assert all("Instead:" in sentence and "docs/guard/E7" in sentence for sentence in sentences[1:])
 
 
+def test_names_that_celery_still_takes_are_no_fault() -> None:
+    """Celery 5.7 takes the names of its third version, also with the prefix of a namespace."""
+    with override_settings(CELERY_IGNORE_RESULT=True, CELERY_SEND_EVENTS=True):
+        run_checks()
+    with override_settings(CELERY_POOL_LIMIT=3), pytest.raises(StartRefused, match="POOL_LIMIT"):
+        run_checks()
+
+
 def test_middleware_that_a_library_adds_after_setup_is_seen() -> None:
     run_checks()
     with (

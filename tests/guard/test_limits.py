@@ -42,8 +42,9 @@ CASES = {
     "ten_minutes": Twins(
         "OFF405",
         "warning",
-        "from openai import AsyncOpenAI\n\ndef client():\n    return AsyncOpenAI(api_key='k')\n",
-        "from openai import AsyncOpenAI\n\ndef client():\n"
+        "from openai import AsyncOpenAI\n\ndef client(request):\n"
+        "    return AsyncOpenAI(api_key='k')\n",
+        "from openai import AsyncOpenAI\n\ndef client(request):\n"
         "    return AsyncOpenAI(api_key='k', timeout=30)\n",
     ),
     "coroutine_without_a_deadline": Twins(
@@ -122,14 +123,6 @@ CASES = {
         "from posthog import Posthog\n\nclass Tracker:\n    def __init__(self):\n"
         "        self.client = Posthog('key', sync_mode=True)\n\n"
         "def view(request):\n    return Tracker()\n",
-    ),
-    "client_of_a_helper": Twins(
-        "OFF403",
-        "warning",
-        "import httpx\n\nasync def load(url):\n    async with httpx.AsyncClient() as client:\n"
-        "        return await client.get(url)\n",
-        "import httpx\n\nasync def load(client: httpx.AsyncClient, url):\n"
-        "    return await client.get(url)\n",
     ),
 }
 

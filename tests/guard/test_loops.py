@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 from twins import Twins, check, numbers
 
-MANAGER = "class Manager:\n    async def run(self):\n        pass\n\n"
+MANAGER = """class Manager:
+    def __init__(self):
+        self.waiting = asyncio.Queue()
+
+    async def run(self):
+        await self.waiting.get()
+
+"""
 CELERY = """
 from celery import Celery
 
@@ -123,3 +130,17 @@ def test_kept_connections_matter_under_an_async_server_alone(tmp_path: Path) -> 
     under_asgi = f"{database}ASGI_APPLICATION = 'shop.asgi.application'\n"
     assert ("OFF701", "warning") in numbers(tmp_path / "asgi", "", settings=under_asgi)
     assert ("OFF701", "warning") not in numbers(tmp_path / "wsgi", "", settings=database)
+
+
+@pytest.mark.parametrize(
+    ("start", "is_wrong"),
+    [
+        ("web: daphne shop.asgi:application\n", True),
+        ("web: gunicorn shop.wsgi\n", False),
+        ("web: gunicorn shop.wsgi\nchat: daphne shop.asgi:application\n", True),
+    ],
+)
+def test_the_procfile_says_which_server_runs(tmp_path: Path, start: str, *, is_wrong: bool) -> None:
+    (tmp_path / "Procfile").write_text(start)
+    settings = "ASGI_APPLICATION = 'shop.asgi'\nDATABASES = {'default': {'CONN_MAX_AGE': 60}}\n"
+    assert (("OFF701", "warning") in numbers(tmp_path, "", settings=settings)) is is_wrong

@@ -30,13 +30,15 @@ def numbers(folder: Path, code: str, **others: str) -> set[tuple[str, str]]:
 
     Args:
         code: `views.py`, below the imports of `HEAD`.
-        others: more files of the package, by name without ending.
+        others: more files of the package, by path without ending.
     """
     package = folder / "shop"
     package.mkdir(parents=True)
     files = {"__init__": "", "models": MODELS, "views": HEAD + code} | others
     for name, text in files.items():
-        (package / f"{name}.py").write_text(text)
+        path = package / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     return {(found.rule, found.severity) for found in grade(Project(folder))}
 
 

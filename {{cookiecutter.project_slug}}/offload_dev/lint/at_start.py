@@ -34,10 +34,19 @@ ON_LOOP = (Target.THREAD, Target.ASYNC_FUNCTION, Target.CALL_GRAPH)
 
 # These are about tasks of a queue, which a worker runs if somebody publishes them.
 OF_TASKS = {"OFF305"}
+# These are right in code that nobody runs.
+IF_RUN = {"OFF405"}
 # These are about transactions, and about several loops, wherever they run.
 WHEREVER = {"OFF110", "OFF306", "OFF506"}
 # These are about the other tasks of a loop.
-ALONE_IS_RIGHT = {"OFF103", "OFF105", "OFF401", "OFF403", "OFF503"}
+ALONE_IS_RIGHT = {
+    *("OFF103", "OFF105", "OFF201", "OFF202", "OFF204", "OFF205"),
+    *("OFF301", "OFF302", "OFF401", "OFF403", "OFF503", "OFF505"),
+}
+# Django and asyncio refuse these wherever a loop runs, also where it has one task.
+REFUSED = {"OFF101", "OFF102", "OFF104", "OFF106"}
+# These names stand for a start only where no request comes to them.
+STARTS_OF_WORK = {"initialize", "main", "open", "run", "serve", "setup", "start"}
 
 Found = tuple[CodeScope, Violation]
 
@@ -52,11 +61,13 @@ def sort_out(found: Iterable[Found], callers: Callers) -> Iterator[Found]:
     """
     for scope, violation in found:
         rule = RULES.get(violation.rule)
+        if rule is not None and rule.number in IF_RUN and callers.is_unused(scope):
+            continue
         if rule is None or not _depends_on_callers(rule):
             yield scope, violation
         elif _is_run_alone(scope, violation, callers) or callers.is_unused(scope):
             continue
-        elif not (rule.once_is_right and _starts(scope)):
+        elif not (rule.once_is_right and _starts(scope, callers)):
             steps = [step.scope for step in violation.chain]
             is_own = rule.once_is_right and any(_name(step) in CREATES for step in steps)
             yield scope, violation._replace(likely=LIKELY) if is_own else violation
@@ -69,12 +80,14 @@ def _depends_on_callers(rule: Rule) -> bool:
 
 def _is_run_alone(scope: CodeScope, violation: Violation, callers: Callers) -> bool:
     if scope.module.has_own_loop or _is_run_by_sync_code(scope):
-        return True
+        return violation.rule not in REFUSED or callers.allows_unsafe
     return violation.rule in ALONE_IS_RIGHT and callers.has_own_loop(scope)
 
 
-def _starts(scope: CodeScope) -> bool:
-    return _name(scope) in STARTS or _is_start_by_decorator(scope)
+def _starts(scope: CodeScope, callers: Callers) -> bool:
+    name = _name(scope)
+    is_work = name in STARTS_OF_WORK and callers.serves_requests(scope)
+    return (name in STARTS and not is_work) or _is_start_by_decorator(scope)
 
 
 def _is_run_by_sync_code(scope: CodeScope) -> bool:

@@ -32,8 +32,11 @@ Find = Callable[[Function], Iterable[Violation]]
 # What a call adds to the function that it calls: the function, the call, the caller.
 FindAtCall = Callable[[Function, ast.Call, Function], Iterable[Violation]]
 
+ON_COMMIT = "django.db.transaction.on_commit"
 CACHES = Patterns("functools.{cache,lru_cache}")
 VIEWS = Patterns("django.views.*", "adrf.*")
+# Decorators of Ninja: `@router.get("/orders")`.
+ENDPOINTS = {"get", "post", "put", "patch", "delete", "api_operation"}
 # What a class-based view runs on the event loop before its async handler, and the handlers.
 BEFORE_HANDLER = {"setup", "dispatch", "test_func", "has_permission"}
 HANDLERS = ("get", "post", "put", "patch", "delete", "head")
@@ -59,8 +62,9 @@ class CallGraph:
         self.project = project
         self.resolver = Resolver(project)
         self.functions = {scope: visit(scope, self.resolver) for scope in project.functions}
+        self.bodies = {module: visit(module, self.resolver) for module in project.files}
         self._called: dict[Function, list[tuple[CallSite, Function]]] = {}
-        self._receivers = Receivers(self.functions, self.resolver)
+        self._receivers = Receivers(self.functions, self.bodies.values(), self.resolver)
 
         passed_on = {
             origin for function in self.functions.values() for origin in function.passed_on
@@ -100,12 +104,26 @@ class CallGraph:
         return self._is_hook(scope, LOOP_HOOKS) or self._runs_before_handler(scope)
 
     def may_run_on_loop(self, scope: CodeScope) -> bool:
-        """Whether a framework calls a plain function on the loop if an async server runs it."""
+        """Whether a framework calls a plain function on the loop if an async server runs it.
+
+        Ninja does so only for async endpoints. A library has none, but is used by some.
+        """
         if scope.on_loop:
             return False
         if any(MAY_BE_ON_LOOP.matches(origin) for origin, _ in self.functions[scope].decorators):
             return True
-        return self._is_hook(scope, MAY_BE_HOOKS)
+        are_plain = self._endpoints and not any(each.on_loop for each in self._endpoints)
+        is_of_ninja = "ninja" in scope.module.text
+        return not (is_of_ninja and are_plain) and self._is_hook(scope, MAY_BE_HOOKS)
+
+    @cached_property
+    def _endpoints(self) -> list[CodeScope]:
+        """The endpoints of Ninja."""
+        return [
+            scope
+            for scope, function in self.functions.items()
+            if any(getattr(name, "attr", "") in ENDPOINTS for _, name in function.decorators)
+        ]
 
     def _is_hook(self, scope: CodeScope, hooks: Patterns) -> bool:
         """Whether a framework calls a method, by the class that it comes from and its name."""
@@ -141,6 +159,17 @@ class CallGraph:
             for function in self.functions.values()
             for call in function.calls
             if CALLBACKS.matches(call.origin)
+            for argument in call.arguments
+        }
+
+    @cached_property
+    def after_commit(self) -> set[CodeScope | None]:
+        """The functions that run when a transaction has committed."""
+        return {
+            self.resolver.function(argument)
+            for function in self.functions.values()
+            for call in function.calls
+            if call.origin == ON_COMMIT
             for argument in call.arguments
         }
 
@@ -255,7 +284,8 @@ class Reach:
         atomic = {call.node.lineno: call for call in function.calls if call.atomic}
         if atomic:
             for found in (*self.own(function), *self.through_calls(function)):
-                if found.line in atomic:
+                is_later = any(step.scope in self._graph.after_commit for step in found.chain)
+                if found.line in atomic and not is_later:
                     yield atomic[found.line], found
 
     def _others_are_right(self, call: CallSite, found: Violation) -> bool:

@@ -45,17 +45,40 @@ class Callers:
         A route, a receiver and the like are named by their decorator, and a method that a library's
         class may call is named by that class.
         """
-        if not self._is_service or scope.dotted.endswith("__"):
-            return False
+        return self._is_service and scope in self._unused
+
+    @cached_property
+    def allows_unsafe(self) -> bool:
+        """Whether a file lets queries run on an event loop: Django does not refuse them then."""
+        return any("DJANGO_ALLOW_ASYNC_UNSAFE" in m.text for m in self._graph.project.files)
+
+    @cached_property
+    def _unused(self) -> set[CodeScope]:
+        """The functions that nothing names, or only functions that are unused themselves."""
+        by_name: dict[str, list[CodeScope]] = {}
+        for scope in self._graph.functions:
+            by_name.setdefault(scope.label.rpartition(".")[2], []).append(scope)
+        uses = self._words - self._definitions
+        found: set[CodeScope] = set()
+        waiting = [name for name in by_name if not uses[name]]
+        while waiting:
+            for scope in by_name[waiting.pop()]:
+                if scope not in found and not self._is_called_by_others(scope):
+                    found.add(scope)
+                    inside = _words_below(scope)
+                    uses -= inside
+                    waiting += (name for name in inside if name in by_name and not uses[name])
+        return found
+
+    def _is_called_by_others(self, scope: CodeScope) -> bool:
         function = self._graph.functions[scope]
-        if function.takes_request or (_is_registered(function) and not function.is_task):
-            return False
-        lineage = self._graph.resolver.classes.lineage(scope.owner.dotted) if scope.owner else ()
+        if scope.dotted.endswith("__") or function.takes_request:
+            return True
+        if _is_registered(function) and not function.is_task:
+            return True
         classes = self._graph.resolver.classes
-        if any(classes.scope(base) is None for base in lineage if base):
-            return False
-        name = scope.label.rpartition(".")[2]
-        return self._words[name] == self._definitions[name]
+        lineage = classes.lineage(scope.owner.dotted) if scope.owner else ()
+        return any(classes.scope(base) is None for base in lineage if base)
 
     @cached_property
     def _calls(self) -> dict[CodeScope, dict[CodeScope, list[ast.Call]]]:
@@ -157,6 +180,13 @@ class Callers:
     def _definitions(self) -> Counter[str]:
         texts = (module.text for module in self._graph.project.files)
         return Counter(name for text in texts for name in DEFINITION.findall(text))
+
+
+def _words_below(scope: CodeScope) -> Counter[str]:
+    """The words of a function below its first line, without the names that it defines."""
+    assert isinstance(scope.node, Def)
+    text = "\n".join(scope.module.lines[scope.node.lineno : scope.node.end_lineno])
+    return Counter(WORD.findall(text)) - Counter(DEFINITION.findall(text))
 
 
 def _starts(call: CallSite) -> bool:

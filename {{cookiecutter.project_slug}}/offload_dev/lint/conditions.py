@@ -30,13 +30,16 @@ class Conditions:
         }
 
     def note_if(self, node: ast.If) -> None:
-        """Note a block that asks for a loop, that runs once, or that needs a parameter."""
+        """Note a block that asks for a loop, that runs once or never, or that needs a parameter."""
         test = ast.unparse(node.test)
         if any(word in test for word in ASKS_IF_ASYNC):
             lines = (node.lineno, node.end_lineno or node.lineno)
             self.function.unsure.append((*lines, UNSURE))
             is_denied = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
             _note(node.body if is_denied else node.orelse, self.function.without_loop)
+        if isinstance(node.test, ast.Constant) and not node.test.value:
+            _note(node.body, self.function.without_loop)
+        self._note_early_end(node)
         self._note_once(node)
         for name in needed(node.test):
             if name in self.parameters:
@@ -61,6 +64,18 @@ class Conditions:
         """Note a handler that goes on where the async variant is missing."""
         if node.type is not None and FALLBACKS & set(ast.unparse(node.type).split(".")):
             _note(node.body, self.function.without_loop)
+
+    def _note_early_end(self, node: ast.If) -> None:
+        """`if not remote: return`: the lines below run only if the parameter has a value."""
+        scope = self.function.scope
+        match node:
+            case ast.If(
+                test=ast.UnaryOp(op=ast.Not(), operand=ast.Name(id=name)),
+                body=[*_, ast.Return() | ast.Raise()],
+                orelse=[],
+            ) if name in self.parameters and node in scope.node.body:
+                last = getattr(scope.node, "end_lineno", 0) or 0
+                self.function.guards.append(((node.end_lineno or 0) + 1, last, name))
 
     def _note_once(self, node: ast.If) -> None:
         names = _names_in(node.test)

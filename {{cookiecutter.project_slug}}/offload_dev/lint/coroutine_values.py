@@ -5,11 +5,10 @@ from collections.abc import Iterator
 
 from offload_dev.lint.arguments import argument
 from offload_dev.lint.function import CallSite, Function, is_async_query
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.names import COROUTINES, TO_THREAD
 from offload_dev.lint.source import Def, own_nodes
 
-COROUTINES = Patterns("asyncio.{sleep,wait,wait_for,to_thread,open_connection}")
+WRAPPERS = {"asgiref.sync.sync_to_async", "channels.db.database_sync_to_async"}
 # They read their argument at once.
 READERS = {"bool", "dict", "float", "int", "len", "list", "max", "min", "set", "sorted", "str"}
 READERS |= {"any", "all", "sum", "tuple", "enumerate"}
@@ -19,14 +18,31 @@ OWN_ATTRIBUTES = {"close", "send", "throw", "add_done_callback", "cancel", "resu
 Parents = dict[ast.AST, ast.AST]
 
 
-def returns_coroutine(call: CallSite, resolver: Resolver) -> bool:
-    """Whether a call makes a coroutine. What a decorated function returns is not known."""
-    if is_async_query(call, resolver) or COROUTINES.matches(call.origin):
-        return True
+def returns_coroutine(call: CallSite, function: Function) -> bool:
+    """Whether a call of a function makes a coroutine. Four cases:
+
+    1. An async query, and what libraries write as coroutines.
+    2. `sync_to_async(load)(pk)`.
+    3. A plain function of the project that a decorator hands to a thread.
+    4. An async function of the project. What another decorator returns is not known.
+    """
+    resolver = function.resolver
     scope = resolver.function(call.origin)
-    if scope is None or not scope.on_loop or resolver.decorators(scope):
-        return False
-    return not any(isinstance(node, ast.Yield) for node in own_nodes(scope.node))
+    if is_async_query(call, resolver) or _is_wrapped(call, function):
+        return True
+    if scope is None:
+        return any(map(COROUTINES.matches, (call.origin, *resolver.inherited(call.origin))))
+    decorators = resolver.decorators.of(scope)
+    if decorators:
+        return all(TO_THREAD.matches(origin) for origin, _ in decorators)
+    return scope.on_loop and not any(isinstance(each, ast.Yield) for each in own_nodes(scope.node))
+
+
+def _is_wrapped(call: CallSite, function: Function) -> bool:
+    """Whether what is called has just been wrapped: `sync_to_async(load)`."""
+    wrapper = call.node.func if isinstance(call.node.func, ast.Call) else None
+    made = function.calls_by_node.get(wrapper) if wrapper is not None else None
+    return made is not None and made.origin in WRAPPERS
 
 
 def used_as_results(function: Function) -> Iterator[CallSite]:
@@ -38,7 +54,7 @@ def used_as_results(function: Function) -> Iterator[CallSite]:
     made = [
         call
         for call in function.calls
-        if not call.awaited and not call.dropped and returns_coroutine(call, function.resolver)
+        if not call.awaited and not call.dropped and returns_coroutine(call, function)
     ]
     if not made:
         return
@@ -101,8 +117,18 @@ def _is_only_read(name: str, function: Function, parents: Parents) -> bool:
         return False
     uses = [node for node in names if isinstance(getattr(node, "ctx", None), ast.Load)]
     return bool(uses) and all(
-        _is_read(use, parents) or _is_read_by_called(use, function, parents) for use in uses
+        _is_read(use, parents)
+        or _is_read_by_called(use, function, parents)
+        or _is_put_into_response(use, function, parents)
+        for use in uses
     )
+
+
+def _is_put_into_response(use: ast.AST, function: Function, parents: Parents) -> bool:
+    """Whether a response of Django gets a value, which it cannot await."""
+    around = parents.get(use)
+    call = function.calls_by_node.get(around) if isinstance(around, ast.Call) else None
+    return call is not None and call.origin.startswith(("django.http.", "django.shortcuts."))
 
 
 def _is_read_by_called(use: ast.AST, function: Function, parents: Parents) -> bool:

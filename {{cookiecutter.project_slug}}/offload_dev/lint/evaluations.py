@@ -40,7 +40,7 @@ class Evaluations:
             self.function.users.append(node.value)
         elif TASK_RESULTS.matches(base):
             self.function.read_of_results.append(node)
-        elif self.resolver.is_relation(base, node.attr):
+        elif self.resolver.models.is_relation(base, node.attr):
             is_assigned = ast.unparse(node) in self.variables.assigned
             if self.variables.is_fresh(node.value) and not is_assigned:
                 self.function.hidden_queries.append(node)
@@ -51,7 +51,7 @@ class Evaluations:
             self._add_implicit_call(node, node.value, f"{base}.data")
         else:
             method = self.resolver.classes.method(base, node.attr)
-            if method is not None and self.resolver.is_property(method):
+            if method is not None and self.resolver.decorators.is_property(method):
                 self._add_implicit_call(node, node.value, f"{base}.{node.attr}")
 
     def implicit_call(self, node: ast.expr, *names: str) -> None:
@@ -94,7 +94,7 @@ class Evaluations:
         if LOGGING.matches(origin):
             self.write_as_text(node.args[1:])
         if RENDERERS.matches(origin):
-            for name, value in _context_of(node):
+            for name, value in self._context_of(node):
                 self.evaluate(value, likely=f"evaluates if the template reads `{name}`")
         self._note_prefetch(node, origin)
 
@@ -124,7 +124,7 @@ class Evaluations:
         origin = self.origin(source)
         element = self.resolver.element(source, self.function.scope, self.variables.local)
         self.variables.forget(target)
-        if not self.resolver.is_query(origin):
+        if not self.resolver.queries.is_query(origin):
             if isinstance(target, ast.Name):
                 self.variables.local[target.id] = element
             return
@@ -134,7 +134,7 @@ class Evaluations:
             if isinstance(source, ast.Name):
                 self.variables.fetched.add(source.id)
         if isinstance(target, ast.Name):
-            self.variables.local[target.id] = self.resolver.row(origin)
+            self.variables.local[target.id] = self.resolver.queries.row(origin)
             is_fresh = "_related" not in origin and source not in self.function.maybe_prefetched
             if is_fresh and not self.variables.comes_from_function(source):
                 self.variables.rows.add(target.id)
@@ -159,7 +159,7 @@ class Evaluations:
         """Note a queryset that a line evaluates."""
         origin = self.origin(node)
         is_fetched = isinstance(node, ast.Name) and node.id in self.variables.fetched
-        if not self.resolver.is_query(origin) or node in self.awaited or is_fetched:
+        if not self.resolver.queries.is_query(origin) or node in self.awaited or is_fetched:
             return
         self._note_prefetch(node, origin)
         if node in self.function.maybe_prefetched:
@@ -184,6 +184,17 @@ class Evaluations:
             root = root.func if isinstance(root, ast.Call) else root.value
         if not (isinstance(root, ast.Name) and root.id in self.variables.rows):
             self.function.maybe_prefetched[node] = manager
+
+    def _context_of(self, call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
+        """The names and values that a call of `render` gives to a template."""
+        for given in [*call.args, *(keyword.value for keyword in call.keywords)]:
+            if isinstance(given, ast.Name):
+                yield from self.variables.items.get(given.id, ())
+            context = self.variables.value_of(given)
+            if isinstance(context, ast.Dict):
+                for key, value in zip(context.keys, context.values, strict=True):
+                    if isinstance(key, ast.Constant):
+                        yield str(key.value), value
 
     def _serialized(self, node: ast.expr) -> ast.expr | None:
         """The queryset of `OrderSerializer(orders, many=True)`."""
@@ -217,12 +228,3 @@ def _special_methods(consumer: str) -> tuple[str, ...]:
 def _reads_all(function: ast.Attribute) -> bool:
     """Whether a method reads all of its argument: `", ".join(names)`, `rows.extend(more)`."""
     return function.attr == "extend" or (function.attr == "join" and is_text(function.value))
-
-
-def _context_of(call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
-    """The names and values that a call of `render` gives to a template."""
-    for given in [*call.args, *(keyword.value for keyword in call.keywords)]:
-        if isinstance(given, ast.Dict):
-            for key, value in zip(given.keys, given.values, strict=True):
-                if isinstance(key, ast.Constant):
-                    yield str(key.value), value

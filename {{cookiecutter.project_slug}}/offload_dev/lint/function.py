@@ -159,12 +159,12 @@ class Function:
     @cached_property
     def decorators(self) -> list[tuple[str, ast.expr]]:
         """The origin and the name of each decorator."""
-        return self.resolver.decorators(self.scope)
+        return self.resolver.decorators.of(self.scope)
 
     @cached_property
     def is_task(self) -> bool:
         """Whether a decorator makes this function a task or a job."""
-        return self.resolver.is_task(self.scope)
+        return self.resolver.decorators.is_task(self.scope)
 
     @cached_property
     def is_generator(self) -> bool:
@@ -193,9 +193,9 @@ def _does_nothing(statement: ast.stmt) -> bool:
 
 def is_async_query(call: CallSite, resolver: Resolver) -> bool:
     """Whether a call returns the coroutine of an async query."""
-    if call.method in ASYNC_QUERIES_ON_ROWS and resolver.is_model(call.holder):
+    if call.method in ASYNC_QUERIES_ON_ROWS and resolver.models.is_model(call.holder):
         return True
-    return call.method in ASYNC_QUERIES and resolver.is_query(call.holder)
+    return call.method in ASYNC_QUERIES and resolver.queries.is_query(call.holder)
 
 
 def awaits(nodes: Iterable[ast.AST]) -> bool:

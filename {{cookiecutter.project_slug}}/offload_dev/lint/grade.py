@@ -15,7 +15,6 @@ from offload_dev.lint.registry import RULES, Rule, Target, rules_for
 from offload_dev.lint.source import CodeScope, Project
 from offload_dev.lint.suppressions import Suppressions
 from offload_dev.lint.violations import Violation
-from offload_dev.lint.visitor import visit
 
 FEW_REQUESTS = "right if only few requests come here"
 UNDER_ASGI = "right where no async server calls it"
@@ -65,16 +64,17 @@ def _violations(graph: CallGraph, callers: Callers) -> Iterator[tuple[CodeScope,
     modules = rules_for(Target.MODULE)
     bodies = rules_for(Target.MODULE_BODY)
     for module in project.modules.values():
-        body = visit(module, graph.resolver)
         yield from _found(modules, module, module, project)
-        yield from _found(bodies, module, body)
+        yield from _found(bodies, module, graph.bodies[module])
 
     functions = rules_for(Target.FUNCTION)
     async_functions = rules_for(Target.ASYNC_FUNCTION)
     of_graph = rules_for(Target.CALL_GRAPH)
     for scope, function in graph.functions.items():
-        yield from _found(functions, scope, function)
-        yield from _found(of_graph, scope, function, graph)
+        anywhere = (*_found(functions, scope, function), *_found(of_graph, scope, function, graph))
+        for place, each in anywhere:
+            if not each.near or callers.serves_requests(scope):
+                yield place, each
         if scope.on_loop:
             yield from _found(async_functions, scope, function)
         if graph.runs_on_loop(scope):

@@ -10,6 +10,14 @@ from offload_dev.lint.source import CodeScope, Project
 
 USER = "django.contrib.auth.models.User"
 TO_ONE = ("ForeignKey", "OneToOneField", "ParentalKey", "TreeForeignKey")
+# The row of a generic relation may be of any model.
+TO_ANY = ("GenericForeignKey",)
+ANY_ROW = "django.db.models.Model"
+# What a user's row reaches by `PermissionsMixin`.
+OF_USERS = {
+    "groups": "django.contrib.auth.models.Group",
+    "user_permissions": "django.contrib.auth.models.Permission",
+}
 TO_MANY = ("ManyToManyField", "ParentalManyToManyField", "GenericRelation")
 # A column in the class's own body makes it a model, whatever its base class is.
 COLUMNS = ("models.CharField", "models.TextField", "models.IntegerField", "models.DateTimeField")
@@ -63,10 +71,16 @@ class Models:
     def target(self, model: str, name: str) -> str:
         """The model whose row an attribute of a row is; empty if it is no relation."""
         found = self._classes.member(model, name)
+        if found and _is_call(found.value, TO_ANY):
+            return ANY_ROW
         if found and _is_call(found.value, TO_ONE):
             return self._named(found.value, found.scope)
         lineage = self._classes.lineage(model) if self._rows_back else ()
         return next((self._rows_back[m, name] for m in lineage if (m, name) in self._rows_back), "")
+
+    def is_relation(self, model: str, name: str) -> bool:
+        """Whether `name` is a relation to one row of another model."""
+        return bool(self.target(model, name))
 
     @cached_property
     def user(self) -> str:
@@ -110,7 +124,10 @@ class Models:
                 return self._managers_back[each, name]
         if name.endswith("_set") and self.is_model(model):
             return self.named(name.removesuffix("_set"))
-        return None
+        return OF_USERS[name] if name in OF_USERS and self._is_user(model) else None
+
+    def _is_user(self, model: str) -> bool:
+        return model == self.user or self._classes.is_a(model, USER_BASES)
 
     def manager_classes(self, model: str, name: str) -> list[str]:
         """The classes of a model's manager, as `objects = OrderManager()` gives them."""
@@ -163,16 +180,28 @@ class Models:
     def read_relations(self) -> None:
         """Read by which names rows reach the rows that refer to them."""
         to_many = ("ForeignKey", "ParentalKey", "TreeForeignKey", *TO_MANY)
-        managers, rows = self._read_back(to_many), self._read_back(("OneToOneField",))
+        managers, rows = self._read_back(to_many, "_set"), self._read_back(("OneToOneField",), "")
         self._managers_back, self._rows_back = managers, rows
 
-    def _read_back(self, kinds: tuple[str, ...]) -> dict[tuple[str, str], str]:
+    def _read_back(self, kinds: tuple[str, ...], ending: str) -> dict[tuple[str, str], str]:
+        """By the model and the attribute: the model of the rows that refer to it.
+
+        Args:
+            ending: what Django appends to the model's name, where the field gives no name.
+        """
         found = {}
         for scope in self._project.scopes.values():
+            if not isinstance(scope.node, ast.ClassDef):
+                continue
             for value in scope.names.values():
-                name = _keyword(value, "related_name") if _is_call(value, kinds) else None
-                if isinstance(name, ast.Constant) and isinstance(name.value, str):
-                    found[self._named(value, scope), name.value] = scope.dotted
+                if not _is_call(value, kinds):
+                    continue
+                given = _keyword(value, "related_name")
+                name = f"{scope.node.name.lower()}{ending}" if given is None else None
+                if isinstance(given, ast.Constant) and isinstance(given.value, str):
+                    name = given.value
+                if name:
+                    found[self._named(value, scope), name] = scope.dotted
         return found
 
     def _named(self, relation: str | ast.expr, scope: CodeScope) -> str:

@@ -34,6 +34,7 @@ ORM_CONSUMERS = _patterns("orm", "consumers")
 LOGGING = _patterns("python", "logging")
 PROPERTIES = _patterns("python", "properties")
 CONTEXT_MANAGERS = _patterns("python", "context_managers")
+SIGNALS = _patterns("python", "signals")
 
 TO_THREAD = _patterns("threads", "to_thread")
 REQUEST_THREAD = _patterns("threads", "request_thread")
@@ -44,6 +45,7 @@ NEW_TASK = _patterns("loops", "new_task")
 SECOND_LOOP = _patterns("loops", "second_loop")
 ON_LOOP = _patterns("loops", "on_loop")
 MAY_BE_ON_LOOP = _patterns("loops", "may_be_on_loop")
+COROUTINES = _patterns("loops", "coroutines")
 LOOP_HOOKS = _patterns("loops", "hooks")
 MAY_BE_HOOKS = _patterns("loops", "may_be_hooks")
 CALLBACKS = _patterns("loops", "callbacks")
@@ -52,6 +54,7 @@ TASK_DECORATORS = _patterns("tasks", "decorators")
 CELERY_TASKS = _patterns("tasks", "of_celery")
 PUBLISH = frozenset(NAMES["tasks"]["publish"])
 TASK_RESULTS = _patterns("tasks", "results")
+TASKS_IN_DATABASE = _patterns("tasks", "in_database")
 
 WAITING_PACKAGES: list[str] = NAMES["imports"]["waiting"]
 COMPUTING_PACKAGES: list[str] = NAMES["imports"]["computing"]

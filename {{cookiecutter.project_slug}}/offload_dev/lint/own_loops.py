@@ -55,6 +55,8 @@ def kept_for_the_process(node: ast.expr, function: Function) -> ast.expr | None:
             scope = function.resolver.function(function.resolver.origin(called, function.scope))
             if scope is None or not isinstance(scope.node, Def):
                 return None
-            cached = any(o.startswith("functools.") for o, _ in function.resolver.decorators(scope))
+            cached = any(
+                o.startswith("functools.") for o, _ in function.resolver.decorators.of(scope)
+            )
             return node if cached else None
     return None

@@ -11,12 +11,17 @@ from offload_dev.lint.source import CodeScope, Def
 class Receivers:
     """The receivers of each signal, connected by a decorator or by `signal.connect(f)`."""
 
-    def __init__(self, functions: Mapping[CodeScope, Function], resolver: Resolver) -> None:
+    def __init__(
+        self,
+        functions: Mapping[CodeScope, Function],
+        bodies: Iterable[Function],
+        resolver: Resolver,
+    ) -> None:
         self._by_signal: dict[str, list[Function]] = {}
         for scope, function in functions.items():
             for signal in _signals(scope, resolver):
                 self._by_signal.setdefault(signal, []).append(function)
-        for function in functions.values():
+        for function in (*functions.values(), *bodies):
             for call in function.calls:
                 if call.method == "connect" and call.arguments:
                     receiver = resolver.function(call.arguments[0])
@@ -25,8 +30,8 @@ class Receivers:
                         found.append(functions[receiver])
 
     def of(self, signal: str) -> list[Function]:
-        """The functions that `signal.send()` calls."""
-        return self._by_signal.get(signal, [])
+        """The functions that `signal.send()` calls; none if the signal is not known."""
+        return self._by_signal.get(signal, []) if signal else []
 
 
 def _signals(scope: CodeScope, resolver: Resolver) -> Iterable[str]:

@@ -8,17 +8,16 @@ from collections.abc import Iterable, Iterator
 
 from offload_dev.lint import annotations, libraries
 from offload_dev.lint.classes import Classes
+from offload_dev.lint.decorators import Decorators
 from offload_dev.lint.local_types import LocalTypes, Types
-from offload_dev.lint.models import WITHOUT_ROWS, Models
+from offload_dev.lint.models import Models
 from offload_dev.lint.names import (
-    CONTEXT_MANAGERS,
     FETCHING,
-    ORM,
-    PROPERTIES,
-    TASK_DECORATORS,
+    SIGNALS,
     TO_THREAD,
 )
 from offload_dev.lint.numbers import number
+from offload_dev.lint.queries import Queries
 from offload_dev.lint.settings_files import SettingsFiles
 from offload_dev.lint.source import CodeScope, Def, Module, Project
 
@@ -34,7 +33,6 @@ ALIASES = {
     "django.db.models.query.QuerySet": "django.db.models.QuerySet",
 }
 GET_OR_404 = {"django.shortcuts.get_object_or_404", "django.shortcuts.aget_object_or_404"}
-ENDPOINT_METHODS = {"get", "post", "put", "patch", "delete", "api_operation"}
 FRAMEWORKS = ("django.", "ninja", "rest_framework")
 # Names are followed through this many modules and classes. It also ends circles of them.
 MAX_DEPTH = 8
@@ -57,14 +55,13 @@ class Resolver:
         self._pending: set[ast.AST] = set()
         # A project asks for the same origins again and again: the answers, by the question.
         self._functions: dict[str, CodeScope | None] = {}
-        self._tasks: dict[CodeScope, bool] = {}
-        self._properties: dict[CodeScope, bool] = {}
         self._returned: dict[CodeScope, str] = {}
         self._attributes: dict[str, str] = {}
-        self._lazy: dict[str, bool] = {}
 
         self.classes = Classes(project, self.origin)
+        self.decorators = Decorators(self.origin)
         self.models = Models(project, self.classes, self.origin)
+        self.queries = Queries(self.models, self.classes, self._returned_by)
         self.local_types = LocalTypes(self.origin, self._parameter)
         self.settings = SettingsFiles(project)
         self._read_relations()
@@ -75,7 +72,8 @@ class Resolver:
         self.classes.forget()
         self.models.forget()
         self.local_types.forget()
-        for answers in (self._functions, self._returned, self._attributes, self._lazy):
+        self.queries.forget()
+        for answers in (self._functions, self._returned, self._attributes):
             answers.clear()
 
     # Origins.
@@ -105,8 +103,11 @@ class Resolver:
                 if base.endswith((".QuerySet", ".Manager")):
                     return f"{self.annotation(key, scope)}.objects"
                 return base
-            case ast.BinOp(left=left, op=ast.BitOr()):
-                return self.origin(left, scope, local)
+            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+                first = self.origin(left, scope, local)
+                # The chain `prompt | model | parser` of LangChain does what its last part does.
+                is_chain = first.startswith("langchain")
+                return (self.origin(right, scope, local) if is_chain else "") or first
             case ast.BoolOp(values=values):
                 return only(self.origin(value, scope, local) for value in values)
             case ast.IfExp(body=body, orelse=orelse):
@@ -150,6 +151,8 @@ class Resolver:
                 annotated = (annotation, scope) if annotation is not None else None
                 is_local = local is not None and name in local
                 assigned = [] if is_local else scope.module.elements.get(name, [])
+                if not (is_local or annotated or assigned):
+                    return self._of_table(self._name(name, scope))
             case ast.Call(func=called):
                 function = self.function(self.origin(called, scope, local))
                 returns = getattr(function.node, "returns", None) if function else None
@@ -161,6 +164,24 @@ class Resolver:
         if annotated and (kind := annotations.element_type(annotated[0])) is not None:
             return self.annotation(kind, annotated[1])
         return only(self._resolve(e.value, e.scope, self.locals(e.scope)) for e in assigned)
+
+    def _of_table(self, origin: str) -> str:
+        """The one class of the values of a table: `{"dhl": Dhl(), "ups": Ups()}`; else empty.
+
+        It may be a base class that all of them have.
+        """
+        holder, _, name = origin.rpartition(".")
+        module = self.project.modules.get(holder)
+        match module and module.names.get(name):
+            case ast.Dict(values=[_, *_] as values) | ast.List(elts=[_, *_] as values) if module:
+                found = [self._resolve(value, module) for value in values]
+            case _:
+                return ""
+        if not all(self.classes.scope(each) is not None for each in found):
+            return ""
+        lineages = [self.classes.lineage(each) for each in found]
+        common = (each for each in lineages[0] if all(each in others for others in lineages))
+        return next((each for each in common if self.classes.scope(each) is not None), "")
 
     def _annotation_of_local(self, name: str, scope: CodeScope) -> ast.expr | None:
         """The annotation of a parameter or of a variable at the top of the module."""
@@ -221,7 +242,7 @@ class Resolver:
         scope = self.project.scopes.get(origin)
         if scope is None and "." in origin:
             owner, _, name = origin.rpartition(".")
-            scope = self.classes.method(owner, name) or self._method_of_query(owner, name)
+            scope = self.classes.method(owner, name) or self.queries.method(owner, name)
         function = scope if scope and not isinstance(scope.node, ast.ClassDef) else None
 
         if not self._pending:
@@ -247,51 +268,6 @@ class Resolver:
             case ast.Dict(values=values) | ast.List(elts=values) | ast.Tuple(elts=values) if module:
                 yield from (self.function(self.origin(value, module)) for value in values)
 
-    def decorators(self, scope: CodeScope) -> list[tuple[str, ast.expr]]:
-        """The origin and the name of each decorator of a function, called or not."""
-        if not isinstance(scope.node, Def):
-            return []
-        names = [
-            node.func if isinstance(node, ast.Call) else node for node in scope.node.decorator_list
-        ]
-        return [(self.origin(name, scope.parent or scope), name) for name in names]
-
-    def is_task(self, scope: CodeScope | None) -> bool:
-        """Whether a decorator makes a function a task or a job."""
-        if scope is None:
-            return False
-        if scope not in self._tasks:
-            self._tasks[scope] = any(
-                TASK_DECORATORS.matches(origin) or origin.endswith(".task")
-                for origin, _ in self.decorators(scope)
-            )
-        return self._tasks[scope]
-
-    def is_typed_endpoint(self, scope: CodeScope) -> bool:
-        """Whether a decorator of ninja turns what a function returns into its `response` type."""
-        assert isinstance(scope.node, Def)
-        if not any("ninja" in str(name) for name in scope.module.names.values()):
-            return False
-        return any(
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in ENDPOINT_METHODS
-            and any(keyword.arg == "response" for keyword in node.keywords)
-            for node in scope.node.decorator_list
-        )
-
-    def is_property(self, scope: CodeScope) -> bool:
-        """Whether reading an attribute calls this method."""
-        if scope not in self._properties:
-            self._properties[scope] = any(
-                PROPERTIES.matches(origin) for origin, _ in self.decorators(scope)
-            )
-        return self._properties[scope]
-
-    def is_context_manager(self, scope: CodeScope) -> bool:
-        """Whether a decorator makes a generator a context manager."""
-        return any(CONTEXT_MANAGERS.matches(origin) for origin, _ in self.decorators(scope))
-
     def entered(self, origin: str) -> str:
         """The origin of `x` in `with origin as x`."""
         for name in ("__enter__", "__aenter__"):
@@ -307,71 +283,6 @@ class Resolver:
     def parameters(self, scope: CodeScope) -> Types:
         """The origins of a function's parameters."""
         return self.local_types.parameters(scope)
-
-    # Queries.
-
-    def is_query(self, origin: str) -> bool:
-        """Whether this is a queryset that has not been evaluated yet."""
-        found = self.models.query(origin)
-        if found is None:
-            return False
-        return all(
-            method in ORM["lazy"] or self._is_lazy(found.manager, method)
-            for method in found.methods
-        )
-
-    def row(self, origin: str) -> str:
-        """The origin of one row of a query; empty if its rows are not instances of a model."""
-        found = self.models.query(origin)
-        return found.model if found and WITHOUT_ROWS.isdisjoint(found.methods) else ""
-
-    def is_model(self, origin: str) -> bool:
-        """Whether this is a model."""
-        return self.models.is_model(origin)
-
-    def returns_fresh_row(self, origin: str) -> bool:
-        """Whether a function of this project only fetches a row, without its relations."""
-        scope = self.function(origin)
-        if scope is None or self.decorators(scope) or not isinstance(scope.node, Def):
-            return False
-        if "_related(" in ast.unparse(scope.node):
-            return False
-        local = self.locals(scope)
-        returned = self.local_types.returned(scope, yields=False)
-        calls = [each.value if isinstance(each, ast.Await) else each for each in returned]
-        return bool(calls) and all(
-            isinstance(call, ast.Call) and self._fetches(self.origin(call.func, scope, local))
-            for call in calls
-        )
-
-    def _fetches(self, origin: str) -> bool:
-        """Whether a call of this origin fetches a row of a query that was begun here."""
-        head, _, method = origin.rpartition(".")
-        is_new = method.endswith("create")
-        return method in FETCHING and not is_new and "_related" not in head and self.is_query(head)
-
-    def is_relation(self, model: str, name: str) -> bool:
-        """Whether `name` is a relation to one row of another model."""
-        return bool(self.models.target(model, name))
-
-    def _is_lazy(self, manager: str, method: str) -> bool:
-        """Whether a manager's own method returns a query."""
-        name = f"{manager}.{method}"
-        if name not in self._lazy:
-            # Methods that return one another's result end here.
-            self._lazy[name] = False
-            scope = self.function(name)
-            if scope is not None:
-                self._lazy[name] = self.is_query(self._return_of(scope, manager))
-        return self._lazy[name]
-
-    def _method_of_query(self, owner: str, name: str) -> CodeScope | None:
-        query = self.models.query(owner)
-        if query is None:
-            return None
-        model, _, manager = query.manager.rpartition(".")
-        holders = self.models.manager_classes(model, manager) or [query.manager]
-        return next(filter(None, (self.classes.method(each, name) for each in holders)), None)
 
     # Names, attributes and results.
 
@@ -412,7 +323,11 @@ class Resolver:
             value = self.annotation(module.annotations[name], module)
         if found is None and not value and isinstance(module, Module):
             value = self._starred(module, name, depth + 1)
-        return value or origin
+        return self._instead_of(origin, value)
+
+    def _instead_of(self, name: str, value: str) -> str:
+        """The origin of a named value. A signal keeps its name: each has receivers of its own."""
+        return name if not value or SIGNALS.matches(value) else value
 
     def _of_instance(self, owner: str, name: str, origin: str, depth: int) -> str:
         """The origin of an attribute, which its class, a base class or a method may give."""
@@ -429,7 +344,9 @@ class Resolver:
             scope = self.project.scopes.get(found.value)
             if scope is not None and isinstance(scope.node, Def):
                 return (
-                    self._return_of(scope, owner) or origin if self.is_property(scope) else origin
+                    self._return_of(scope, owner) or origin
+                    if self.decorators.is_property(scope)
+                    else origin
                 )
             return found.value if found.value == origin else self.follow(found.value, depth + 1)
 
@@ -448,7 +365,7 @@ class Resolver:
             self._resolve(each.value, each.scope, self.locals(each.scope))
             for each in self.classes.assigned(owner, name)
         ]
-        return only(values) or origin
+        return self._instead_of(origin, only(values))
 
     def _resolve(
         self, value: ast.expr | str | None, scope: CodeScope, local: Types | None = None
@@ -488,7 +405,7 @@ class Resolver:
             # 4. `get_object_or_404(Order)` fetches a row.
             if origin in GET_OR_404:
                 found = self.origin(call.args[0], scope, local)
-                return found if self.is_model(found) else self.row(found)
+                return found if self.models.is_model(found) else self.queries.row(found)
 
             # 5. `apps.get_model("shop.Order")`.
             if origin == "django.apps.apps.get_model":
@@ -514,13 +431,14 @@ class Resolver:
         return ""
 
     def _result(self, origin: str) -> str:
-        """The origin of what a function returns. Five cases:
+        """The origin of what a function returns. Six cases:
 
         1. A function of this project returns what its annotation or its source says.
         2. `async_to_sync(f)` only wraps a function, so what it returns gets a name of its own.
         3. `get_user_model()` returns the model of users.
-        4. A method that fetches a row of a query returns the model.
-        5. Any other result has the origin of the function: an instance that of its class.
+        4. `request.auser()` returns a row of it.
+        5. A method that fetches a row of a query returns the model.
+        6. Any other result has the origin of the function: an instance that of its class.
         """
         head, _, method = origin.rpartition(".")
         scope = self.function(origin)
@@ -528,9 +446,10 @@ class Resolver:
             return self._return_of(scope, head)
         if origin == "asgiref.sync.async_to_sync":
             return f"{origin}.call"
-        if origin == "django.contrib.auth.get_user_model":
+        if origin in ("django.contrib.auth.get_user_model", f"{REQUEST}.auser"):
             return self.models.user
-        return self.row(head) if method in FETCHING and self.is_query(head) else origin
+        is_row = method in FETCHING and self.queries.is_query(head)
+        return self.queries.row(head) if is_row else origin
 
     def _return_of(self, scope: CodeScope, owner: str) -> str:
         """The origin of what a function of this project returns, called on `owner`."""
@@ -544,9 +463,14 @@ class Resolver:
             return owner + found.removeprefix(scope.owner.dotted)
         return found
 
+    def _returned_by(self, name: str, owner: str) -> str:
+        """The origin of what a function of this project returns; empty if there is none."""
+        scope = self.function(name)
+        return "" if scope is None else self._return_of(scope, owner)
+
     def _return_annotation(self, scope: CodeScope, node: ast.expr | None) -> ast.expr | None:
         """`Redis` of a context manager's `-> Iterator[Redis]`."""
-        if not isinstance(node, ast.Subscript) or not self.is_context_manager(scope):
+        if not isinstance(node, ast.Subscript) or not self.decorators.is_context_manager(scope):
             return node
         return node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
 
@@ -556,7 +480,9 @@ class Resolver:
             self._returned[scope] = ""
             self._pending.add(scope.node)
             local = self.locals(scope)
-            values = self.local_types.returned(scope, yields=self.is_context_manager(scope))
+            values = self.local_types.returned(
+                scope, yields=self.decorators.is_context_manager(scope)
+            )
             self._returned[scope] = only(self.origin(value, scope, local) for value in values)
             self._pending.discard(scope.node)
         return self._returned.get(scope, "")

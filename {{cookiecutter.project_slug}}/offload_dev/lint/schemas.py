@@ -38,7 +38,7 @@ def _of_schema(origin: str, resolver: Resolver) -> Iterator[tuple[str, bool]]:
             continue
         if resolver.models.rows(model, name) is not None:
             yield name, True
-        elif name in schema.annotations and resolver.is_relation(model, name):
+        elif name in schema.annotations and resolver.models.is_relation(model, name):
             yield name, False
 
 
@@ -53,4 +53,4 @@ def _model_of(schema: CodeScope, resolver: Resolver) -> tuple[str, list[str]]:
     fields = inner.names.get("fields")
     listed = fields.elts if isinstance(fields, ast.List | ast.Tuple) else []
     texts = [each.value for each in listed if isinstance(each, ast.Constant)]
-    return origin if resolver.is_model(origin) else "", list(map(str, texts))
+    return origin if resolver.models.is_model(origin) else "", list(map(str, texts))

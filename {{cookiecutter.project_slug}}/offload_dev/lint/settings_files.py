@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 from functools import cached_property
 
+from offload_dev.lint.servers import runs_plain_server
 from offload_dev.lint.source import Module, Project, own_statements
 
 CELERY = "CELERY_"
@@ -36,7 +37,9 @@ class SettingsFiles:
 
     @cached_property
     def runs_under_asgi(self) -> bool:
-        """Whether an async server may run this project, as far as its source says."""
+        """Whether an async server may run this project, as far as its files say."""
+        if runs_plain_server(self._project.root):
+            return False
         has_asgi = any(module.path.name == "asgi.py" for module in self._project.files)
         is_async = any(scope.on_loop for scope in self._project.functions)
         return bool(self.values("ASGI_APPLICATION")) or (has_asgi and is_async)

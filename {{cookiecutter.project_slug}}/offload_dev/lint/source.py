@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from offload_dev.lint.module_names import ModuleNames
+
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 STATEMENT_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
@@ -28,8 +30,11 @@ SKIPPED_DIRECTORIES = {
     "testing",
     "stress_tests",
     "benchmarks",
+    "bench",
     "scripts",
+    "example",
     "examples",
+    "ideas",
     "migrations",
     "node_modules",
     "site-packages",
@@ -93,10 +98,11 @@ class CodeScope:
         """
         for node in ast.walk(self.node) if in_functions else own_statements(self.node):
             if isinstance(node, ast.Import):
-                yield from ((alias.name, node.lineno) for alias in node.names)
+                yield from ((self.module.named(alias.name), node.lineno) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
-                base = self.module.absolute(node)
-                yield from ((f"{base}.{alias.name}", node.lineno) for alias in node.names)
+                yield from (
+                    (self.module.absolute(node, alias.name), node.lineno) for alias in node.names
+                )
 
 
 @dataclass(eq=False)
@@ -105,6 +111,7 @@ class Module(CodeScope):
 
     path: Path = field(default_factory=Path)
     text: str = ""
+    files: ModuleNames | None = None
 
     @cached_property
     def lines(self) -> list[str]:
@@ -120,13 +127,22 @@ class Module(CodeScope):
             for node in own_statements(self.node)
         )
 
-    def absolute(self, node: ast.ImportFrom) -> str:
-        """The absolute name of the module in `from … import`, which may be a relative one."""
-        if not node.level:
-            return node.module or ""
-        parts = self.dotted.split(".")
-        base = parts[: len(parts) - node.level + (self.path.name == "__init__.py")]
-        return ".".join([*base, *([node.module] if node.module else [])])
+    @cached_property
+    def is_script(self) -> bool:
+        """Whether somebody starts the file: a management command, or a file with a main block."""
+        return self.has_own_loop or "__main__" in self.text
+
+    def absolute(self, node: ast.ImportFrom, name: str = "") -> str:
+        """The absolute name of what `from … import name` imports, or of the module itself."""
+        parts = [*(node.module or "").split("."), name]
+        parts = [part for part in parts if part]
+        if node.level and self.files is not None:
+            return self.files.relative(node.level, parts, self.path)
+        return self.named(".".join(parts))
+
+    def named(self, imported: str) -> str:
+        """The name that the project has for what an import names."""
+        return self.files.imported(imported, self.path) if self.files else imported
 
 
 def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
@@ -155,9 +171,8 @@ class Project:
         root: a directory, or one file. Tests, migrations, hidden directories and virtual
             environments are left out.
 
-    `files` has every module, `modules` the last one of each name: folders that are no packages may
-    have files of the same name. `unreadable` lists the files that Python cannot parse: path, line,
-    error.
+    `files` has every module, `modules` has them by name. `unreadable` lists the files that Python
+    cannot parse: path, line, error.
     """
 
     def __init__(self, root: Path) -> None:
@@ -167,7 +182,9 @@ class Project:
         self.scopes: dict[str, CodeScope] = {}
         self._prefetched: dict[str, bool] = {}
         self.unreadable: list[tuple[Path, int, str]] = []
-        for path in sorted(_source_files(root)):
+        paths = sorted(_source_files(root))
+        self._names = ModuleNames(root, paths)
+        for path in paths:
             self._read(path)
 
     @cached_property
@@ -187,6 +204,11 @@ class Project:
     def sets_users(self) -> bool:
         """Whether a line gives `request.user` a value, as authentication of its own does."""
         return any(SETS_USER.search(module.text) is not None for module in self.modules.values())
+
+    @cached_property
+    def limits_tasks(self) -> bool:
+        """Whether a limit of Celery ends what a task waits for."""
+        return any("soft_time_limit" in module.text.lower() for module in self.files)
 
     @cached_property
     def local_caches(self) -> set[str]:
@@ -224,7 +246,8 @@ class Project:
             return
 
         # A module is its own module, which the constructor cannot say.
-        module = Module(None, _dotted(path), tree, path=path, text=text)  # type: ignore[arg-type]
+        name, known = self._names.of(path), {"path": path, "text": text, "files": self._names}
+        module = Module(None, name, tree, **known)  # type: ignore[arg-type]
         module.module = module
         self.files.append(module)
         self.modules[module.dotted] = module
@@ -255,10 +278,13 @@ class Project:
 def _imported_names(node: ast.Import | ast.ImportFrom, module: Module) -> dict[str, str]:
     """What each name of an import statement holds. `import a.b` binds `a`."""
     if isinstance(node, ast.ImportFrom):
-        base = module.absolute(node)
-        return {alias.asname or alias.name: f"{base}.{alias.name}" for alias in node.names}
-    top = ((alias, alias.name.partition(".")[0]) for alias in node.names)
-    return {alias.asname or name: alias.name if alias.asname else name for alias, name in top}
+        return {a.asname or a.name: module.absolute(node, a.name) for a in node.names}
+    found = {}
+    for alias in node.names:
+        top, dot, _ = alias.name.partition(".")
+        # `import a.b` binds `a`.
+        found[alias.asname or top] = top if dot and not alias.asname else module.named(alias.name)
+    return found
 
 
 def _declare_variable(scope: CodeScope, target: ast.expr, value: ast.expr) -> None:
@@ -309,13 +335,3 @@ def _source_files(root: Path) -> Iterator[Path]:
 def _is_test(path: Path) -> bool:
     name = path.name
     return name.startswith("test_") or name.endswith("_test.py") or name in TEST_FILES
-
-
-def _dotted(path: Path) -> str:
-    """The import name of a file, from the first directory above it that is no package."""
-    parts = [] if path.name == "__init__.py" else [path.stem]
-    directory = path.resolve().parent
-    while (directory / "__init__.py").exists():
-        parts.insert(0, directory.name)
-        directory = directory.parent
-    return ".".join(parts) or path.stem

@@ -1,13 +1,18 @@
 """What a function does that is wrong inside of a transaction."""
 
+import ast
+import re
 from collections.abc import Iterator
 
 from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.names import PUBLISH
+from offload_dev.lint.names import PUBLISH, TASKS_IN_DATABASE
 from offload_dev.lint.violations import Violation, call_violation
 
 # They are right: the message leaves after the commit.
 AFTER_COMMIT = {"delay_on_commit", "apply_async_on_commit"}
+OTHER_ROWS = "right if the task reads nothing that this transaction has written"
+NAME = re.compile(r"\w+")
+NAME_OF_ROW = re.compile(r"(\w*_)?(id|ids|pk|pks|uuid)")
 LOCKS = {"select_for_update"}
 WRITES = {
     "save",
@@ -26,12 +31,24 @@ WRITES = {
 
 
 def publications(function: Function) -> Iterator[Violation]:
-    """The tasks that a function publishes."""
+    """The tasks that a function publishes. Those that are rows wait for the commit, too."""
     resolver = function.resolver
     for call in function.calls:
-        is_published = call.method in PUBLISH - AFTER_COMMIT
-        if is_published and resolver.is_task(resolver.function(call.holder)):
-            yield call_violation(call.node)
+        if call.method in PUBLISH - AFTER_COMMIT:
+            task = resolver.function(call.holder)
+            if task is not None and resolver.decorators.is_task(task):
+                decorators = resolver.decorators.of(task)
+                if not any(TASKS_IN_DATABASE.matches(origin) for origin, _ in decorators):
+                    likely = "" if _names_row(call, function) else OTHER_ROWS
+                    yield call_violation(call.node, likely=likely)
+
+
+def _names_row(call: CallSite, function: Function) -> bool:
+    """Whether a task gets a row, or what names one. A text that it gets is no row."""
+    given = [*call.node.args, *(keyword.value for keyword in call.node.keywords)]
+    names = (name for each in given for name in NAME.findall(ast.unparse(each)))
+    is_named = any(map(NAME_OF_ROW.fullmatch, names))
+    return is_named or any(function.resolver.models.is_model(each) for each in call.arguments)
 
 
 def service_calls(function: Function) -> Iterator[Violation]:

@@ -24,7 +24,7 @@ def is_unbounded(value: ast.expr, function: Function, seen: frozenset[str] = fro
     if isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Slice):
         return value.slice.upper is None and is_unbounded(value.value, function, seen)
     origin = resolver.origin(value, scope, resolver.locals(scope))
-    if origin in (REQUEST, "builtins.open") or resolver.is_query(origin):
+    if origin in (REQUEST, "builtins.open") or resolver.queries.is_query(origin):
         return True
     if isinstance(value, ast.Name):
         parameters = set(resolver.parameters(scope)) - {"self", "cls"}

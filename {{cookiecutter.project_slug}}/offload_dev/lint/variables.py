@@ -2,9 +2,9 @@
 
 import ast
 
-from offload_dev.lint.names import FETCHING, FETCHING_PAIRS
-from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.source import CodeScope, own_nodes
+from offload_dev.lint.names import FETCHING, FETCHING_PAIRS, SIGNALS, TO_THREAD
+from offload_dev.lint.resolver import REQUEST, Resolver
+from offload_dev.lint.source import CodeScope, Def, own_nodes
 
 GET_OR_404 = ("get_object_or_404", "aget_object_or_404")
 
@@ -16,6 +16,7 @@ class Variables:
         local: the origins of the variables.
         parameters: the names of the function's parameters.
         values: what the variables were assigned last.
+        items: what was assigned to the items of the variables: `context["orders"] = orders`.
         rows: variables that hold a row whose relations were not fetched with it.
         fetched: variables that hold a queryset which `async for` has fetched: reading it again is
             free.
@@ -27,6 +28,7 @@ class Variables:
         self.local = resolver.parameters(scope)
         self.parameters = set(self.local)
         self.values: dict[str, ast.expr] = {}
+        self.items: dict[str, list[tuple[str, ast.expr]]] = {}
         self.rows: set[str] = set()
         self.fetched: set[str] = set()
         self.assigned: set[str] = set()
@@ -41,10 +43,17 @@ class Variables:
             for element in target.elts:
                 self.forget(element)
             self._bind_pair(target.elts, value)
+        match target:
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str() as key)):
+                self.items.setdefault(name, []).append((key, value))
         if not isinstance(target, ast.Name):
             return
 
-        self.local[target.id] = self.origin(value)
+        self.items.pop(target.id, None)
+        origin = self.origin(value)
+        # Each signal has receivers of its own.
+        is_signal = SIGNALS.matches(origin)
+        self.local[target.id] = f"{self.scope.dotted}.{target.id}" if is_signal else origin
         self.values[target.id] = value
         self.fetched.discard(target.id)
         self.rows.discard(target.id)
@@ -73,7 +82,7 @@ class Variables:
         # `order.customer.country`: the first relation did not bring the second one.
         return isinstance(node, ast.Attribute) and bool(
             self.is_fresh(node.value)
-            and self.resolver.is_relation(self.origin(node.value), node.attr)
+            and self.resolver.models.is_relation(self.origin(node.value), node.attr)
         )
 
     def comes_from_function(self, query: ast.expr) -> bool:
@@ -99,13 +108,39 @@ class Variables:
         call = _without_await(value)
         if not isinstance(call, ast.Call) or "_related(" in ast.unparse(call):
             return False
-        if self.resolver.returns_fresh_row(self.origin(call.func)):
+        origin = self.origin(call.func)
+        if origin == f"{REQUEST}.auser" or self._returns_fresh_row(origin):
             return True
-        head, _, method = self.origin(call.func).rpartition(".")
-        if not self.resolver.is_query(head):
+        head, _, method = origin.rpartition(".")
+        if not self.resolver.queries.is_query(head):
             query = self.origin(call.args[0]) if call.args else ""
             return "_related" not in query and method in GET_OR_404
         return "_related" not in head and method in FETCHING and not method.endswith("create")
+
+    def _returns_fresh_row(self, origin: str) -> bool:
+        """Whether a function of this project only fetches a row, without its relations."""
+        resolver = self.resolver
+        scope = resolver.function(origin)
+        if scope is None or not isinstance(scope.node, Def):
+            return False
+        is_plain = all(TO_THREAD.matches(each) for each, _ in resolver.decorators.of(scope))
+        if not is_plain or "_related(" in ast.unparse(scope.node):
+            return False
+        local = resolver.locals(scope)
+        returned = resolver.local_types.returned(scope, yields=False)
+        calls = [each.value if isinstance(each, ast.Await) else each for each in returned]
+        return bool(calls) and all(
+            isinstance(call, ast.Call) and self._fetches(resolver.origin(call.func, scope, local))
+            for call in calls
+        )
+
+    def _fetches(self, origin: str) -> bool:
+        """Whether a call of this origin fetches a row of a query that was begun here."""
+        head, _, method = origin.rpartition(".")
+        is_new = method.endswith("create")
+        if method not in FETCHING or is_new or "_related" in head:
+            return False
+        return self.resolver.queries.is_query(head)
 
     def _bind_pair(self, elements: list[ast.expr], value: ast.expr) -> None:
         """`order, is_new = await Order.objects.aget_or_create(…)`."""
@@ -114,7 +149,7 @@ class Variables:
         head, _, method = origin.rpartition(".")
         first = elements[0] if elements else None
         if isinstance(first, ast.Name) and method in FETCHING_PAIRS:
-            self.local[first.id] = self.resolver.row(head)
+            self.local[first.id] = self.resolver.queries.row(head)
 
 
 def _without_await(value: ast.expr) -> ast.expr:

@@ -42,10 +42,12 @@ class Visitor(ast.NodeVisitor):
         self.in_raising_handler = False
 
         # A decorator puts the whole function into a transaction.
-        decorators = (origin for origin, _ in resolver.decorators(scope))
+        decorators = (origin for origin, _ in resolver.decorators.of(scope))
         self.evaluations.atomic = ATOMIC in decorators
 
-        self.returns_rows = isinstance(scope.node, Def) and resolver.is_typed_endpoint(scope)
+        self.returns_rows = isinstance(scope.node, Def) and resolver.decorators.is_typed_endpoint(
+            scope
+        )
         for statement in scope.node.body:
             self.visit(statement)
 
@@ -62,6 +64,8 @@ class Visitor(ast.NodeVisitor):
 
     def visit_Expr(self, node: ast.Expr) -> None:
         self.dropped.add(node.value)
+        if isinstance(node.value, ast.ListComp | ast.SetComp):
+            self.dropped.add(node.value.elt)
         self.visit(node.value)
 
     def visit_Call(self, node: ast.Call) -> None:

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from celery import current_app
-from celery.app.defaults import SETTING_KEYS
+from celery.app.defaults import NAMESPACES, SETTING_KEYS, flatten
 from django.conf import settings
 from django.core.checks import CheckMessage, register
 
@@ -26,6 +26,8 @@ ENVIRONMENT_NAMES = (
     "APP",
     "BIN",
 )
+# Celery 5.7 still takes the names of its third version, such as CELERY_IGNORE_RESULT.
+OLD_NAMES = {name for option in dict(flatten(NAMESPACES)).values() for name in option.old}
 # kombu's default for Redis.
 DEFAULT_VISIBILITY_TIMEOUT_SECONDS = 3600
 # The brokers that E710 and E711 are about.
@@ -50,7 +52,7 @@ def check_names(**_: object) -> Iterator[CheckMessage]:
 
     for name, kind in found.items():
         key = name.removeprefix(PREFIX).lower()
-        if key in SETTING_KEYS:
+        if key in SETTING_KEYS or name.lower() in OLD_NAMES:
             continue
         close = get_close_matches(key, SETTING_KEYS, n=1)
         guess = f"perhaps {PREFIX}{close[0].upper()}" if close else "a name of Celery's reference"

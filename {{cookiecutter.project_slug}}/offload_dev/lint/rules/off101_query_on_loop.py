@@ -43,11 +43,11 @@ def query_on_loop(function: Function) -> Iterator[Violation]:
             yield violation(found.node, likely=found.likely, instead=advice)
 
     resolver = function.resolver
-    if function.scope.on_loop and resolver.is_typed_endpoint(function.scope):
+    if function.scope.on_loop and resolver.decorators.is_typed_endpoint(function.scope):
         yield from _by_response(function)
     for call in function.calls_not_awaited:
-        is_query = call.method in ORM["evaluating"] and resolver.is_query(call.holder)
-        is_on_row = call.method in ORM["on_rows"] and resolver.is_model(call.holder)
+        is_query = call.method in ORM["evaluating"] and resolver.queries.is_query(call.holder)
+        is_on_row = call.method in ORM["on_rows"] and resolver.models.is_model(call.holder)
         name = function.maybe_prefetched.get(call.node, "")
         if name and resolver.project.prefetches(name):
             continue
@@ -85,10 +85,10 @@ def _may_query(call: CallSite, function: Function) -> str:
     if any(map(MAY_QUERY.matches, (call.origin, *resolver.inherited(call.origin)))):
         return "queries in most classes: it asks permissions, reads a page, or saves"
     if call.method in ORM["cached"] and (
-        resolver.is_query(call.holder) or resolver.is_model(call.holder)
+        resolver.queries.is_query(call.holder) or resolver.models.is_model(call.holder)
     ):
         return "queries unless the answer was cached before"
-    if call.method in ORM["of_users"] and resolver.is_model(call.holder):
+    if call.method in ORM["of_users"] and resolver.models.is_model(call.holder):
         return "queries unless the permissions of this row were read before"
     manager = manager_of_unknown_row(call, function)
     return f"queries if `{manager}` is the manager of a row" if manager else ""

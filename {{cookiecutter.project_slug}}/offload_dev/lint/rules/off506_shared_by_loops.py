@@ -18,12 +18,10 @@ OF_LOOP = Patterns(
     "pymongo.AsyncMongoClient", "{elasticsearch,opensearchpy}.Async*", "nats.*", "aio_pika.*",
     "asyncio.{Lock,Semaphore,BoundedSemaphore,Event,Condition,Queue}",
 )  # fmt: skip
-RUN = Patterns("asyncio.run", "asyncio.*.run_until_complete")
+KEPT_OF_LOOP = Patterns(*OF_LOOP.patterns, "asyncio.*create_task", "channels.layers.*")
+RUN = Patterns("asyncio.run")
 LAYERS = Patterns("channels.layers.BaseChannelLayer")
-GROUPS = Patterns("channels.layers.get_channel_layer.{send,group_send,group_add,group_discard}")
-TO_SYNC = "asgiref.sync.async_to_sync"
 THREAD_LOCAL = Patterns("threading.local", "_threading_local.local")
-CLOSES = "right if the layer closes its connections with each event loop"
 THREAD_ID = Patterns("threading.{get_ident,current_thread,currentThread,get_native_id}")
 OF_THREAD = "right for what belongs to a thread, such as a connection"
 CONTEXT_VAR = "a `ContextVar`, or `asgiref.local.Local`"
@@ -38,14 +36,13 @@ IN_LOOP = "a new object in each turn, made in the coroutine"
     severity="warning",
 )
 def shared_by_loops(function: Function, graph: CallGraph) -> Iterator[Violation]:
-    """Finds what belongs to an event loop that has ended, or to another thread. Five cases:
+    """Finds what belongs to an event loop that has ended, or to another thread. Four cases:
 
     1. `asyncio.run(manager.run())` in a loop, with an object that was made before the loop.
     2. A client or lock of the whole process in a coroutine that sync code runs, each time in a new
        event loop.
     3. The clients that a channel layer keeps, which sync code and the server use.
-    4. A channel layer in a worker's task: its connections end with each `async_to_sync`.
-    5. Values in a `threading.local`, or in a dictionary by the thread's id: all requests of an
+    4. Values in a `threading.local`, or in a dictionary by the thread's id: all requests of an
        event loop share one thread.
     """
     yield from _runs_again(function)
@@ -54,9 +51,6 @@ def shared_by_loops(function: Function, graph: CallGraph) -> Iterator[Violation]
         is_shared = function.scope in graph.run_by_sync_code and _is_shared_client(call, function)
         if is_shared or _is_of_layer(call, function, graph):
             yield call_violation(call.node)
-        elif function.is_task and call.origin == TO_SYNC:
-            sends = [a for a in call.node.args if GROUPS.matches(function.origin_of(a))]
-            yield from (violation(each, likely=CLOSES) for each in sends)
 
 
 def _runs_again(function: Function) -> Iterator[Violation]:
@@ -70,7 +64,7 @@ def _runs_again(function: Function) -> Iterator[Violation]:
             made = {node.id for node in names if isinstance(node.ctx, ast.Store)}
             for call in function.calls_to(RUN):
                 held = _held_by_method(call) if call.node in inside else None
-                if held is not None and held.id not in made and _is_own(held, function):
+                if held is not None and held.id not in made and _is_of_loop(held, function):
                     yield violation(call.node, f"`{held.id}`", instead=IN_LOOP)
 
 
@@ -82,9 +76,20 @@ def _held_by_method(run: CallSite) -> ast.Name | None:
     return None
 
 
-def _is_own(held: ast.Name, function: Function) -> bool:
-    """Whether a variable holds an object of a class of this project."""
-    return function.resolver.classes.scope(function.origin_of(held)) is not None
+def _is_of_loop(held: ast.Name, function: Function) -> bool:
+    """Whether a variable holds an object of this project that keeps something of a loop.
+
+    An object that makes what it needs in its coroutine, such as `self`, keeps nothing.
+    """
+    resolver = function.resolver
+    owner = resolver.classes.scope(function.origin_of(held))
+    if owner is None or held.id == "self":
+        return False
+    return any(
+        KEPT_OF_LOOP.matches(resolver.origin(each.value, each.scope, resolver.locals(each.scope)))
+        for assigned in (*owner.attributes.values(), *owner.elements.values())
+        for each in assigned
+    )
 
 
 def _is_shared_client(call: CallSite, function: Function) -> bool:
@@ -107,8 +112,15 @@ def _is_of_layer(call: CallSite, function: Function, graph: CallGraph) -> bool:
 
 
 def _of_thread(function: Function) -> Iterator[Violation]:
-    """The first value that a function keeps in a `threading.local`, or by the thread's id."""
-    if "threading" not in function.scope.module.text:
+    """The first value that a function keeps in a `threading.local`, or by the thread's id.
+
+    Right is what each thread makes for itself once, and what a context manager puts back.
+    """
+    is_made_once = function.scope.label.endswith(".__init__") or any(
+        call.origin in ("builtins.hasattr", "builtins.getattr") for call in function.calls
+    )
+    is_put_back = function.is_generator and not function.scope.on_loop
+    if is_made_once or is_put_back or "threading" not in function.scope.module.text:
         return
     for node in own_nodes(function.scope.node):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):

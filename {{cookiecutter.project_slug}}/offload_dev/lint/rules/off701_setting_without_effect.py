@@ -98,7 +98,7 @@ def _tasks_of(body: Function) -> Iterator[CodeScope]:
         scope = resolver.project.scopes.get(name) if isinstance(name, str) else None
         is_function = scope is not None and isinstance(scope.node, Def)
         if scope is not None and is_function and scope.module is body.scope:
-            yield from [scope] if resolver.is_task(scope) else []
+            yield from [scope] if resolver.decorators.is_task(scope) else []
 
 
 def _time_limits(scope: CodeScope, body: Function) -> Iterator[Violation]:

@@ -1,0 +1,183 @@
+"""What was accused wrongly in public projects: calls that block or compute, and clients.
+
+Each kind stands beside the mistake that it resembles. `docs/public.md` says how often the linter
+was right on public projects.
+"""
+
+from pathlib import Path
+
+import pytest
+from twins import Twins, check
+
+# By name: the rule, its severity on the wrong code, the wrong code, the right code.
+KINDS = {
+    "attribute_of_the_class": Twins(
+        "OFF103",
+        "error",
+        """
+class Settings:
+    known = None
+
+    def load(self):
+        if self.known is None:
+            self.known = requests.get("https://x.test", timeout=1)
+
+async def view(request):
+    Settings().load()
+""",
+        """
+class Settings:
+    known = None
+
+    @classmethod
+    def load(cls):
+        if cls.known is None:
+            cls.known = requests.get("https://x.test", timeout=1)
+
+async def view(request):
+    Settings.load()
+""",
+    ),
+    "client_in_a_collection": Twins(
+        "OFF403",
+        "warning",
+        """
+import httpx
+
+clients = {}
+
+def connect():
+    return httpx.AsyncClient()
+
+async def view(request, key):
+    client = connect()
+    return await client.get(key)
+""",
+        """
+import httpx
+
+clients = {}
+
+def connect():
+    return httpx.AsyncClient()
+
+async def view(request, key):
+    client = clients.get(key)
+    if not client:
+        client = connect()
+        clients[key] = client
+    return await client.get(key)
+""",
+    ),
+    "client_for_many_calls": Twins(
+        "OFF403",
+        "error",
+        """
+import httpx
+
+async def view(request, name):
+    async with httpx.AsyncClient() as client:
+        return await client.get(name)
+""",
+        """
+import httpx
+
+async def copy(names):
+    async with httpx.AsyncClient() as client:
+        for name in names:
+            await client.get(name)
+""",
+    ),
+    "result_that_a_cache_keeps": Twins(
+        "OFF103",
+        "error",
+        """
+@functools.lru_cache
+def load(name):
+    return requests.get(name, timeout=1)
+
+async def view(request, name):
+    return load(name)
+""",
+        """
+@functools.lru_cache
+def load():
+    return requests.get("https://x.test", timeout=1)
+
+async def view(request):
+    return load()
+""",
+    ),
+    "connection_that_the_first_command_opens": Twins(
+        "OFF103",
+        "error",
+        """
+from django_redis import get_redis_connection
+
+async def view(request):
+    return get_redis_connection("default").get("x")
+""",
+        """
+from django_redis import get_redis_connection
+
+async def view(request):
+    return get_redis_connection("default")
+""",
+    ),
+    "template_of_a_prompt": Twins(
+        "OFF103",
+        "error",
+        """
+from langchain_openai import ChatOpenAI
+
+async def view(request):
+    return ChatOpenAI().invoke("x")
+""",
+        """
+from langchain_core.prompts import PromptTemplate
+
+async def view(request):
+    return PromptTemplate.from_template("x").invoke({"x": 1})
+""",
+    ),
+    "short_answer": Twins(
+        "OFF201",
+        "warning",
+        """
+import csv
+
+async def view(request):
+    return list(csv.reader(request.body.decode().splitlines()))
+""",
+        """
+import csv
+
+async def load(client):
+    answer = await client.get("/rows")
+    return list(csv.reader(answer.text.splitlines()))
+
+async def view(request):
+    return await load(request.client)
+""",
+    ),
+    "small_file": Twins(
+        "OFF103",
+        "warning",
+        """
+async def view(request, path):
+    with open(path) as file:
+        return file.read()
+""",
+        """
+import os
+
+async def view(request, path):
+    return os.path.exists(path)
+""",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_mistake_is_found_and_what_resembles_it_is_not(tmp_path: Path, name: str) -> None:
+    check(KINDS[name], tmp_path)

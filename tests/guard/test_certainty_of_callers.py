@@ -1,0 +1,239 @@
+"""What is right because of who calls it, each kind beside the mistake that it resembles."""
+
+from pathlib import Path
+
+import pytest
+from twins import Twins, check, numbers
+
+TASK = "from celery import shared_task\n\n@shared_task(time_limit=60)\ndef send(pk):\n    pass\n\n"
+SIGNALS = "from django.dispatch import Signal\n\nfirst = Signal()\nsecond = Signal()\n\n"
+HTTP = "def load():\n    return requests.get('https://x.test', timeout=1)\n\n"
+ATOMIC = "from django.db import transaction\n\n"
+IMAGE = "import io\n\nfrom PIL import Image\n\n"
+NINJA = """
+from ninja import Router
+from ninja.security import HttpBearer
+
+router = Router()
+
+class Token(HttpBearer):
+    def authenticate(self, request, token):
+        return Customer.objects.filter(name=token).first()
+
+"""
+REMOTE = """
+def locate(place, remote=False):
+    if not remote:
+        return place
+    return requests.get(place, timeout=1)
+
+"""
+CASES = {
+    "receiver_of_another_signal": Twins(
+        "OFF103",
+        "error",
+        SIGNALS + "def tell(**kwargs):\n    requests.get('https://x.test', timeout=1)\n\n"
+        "first.connect(tell)\n\nasync def view(request):\n    first.send(sender=None)\n",
+        SIGNALS + "def tell(**kwargs):\n    requests.get('https://x.test', timeout=1)\n\n"
+        "first.connect(tell)\n\nasync def view(request):\n    second.send(sender=None)\n",
+    ),
+    "function_for_after_the_commit": Twins(
+        "OFF110",
+        "warning",
+        ATOMIC + HTTP + "def note():\n    load()\n\n"
+        "@transaction.atomic\ndef pay(request):\n    note()\n",
+        ATOMIC + HTTP + "def note():\n    try:\n        transaction.on_commit(load)\n"
+        "    except RuntimeError:\n        load()\n\n"
+        "@transaction.atomic\ndef pay(request):\n    note()\n",
+    ),
+    "task_of_a_far_function": Twins(
+        "OFF306",
+        "error",
+        ATOMIC + TASK + "def one(pk):\n    send.delay(pk)\n\n"
+        "@transaction.atomic\ndef pay(request):\n    order = Order.objects.create()\n"
+        "    one(order.pk)\n",
+        ATOMIC + TASK + "def one(pk):\n    send.delay(pk)\n\ndef two(pk):\n    one(pk)\n\n"
+        "def three(pk):\n    two(pk)\n\n"
+        "@transaction.atomic\ndef pay(request):\n    order = Order.objects.create()\n"
+        "    three(order.pk)\n",
+    ),
+    "task_that_is_a_row": Twins(
+        "OFF306",
+        "error",
+        ATOMIC + TASK + "@transaction.atomic\ndef pay(request):\n"
+        "    send.delay(Order.objects.create().pk)\n",
+        ATOMIC
+        + TASK.replace("celery import shared_task", "dispatcherd.publish import task").replace(
+            "@shared_task(time_limit=60)", "@task()"
+        )
+        + "@transaction.atomic\n"
+        "def pay(request):\n    send.delay(Order.objects.create().pk)\n",
+    ),
+    "computing_only_for_a_new_file": Twins(
+        "OFF203",
+        "warning",
+        IMAGE + "def resize(data):\n    Image.open(io.BytesIO(data)).resize((9, 9))\n\n"
+        "def view(request):\n    resize(request.body)\n",
+        IMAGE + "class Picture:\n    def save(self):\n        if self.is_new:\n"
+        "            Image.open(io.BytesIO(self.data)).resize((9, 9))\n\n"
+        "def view(request):\n    Picture().save()\n",
+    ),
+    "client_that_no_request_waits_for": Twins(
+        "OFF405",
+        "warning",
+        "from openai import OpenAI\n\ndef view(request):\n    return OpenAI(api_key='k')\n",
+        "from openai import OpenAI\n\ndef nightly():\n    return OpenAI(api_key='k')\n",
+    ),
+    "lock_that_ends_by_another_name": Twins(
+        "OFF405",
+        "warning",
+        "from django.core.cache import cache\n\ndef lock():\n    return cache.lock('report')\n",
+        "from django.core.cache import cache\n\ndef lock():\n"
+        "    return cache.lock('report', expire=60)\n",
+    ),
+    "object_that_keeps_nothing_of_a_loop": Twins(
+        "OFF506",
+        "warning",
+        "class Manager:\n    def __init__(self):\n        self.waiting = asyncio.Queue()\n\n"
+        "    async def run(self):\n        await self.waiting.get()\n\n"
+        "def main():\n    manager = Manager()\n    while True:\n"
+        "        asyncio.run(manager.run())\n",
+        "class Manager:\n    async def run(self):\n        await asyncio.Queue().get()\n\n"
+        "def main():\n    manager = Manager()\n    while True:\n"
+        "        asyncio.run(manager.run())\n",
+    ),
+    "value_that_each_thread_makes": Twins(
+        "OFF506",
+        "warning",
+        "import threading\n\nlocal = threading.local()\n\ndef keep(user):\n    local.user = user\n",
+        "import threading\n\nlocal = threading.local()\n\ndef session():\n"
+        "    if not hasattr(local, 'session'):\n        local.session = requests.Session()\n"
+        "    return local.session\n",
+    ),
+    "value_that_is_put_back": Twins(
+        "OFF506",
+        "warning",
+        "import threading\n\nlocal = threading.local()\n\ndef switch(value):\n"
+        "    local.value = value\n",
+        "import threading\n\nlocal = threading.local()\n\n@contextlib.contextmanager\n"
+        "def switched(value):\n    local.value = value\n    yield\n    local.value = None\n",
+    ),
+    "lock_without_an_await": Twins(
+        "OFF105",
+        "error",
+        "import threading\n\nlock = threading.Lock()\n\nasync def view(request):\n"
+        "    lock.acquire()\n    await asyncio.sleep(1)\n    lock.release()\n",
+        "import threading\n\nlock = threading.Lock()\n\nasync def view(request):\n"
+        "    lock.acquire()\n    seen.append(1)\n    lock.release()\n    await asyncio.sleep(1)\n",
+    ),
+    "task_of_an_outer_variable": Twins(
+        "OFF501",
+        "error",
+        "async def work():\n    await asyncio.sleep(1)\n\ndef start():\n"
+        "    task = asyncio.create_task(work())\n",
+        "async def work():\n    await asyncio.sleep(1)\n\ndef around():\n    task = None\n\n"
+        "    def start():\n        nonlocal task\n        task = asyncio.create_task(work())\n\n"
+        "    return start\n",
+    ),
+    "authentication_of_plain_endpoints": Twins(
+        "OFF101",
+        "warning",
+        NINJA + "@router.get('/orders')\nasync def orders(request):\n    return []\n",
+        NINJA + "@router.get('/orders')\ndef orders(request):\n    return []\n",
+    ),
+    "task_that_gets_a_text": Twins(
+        "OFF306",
+        "error",
+        ATOMIC + TASK + "@transaction.atomic\ndef pay(request):\n"
+        "    order = Order.objects.create()\n    send.delay(order.pk)\n",
+        ATOMIC + TASK + "def pay(request):\n    text = 'a new order'\n"
+        "    Order.objects.create()\n    send.delay(text)\n",
+    ),
+    "branch_that_never_runs": Twins(
+        "OFF103",
+        "error",
+        "async def view(request):\n    if request.GET:\n        time.sleep(1)\n",
+        "async def view(request):\n    if request.POST:\n        pass\n"
+        "    elif False:\n        time.sleep(1)\n",
+    ),
+    "call_below_an_early_end": Twins(
+        "OFF103",
+        "error",
+        REMOTE + "async def view(request):\n    return locate('a', remote=True)\n",
+        REMOTE + "async def view(request):\n    return locate('a')\n",
+    ),
+    "client_of_an_async_helper": Twins(
+        "OFF403",
+        "error",
+        "import httpx\n\nasync def view(request):\n"
+        "    async with httpx.AsyncClient(timeout=3) as client:\n"
+        "        return await client.get('/')\n",
+        "import httpx\n\nasync def load():\n"
+        "    async with httpx.AsyncClient(timeout=3) as client:\n"
+        "        return await client.get('/')\n",
+    ),
+    "call_of_a_script": Twins(
+        "OFF405",
+        "warning",
+        "def load():\n    return requests.get('https://x.test')\n",
+        "def load():\n    return requests.get('https://x.test')\n\n"
+        "if __name__ == '__main__':\n    load()\n",
+    ),
+    "call_that_the_limit_of_a_task_ends": Twins(
+        "OFF405",
+        "warning",
+        "LIMITS = {}\n\ndef load():\n    return requests.get('https://x.test')\n",
+        "LIMITS = {'soft_time_limit': 60}\n\ndef load():\n"
+        "    return requests.get('https://x.test')\n",
+    ),
+    "client_that_a_started_service_makes": Twins(
+        "OFF403",
+        "error",
+        "import httpx\n\nasync def view(request):\n    client = httpx.AsyncClient(timeout=3)\n"
+        "    return await client.get('/')\n",
+        "import httpx\n\nclass Relay:\n    async def run(self):\n"
+        "        client = httpx.AsyncClient(timeout=3)\n        return await client.get('/')\n",
+    ),
+}
+COMMAND = """
+import asyncio
+
+from django.core.management.base import BaseCommand
+from shop.models import Order
+
+class Command(BaseCommand):
+    def handle(self, *args, **options):
+        asyncio.run(self.work())
+
+    async def work(self):
+        LINE
+"""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_right_caller_is_told_from_a_wrong_one(tmp_path: Path, name: str) -> None:
+    check(CASES[name], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "unsafe", "expected"),
+    [
+        ("print(Order.objects.count())", "", {("OFF101", "error")}),
+        ("print(Order.objects.count())", "DJANGO_ALLOW_ASYNC_UNSAFE", set()),
+        ("import time; time.sleep(1)", "", set()),
+    ],
+)
+def test_a_command_blocks_nobody_but_django_refuses_its_queries(
+    tmp_path: Path, line: str, unsafe: str, expected: set[tuple[str, str]]
+) -> None:
+    files = {"management/commands/work": COMMAND.replace("LINE", line), "notes": f"# {unsafe}\n"}
+    found = numbers(tmp_path, "", **files)
+    assert {each for each in found if each[0] in ("OFF101", "OFF103")} == expected
+
+
+def test_what_only_unused_functions_name_is_unused(tmp_path: Path) -> None:
+    code = "async def number_of():\n    return Order.objects.count()\n\nasync def report():\n"
+    unused = numbers(tmp_path / "unused", f"{code}    return await number_of()\n", urls="")
+    assert ("OFF101", "error") not in unused
+    used = f"{code}    return await number_of()\n\nurls = [report]\n"
+    assert ("OFF101", "error") in numbers(tmp_path / "used", used, urls="")

@@ -1,0 +1,226 @@
+"""What was accused wrongly in public projects: queries and transactions.
+
+Each kind stands beside the mistake that it resembles. `docs/public.md` says how often the linter
+was right on public projects.
+"""
+
+from pathlib import Path
+
+import pytest
+from twins import Twins, check
+
+# By name: the rule, its severity on the wrong code, the wrong code, the right code.
+KINDS = {
+    "variable_of_the_process": Twins(
+        "OFF101",
+        "error",
+        """
+default = None
+
+def load():
+    global default
+    default = Order.objects.first()
+    return default
+
+async def view(request):
+    return load().pk
+""",
+        """
+default = None
+
+def load():
+    global default
+    if default is None:
+        default = Order.objects.first()
+    return default
+
+async def view(request):
+    return load().pk
+""",
+    ),
+    "argument_that_is_not_given": Twins(
+        "OFF101",
+        "error",
+        """
+def load(pk=None):
+    if pk is not None:
+        return Order.objects.get(pk=pk)
+    return None
+
+async def view(request, pk):
+    return load(pk)
+""",
+        """
+def load(pk=None):
+    if pk is not None:
+        return Order.objects.get(pk=pk)
+    return None
+
+async def view(request, pk):
+    return load()
+""",
+    ),
+    "argument_that_is_false": Twins(
+        "OFF103",
+        "error",
+        """
+def load(name, *, remote=True):
+    if remote and name:
+        return requests.get(name, timeout=1)
+    return name
+
+async def view(request, name):
+    return load(name)
+""",
+        """
+def load(name, *, remote=True):
+    if remote and name:
+        return requests.get(name, timeout=1)
+    return name
+
+async def view(request, name):
+    return load(name, remote=False)
+""",
+    ),
+    "queryset_fetched_before": Twins(
+        "OFF101",
+        "error",
+        """
+async def view(request):
+    orders = Order.objects.all()
+    return len(orders)
+""",
+        """
+async def view(request):
+    orders = Order.objects.all()
+    names = [order.pk async for order in orders]
+    return len(orders), names
+""",
+    ),
+    "queryset_with_its_relations": Twins(
+        "OFF102",
+        "error",
+        """
+async def view(request):
+    orders = Order.objects.filter(paid=True)
+    order = await orders.afirst()
+    return order.customer.name
+""",
+        """
+async def view(request):
+    orders = Order.objects.filter(paid=True).select_related("customer")
+    order = await orders.afirst()
+    return order.customer.name
+""",
+    ),
+    "early_return_of_what_the_process_keeps": Twins(
+        "OFF103",
+        "error",
+        """
+known = None
+
+def load():
+    if not known:
+        print("loads")
+    return requests.get("https://x.test", timeout=1)
+
+async def view(request):
+    load()
+""",
+        """
+known = None
+
+def load():
+    global known
+    if known:
+        return known
+    known = requests.get("https://x.test", timeout=1)
+    return known
+
+async def view(request):
+    load()
+""",
+    ),
+    "list_instead_of_a_queryset": Twins(
+        "OFF101",
+        "error",
+        """
+async def view(request, orders):
+    orders = Order.objects.filter(paid=True)
+    return len(orders)
+""",
+        """
+async def view(request):
+    orders = Order.objects.filter(paid=True)
+    try:
+        return await orders.acount()
+    except AttributeError:
+        return len(orders)
+""",
+    ),
+    "transaction_that_only_reads": Twins(
+        "OFF306",
+        "error",
+        """
+from celery import shared_task
+from django.db import transaction
+
+@shared_task
+def send(pk):
+    return pk
+
+def view(request, pk):
+    with transaction.atomic():
+        order = Order.objects.create(pk=pk)
+        send.delay(order.pk)
+""",
+        """
+from celery import shared_task
+from django.db import transaction
+
+@shared_task
+def send(pk):
+    return pk
+
+def view(request):
+    with transaction.atomic():
+        for order in Order.objects.filter(paid=True).select_for_update(skip_locked=True):
+            send.delay(order.pk)
+""",
+    ),
+    "page_that_django_renders_in_a_thread": Twins(
+        "OFF101",
+        "warning",
+        """
+async def view(request):
+    return render(request, "x.html", {"orders": Order.objects.all()})
+""",
+        """
+from django.template.response import TemplateResponse
+
+async def view(request):
+    return TemplateResponse(request, "x.html", {"orders": Order.objects.all()})
+""",
+    ),
+    "user_that_ninja_has_read": Twins(
+        "OFF102",
+        "error",
+        """
+@router.get("/x")
+async def view(request):
+    return request.user.pk
+""",
+        """
+from ninja.security import django_auth
+
+@router.get("/x", auth=django_auth)
+async def view(request):
+    return request.user.pk
+""",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_mistake_is_found_and_what_resembles_it_is_not(tmp_path: Path, name: str) -> None:
+    check(KINDS[name], tmp_path)

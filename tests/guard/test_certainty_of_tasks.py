@@ -1,0 +1,263 @@
+"""What was accused wrongly in public projects: tasks, gathers and cancellations.
+
+Each kind stands beside the mistake that it resembles. `docs/public.md` says how often the linter
+was right on public projects.
+"""
+
+from pathlib import Path
+
+import pytest
+from twins import Twins, check
+
+# By name: the rule, its severity on the wrong code, the wrong code, the right code.
+KINDS = {
+    "async_task_of_another_library": Twins(
+        "OFF304",
+        "error",
+        """
+from celery import shared_task
+
+@shared_task
+async def send(pk):
+    return pk
+""",
+        """
+from django.tasks import task
+
+@task()
+async def send(pk):
+    return pk
+""",
+    ),
+    "branch_without_a_loop": Twins(
+        "OFF103",
+        "warning",
+        """
+async def view(request, is_async):
+    if is_async:
+        time.sleep(1)
+""",
+        """
+async def view(request, is_async):
+    if is_async:
+        await asyncio.sleep(1)
+    else:
+        time.sleep(1)
+""",
+    ),
+    "cancellation_that_ends_the_task": Twins(
+        "OFF503",
+        "error",
+        """
+async def wait():
+    try:
+        await asyncio.sleep(9)
+    except asyncio.CancelledError:
+        pass
+    await asyncio.sleep(9)
+""",
+        """
+async def wait():
+    try:
+        await asyncio.sleep(9)
+    except asyncio.CancelledError:
+        print("stopped")
+""",
+    ),
+    "gather_of_limited_calls": Twins(
+        "OFF401",
+        "warning",
+        """
+async def view(request, names):
+    async def load(name):
+        await asyncio.sleep(1)
+
+    return await asyncio.gather(*[load(name) for name in names])
+""",
+        """
+async def view(request, names):
+    limit = asyncio.Semaphore(5)
+
+    async def load(name):
+        async with limit:
+            await asyncio.sleep(1)
+
+    return await asyncio.gather(*[load(name) for name in names])
+""",
+    ),
+    "gather_of_tasks_that_run": Twins(
+        "OFF401",
+        "warning",
+        """
+async def view(request, names):
+    calls = []
+    for name in names:
+        calls.append(asyncio.sleep(1, name))
+    return await asyncio.gather(*calls)
+""",
+        """
+class Worker:
+    def __init__(self):
+        self.tasks = []
+
+    async def stop(self):
+        pending = [task for task in self.tasks if not task.done()]
+        await asyncio.gather(*pending, return_exceptions=True)
+""",
+    ),
+    "gather_of_a_few_calls": Twins(
+        "OFF401",
+        "warning",
+        """
+async def view(request):
+    try:
+        await asyncio.gather(asyncio.sleep(1), asyncio.sleep(2))
+    except ValueError:
+        pass
+""",
+        """
+async def view(request):
+    try:
+        await asyncio.gather(asyncio.sleep(1), asyncio.sleep(2))
+    except ValueError:
+        return None
+""",
+    ),
+    "gather_that_waits_for_all": Twins(
+        "OFF401",
+        "warning",
+        """
+async def view(request, names):
+    return await asyncio.gather(*[asyncio.sleep(1, name) for name in names])
+""",
+        """
+async def view(request, names):
+    calls = [asyncio.sleep(1, name) for name in names]
+    return await asyncio.gather(*calls, return_exceptions=True)
+""",
+    ),
+    "gather_of_what_the_source_bounds": Twins(
+        "OFF401",
+        "warning",
+        """
+async def load(customer):
+    orders = Order.objects.filter(customer=customer)
+    return await asyncio.gather(*[asyncio.sleep(1, order) async for order in orders])
+""",
+        """
+SOURCES = ("a", "b")
+
+async def load(customer, given):
+    orders = Order.objects.filter(customer=customer)[:3]
+    await asyncio.gather(*[asyncio.sleep(1, order) async for order in orders])
+    await asyncio.gather(*[asyncio.sleep(1, source) for source in SOURCES])
+    await asyncio.gather(*[asyncio.sleep(1, each) for each in given])
+""",
+    ),
+    "gather_of_calls_that_are_limited_below": Twins(
+        "OFF401",
+        "warning",
+        """
+async def send(name):
+    await asyncio.sleep(1, name)
+
+async def view(request):
+    names = request.GET["names"].split(",")
+    await asyncio.gather(*[send(name) for name in names])
+""",
+        """
+slots = asyncio.Semaphore(5)
+
+async def wait(name):
+    async with slots:
+        await asyncio.sleep(1, name)
+
+async def send(name):
+    await wait(name)
+
+async def view(request):
+    names = request.GET["names"].split(",")
+    await asyncio.gather(*[send(name) for name in names])
+    await asyncio.gather(*[asyncio.to_thread(print, name) for name in names])
+""",
+    ),
+    "gather_whose_handler_cancels": Twins(
+        "OFF401",
+        "warning",
+        """
+async def view(request, names):
+    tasks = [asyncio.ensure_future(asyncio.sleep(1, name)) for name in names]
+    try:
+        await asyncio.gather(*tasks)
+    except Exception:
+        print("lost")
+""",
+        """
+async def view(request, names):
+    tasks = [asyncio.ensure_future(asyncio.sleep(1, name)) for name in names]
+    try:
+        await asyncio.gather(*tasks)
+    except Exception:
+        for task in tasks:
+            task.cancel()
+""",
+    ),
+    "decorator_that_runs_the_coroutine": Twins(
+        "OFF107",
+        "warning",
+        """
+def logged(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        result = function(*args)
+        print(result)
+        return result
+    return wrapper
+
+@logged
+async def load():
+    return 1
+""",
+        """
+def plain(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        with Loop() as loop:
+            return loop.run(function(*args))
+    return wrapper
+
+def logged(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        result = function(*args)
+        print(result)
+        return result
+    return wrapper
+
+@logged
+@plain
+async def load():
+    return 1
+""",
+    ),
+    "task_of_a_receiver": Twins(
+        "OFF501",
+        "error",
+        """
+def save(row, **options):
+    asyncio.get_running_loop().create_task(asyncio.sleep(1))
+""",
+        """
+def saved(sender, instance, **options):
+    try:
+        asyncio.get_running_loop().create_task(asyncio.sleep(1))
+    except RuntimeError:
+        print("no loop")
+""",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_mistake_is_found_and_what_resembles_it_is_not(tmp_path: Path, name: str) -> None:
+    check(KINDS[name], tmp_path)

@@ -1,0 +1,35 @@
+"""Which server runs a project, as its files for Docker, Procfile and shell say."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+STARTS = re.compile(
+    r"^(Procfile|Dockerfile.*|.*\.Dockerfile|(docker-)?compose.*\.ya?ml|.*\.(sh|service)|Makefile"
+    r"|supervisord?.*\.conf|fly\.toml|render\.ya?ml|railway\.(json|toml)|gunicorn.*\.py)$"
+)
+ASYNC = re.compile(r"\b(daphne|uvicorn|hypercorn|granian|asgi)\b", re.IGNORECASE)
+SYNC = re.compile(r"\b(gunicorn|uwsgi|waitress|mod_wsgi|wsgi)\b", re.IGNORECASE)
+# Files deeper in the tree seldom start the service.
+MAX_DEPTH = 3
+MAX_BYTES = 100_000
+SKIPPED = {"node_modules", "site-packages", "__pycache__", ".git", ".venv", "venv"}
+
+
+def runs_plain_server(root: Path) -> bool:
+    """Whether the files that start a project name a WSGI server, and no ASGI server."""
+    texts = list(_texts(root))
+    return any(map(SYNC.search, texts)) and not any(map(ASYNC.search, texts))
+
+
+def _texts(root: Path) -> Iterator[str]:
+    if not root.is_dir():
+        return
+    for folder, folders, files in os.walk(root):
+        depth = len(Path(folder).relative_to(root).parts)
+        folders[:] = sorted(set(folders) - SKIPPED) if depth < MAX_DEPTH else []
+        for name in files:
+            path = Path(folder, name)
+            if STARTS.match(name) and path.is_file() and path.stat().st_size < MAX_BYTES:
+                yield path.read_text(encoding="utf-8", errors="replace")
