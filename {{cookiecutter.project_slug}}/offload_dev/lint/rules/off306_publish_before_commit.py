@@ -25,12 +25,12 @@ def publish_before_commit(function: Function, graph: CallGraph) -> Iterator[Viol
 
     The worker is often faster than the commit, and looks for a row that is not there yet. In a
     transaction that only reads or locks, each row is there. A function that is called in the
-    transaction may write and publish, too. What was only likely was false in public projects.
+    transaction may write and publish, too. What is further away was false in public projects.
     """
     for call, found in graph.publications.of_transactions(function):
         steps = found.chain[1:]
         is_conditional = any(step.scope.label.endswith(CONDITIONAL) for step in steps)
-        if found.likely or len(found.chain) > MAX_STEPS or is_conditional:
+        if len(found.chain) > MAX_STEPS or is_conditional:
             continue
         called = [graph.functions[step.scope] for step in steps]
         if writes_before(call, function) or any(map(_writes, called)):
