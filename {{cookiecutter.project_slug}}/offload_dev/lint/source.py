@@ -24,7 +24,8 @@ OTHER_CACHE = re.compile(
 )
 # A line of code that ends a task after so many seconds.
 SOFT_LIMIT = re.compile(
-    r"""(?im)^[^#\n]*\b(?:celeryd?_)?(?:task_)?soft_time_limit["']?\s*[=:]\s*(\d[\d_]*)\b(?!\s*\*)"""
+    r"""^[^#\n]*\b(?:celeryd?_)?(?:task_)?soft_time_limit["']?\s*[=:]\s*(\d[\d_]*)\b(?!\s*\*)""",
+    re.IGNORECASE | re.MULTILINE,
 )
 MAX_SOFT_LIMIT_SECONDS = 600
 SETS_USER = re.compile(r"\brequest\.user\s*(:[^=\n]+)?=[^=]")
