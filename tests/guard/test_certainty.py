@@ -181,7 +181,7 @@ def test_a_function_that_nothing_names_is_not_run(tmp_path: Path) -> None:
     )
     assert at(tmp_path, "fourth/method.py", method.replace("    time", "        time")) == []
     # Two folders that are no packages may have files of the same name.
-    same = "from work import load_it\n"
+    same = "from work import load_it\n\nWORK = load_it\n"
     for place in ("fifth", "sixth"):
         found = at(tmp_path, f"{place}/same.py", same if place == "fifth" else "")
     assert [rule for rule, *_ in found] == ["OFF103"]

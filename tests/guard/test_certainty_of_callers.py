@@ -3,7 +3,11 @@
 from pathlib import Path
 
 import pytest
+from test_types import HEAD
 from twins import Twins, check, numbers
+
+from offload_dev.lint.grade import grade
+from offload_dev.lint.source import Project
 
 TASK = "from celery import shared_task\n\n@shared_task(time_limit=60)\ndef send(pk):\n    pass\n\n"
 SIGNALS = "from django.dispatch import Signal\n\nfirst = Signal()\nsecond = Signal()\n\n"
@@ -19,6 +23,26 @@ router = Router()
 class Token(HttpBearer):
     def authenticate(self, request, token):
         return Customer.objects.filter(name=token).first()
+
+"""
+LOAD = "def load():\n    return requests.get('https://x.test')\n\n"
+AI = "import openai\n\ndef view(request):\n    client = openai.OpenAI()\n"
+CACHED = """
+from concurrent.futures import ThreadPoolExecutor
+
+from django.core.cache import cache
+
+KEY = "rates"
+pool = ThreadPoolExecutor(1)
+
+def load():
+    return 1
+
+def rates():
+    found = cache.get(KEY)
+    if found is not None:
+        return found
+    return pool.submit(load).result(timeout=5)
 
 """
 REMOTE = """
@@ -141,6 +165,16 @@ CASES = {
         NINJA + "@router.get('/orders')\nasync def orders(request):\n    return []\n",
         NINJA + "@router.get('/orders')\ndef orders(request):\n    return []\n",
     ),
+    "task_that_a_save_publishes": Twins(
+        "OFF306",
+        "error",
+        ATOMIC + TASK + "class Form:\n    def tell(self, pk):\n        send.delay(pk)\n\n"
+        "@transaction.atomic\ndef pay(request):\n    order = Order.objects.create()\n"
+        "    Form().tell(order.pk)\n",
+        ATOMIC + TASK + "class Form:\n    def save(self, pk):\n        send.delay(pk)\n\n"
+        "@transaction.atomic\ndef pay(request):\n    order = Order.objects.create()\n"
+        "    Form().save(order.pk)\n",
+    ),
     "task_that_gets_a_text": Twins(
         "OFF306",
         "error",
@@ -178,6 +212,18 @@ CASES = {
         "def load():\n    return requests.get('https://x.test')\n",
         "def load():\n    return requests.get('https://x.test')\n\n"
         "if __name__ == '__main__':\n    load()\n",
+    ),
+    "call_that_a_limit_of_an_hour_ends": Twins(
+        "OFF405",
+        "warning",
+        "LIMITS = {'soft_time_limit': 3600}\n# soft_time_limit=60\n\n" + LOAD,
+        "LIMITS = {'soft_time_limit': 60}\n\n" + LOAD,
+    ),
+    "client_whose_calls_have_a_timeout": Twins(
+        "OFF405",
+        "warning",
+        AI + "    return client.responses.create(input=request.body)\n",
+        AI + "    return client.responses.create(input=request.body, timeout=20)\n",
     ),
     "call_that_the_limit_of_a_task_ends": Twins(
         "OFF405",
@@ -237,3 +283,31 @@ def test_what_only_unused_functions_name_is_unused(tmp_path: Path) -> None:
     assert ("OFF101", "error") not in unused
     used = f"{code}    return await number_of()\n\nurls = [report]\n"
     assert ("OFF101", "error") in numbers(tmp_path / "used", used, urls="")
+
+
+def test_a_function_that_is_only_imported_is_not_run(tmp_path: Path) -> None:
+    urls = "from shop.views import load\n\nurlpatterns = [LINE]\n"
+    used = numbers(tmp_path / "used", LOAD, urls=urls.replace("LINE", "load"))
+    unused = numbers(tmp_path / "unused", LOAD, urls=urls.replace("LINE", "\n    # load,\n"))
+    assert ("OFF405", "warning") in used
+    assert "OFF405" not in {rule for rule, _ in unused}
+
+
+@pytest.mark.parametrize(
+    ("lines", "count"), [("rates()", 1), ("if request.GET:\n        rates()", 2)]
+)
+def test_what_an_earlier_line_has_cached_is_there(tmp_path: Path, lines: str, count: int) -> None:
+    (tmp_path / "views.py").write_text(
+        CACHED + f"async def view(request):\n    {lines}\n    return [rates() for _ in 'ab']\n"
+    )
+    found = [each.rule for each in grade(Project(tmp_path))]
+    assert found.count("OFF105") == count
+
+
+def test_an_export_of_the_admin_is_rare(tmp_path: Path) -> None:
+    code = HEAD + (
+        "import csv\n\ndef view(request):\n    writer = csv.writer(request)\n"
+        "    for order in Order.objects.all():\n        writer.writerow([order.pk])\n"
+    )
+    assert ("OFF203", "warning") in numbers(tmp_path / "public", "", exports=code)
+    assert "OFF203" not in {rule for rule, _ in numbers(tmp_path / "rare", "", admin=code)}

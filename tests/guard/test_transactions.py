@@ -74,14 +74,11 @@ def view(request):
     ),
     "far_away": Twins(
         "OFF306",
-        "warning",
+        "error",
         TASK
         + """
-def publish(pk):
-    report.delay(pk)
-
 def tell(pk):
-    publish(pk)
+    report.delay(pk)
 
 @transaction.atomic
 def pay(pk):
@@ -94,7 +91,7 @@ def publish(pk):
     report.delay(pk)
 
 def tell(pk):
-    transaction.on_commit(functools.partial(publish, pk))
+    publish(pk)
 
 @transaction.atomic
 def pay(pk):

@@ -9,7 +9,7 @@ from offload_dev.lint.arguments import argument, default, is_falsy
 from offload_dev.lint.deadlocks import Deadlocks
 from offload_dev.lint.function import CallSite, Function, is_abstract
 from offload_dev.lint.hooks import hooks_of
-from offload_dev.lint.kept import is_kept
+from offload_dev.lint.kept import is_kept, reads_cache
 from offload_dev.lint.names import (
     CALLBACKS,
     LOOP_HOOKS,
@@ -264,8 +264,9 @@ class Reach:
     def through_calls(self, function: Function) -> Iterator[Violation]:
         """The violations that a function comes to through its calls, each at the line of the call.
 
-        The chain begins with that line.
+        The chain begins with that line. What an earlier line has put into a cache is no finding.
         """
+        cached: set[ChainStep] = set()
         for call, called in self._graph.called_on_same_thread(function):
             line = call.node.lineno
             step = ChainStep(function.scope, line, function.scope.label)
@@ -275,6 +276,11 @@ class Reach:
                     found = found._replace(likely=f"right if this is no `{owner.label}`")
                 if function.spares_loop(line) or _keeps_result(call.node, found, function):
                     continue
+                last = found.chain[-1]
+                if last in cached:
+                    continue
+                if _is_always_run(call, function) and self._is_below_cache(last):
+                    cached.add(last)
                 needs = (*found.needs, *function.parameters_needed(line))
                 at_call = found._replace(line=line, chain=(step, *found.chain), needs=needs)
                 yield _as_sure_as_its_block(at_call, function)
@@ -287,6 +293,11 @@ class Reach:
                 is_later = any(step.scope in self._graph.after_commit for step in found.chain)
                 if found.line in atomic and not is_later:
                     yield atomic[found.line], found
+
+    def _is_below_cache(self, step: ChainStep) -> bool:
+        """Whether a line runs only if the cache has no value under a key that never changes."""
+        function = self._graph.functions.get(step.scope)
+        return function is not None and reads_cache(function, step.line)
 
     def _others_are_right(self, call: CallSite, found: Violation) -> bool:
         """Whether a call of an abstract method may run another method, which is right."""
@@ -381,3 +392,11 @@ def _runs_once(function: Function) -> bool:
     arguments = getattr(function.scope.node, "args", None)
     is_same = arguments is not None and not any(ast.iter_child_nodes(arguments))
     return is_same and any(CACHES.matches(origin) for origin, _ in function.decorators)
+
+
+def _is_always_run(call: CallSite, function: Function) -> bool:
+    """Whether a call is a whole statement of a function, or gives a variable its value."""
+    return any(
+        isinstance(each, ast.Expr | ast.Assign | ast.AnnAssign) and each.value is call.node
+        for each in function.scope.node.body
+    )

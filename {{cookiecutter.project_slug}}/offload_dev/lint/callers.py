@@ -23,6 +23,9 @@ PLAIN = {"builtins.staticmethod", "builtins.classmethod"}
 SERVICE_FILES = {"manage.py", "asgi.py", "urls.py", "wsgi.py"}
 DEFINITION = re.compile(r"\bdef (\w+)")
 WORD = re.compile(r"\w+")
+# These name a function, but do not use it. An import under another name does.
+COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+IMPORT = re.compile(r"^\s*from\s+[\w.]+\s+import\s+(?:\([^)]*\)|[^\n(]*$)", re.MULTILINE)
 
 
 class Callers:
@@ -58,7 +61,9 @@ class Callers:
         by_name: dict[str, list[CodeScope]] = {}
         for scope in self._graph.functions:
             by_name.setdefault(scope.label.rpartition(".")[2], []).append(scope)
-        uses = self._words - self._definitions
+        uses: Counter[str] = Counter()
+        for module in self._graph.project.files:
+            uses.update(_uses(module.text))
         found: set[CodeScope] = set()
         waiting = [name for name in by_name if not uses[name]]
         while waiting:
@@ -186,6 +191,13 @@ def _words_below(scope: CodeScope) -> Counter[str]:
     """The words of a function below its first line, without the names that it defines."""
     assert isinstance(scope.node, Def)
     text = "\n".join(scope.module.lines[scope.node.lineno : scope.node.end_lineno])
+    return _uses(text)
+
+
+def _uses(text: str) -> Counter[str]:
+    """The words of a source, without those that only define or import a name, and comments."""
+    text = COMMENT.sub("", text)
+    text = IMPORT.sub(lambda found: found[0] if " as " in found[0] else "", text)
     return Counter(WORD.findall(text)) - Counter(DEFINITION.findall(text))
 
 

@@ -40,6 +40,18 @@ def makes_many_calls(created: ast.Call, function: Function) -> bool:
     return False
 
 
+def reads_cache(function: Function, line: int) -> bool:
+    """Whether a function asks a cache above this line, by a key that is a constant."""
+    for call in function.calls:
+        match call.node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="cache"), attr="get" | "aget"),
+                args=[ast.Name() | ast.Constant() as key, *_],
+            ) if call.node.lineno < line:
+                return isinstance(key, ast.Constant) or key.id.isupper()
+    return False
+
+
 def _gathers(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".gather", "TaskGroup"))
 

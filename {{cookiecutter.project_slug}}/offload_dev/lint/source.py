@@ -22,6 +22,12 @@ OTHER_CACHE = re.compile(
     r"""["']default["']:\s*\{(?:\s|#[^\n]*)*["']BACKEND["']:\s*["'](?![\w.]*locmem)[\w.]*cache""",
     re.IGNORECASE,
 )
+# A line of code that ends a task after so many seconds.
+SOFT_LIMIT = re.compile(
+    r"""^[^#\n]*\b(?:celeryd?_)?(?:task_)?soft_time_limit["']?\s*[=:]\s*(\d[\d_]*)\b(?!\s*\*)""",
+    re.IGNORECASE | re.MULTILINE,
+)
+MAX_SOFT_LIMIT_SECONDS = 600
 SETS_USER = re.compile(r"\brequest\.user\s*(:[^=\n]+)?=[^=]")
 # Directories that are not part of the service, or that hold tests and migrations.
 SKIPPED_DIRECTORIES = {
@@ -207,8 +213,10 @@ class Project:
 
     @cached_property
     def limits_tasks(self) -> bool:
-        """Whether a limit of Celery ends what a task waits for."""
-        return any("soft_time_limit" in module.text.lower() for module in self.files)
+        """Whether a limit of Celery, of some minutes at most, ends what a task waits for."""
+        texts = (module.text for module in self.files if "time_limit" in module.text.lower())
+        limits = (each for text in texts for each in SOFT_LIMIT.findall(text))
+        return any(int(seconds) <= MAX_SOFT_LIMIT_SECONDS for seconds in limits)
 
     @cached_property
     def local_caches(self) -> set[str]:

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.transactions import OTHER_ROWS, writes_before
+from offload_dev.lint.transactions import writes_before
 from offload_dev.lint.violations import Violation
 
 # Further away a task is often about other rows than those that the transaction has written.
-MAX_CERTAIN_STEPS = 2
-MAX_STEPS = 3
+MAX_STEPS = 2
 # A `save` publishes under a condition, as a rule.
 CONDITIONAL = ".save"
 
@@ -26,18 +25,16 @@ def publish_before_commit(function: Function, graph: CallGraph) -> Iterator[Viol
 
     The worker is often faster than the commit, and looks for a row that is not there yet. In a
     transaction that only reads or locks, each row is there. A function that is called in the
-    transaction may write and publish, too; further away than three calls it is about other rows.
+    transaction may write and publish, too. What is further away was false in public projects.
     """
     for call, found in graph.publications.of_transactions(function):
         steps = found.chain[1:]
-        if len(found.chain) > MAX_STEPS:
+        is_conditional = any(step.scope.label.endswith(CONDITIONAL) for step in steps)
+        if len(found.chain) > MAX_STEPS or is_conditional:
             continue
         called = [graph.functions[step.scope] for step in steps]
         if writes_before(call, function) or any(map(_writes, called)):
-            is_near = len(found.chain) <= MAX_CERTAIN_STEPS and not any(
-                step.scope.label.endswith(CONDITIONAL) for step in steps
-            )
-            yield found._replace(likely=found.likely or ("" if is_near else OTHER_ROWS))
+            yield found
 
 
 def _writes(function: Function) -> bool:

@@ -44,7 +44,7 @@ def no_timeout(function: Function) -> Iterator[Violation]:
             yield violation(call.node, subject, likely=likely)
         elif library := function.resolver.libraries.find("unlimited", call.origin):
             is_limited = _is_given(library, call.node) or _has_deadline(call, function)
-            if not is_limited and not is_script:
+            if not is_limited and not _has_limited_calls(call, function) and not is_script:
                 found = call_violation(call.node, likely=_likely(library))
                 # What ends by itself after minutes matters only where a request waits for it.
                 ends = library.without_limit.startswith("up to") or is_limited_task
@@ -68,6 +68,13 @@ def _is_given(library: Library, call: ast.Call) -> bool:
     is_at_place = bool(place) and len(call.args) >= int(place)
     limits = {*named.split("|"), None}
     return is_at_place or any(each.arg in limits for each in call.keywords)
+
+
+def _has_limited_calls(client: CallSite, function: Function) -> bool:
+    """Whether each call of a client, in the function that creates it, has a timeout."""
+    calls = [each.node for each in function.calls if each.origin.startswith(f"{client.origin}.")]
+    limited = [any(each.arg == "timeout" for each in call.keywords) for call in calls]
+    return bool(limited) and all(limited)
 
 
 def _has_deadline(call: CallSite, function: Function) -> bool:
