@@ -143,6 +143,8 @@ def garbage() -> Iterator[int]:
     for _ in range(count):
         circle: list[object] = []
         circle.append(circle)
+    # The frame of this function would keep the last one.
+    del circle
     yield count
     gc.enable()
 
