@@ -39,12 +39,12 @@ app.autodiscover_tasks()
 """
 # Below the settings that `startproject` writes. Its last line is that of the page's anchor.
 SETTINGS = """
-import os
+from os import environ
 
 INSTALLED_APPS += ["shop"]
 ALLOWED_HOSTS = ["127.0.0.1"]
 DATABASES["default"]["ATOMIC_REQUESTS"] = True
-CELERY_BROKER_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
+CELERY_BROKER_URL = environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 CELERY_RESULT_BACKEND = CELERY_BROKER_URL
 CELERY_TASK_TIME_LIMIT = 1
 CELERY_TASK_SOFT_TIME_LIMIT = 1
@@ -53,12 +53,12 @@ CELERY_TASK_ACKS_LATE = True
 URLS = """
 from django.contrib import admin
 from django.urls import path
-from shop import views as shop_views
+from shop import views
 
 urlpatterns = [
     path("admin/", admin.site.urls),
-    path("quotes", shop_views.quotes),
-    path("api/quotes", shop_views.quotes),
+    path("quotes", views.quotes),
+    path("api/quotes", views.quotes),
 ]
 """
 DEADLINE_SECONDS = 120
@@ -199,13 +199,14 @@ class Running:
             return False
 
     def stop(self) -> None:
+        # The broker last: without it Celery's own worker does not end.
         for process in reversed(self.processes):
             process.terminate()
-        for process in reversed(self.processes):
             try:
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait(30)
 
 
 @pytest.fixture(scope="module")
