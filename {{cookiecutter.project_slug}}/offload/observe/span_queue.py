@@ -24,7 +24,7 @@ MAX_QUEUED_SPANS = 2048
 # The largest number of spans in one request to the collector; OpenTelemetry's own default.
 MAX_BATCH_SPANS = 512
 # A request to the collector takes some 10 ms of CPU in a busy process: five a second made the
-# smallest request 1.31 times as dear at a sampling of 10 %, one a second makes it 1.15.
+# smallest request 1.24 times as dear at a sampling of 10 %, one a second makes it 1.13.
 SEND_INTERVAL_SECONDS = 1.0
 # A process that was forked computes jobs, and is killed at the end of its worker: its spans wait
 # less.
@@ -75,7 +75,8 @@ class SpanQueue:
         self._spans.append(span)
         if self._thread is None:
             self._start_thread()
-        elif len(self._spans) == MAX_BATCH_SPANS:
+        elif len(self._spans) >= MAX_BATCH_SPANS:
+            # Also beyond it: two threads may add at the same moment.
             with self._changed:
                 self._changed.notify_all()
 
