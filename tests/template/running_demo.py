@@ -38,12 +38,12 @@ class Demo:
         self.port = first_free_port(5)
         self.log = folder / "demo.log"
         self.process = self._start(folder)
-        deadline = time.monotonic() + 90
-        # The last line of the box that says where everything is.
-        while "Flower: " not in self.printed():
-            assert self.process.poll() is None, self.printed()
-            assert time.monotonic() < deadline, self.printed()
-            time.sleep(0.2)
+        try:
+            self._wait_for_start()
+        except BaseException:
+            # Nobody has this demo to stop it.
+            self.interrupt()
+            raise
         self.address = f"http://127.0.0.1:{self.port}"
         headers = {"Authorization": "Bearer dev-token"}
         self.client = httpx.Client(
@@ -60,6 +60,14 @@ class Demo:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def _wait_for_start(self) -> None:
+        deadline = time.monotonic() + 200
+        # The last line of the box that says where everything is.
+        while "Flower: " not in self.printed():
+            assert self.process.poll() is None, self.printed()
+            assert time.monotonic() < deadline, self.printed()
+            time.sleep(0.2)
 
     def interrupt(self) -> None:
         """What Ctrl-C in its terminal does."""
