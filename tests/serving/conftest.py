@@ -33,8 +33,7 @@ once = pytest.mark.skipif(
 )
 # Anything that a test waits for happens sooner than this.
 TIMEOUT_SECONDS = 30
-# A process imports for 2 s; on a busy machine it has a twentieth of a core.
-# On a machine that stands still for a minute.
+# A process imports for 2 s; on a busy machine it has a fiftieth of a core.
 START_TIMEOUT_SECONDS = 200
 
 
