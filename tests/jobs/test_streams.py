@@ -10,7 +10,7 @@ import pytest
 from .conftest import Lab
 from .families import claimed
 from .test_web_process import gauge
-from .web_process import STREAMS_PER_OWNER, failed_job, watch
+from .web_process import STREAMS_PER_OWNER, client_of, failed_job, watch
 from .web_process import api as api
 from .web_process import web as web
 
@@ -110,17 +110,11 @@ def test_a_stream_ends_soon_after_its_token_does(web: Lab, api: httpx.Client, wa
     from offload.access.models import ApiToken
     from offload.access.tokens import digest
 
-    _, other = ApiToken.make("lab")
     job = claimed(web.submit("lab.burn", units=1).pk)
     ended: list[str] = []
     going: list[str] = []
     reader = watch(api, job, ended)
-    with httpx.Client(
-        base_url=web.address,
-        headers={"Authorization": f"Bearer {other}"},
-        timeout=60,
-        trust_env=False,
-    ) as neighbour:
+    with client_of(web) as neighbour:
         other_reader = watch(neighbour, job, going)
         mine = ApiToken.objects.get(digest=digest(api.headers["Authorization"].split()[1]))
         if way == "revoked":
@@ -151,8 +145,6 @@ def test_a_wait_ends_soon_after_its_token_does(web: Lab, api: httpx.Client) -> N
 
 
 def test_one_owners_streams_and_waits_leave_places_for_others(web: Lab, api: httpx.Client) -> None:
-    from offload.access.models import ApiToken
-
     job = claimed(web.submit("lab.burn", units=1).pk)
     readers = [watch(api, job, []) for _ in range(STREAMS_PER_OWNER)]
     for answer in (
@@ -162,14 +154,9 @@ def test_one_owners_streams_and_waits_leave_places_for_others(web: Lab, api: htt
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
         assert "6 of your streams and waits" in answer.json()["detail"]
 
-    _, token = ApiToken.make("neighbour")
     theirs = claimed(web.submit("lab.burn", owner="neighbour", units=1).pk)
-    waited = httpx.get(
-        f"{web.address}/api/jobs/{theirs.pk}",
-        headers={"Authorization": f"Bearer {token}", "Prefer": "wait=1"},
-        timeout=60,
-        trust_env=False,
-    )
+    with client_of(web, "neighbour") as neighbour:
+        waited = neighbour.get(f"/api/jobs/{theirs.pk}", headers={"Prefer": "wait=1"})
     assert (waited.status_code, waited.json()["status"]) == (200, "running")
     job.delete()
     for reader in readers:

@@ -34,12 +34,19 @@ def api(web: Lab) -> Iterator[httpx.Client]:
     from offload.access.models import ApiToken
     from offload.jobs.models import Job
 
-    _, token = ApiToken.make("lab")
-    headers = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=web.address, headers=headers, timeout=60, trust_env=False) as client:
+    with client_of(web) as client:
         yield client
     for model in (ApiToken, Job):
         model.objects.all().delete()
+
+
+def client_of(lab: Lab, owner: str = "lab") -> httpx.Client:
+    """A client for the web process of a lab, with a new token."""
+    from offload.access.models import ApiToken
+
+    _, token = ApiToken.make(owner)
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.Client(base_url=lab.address, headers=headers, timeout=60, trust_env=False)
 
 
 def succeeded(lab: Lab, result: Any, file: str = "") -> Any:
