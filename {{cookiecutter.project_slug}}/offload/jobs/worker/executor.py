@@ -30,9 +30,10 @@ from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Assignments, Slot
 from offload.jobs.worker.failure import full_text, public_text
+from offload.jobs.worker.kept_end import KeptEnd, KeptResult
 from offload.jobs.worker.measured import measured
 from offload.jobs.worker.memory_limit import memory_limit
-from offload.jobs.worker.outage import KeptEnd, KeptResult, retry_while_database_is_down
+from offload.jobs.worker.outage import retry_while_database_is_down
 from offload.jobs.worker.report import Cancelled, LeaseLost, RunningReport
 from offload.jobs.worker.saved_result import SavedResult, SaveFailed
 from offload.jobs.worker.spooler import Spooler
