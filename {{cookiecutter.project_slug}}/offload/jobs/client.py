@@ -136,7 +136,7 @@ async def submit_many(
         count_new(jobs)
         add_submitted_event(jobs)
         if "due_at" not in columns:
-            services.start(jobs)
+            services.dispatch(jobs)
         if job_type.limits.run_limit is None:
             return jobs
         # Some may have become due meanwhile.
@@ -332,7 +332,7 @@ def _insert(
             count_new([job])
             add_submitted_event([job])
             # A row that is due later is published by the maintenance.
-            return job if "due_at" in columns else _started(job)
+            return job if "due_at" in columns else _dispatched(job)
 
     raise Problem(
         409, f"jobs of the type {job_type.name!r} with these parameters end and begin: try again"
@@ -359,8 +359,8 @@ def _existing(job_type: JobType[P, R], job: Job, idempotency: Idempotency | None
     return None
 
 
-def _started(job: Job) -> Job:
-    services.start([job])
+def _dispatched(job: Job) -> Job:
+    services.dispatch([job])
     if job.limit_key is not None:
         # It may have become due meanwhile.
         job.refresh_from_db(fields=["due_at", "unblock_at", "place"])

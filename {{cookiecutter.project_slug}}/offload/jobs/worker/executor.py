@@ -232,7 +232,7 @@ def _part_results(
 def _divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None:
     divided = transitions.divide(job, parts, failed_parts_allowed)
     if divided is not None and not divided.final:
-        services.start(parts)
+        services.dispatch(parts)
     return divided
 
 
@@ -267,7 +267,7 @@ def tell_watchers_and_parent(ended: Job) -> None:
     The maintenance does it where the database does not answer here.
     """
     services.events.publish(ended)
-    services.start(followers_of(ended))
+    services.dispatch(followers_of(ended))
     services.unblock_beside([ended])
     parent = ended.parent if Job.parent.is_cached(ended) else None
     if parent is None:
@@ -275,4 +275,4 @@ def tell_watchers_and_parent(ended: Job) -> None:
 
     services.events.publish(parent)
     if parent.phase == Phase.JOIN:
-        services.start([parent])
+        services.dispatch([parent])
