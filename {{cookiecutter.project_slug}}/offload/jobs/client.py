@@ -156,7 +156,7 @@ async def find(job_id: UUID, owner: str) -> Job:
     return await _first(Job.objects.filter(pk=job_id, owner=owner), job_id)
 
 
-async def find_light(job_id: UUID, owner: str) -> Job:
+async def find_summary(job_id: UUID, owner: str) -> Job:
     """The same without parameters and result, which may not be read later either."""
     rows = Job.objects.filter(pk=job_id, owner=owner)
     return await _first(rows.defer(*Job.LARGE_FIELDS), job_id)
