@@ -24,13 +24,10 @@ sys.modules["serving_tests"] = serving_tests
 specification.loader.exec_module(serving_tests)
 directory = serving_tests.directory
 service = serving_tests.service
-# For `postgres.py`.
-free_port = serving_tests.free_port
 
 from experiment import ENDED, TABLE_HEAD  # noqa: E402
 from lab import Lab, opened  # noqa: E402
 from names import before_command, silent_name_server  # noqa: E402
-from postgres import postgres_server  # noqa: E402
 
 LIMITS = {
     "head_timeout": 1,
@@ -62,7 +59,7 @@ def server(directory: Path) -> Iterator["serving_tests.Server"]:  # type: ignore
 def lab(service: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """One service for all attacks on what it depends on."""
     folder = tmp_path_factory.mktemp("lab")
-    with postgres_server() as postgres, silent_name_server():
+    with serving_tests.small_postgres() as postgres, silent_name_server():
         token = serving_tests.migrate(service, postgres.url)
         with opened(Lab(folder, service, postgres, token), before_command(folder)) as lab:
             yield lab

@@ -12,7 +12,6 @@ far from what noise can reach.
 import contextlib
 import math
 import os
-import socket
 import threading
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
+from raw_http import connect, request
 from serving_tests import TIMEOUT_SECONDS, Server, eventually
 
 # Before the limits of the server a neighbour waited for 4 to 20 s, or for ever. With 40 busy
@@ -37,21 +37,6 @@ MAX_MEMORY_GROWTH_MEGABYTES = 150
 SAMPLES = 100
 # Seconds between two requests of the neighbour during the attack.
 NEIGHBOUR_INTERVAL_SECONDS = 0.02
-
-
-def head(method: str, path: str, *headers: str) -> bytes:
-    """The head of a request, as it is sent."""
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
-
-
-def connect(server: Server, receive_buffer: int = 0) -> socket.socket:
-    """A new connection."""
-    client = socket.socket()
-    client.settimeout(TIMEOUT_SECONDS)
-    if receive_buffer:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    client.connect(("127.0.0.1", server.port))
-    return client
 
 
 def again(work: Callable[[], object], seconds: float, threads: int = 4) -> None:
@@ -82,11 +67,11 @@ class Neighbour:
     @classmethod
     def of(cls, server: Server, path: str) -> "Neighbour":
         """A neighbour with a new connection for each request."""
-        request = head("GET", path, "Connection: close")
+        sent = request("GET", path, "Connection: close")
 
         def ask() -> int:
             with connect(server) as client:
-                client.sendall(request)
+                client.sendall(sent)
                 return int(client.recv(65536)[9:12] or 0)
 
         return cls(ask)

@@ -20,14 +20,13 @@ from typing import Any
 import httpx
 import psycopg
 import redis
-from postgres import Postgres
+from postgresql_server import Postgres, free_port
 from serving_tests import (
     SERVICE,
     START_TIMEOUT_SECONDS,
     TIMEOUT_SECONDS,
     Server,
     eventually,
-    free_port,
     web_process,
 )
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import httpx
 import pytest
-from experiment import Neighbour, again, connect, experiment, head
+from experiment import Neighbour, again, experiment
+from raw_http import connect, request
 from serving_tests import TIMEOUT_SECONDS, Server
 
 # The worst body of a megabyte takes 60 ms. Before the limits one body of 9.9 MB took 4.2 s.
@@ -71,13 +72,13 @@ def half_heads(server: Server, seconds: float) -> None:
 @attack
 def half_bodies(server: Server, seconds: float) -> None:
     """150 half bodies."""
-    many(server, 150, head("POST", "/api/echo", "Content-Length: 1000") + b"-", seconds)
+    many(server, 150, request("POST", "/api/echo", "Content-Length: 1000") + b"-", seconds)
 
 
 @attack
 def bodies_that_never_begin(server: Server, seconds: float) -> None:
     """150 chunked bodies that never begin."""
-    chunked = head("POST", "/api/echo", "Transfer-Encoding: chunked", "Expect: 100-continue")
+    chunked = request("POST", "/api/echo", "Transfer-Encoding: chunked", "Expect: 100-continue")
     many(server, 150, chunked, seconds)
 
 
@@ -87,7 +88,7 @@ def trickles(server: Server, seconds: float) -> None:
     with ExitStack() as stack:
         clients = [stack.enter_context(connect(server)) for _ in range(60)]
         for client in clients:
-            client.sendall(head("POST", "/api/echo", "Content-Length: 1000"))
+            client.sendall(request("POST", "/api/echo", "Content-Length: 1000"))
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             for client in clients:
@@ -102,14 +103,14 @@ def readers_that_read_nothing(server: Server, seconds: float) -> None:
     with ExitStack() as stack:
         for path in ("/api/large?size=4000000", "/api/export") * 10:
             client = stack.enter_context(connect(server, 4096))
-            client.sendall(head("GET", path))
+            client.sendall(request("GET", path))
         time.sleep(seconds)
 
 
 @attack
 def requests_ahead(server: Server, seconds: float) -> None:
     """10 times 256 kB of requests in one packet, behind a slow one."""
-    flood = head("GET", "/api/wait?seconds=1") + head("GET", "/api/ping") * 6000
+    flood = request("GET", "/api/wait?seconds=1") + request("GET", "/api/ping") * 6000
     many(server, 10, flood, seconds)
 
 
@@ -160,7 +161,7 @@ def resets(server: Server, seconds: float) -> None:
     def reset() -> None:
         with connect(server) as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            client.sendall(head("GET", random.choice(["/api/ping", "/api/stream", "/ping"])))
+            client.sendall(request("GET", random.choice(["/api/ping", "/api/stream", "/ping"])))
 
     again(lambda: unanswered(server, reset), seconds)
 
@@ -172,7 +173,7 @@ def clients_that_leave(server: Server, seconds: float) -> None:
     def leave() -> None:
         path = random.choice(["/api/wait", "/wait", "/api/stream", "/in_thread?seconds=0.1"])
         with connect(server) as client:
-            client.sendall(head("GET", path) * random.choice([1, 1, 3]))
+            client.sendall(request("GET", path) * random.choice([1, 1, 3]))
             time.sleep(random.random() / 20)
 
     again(lambda: unanswered(server, leave), seconds, threads=8)
@@ -182,7 +183,7 @@ def clients_that_leave(server: Server, seconds: float) -> None:
 def garbage(server: Server, seconds: float) -> None:
     """Random bytes, alone and inside a request."""
     statuses: Counter[bytes] = Counter()
-    whole = head("POST", "/api/echo", "Transfer-Encoding: chunked") + b"1\r\n-\r\n0\r\n\r\n"
+    whole = request("POST", "/api/echo", "Transfer-Encoding: chunked") + b"1\r\n-\r\n0\r\n\r\n"
 
     def send() -> None:
         sent = bytearray(random.choice([whole, random.randbytes(200), whole * 3]))

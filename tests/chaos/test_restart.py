@@ -10,7 +10,8 @@ import pytest
 from balancer import Balancer, Connections, Request, close
 from experiment import Neighbour, experiment
 from lab import Lab
-from serving_tests import TIMEOUT_SECONDS, Server, free_port
+from postgresql_server import free_port
+from serving_tests import TIMEOUT_SECONDS, Server
 
 # The first experiment starts the lab, and a busy machine takes its time.
 pytestmark = pytest.mark.timeout(400)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from test_types import MODELS
+from example_shop import MODELS
 
 MENDS = Path(__file__).parent / "mends"
 CASE = re.compile(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from test_types import HEAD, MODELS, findings
+from example_shop import HEAD, MODELS, findings
 
 from offload_dev.lint.grade import grade
 from offload_dev.lint.source import Project

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_types import HEAD
+from example_shop import HEAD
 from twins import Twins, check, numbers
 
 from offload_dev.lint.grade import grade

@@ -9,9 +9,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -114,6 +114,24 @@ def test_a_call_that_held_the_gil_is_reported_when_it_ends(served: Served) -> No
     served.says(r"(holds_the_gil|has passed,) blocked the event loop for \d+ ms")
 
 
+@asynccontextmanager
+async def watched() -> AsyncIterator[tuple[list[Block], list[GcPause]]]:
+    """What a watchdog reports of this event loop. After the block it has reported everything."""
+    blocks: list[Block] = []
+    pauses: list[GcPause] = []
+    watchdog = Watchdog(
+        asyncio.get_running_loop(),
+        threshold=0.1,
+        report=blocks.append,
+        report_pause=pauses.append,
+    )
+    watchdog.start()
+    await asyncio.sleep(0.3)
+    yield blocks, pauses
+    await watchdog.settle()
+    await watchdog.stop()
+
+
 async def test_two_blocks_in_a_row_are_reported_each_with_its_own_line() -> None:
     def computes() -> None:
         sum(range(20_000_000))
@@ -124,14 +142,9 @@ async def test_two_blocks_in_a_row_are_reported_each_with_its_own_line() -> None
     async def call(blocking: Callable[[], None]) -> None:
         blocking()
 
-    reported: list[Block] = []
-    watchdog = Watchdog(asyncio.get_running_loop(), threshold=0.1, report=reported.append)
-    watchdog.start()
-    await asyncio.sleep(0.3)
-    # Between the two calls the loop runs nothing else.
-    await asyncio.gather(call(computes), call(sleeps))
-    await watchdog.settle()
-    await watchdog.stop()
+    async with watched() as (reported, _):
+        # Between the two calls the loop runs nothing else.
+        await asyncio.gather(call(computes), call(sleeps))
     assert [block.place.rpartition(".")[2] for block in reported] == ["computes", "sleeps"]
 
 
@@ -153,20 +166,9 @@ async def test_a_garbage_collection_is_named_and_no_line_is_accused(garbage: int
     def collects() -> None:
         gc.collect()
 
-    blocks: list[Block] = []
-    pauses: list[GcPause] = []
-    watchdog = Watchdog(
-        asyncio.get_running_loop(),
-        threshold=0.1,
-        report=blocks.append,
-        report_pause=pauses.append,
-    )
-    watchdog.start()
-    await asyncio.sleep(0.3)
-    asyncio.get_running_loop().call_soon(collects)
-    await asyncio.sleep(0.3)
-    await watchdog.settle()
-    await watchdog.stop()
+    async with watched() as (blocks, pauses):
+        asyncio.get_running_loop().call_soon(collects)
+        await asyncio.sleep(0.3)
     assert blocks == []
     (pause,) = pauses
     assert pause.seconds > 0.05
@@ -179,22 +181,11 @@ async def test_beside_a_garbage_collection_a_line_is_accused_of_its_own_time(gar
         time.sleep(0.4)
         gc.collect()
 
-    blocks: list[Block] = []
-    pauses: list[GcPause] = []
-    watchdog = Watchdog(
-        asyncio.get_running_loop(),
-        threshold=0.1,
-        report=blocks.append,
-        report_pause=pauses.append,
-    )
-    watchdog.start()
-    await asyncio.sleep(0.3)
-    began = time.monotonic()
-    asyncio.get_running_loop().call_soon(sleeps_and_collects)
-    await asyncio.sleep(0.01)
-    blocked = time.monotonic() - began
-    await watchdog.settle()
-    await watchdog.stop()
+    async with watched() as (blocks, pauses):
+        began = time.monotonic()
+        asyncio.get_running_loop().call_soon(sleeps_and_collects)
+        await asyncio.sleep(0.01)
+        blocked = time.monotonic() - began
     (block,), (pause,) = blocks, pauses
     assert "sleeps_and_collects" in block.place
     assert block.seconds < blocked - pause.seconds + pause.waited
@@ -205,13 +196,8 @@ async def test_a_report_shows_the_lines_of_the_project_and_the_innermost_of_a_li
         with suppress(Empty):
             Queue[None]().get(timeout=0.5)
 
-    reported: list[Block] = []
-    watchdog = Watchdog(asyncio.get_running_loop(), threshold=0.1, report=reported.append)
-    watchdog.start()
-    await asyncio.sleep(0.3)
-    await asyncio.create_task(waits_for_a_queue())
-    await watchdog.settle()
-    await watchdog.stop()
+    async with watched() as (reported, _):
+        await asyncio.create_task(waits_for_a_queue())
     [block] = reported
     own, innermost = block.stack
     assert re.search(r"test_runtime.py:\d+ .*waits_for_a_queue$", own)

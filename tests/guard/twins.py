@@ -3,10 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from test_types import HEAD, MODELS
-
-from offload_dev.lint.grade import grade
-from offload_dev.lint.source import Project
+from example_shop import findings
 
 
 class Twins(NamedTuple):
@@ -26,20 +23,8 @@ class Twins(NamedTuple):
 
 
 def numbers(folder: Path, code: str, **others: str) -> set[tuple[str, str]]:
-    """The numbers and severities that the linter gives to a package.
-
-    Args:
-        code: `views.py`, below the imports of `HEAD`.
-        others: more files of the package, by path without ending.
-    """
-    package = folder / "shop"
-    package.mkdir(parents=True)
-    files = {"__init__": "", "models": MODELS, "views": HEAD + code} | others
-    for name, text in files.items():
-        path = package / f"{name}.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return {(found.rule, found.severity) for found in grade(Project(folder))}
+    """The numbers and severities of what the linter finds, with the arguments of `findings`."""
+    return {(found.rule, found.severity) for found in findings(folder, code, **others)}
 
 
 def check(twins: Twins, folder: Path) -> None:

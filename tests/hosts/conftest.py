@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cookiecutter.main import cookiecutter
 from host_network import cannot_isolate, enter
+from postgresql_server import programs_or_skip
 
 from .cluster import Cluster, make_certificate
 from .compose_proxy import ComposeProxy
@@ -51,12 +52,7 @@ def cluster(service: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         assert "REQUIRE_NETNS" not in os.environ, reason
         pytest.skip(f"NOTHING WAS TRIED ON SEVERAL HOSTS: {reason}")
 
-    from postgresql_server import find_programs
-
-    programs = find_programs()
-    if programs is None:
-        assert "REQUIRE_POSTGRES" not in os.environ, "there is no PostgreSQL on this machine"
-        pytest.skip("NOTHING WAS TRIED ON SEVERAL HOSTS: there is no PostgreSQL on this machine")
+    programs = programs_or_skip("nothing was tried on several hosts")
     enter()
     folder = tmp_path_factory.mktemp("hosts")
     make_certificate(folder)

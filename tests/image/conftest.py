@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from cookiecutter.main import cookiecutter
 from host_network import enter
-from postgresql_server import find_programs, server
+from postgresql_server import postgres_server, programs_or_skip
 
 from .buildah import Builder, require_buildah
 from .compose import read_services
@@ -66,18 +66,15 @@ def containers(
     project: Path, builder: Builder, root: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Containers]:
     """A migrated service, in a network of its own: of its containers only the broker runs."""
-    programs = find_programs()
-    if programs is None:
-        assert "REQUIRE_POSTGRES" not in os.environ, "there is no PostgreSQL on this machine"
-        pytest.skip("NO SERVICE OF compose.yaml WAS RUN: there is no PostgreSQL on this machine")
+    programs = programs_or_skip("no service of compose.yaml was run")
     # From here on there is nothing but this machine.
     enter()
     subprocess.run(["ip", "address", "add", f"{PROXY_ADDRESS}/24", "dev", "lo"], check=True)
     folder = tmp_path_factory.mktemp("containers")
     services = read_services(project, VARIABLES)
     containers = Containers(root, folder, services, builder.inspect("localhost/service"))
-    with server(programs, port=5432) as database:
-        _make_database(database["LAB_DATABASE_URL"])
+    with postgres_server(programs, port=5432) as database:
+        _make_database(database.url)
         broker = _start_broker(folder, services["valkey"])
         try:
             assert containers.run("migrate") == 0, containers.log("migrate")

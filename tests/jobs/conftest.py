@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -329,8 +330,15 @@ def execute(job: Any, worker: Any = None) -> str:
     from offload.jobs.declare import find_job_type
     from offload.jobs.worker import executor
     from offload.jobs.worker.assignments import Assignments
+
+    slot, spooler = Assignments(1).slot(), _spooler_of(os.getpid())
+    return executor.execute(find_job_type(job.kind), job.pk, worker or uuid4(), slot, spooler)
+
+
+@cache
+def _spooler_of(pid: int) -> Any:
+    """One for all jobs of a process, as in a worker: each has a thread, which no fork copies."""
     from offload.jobs.worker.spool import Spool
     from offload.jobs.worker.spooler import Spooler
 
-    slot, spooler = Assignments(1).slot(), Spooler(Spool(_folder / "spool"))
-    return executor.execute(find_job_type(job.kind), job.pk, worker or uuid4(), slot, spooler)
+    return Spooler(Spool(_folder / "spool"))

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from .conftest import LEASE, Lab, publish_patiently
+from .web_process import client_of
 
 
 @pytest.fixture
@@ -19,17 +20,8 @@ def api(lab: Lab) -> Iterator[httpx.Client]:
     """A web process of the lab, with a client that has a token; `/api/lab` is not needed: jobs come
     from the shell.
     """
-    from offload.access.models import ApiToken
-
-    _, token = ApiToken.make("lab")
-    with httpx.Client(
-        base_url=lab.address,
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=60,
-        trust_env=False,
-    ) as client:
+    with client_of(lab) as client:
         yield client
-    ApiToken.objects.all().delete()
 
 
 def _post(api: httpx.Client, **body: Any) -> httpx.Response:

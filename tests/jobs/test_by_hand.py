@@ -246,7 +246,7 @@ def test_a_discarded_job_is_gone_with_its_parts_and_its_files(lab: Lab) -> None:
 
 
 def test_a_late_result_of_a_discarded_job_is_dropped(lab: Lab) -> None:
-    from offload.jobs.worker.outage import KeptResult
+    from offload.jobs.worker.kept_end import KeptResult
 
     whole, parts = divided(lab, 1)
     from offload.jobs import transitions

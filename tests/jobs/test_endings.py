@@ -139,7 +139,7 @@ def test_file_storage_that_fails_for_a_moment_costs_no_result(
 ) -> None:
     from django.core.files.storage import default_storage
 
-    from offload.jobs.worker import outage
+    from offload.jobs.worker import kept_end
 
     save, calls = default_storage.save, []
 
@@ -150,7 +150,7 @@ def test_file_storage_that_fails_for_a_moment_costs_no_result(
         return save(*args)
 
     monkeypatch.setattr(default_storage, "save", fail)
-    monkeypatch.setattr(outage, "STORAGE_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(kept_end, "STORAGE_RETRY_SECONDS", 0.01)
     job = lab.submit("lab.letters", units=200_000, log="")
     assert execute(job) == "succeeded"
 

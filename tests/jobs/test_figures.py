@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from .conftest import Lab
+from .web_process import client_of
 
 pytestmark = [
     pytest.mark.skipif("JOBS_FIGURES" not in os.environ, reason="what jobs cost: JOBS_FIGURES=1"),
@@ -29,13 +30,8 @@ def cpu(*pids: int) -> float:
 
 @pytest.fixture
 def client(lab: Lab) -> Iterator[httpx.Client]:
-    from offload.access.models import ApiToken
-
-    _, token = ApiToken.make("lab")
-    headers = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=lab.address, headers=headers, timeout=60, trust_env=False) as made:
+    with client_of(lab) as made:
         yield made
-    ApiToken.objects.all().delete()
 
 
 def times(client: httpx.Client, path: str, count: int) -> list[float]:

@@ -11,13 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from postgresql_server import server
+from postgresql_server import postgres_server, programs_or_skip
 
 from .conftest import ROOT, Lab
 from .life.account import Account
 from .life.callers import Callers
 from .life.faults import LEASE, Faults, draw
-from .test_postgres import postgresql_or_skip
 
 POSTGRESQL = "LAB_DATABASE_URL" in os.environ
 SEED = int(os.environ.get("LAB_SEED", "20261126"))
@@ -85,11 +84,12 @@ def test_a_random_life_accounts_for_every_job(lab: Lab, monkeypatch: pytest.Monk
 def test_a_random_life_on_postgresql() -> None:
     outside = {k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"}
     command = [sys.executable, "-m", "pytest", str(Path(__file__)), "-q", "-s"]
-    with server(postgresql_or_skip()) as database:
+    programs = programs_or_skip("no random life was led on it")
+    with postgres_server(programs) as database:
         ran = subprocess.run(
             [*command, "-p", "no:cacheprovider"],
             cwd=ROOT,
-            env=outside | database,
+            env=outside | database.environment,
             capture_output=True,
             text=True,
             check=False,

@@ -10,8 +10,8 @@ import pytest
 
 from .conftest import Lab
 from .families import claimed, parts_of
+from .limited import place_of, submit
 from .test_by_hand import retry
-from .test_limits import place_of, submit
 from .test_maintenance import RecordingBroker, run_maintenance
 from .test_maintenance_publish import quiet as quiet
 from .test_pauses import pause, resume

@@ -145,7 +145,7 @@ def every_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """`FailUnknown` runs at every look."""
     from offload.jobs.maintenance import fail_unknown
 
-    monkeypatch.setattr(fail_unknown, "RUN_INTERVAL_SECONDS", -1.0)
+    monkeypatch.setattr(fail_unknown, "UNKNOWN_INTERVAL_SECONDS", -1.0)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_silent_broker_does_not_hinder_the_rescue_of_lost_jobs(
     from offload.jobs.broker import Broker
 
     # However long this look takes.
-    monkeypatch.setattr(broker_module, "RETRY_INTERVAL_SECONDS", 60.0)
+    monkeypatch.setattr(broker_module, "FAILURE_PAUSE_SECONDS", 60.0)
     asked = []
 
     def wait_in_vain(self: Any, queue: str) -> int:

@@ -191,8 +191,8 @@ def test_an_emptied_broker_gets_the_messages_of_small_owners_first(
 
 def test_a_tenth_of_what_is_computed_goes_to_the_rows_that_wait_longest(quiet: Lab) -> None:
     from offload.jobs.database import from_now
+    from offload.jobs.maintenance.due_rows import DueRows
     from offload.jobs.maintenance.publish_oldest import PublishOldest
-    from offload.jobs.maintenance.read_stats import Waiting
     from offload.jobs.models import Job
     from offload.jobs.stats import JobStats, QueueStats
 
@@ -202,9 +202,9 @@ def test_a_tenth_of_what_is_computed_goes_to_the_rows_that_wait_longest(quiet: L
         Job.objects.filter(pk=job_id).update(published_at=from_now(seconds - 100))
 
     broker = SortingBroker()
-    waiting = Waiting({("cpu", "lab.burn"): 20})
+    due_rows = DueRows({("cpu", "lab.burn"): 20})
     stats = JobStats({"cpu": QueueStats(drain=10.0)})
-    duty = PublishOldest(broker, stats, lambda: waiting)  # type: ignore[arg-type]
+    duty = PublishOldest(broker, stats, lambda: due_rows)  # type: ignore[arg-type]
     duty.run()
     assert broker.got == []
 

@@ -5,10 +5,9 @@ restarted under it.
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from postgresql_server import find_programs, server
+from postgresql_server import postgres_server, programs_or_skip
 
 from .conftest import HERE, ROOT
 
@@ -31,16 +30,6 @@ AGAIN = (
 )
 
 
-def postgresql_or_skip() -> Path:
-    """The folder of PostgreSQL's programs."""
-    programs = find_programs()
-    if programs is None:
-        if os.environ.get("REQUIRE_POSTGRES"):
-            pytest.fail("REQUIRE_POSTGRES is set and there is no PostgreSQL on this machine")
-        pytest.skip("NO POSTGRESQL ON THIS MACHINE: jobs were tried on SQLite alone")
-    return programs
-
-
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif("LAB_DATABASE_URL" in os.environ, reason="this is the run on PostgreSQL")
 def test_postgresql_keeps_the_same_promises() -> None:
@@ -48,9 +37,15 @@ def test_postgresql_keeps_the_same_promises() -> None:
         name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"
     }
     again = [sys.executable, "-m", "pytest", HERE, "-q", "-k", AGAIN, "-p", "no:cacheprovider"]
-    with server(postgresql_or_skip()) as database:
+    programs = programs_or_skip("jobs were tried on SQLite alone")
+    with postgres_server(programs) as database:
         ran = subprocess.run(
-            again, cwd=ROOT, env=outside | database, capture_output=True, text=True, check=False
+            again,
+            cwd=ROOT,
+            env=outside | database.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     print(ran.stdout[-300:])
     assert ran.returncode == 0, ran.stdout

@@ -196,7 +196,7 @@ def everything_that_runs_by_itself(lab: Lab, monkeypatch: pytest.MonkeyPatch) ->
     from offload.jobs.stats import JobStats
 
     monkeypatch.setattr(Observation, "seconds", lambda self: 60.0)
-    monkeypatch.setattr(fail_unknown, "RUN_INTERVAL_SECONDS", -1.0)
+    monkeypatch.setattr(fail_unknown, "UNKNOWN_INTERVAL_SECONDS", -1.0)
     Worker.objects.create(id=uuid4(), name="w", queues=["cpu"], slots=1, kinds=["lab.burn"])
     Leader.objects.all().delete()
 

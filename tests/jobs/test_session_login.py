@@ -12,8 +12,8 @@ from postgresql_server import free_port
 
 from .conftest import Lab, new_lab
 from .families import claimed
-from .test_api import watch
 from .test_web_process import gauge
+from .web_process import watch
 
 PASSWORD = "of-the-tests-12"
 SESSION = "sessionid"

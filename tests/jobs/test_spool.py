@@ -111,7 +111,7 @@ def test_an_end_in_the_spool_whose_job_has_a_new_token_changes_nothing(
     lab: Lab, spool: Any
 ) -> None:
     from offload.jobs import transitions
-    from offload.jobs.worker.outage import KeptResult
+    from offload.jobs.worker.kept_end import KeptResult
     from offload.jobs.worker.write_spooled import WriteSpooled
 
     job = transitions.claim(lab.submit("lab.burn").pk, uuid4(), 1)
@@ -126,7 +126,7 @@ def test_an_end_in_the_spool_whose_job_has_a_new_token_changes_nothing(
 
 def test_a_living_process_writes_its_end_itself(lab: Lab, spool: Any) -> None:
     from offload.jobs import transitions
-    from offload.jobs.worker.outage import KeptEnd
+    from offload.jobs.worker.kept_end import KeptEnd
     from offload.jobs.worker.write_spooled import WriteSpooled
 
     job = transitions.claim(lab.submit("lab.burn").pk, uuid4(), 1)
@@ -157,7 +157,7 @@ def test_the_spool_takes_only_so_much_and_deletes_what_is_too_old(
 
 def test_a_file_that_is_no_end_harms_no_other(lab: Lab, spool: Any) -> None:
     from offload.jobs import transitions
-    from offload.jobs.worker.outage import KeptEnd
+    from offload.jobs.worker.kept_end import KeptEnd
     from offload.jobs.worker.write_spooled import WriteSpooled
 
     job = transitions.claim(lab.submit("lab.burn").pk, uuid4(), 1)

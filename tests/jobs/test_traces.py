@@ -1,71 +1,24 @@
-"""One trace leads from a request to all that comes of it, and no collector costs anybody anything.
+"""One trace leads from a request to every attempt of every job that comes of it.
 
 The collector is `otlp_receiver.py`, which reads what real processes send.
 """
 
 import json
-import logging
 import os
-import random
 import signal
-import socket
-import socketserver
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
-from queue import Queue
 from typing import Any
 
 import httpx
 import pytest
-from otlp_receiver import ReceivedSpan, Receiver, receiving, tracing_or_skip
-from postgresql_server import free_port
+from otlp_receiver import Receiver
 
 from .conftest import Lab, execute
-
-TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
-CALLER = f"00-{TRACE_ID}-b7ad6b7169203331-01"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as found:
-        yield found
-
-
-@pytest.fixture
-def spans() -> Iterator[list[Any]]:
-    """Trace in this process, as a worker does; the spans that have ended."""
-    tracing_or_skip()
-    from offload.observe.tracer import Tracer
-    from offload.observe.tracing import tracing
-
-    ended: list[Any] = []
-    tracing._tracer = Tracer("lab", ended.append)
-    yield ended
-    tracing._tracer = None
-
-
-def get(lab: Lab, path: str, **headers: str) -> httpx.Response:
-    return httpx.get(f"{lab.address}{path}", headers=headers, trust_env=False, timeout=60)
-
-
-def authorization() -> dict[str, str]:
-    from offload.access.models import ApiToken
-
-    return {"Authorization": f"Bearer {ApiToken.make('lab')[1]}"}
-
-
-def attempts(receiver: Receiver, job: Any) -> dict[int, ReceivedSpan]:
-    """The spans of a job's attempts by their numbers."""
-    return {
-        span.attributes["offload.job.attempt"]: span
-        for span in receiver.spans
-        if span.attributes.get("offload.job.id") == str(job.pk)
-    }
+from .traced import CALLER, TRACE_ID, attempts, authorization, get
+from .traced import receiver as receiver
+from .traced import spans as spans
 
 
 def lines_with(lab: Lab, name: str, trace_id: str) -> list[dict[str, Any]]:
@@ -199,330 +152,6 @@ def test_requests_are_named_after_their_routes_and_fail_without_the_text_of_the_
     assert not any("health" in span.name for span in receiver.spans)
 
 
-def test_without_the_variables_nothing_that_traces_is_imported(lab: Lab) -> None:
-    tracing_or_skip()
-    lab.redis()
-    lab.web()
-    imported = get(lab, "/api/lab/modules", **authorization(), traceparent=CALLER).json()
-    assert "offload.observe.tracing" in imported
-    # redis-py imports the metrics of OpenTelemetry where it finds them.
-    tracers = (
-        *("offload.observe.tracer", "offload.observe.collector"),
-        *("opentelemetry.exporter", "opentelemetry.sdk.trace"),
-    )
-    assert [name for name in imported if name.startswith(tracers)] == []
-
-
-@pytest.mark.parametrize("way", ["dead", "frozen"])
-def test_a_collector_that_is_away_costs_no_request_and_no_job_and_no_stop(
-    lab: Lab, way: str
-) -> None:
-    tracing_or_skip()
-    with socket.socket() as frozen:
-        # It accepts connections, and reads nothing.
-        frozen.bind(("127.0.0.1", 0))
-        frozen.listen(100)
-        port = frozen.getsockname()[1] if way == "frozen" else free_port()
-        traced = {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
-            # The whole time of the exporter for one batch.
-            "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
-        }
-        lab.redis()
-        lab.worker(**traced)
-        web = lab.web(**traced)
-        headers = authorization()
-        job = lab.submit("lab.burn", units=1)
-        for _ in range(20):
-            assert get(lab, "/api/lab/modules", **headers).status_code == 200
-        lab.reaches(job, "succeeded")
-
-        def dropped() -> float:
-            lines = get(lab, "/metrics").text.splitlines()
-            name = "offload_trace_spans_dropped_total "
-            return sum(float(line.split()[1]) for line in lines if line.startswith(name))
-
-        lab.until(lambda: dropped() >= 20, "the spans to be dropped and counted")
-        assert lab.log("web").count("The collector of traces takes no spans") == 1
-        assert "opentelemetry" not in lab.log("web"), "the exporter's own lines are not wanted"
-        for process in (web, lab.processes["worker"]):
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) is not None
-
-
-def test_a_queue_takes_a_bounded_number_and_waits_for_nobody() -> None:
-    from offload.observe import span_queue
-
-    sent: list[Any] = []
-
-    def frozen() -> Callable[[Any], str]:
-        def send(batch: Any) -> str:
-            sent.extend(batch)
-            time.sleep(3600)
-            return ""
-
-        return send
-
-    before = span_queue.DROPPED._value.get()
-    queue = span_queue.SpanQueue(frozen)
-    queue.add(0)
-    while not sent:
-        time.sleep(0.01)
-    for number in range(span_queue.MAX_QUEUED_SPANS + 10):
-        queue.add(number)
-    began = time.monotonic()
-    queue.flush()
-    assert time.monotonic() - began < 30
-    assert span_queue.DROPPED._value.get() - before == 10
-
-
-def test_a_full_batch_is_sent_before_its_time() -> None:
-    """A second of a busy process has more spans than the queue takes."""
-    from offload.observe import span_queue
-
-    sent: Queue[int] = Queue()
-
-    def send(batch: Any) -> Any:
-        sent.put(len(batch))
-
-    queue = span_queue.SpanQueue(lambda: send)
-    queue._send_interval = 3600.0
-    for number in range(span_queue.MAX_BATCH_SPANS):
-        queue.add(number)
-    assert sent.get(timeout=60) == span_queue.MAX_BATCH_SPANS
-
-
-def test_a_forked_process_sends_its_own_spans_and_not_its_parents() -> None:
-    from offload.observe.span_queue import SpanQueue
-
-    read, write = os.pipe()
-
-    def send(batch: Any) -> str:
-        os.write(write, f"{batch}".encode())
-        return ""
-
-    queue = SpanQueue(lambda: send)
-    queue._start_thread = lambda: None  # type: ignore[method-assign]
-    queue.add("the parent's")
-    del queue._start_thread
-    pid = os.fork()
-    if not pid:
-        queue.add("the child's")
-        queue.flush()
-        os._exit(0)
-    os.waitpid(pid, 0)
-    assert os.read(read, 100) == b'["the child\'s"]'
-
-
-def test_a_statement_has_a_span_without_what_a_caller_sent(spans: list[Any]) -> None:
-    from django.db import DatabaseError, connection
-
-    from offload.jobs.models import Job
-    from offload.observe.traced_queries import _trace_connection
-    from offload.observe.tracing import tracing
-
-    _trace_connection(connection)
-    try:
-        Job.objects.filter(owner="before").exists()
-        with tracing.attached(tracing.begin("request", "SERVER")):
-            Job.objects.filter(owner="secret").exists()
-            with suppress(DatabaseError), connection.cursor() as cursor:
-                cursor.execute("WRONG 'secret'")
-        Job.objects.filter(owner="after").exists()
-    finally:
-        connection.execute_wrappers.clear()
-
-    *statements, request = spans
-    assert [span.name for span in statements] == ["SELECT offload_job", "_OTHER"]
-    assert {span.parent.span_id for span in statements} == {request.context.span_id}
-    errors = [span.attributes.get("error.type") for span in statements]
-    assert errors == [None, f"django.db.utils.{wrong_statement()}"]
-    assert "secret" not in "".join(span.to_json() for span in statements)
-
-
-def wrong_statement() -> str:
-    """Django's error for a statement that is no SQL."""
-    from django.db import connection
-
-    return {"sqlite": "OperationalError", "postgresql": "ProgrammingError"}[connection.vendor]
-
-
-@pytest.mark.parametrize("counted_by", ["span_queue", "logs"])
-def test_no_process_is_forked_while_a_thread_counts_what_it_drops(
-    monkeypatch: pytest.MonkeyPatch, counted_by: str
-) -> None:
-    """The child would inherit the lock of the metrics, and wait for it at its first count."""
-    from offload import logs
-    from offload.observe import span_queue
-
-    lock, at_it = threading.Lock(), threading.Event()
-
-    class Counter:
-        def inc(self, number: int = 1) -> None:
-            with lock:
-                at_it.set()
-                time.sleep(0.5)
-
-    monkeypatch.setattr({"span_queue": span_queue, "logs": logs}[counted_by], "DROPPED", Counter())
-    if counted_by == "span_queue":
-        span_queue.SpanQueue(lambda: lambda batch: "away").add("a span")
-    else:
-        read, write = os.pipe()
-        handler = logs.NonBlockingHandler(write, max_backlog=1)
-        line = logging.makeLogRecord({"msg": "x" * 100_000})
-        # The pipe is full, then the backlog; the third line is dropped.
-        threading.Thread(target=lambda: [handler.emit(line) for _ in range(3)]).start()
-    assert at_it.wait(60)
-    pid = os.fork()
-    if not pid:
-        os._exit(lock.locked())
-    assert os.waitpid(pid, 0)[1] == 0
-    if counted_by == "logs":
-        os.close(read)
-        handler.close()
-        os.close(write)
-
-
-def test_a_thread_with_the_lock_of_the_database_counts_though_another_one_forks() -> None:
-    """A fork takes the lock of the database first. Otherwise each would wait for the other."""
-    from offload.jobs.database import FORK_LOCK
-    from offload.observe.no_fork import NO_FORK
-
-    at_it = threading.Event()
-
-    def count() -> None:
-        with FORK_LOCK:
-            at_it.set()
-            time.sleep(0.5)
-            with NO_FORK:
-                pass
-
-    counting = threading.Thread(target=count, daemon=True)
-    counting.start()
-    assert at_it.wait(60)
-    if not (pid := os.fork()):
-        os._exit(0)
-    assert os.waitpid(pid, 0)[1] == 0
-    counting.join(60)
-    assert not counting.is_alive()
-
-
-def test_a_job_that_seeds_its_random_numbers_has_other_ids_each_time(
-    spans: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from offload.observe.collector import connect
-    from offload.observe.tracing import tracing
-
-    for _ in range(2):
-        random.seed(7)
-        tracing.begin("a", "INTERNAL").end()
-    assert len({span.context.trace_id for span in spans}) == 2
-    assert len({span.context.span_id for span in spans}) == 2
-
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
-    random.seed(7)
-    before = random.getstate()
-    assert connect()(spans) == "ConnectionError"
-    assert random.getstate() == before, "to send spans changes what a job computes"
-
-
-@pytest.mark.parametrize(
-    ("answer", "fault"),
-    [
-        ("200 OK", ""),
-        # The exporter counts it as a success, and sends the spans nowhere.
-        ("302 Found\r\nLocation: /login", "status 302"),
-        ("401 Unauthorized", "status 401"),
-        ("413 Too Large", "status 413"),
-        ("503 Away\r\nRetry-After: 3600", "status 503"),
-    ],
-)
-def test_what_the_collector_answers_to_spans_is_told(
-    spans: list[Any], monkeypatch: pytest.MonkeyPatch, answer: str, fault: str
-) -> None:
-    from offload.observe.collector import connect
-    from offload.observe.tracing import tracing
-
-    tracing.begin("a", "INTERNAL").end()
-    with answering(f"HTTP/1.1 {answer}\r\nContent-Length: 2\r\n\r\n{{}}".encode()) as url:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
-        assert connect()(spans) == fault
-
-
-def test_an_answer_without_an_end_keeps_nobody_waiting(
-    spans: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from offload.observe.collector import connect
-    from offload.observe.tracing import tracing
-
-    tracing.begin("a", "INTERNAL").end()
-    with answering(b"HTTP/1.1 200 OK\r\n\r\n", endless=True) as url:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
-        faults: list[str] = []
-        sending = threading.Thread(target=lambda: faults.append(connect()(spans)), daemon=True)
-        sending.start()
-        sending.join(60)
-        assert faults == [""]
-
-
-@contextmanager
-def answering(head: bytes, endless: bool = False) -> Iterator[str]:
-    """A collector that answers each connection with these bytes; its URL."""
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            self.request.recv(100_000)
-            with suppress(OSError):
-                self.request.sendall(head)
-                while endless:
-                    self.request.sendall(bytes(100_000))
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many"),
-        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "-1"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key s3cr3t"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "inf"),
-        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such/file"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318?key=s3cr3t"),
-        ("OTEL_TRACES_SAMPLER", "some"),
-    ],
-)
-def test_a_wrong_value_costs_the_traces_and_not_the_service(
-    lab: Lab, name: str, value: str
-) -> None:
-    tracing_or_skip()
-    code = (
-        "import django; django.setup()\n"
-        "from offload.observe.tracing import tracing\n"
-        "tracing.start('lab')\n"
-        "span = tracing.begin('a', 'SERVER')\n"
-        "span and span.end()\n"
-        "tracing.flush()"
-    )
-    traced = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
-        "OTEL_EXPORTER_OTLP_TIMEOUT": "0.1",
-        name: value,
-    }
-    assert lab.start("traced", sys.executable, "-c", code, **traced).wait(60) == 0
-    lines = [json.loads(line) for line in lab.log("traced").splitlines()]
-    (told,) = [line["event"] for line in lines if line["logger"] == "offload.traces"]
-    assert "OTEL_" in told
-    assert "s3cr3t" not in lab.log("traced")
-
-
 @pytest.mark.parametrize("age", [timedelta(0), timedelta(hours=2)])
 def test_an_attempt_is_a_child_of_a_near_request_and_has_a_link_to_a_far_one(
     lab: Lab, spans: list[Any], age: timedelta
@@ -623,31 +252,34 @@ def test_a_mangled_header_begins_a_trace_of_its_own(spans: list[Any], sent: str)
     assert tracing.remote({"traceparent": sent, "tracestate": sent}) is None
 
 
-def test_missing_packages_are_told_and_change_nothing(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    from offload.observe import tracing as module
+def test_a_statement_has_a_span_without_what_a_caller_sent(spans: list[Any]) -> None:
+    from django.db import DatabaseError, connection
 
-    monkeypatch.setattr(module, "PACKAGES", ("no_such_package.sdk",))
-    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
-    made = module.Tracing()
-    made.start("lab")
-    assert not made.is_on
-    assert "no_such_package.sdk is not installed" in caplog.text
+    from offload.jobs.models import Job
+    from offload.observe.traced_queries import _trace_connection
+    from offload.observe.tracing import tracing
+
+    _trace_connection(connection)
+    try:
+        Job.objects.filter(owner="before").exists()
+        with tracing.attached(tracing.begin("request", "SERVER")):
+            Job.objects.filter(owner="secret").exists()
+            with suppress(DatabaseError), connection.cursor() as cursor:
+                cursor.execute("WRONG 'secret'")
+        Job.objects.filter(owner="after").exists()
+    finally:
+        connection.execute_wrappers.clear()
+
+    *statements, request = spans
+    assert [span.name for span in statements] == ["SELECT offload_job", "_OTHER"]
+    assert {span.parent.span_id for span in statements} == {request.context.span_id}
+    errors = [span.attributes.get("error.type") for span in statements]
+    assert errors == [None, f"django.db.utils.{wrong_statement()}"]
+    assert "secret" not in "".join(span.to_json() for span in statements)
 
 
-@pytest.mark.parametrize(
-    ("variables", "asked"),
-    [
-        ({}, False),
-        ({"OTEL_TRACES_EXPORTER": "otlp"}, True),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, True),
-        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces"}, True),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_EXPORTER": "none"}, False),
-        ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_SDK_DISABLED": "TRUE"}, False),
-    ],
-)
-def test_the_standard_variables_decide(variables: dict[str, str], asked: bool) -> None:
-    from offload.observe.tracing import is_asked_for
+def wrong_statement() -> str:
+    """Django's error for a statement that is no SQL."""
+    from django.db import connection
 
-    assert is_asked_for(variables) is asked
+    return {"sqlite": "OperationalError", "postgresql": "ProgrammingError"}[connection.vendor]

@@ -35,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 TEMPLATE = HERE.parent.parent
 sys.path.insert(0, str(HERE.parent))
 
-from postgresql_server import find_programs, free_port, server  # noqa: E402 - the tests' own
+from postgresql_server import find_programs, free_port, postgres_server  # noqa: E402 - the tests' own
 
 PEERS = TEMPLATE / "build" / "peers"
 PACKAGES = ("celery[redis]", "psycopg[binary]", "procrastinate", "django-tasks", "django-tasks-db")
@@ -392,7 +392,7 @@ def benches(vendors: list[str]) -> Iterator[list[Bench]]:
                 if programs is None:
                     print("NO POSTGRESQL ON THIS MACHINE: SQLite alone is measured")
                     continue
-                url = stack.enter_context(server(programs))["LAB_DATABASE_URL"]
+                url = stack.enter_context(postgres_server(programs)).url
             found.append(Bench(vendor, url, folder, port))
             found[-1].set_up()
         yield found

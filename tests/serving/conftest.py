@@ -18,8 +18,7 @@ from typing import Any, Protocol
 import httpx
 import pytest
 from cookiecutter.main import cookiecutter
-
-from offload_dev.launcher.ports import first_free_port
+from postgresql_server import Postgres, free_port, postgres_server, programs_or_skip
 
 HERE = Path(__file__).resolve().parent
 # For tests that use Django in their own process.
@@ -99,9 +98,11 @@ def eventually(holds: "Holds", what: str, seconds: float = TIMEOUT_SECONDS) -> N
         time.sleep(0.02)
 
 
-def free_port() -> int:
-    """A port that nobody uses now."""
-    return first_free_port(1)
+def small_postgres() -> AbstractContextManager[Postgres]:
+    """A PostgreSQL of the tests' own, for few connections."""
+    programs = programs_or_skip("time limits of the database were not tried")
+    few = "-N 60 -c superuser_reserved_connections=0"
+    return postgres_server(programs, options=f"{few} -c fsync=off")
 
 
 def accepts(port: int) -> bool:

@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import TIMEOUT_SECONDS, Generated, Server, eventually, free_port, once
+from conftest import TIMEOUT_SECONDS, Generated, Server, eventually, once
+from postgresql_server import free_port
 
 pytestmark = once
 STRONG = "k3y-" * 4 + "abcdefghijklmnopqrstuvwxyz0123456789"

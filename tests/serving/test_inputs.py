@@ -2,44 +2,16 @@
 
 import contextlib
 import re
-import socket
 import time
 
 import httpx
 import pytest
-from conftest import TIMEOUT_SECONDS, Serve, Server, eventually
+from conftest import Serve, Server, eventually
+from raw_http import connect, exchange, request
 
 from offload.serving.protocol import MAX_HEAD_BYTES, MAX_HEADERS
 
 MEGABYTE = 1024 * 1024
-
-
-def connect(server: Server) -> socket.socket:
-    """A client."""
-    return socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS)
-
-
-def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
-    """A request as bytes."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
-    return "\r\n".join(lines).encode() + body
-
-
-def answers(server: Server, *pieces: bytes) -> bytes:
-    """Everything that the server answers until it closes."""
-    with connect(server) as client:
-        for piece in pieces:
-            client.sendall(piece)
-        return everything(client)
-
-
-def everything(client: socket.socket) -> bytes:
-    """What arrives until the server closes."""
-    answer = b""
-    with contextlib.suppress(ConnectionError):
-        while piece := client.recv(65536):
-            answer += piece
-    return answer
 
 
 @pytest.mark.parametrize(
@@ -57,7 +29,7 @@ def test_a_probe_takes_no_body(server: Server) -> None:
     assert refused.status_code == 413
     assert "without" in refused.json()["detail"]
     endless = request("GET", "/health/live", "Transfer-Encoding: chunked")
-    assert answers(server, endless).startswith(b"HTTP/1.1 413")
+    assert exchange(server, endless).startswith(b"HTTP/1.1 413")
 
 
 def test_fields_behind_a_body_are_no_headers(server: Server) -> None:
@@ -65,7 +37,7 @@ def test_fields_behind_a_body_are_no_headers(server: Server) -> None:
     chunked = request("POST", "/api/echo", "Transfer-Encoding: chunked", "Connection: close")
     # In one packet and in two: the request's task may or may not have begun.
     for pieces in ((chunked + trailers,), (chunked, trailers[:12], trailers[12:])):
-        answer = answers(server, *pieces)
+        answer = exchange(server, *pieces)
         assert answer.startswith(b"HTTP/1.1 200")
         assert b"stolen" not in answer
         assert b"theirs" not in answer
@@ -74,7 +46,7 @@ def test_fields_behind_a_body_are_no_headers(server: Server) -> None:
 @pytest.mark.parametrize("path", ["/api/ping", "/ping", "/health/live"])
 def test_two_hosts_are_refused(server: Server, path: str) -> None:
     for hosts in (("Host: evil.example",), ("Host: localhost",)):
-        assert answers(server, request("GET", path, *hosts, "Connection: close")).startswith(
+        assert exchange(server, request("GET", path, *hosts, "Connection: close")).startswith(
             b"HTTP/1.1 400"
         )
 
@@ -121,24 +93,24 @@ def test_a_refusal_is_a_whole_answer_and_is_recorded(server: Server) -> None:
 
 @pytest.mark.parametrize("size", [MAX_HEAD_BYTES + 5000, 100_000])
 def test_a_large_head_is_refused_if_it_comes_in_one_packet_too(server: Server, size: int) -> None:
-    refused = answers(server, request("GET", "/api/ping", "X-Long: " + "x" * size))
+    refused = exchange(server, request("GET", "/api/ping", "X-Long: " + "x" * size))
     assert refused.startswith(b"HTTP/1.1 431")
     assert b"x-request-id: " in refused
 
 
 def test_a_head_with_very_many_headers_is_refused(server: Server) -> None:
     names = [f"X-{number}: 1" for number in range(MAX_HEADERS + 1)]
-    assert answers(server, request("GET", "/api/ping", *names)).startswith(b"HTTP/1.1 431")
+    assert exchange(server, request("GET", "/api/ping", *names)).startswith(b"HTTP/1.1 431")
     assert server.get("/api/ping").status_code == 200
 
 
 def test_garbage_behind_a_request_does_not_become_its_answer(server: Server) -> None:
     asked = request("GET", "/api/wait?seconds=0.3")
     for pieces in ((asked + b"\x00\x01garbage\r\n\r\n",), (asked, b"\x00\x01garbage\r\n\r\n")):
-        answer = answers(server, *pieces)
+        answer = exchange(server, *pieces)
         assert answer.startswith(b"HTTP/1.1 200")
         assert answer.count(b"HTTP/1.1") == 1
-    assert answers(server, b"\x00\x01garbage\r\n\r\n").startswith(b"HTTP/1.1 400")
+    assert exchange(server, b"\x00\x01garbage\r\n\r\n").startswith(b"HTTP/1.1 400")
 
 
 def test_what_follows_a_refused_body_is_discarded_up_to_a_limit(server: Server) -> None:
@@ -157,7 +129,7 @@ def test_a_client_that_sends_its_body_first_still_reads_the_refusal(server: Serv
     body = bytes(4 * MEGABYTE)
     head = request("POST", "/api/ping", f"Content-Length: {len(body)}")
     for _ in range(10):
-        answer = answers(server, head, body)
+        answer = exchange(server, head, body)
         assert answer.startswith(b"HTTP/1.1 413")
         assert b"connection: close" in answer.lower()
 
@@ -213,5 +185,5 @@ def test_a_request_whose_end_two_parsers_could_see_differently_is_refused(
     server: Server, headers: tuple[str, ...]
 ) -> None:
     """Request smuggling (RFC 9112 section 11.2): what follows is never taken for a request."""
-    said = answers(server, request("POST", "/api/echo", *headers, body=b"0\r\n\r\n" + SMUGGLED))
+    said = exchange(server, request("POST", "/api/echo", *headers, body=b"0\r\n\r\n" + SMUGGLED))
     assert re.findall(rb"HTTP/1\.1 \d{3}", said) == [b"HTTP/1.1 400"]

@@ -22,9 +22,10 @@ from conftest import (
     migrate,
     once,
     running,
+    small_postgres,
     web_process,
 )
-from postgres import Postgres, postgres_server
+from postgresql_server import Postgres
 
 from offload.postgresql.bounded_connection import BoundedConnection
 
@@ -36,7 +37,7 @@ DEADLINE_SECONDS = 10
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
     """One server for the tests of this file, which leave it running."""
-    with postgres_server() as server:
+    with small_postgres() as server:
         yield server
 
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import uvicorn
 from conftest import LEAN, TIMEOUT_SECONDS, Serve, Server, eventually, lean
+from raw_http import connect
 
 from offload.serving.__main__ import Server as Web
 from offload.serving.__main__ import _bind
@@ -46,7 +47,7 @@ def test_a_client_that_leaves_closes_a_generator_that_waits_to_be_read(serve: Se
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_body_that_never_waits_leaves_the_loop_to_others(serve: Serve, method: str) -> None:
     server = serve()
-    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
+    with connect(server) as client:
         client.sendall(f"{method} /api/export HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert client.recv(1000).startswith(b"HTTP/1.1 200")
         assert server.get("/api/ping").status_code == 200
@@ -82,7 +83,7 @@ def test_a_request_too_many_is_shed_and_probes_are_not(serve: Serve) -> None:
 def test_clients_that_send_more_and_leave_end_what_is_being_answered(serve: Serve) -> None:
     server = serve()
     for path in ("stream", "wait"):
-        with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
+        with connect(server) as client:
             for each in (path, "ping"):
                 client.sendall(f"GET /api/{each} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             eventually(lambda: in_flight(server) == 1, "the first of them")
@@ -109,9 +110,7 @@ def test_bodies_that_arrive_slowly_shed_only_each_other(serve: Serve) -> None:
     with ExitStack() as clients:
         slow = []
         for _ in range(3):
-            client = clients.enter_context(
-                socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS)
-            )
+            client = clients.enter_context(connect(server))
             client.sendall(
                 b"POST /api/ping HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n-"
             )

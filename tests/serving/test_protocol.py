@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 
 import pytest
-from conftest import TIMEOUT_SECONDS, Serve, Server, lean
+from conftest import Serve, Server, lean
+from raw_http import connect, exchange, request
 
 from offload.serving.fast.coalescing import (
     MAX_BUFFERED_BYTES,
@@ -134,25 +135,8 @@ def test_a_buffer_may_be_used_again_as_soon_as_it_was_sent() -> None:
     assert after_an_iteration(write).sent == [b"first"]
 
 
-def talk(server: Server, *requests: bytes) -> bytes:
-    """Everything that the server answers to this, the last request of which closes."""
-    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
-        for request in requests:
-            client.sendall(request)
-        answer = b""
-        while piece := client.recv(65536):
-            answer += piece
-    return answer
-
-
-def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
-    """A request as bytes."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
-    return "\r\n".join(lines).encode() + body
-
-
 def test_requests_in_one_packet_are_answered_in_their_order(server: Server) -> None:
-    answer = talk(
+    answer = exchange(
         server,
         request("GET", "/api/ping", "X-Request-ID: first")
         + request("HEAD", "/api/ping", "X-Request-ID: second")
@@ -170,7 +154,9 @@ def test_requests_in_one_packet_are_answered_in_their_order(server: Server) -> N
 
 def test_requests_in_one_packet_share_no_context(server: Server) -> None:
     names = [("X-Name: first",), ("X-Name: second",), ("X-Name: third", "Connection: close")]
-    answer = talk(server, b"".join(request("GET", "/api/remembers", *headers) for headers in names))
+    answer = exchange(
+        server, b"".join(request("GET", "/api/remembers", *headers) for headers in names)
+    )
     assert answer.count(b'{"last": "nobody"}') == 3
 
 
@@ -184,7 +170,7 @@ ENDLESS = {
 
 @pytest.mark.parametrize("start", ENDLESS.values(), ids=ENDLESS)
 def test_a_head_without_an_end_is_refused(server: Server, start: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
+    with connect(server) as client:
         client.sendall(start)
         with contextlib.suppress(ConnectionError):
             for number in range(10_000):
@@ -193,14 +179,14 @@ def test_a_head_without_an_end_is_refused(server: Server, start: bytes) -> None:
                 )
             pytest.fail("twenty megabytes were taken")
     server.says("A client's request head (or trailers) had no end after")
-    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
+    with connect(server) as client:
         client.sendall(request("GET", "/api/ping", "X-Long: " + "x" * 2 * MAX_HEAD_BYTES)[:-4])
         assert b"head is larger than 65536 bytes" in client.recv(1000)
 
 
 @pytest.mark.parametrize("path", ["stream", "wait?seconds=5"])
 def test_the_refusal_of_a_head_gets_into_no_other_answer(server: Server, path: str) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
+    with connect(server) as client:
         client.sendall(request("GET", f"/api/{path}"))
         time.sleep(0.3)
         client.sendall(request("GET", "/api/ping", "X-Long: " + "x" * 8 * MAX_HEAD_BYTES)[:-4])
@@ -214,13 +200,13 @@ def test_the_refusal_of_a_head_gets_into_no_other_answer(server: Server, path: s
 
 def test_a_large_body_in_small_pieces_is_no_large_head(server: Server) -> None:
     pieces = b"".join(b"100\r\n" + b"-" * 256 + b"\r\n" for _ in range(2000)) + b"0\r\n\r\n"
-    assert talk(server, CHUNKED[:-2] + b"Connection: close\r\n\r\n", pieces).startswith(
+    assert exchange(server, CHUNKED[:-2] + b"Connection: close\r\n\r\n", pieces).startswith(
         b"HTTP/1.1 200"
     )
 
 
 def test_a_client_may_ask_before_it_sends_its_body(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
+    with connect(server) as client:
         client.sendall(
             request(
                 "POST",
@@ -241,7 +227,7 @@ def test_a_client_that_ends_its_half_still_gets_an_answer_that_nothing_keeps_wai
     server: Server,
 ) -> None:
     for _ in range(50):
-        with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
+        with connect(server) as client:
             client.sendall(request("GET", "/api/ping"))
             client.shutdown(socket.SHUT_WR)
             assert client.recv(1000).startswith(b"HTTP/1.1 200")
@@ -250,7 +236,7 @@ def test_a_client_that_ends_its_half_still_gets_an_answer_that_nothing_keeps_wai
 def test_clients_that_reset_their_connections_cost_nothing(serve: Serve) -> None:
     server = serve()
     for _ in range(300):
-        with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
+        with connect(server) as client:
             # With this option close() sends a reset.
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.sendall(request("GET", "/api/ping") * 3)
@@ -267,7 +253,7 @@ def test_an_upgrade_to_a_websocket_where_none_is_served_is_refused(server: Serve
         "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==",
     )
-    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
+    with connect(server) as client:
         client.sendall(request("GET", "/ws", *upgrade))
         status = client.recv(1000).split()[1]
     assert status in (b"404", b"403"), "with a WebSocket library and without one"

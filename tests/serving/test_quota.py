@@ -14,7 +14,8 @@ import httpx
 import pytest
 import redis
 import uvloop
-from conftest import Server, eventually, free_port, migrate, once, web_process
+from conftest import Server, eventually, migrate, once, web_process
+from postgresql_server import free_port
 
 from offload_dev.launcher.embedded_valkey import command
 

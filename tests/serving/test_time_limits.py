@@ -3,7 +3,6 @@
 import contextlib
 import json
 import resource
-import socket
 import sys
 import time
 from contextlib import ExitStack
@@ -11,7 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import TIMEOUT_SECONDS, Serve, Server, eventually, lean, running
+from conftest import Serve, Server, eventually, lean, running
+from raw_http import connect, everything, request
 
 # Long enough that a busy machine keeps it where it has to be kept.
 SHORT_SECONDS = 0.7
@@ -20,30 +20,6 @@ SHORT_SECONDS = 0.7
 def offload(**settings: Any) -> str:
     """For SERVING_TEST_OFFLOAD."""
     return json.dumps(settings)
-
-
-def connect(server: Server, *, receive_buffer: int = 0) -> socket.socket:
-    """A client."""
-    client = socket.socket()
-    client.settimeout(TIMEOUT_SECONDS)
-    if receive_buffer:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    client.connect(("127.0.0.1", server.port))
-    return client
-
-
-def everything(client: socket.socket) -> bytes:
-    """What arrives until the server closes."""
-    answer = b""
-    with contextlib.suppress(ConnectionError):
-        while piece := client.recv(65536):
-            answer += piece
-    return answer
-
-
-def head(method: str, path: str, *headers: str) -> bytes:
-    """The head of a request."""
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +50,7 @@ def test_a_head_that_does_not_come_to_its_end_is_a_408(hasty: Server) -> None:
 
 def test_a_second_head_that_does_not_come_to_its_end_is_a_408(hasty: Server) -> None:
     with connect(hasty) as client:
-        client.sendall(head("GET", "/api/ping") + b"GET /api/")
+        client.sendall(request("GET", "/api/ping") + b"GET /api/")
         said = everything(client)
     assert said.count(b"HTTP/1.1 200") == 1
     assert said.count(b"HTTP/1.1 408") == 1
@@ -82,7 +58,7 @@ def test_a_second_head_that_does_not_come_to_its_end_is_a_408(hasty: Server) -> 
 
 def test_a_connection_without_a_further_request_is_closed(hasty: Server) -> None:
     with connect(hasty) as client:
-        client.sendall(head("GET", "/api/ping"))
+        client.sendall(request("GET", "/api/ping"))
         assert everything(client).count(b"HTTP/1.1") == 1
 
 
@@ -90,7 +66,7 @@ def test_a_connection_without_a_further_request_is_closed(hasty: Server) -> None
 @pytest.mark.parametrize("sent", [b"", b"half of it"])
 def test_a_body_that_does_not_come_is_a_408(hasty: Server, path: str, sent: bytes) -> None:
     with connect(hasty) as client:
-        client.sendall(head("POST", path, "Content-Length: 1000") + sent)
+        client.sendall(request("POST", path, "Content-Length: 1000") + sent)
         answer = everything(client)
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"connection: close" in answer.lower()
@@ -99,7 +75,7 @@ def test_a_body_that_does_not_come_is_a_408(hasty: Server, path: str, sent: byte
 
 def test_a_body_that_trickles_is_a_408(hasty: Server) -> None:
     with connect(hasty) as client:
-        client.sendall(head("POST", "/api/echo", "Content-Length: 100000"))
+        client.sendall(request("POST", "/api/echo", "Content-Length: 100000"))
         with contextlib.suppress(ConnectionError):
             for _ in range(30):
                 client.sendall(b"-")
@@ -110,7 +86,7 @@ def test_a_body_that_trickles_is_a_408(hasty: Server) -> None:
 def test_a_large_body_that_keeps_the_rate_may_take_longer(hasty: Server) -> None:
     size, pieces = 1_000_000, 20
     with connect(hasty) as client:
-        client.sendall(head("POST", "/api/echo", f"Content-Length: {size}", "Connection: close"))
+        client.sendall(request("POST", "/api/echo", f"Content-Length: {size}", "Connection: close"))
         for _ in range(pieces):
             client.sendall(bytes(size // pieces))
             time.sleep(2 * SHORT_SECONDS / pieces)
@@ -146,7 +122,7 @@ def test_a_stream_may_last(hasty: Server) -> None:
 @pytest.mark.parametrize("path", ["/api/large", "/api/export"])
 def test_a_client_that_reads_nothing_is_cut_off(hasty: Server, path: str) -> None:
     with connect(hasty, receive_buffer=4096) as client:
-        client.sendall(head("GET", path))
+        client.sendall(request("GET", path))
         eventually(lambda: hasty.metric("offload_serving_connections") >= 2, "its connection")
         eventually(lambda: hasty.metric("offload_serving_connections") == 1, "its end")
         eventually(lambda: hasty.metric("offload_serving_requests_in_flight") == 0, "the request's")
@@ -154,7 +130,7 @@ def test_a_client_that_reads_nothing_is_cut_off(hasty: Server, path: str) -> Non
 
 def test_a_client_that_reads_slowly_is_not_cut_off(hasty: Server) -> None:
     with connect(hasty, receive_buffer=65536) as client:
-        client.sendall(head("GET", "/api/large?size=8000000", "Connection: close"))
+        client.sendall(request("GET", "/api/large?size=8000000", "Connection: close"))
         read, until = 0, time.monotonic() + 4 * SHORT_SECONDS
         while time.monotonic() < until:
             read += len(client.recv(65536))
@@ -167,7 +143,7 @@ def test_a_stop_does_not_wait_for_clients_that_read_nothing(serve: Serve) -> Non
     with ExitStack() as clients:
         for path in ("/api/large", "/api/export"):
             client = clients.enter_context(connect(server, receive_buffer=4096))
-            client.sendall(head("GET", path))
+            client.sendall(request("GET", path))
         eventually(lambda: server.metric("offload_serving_connections") >= 3, "two clients")
         begun = time.monotonic()
         server.stop()
@@ -190,7 +166,7 @@ def test_a_connection_too_many_is_a_503_where_none_is_idle(serve: Serve) -> None
     with ExitStack() as clients:
         for _ in range(5):
             client = clients.enter_context(connect(server))
-            client.sendall(head("GET", "/api/stream"))
+            client.sendall(request("GET", "/api/stream"))
             # It is answered, and no longer idle, when the next one connects.
             assert client.recv(100).startswith(b"HTTP/1.1 200")
         with connect(server) as one_more:
@@ -244,11 +220,13 @@ def test_half_bodies_do_not_shut_out_whole_ones(serve: Serve) -> None:
     with ExitStack() as clients:
         for _ in range(50):
             client = clients.enter_context(connect(server))
-            client.sendall(head("POST", "/api/echo", "Content-Length: 2000"))
+            client.sendall(request("POST", "/api/echo", "Content-Length: 2000"))
         time.sleep(5.5)
         for _ in range(5):
             with connect(server) as client:
-                client.sendall(head("POST", "/api/echo", "Content-Length: 2", "Connection: close"))
+                client.sendall(
+                    request("POST", "/api/echo", "Content-Length: 2", "Connection: close")
+                )
                 client.sendall(b"-")
                 time.sleep(0.1)
                 client.sendall(b"-")

@@ -9,8 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Server, eventually, migrate, once, web_process
-from postgres import postgres_server
+from conftest import Server, eventually, migrate, once, small_postgres, web_process
 
 from offload.access import last_use
 from offload.access.client_address import address_group
@@ -76,7 +75,7 @@ def ours(
         with serve(f"sqlite:///{folder / 'tokens.sqlite3'}") as server:
             yield server
     else:
-        with postgres_server() as database, serve(database.url) as server:
+        with small_postgres() as database, serve(database.url) as server:
             yield server
 
 

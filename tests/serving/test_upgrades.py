@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import uvicorn
 from conftest import TIMEOUT_SECONDS, Server
+from raw_http import exchange, request
 
 from offload.conf import conf
 from offload.serving.connection_limits import ConnectionLimits
@@ -50,27 +51,12 @@ public class Post {
 """
 
 
-def exchange(server: Server, *pieces: bytes) -> bytes:
-    """What the server answers to these pieces, the last request of which closes."""
-    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS) as client:
-        for piece in pieces:
-            client.sendall(piece)
-        answer = b""
-        while part := client.recv(65536):
-            answer += part
-    return answer
-
-
-def request(method: str, *headers: str, body: bytes = b"", path: str = "/api/echo") -> bytes:
-    """A request as bytes."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
-    return "\r\n".join(lines).encode() + body
-
-
 def test_a_body_behind_an_upgrade_to_http2_is_read(server: Server) -> None:
-    with_length = request("POST", *H2C, "Content-Length: 5", body=b"hello")
-    chunked = request("POST", *H2C, "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n")
-    last = request("GET", *H2C, "Connection: close")
+    with_length = request("POST", "/api/echo", *H2C, "Content-Length: 5", body=b"hello")
+    chunked = request(
+        "POST", "/api/echo", *H2C, "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n"
+    )
+    last = request("GET", "/api/echo", *H2C, "Connection: close")
     answer = exchange(server, with_length + chunked + last)
     assert answer.count(b"HTTP/1.1 200") == 3
     assert answer.count(b'"body": "hello"') == 2
@@ -78,26 +64,27 @@ def test_a_body_behind_an_upgrade_to_http2_is_read(server: Server) -> None:
 
 
 def test_a_body_behind_an_upgrade_may_come_in_pieces(server: Server) -> None:
-    sent = request("POST", *H2C, "Content-Length: 5", "Connection: close", body=b"hello")
+    sent = request(
+        "POST", "/api/echo", *H2C, "Content-Length: 5", "Connection: close", body=b"hello"
+    )
     for cut in (10, 40, len(sent) - 6, len(sent) - 5, len(sent) - 2):
         assert b'"body": "hello"' in exchange(server, sent[:cut], sent[cut:])
 
 
 def test_what_else_a_connection_header_says_is_obeyed(server: Server) -> None:
-    closing = request("GET", "Connection: close, Upgrade", "Upgrade: h2c")
+    closing = request("GET", "/api/echo", "Connection: close, Upgrade", "Upgrade: h2c")
     assert b"connection: close" in exchange(server, closing).lower()
 
 
 def test_a_smuggled_length_is_refused_behind_an_upgrade_too(server: Server) -> None:
-    both = request(
-        "POST", *H2C, "Content-Length: 5", "Transfer-Encoding: chunked", body=b"0\r\n\r\n"
-    )
+    lengths = ("Content-Length: 5", "Transfer-Encoding: chunked")
+    both = request("POST", "/api/echo", *H2C, *lengths, body=b"0\r\n\r\n")
     assert exchange(server, both).startswith(b"HTTP/1.1 400")
 
 
 def test_the_limits_of_a_head_hold_behind_an_upgrade_too(server: Server) -> None:
     many = (f"X-{number}: 1" for number in range(300))
-    answer = exchange(server, request("GET", *H2C, *many))
+    answer = exchange(server, request("GET", "/api/echo", *H2C, *many))
     assert answer.startswith(b"HTTP/1.1 431")
 
 
@@ -108,7 +95,7 @@ def test_a_tunnel_is_not_served(server: Server) -> None:
 
 def test_an_upgrade_that_nobody_serves_is_no_warning(server: Server) -> None:
     before = server.log.read_text().count("pgrade")
-    exchange(server, request("GET", *H2C, "Connection: close"))
+    exchange(server, request("GET", "/api/echo", *H2C, "Connection: close"))
     assert server.log.read_text().count("pgrade") == before
 
 
@@ -164,7 +151,7 @@ async def test_a_connection_that_becomes_a_websocket_stays_limited() -> None:
     client = socket.create_connection(server.sockets[0].getsockname(), TIMEOUT_SECONDS)
     async with server, asyncio.timeout(TIMEOUT_SECONDS):
         reader, writer = await asyncio.open_connection(sock=client)
-        writer.write(request("GET", "Connection: Upgrade", "Upgrade: websocket", path="/ws"))
+        writer.write(request("GET", "/ws", "Connection: Upgrade", "Upgrade: websocket"))
         assert (await reader.readline()).startswith(b"HTTP/1.1 101")
         (websocket,) = limits.open
         assert isinstance(websocket, Handed)

@@ -9,11 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from offload.jobs.client import Idempotency as Idempotency
     from offload.jobs.client import cancel as cancel
     from offload.jobs.client import discard as discard
     from offload.jobs.client import find as find
-    from offload.jobs.client import repeated as repeated
     from offload.jobs.client import retry as retry
     from offload.jobs.client import submit as submit
     from offload.jobs.client import submit_many as submit_many
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
     from offload.jobs.errors import InvalidJob as InvalidJob
     from offload.jobs.errors import JobError as JobError
     from offload.jobs.followers import JobEnded as JobEnded
+    from offload.jobs.idempotency import Idempotency as Idempotency
+    from offload.jobs.idempotency import repeated as repeated
     from offload.jobs.job_type import FailedPart as FailedPart
     from offload.jobs.job_type import JobType as JobType
     from offload.jobs.job_view import JobView as JobView
@@ -41,7 +41,7 @@ MiB = 2**20
 # its place as soon as anybody imports it.
 _MODULES = {
     "FailedPart": "job_type",
-    "Idempotency": "client",
+    "Idempotency": "idempotency",
     "InvalidJob": "errors",
     "JobEnded": "followers",
     "JobError": "errors",
@@ -58,7 +58,7 @@ _MODULES = {
     "job": "declare",
     "lifespan": "web_process",
     "read_overview": "overview",
-    "repeated": "client",
+    "repeated": "idempotency",
     "retry": "client",
     "submit": "client",
     "submit_many": "client",

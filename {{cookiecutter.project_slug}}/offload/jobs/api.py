@@ -11,7 +11,7 @@ from ninja import Router
 from pydantic import BaseModel, Field
 
 from offload.access import caller
-from offload.jobs.client import cancel, discard, find, find_light, retry
+from offload.jobs.client import cancel, discard, find, find_summary, retry
 from offload.jobs.control import (
     Action,
     FailureGroup,
@@ -165,7 +165,7 @@ async def discard_jobs(request: HttpRequest, selection: Selection) -> SelectionO
 async def get_job(request: HttpRequest, job_id: UUID) -> JobView:
     wait = re.search(r"\bwait=(\d+)", request.headers.get("Prefer", ""))
     if wait:
-        job = await find_light(job_id, caller(request))
+        job = await find_summary(job_id, caller(request))
         # Of many digits the first three are enough to be over the bound.
         await wait_for_end(request, job, min(float(wait[1][:3]), MAX_WAIT_SECONDS))
 
@@ -192,7 +192,7 @@ async def cancel_job(request: HttpRequest, job_id: UUID) -> HttpResponse:
     "/{uuid:job_id}/retry", response={202: JobView}, summary="Queue a failed or cancelled job again"
 )
 async def post_retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    job = await find_light(job_id, caller(request))
+    job = await find_summary(job_id, caller(request))
     return await accepted(await retry(job))
 
 
@@ -200,7 +200,7 @@ async def post_retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
     "/{uuid:job_id}/discard", response={204: None, 409: None}, summary="Delete a finished job"
 )
 async def post_discard(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    await discard(await find_light(job_id, caller(request)))
+    await discard(await find_summary(job_id, caller(request)))
     return HttpResponse(status=204)
 
 
@@ -211,7 +211,7 @@ async def post_discard(request: HttpRequest, job_id: UUID) -> HttpResponse:
     openapi_extra=EVENTS,
 )
 async def watch_job(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
-    job = await find_light(job_id, caller(request))
+    job = await find_summary(job_id, caller(request))
     if saw_the_end(request, job):
         # An EventSource connects again after each end; after a 204 it does not.
         return HttpResponse(status=204)

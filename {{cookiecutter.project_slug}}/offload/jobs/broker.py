@@ -28,7 +28,7 @@ T = TypeVar("T")
 CONNECTION_LIMITS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0, "max_retries": 0}
 # Seconds after a failure in which the broker is not asked again. A silent broker would otherwise
 # cost its second several times in one run of the maintenance.
-RETRY_INTERVAL_SECONDS = 1.0
+FAILURE_PAUSE_SECONDS = 1.0
 # Seconds after a refused message in which the broker counts as down, although it answers questions:
 # a full Redis does.
 REFUSAL_SECONDS = 10.0
@@ -83,7 +83,7 @@ class Broker:
         self._open = ExitStack()
         self._producer: Any = None
         self._available = True
-        self._failed_at = -RETRY_INTERVAL_SECONDS
+        self._failed_at = -FAILURE_PAUSE_SECONDS
         self._refused_at = -REFUSAL_SECONDS
         self._reported_queues: set[str] = set()
         # The ids of jobs that were published and whose rows do not say so yet.
@@ -186,7 +186,7 @@ class Broker:
         return time.monotonic() - self._refused_at < REFUSAL_SECONDS
 
     def _try(self, action: Callable[[], T]) -> T:
-        if time.monotonic() - self._failed_at < RETRY_INTERVAL_SECONDS:
+        if time.monotonic() - self._failed_at < FAILURE_PAUSE_SECONDS:
             raise BrokerUnavailable
 
         try:

@@ -1,11 +1,9 @@
 """What a service calls: submit a job, find it, cancel it. Nothing here talks to the broker."""
 
 import contextlib
-import hashlib
 import math
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypedDict, TypeVar, Unpack
 from uuid import UUID
@@ -13,7 +11,6 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
 from django.utils import timezone
 from pydantic import BaseModel
 
@@ -22,9 +19,10 @@ from offload.jobs.attempt_span import add_submitted_event
 from offload.jobs.blocked import blocked, give_ranks
 from offload.jobs.control import cancel_job, discard_job, no_such_job, retry_job
 from offload.jobs.followers import follower_columns
+from offload.jobs.idempotency import Idempotency, find_kept, find_repeated, keep_key, repeated
 from offload.jobs.job_type import JobType
 from offload.jobs.metrics import count_new
-from offload.jobs.models import FINAL, Job, KeptKey
+from offload.jobs.models import FINAL, Job
 from offload.jobs.priority import Priority, PriorityName
 from offload.jobs.services import services
 from offload.jobs.stats import QueueStats
@@ -34,8 +32,6 @@ from offload.serving.middleware import request_id as current_request_id
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
 
-# Characters of an `Idempotency-Key`, as its column has.
-MAX_KEY_LENGTH = 255
 # How often an INSERT is tried that meets another job with its unique key, which ends meanwhile.
 MAX_INSERT_TRIES = 5
 # The clock of a web process may be so much ahead of the database's, or behind it.
@@ -43,52 +39,6 @@ MAX_CLOCK_ERROR = timedelta(minutes=5)
 # Bounds of `Retry-After`, in seconds. The larger one is also the answer where nothing has ended.
 MIN_RETRY_AFTER_SECONDS = 1.0
 MAX_RETRY_AFTER_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Idempotency:
-    """A caller's `Idempotency-Key`, with the SHA-256 of the request that carried it.
-
-    The same key and the same request give the same job.
-    """
-
-    key: str
-    fingerprint: str
-
-    @classmethod
-    def of(cls, request: HttpRequest) -> "Idempotency | None":
-        """The request's key; None where it sent none.
-
-        Raises:
-            Problem: 400 where the key is empty or longer than 255 characters.
-        """
-        key = request.headers.get("Idempotency-Key")
-        if key is None:
-            return None
-
-        if not 0 < len(key) <= MAX_KEY_LENGTH:
-            raise Problem(
-                400, "Idempotency-Key must have 1 to 255 characters; a UUID is a good one"
-            )
-        return cls(key, hashlib.sha256(request.body).hexdigest())
-
-    def check(self, job: Job, fingerprint: str) -> Job:
-        """The job that was given for this key.
-
-        Args:
-            job: that job.
-            fingerprint: of the request that used the key first.
-
-        Raises:
-            Problem: 422 where the key came with another request.
-        """
-        if fingerprint != self.fingerprint:
-            raise Problem(
-                422,
-                "this Idempotency-Key was used with another request: send the same body, "
-                "or a new key",
-            )
-        return job
 
 
 class Choices(TypedDict, total=False):
@@ -186,7 +136,7 @@ async def submit_many(
         count_new(jobs)
         add_submitted_event(jobs)
         if "due_at" not in columns:
-            services.start(jobs)
+            services.dispatch(jobs)
         if job_type.limits.run_limit is None:
             return jobs
         # Some may have become due meanwhile.
@@ -194,19 +144,6 @@ async def submit_many(
         return [rows[job.pk] for job in jobs]
 
     return await sync_to_async(insert)()
-
-
-async def repeated(
-    job_type: JobType[P, R], *, owner: str, idempotency: Idempotency | None
-) -> Job | None:
-    """The job that this key has already made, so that a view can answer before it does any work.
-
-    Raises:
-        Problem: 422 where the key came with another request.
-    """
-    if idempotency is None:
-        return None
-    return await sync_to_async(_find_repeated)(job_type, owner, idempotency)
 
 
 async def find(job_id: UUID, owner: str) -> Job:
@@ -219,7 +156,7 @@ async def find(job_id: UUID, owner: str) -> Job:
     return await _first(Job.objects.filter(pk=job_id, owner=owner), job_id)
 
 
-async def find_light(job_id: UUID, owner: str) -> Job:
+async def find_summary(job_id: UUID, owner: str) -> Job:
     """The same without parameters and result, which may not be read later either."""
     rows = Job.objects.filter(pk=job_id, owner=owner)
     return await _first(rows.defer(*Job.LARGE_FIELDS), job_id)
@@ -374,10 +311,10 @@ def _insert(
     job = Job.new(job_type, params, owner, **columns)
     if idempotency is not None:
         job.idempotency_key, job.fingerprint = idempotency.key, idempotency.fingerprint
-        if job_type.limits.unique and (kept := _find_kept(job_type, owner, idempotency)):
+        if job_type.limits.unique and (kept := find_kept(job_type, owner, idempotency)):
             return kept
     if job.limit_key is not None:
-        if idempotency is not None and (found := _find_repeated(job_type, owner, idempotency)):
+        if idempotency is not None and (found := find_repeated(job_type, owner, idempotency)):
             return found
         _admit_blocked([job])
         give_ranks([job])
@@ -395,7 +332,7 @@ def _insert(
             count_new([job])
             add_submitted_event([job])
             # A row that is due later is published by the maintenance.
-            return job if "due_at" in columns else _started(job)
+            return job if "due_at" in columns else _dispatched(job)
 
     raise Problem(
         409, f"jobs of the type {job_type.name!r} with these parameters end and begin: try again"
@@ -411,47 +348,20 @@ def _existing(job_type: JobType[P, R], job: Job, idempotency: Idempotency | None
     3. The unfinished job has ended meanwhile: None, and the new job can be inserted.
     """
     if idempotency is not None and (
-        repeated_job := _find_repeated(job_type, job.owner, idempotency)
+        repeated_job := find_repeated(job_type, job.owner, idempotency)
     ):
         return repeated_job
 
     if job.unique_key is not None:
         unfinished = Job.objects.filter(unique_key=job.unique_key).exclude(status__in=FINAL).first()
         if unfinished is not None:
-            return _keep_key(unfinished, idempotency) if idempotency else unfinished
+            return keep_key(unfinished, idempotency) if idempotency else unfinished
     return None
 
 
-def _started(job: Job) -> Job:
-    services.start([job])
+def _dispatched(job: Job) -> Job:
+    services.dispatch([job])
     if job.limit_key is not None:
         # It may have become due meanwhile.
         job.refresh_from_db(fields=["due_at", "unblock_at", "place"])
     return job
-
-
-def _find_repeated(job_type: JobType[P, R], owner: str, idempotency: Idempotency) -> Job | None:
-    found = Job.objects.filter(
-        owner=owner, kind=job_type.name, idempotency_key=idempotency.key
-    ).first()
-    if found is not None:
-        return idempotency.check(found, found.fingerprint)
-    return _find_kept(job_type, owner, idempotency) if job_type.limits.unique else None
-
-
-def _find_kept(job_type: JobType[P, R], owner: str, idempotency: Idempotency) -> Job | None:
-    """The unique job that was given for this key, though another request had made it."""
-    keys = KeptKey.objects.filter(owner=owner, kind=job_type.name, key=idempotency.key)
-    found = keys.select_related("job").first()
-    return idempotency.check(found.job, found.fingerprint) if found else None
-
-
-def _keep_key(job: Job, idempotency: Idempotency) -> Job:
-    """Remember that this key was answered with a unique job."""
-    kept, _ = KeptKey.objects.get_or_create(
-        owner=job.owner,
-        kind=job.kind,
-        key=idempotency.key,
-        defaults={"fingerprint": idempotency.fingerprint, "job": job},
-    )
-    return idempotency.check(kept.job, kept.fingerprint)

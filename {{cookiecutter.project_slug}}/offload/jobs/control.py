@@ -61,7 +61,7 @@ def retry_job(job_id: UUID, by: str) -> Job:
 
     for row in rows:
         services.events.publish(row)
-    services.start([row for row in rows if row.status == Status.QUEUED])
+    services.dispatch([row for row in rows if row.status == Status.QUEUED])
     return rows[-1]
 
 

@@ -163,7 +163,7 @@ def held_and_wanted(token: int) -> Q:
     return held(token) & Q(cancel_requested_at=None)
 
 
-def ended(status: Status) -> dict[str, Any]:
+def end_columns(status: Status) -> dict[str, Any]:
     """The columns of a job that ends now. Its row knows how long it is kept."""
     expires_at = ExpressionWrapper(Now() + F("result_lifetime"), output_field=DateTimeField())
     return {

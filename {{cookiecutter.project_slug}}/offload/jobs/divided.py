@@ -30,7 +30,7 @@ from offload.jobs.blocked import give_ranks
 from offload.jobs.database import (
     UNHELD,
     due_again,
-    ended,
+    end_columns,
     fenced_update,
     held_and_wanted,
     in_transaction,
@@ -63,7 +63,7 @@ def end_job(where: Q, job: Job, status: Status, **values: Any) -> Job | None:
         The job's new row, with its parent's new row where that has changed; None where it had moved
         on.
     """
-    values = {**ended(status), **UNHELD, **values}
+    values = {**end_columns(status), **UNHELD, **values}
     if job.parent_id is None and not job.then and not job.on_end:
         row = update_job(where, job.pk, **values)
         if row is not None:
@@ -239,7 +239,7 @@ def settle(job_id: UUID) -> Job | None:
             joined = {"phase": Phase.JOIN, "progress": 1.0, **due_again(job)}
             return fenced_update(WAITS_FOR_PARTS, job_id, **joined)
 
-        failed = _end(WAITS_FOR_PARTS, job_id, error=error, **ended(Status.FAILED))
+        failed = _end(WAITS_FOR_PARTS, job_id, error=error, **end_columns(Status.FAILED))
         if failed is not None and above is not None:
             _update_parent(failed, above)
         return failed
@@ -281,7 +281,7 @@ def _end(where: Q, job_id: UUID, **values: Any) -> Job | None:
 
 def _cancel(job: Job, parent: Job | None) -> Job:
     """Cancel a locked job that no worker holds."""
-    row = _end(Q(), job.pk, **ended(Status.CANCELLED), cancel_requested_at=Now())
+    row = _end(Q(), job.pk, **end_columns(Status.CANCELLED), cancel_requested_at=Now())
     assert row is not None
 
     if job.phase == Phase.PARTS:
@@ -301,7 +301,7 @@ def _cancel_parts(job_id: UUID) -> None:
     locked = list(parts.select_for_update().only("phase", "kind", "queue").order_by("number"))
     asked = {"version": F("version") + 1, "cancel_requested_at": Now()}
 
-    cancelled = parts.filter(worker=None).update(**ended(Status.CANCELLED), **asked)
+    cancelled = parts.filter(worker=None).update(**end_columns(Status.CANCELLED), **asked)
     if cancelled:
         # All parts of a job have the same type.
         count(ENDED, locked[0], Status.CANCELLED, amount=cancelled)
@@ -331,7 +331,7 @@ def _update_parent(part: Job, parent: Job) -> Job | None:
         return fenced_update(WAITS_FOR_PARTS, parent.pk, **joined)
 
     error = _fault_of_part(part, parent)
-    failed = _end(WAITS_FOR_PARTS, parent.pk, error=error, **ended(Status.FAILED))
+    failed = _end(WAITS_FOR_PARTS, parent.pk, error=error, **end_columns(Status.FAILED))
     if failed is not None:
         with long_statements():
             _cancel_parts(parent.pk)

@@ -7,7 +7,7 @@ from django.db.models import Count, Q, QuerySet, Subquery
 from offload.jobs.models import Job, Status
 
 # The newest jobs of an owner that a list counts by status. To count 200,000 took 0.5 s a page.
-MAX_COUNTED_JOBS = 1000
+COUNTED_NEWEST_JOBS = 1000
 
 
 def listed(owner: str) -> QuerySet[Job]:
@@ -43,8 +43,8 @@ async def expired_cursor(owner: str, cursor: UUID) -> bool:
 
 
 async def count_by_status(owner: str) -> dict[str, int]:
-    """The newest `MAX_COUNTED_JOBS` jobs by status; every status is there."""
-    newest = listed(owner)[:MAX_COUNTED_JOBS]
+    """The newest `COUNTED_NEWEST_JOBS` jobs by status; every status is there."""
+    newest = listed(owner)[:COUNTED_NEWEST_JOBS]
     counts: dict[str, int] = await newest.aaggregate(
         **{status.value: Count("pk", filter=Q(status=status)) for status in Status}
     )

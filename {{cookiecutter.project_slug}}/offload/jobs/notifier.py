@@ -41,7 +41,7 @@ PUBLISH_PAUSE_SECONDS = 5.0
 # Seconds before a part of the notifier that failed starts again.
 RESTART_PAUSE_SECONDS = 1.0
 # What a watcher over `conf().streams_per_owner` is told to wait: one of the others may have ended.
-RETRY_AFTER_SECONDS = 5
+STREAMS_RETRY_AFTER_SECONDS = 5
 
 
 def _channel() -> str:
@@ -178,7 +178,7 @@ class Notifier:
                 429,
                 f"{limit} of your streams and waits are open in this process, which is the limit: "
                 f"close one, or read GET /api/jobs now and then",
-                headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+                headers={"Retry-After": str(STREAMS_RETRY_AFTER_SECONDS)},
             )
 
         self._by_owner[owner] += 1

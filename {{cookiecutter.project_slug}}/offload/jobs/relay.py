@@ -20,7 +20,7 @@ from offload.jobs.models import Job
 # Seconds between two runs of the maintenance. The message for a new row does not wait for them.
 MAINTENANCE_INTERVAL_SECONDS = 1.0
 # Seconds that `stop` waits for the thread.
-STOP_TIMEOUT_SECONDS = 5.0
+RELAY_STOP_TIMEOUT_SECONDS = 5.0
 
 
 class Relay(threading.Thread):
@@ -63,7 +63,7 @@ class Relay(threading.Thread):
         with contextlib.suppress(BlockingIOError):
             os.write(self._writing_end, b"\n")
 
-        self.join(STOP_TIMEOUT_SECONDS)
+        self.join(RELAY_STOP_TIMEOUT_SECONDS)
         if not self.is_alive():
             os.close(self._reading_end)
             os.close(self._writing_end)

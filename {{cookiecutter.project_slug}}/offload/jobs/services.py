@@ -59,9 +59,9 @@ class JobServices:
             )
         return self.notifier
 
-    def start(self, jobs: Sequence[Job]) -> None:
-        """Have new and due jobs begin, once the surrounding transaction is committed: publish
-        them; of limited ones those that there is room for.
+    def dispatch(self, jobs: Sequence[Job]) -> None:
+        """Give new and due jobs to the workers, once the surrounding transaction is committed:
+        publish them; of limited ones those that there is room for.
         """
         unlimited = [job for job in jobs if job.limit_key is None]
         if self.relay is not None and unlimited:

@@ -22,7 +22,7 @@ from offload.jobs.models import FINAL, Job, Leader, Pause, Status, Worker
 from offload.jobs.services import services
 
 # Jobs that are counted before this one; of more the page says "over 10,000".
-MAX_COUNTED_JOBS = 10_000
+MAX_COUNTED_BEFORE = 10_000
 # Jobs that a sentence names.
 MAX_NAMED_JOBS = 5
 # Seconds in which a due job gets its message. Where it has none later, there are many before it.
@@ -209,8 +209,8 @@ def _of_those_before(job: Job, due_at: datetime) -> Iterator[Reason]:
 
 def _counted(rows: Any) -> str:
     """The number of rows, in words where it is large."""
-    count = rows.order_by()[: MAX_COUNTED_JOBS + 1].count()
-    return f"{count:,}" if count <= MAX_COUNTED_JOBS else f"Over {MAX_COUNTED_JOBS:,}"
+    count = rows.order_by()[: MAX_COUNTED_BEFORE + 1].count()
+    return f"{count:,}" if count <= MAX_COUNTED_BEFORE else f"Over {MAX_COUNTED_BEFORE:,}"
 
 
 def _moment(moment: datetime) -> str:

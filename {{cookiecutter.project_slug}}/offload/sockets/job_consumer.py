@@ -11,7 +11,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from offload.access.scopes import WRITE, require_scope
 from offload.access.watched_logins import LOGIN_ENDED, WatchedLogin
 from offload.conf import conf
-from offload.jobs.client import cancel, find_light
+from offload.jobs.client import cancel, find_summary
 from offload.jobs.control import no_such_job
 from offload.jobs.models import Job
 from offload.jobs.services import services
@@ -112,7 +112,7 @@ class JobConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 await self._say(Told(type="unsubscribed", ref=command.ref))
             case Cancel():
                 require_scope(WRITE, self.scope["scopes"])
-                job = await cancel(await find_light(command.job, self.scope["owner"]))
+                job = await cancel(await find_summary(command.job, self.scope["owner"]))
                 await self._say(told_of(job, "accepted", command.ref))
 
     async def _subscribe(self, command: Subscribe) -> None:

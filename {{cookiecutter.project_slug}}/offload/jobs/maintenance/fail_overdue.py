@@ -13,9 +13,9 @@ from offload.jobs.notifier import EventPublisher
 log = logging.getLogger("offload.jobs")
 
 # Seconds between two runs. No worker claims an overdue job meanwhile: `database.due` leaves it out.
-RUN_INTERVAL_SECONDS = 2.0
+OVERDUE_INTERVAL_SECONDS = 2.0
 # Rows that one run fails.
-FAIL_BATCH_ROWS = 100
+OVERDUE_BATCH_ROWS = 100
 
 
 class FailOverdue:
@@ -32,13 +32,13 @@ class FailOverdue:
 
         rows = Job.objects.filter(overdue()).order_by("start_before")
         with FORK_LOCK:
-            batch = list(rows.values_list("pk", "start_before")[:FAIL_BATCH_ROWS])
+            batch = list(rows.values_list("pk", "start_before")[:OVERDUE_BATCH_ROWS])
         for job_id, deadline in batch:
             assert deadline is not None
             self._fail(job_id, deadline)
 
-        if len(batch) < FAIL_BATCH_ROWS:
-            self._next_run = time.monotonic() + RUN_INTERVAL_SECONDS
+        if len(batch) < OVERDUE_BATCH_ROWS:
+            self._next_run = time.monotonic() + OVERDUE_INTERVAL_SECONDS
 
     def _fail(self, job_id: UUID, deadline: datetime) -> None:
         error = f"no worker began it before {deadline:%Y-%m-%d %H:%M:%S} UTC, its deadline"

@@ -14,12 +14,12 @@ from offload.jobs.notifier import EventPublisher
 log = logging.getLogger("offload.jobs")
 
 # Seconds between two runs.
-RUN_INTERVAL_SECONDS = 60.0
+UNKNOWN_INTERVAL_SECONDS = 60.0
 # Seconds that a job waits for a worker that knows its type and queue: a day, so that a failed
 # deploy can be repaired. `prune.py` keeps the rows of silent workers as long.
 UNKNOWN_TYPE_LIFETIME_SECONDS = 86_400.0
 # Rows that one run fails.
-FAIL_BATCH_ROWS = 100
+UNKNOWN_BATCH_ROWS = 100
 
 
 class FailUnknown:
@@ -32,13 +32,13 @@ class FailUnknown:
     def __init__(self, events: EventPublisher) -> None:
         self._events = events
         # Long after the start, so that workers of a deploy can say what they know.
-        self._next_run = time.monotonic() + RUN_INTERVAL_SECONDS
+        self._next_run = time.monotonic() + UNKNOWN_INTERVAL_SECONDS
 
     def run(self) -> None:
-        """Fail what is overdue, once a minute."""
+        """Fail what has waited for a day, once a minute."""
         if time.monotonic() < self._next_run:
             return
-        self._next_run = time.monotonic() + RUN_INTERVAL_SECONDS
+        self._next_run = time.monotonic() + UNKNOWN_INTERVAL_SECONDS
 
         with FORK_LOCK:
             # A day with no worker that says what it knows proves nothing.
@@ -47,19 +47,19 @@ class FailUnknown:
                 return
 
         since = from_now(-UNKNOWN_TYPE_LIFETIME_SECONDS)
-        self._fail_overdue(Job.objects.filter(due(), due_at__lt=since), workers)
-        self._fail_overdue(Job.objects.filter(unblock_at__lt=since), workers)
+        self._fail_unknown(Job.objects.filter(due(), due_at__lt=since), workers)
+        self._fail_unknown(Job.objects.filter(unblock_at__lt=since), workers)
 
-    def _fail_overdue(
-        self, overdue: QuerySet[Job], workers: list[tuple[list[str], list[str]]]
+    def _fail_unknown(
+        self, rows: QuerySet[Job], workers: list[tuple[list[str], list[str]]]
     ) -> None:
         with FORK_LOCK:
-            pairs = list(overdue.order_by().values_list("queue", "kind").distinct())
+            pairs = list(rows.order_by().values_list("queue", "kind").distinct())
 
         known = {(queue, kind) for queues, kinds in workers for queue in queues for kind in kinds}
         for queue, kind in pairs:
             if (queue, kind) not in known and self._is_hopeless(queue, workers):
-                self._fail(overdue.filter(queue=queue, kind=kind), queue, kind)
+                self._fail(rows.filter(queue=queue, kind=kind), queue, kind)
 
     def _is_hopeless(self, queue: str, workers: list[tuple[list[str], list[str]]]) -> bool:
         """Whether waiting is in vain: the queue was removed, or has workers that know no such
@@ -73,7 +73,7 @@ class FailUnknown:
         reason = f"no worker of the queue {queue!r} has known the job type {kind!r} for {hours:g} h"
 
         with FORK_LOCK:
-            job_ids = list(rows.values_list("pk", flat=True)[:FAIL_BATCH_ROWS])
+            job_ids = list(rows.values_list("pk", flat=True)[:UNKNOWN_BATCH_ROWS])
         for job_id in job_ids:
             with FORK_LOCK, bounded_transaction():
                 failed = transitions.give_up(job_id, reason, due_or_blocked())

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from offload.jobs.broker import Broker, BrokerUnavailable, JobMessage, UnknownQueue
 from offload.jobs.database import FORK_LOCK, bounded_transaction, due, from_now, waiting
-from offload.jobs.maintenance.read_stats import Waiting
+from offload.jobs.maintenance.due_rows import DueRows
 from offload.jobs.models import Job
 
 # Rows that became due so many seconds ago are left to the process that inserted them.
@@ -40,19 +40,19 @@ class FindUnpublished:
 
     Args:
         broker: this thread's connection to the broker.
-        waiting: what `ReadStats` found in this run.
+        due_rows: what `ReadStats` found in this run.
     """
 
-    def __init__(self, broker: Broker, waiting: Callable[[], Waiting]) -> None:
+    def __init__(self, broker: Broker, due_rows: Callable[[], DueRows]) -> None:
         self._broker = broker
-        self._waiting = waiting
+        self._due_rows = due_rows
 
     def run(self) -> None:
         """Publish for every queue, until the broker fails."""
-        waiting = self._waiting()
-        for queue in sorted(waiting.queues()):
+        due_rows = self._due_rows()
+        for queue in sorted(due_rows.queues()):
             try:
-                missing = waiting.publishable_rows(queue) - self._broker.depth(queue)
+                missing = due_rows.publishable_rows(queue) - self._broker.depth(queue)
             except BrokerUnavailable:
                 return
             except UnknownQueue:
@@ -60,15 +60,15 @@ class FindUnpublished:
                 missing = 0
 
             with FORK_LOCK:
-                rows = self._find(waiting, queue, missing)
+                rows = self._find(due_rows, queue, missing)
             self._broker.publish(JobMessage.of(job) for job in rows)
             mark_published(self._broker.take_published())
 
-    def _find(self, waiting: Waiting, queue: str, missing: int) -> list[Job]:
+    def _find(self, due_rows: DueRows, queue: str, missing: int) -> list[Job]:
         """The rows of a queue to publish, at most `PUBLISH_BATCH_ROWS`."""
-        rows = publishable(waiting, queue)
+        rows = publishable(due_rows, queue)
         never = rows.filter(published_at=None).order_by("due_at")
-        large = waiting.large_owners(queue)
+        large = due_rows.large_owners(queue)
 
         if missing <= 0:
             forgotten = never.filter(due_at__lt=from_now(-NEVER_PUBLISHED_SECONDS))
@@ -94,12 +94,12 @@ def _small_owners_first(rows: QuerySet[Job], large: list[str], count: int) -> li
     return found
 
 
-def publishable(waiting: Waiting, queue: str) -> QuerySet[Job]:
+def publishable(due_rows: DueRows, queue: str) -> QuerySet[Job]:
     """The due rows of a queue, without those whose messages every worker would discard."""
     rows = Job.objects.filter(due(), queue=queue).only(*MESSAGE_FIELDS)
-    rows = rows.exclude(kind__in=waiting.unserved(queue))
+    rows = rows.exclude(kind__in=due_rows.unserved(queue))
 
-    half_served = waiting.half_served(queue)
+    half_served = due_rows.half_served(queue)
     if half_served:
         lately = Q(published_at__gt=from_now(-HALF_SERVED_INTERVAL_SECONDS))
         rows = rows.exclude(lately, kind__in=half_served)

@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 from offload.jobs.broker import Broker, JobMessage
 from offload.jobs.database import FORK_LOCK, from_now
+from offload.jobs.maintenance.due_rows import DueRows
 from offload.jobs.maintenance.find_unpublished import (
     PUBLISH_BATCH_ROWS,
     mark_published,
     publishable,
 )
-from offload.jobs.maintenance.read_stats import Waiting
 from offload.jobs.stats import JobStats
 
 # Seconds that a message waits before its row may be published again.
@@ -35,13 +35,13 @@ class PublishOldest:
     Args:
         broker: this thread's connection to the broker.
         stats: what `ReadStats` found in this run: how many jobs workers compute a second.
-        waiting: what `ReadStats` found in this run: what waits.
+        due_rows: what `ReadStats` found in this run: what waits.
     """
 
-    def __init__(self, broker: Broker, stats: JobStats, waiting: Callable[[], Waiting]) -> None:
+    def __init__(self, broker: Broker, stats: JobStats, due_rows: Callable[[], DueRows]) -> None:
         self._broker = broker
         self._stats = stats
-        self._waiting = waiting
+        self._due_rows = due_rows
         self._last_run = time.monotonic()
         # How many rows may be published now, by queue; fractions add up.
         self._allowance: dict[str, float] = defaultdict(float)
@@ -50,22 +50,22 @@ class PublishOldest:
         """Publish for every queue, as much as is allowed."""
         now = time.monotonic()
         elapsed, self._last_run = now - self._last_run, now
-        waiting = self._waiting()
+        due_rows = self._due_rows()
 
-        for queue in waiting.queues():
+        for queue in due_rows.queues():
             self._allowance[queue] += self._drain(queue) * OLDEST_SHARE * elapsed
             # What was not needed for long is no reason for many at once.
             self._allowance[queue] = min(self._allowance[queue], PUBLISH_BATCH_ROWS)
             count = int(self._allowance[queue])
             if count:
-                self._publish(waiting, queue, count)
+                self._publish(due_rows, queue, count)
 
     def _drain(self, queue: str) -> float:
         stats = self._stats.queues.get(queue)
         return stats.drain if stats else 0.0
 
-    def _publish(self, waiting: Waiting, queue: str, count: int) -> None:
-        oldest = publishable(waiting, queue).order_by("published_at")
+    def _publish(self, due_rows: DueRows, queue: str, count: int) -> None:
+        oldest = publishable(due_rows, queue).order_by("published_at")
         with FORK_LOCK:
             rows = list(oldest.filter(published_at__lt=from_now(-STARVATION_SECONDS))[:count])
 

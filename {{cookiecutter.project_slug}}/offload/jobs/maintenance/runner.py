@@ -46,8 +46,10 @@ class Maintenance:
             "settle divided jobs": SettleDivided(events).run,
             "enqueue periodic jobs": EnqueuePeriodic().run,
             "unblock limited jobs": UnblockLimited(broker).run,
-            "find unpublished jobs": FindUnpublished(broker, lambda: read_stats.waiting).run,
-            "publish the oldest jobs": PublishOldest(broker, stats, lambda: read_stats.waiting).run,
+            "find unpublished jobs": FindUnpublished(broker, lambda: read_stats.due_rows).run,
+            "publish the oldest jobs": PublishOldest(
+                broker, stats, lambda: read_stats.due_rows
+            ).run,
             "fail overdue jobs": FailOverdue(events).run,
             "fail jobs of unknown types": FailUnknown(events).run,
             "prune expired jobs": Prune().run,

@@ -37,7 +37,7 @@ class SettleDivided:
         self._last_start: datetime | None = None
 
     def run(self) -> None:
-        """Settle what is overdue, every 10 s."""
+        """Settle the next batch, every 10 s."""
         if time.monotonic() < self._next_run:
             return
         self._next_run = time.monotonic() + SETTLE_INTERVAL_SECONDS

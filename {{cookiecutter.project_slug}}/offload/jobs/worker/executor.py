@@ -14,25 +14,24 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from celery import current_app, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db.models import Q
 from pydantic import BaseModel, ValidationError
 
 from offload.jobs import transitions
 from offload.jobs.attempt_span import traced
-from offload.jobs.declare import all_job_types
 from offload.jobs.divided import make_parts, part_results
 from offload.jobs.errors import JobError
 from offload.jobs.followers import check_handed_on, followers_of
 from offload.jobs.job_type import FailedPart, JobType
 from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.services import services
-from offload.jobs.worker.assignments import Activity, Assignments, Slot
+from offload.jobs.worker.assignments import Activity, Slot
 from offload.jobs.worker.failure import full_text, public_text
+from offload.jobs.worker.kept_end import KeptEnd, KeptResult
 from offload.jobs.worker.measured import measured
 from offload.jobs.worker.memory_limit import memory_limit
-from offload.jobs.worker.outage import KeptEnd, KeptResult, retry_while_database_is_down
+from offload.jobs.worker.outage import retry_while_database_is_down
 from offload.jobs.worker.report import Cancelled, LeaseLost, RunningReport
 from offload.jobs.worker.saved_result import SavedResult, SaveFailed
 from offload.jobs.worker.spooler import Spooler
@@ -42,48 +41,12 @@ from offload.validation_faults import faults_of
 
 log = logging.getLogger("offload.jobs")
 
-# A year: Celery takes 0 and None for the limit of its settings.
-NO_LIMIT_SECONDS = 365 * 86400
-
 # Writes how a job's function ended. Returns the new row; None where the lease was lost.
 End = Callable[[], Job | None]
 
 
 class JobFailed(Exception):
     """A job has failed; its row says why. It is raised so that Flower and Celery count it."""
-
-
-def register_tasks(worker_id: UUID, assignments: Assignments, spooler: Spooler) -> None:
-    """Register one Celery task for each job type, so that Flower groups by it.
-
-    A web process knows no tasks. It publishes by name, and a message's one argument is the job's
-    id.
-    """
-    for job_type in all_job_types():
-        _register_task(job_type, worker_id, assignments, spooler)
-
-
-def _register_task(
-    job_type: JobType[Any, Any], worker_id: UUID, assignments: Assignments, spooler: Spooler
-) -> None:
-    # A failed job is a failed task, without a second traceback in the log.
-    @shared_task(name=job_type.name, throws=(JobFailed,), **_task_options())
-    def run(job_id: str) -> str:
-        return execute(job_type, UUID(job_id), worker_id, assignments.slot(), spooler)
-
-
-def _task_options() -> dict[str, Any]:
-    """What holds for jobs whatever a service has set for all its Celery tasks."""
-    # A result is in the row. On Redis, late acknowledgements lost and doubled messages.
-    options: dict[str, Any] = {
-        "acks_late": False,
-        "ignore_result": True,
-        "store_errors_even_if_ignored": False,
-    }
-    # `time_limits.py` enforces a job's own limits, with or without a broker.
-    if current_app.conf.task_time_limit or current_app.conf.task_soft_time_limit:
-        options |= dict.fromkeys(("time_limit", "soft_time_limit"), NO_LIMIT_SECONDS)
-    return options
 
 
 def execute(
@@ -269,7 +232,7 @@ def _part_results(
 def _divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None:
     divided = transitions.divide(job, parts, failed_parts_allowed)
     if divided is not None and not divided.final:
-        services.start(parts)
+        services.dispatch(parts)
     return divided
 
 
@@ -304,7 +267,7 @@ def tell_watchers_and_parent(ended: Job) -> None:
     The maintenance does it where the database does not answer here.
     """
     services.events.publish(ended)
-    services.start(followers_of(ended))
+    services.dispatch(followers_of(ended))
     services.unblock_beside([ended])
     parent = ended.parent if Job.parent.is_cached(ended) else None
     if parent is None:
@@ -312,4 +275,4 @@ def tell_watchers_and_parent(ended: Job) -> None:
 
     services.events.publish(parent)
     if parent.phase == Phase.JOIN:
-        services.start([parent])
+        services.dispatch([parent])

@@ -28,12 +28,12 @@ def kill_cancelled(
     if not any(job.cancel_requested_at for job in held):
         return
 
-    overdue = Job.objects.filter(
+    silent = Job.objects.filter(
         worker=worker_id,
         status=Status.RUNNING,
         cancel_requested_at__lt=from_now(-conf().cancel_grace),
     )
-    for job in overdue.defer(*Job.LARGE_FIELDS):
+    for job in silent.defer(*Job.LARGE_FIELDS):
         for assignment in working:
             if assignment.activity == Activity.COMPUTING and assignment.is_for(job):
                 log.warning(

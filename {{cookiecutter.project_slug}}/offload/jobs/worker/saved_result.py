@@ -8,7 +8,7 @@ from offload.jobs.database import CONNECTION_ERRORS, held, in_transaction
 from offload.jobs.limits import Limits
 from offload.jobs.models import Job
 from offload.jobs.worker.assignments import Slot
-from offload.jobs.worker.outage import KeptResult
+from offload.jobs.worker.kept_end import KeptResult
 
 # How often `save` is called while the database answers, if it raises an error of the connection: an
 # outage has begun meanwhile, or another transaction is in its way. After so many calls the error is

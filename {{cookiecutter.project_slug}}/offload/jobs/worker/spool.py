@@ -31,7 +31,7 @@ class SpooledEnd:
         job_id: the job.
         token: the fencing token of the attempt.
         transition: a function of `transitions.py`, such as `succeed`.
-        values: what `outage.KeptEnd` makes of it, as JSON data.
+        values: what `kept_end.KeptEnd` makes of it, as JSON data.
     """
 
     job_id: str

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from offload.jobs.worker.outage import KeptEnd
+from offload.jobs.worker.kept_end import KeptEnd
 from offload.jobs.worker.spool import Spool, SpoolFile
 
 # Seconds that an end is kept in memory alone.

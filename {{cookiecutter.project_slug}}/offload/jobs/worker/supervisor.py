@@ -21,7 +21,6 @@ from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections
 from offload.jobs.models import Job, Status
 from offload.jobs.services import services
 from offload.jobs.worker.assignments import Assignments
-from offload.jobs.worker.executor import register_tasks
 from offload.jobs.worker.heartbeat import Heartbeat
 from offload.jobs.worker.kill_cancelled import kill_cancelled
 from offload.jobs.worker.kill_fenced import KillFenced
@@ -35,6 +34,7 @@ from offload.jobs.worker.shutdown import LAST_STATEMENTS_SECONDS, Shutdown, hand
 from offload.jobs.worker.sign_of_life import MainLoop, SignOfLife
 from offload.jobs.worker.spool import Spool
 from offload.jobs.worker.spooler import Spooler
+from offload.jobs.worker.tasks import register_tasks
 from offload.jobs.worker.time_limits import TimeLimits
 from offload.jobs.worker.write_spooled import WriteSpooled
 from offload.observe.span_queue import SENT_AFTER_SECONDS

@@ -13,7 +13,7 @@ from offload.jobs.database import (
 )
 from offload.jobs.models import Job
 from offload.jobs.worker.executor import tell_watchers_and_parent
-from offload.jobs.worker.outage import kept_end
+from offload.jobs.worker.kept_end import kept_end
 from offload.jobs.worker.spool import Spool, SpooledEnd
 
 log = logging.getLogger("offload.jobs")

@@ -1,0 +1,201 @@
+"""Event streams and long polls: what they carry, when they end, and how many an owner may have."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from .conftest import Lab
+from .families import claimed
+from .test_web_process import gauge
+from .web_process import STREAMS_PER_OWNER, client_of, failed_job, watch
+from .web_process import api as api
+from .web_process import web as web
+
+
+def test_a_malformed_event_harms_no_stream(web: Lab, api: httpx.Client) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.services import services
+
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    lines: list[str] = []
+    reader = watch(api, job, lines)
+    redis = web.redis_client()
+    web.until(lambda: api.get("/health/ready").json()["events"], "the subscription")
+    strange = json.dumps(job.snapshot() | {"version": "next"})
+    for message in ("not json", "{}", "[]", "7", "\xff", strange):
+        assert redis.publish("labyrinth:jobs", message) == 1
+    for name in "ab":
+        progressed = transitions.progress(job, 0.5, name)
+        assert progressed
+        services.events.publish(progressed)
+    ended = transitions.succeed(job, {"value": 1}, "")
+    assert ended
+    services.events.publish(ended)
+    reader.join(30)
+    assert "event: succeeded" in lines
+    web.until(
+        lambda: gauge(api, "offload_jobs_malformed_events_total") == 6, "all six to be counted"
+    )
+    assert gauge(api, "offload_jobs_notifier_restarts_total") == 0
+    web.until(lambda: "is no event and is ignored" in web.log("web"), "the log to say so")
+    assert web.log("web").count("is no event and is ignored") == 1
+
+
+async def test_a_notifier_that_fails_starts_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    from offload.jobs import notifier
+
+    monkeypatch.setattr(notifier, "RESTART_PAUSE_SECONDS", 0.01)
+    made = notifier.Notifier()
+    runs, thrice = [], asyncio.Event()
+
+    async def fails() -> None:
+        runs.append(1)
+        if len(runs) < 3:
+            raise KeyError("id")
+        thrice.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(made, "_listen", fails)
+    task = asyncio.create_task(made.run())
+    async with asyncio.timeout(60):
+        await thrice.wait()
+    assert not task.done()
+    task.cancel()
+
+
+def test_a_stream_has_what_an_event_source_needs(web: Lab, api: httpx.Client) -> None:
+    from offload.jobs import transitions
+
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    seen, fresh = [], []
+    readers = [
+        watch(api, job, seen, **{"Last-Event-ID": str(job.version)}),
+        watch(api, job, fresh, **{"Last-Event-ID": "nonsense"}),
+    ]
+    ended = transitions.succeed(job, {"value": 1}, "")
+    assert ended
+    for reader in readers:
+        reader.join(30)
+    assert all("retry: 2000" in lines for lines in (seen, fresh))
+    # The first client has seen the state of the begin.
+    assert "event: progress" not in seen
+    assert "event: progress" in fresh
+    assert "event: succeeded" in seen
+    assert "event: succeeded" in fresh
+    after = api.get(f"/api/jobs/{job.pk}/events", headers={"Last-Event-ID": str(ended.version)})
+    assert (after.status_code, after.content) == (204, b"")
+
+
+def test_the_stream_of_a_job_that_expires_ends(web: Lab, api: httpx.Client) -> None:
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    lines: list[str] = []
+    reader = watch(api, job, lines)
+    job.delete()
+    reader.join(30)
+    assert not reader.is_alive()
+    assert [line for line in lines if line.startswith("event: ")] == ["event: progress"]
+
+
+@pytest.mark.parametrize("way", ["revoked", "expired"])
+def test_a_stream_ends_soon_after_its_token_does(web: Lab, api: httpx.Client, way: str) -> None:
+    from django.db.models.functions import Now
+
+    from offload.access.models import ApiToken
+    from offload.access.tokens import digest
+
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    ended: list[str] = []
+    going: list[str] = []
+    reader = watch(api, job, ended)
+    with client_of(web) as neighbour:
+        other_reader = watch(neighbour, job, going)
+        mine = ApiToken.objects.get(digest=digest(api.headers["Authorization"].split()[1]))
+        if way == "revoked":
+            mine.delete()
+        else:
+            ApiToken.objects.filter(pk=mine.pk).update(expires_at=Now())
+        reader.join(30)
+        assert not reader.is_alive()
+        assert any(line.startswith(": The token was revoked") for line in ended)
+        assert other_reader.is_alive()
+        job.delete()
+        other_reader.join(30)
+
+
+def test_a_wait_ends_soon_after_its_token_does(web: Lab, api: httpx.Client) -> None:
+    from offload.access.models import ApiToken
+    from offload.access.tokens import digest
+
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    address = f"/api/jobs/{job.pk}"
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(api.get, address, headers={"Prefer": "wait=25"})
+        web.until(lambda: gauge(api, "offload_serving_streams_in_flight") == 1, "the wait")
+        ApiToken.objects.filter(digest=digest(api.headers["Authorization"].split()[1])).delete()
+        answer = waiting.result(60)
+    assert answer.status_code == 401
+    assert "revoked" in answer.json()["detail"]
+
+
+def test_one_owners_streams_and_waits_leave_places_for_others(web: Lab, api: httpx.Client) -> None:
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    readers = [watch(api, job, []) for _ in range(STREAMS_PER_OWNER)]
+    for answer in (
+        api.get(f"/api/jobs/{job.pk}/events"),
+        api.get(f"/api/jobs/{job.pk}", headers={"Prefer": "wait=20"}),
+    ):
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
+        assert "6 of your streams and waits" in answer.json()["detail"]
+
+    theirs = claimed(web.submit("lab.burn", owner="neighbour", units=1).pk)
+    with client_of(web, "neighbour") as neighbour:
+        waited = neighbour.get(f"/api/jobs/{theirs.pk}", headers={"Prefer": "wait=1"})
+    assert (waited.status_code, waited.json()["status"]) == (200, "running")
+    job.delete()
+    for reader in readers:
+        reader.join(30)
+    another = claimed(web.submit("lab.burn", units=1).pk)
+    answer = api.get(f"/api/jobs/{another.pk}", headers={"Prefer": "wait=1"})
+    assert answer.status_code == 200, "the places are free again"
+
+
+def test_a_long_poll_takes_a_streams_place_and_no_requests(web: Lab, api: httpx.Client) -> None:
+    from offload.jobs import transitions
+
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    answers: list[httpx.Response] = []
+
+    def poll() -> None:
+        answers.append(api.get(f"/api/jobs/{job.pk}", headers={"Prefer": "wait=30"}))
+
+    pollers = [threading.Thread(target=poll) for _ in range(4)]
+    for poller in pollers:
+        poller.start()
+    web.until(lambda: gauge(api, "offload_serving_streams_in_flight") == 4, "four waits")
+    web.until(lambda: gauge(api, "offload_serving_requests_in_flight") <= 1, "no requests")
+    web.until(lambda: gauge(api, "offload_serving_threads_lent") == 0, "no threads")
+    assert transitions.succeed(job, {"value": 1}, "")
+    for poller in pollers:
+        poller.join(30)
+    assert [answer.json()["result"] for answer in answers] == [{"value": 1}] * 4
+    web.until(lambda: gauge(api, "offload_serving_streams_in_flight") == 0, "no streams")
+
+
+def test_a_watcher_sees_a_retry_and_what_follows(web: Lab, api: httpx.Client) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.control import retry_job
+
+    job = failed_job(web)
+    assert "event: failed" in api.get(f"/api/jobs/{job.pk}/events").text
+    with api.stream("GET", f"/api/jobs/{retry_job(job.pk, 'staff').pk}/events") as stream:
+        lines = stream.iter_lines()
+        assert any(line == "event: progress" for line in lines)
+        transitions.succeed(claimed(job.pk), {"value": 1}, "")
+        assert any(line == "event: succeeded" for line in lines)

@@ -1,0 +1,48 @@
+"""The Celery tasks of a worker: one for each job type.
+
+A task executes the job whose id is the message's one argument. A web process knows no tasks: it
+publishes by name.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from celery import current_app, shared_task
+
+from offload.jobs.declare import all_job_types
+from offload.jobs.job_type import JobType
+from offload.jobs.worker.assignments import Assignments
+from offload.jobs.worker.executor import JobFailed, execute
+from offload.jobs.worker.spooler import Spooler
+
+# A year: Celery takes 0 and None for the limit of its settings.
+NO_LIMIT_SECONDS = 365 * 86400
+
+
+def register_tasks(worker_id: UUID, assignments: Assignments, spooler: Spooler) -> None:
+    """Register one Celery task for each job type, so that Flower groups by it."""
+    for job_type in all_job_types():
+        _register_task(job_type, worker_id, assignments, spooler)
+
+
+def _register_task(
+    job_type: JobType[Any, Any], worker_id: UUID, assignments: Assignments, spooler: Spooler
+) -> None:
+    # A failed job is a failed task, without a second traceback in the log.
+    @shared_task(name=job_type.name, throws=(JobFailed,), **_task_options())
+    def run(job_id: str) -> str:
+        return execute(job_type, UUID(job_id), worker_id, assignments.slot(), spooler)
+
+
+def _task_options() -> dict[str, Any]:
+    """What holds for jobs whatever a service has set for all its Celery tasks."""
+    # A result is in the row. On Redis, late acknowledgements lost and doubled messages.
+    options: dict[str, Any] = {
+        "acks_late": False,
+        "ignore_result": True,
+        "store_errors_even_if_ignored": False,
+    }
+    # `time_limits.py` enforces a job's own limits, with or without a broker.
+    if current_app.conf.task_time_limit or current_app.conf.task_soft_time_limit:
+        options |= dict.fromkeys(("time_limit", "soft_time_limit"), NO_LIMIT_SECONDS)
+    return options
