@@ -198,7 +198,7 @@ def test_kubernetes_takes_the_manifests(
 
 
 def test_keda_and_prometheus_are_told_what_they_know(documents: Documents) -> None:
-    """As their CRDs say; they were held against those of KEDA 2.18 once."""
+    """As their definitions say: these objects were held against those of August 2026 once."""
     for each in of_kind(documents, "ScaledObject"):
         assert each["apiVersion"] == "keda.sh/v1alpha1"
         spec = each["spec"]
