@@ -57,6 +57,9 @@ print(json.dumps({
 
 Documents = list[dict[str, Any]]
 
+# Each starts Python several times; on a busy machine it has a twentieth of a core.
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def chosen(tmp_path_factory: pytest.TempPathFactory) -> Path:
