@@ -143,7 +143,7 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 	cd '$(TEMPLATE)/requirements' && for name in base dev contract audit tracing image; do $(COMPILE) $$name.in -o $$name.txt || exit 1; done
 	@# What base.txt lacks where a service has WebSockets: the hook puts both together.
 	cd '$(TEMPLATE)/requirements' && $(COMPILE) --no-deps websockets.in -o websockets.txt
-	cd requirements && $(COMPILE) dev.in -o dev.txt
+	cd requirements && $(COMPILE) dev.in -o dev.txt && $(COMPILE) kubernetes.in -o kubernetes.txt
 	$(MAKE) test
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11

@@ -15,6 +15,8 @@ UNWANTED = {
     "config/consumers.py": {{ (cookiecutter.websockets == "no") | pprint }},
     "offload/sockets": {{ (cookiecutter.websockets == "no") | pprint }},
     "docs/reference/websockets.md": {{ (cookiecutter.websockets == "no") | pprint }},
+    "deploy/kubernetes": {{ (cookiecutter.deployment != "kubernetes") | pprint }},
+    "docs/kubernetes.md": {{ (cookiecutter.deployment != "kubernetes") | pprint }},
     ".github": {{ (cookiecutter.ci != "github") | pprint }},
     ".gitlab-ci.yml": {{ (cookiecutter.ci != "gitlab") | pprint }},
 }

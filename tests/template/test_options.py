@@ -17,6 +17,8 @@ from .conftest import ROOT, SHARED, bake, run
 
 LONG = bool(os.environ.get("OPTIONS_LONG"))
 Answers = dict[str, str]
+# The questions whose answers change no Python code.
+NO_CODE = ("license", "deployment", "ci")
 
 
 def questions() -> dict[str, list[str]]:
@@ -55,7 +57,7 @@ def name_of(answers: Answers) -> str:
 
 def code_of(answers: Answers) -> Answers:
     """The answers that change Python code."""
-    return {name: each for name, each in answers.items() if name not in ("license", "ci")}
+    return {name: each for name, each in answers.items() if name not in NO_CODE}
 
 
 COMBINATIONS = combinations()
