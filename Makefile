@@ -40,7 +40,7 @@ demo: $(READY)  ## Generate a service with the defaults into demo/ and start it;
 	@if [ -d $(DEMO)/risk_desk ]; then echo "$(DEMO)/risk_desk is there already and starts as it is; delete it for a new one."; \
 	else cookiecutter "$(CURDIR)" --no-input --output-dir $(DEMO) >/dev/null; fi
 	@# This repository's environment holds all the demo needs: no second installation.
-	@exec $(MAKE) --no-print-directory -C $(DEMO)/risk_desk dev VENV=$(abspath $(VENV)) READY=$(abspath $(READY))
+	@exec $(MAKE) --no-print-directory -C $(DEMO)/risk_desk dev VENV=$(abspath $(VENV)) -o $(abspath $(READY))
 
 bake: $(READY)  ## Generate without questions: make bake DEST=dir ARGS='project_name="My Service" example=no'
 	@cookiecutter "$(CURDIR)" --no-input --output-dir $(DEST) $(ARGS)

@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+import sysconfig
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
-# For `make` in a generated project: this test run's environment has all that it needs. `-o` because
-# the project's list of requirements is newer than the environment.
-SHARED = (f"VENV={BIN.parent}", f"READY={BIN / 'python'}", "-o", str(BIN / "python"))
+# For `make` in a generated project: this test run's environment has all that it needs. Without `-o`
+# make would install the project's list of requirements into it where that list is newer.
+SHARED = (f"VENV={BIN.parent}", "-o", str(BIN.parent / ".installed"))
 
 Bake = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -37,6 +38,20 @@ def bake(folder: Path, **answers: str) -> "subprocess.CompletedProcess[str]":
     """Generate a project below `folder` with plain cookiecutter and these answers."""
     given = [f"{name}={value}" for name, value in answers.items()]
     return run("cookiecutter", ROOT, "--no-input", "--output-dir", folder, *given, cwd=folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_environment() -> Iterator[None]:
+    """All suites run in one environment at once. No test of this one may change it."""
+    before = _installed()
+    yield
+    assert _installed() == before
+
+
+def _installed() -> tuple[list[str], float]:
+    """The packages, and when the interpreter was touched last: make touches what it has made."""
+    packages = Path(sysconfig.get_path("purelib")).glob("*.dist-info")
+    return sorted(package.name for package in packages), (BIN / "python").stat().st_mtime
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ generated project tests that they are current.
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .conftest import ROOT, bake, run
+from .conftest import ROOT, SHARED, bake, run
 
 # Answers that stand nowhere else in the document.
 ANSWERS = {"project_name": "Name of the service", "description": "What the service does."}
@@ -24,7 +24,7 @@ def write(folder: Path, example: str) -> tuple[str, dict[str, str]]:
     made = bake(folder, project_slug=f"example_{example}", example=example, **ANSWERS)
     assert made.returncode == 0, made.stdout
     project = folder / f"example_{example}"
-    written = run("make", "openapi", "agents", "READY=manage.py", cwd=project)
+    written = run("make", "openapi", "agents", *SHARED, cwd=project)
     assert written.returncode == 0, written.stdout
 
     document = (project / "docs" / "openapi.json").read_text(encoding="utf-8").strip()

@@ -13,7 +13,7 @@ import httpx
 
 from offload_dev.launcher.ports import first_free_port
 
-from .conftest import BIN, ROOT
+from .conftest import ROOT, SHARED
 
 # A source was late, failed, or is left alone for a moment.
 LATE_STATUSES = (502, 503, 504)
@@ -51,15 +51,9 @@ class Demo:
         )
 
     def _start(self, folder: Path) -> "subprocess.Popen[bytes]":
-        variables = [
-            f"DEMO={folder}",
-            f"PORT={self.port}",
-            f"VENV={BIN.parent}",
-            f"READY={BIN / 'python'}",
-        ]
         with self.log.open("wb") as output:
             return subprocess.Popen(
-                ["make", "demo", *variables],
+                ["make", "demo", f"DEMO={folder}", f"PORT={self.port}", *SHARED],
                 cwd=ROOT,
                 env=os.environ | {MARK: str(folder)},
                 stdout=output,

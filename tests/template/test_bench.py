@@ -16,7 +16,7 @@ from benchmarks.measure import Figures, Spent, Turn, figures, quantile
 from benchmarks.rows import MANY, ROWS
 from benchmarks.verdict import JUDGES, trust
 
-from .conftest import BIN, run
+from .conftest import BIN, SHARED, run
 
 PLAIN = Figures(
     requests=100,
@@ -192,9 +192,8 @@ def test_the_pictures_show_who_wins_and_who_suffers(tmp_path: Path) -> None:
 def test_make_bench_measures_draws_and_says_what_it_means(
     with_example: Path, tmp_path: Path
 ) -> None:
-    shared = (f"VENV={BIN.parent}", f"READY={BIN / 'python'}")
     asked = f"ARGS=--quick --only computing,unbounded --out {tmp_path}"
-    ran = run("make", "bench", *shared, asked, cwd=with_example)
+    ran = run("make", "bench", *SHARED, asked, cwd=with_example)
     assert ran.returncode == 0, ran.stdout
     found = json.loads((tmp_path / "result.json").read_text())
     assert list(found["rows"]) == ["computing", "unbounded"]

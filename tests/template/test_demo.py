@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from .conftest import BIN, bake, run
+from .conftest import SHARED, bake, run
 from .running_demo import RISK, Demo, processes, write_at_once
 
 # Each wait has a deadline of its own. The workers give way to all else on a busy machine.
@@ -94,8 +94,8 @@ def test_one_id_is_followed_from_the_request_into_the_worker(demo: Demo) -> None
     assert demo.until(answer.headers["location"], "succeeded", "failed")["status"] == "succeeded"
 
     def shown() -> str:
-        command = ["make", "follow", "ID=followed-by-the-test --once", f"VENV={BIN.parent}"]
-        return run(*command, f"READY={BIN / 'python'}", cwd=demo.project).stdout
+        command = ["make", "follow", "ID=followed-by-the-test --once"]
+        return run(*command, *SHARED, cwd=demo.project).stdout
 
     demo.wait(lambda: "job succeeded" in shown())
     lines = shown().splitlines()

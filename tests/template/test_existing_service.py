@@ -22,7 +22,7 @@ import pytest
 from offload_dev.launcher.embedded_valkey import command as valkey
 from offload_dev.launcher.ports import first_free_port
 
-from .conftest import BIN, run
+from .conftest import BIN, SHARED, run
 from .pages import PROJECT, blocks, commands, follow
 
 PAGE = "existing-service.md"
@@ -101,7 +101,7 @@ def service(without_example: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     _write_old_service(mysite)
 
     for typed, _ in _typed("make", "python3", "cp"):
-        extra = ["READY=manage.py", f"VENV={BIN.parent}"] if typed.startswith("make") else []
+        extra = SHARED if typed.startswith("make") else ()
         ran = run(*typed.split(), *extra, cwd=folder / "generated")
         assert ran.returncode == 0, ran.stdout
         if "offload-lint" in typed:

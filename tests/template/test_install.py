@@ -83,6 +83,22 @@ def test_uv_is_told_where_pip_finds_packages(tmp_path: Path) -> None:
     assert "Resolved from https://packages.example.com/simple and /one,/two" in told.stdout
 
 
+def test_what_is_there_besides_stays(tmp_path: Path) -> None:
+    told = install(tmp_path, locked_entry())
+    assert told.returncode == 0, told.stdout
+    interpreter = (tmp_path / "venv" / "bin" / "python").lstat().st_mtime_ns
+    (purelib,) = (tmp_path / "venv" / "lib").glob("*/site-packages")
+    other = purelib / "other-1.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    (other / "RECORD").write_text("other-1.0.dist-info/METADATA,,\nother-1.0.dist-info/RECORD,,\n")
+
+    told = install(tmp_path, locked_entry())
+    assert told.returncode == 0, told.stdout
+    assert (other / "METADATA").exists()
+    assert (tmp_path / "venv" / "bin" / "python").lstat().st_mtime_ns == interpreter
+
+
 @pytest.mark.parametrize("name", ["Makefile", "{{cookiecutter.project_slug}}/Makefile"])
 def test_both_makefiles_install_in_this_way(name: str) -> None:
     text = (ROOT / name).read_text()

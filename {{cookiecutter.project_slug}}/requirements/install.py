@@ -69,10 +69,12 @@ def install_with_uv(uv: str, target: Path, locked: Path) -> bool:
     environment = {**pip_settings(), "UV_INDEX_STRATEGY": "unsafe-best-match", **os.environ}
     environment["VIRTUAL_ENV"] = str(target.resolve())
     make = [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(target)]
-    sync = [uv, "pip", "sync", "--require-hashes", str(locked)]
+    # As pip does it: what somebody has put there besides stays, which `uv pip sync` would remove.
+    install = [uv, "pip", "install", "--require-hashes", "-r", str(locked)]
     try:
-        run(make, environment)
-        run(sync, environment, lambda line: line if line.startswith(UV_STEPS) else None)
+        if not (target / "bin" / "python").exists():
+            run(make, environment)
+        run(install, environment, lambda line: line if line.startswith(UV_STEPS) else None)
     except subprocess.CalledProcessError as error:
         say(f"uv could not install it, so pip does: {last_line(error)}")
         return False
