@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, run
+from .conftest import ROOT, SHARED, run
 
 GIT = ("git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com")
 # Earlier versions, each with what was new in it.
@@ -107,6 +107,52 @@ def test_an_edited_service_takes_the_newest_version_over(
         assert_same(service / folder, newest / folder)
     assert run("python", "-m", "offload_dev.standard_files", cwd=service).returncode == 0
     assert run("python", "manage.py", "check", cwd=service).returncode == 0
+
+
+@pytest.mark.parametrize("edited", [False, True], ids=["as-generated", "edited"])
+def test_the_example_can_be_taken_away(
+    template: Path, newest: Path, tmp_path: Path, edited: bool
+) -> None:
+    service = tmp_path / "risk_desk"
+    shutil.copytree(newest, service)
+    run("git", "init", "--quiet", cwd=service)
+    commit(service, "the first version")
+    if edited:
+        laid_out = run("python", "-m", "offload_dev.feature", "risk_desk", "weather", cwd=service)
+        assert laid_out.returncode == 0, laid_out.stdout
+        commit(service, "ours")
+
+    removed = run("make", "remove-example", *SHARED, cwd=service)
+
+    assert removed.returncode == 0, removed.stdout
+    assert "resolve the conflict" not in removed.stdout
+    assert run("git", "status", "--porcelain", cwd=service).stdout == ""
+    assert run("git", "grep", "-lE", "[.]rej|<{7}", cwd=service).stdout == ""
+    assert run("python", "manage.py", "check", cwd=service).returncode == 0
+    if edited:
+        found = run("git", "grep", "-l", "risk_desk.portfolio|MARKETS_URL", "-E", cwd=service)
+        assert found.stdout == ""
+        assert (service / "risk_desk/weather/api.py").exists()
+        return
+
+    folder = tmp_path / "without"
+    answers = ("--extra-context", '{"example": "no"}', "--output-dir", folder)
+    made = run("cruft", "create", template, "--no-input", *answers, cwd=tmp_path)
+    assert made.returncode == 0, made.stdout
+    shutil.rmtree(service / ".git")
+    assert_same(service, folder / "risk_desk")
+
+
+def test_a_template_that_is_not_on_this_machine_is_named(newest: Path, tmp_path: Path) -> None:
+    service = tmp_path / "service"
+    shutil.copytree(newest, service)
+    record = service / ".cruft.json"
+    there = json.loads(record.read_text())["template"]
+    record.write_text(record.read_text().replace(there, "/home/ada/template"))
+    updated = run("python", "-m", "offload_dev.update", "standard", cwd=service)
+    assert updated.returncode == 1
+    assert "a folder that is not on this machine: /home/ada/template" in updated.stdout
+    assert "Traceback" not in updated.stdout
 
 
 def assert_same(one: Path, other: Path) -> None:
