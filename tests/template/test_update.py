@@ -2,6 +2,7 @@
 
 import filecmp
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -109,38 +110,51 @@ def test_an_edited_service_takes_the_newest_version_over(
     assert run("python", "manage.py", "check", cwd=service).returncode == 0
 
 
-@pytest.mark.parametrize("edited", [False, True], ids=["as-generated", "edited"])
-def test_the_example_can_be_taken_away(
-    template: Path, newest: Path, tmp_path: Path, edited: bool
-) -> None:
-    service = tmp_path / "risk_desk"
+def with_example_removed(newest: Path, service: Path, *, feature: bool) -> str:
+    """A service without its example; returns what the command printed."""
     shutil.copytree(newest, service)
     run("git", "init", "--quiet", cwd=service)
     commit(service, "the first version")
-    if edited:
+    if feature:
         laid_out = run("python", "-m", "offload_dev.feature", "risk_desk", "weather", cwd=service)
         assert laid_out.returncode == 0, laid_out.stdout
         commit(service, "ours")
-
     removed = run("make", "remove-example", *SHARED, cwd=service)
-
     assert removed.returncode == 0, removed.stdout
-    assert "resolve the conflict" not in removed.stdout
     assert run("git", "status", "--porcelain", cwd=service).stdout == ""
-    assert run("git", "grep", "-lE", "[.]rej|<{7}", cwd=service).stdout == ""
-    assert run("python", "manage.py", "check", cwd=service).returncode == 0
-    if edited:
-        found = run("git", "grep", "-l", "risk_desk.portfolio|MARKETS_URL", "-E", cwd=service)
-        assert found.stdout == ""
-        assert (service / "risk_desk/weather/api.py").exists()
-        return
+    return removed.stdout
+
+
+def test_the_example_is_taken_away_without_a_trace(
+    template: Path, newest: Path, tmp_path: Path
+) -> None:
+    service = tmp_path / "risk_desk"
+    printed = with_example_removed(newest, service, feature=False)
+    assert "resolve the conflict" not in printed
 
     folder = tmp_path / "without"
     answers = ("--extra-context", '{"example": "no"}', "--output-dir", folder)
     made = run("cruft", "create", template, "--no-input", *answers, cwd=tmp_path)
     assert made.returncode == 0, made.stdout
-    shutil.rmtree(service / ".git")
+    for each in (".git", "var"):
+        shutil.rmtree(service / each, ignore_errors=True)
     assert_same(service, folder / "risk_desk")
+
+
+def test_what_stands_beside_the_example_is_a_conflict_and_is_kept(
+    newest: Path, tmp_path: Path
+) -> None:
+    """The lines of a team's first feature stand beside those of the example."""
+    service = tmp_path / "risk_desk"
+    printed = with_example_removed(newest, service, feature=True)
+    conflicts = re.findall("(.*): resolve the conflict", printed)
+    places = [".env.example", "config/env.py", "config/settings.py", "config/urls.py"]
+    assert conflicts == places
+    assert not (service / "risk_desk/portfolio").exists()
+    for place in places:
+        text = (service / place).read_text()
+        # All that the conflicts need: the upper side without the example's lines.
+        assert "weather" in text.lower()
 
 
 def test_a_template_that_is_not_on_this_machine_is_named(newest: Path, tmp_path: Path) -> None:

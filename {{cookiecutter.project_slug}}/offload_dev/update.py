@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 RECORD = Path(".cruft.json")
+DOCUMENT = Path("docs/openapi.json")
 MESSAGE = "Update the standard\n\ndocs/changelog.md says what changes, and what to do by hand."
 # Where nobody has told git who commits, as on a machine of a CI.
 AUTHOR = {
@@ -42,9 +43,11 @@ def main() -> int:
     ):
         if status := _run(*command):
             return status
-    if answers:
-        _complete(record)
     conflicts = _conflicts()
+    if answers:
+        _unpin(record)
+    if answers and not conflicts:
+        _renew_pages()
     for command in (
         ("git", "add", "--all"),
         ("git", "commit", "--quiet", "--message", message),
@@ -76,14 +79,20 @@ def _update_of(record: dict[str, Any], answers: dict[str, str]) -> tuple[list[st
     return options, f"Change the answers of the template: {named}"
 
 
-def _complete(record: dict[str, Any]) -> None:
-    """Do what an update leaves out: the page of the environment, and which version is wanted."""
-    _run(sys.executable, "-m", "offload_dev.environment_page")
-    # Later updates are not to stay at this commit.
+def _unpin(record: dict[str, Any]) -> None:
+    """Let later updates not stay at the version that was asked for here."""
     text = RECORD.read_text(encoding="utf-8")
     wanted, pinned = json.dumps(record["checkout"]), json.dumps(record["commit"])
     text = text.replace(f'"checkout": {pinned}', f'"checkout": {wanted}')
     RECORD.write_text(text, encoding="utf-8")
+
+
+def _renew_pages() -> None:
+    """Write the pages that an update leaves out, since they are made from the service's code."""
+    _run(sys.executable, "-m", "offload_dev.environment_page")
+    options = ("--api", "config.urls.api", "--indent", "2", "--sorted", "--output", str(DOCUMENT))
+    if _run(sys.executable, "manage.py", "export_openapi_schema", *options) == 0:
+        DOCUMENT.write_text(DOCUMENT.read_text(encoding="utf-8") + "\n", encoding="utf-8")
 
 
 def _conflicts() -> list[str]:
