@@ -153,7 +153,6 @@ def test_what_stands_beside_the_example_is_a_conflict_and_is_kept(
     assert not (service / "risk_desk/portfolio").exists()
     for place in places:
         text = (service / place).read_text()
-        # All that the conflicts need: the upper side without the example's lines.
         assert "weather" in text.lower()
 
 
