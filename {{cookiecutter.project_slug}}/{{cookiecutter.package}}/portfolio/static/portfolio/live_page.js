@@ -5,7 +5,7 @@ import { call } from "./api.js";
 import { $, element, milliseconds } from "./dom.js";
 import { follow } from "./events.js";
 import { drawHistogram } from "./histogram.js";
-import { drawJobs } from "./jobs.js";
+import { drawJobs, isLively } from "./jobs.js";
 import { drawGap, drawLoop } from "./loop.js";
 import { drawService } from "./service.js";
 import { drawWaterfall } from "./waterfall.js";
@@ -15,6 +15,8 @@ const accepted = new Map();
 let jobs = [];
 // The job whose result was drawn by itself.
 let drawn = null;
+// What tells of jobs sooner than the event stream, or null.
+let sooner = null;
 
 function holdings() {
   const found = {};
@@ -60,16 +62,30 @@ async function compute() {
 }
 
 const act = {
-  cancel: (job) => attempt(() => call(`/api/jobs/${job.id}`, { method: "DELETE" })),
+  cancel: (job) =>
+    attempt(
+      async () =>
+        (await sooner?.cancel(job.id)) || call(`/api/jobs/${job.id}`, { method: "DELETE" }),
+    ),
   show: (job) => attempt(async () => drawHistogram(job, await (await call(job.result_url)).json())),
 };
 
 function draw() {
-  drawJobs([...accepted.values()].reverse().concat(jobs), act);
+  const shown = [...accepted.values()].reverse().concat(jobs);
+  drawJobs(shown, act);
+  sooner?.watch(shown.filter(isLively).map(({ id }) => id));
+}
+
+function onJob(changed) {
+  const known = accepted.get(changed.id);
+  if (known) accepted.set(changed.id, { ...known, ...changed });
+  jobs = jobs.map((job) => (job.id === changed.id ? { ...job, ...changed } : job));
+  draw();
 }
 
 function onState(state) {
   say("live", "Live: the server sends its state each second.");
+  sooner?.start(onJob);
   drawLoop(state);
   drawService(state);
   // While the database is away, the jobs stay as they were.
@@ -91,22 +107,29 @@ function onLost(reason, pause) {
 // A text is read aloud when it changes, so it is set only then.
 function say(state, sentence) {
   if ($("connection").textContent === sentence) return;
-  $("connection").className = state;
+  $("connection").className = `connection ${state}`;
   $("connection").textContent = sentence;
 }
-
-const reconnect = follow("/api/portfolio/live", onState, onLost);
-$("token").addEventListener("change", reconnect);
-$("ask").addEventListener("click", () => attempt(ask));
-$("compute").addEventListener("click", () => attempt(compute));
-$("block")?.addEventListener("click", () =>
-  attempt(() => call("/api/portfolio/live/block", { method: "POST" })),
-);
-$("controls").addEventListener("submit", (event) => event.preventDefault());
 
 // A second after the answer, and not each second: a slow answer is not asked for twice.
 async function askAgain() {
   if ($("again").checked && !document.hidden) await attempt(ask);
   setTimeout(askAgain, 1000);
 }
-attempt(ask).then(askAgain);
+
+// Starts the page. `jobEvents` has `start`, `restart`, `watch` and `cancel`, or is left out.
+export function startPage(jobEvents = null) {
+  sooner = jobEvents;
+  const reconnect = follow("/api/portfolio/live", onState, onLost);
+  $("token").addEventListener("change", () => {
+    reconnect();
+    sooner?.restart();
+  });
+  $("ask").addEventListener("click", () => attempt(ask));
+  $("compute").addEventListener("click", () => attempt(compute));
+  $("block")?.addEventListener("click", () =>
+    attempt(() => call("/api/portfolio/live/block", { method: "POST" })),
+  );
+  $("controls").addEventListener("submit", (event) => event.preventDefault());
+  attempt(ask).then(askAgain);
+}
