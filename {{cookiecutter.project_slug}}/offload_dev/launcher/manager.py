@@ -59,7 +59,7 @@ class ServiceManager(honcho.manager.Manager):  # type: ignore[misc]
 
     def _any_stopped(self) -> bool:
         # honcho kills what does not obey only after another process has stopped.
-        return self._terminating or super()._any_stopped()
+        return bool(self._terminating or super()._any_stopped())
 
     def _go_on_without(self) -> None:
         """Wait no more for a process that it or its children keep from ending."""
