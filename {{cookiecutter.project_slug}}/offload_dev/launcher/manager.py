@@ -1,7 +1,9 @@
 """Runs the processes of a Procfile: honcho's manager, with an end that surely comes."""
 
+import multiprocessing
 import os
 import signal
+import sys
 import time
 from functools import partial
 from typing import Any
@@ -42,6 +44,9 @@ class ServiceManager(honcho.manager.Manager):  # type: ignore[misc]
     """
 
     def __init__(self, printer: Printer) -> None:
+        if sys.platform == "linux":
+            # Python 3.14 forks in another process by default, which a killed launcher leaves.
+            multiprocessing.set_start_method("fork", force=True)
         super().__init__(printer)
         self._process_ctor = ManagedProcess
         self._killed_at: float | None = None
