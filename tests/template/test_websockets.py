@@ -14,7 +14,7 @@ from .pages import PROJECT, follow
 # over, the linter knows the libraries, and the handbook says when to choose them.
 TRACES = re.compile(
     r"import channels|from channels|channels[-_]redis|CHANNEL_LAYERS|offload[./]sockets"
-    r"|config[./]consumers|/ws/|[a-z]_socket\b|new WebSocket|websockets\.md|^websockets[=~]"
+    r"|config[./]consumers|/ws/|job_socket|with_socket|new WebSocket|websockets\.md|^websockets[=~]"
     r"|^channels|\"channels\.\*\"",
     re.MULTILINE,
 )
