@@ -12,6 +12,8 @@ UNWANTED = {
     "{{ cookiecutter.package }}/portfolio": {{ (cookiecutter.example == "no") | pprint }},
     "sandbox/markets.py": {{ (cookiecutter.example == "no") | pprint }},
     "tests/test_portfolio.py": {{ (cookiecutter.example == "no") | pprint }},
+    "{{ cookiecutter.package }}/portfolio/static/portfolio/job_socket.js": {{ (cookiecutter.websockets == "no") | pprint }},
+    "{{ cookiecutter.package }}/portfolio/static/portfolio/page_with_socket.js": {{ (cookiecutter.websockets == "no") | pprint }},
     "config/consumers.py": {{ (cookiecutter.websockets == "no") | pprint }},
     "offload/sockets": {{ (cookiecutter.websockets == "no") | pprint }},
     "docs/reference/websockets.md": {{ (cookiecutter.websockets == "no") | pprint }},
@@ -108,4 +110,6 @@ write_list_of_the_standard()
 # Last: the commands above leave some, too.
 remove_caches()
 record_origin()
-print("\nDone. Next:  cd {{ cookiecutter.project_slug }} && make dev\n")
+# From where the caller's shell is, also with `--output-dir`.
+folder = os.path.relpath(Path.cwd(), os.environ.get("PWD", Path.cwd().parent))
+print(f"\nDone. Next:  cd {folder} && make dev\n")

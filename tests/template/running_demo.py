@@ -30,14 +30,14 @@ RISK = {
 class Demo:
     """The running demo: where it is, what it printed, and what one does with it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         """Start it in `folder`, generated there or by `make demo` itself, and wait until it is
-        ready.
+        ready. `environment` has more variables.
         """
         self.project = folder / "risk_desk"
         self.port = first_free_port(5)
         self.log = folder / "demo.log"
-        self.process = self._start(folder)
+        self.process = self._start(folder, environment)
         try:
             self._wait_for_start()
         except BaseException:
@@ -50,12 +50,12 @@ class Demo:
             base_url=self.address, headers=headers, timeout=30, trust_env=False
         )
 
-    def _start(self, folder: Path) -> "subprocess.Popen[bytes]":
+    def _start(self, folder: Path, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
         with self.log.open("wb") as output:
             return subprocess.Popen(
                 ["make", "demo", f"DEMO={folder}", f"PORT={self.port}", *SHARED],
                 cwd=ROOT,
-                env=os.environ | {MARK: str(folder)},
+                env=os.environ | environment | {MARK: str(folder)},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

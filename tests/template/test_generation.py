@@ -203,3 +203,11 @@ def test_the_container_for_development_installs_with_a_target_of_the_makefile(
     make, target = settings["postCreateCommand"].split()
     planned = run(make, "--dry-run", target, *SHARED, cwd=with_example)
     assert planned.returncode == 0, planned.stdout
+
+
+def test_the_next_step_is_named_from_where_the_caller_is(tmp_path: Path) -> None:
+    here = tmp_path / "template"
+    here.mkdir()
+    command = ("cookiecutter", ROOT, "--no-input", "--output-dir", "..")
+    made = run(*command, cwd=here, PWD=str(here))
+    assert "Done. Next:  cd ../risk_desk && make dev" in made.stdout

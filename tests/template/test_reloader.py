@@ -12,7 +12,7 @@ import pytest
 from watchfiles import Change
 
 from offload_dev.launcher import stop_timeouts
-from offload_dev.launcher.reloader import RestartFilter
+from offload_dev.launcher.reloader import QUIET_SECONDS, Reloader, RestartFilter
 
 from .conftest import ROOT
 from .running_demo import write_at_once
@@ -86,6 +86,26 @@ def test_it_restarts_the_command_when_code_changes(reload: Callable[[str], Reloa
     write_at_once(reloaded.folder / "other.py", "code = True")
     reloaded.wait(lambda: reloaded.printed().count("started") == 2)
     assert reloaded.printed().splitlines() == ["started", "other.py changed: restarting", "started"]
+
+
+def test_files_that_change_one_by_one_restart_the_command_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As `git checkout` and an update of the standard change them."""
+    now = 100.0
+    monkeypatch.setattr("offload_dev.launcher.reloader.time.monotonic", lambda: now)
+    restarts: list[str] = []
+    reloader = Reloader(["true"])
+    monkeypatch.setattr(reloader, "_restart", restarts.append)
+    for name in ("api.py", "jobs.py", "models.py", "urls.py"):
+        # Between two of them the reloader looks whether the command still runs.
+        reloader._look({str(Path(name).absolute())})
+        now += QUIET_SECONDS / 2
+        reloader._look(set())
+    assert restarts == []
+    now += QUIET_SECONDS / 2
+    reloader._look(set())
+    assert restarts == ["api.py, jobs.py, models.py and more changed"]
 
 
 def test_code_of_the_tests_and_of_the_sandbox_restarts_no_other_command(

@@ -2,13 +2,14 @@
 
 import filecmp
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, run
+from .conftest import ROOT, SHARED, run
 
 GIT = ("git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com")
 # Earlier versions, each with what was new in it.
@@ -107,6 +108,64 @@ def test_an_edited_service_takes_the_newest_version_over(
         assert_same(service / folder, newest / folder)
     assert run("python", "-m", "offload_dev.standard_files", cwd=service).returncode == 0
     assert run("python", "manage.py", "check", cwd=service).returncode == 0
+
+
+def with_example_removed(newest: Path, service: Path, *, feature: bool) -> str:
+    """A service without its example; returns what the command printed."""
+    shutil.copytree(newest, service)
+    run("git", "init", "--quiet", cwd=service)
+    commit(service, "the first version")
+    if feature:
+        laid_out = run("python", "-m", "offload_dev.feature", "risk_desk", "weather", cwd=service)
+        assert laid_out.returncode == 0, laid_out.stdout
+        commit(service, "ours")
+    removed = run("make", "remove-example", *SHARED, cwd=service)
+    assert removed.returncode == 0, removed.stdout
+    assert run("git", "status", "--porcelain", cwd=service).stdout == ""
+    return removed.stdout
+
+
+def test_the_example_is_taken_away_without_a_trace(
+    template: Path, newest: Path, tmp_path: Path
+) -> None:
+    service = tmp_path / "risk_desk"
+    printed = with_example_removed(newest, service, feature=False)
+    assert "resolve the conflict" not in printed
+
+    folder = tmp_path / "without"
+    answers = ("--extra-context", '{"example": "no"}', "--output-dir", folder)
+    made = run("cruft", "create", template, "--no-input", *answers, cwd=tmp_path)
+    assert made.returncode == 0, made.stdout
+    for each in (".git", "var"):
+        shutil.rmtree(service / each, ignore_errors=True)
+    assert_same(service, folder / "risk_desk")
+
+
+def test_what_stands_beside_the_example_is_a_conflict_and_is_kept(
+    newest: Path, tmp_path: Path
+) -> None:
+    """The lines of a team's first feature stand beside those of the example."""
+    service = tmp_path / "risk_desk"
+    printed = with_example_removed(newest, service, feature=True)
+    conflicts = re.findall("(.*): resolve the conflict", printed)
+    places = [".env.example", "config/env.py", "config/settings.py", "config/urls.py"]
+    assert conflicts == places
+    assert not (service / "risk_desk/portfolio").exists()
+    for place in places:
+        text = (service / place).read_text()
+        assert "weather" in text.lower()
+
+
+def test_a_template_that_is_not_on_this_machine_is_named(newest: Path, tmp_path: Path) -> None:
+    service = tmp_path / "service"
+    shutil.copytree(newest, service)
+    record = service / ".cruft.json"
+    there = json.loads(record.read_text())["template"]
+    record.write_text(record.read_text().replace(there, "/home/ada/template"))
+    updated = run("python", "-m", "offload_dev.update", "standard", cwd=service)
+    assert updated.returncode == 1
+    assert "a folder that is not on this machine: /home/ada/template" in updated.stdout
+    assert "Traceback" not in updated.stdout
 
 
 def assert_same(one: Path, other: Path) -> None:

@@ -14,7 +14,8 @@ from .pages import PROJECT, follow
 # over, the linter knows the libraries, and the handbook says when to choose them.
 TRACES = re.compile(
     r"import channels|from channels|channels[-_]redis|CHANNEL_LAYERS|offload[./]sockets"
-    r"|config[./]consumers|/ws/|websockets\.md|^websockets[=~]|^channels|\"channels\.\*\"",
+    r"|config[./]consumers|/ws/|job_socket|with_socket|new WebSocket|websockets\.md|^websockets[=~]"
+    r"|^channels|\"channels\.\*\"",
     re.MULTILINE,
 )
 # The layers name a room that a service may not have.

@@ -1,15 +1,22 @@
 """`python -m offload_dev.update BRANCH`: brings a later version of the standard, as a commit on a
 new branch.
 
+With answers, such as `example=no`, it changes those that the template was given, and leaves the
+version as it is: what they bring or take away is the commit.
+
 The checkout has no changes of its own. What meets an edit of the service is committed with git's
 conflict markers, or in a `*.rej` file, and named: whoever reviews the branch resolves it.
 """
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+RECORD = Path(".cruft.json")
+DOCUMENT = Path("docs/openapi.json")
 MESSAGE = "Update the standard\n\ndocs/changelog.md says what changes, and what to do by hand."
 # Where nobody has told git who commits, as on a machine of a CI.
 AUTHOR = {
@@ -21,21 +28,29 @@ AUTHOR = {
 
 def main() -> int:
     """Update; returns the exit status, which is that of the first command that fails."""
-    branch = sys.argv[1]
-    if _run("cruft", "check") == 0:
+    branch, *given = sys.argv[1:]
+    record: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8"))
+    _check_template(record["template"])
+    answers = dict(each.split("=", 1) for each in given)
+    if not answers and _run("cruft", "check") == 0:
         return 0
 
+    options, message = _update_of(record, answers)
     environment = os.environ if _run("git", "config", "user.email") == 0 else os.environ | AUTHOR
     for command in (
         ("git", "switch", "--quiet", "--create", branch),
-        ("cruft", "update", "--skip-apply-ask"),
+        ("cruft", "update", "--skip-apply-ask", *options),
     ):
         if status := _run(*command):
             return status
     conflicts = _conflicts()
+    if answers:
+        _unpin(record)
+    if answers and not conflicts:
+        _renew_pages()
     for command in (
         ("git", "add", "--all"),
-        ("git", "commit", "--quiet", "--message", MESSAGE),
+        ("git", "commit", "--quiet", "--message", message),
     ):
         if status := _run(*command, environment=environment):
             return status
@@ -43,6 +58,41 @@ def main() -> int:
     for path in conflicts:
         print(f"{path}: resolve the conflict")  # noqa: T201
     return _run("git", "diff", "--shortstat", "HEAD~1")
+
+
+def _check_template(template: str) -> None:
+    """End with a sentence where the template is a folder of somebody else's machine."""
+    is_address = "://" in template or (":" in template and not template.startswith("/"))
+    if not is_address and not Path(template).is_dir():
+        sys.exit(
+            f"{RECORD} names the template by a folder that is not on this machine: {template}. "
+            'Write the address of its repository there, as "template".'
+        )
+
+
+def _update_of(record: dict[str, Any], answers: dict[str, str]) -> tuple[list[str], str]:
+    """The options of `cruft update`, and the commit's message."""
+    if not answers:
+        return [], MESSAGE
+    named = " ".join(f"{name}={answer}" for name, answer in answers.items())
+    options = ["--checkout", record["commit"], "--variables-to-update", json.dumps(answers)]
+    return options, f"Change the answers of the template: {named}"
+
+
+def _unpin(record: dict[str, Any]) -> None:
+    """Let later updates not stay at the version that was asked for here."""
+    text = RECORD.read_text(encoding="utf-8")
+    wanted, pinned = json.dumps(record["checkout"]), json.dumps(record["commit"])
+    text = text.replace(f'"checkout": {pinned}', f'"checkout": {wanted}')
+    RECORD.write_text(text, encoding="utf-8")
+
+
+def _renew_pages() -> None:
+    """Write the pages that an update leaves out, since they are made from the service's code."""
+    _run(sys.executable, "-m", "offload_dev.environment_page")
+    options = ("--api", "config.urls.api", "--indent", "2", "--sorted", "--output", str(DOCUMENT))
+    if _run(sys.executable, "manage.py", "export_openapi_schema", *options) == 0:
+        DOCUMENT.write_text(DOCUMENT.read_text(encoding="utf-8") + "\n", encoding="utf-8")
 
 
 def _conflicts() -> list[str]:

@@ -24,12 +24,14 @@ def main() -> None:
     from celery import current_app
 
     from offload.jobs.declare import all_job_types
+    from offload.jobs.plain_worker import is_no_plain_worker
     from offload.jobs.worker.preload import preload
     from offload.jobs.worker.supervisor import Supervisor
 
     for job_type in all_job_types():
         preload(job_type)
 
+    is_no_plain_worker()
     current_app.steps["worker"].add(Supervisor)
     current_app.conf.worker_consumer = "offload.jobs.worker.consumer:SteadyConsumer"
     # Quiet: the supervisor logs one line that says what Celery's banner says.

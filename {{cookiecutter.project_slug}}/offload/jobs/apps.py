@@ -5,6 +5,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.utils.module_loading import autodiscover_modules
 
+from offload.jobs.plain_worker import watch_plain_workers
+
 # What a service's `TASKS` names.
 TASK_BACKEND = "offload.jobs.task_backend.JobBackend"
 
@@ -17,6 +19,7 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         autodiscover_modules("jobs")
+        watch_plain_workers()
 
         backends = [each.get("BACKEND", "") for each in getattr(settings, "TASKS", {}).values()]
         if django.VERSION >= (6, 0) and TASK_BACKEND in backends:

@@ -11,14 +11,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import honcho.manager
 from honcho.environ import parse
 
+from offload_dev.launcher.manager import ServiceManager
 from offload_dev.launcher.output import ProcessPrinter, print_box
 from offload_dev.launcher.ports import wait_for_answer
 from offload_dev.launcher.preflight import check_database, check_port, check_redis, migrate
 from offload_dev.launcher.processes import choose_processes, environment_of, worker_metrics_port
-from offload_dev.launcher.stop_timeouts import LAUNCHER_STOP_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
     from config.env import Env
@@ -122,10 +121,8 @@ def _announce_when_ready(env: "Env", processes: dict[str, str]) -> None:
 
 def _run(processes: dict[str, str], env: "Env") -> int:
     """Run all processes until the first one ends or the launcher is stopped."""
-    # honcho has no argument for it, and 5 s are too short for a busy machine.
-    honcho.manager.KILL_WAIT = LAUNCHER_STOP_TIMEOUT_SECONDS
     printer = ProcessPrinter(sys.stdout)
-    manager = honcho.manager.Manager(printer=printer)
+    manager = ServiceManager(printer)
     for name, command in processes.items():
         manager.add_process(name, command, env=environment_of(name, env))
     # A closed terminal stops the service as Ctrl-C does.

@@ -4,16 +4,19 @@ It is a Valkey server from a Python package, at the port of REDIS_URL. At a stop
 clients: a worker can't end when its broker is gone.
 """
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.util import find_spec
 from types import FrameType
 from urllib.parse import urlsplit
 
 import redis
 
+from offload_dev.launcher.parent_death import end_with_parent
 from offload_dev.launcher.stop_timeouts import BROKER_STOP_TIMEOUT_SECONDS
 
 DEFAULT_PORT = 6379
@@ -54,7 +57,8 @@ def run(port: int) -> int:
         the server's exit status.
     """
     # In a session of its own the server gets no signal that is sent to this process's group.
-    server = subprocess.Popen(command(port), start_new_session=True)
+    end = partial(end_with_parent, os.getpid())
+    server = subprocess.Popen(command(port), start_new_session=True, preexec_fn=end)
 
     def stop(signum: int, frame: FrameType | None) -> None:
         deadline = time.monotonic() + BROKER_STOP_TIMEOUT_SECONDS

@@ -1,5 +1,6 @@
 """What the launcher prints: the lines of all processes, and the box with the addresses."""
 
+import datetime
 import logging
 import re
 from collections import deque
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import TextIO
 
 from honcho.printer import Message, Printer
+
+from offload_dev.launcher.repeated_errors import RepeatedErrors
 
 # What all processes have printed, for `make follow`: this file, and one older of the same size.
 KEPT_LINES = Path("var/log/launcher.log")
@@ -32,6 +35,7 @@ class ProcessPrinter(Printer):  # type: ignore[misc]
         self._kept = RotatingFileHandler(
             KEPT_LINES, maxBytes=MAX_KEPT_BYTES, backupCount=1, encoding="utf-8"
         )
+        self._repeated = RepeatedErrors()
         self._waiting: deque[Message] = deque()
         self._is_writing = False
 
@@ -55,14 +59,20 @@ class ProcessPrinter(Printer):  # type: ignore[misc]
         text = message.data
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
-        if MISLEADING not in text:
-            super().write(message)
-            for line in COLOURS.sub("", text).splitlines():
-                kept = f"{message.name or 'launcher'} | {line}"
-                self._kept.emit(logging.makeLogRecord({"msg": kept}))
+        if MISLEADING in text:
+            return
+
+        name = message.name or "launcher"
+        for line in text.splitlines():
+            plain = COLOURS.sub("", line)
+            self._kept.emit(logging.makeLogRecord({"msg": f"{name} | {plain}"}))
+            for shown in self._repeated.choose(name, line):
+                super().write(message._replace(data=shown))
 
     def close(self) -> None:
-        """Keep no more lines."""
+        """Print what is held back, and keep no more lines."""
+        for name, line in self._repeated.rest():
+            super().write(Message("line", line, datetime.datetime.now(), name, None))
         self._kept.close()
 
 

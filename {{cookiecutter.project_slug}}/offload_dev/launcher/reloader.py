@@ -12,19 +12,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from watchfiles import Change, DefaultFilter, watch
 
+from offload_dev.launcher.parent_death import end_with_parent
 from offload_dev.launcher.stop_timeouts import PROCESS_STOP_TIMEOUT_SECONDS
 
 # A command that fails sooner has failed at its start, by a mistake in the code. A worker fails
 # after 3 s; on a machine whose cores were busy, where a worker gives way, after 37 s.
 START_SECONDS = 120.0
-# The reloader looks so often whether the command still runs.
-POLL_INTERVAL_MS = 1000
+# The reloader looks so often whether the command still runs, and whether the changes have ended.
+POLL_INTERVAL_MS = 250
+# It restarts the command when no code has changed for so long. `git checkout` and an update of the
+# standard write their files one by one, and the command can't start with half of them.
+QUIET_SECONDS = 0.5
 # A message names at most this many of the changed files.
 MAX_FILES_NAMED = 3
 # The shell's convention for the exit status of a process that a signal has killed.
@@ -63,6 +67,8 @@ class Reloader:
 
     def __init__(self, command: list[str], folder: str | None = None) -> None:
         self._command = command
+        # Where it was, if someone deletes it.
+        self._directory = Path.cwd()
         # This path and the ignored ones are absolute, because watchfiles compares their text.
         self._folder = Path(folder or ".").absolute()
         ignored = () if folder else tuple(Path(name).absolute() for name in IGNORED_FOLDERS)
@@ -73,6 +79,9 @@ class Reloader:
         self._started_at = 0.0
         # The command has failed at its start. It is started again at the next change.
         self._failed_at_start = False
+        # The code that has changed since the last start, and when it last did.
+        self._changed: set[str] = set()
+        self._changed_at = 0.0
 
     def run(self) -> int:
         """Run the command until SIGTERM or SIGINT.
@@ -87,30 +96,42 @@ class Reloader:
         # All changes come here and are filtered here. A filter of `watch` would keep it from
         # yielding while a database in the folder is written, and the command would be looked at no
         # more.
-        for changes in watch(
-            self._folder,
-            watch_filter=None,
-            stop_event=self._stopping,
-            raise_interrupt=False,
-            rust_timeout=POLL_INTERVAL_MS,
-            yield_on_timeout=True,
-        ):
-            code = [path for change, path in changes if self._filter(change, path)]
-            if code:
-                self._restart(f"{_name_files(code)} changed")
-            elif not self._failed_at_start:
-                self._check_process()
-        return self._end()
+        try:
+            for changes in watch(
+                self._folder,
+                watch_filter=None,
+                stop_event=self._stopping,
+                raise_interrupt=False,
+                rust_timeout=POLL_INTERVAL_MS,
+                yield_on_timeout=True,
+            ):
+                self._look({path for change, path in changes if self._filter(change, path)})
+        finally:
+            status = self._end()
+        return status
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         self._stopping.set()
 
+    def _look(self, code: set[str]) -> None:
+        """Restart the command if it has died, or if its code has changed and changes no more."""
+        if code:
+            self._changed |= code
+            self._changed_at = time.monotonic()
+        elif self._changed:
+            if time.monotonic() - self._changed_at >= QUIET_SECONDS:
+                self._restart(f"{self._name_changed()} changed")
+        elif not self._failed_at_start:
+            self._check_process()
+
     def _start(self) -> None:
         # In a session of its own the process gets no signal that is sent to this one's group, but
-        # one signal from this process.
-        self._process = subprocess.Popen(self._command, start_new_session=True)
+        # one signal from this process, also if this one is killed.
+        end = partial(end_with_parent, os.getpid())
+        self._process = subprocess.Popen(self._command, start_new_session=True, preexec_fn=end)
         self._started_at = time.monotonic()
         self._failed_at_start = False
+        self._changed.clear()
 
     def _restart(self, why: str) -> None:
         _say(f"{why}: restarting")
@@ -149,11 +170,10 @@ class Reloader:
             return KILLED_STATUS
         return 0 if status == -signal.SIGTERM else status
 
-
-def _name_files(paths: Iterable[str]) -> str:
-    names = sorted(os.path.relpath(path) for path in paths)
-    more = " and more" if len(names) > MAX_FILES_NAMED else ""
-    return ", ".join(names[:MAX_FILES_NAMED]) + more
+    def _name_changed(self) -> str:
+        names = sorted(os.path.relpath(path, self._directory) for path in self._changed)
+        more = " and more" if len(names) > MAX_FILES_NAMED else ""
+        return ", ".join(names[:MAX_FILES_NAMED]) + more
 
 
 def _say(sentence: str) -> None:

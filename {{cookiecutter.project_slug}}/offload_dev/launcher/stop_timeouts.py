@@ -7,3 +7,5 @@ PROCESS_STOP_TIMEOUT_SECONDS = 8.0
 BROKER_STOP_TIMEOUT_SECONDS = 9.0
 # The launcher kills what has not ended by then.
 LAUNCHER_STOP_TIMEOUT_SECONDS = 10.0
+# After that it waits so long for what it has killed, and then goes on without it.
+KILLED_TIMEOUT_SECONDS = 3.0

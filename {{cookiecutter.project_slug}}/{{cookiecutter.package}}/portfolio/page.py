@@ -10,6 +10,7 @@ from config.env import load
 from offload.access import DEV_TOKEN
 
 SERVICE = "{{ cookiecutter.project_name }}"
+SCRIPT = "portfolio/page{% if cookiecutter.websockets == "yes" %}_with_socket{% endif %}.js"
 # Everything comes from this host, as files: a script or a style inside of the page does not run.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -20,7 +21,7 @@ _flower = f"http://127.0.0.1:{load().flower_port}/{load().flower_prefix}"
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    shown = {"service": SERVICE, "debug": settings.DEBUG}
+    shown = {"service": SERVICE, "debug": settings.DEBUG, "script": SCRIPT}
     if settings.DEBUG:
         shown |= {"token": DEV_TOKEN, "flower": _flower}
     response = render(request, "portfolio/page.html", shown)

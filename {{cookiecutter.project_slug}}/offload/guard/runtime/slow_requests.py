@@ -56,7 +56,11 @@ async def log_slow_requests(threshold: float) -> None:
 
 
 def _may_take_its_time(request: Any) -> bool:
-    """Whether its response has begun, or its view waits as long as the client asked for."""
+    """Whether its response has begun, or its view waits as long as the client asked for. A
+    WebSocket may be silent for hours.
+    """
+    if "subprotocols" in getattr(request, "scope", {}):
+        return True
     state = state_of(request)
     return state is not None and (state.response_started or state.is_event_stream)
 

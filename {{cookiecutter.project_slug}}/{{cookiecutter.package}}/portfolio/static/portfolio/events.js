@@ -1,22 +1,14 @@
 // Follows an event stream that never ends, by fetch: an EventSource cannot send a token.
 
 import { call } from "./api.js";
+import { deadline, stayConnected } from "./reconnect.js";
 
 // The server sends an event each second. A connection that is silent for so long is lost.
 const MAX_SILENCE_MS = 8000;
-const MIN_PAUSE_MS = 1000;
-const MAX_PAUSE_MS = 10_000;
-// Why a connection was ended that is to be made again at once.
-const AGAIN = new Error("again");
 
-// Gives the data of each event to `onEvent`. `onLost` gets the reason, an Error, and when the next
-// try is, in ms. Returns a function that connects again at once, as with a new token.
+// Gives the data of each event to `onEvent`. The rest is as in `stayConnected`.
 export function follow(path, onEvent, onLost) {
-  let restart = () => {};
-
-  async function connect() {
-    const abort = new AbortController();
-    restart = () => abort.abort(AGAIN);
+  return stayConnected(async (abort) => {
     const silence = deadline(MAX_SILENCE_MS, () => abort.abort());
     try {
       const { body } = await call(path, { signal: abort.signal });
@@ -28,31 +20,7 @@ export function follow(path, onEvent, onLost) {
       silence.end();
       abort.abort();
     }
-  }
-
-  async function run() {
-    for (let pause = MIN_PAUSE_MS; ; pause = Math.min(2 * pause, MAX_PAUSE_MS)) {
-      await shown();
-      const started = performance.now();
-      const reason = await connect().catch((error) => error);
-      if (reason === AGAIN) continue;
-      // A connection that had lasted says that the server is well: begin with the shortest pause.
-      if (performance.now() - started > MAX_PAUSE_MS) pause = MIN_PAUSE_MS;
-      onLost(reason ?? new Error("The server has ended the stream."), pause);
-      await new Promise((resolve) => setTimeout((restart = resolve), pause));
-    }
-  }
-
-  // A page that nobody sees costs the server nothing.
-  document.addEventListener("visibilitychange", () => document.hidden && restart());
-  run();
-  return () => restart();
-}
-
-function deadline(ms, onEnd) {
-  let timer = setTimeout(onEnd, ms);
-  const end = () => clearTimeout(timer);
-  return { end, extend: () => (end(), (timer = setTimeout(onEnd, ms))) };
+  }, onLost);
 }
 
 async function* events(body) {
@@ -66,11 +34,4 @@ async function* events(body) {
       if (line) yield JSON.parse(line.slice(6));
     }
   }
-}
-
-function shown() {
-  if (!document.hidden) return undefined;
-  return new Promise((resolve) =>
-    document.addEventListener("visibilitychange", resolve, { once: true }),
-  );
 }

@@ -2,8 +2,10 @@
 
 import { $, element, svg } from "./dom.js";
 
-const LIVELY = ["queued", "running"];
 const cards = new Map();
+
+// Whether a job has not ended.
+export const isLively = ({ status }) => ["queued", "running"].includes(status);
 
 // Draws the jobs; `act.cancel(job)` and `act.show(job)` are called by their buttons.
 export function drawJobs(jobs, act) {
@@ -46,7 +48,7 @@ function makeCard(act) {
 
 function update(card, job) {
   const name = `${job.kind} ${job.id.slice(0, 8)}`;
-  const isLively = LIVELY.includes(job.status);
+  const lively = isLively(job);
   if (card.job?.status !== job.status) {
     card.root.className = job.status;
     card.cancel.disabled = false;
@@ -54,13 +56,13 @@ function update(card, job) {
     card.show.setAttribute("aria-label", `Show result of ${name}`);
     card.progress.setAttribute("aria-label", `Progress of ${name}`);
     // Only what changes seldom is read aloud: progress is not.
-    if (card.job || isLively) $("announced").textContent = `${name} is ${job.status}.`;
+    if (card.job || lively) $("announced").textContent = `${name} is ${job.status}.`;
   }
   card.job = job;
   card.title.textContent = name;
   card.status.textContent = job.status;
   card.progress.value = job.status === "succeeded" ? 1 : job.progress;
-  card.cancel.hidden = !isLively;
+  card.cancel.hidden = !lively;
   card.show.hidden = !job.result_url || job.kind !== "portfolio.risk";
   card.message.textContent = job.error ?? job.blocked_by ?? job.message;
   drawParts(card.parts, job.parts ?? []);

@@ -1,0 +1,226 @@
+"""The launcher without a service: what is left when one of its processes is killed, or its folder.
+
+The kernel ends the children of a killed process on Linux alone; elsewhere the launcher names what
+is left.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from email.message import Message as Headers
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from offload_dev.launcher import ports
+from offload_dev.launcher.repeated_errors import RepeatedErrors
+
+from .conftest import ROOT
+from .running_demo import MARK, processes
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a dead parent")
+LAUNCHER = """
+import sys
+from honcho.printer import Printer
+from offload_dev.launcher.manager import ServiceManager
+
+manager = ServiceManager(Printer(sys.stdout))
+for number, command in enumerate(sys.argv[1:]):
+    manager.add_process(f"process{number}", command)
+manager.loop()
+sys.exit(manager.returncode)
+"""
+PYTHON = sys.executable
+WAITS = "import time; print('started', flush=True); time.sleep(600)"
+RELOADED = f"exec {PYTHON} -m offload_dev.launcher.reloader {PYTHON} main.py"
+# Its child keeps the pipe of the lines open, is in a session of its own and ignores SIGTERM.
+LEAVES_A_CHILD = (
+    "import signal, subprocess, sys, time\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "if sys.argv[1:]:\n"
+    "    print('child', flush=True)\n"
+    "    time.sleep(600)\n"
+    "subprocess.run([sys.executable, __file__, 'child'], start_new_session=True)\n"
+)
+
+
+class Launched:
+    """The launcher with some commands, in a folder of its own."""
+
+    def __init__(self, folder: Path, *commands: str, code: str = WAITS) -> None:
+        self.folder = folder
+        (folder / "service").mkdir()
+        (folder / "service" / "main.py").write_text(code)
+        self.log = folder / "log.txt"
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [PYTHON, "-u", "-c", LAUNCHER, *commands],
+                cwd=folder / "service",
+                env=os.environ
+                | {
+                    "PYTHONPATH": str(ROOT / "{{cookiecutter.project_slug}}"),
+                    "PYTHONUNBUFFERED": "1",
+                    MARK: str(folder),
+                },
+                stdout=output,
+                stderr=output,
+            )
+
+    def printed(self) -> str:
+        return self.log.read_text()
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, f"{processes(self.folder)}\n{self.printed()}"
+            time.sleep(0.05)
+
+    def pid(self, arguments: str) -> int:
+        """The process of Python with these arguments."""
+        found = [
+            pid
+            for pid, command in processes(self.folder).items()
+            if command.startswith(f"{PYTHON} {arguments}")
+        ]
+        assert len(found) == 1, processes(self.folder)
+        return found[0]
+
+    def ended(self) -> int:
+        """The launcher's exit status, when nothing is left of what it has started."""
+        status = self.process.wait(60)
+        self.wait(lambda: not processes(self.folder))
+        return status
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., Launched]]:
+    started: list[Launched] = []
+
+    def start(*commands: str, **more: str) -> Launched:
+        started.append(Launched(tmp_path, *commands, **more))
+        return started[-1]
+
+    yield start
+    for each in started:
+        for pid in processes(each.folder):
+            os.kill(pid, signal.SIGKILL)
+        each.process.wait(60)
+
+
+Launch = Callable[..., Launched]
+
+
+@LINUX
+def test_a_killed_reloader_ends_its_command_and_the_service(launch: Launch) -> None:
+    launched = launch(RELOADED, "exec sleep 600")
+    launched.wait(lambda: "| started" in launched.printed())
+    os.kill(launched.pid("-m offload_dev.launcher.reloader"), signal.SIGKILL)
+    launched.ended()
+    assert "process0 stopped (rc=-9)" in launched.printed()
+    assert "sending SIGKILL" not in launched.printed()
+
+
+@LINUX
+def test_a_killed_launcher_leaves_nothing_behind(launch: Launch) -> None:
+    launched = launch(RELOADED, "exec sleep 600")
+    launched.wait(lambda: "| started" in launched.printed())
+    launched.process.kill()
+    launched.ended()
+
+
+def test_ctrl_c_ends_the_launcher_although_it_cannot_kill_what_a_process_has_left(
+    launch: Launch,
+) -> None:
+    launched = launch(f"exec {PYTHON} main.py", code=LEAVES_A_CHILD)
+    launched.wait(lambda: "child" in launched.printed())
+    left = launched.pid(str(launched.folder / "service" / "main.py") + " child")
+    launched.process.send_signal(signal.SIGINT)
+    assert launched.process.wait(60) == 137
+    assert launched.printed().count("sending SIGKILL") == 1
+    assert re.search(r"process0 was killed, and .* still runs: end it yourself", launched.printed())
+    assert set(processes(launched.folder)) == {left}
+
+
+def test_a_service_whose_folder_was_deleted_stops_when_told(launch: Launch) -> None:
+    launched = launch(RELOADED)
+    launched.wait(lambda: "| started" in launched.printed())
+    folder = launched.folder / "service"
+    (folder / "main.py").unlink()
+    folder.rmdir()
+    launched.wait(lambda: "at its start" in launched.printed())
+    launched.process.terminate()
+    launched.ended()
+    assert "sending SIGKILL" not in launched.printed()
+
+
+@LINUX
+def test_a_killed_embedded_valkey_leaves_no_server(launch: Launch) -> None:
+    port = ports.first_free_port(1)
+
+    def answers() -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    run = f"from offload_dev.launcher.embedded_valkey import run; run({port})"
+    launched = launch(f'exec {PYTHON} -c "{run}"')
+    launched.wait(answers)
+    os.kill(launched.pid("-c from offload_dev.launcher.embedded_valkey"), signal.SIGKILL)
+    launched.ended()
+    launched.wait(lambda: not answers())
+
+
+TRACEBACK = [
+    "Traceback (most recent call last):",
+    '  File "%s", line 1, in <module>',
+    "    import config.env",
+    '  File "config/env.py", line 3, in <module>',
+    "    import nothing",
+    "ModuleNotFoundError: No module named 'nothing'",
+]
+
+
+def test_an_error_of_several_processes_is_printed_once() -> None:
+    errors = RepeatedErrors()
+    printed: list[str] = []
+    # The lines of the processes come mixed.
+    for number, line in enumerate(TRACEBACK):
+        for name in ("web", "cpu", "default"):
+            begin = line % f"{name}.py" if number == 1 else line
+            printed += errors.choose(name, begin)
+    whole = [line % "web.py" if number == 1 else line for number, line in enumerate(TRACEBACK)]
+    again = f"{TRACEBACK[-1]} (the traceback is above, of web)"
+    assert printed == [*whole, again, again]
+
+    # The process itself prints it again: a view that fails twice does so in two places of the log.
+    assert [each for line in whole for each in errors.choose("web", line)] == whole
+    other = [*whole[:-1], "ModuleNotFoundError: No module named 'another'"]
+    assert [each for line in other for each in errors.choose("cpu", line)] == other
+    assert errors.choose("web", "a line") == ["a line"]
+
+
+def test_what_an_ended_process_has_not_completed_is_printed_at_the_end() -> None:
+    errors = RepeatedErrors()
+    for line in TRACEBACK[:2]:
+        assert errors.choose("web", line) == []
+    assert list(errors.rest()) == [("web", line) for line in TRACEBACK[:2]]
+
+
+def test_an_answer_that_is_an_error_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.14 warns of one that is not, and a warning fails a test of a service."""
+    answers: list[urllib.error.HTTPError] = []
+
+    def busy(url: str, timeout: float) -> None:
+        answers.append(urllib.error.HTTPError(url, 503, "busy", Headers(), BytesIO(b"")))
+        raise answers[-1]
+
+    monkeypatch.setattr(urllib.request, "urlopen", busy)
+    assert not ports.wait_for_answer("http://127.0.0.1/", 60, lambda: len(answers) < 2)
+    assert [answer.closed for answer in answers] == [True, True]

@@ -1,0 +1,235 @@
+"""The live page of a service with WebSockets, in a real browser: jobs over the socket, and without.
+
+`test_live_page.py` has what the page shows in both services.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from .conftest import bake
+from .running_demo import Demo, processes
+from .test_live_page import PATIENCE_MS, browser, cancel_all
+
+__all__ = ["browser"]
+
+pytestmark = pytest.mark.timeout(400)
+
+if not find_spec("channels"):
+    if os.environ.get("REQUIRE_CHANNELS"):
+        pytest.fail("REQUIRE_CHANNELS is set and Django Channels is not installed")
+    pytest.skip("NO CHANNELS: nobody looked at the page with a socket", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def demo(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    folder = tmp_path_factory.mktemp("live-socket")
+    made = bake(folder, websockets="yes")
+    assert made.returncode == 0, made.stdout
+    # The workers give way to nobody: beside other tests a job would wait for minutes.
+    running = Demo(folder, WORKER_NICE="0")
+    with running.client:
+        yield running
+    running.interrupt()
+    running.process.wait(60)
+
+
+class Opened:
+    """The page, with what it has said and heard over its sockets, and what it has asked."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.said: list[Any] = []
+        self.heard: list[Any] = []
+        self.asked: list[str] = []
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("websocket", self._follow)
+        page.on("request", lambda each: self.asked.append(f"{each.method} {each.url}"))
+        page.goto(address)
+        page.wait_for_selector("#connection.live")
+
+    def _follow(self, opened: Any) -> None:
+        opened.on("framesent", lambda frame: self.said.append(json.loads(frame)))
+        opened.on("framereceived", lambda frame: self.heard.append(json.loads(frame)))
+
+    def compute(self, simulations: int) -> str:
+        """Submit a job, and wait until the socket watches it; returns its id."""
+        before = len(self.told("subscribed"))
+        self.page.get_by_label("Simulations").fill(str(simulations))
+        self.page.get_by_role("button", name="Compute the risk").click()
+        self.wait_for("subscribed", before + 1)
+        return str(self.told("subscribed")[-1]["id"])
+
+    def told(self, type_: str) -> list[Any]:
+        """What the socket has heard of this type."""
+        return [each for each in self.heard if each["type"] == type_]
+
+    def wait_for(self, type_: str, count: int = 1) -> None:
+        """Wait until the socket has heard it. Playwright hears while the page is asked."""
+        deadline = PATIENCE_MS // 100
+        while len(self.told(type_)) < count:
+            deadline -= 1
+            assert deadline, (type_, self.heard[-5:], self.page.inner_text("body"))
+            self.page.wait_for_timeout(100)
+
+
+@pytest.fixture
+def opened(demo: Demo, browser: Browser) -> Iterator[Opened]:
+    with browser.new_context() as context:
+        page = Opened(context.new_page(), demo.address)
+        page.page.wait_for_selector("#socket.live")
+        yield page
+    cancel_all(demo)
+
+
+def test_each_change_of_a_job_comes_over_the_socket(opened: Opened) -> None:
+    page = opened.page
+    job = opened.compute(200_000)
+    opened.wait_for("succeeded")
+    assert {each["id"] for each in opened.told("progress")} == {job}
+    versions = [each["version"] for each in opened.heard if each["version"] and not each["ref"]]
+    assert versions == sorted(set(versions))
+    page.wait_for_selector("#jobs li.succeeded")
+    page.wait_for_selector("#result:not([hidden]) rect", state="attached")
+
+
+def test_a_job_is_shown_by_the_socket_while_the_event_stream_stands_still(
+    demo: Demo, opened: Opened
+) -> None:
+    """A server that is slow to read its tables: no state comes, and no loss is noticed."""
+    page = opened.page
+    page.route("**/api/portfolio/live", lambda route: None)
+    page.get_by_label("Token").dispatch_event("change")
+    page.wait_for_selector("#socket.live")
+    opened.compute(100_000)
+    page.wait_for_selector("#jobs li.succeeded")
+
+
+def test_a_job_is_cancelled_over_the_socket(opened: Opened) -> None:
+    job = opened.compute(50_000_000)
+    opened.page.get_by_role("button", name=f"Cancel portfolio.risk {job[:8]}").click()
+    opened.wait_for("accepted")
+    opened.page.wait_for_selector("#jobs li.cancelled")
+    assert [each["job"] for each in opened.said if each["type"] == "cancel"] == [job]
+    assert not [each for each in opened.asked if each.startswith("DELETE")]
+
+
+def test_a_killed_worker_and_a_restarted_server_lose_no_event(demo: Demo, opened: Opened) -> None:
+    page = opened.page
+    job = opened.compute(50_000_000)
+    opened.wait_for("progress", 2)
+    for pid, command in processes().items():
+        if "offload.jobs" in command and "-Q cpu" in command and "reloader" not in command:
+            os.kill(pid, signal.SIGKILL)
+    seen = max(each["version"] for each in opened.told("progress"))
+    for pid, command in processes().items():
+        if "offload.serving" in command and "reloader" not in command:
+            os.kill(pid, signal.SIGKILL)
+    page.wait_for_selector("#socket.lost")
+    assert re.search(r"closed \(1006\): .* The next try is in \d+ s", page.inner_text("#socket"))
+    page.wait_for_selector("#socket.live")
+    opened.wait_for("subscribed", 2)
+    (again,) = [each for each in opened.said if each["type"] == "subscribe"][1:]
+    assert again["jobs"][0]["id"] == job
+    assert again["jobs"][0]["after"] >= seen, "what was seen is not sent again"
+    page.get_by_role("button", name=f"Cancel portfolio.risk {job[:8]}").click()
+    opened.wait_for("cancelled")
+    page.wait_for_selector("#jobs li.cancelled")
+
+
+def test_why_a_socket_was_closed_is_shown(demo: Demo, browser: Browser) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route_web_socket(
+            "**/ws/jobs", lambda route: route.close(code=4408, reason="You read too slowly.")
+        )
+        page.goto(demo.address)
+        page.wait_for_selector("#socket.lost", timeout=PATIENCE_MS)
+        assert "closed (4408): You read too slowly." in page.inner_text("#socket")
+
+
+class WithoutUpgrade:
+    """A proxy that passes requests on, but no upgrade: it answers 400, or nothing at all."""
+
+    def __init__(self, upstream: int, answer: bytes) -> None:
+        self._upstream, self._answer = upstream, answer
+        self._open: list[socket.socket] = []
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client = self._server.accept()[0]
+                self._open.append(client)
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with suppress(OSError):
+            head = client.recv(65536)
+            if b"upgrade: websocket" in head.lower():
+                client.sendall(self._answer)
+                return
+            server = socket.create_connection(("127.0.0.1", self._upstream))
+            self._open.append(server)
+            # One request on each connection.
+            server.sendall(head.replace(b"Connection: keep-alive", b"Connection: close"))
+            threading.Thread(target=self._pass_on, args=(client, server), daemon=True).start()
+            self._pass_on(server, client)
+            client.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
+    def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+
+    def close(self) -> None:
+        for each in (self._server, *self._open):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", b""],
+    ids=["refused", "no-answer"],
+)
+def test_where_a_proxy_passes_no_upgrade_on_the_event_stream_tells_of_jobs(
+    demo: Demo, browser: Browser, answer: bytes
+) -> None:
+    proxy = WithoutUpgrade(demo.port, answer)
+    with ExitStack() as stack:
+        stack.callback(proxy.close)
+        context = stack.enter_context(browser.new_context())
+        page = Opened(context.new_page(), proxy.address).page
+        page.wait_for_selector("#socket.lost")
+        assert "There is no WebSocket" in page.inner_text("#socket")
+        page.get_by_label("Simulations").fill("50000000")
+        page.get_by_role("button", name="Compute the risk").click()
+        page.wait_for_selector("#jobs li.running")
+        page.get_by_role("button", name="Cancel portfolio.risk").first.click()
+        page.wait_for_selector("#jobs li.cancelled")
+    cancel_all(demo)
+
+
+def test_each_module_is_loaded_once(opened: Opened) -> None:
+    scripts = [each for each in opened.asked if each.endswith(".js")]
+    assert len(scripts) == len(set(scripts))
+    # A name with a hash, and the same name without it, would be the same file.
+    names = [re.sub(r"\.[0-9a-f]{12}\.js$", ".js", Path(each).name) for each in scripts]
+    assert len(names) == len(set(names))
+    assert {"page_with_socket.js", "job_socket.js", "live_page.js"} <= set(names)
