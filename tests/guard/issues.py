@@ -16,7 +16,7 @@ from fixes import Case, figures, lint, mypy, ruff
 
 ISSUES = Path(__file__).parent / "issues"
 CASE = re.compile(
-    r"^## (?P<name>\S+)\n- Source: (?P<source>\S+)\n- What: (?P<what>.*)\n"
+    r"^## (?P<name>\S+)\n- Source: (?P<source>\S+)\n- What: [^\n]+\n"
     r"(?:- Expect: (?P<expect>OFF\d+)\n)?(?P<files>.*?)(?=^## |\Z)",
     re.MULTILINE | re.DOTALL,
 )

@@ -270,7 +270,11 @@ class Project:
                 case ast.Import() | ast.ImportFrom():
                     scope.names |= _imported_names(node, scope.module)
                 case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                    inner = CodeScope(scope.module, f"{scope.dotted}.{node.name}", node, scope)
+                    dotted = f"{scope.dotted}.{node.name}"
+                    # Two branches of an `if` may define the same function: both are read.
+                    if dotted in self.scopes:
+                        self.scopes[f"{dotted}:{node.lineno}"] = self.scopes[dotted]
+                    inner = CodeScope(scope.module, dotted, node, scope)
                     scope.names[node.name] = inner.dotted
                     self.scopes[inner.dotted] = inner
                     self._declare(inner)
