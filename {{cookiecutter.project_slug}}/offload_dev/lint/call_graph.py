@@ -24,7 +24,7 @@ from offload_dev.lint.own_loops import run_by_sync_code
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.receivers import Receivers
 from offload_dev.lint.registry import RULES
-from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.resolver import OPEN_TYPES, Resolver
 from offload_dev.lint.source import CodeScope, Def, Project
 from offload_dev.lint.transactions import publications, service_calls
 from offload_dev.lint.violations import ChainStep, Violation
@@ -255,8 +255,17 @@ class CallGraph:
         yield from (self.functions[scope] for scope in known if scope in self.functions)
         if call.method in ("send", "send_robust"):
             yield from self._receivers.of(call.holder)
-        if not known:
+        if not known and self._is_of_project(call.origin):
             yield from self._of_value(call, caller)
+
+    def _is_of_project(self, origin: str) -> bool:
+        """Whether an origin is not known, or names something of this project."""
+        is_open = not origin or origin.startswith(OPEN_TYPES)
+        return is_open or origin.partition(".")[0] in self._packages
+
+    @cached_property
+    def _packages(self) -> set[str]:
+        return {name.partition(".")[0] for name in self.project.modules}
 
     def _of_value(self, call: CallSite, caller: Function) -> Iterator[Function]:
         """The functions that a callback may be: a parameter, an attribute, an item."""

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from offload_dev.lint.function import CallSite, Evaluated, Function
 from offload_dev.lint.names import LOGGING, ORM, ORM_CONSUMERS, REDIRECTS, RENDERERS, TASK_RESULTS
 from offload_dev.lint.resolver import REQUEST
+from offload_dev.lint.schemas import relations_of_schema
 from offload_dev.lint.serializers import relations_of
 from offload_dev.lint.variables import Variables
 
 # Methods of managers that read what `prefetch_related` has fetched, if it has.
 FREE_IF_PREFETCHED = {"all", "count", "exists", "first", "last"}
 # They read a generator only as far as somebody reads them.
+# Methods of schemas that read a row.
+FROM_ROW = {"from_orm", "model_validate"}
 LAZY_CONSUMERS = {f"builtins.{name}" for name in ("enumerate", "filter", "iter", "map", "zip")}
 
 
@@ -104,6 +107,9 @@ class Evaluations:
         first = node.args[0] if node.args else None
         if first is not None:
             self._note_first_argument(node, origin, first)
+            schema = self._named_schema(node.func)
+            if schema and self.variables.is_fresh(first):
+                self._note_relations(node, first, relations_of_schema(schema, self.resolver))
         if LOGGING.matches(origin):
             self.write_as_text(node.args[1:])
         if RENDERERS.matches(origin):
@@ -124,6 +130,17 @@ class Evaluations:
             self.implicit_call(first, "get_absolute_url")
         if isinstance(node.func, ast.Attribute) and is_text(node.func.value):
             self.write_as_text([*node.args, *(keyword.value for keyword in node.keywords)])
+
+    def _named_schema(self, called: ast.expr) -> str:
+        """`shop.api.OrderSchema` of `OrderSchema.from_orm`; empty if this is another call."""
+        if not isinstance(called, ast.Attribute) or called.attr not in FROM_ROW:
+            return ""
+        origin = self.origin(called.value)
+        if not isinstance(called.value, ast.Name) or self.resolver.classes.scope(origin):
+            return origin
+        found = self.function.scope.module.names.get(called.value.id)
+        module = self.function.scope.module.dotted
+        return found if isinstance(found, str) else f"{module}.{called.value.id}"
 
     # Loops and conditions.
 
@@ -213,10 +230,15 @@ class Evaluations:
         """Note the relation that a serializer reads of a row that was fetched without it."""
         made = self.variables.value_of(read.value)
         if isinstance(made, ast.Call) and self.variables.is_fresh(row):
-            for name in relations_of(self.origin(made.func), self.origin(row), self.resolver):
-                relation = ast.Attribute(row, name, ast.Load())
-                self.function.hidden_queries.append(ast.copy_location(relation, read))
-                return
+            names = relations_of(self.origin(made.func), self.origin(row), self.resolver)
+            self._note_relations(read, row, names)
+
+    def _note_relations(self, node: ast.expr, row: ast.expr, names: Iterator[str]) -> None:
+        """Note the first relation of a row that a line reads without naming it."""
+        for name in names:
+            relation = ast.Attribute(row, name, ast.Load())
+            self.function.hidden_queries.append(ast.copy_location(relation, node))
+            return
 
     def _serialized(self, node: ast.expr) -> ast.expr | None:
         """The queryset of `OrderSerializer(orders, many=True)`."""
