@@ -53,8 +53,9 @@ class Conditions:
             self.function.without_loop.append((half.lineno, half.end_lineno or half.lineno))
 
     def _asks_if_async(self, test: ast.expr) -> bool:
-        """Whether a condition asks for a loop. In a coroutine, asking for the kind of a callback
-        does not: its plain half runs on the loop.
+        """Whether a condition asks for a loop.
+
+        In a coroutine, asking for the kind of a callback does not: its plain half runs on the loop.
         """
         asked = ast.unparse(test)
         if self.function.scope.on_loop and any(word in asked for word in ASKS_FOR_KIND):

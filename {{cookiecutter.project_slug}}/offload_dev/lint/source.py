@@ -272,8 +272,9 @@ class Project:
                 case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                     dotted = f"{scope.dotted}.{node.name}"
                     # Two branches of an `if` may define the same function: both are read.
-                    if dotted in self.scopes:
-                        self.scopes[f"{dotted}:{node.lineno}"] = self.scopes[dotted]
+                    other = self.scopes.get(dotted)
+                    if other is not None and other.node not in scope.node.body:
+                        self.scopes[f"{dotted}:{node.lineno}"] = other
                     inner = CodeScope(scope.module, dotted, node, scope)
                     scope.names[node.name] = inner.dotted
                     self.scopes[inner.dotted] = inner

@@ -63,6 +63,8 @@ def _is_task(holder: str, function: Function) -> bool:
 
 def _is_row(given: ast.expr, function: Function) -> bool:
     """Whether a value is a row: a variable, or a relation of a row."""
+    if any(row is given for _, row in function.fresh_arguments):
+        return True
     if not isinstance(given, ast.Name | ast.Attribute):
         return False
     origin = function.given.get(given) or function.origin_of(given)
