@@ -1,4 +1,4 @@
-"""Reads mistakes that others reported, and measures what the nets see: `python tests/guard/issues.py`.
+"""Reads mistakes that others reported, and measures the nets: `python tests/guard/issues.py`.
 
 `issues/learned/` was read while the rules were changed; of `issues/unseen/` only the figure is
 printed.

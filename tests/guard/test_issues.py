@@ -1,4 +1,4 @@
-"""Mistakes that others reported, split at random into a part to learn from and one that is not read.
+"""Mistakes that others reported: a part to learn from, and one that nobody reads.
 
 `issues/README.md` says how they were written, and what the linter caught of both at first.
 """
@@ -13,7 +13,7 @@ from offload_dev.lint.source import Project
 
 LEARNED, UNSEEN = read("learned"), read("unseen")
 # What the linter catches of the unseen part. Nobody reads which ones: it may only grow.
-MIN_CAUGHT_UNSEEN = 27
+MIN_CAUGHT_UNSEEN = 28
 
 
 def said(half: str, issue: Issue, folder: Path) -> tuple[set[tuple[str, str, str]], list[str]]:

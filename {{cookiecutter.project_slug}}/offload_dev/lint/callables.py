@@ -13,7 +13,7 @@ from offload_dev.lint.source import Assigned, CodeScope, Def, own_statements
 
 ADDS = {"append", "appendleft", "add", "insert"}
 READS_ITEM = {"get", "pop", "popleft", "setdefault"}
-READS_ITEMS = {"values", "items", "copy"}
+READS = {*READS_ITEM, "values", "items", "copy"}
 # Values are followed through this many names.
 MAX_DEPTH = 6
 
@@ -33,39 +33,44 @@ class Callables:
         for function in functions:
             for call in function.calls:
                 held = call.node.func
-                if isinstance(held, ast.Attribute) and held.attr in ADDS and call.node.args:
-                    if key := _holder(held.value, function.scope):
-                        value = Assigned(call.node.args[-1], function.scope)
-                        self._added.setdefault(key, []).append(value)
+                if not (isinstance(held, ast.Attribute) and held.attr in ADDS and call.node.args):
+                    continue
+                if key := _holder(held.value, function.scope):
+                    value = Assigned(call.node.args[-1], function.scope)
+                    self._added.setdefault(key, []).append(value)
 
     def of(self, node: ast.expr, scope: CodeScope, depth: int = 0) -> set[CodeScope]:
         """The functions that an expression may be; empty if none is known."""
         if depth > MAX_DEPTH:
             return set()
-        found: set[CodeScope] = set()
         local = self._resolver.locals(scope)
         named = self._resolver.function(self._resolver.origin(node, scope, local))
         if named is not None and not isinstance(node, ast.Call):
             return {named}
         match node:
-            case ast.Name(id=name):
-                values = list(self._values(name, scope))
-            case ast.Attribute(value=held, attr=name):
-                owner = self._resolver.origin(held, scope, local)
-                values = [*self._resolver.classes.assigned(owner, name), *self._fields(owner, name)]
-            case ast.IfExp(body=first, orelse=second):
-                values = [Assigned(first, scope), Assigned(second, scope)]
-            case ast.BoolOp(values=each):
-                values = [Assigned(value, scope) for value in each]
             case ast.Subscript(value=held):
                 return self._items(held, scope, depth + 1)
             case ast.Call(func=ast.Attribute(value=held, attr=name)) if name in READS_ITEM:
                 return self._items(held, scope, depth + 1)
-            case _:
-                values = []
-        for value, where in values:
+        found: set[CodeScope] = set()
+        for value, where in self._values_of(node, scope):
             found |= self.of(value, where, depth + 1)
         return found
+
+    def _values_of(self, node: ast.expr, scope: CodeScope) -> list[Assigned]:
+        """What an expression may hold: a variable, an attribute, one of two values."""
+        match node:
+            case ast.Name(id=name):
+                return list(self._values(name, scope))
+            case ast.Attribute(value=held, attr=name):
+                owner = self._resolver.origin(held, scope, self._resolver.locals(scope))
+                assigned = self._resolver.classes.assigned(owner, name)
+                return [*assigned, *self._fields(owner, name)]
+            case ast.IfExp(body=first, orelse=second):
+                return [Assigned(first, scope), Assigned(second, scope)]
+            case ast.BoolOp(values=values):
+                return [Assigned(value, scope) for value in values]
+        return []
 
     def _values(self, name: str, scope: CodeScope) -> Iterator[Assigned]:
         """What a variable holds: of this function, or of one around it."""
@@ -86,40 +91,52 @@ class Callables:
 
     def _items(self, node: ast.expr, scope: CodeScope, depth: int) -> set[CodeScope]:
         """The functions in a container."""
-        values: list[Assigned] = []
-        local = self._resolver.locals(scope)
+        if depth > MAX_DEPTH:
+            return set()
         match node:
-            case ast.Dict(values=each) | ast.List(elts=each) | ast.Tuple(elts=each):
-                values = [Assigned(value, scope) for value in each]
-            case ast.Call(func=ast.Attribute(value=held, attr=name)) if (
-                name in READS_ITEM | READS_ITEMS
-            ):
-                return self._items(held, scope, depth + 1) if depth <= MAX_DEPTH else set()
-            case ast.Call(args=[held]) if depth <= MAX_DEPTH:
+            case ast.Dict() | ast.List() | ast.Tuple():
+                values = [Assigned(value, scope) for value in _items_of(node)]
+            case ast.Call(func=ast.Attribute(value=held, attr=name)) if name in READS:
+                return self._items(held, scope, depth + 1)
+            case ast.Call(args=[held]):
                 return self._items(held, scope, depth + 1)
             case ast.Attribute(value=held, attr=name):
-                owner = self._resolver.origin(held, scope, local)
-                values = list(self._resolver.classes.elements(owner, name))
-                for each in self._resolver.classes.lineage(owner):
-                    values += self._added.get((each, name), [])
-                for assigned in self._resolver.classes.assigned(owner, name):
-                    if isinstance(assigned.value, ast.Dict | ast.List | ast.Tuple):
-                        values += [
-                            Assigned(value, assigned.scope) for value in _items_of(assigned.value)
-                        ]
+                values = self._items_of_attribute(held, name, scope)
             case ast.Name(id=name):
-                module = scope.module
-                values = [*module.elements.get(name, []), *self._added.get((module.dotted, name), [])]
-                found = {f for f in self._resolver.functions_of_table(
-                    self._resolver.origin(node, scope, local)) if f is not None}
-                for value, where in self._values(name, scope):
-                    found |= self._items(value, where, depth + 1) if depth <= MAX_DEPTH else set()
-                return found.union(*(self.of(v, w, depth + 1) for v, w in values))
+                return self._items_of_variable(node, name, scope, depth)
+            case _:
+                return set()
         return set().union(*(self.of(value, where, depth + 1) for value, where in values))
 
+    def _items_of_attribute(self, held: ast.expr, name: str, scope: CodeScope) -> list[Assigned]:
+        classes = self._resolver.classes
+        owner = self._resolver.origin(held, scope, self._resolver.locals(scope))
+        values = list(classes.elements(owner, name))
+        for each in classes.lineage(owner):
+            values += self._added.get((each, name), [])
+        for value, where in classes.assigned(owner, name):
+            values += [Assigned(item, where) for item in _items_of(value)]
+        return values
 
-def _items_of(node: ast.Dict | ast.List | ast.Tuple) -> list[ast.expr]:
-    return node.values if isinstance(node, ast.Dict) else node.elts
+    def _items_of_variable(
+        self, node: ast.Name, name: str, scope: CodeScope, depth: int
+    ) -> set[CodeScope]:
+        module = scope.module
+        origin = self._resolver.origin(node, scope, self._resolver.locals(scope))
+        found = {each for each in self._resolver.functions_of_table(origin) if each is not None}
+        for value, where in self._values(name, scope):
+            found |= self._items(value, where, depth + 1)
+        added = self._added.get((module.dotted, name), [])
+        for value, where in (*module.elements.get(name, ()), *added):
+            found |= self.of(value, where, depth + 1)
+        return found
+
+
+def _items_of(node: ast.expr) -> list[ast.expr]:
+    """The items that are written in a dictionary, list or tuple."""
+    if isinstance(node, ast.Dict):
+        return node.values
+    return node.elts if isinstance(node, ast.List | ast.Tuple) else []
 
 
 def _holder(node: ast.expr, scope: CodeScope) -> tuple[str, str] | None:

@@ -83,9 +83,9 @@ class Given:
         """Read what each call gives, where the caller knows more than before."""
         for scope, calls in self._calls.items():
             for name in _names(scope) if len(calls) <= MAX_CALLS else ():
-                if (scope, name) not in self._origins:
-                    if origin := self._common(scope, name, calls):
-                        self._origins[scope, name] = origin
+                is_new = (scope, name) not in self._origins
+                if is_new and (origin := self._common(scope, name, calls)):
+                    self._origins[scope, name] = origin
 
     def _common(self, scope: CodeScope, name: str, calls: list[Made]) -> str:
         found = ""
@@ -121,9 +121,10 @@ class Given:
             yield scope, node
         elif isinstance(node.func, ast.Call) and node.func in caller.calls_by_node:
             wrapper = caller.calls_by_node[node.func]
-            if TO_THREAD.matches(wrapper.origin) and wrapper.arguments:
-                if (scope := self._named(wrapper.arguments[0])) is not None:
-                    yield scope, node
+            is_wrapper = TO_THREAD.matches(wrapper.origin) and wrapper.arguments
+            scope = self._named(wrapper.arguments[0]) if is_wrapper else None
+            if scope is not None:
+                yield scope, node
         elif TO_THREAD.matches(call.origin) or call.origin == "functools.partial":
             for place, origin in enumerate(call.arguments):
                 if len(node.args) > place + 1 and (scope := self._named(origin)) is not None:

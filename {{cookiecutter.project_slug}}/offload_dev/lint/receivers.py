@@ -8,7 +8,6 @@ from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, Def
 
-
 OF_ROWS = Patterns("django.db.models.signals.{pre,post}_{save,delete}")
 
 

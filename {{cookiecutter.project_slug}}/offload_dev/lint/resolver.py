@@ -502,7 +502,8 @@ class Resolver:
             return scope.owner.dotted
         if argument.annotation is not None:
             named = self.annotation(argument.annotation, scope)
-            return named if named and not named.startswith(OPEN_TYPES) else self._given(argument, scope)
+            is_open = not named or named.startswith(OPEN_TYPES)
+            return self._given(argument, scope) if is_open else named
         if argument.arg == "request" and _uses(scope.module, FRAMEWORKS):
             return self._request_of_view(scope)
         found = self.origin(default, scope) if isinstance(default, ast.Call) else ""

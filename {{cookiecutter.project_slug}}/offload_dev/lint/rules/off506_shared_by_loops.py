@@ -50,9 +50,9 @@ def shared_by_loops(function: Function, graph: CallGraph) -> Iterator[Violation]
     yield from _of_thread(function)
     is_run_again = function.scope in graph.run_by_sync_code
     for block in function.blocks if is_run_again else ():
-        if isinstance(block.node, ast.AsyncWith) and OF_LOOP.matches(block.origin):
-            if kept_for_the_process(block.manager, function) is not None:
-                yield violation(block.manager)
+        is_of_loop = isinstance(block.node, ast.AsyncWith) and OF_LOOP.matches(block.origin)
+        if is_of_loop and kept_for_the_process(block.manager, function) is not None:
+            yield violation(block.manager)
     for call in function.calls:
         is_shared = is_run_again and _is_shared_client(call, function)
         if is_shared or _is_of_layer(call, function, graph):
