@@ -68,5 +68,6 @@ def _of_row(function: Function, graph: CallGraph) -> Iterator[Violation]:
         for call in calls:
             is_own = likely is BY_OTHERS or writes_before(call, function, ROW_WRITES)
             if is_own and not call.atomic and call.node not in inside and names_row(call, function):
-                yield found._replace(likely=likely)
+                # A view alone runs in the transaction of its request.
+                yield found._replace(likely=likely, near=likely is BY_REQUEST)
                 break
