@@ -46,9 +46,9 @@ class Given:
         self._calls: dict[CodeScope, list[Made]] = {}
         for function in functions:
             for call in function.calls:
-                for called, made in self._called(call, function):
-                    found = Made(made, function.scope, function.given)
-                    self._calls.setdefault(called, []).append(found)
+                for called, node in self._called(call, function):
+                    made = Made(node, function.scope, function.given)
+                    self._calls.setdefault(called, []).append(made)
             for called, made in self._decorators(function.scope):
                 self._calls.setdefault(called, []).append(made)
         self._origins: dict[tuple[CodeScope, str], str] = {}

@@ -78,7 +78,7 @@ def _fields(serializer: str, resolver: Resolver) -> Iterator[tuple[CodeScope, st
 
 def _texts(node: ast.expr) -> list[str]:
     items = node.elts if isinstance(node, ast.List | ast.Tuple) else ()
-    return [each.value for each in items if isinstance(each, ast.Constant)]
+    return [str(each.value) for each in items if isinstance(each, ast.Constant)]
 
 
 def _is_true(node: ast.expr | None) -> bool:

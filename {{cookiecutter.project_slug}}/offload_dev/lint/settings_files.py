@@ -52,6 +52,11 @@ class SettingsFiles:
         return any(ATOMIC_REQUESTS.search(module.text) is not None for module in self.modules)
 
     @cached_property
+    def uses_pickle(self) -> bool:
+        """Whether a file has a serializer that writes more than JSON can."""
+        return any("pickle" in m.text and "serializer" in m.text.lower() for m in self.files)
+
+    @cached_property
     def reads_namespace(self) -> bool:
         """Whether Celery reads the settings that begin with `CELERY_`."""
         return any(

@@ -212,6 +212,11 @@ class Project:
         return any(SETS_USER.search(module.text) is not None for module in self.modules.values())
 
     @cached_property
+    def has_thread_locals(self) -> bool:
+        """Whether a file may keep values by thread."""
+        return any("threading" in m.text and "local(" in m.text for m in self.files)
+
+    @cached_property
     def limits_tasks(self) -> bool:
         """Whether a limit of Celery, of some minutes at most, ends what a task waits for."""
         texts = (module.text for module in self.files if "time_limit" in module.text.lower())

@@ -24,7 +24,8 @@ def lock_without_transaction(function: Function, graph: CallGraph) -> Iterator[V
     """Finds `select_for_update()` where no transaction is open, which Django refuses.
 
     SQLite does not, so tests may pass. Async code has no transaction of its own, and so no lock
-    either. A plain function is right if its callers hold the transaction.
+    either. A plain function counts if a view or a command comes to it, and no caller holds a
+    transaction.
     """
     if function.scope.on_loop:
         for call in locking_calls(function):
@@ -36,12 +37,6 @@ def lock_without_transaction(function: Function, graph: CallGraph) -> Iterator[V
     rows = (e.node for e in function.evaluated if LOCK in e.origin.split(".") and not e.atomic)
     calls = (call.node for call in locking_calls(function))
     nodes = [*rows, *calls]
-    if nodes and not ATOMIC & {o for o, _ in function.decorators} and not _is_held(function, graph):
+    is_held = ATOMIC & {origin for origin, _ in function.decorators} or not nodes
+    if not is_held and graph.is_run_without_transaction(function.scope):
         yield violation(nodes[0], likely=BY_CALLER)
-
-
-def _is_held(function: Function, graph: CallGraph) -> bool:
-    """Whether a caller holds a transaction, or each request is one."""
-    if graph.resolver.settings.has_atomic_requests:
-        return True
-    return graph.is_called_in_transaction(function.scope)

@@ -30,7 +30,7 @@ def message_to_worker(function: Function) -> Iterator[Violation]:
     Celery writes arguments and results as JSON. With the serializer `pickle` the call works, but
     the worker has a row that is as old as the message.
     """
-    likely = BY_PICKLE if _uses_pickle(function) else ""
+    likely = BY_PICKLE if function.resolver.settings.uses_pickle else ""
     for call in function.calls:
         if call.method in PUBLISH and _is_task(call.holder, function):
             for given in _given(call):
@@ -73,9 +73,3 @@ def _is_row(given: ast.expr, function: Function) -> bool:
 
 def _keeps_result(scope: CodeScope) -> bool:
     return "ignore_result=True" not in ast.unparse(scope.node).replace(" ", "").partition("def")[0]
-
-
-def _uses_pickle(function: Function) -> bool:
-    """Whether a file of settings or of Celery names another serializer."""
-    files = function.resolver.settings.files
-    return any("serializer" in m.text.lower() and "pickle" in m.text for m in files)

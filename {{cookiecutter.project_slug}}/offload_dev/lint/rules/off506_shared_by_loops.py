@@ -135,7 +135,8 @@ def _of_thread(function: Function) -> Iterator[Violation]:
     )
     is_put_back = function.is_generator and not function.scope.on_loop
     names_threads = "threading" in function.scope.module.text
-    if is_made_once or is_put_back:
+    is_near = names_threads or function.resolver.project.has_thread_locals
+    if is_made_once or is_put_back or not is_near:
         return
     for node in own_nodes(function.scope.node):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
