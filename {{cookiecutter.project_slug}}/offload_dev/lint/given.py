@@ -18,6 +18,8 @@ CONSTRUCTORS = ("__init__", "__new__")
 DATACLASSES = ("dataclass", "define", "frozen", "attrs")
 # More calls than this are not worth the time: one of them gives something that is not known.
 MAX_CALLS = 30
+# Sockets that are handed on are set not to block, as a rule.
+MAY_NOT_BLOCK = "socket."
 # A value is followed through this many functions that only pass it on.
 MAX_STEPS = 4
 
@@ -96,7 +98,7 @@ class Given:
             origin = made.origins.get(value, "") if value is not None else ""
             if not origin and isinstance(value, ast.Name):
                 origin = self._origins.get((made.scope, value.id), "")
-            if not origin or origin != (found or origin):
+            if not origin or origin != (found or origin) or origin.startswith(MAY_NOT_BLOCK):
                 return ""
             found = origin
         return found

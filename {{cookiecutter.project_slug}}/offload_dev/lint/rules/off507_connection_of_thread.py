@@ -1,5 +1,6 @@
 """OFF507: a thread keeps a database connection."""
 
+import ast
 import re
 from collections.abc import Iterator
 
@@ -12,7 +13,8 @@ from offload_dev.lint.violations import Violation, violation
 
 QUERY = "OFF101"
 CLOSES = re.compile(r"close_old_connections|connections?(\[[^\]]*\])?\.close|\.close_all\(")
-# They close what the thread has opened.
+OF_REQUEST = "thread_sensitive=True"
+# It closes what the thread has opened.
 CLOSING = "channels.db.database_sync_to_async"
 
 
@@ -36,7 +38,8 @@ def connection_of_thread(function: Function, graph: CallGraph) -> Iterator[Viola
         called = graph.function(moved.origin)
         if called is None or moved.to_request_thread or called.is_task:
             continue
-        if any(origin == CLOSING for origin in _wrappers(function)):
+        is_of_request = OF_REQUEST in ast.unparse(moved.node)
+        if is_of_request or any(origin == CLOSING for origin in _wrappers(function)):
             continue
         found = graph.blocking.of_function(called).get(QUERY)
         if found is not None and not found.likely and not _closes(called.scope, function.scope):
