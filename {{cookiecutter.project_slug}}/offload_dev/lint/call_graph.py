@@ -34,7 +34,6 @@ Find = Callable[[Function], Iterable[Violation]]
 # What a call adds to the function that it calls: the function, the call, the caller.
 FindAtCall = Callable[[Function, ast.Call, Function], Iterable[Violation]]
 
-ATOMIC = {"django.db.transaction.atomic"}
 ON_COMMIT = "django.db.transaction.on_commit"
 CACHES = Patterns("functools.{cache,lru_cache}")
 VIEWS = Patterns("django.views.*", "adrf.*")

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.call_graph import ATOMIC, CallGraph
+from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
 from offload_dev.lint.locks import LOCK, locking_calls
 from offload_dev.lint.registry import Target, rule
@@ -37,6 +37,7 @@ def lock_without_transaction(function: Function, graph: CallGraph) -> Iterator[V
     rows = (e.node for e in function.evaluated if LOCK in e.origin.split(".") and not e.atomic)
     calls = (call.node for call in locking_calls(function))
     nodes = [*rows, *calls]
-    is_held = ATOMIC & {origin for origin, _ in function.decorators} or not nodes
-    if not is_held and graph.is_run_without_transaction(function.scope):
+    # Also a transaction under another name, such as `with cast(Any, transaction.atomic)()`.
+    is_held = bool(nodes) and "atomic" in ast.unparse(function.scope.node)
+    if nodes and not is_held and graph.is_run_without_transaction(function.scope):
         yield violation(nodes[0], likely=BY_CALLER)
