@@ -32,15 +32,21 @@ class Mend:
 
     def lay_out(self, half: str, folder: Path) -> Path:
         """Write one half, `wrong` or `right`, as a package in a folder; returns the folder."""
-        package = folder / "shop"
-        package.mkdir(parents=True)
-        texts = {"__init__.py": "", "models.py": MODELS}
-        texts |= {name: _half(text, half) for name, text in self.files.items()}
-        for name, text in texts.items():
-            path = package / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        return folder
+        return lay_out({"models.py": MODELS} | half_of(self.files, half), folder)
+
+
+def lay_out(texts: dict[str, str], folder: Path) -> Path:
+    """Write texts, by their paths, as a package in a folder; returns the folder."""
+    for name, text in ({"__init__.py": ""} | texts).items():
+        path = folder / "shop" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def half_of(files: dict[str, str], half: str) -> dict[str, str]:
+    """The texts of one half, `wrong` or `right`, by their paths."""
+    return {name: _half(text, half) for name, text in files.items()}
 
 
 def _half(difference: str, half: str) -> str:

@@ -36,8 +36,8 @@ ON_LOOP = (Target.THREAD, Target.ASYNC_FUNCTION, Target.CALL_GRAPH)
 OF_TASKS = {"OFF305"}
 # These are right in code that nobody runs.
 IF_RUN = {"OFF405"}
-# These are about transactions, and about several loops, wherever they run.
-WHEREVER = {"OFF110", "OFF306", "OFF506"}
+# These are about transactions, messages and several loops, wherever they run.
+WHEREVER = {"OFF110", "OFF111", "OFF306", "OFF307", "OFF506"}
 # These are about the other tasks of a loop.
 ALONE_IS_RIGHT = {
     *("OFF103", "OFF105", "OFF201", "OFF202", "OFF204", "OFF205"),

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from offload_dev.lint.arguments import argument, default, is_falsy
+from offload_dev.lint.callables import Callables
 from offload_dev.lint.deadlocks import Deadlocks
 from offload_dev.lint.function import CallSite, Function, is_abstract
+from offload_dev.lint.given import Given, affected
 from offload_dev.lint.hooks import hooks_of
 from offload_dev.lint.kept import is_kept, reads_cache
 from offload_dev.lint.names import (
@@ -22,7 +24,7 @@ from offload_dev.lint.own_loops import run_by_sync_code
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.receivers import Receivers
 from offload_dev.lint.registry import RULES
-from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.resolver import OPEN_TYPES, Resolver
 from offload_dev.lint.source import CodeScope, Def, Project
 from offload_dev.lint.transactions import publications, service_calls
 from offload_dev.lint.violations import ChainStep, Violation
@@ -40,6 +42,8 @@ ENDPOINTS = {"get", "post", "put", "patch", "delete", "api_operation"}
 # What a class-based view runs on the event loop before its async handler, and the handlers.
 BEFORE_HANDLER = {"setup", "dispatch", "test_func", "has_permission"}
 HANDLERS = ("get", "post", "put", "patch", "delete", "head")
+# Arguments are followed from call to call this many times.
+MAX_ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,13 @@ class CallGraph:
     def __init__(self, project: Project, rules: ThreadRules) -> None:
         self.project = project
         self.resolver = Resolver(project)
-        self.functions = {scope: visit(scope, self.resolver) for scope in project.functions}
+        self.functions = {s: visit(s, self.resolver) for s in project.functions}
         self.bodies = {module: visit(module, self.resolver) for module in project.files}
+        given = self._follow_arguments()
+        everything = (*self.functions.values(), *self.bodies.values())
+        self._callables = Callables(everything, given, self.resolver)
         self._called: dict[Function, list[tuple[CallSite, Function]]] = {}
+        self._values_called: dict[ast.Call, list[CodeScope]] = {}
         self._receivers = Receivers(self.functions, self.bodies.values(), self.resolver)
 
         passed_on = {
@@ -76,6 +84,17 @@ class CallGraph:
         self.deadlocks = Reach(self, deadlocks.violations)
         self.publications = Reach(self, publications)
         self.service_calls = Reach(self, service_calls)
+
+    def _follow_arguments(self) -> Given:
+        """Visit the functions again that know more of their parameters by what calls give."""
+        given = Given((), self.resolver)
+        for _ in range(MAX_ROUNDS):
+            known = given
+            given = Given((*self.functions.values(), *self.bodies.values()), self.resolver)
+            self.resolver.learn(given.origin)
+            for scope in affected(given.learned - known.learned, self.functions, self.resolver):
+                self.functions[scope] = visit(scope, self.resolver)
+        return given
 
     def function(self, origin: str) -> Function | None:
         """The function of the project that an origin names."""
@@ -151,6 +170,38 @@ class CallGraph:
         """The async functions that sync code runs, each time in an event loop of its own."""
         return run_by_sync_code(self.functions, self.resolver)
 
+    def is_run_without_transaction(self, scope: CodeScope, depth: int = 4) -> bool:
+        """Whether a view or a command comes to a function, and no caller holds a transaction."""
+        if self.resolver.settings.has_atomic_requests:
+            return False
+        is_command = scope.module.has_own_loop and scope.label.endswith(".handle")
+        if self.is_view(scope) or is_command:
+            return True
+        callers = self._callers.get(scope, []) if depth else []
+        return bool(callers) and all(
+            not is_atomic and self.is_run_without_transaction(caller, depth - 1)
+            for caller, is_atomic in callers
+        )
+
+    @cached_property
+    def _callers(self) -> dict[CodeScope, list[tuple[CodeScope, bool]]]:
+        """By function, its callers, and whether they call it in a transaction."""
+        found: dict[CodeScope, list[tuple[CodeScope, bool]]] = {}
+        for scope, function in self.functions.items():
+            for call in function.calls:
+                for called in (*self.targets(call, function), *self._handed(call)):
+                    found.setdefault(called.scope, []).append((scope, call.atomic))
+        return found
+
+    def _handed(self, call: CallSite) -> Iterator[Function]:
+        """The functions of this project among the arguments of a call."""
+        yield from filter(None, map(self.function, call.arguments))
+
+    @cached_property
+    def of_saved_rows(self) -> set[CodeScope]:
+        """The receivers that run inside of the `save` or `delete` of a row."""
+        return self._receivers.of_saved_rows()
+
     @cached_property
     def _callbacks(self) -> set[CodeScope | None]:
         """The plain functions that the event loop gets as callbacks."""
@@ -187,7 +238,7 @@ class CallGraph:
         return self._called[function]
 
     def targets(self, call: CallSite, caller: Function) -> Iterator[Function]:
-        """The functions that a call may run. Seven cases:
+        """The functions that a call may run. Eight cases:
 
         1. The function that the origin names.
         2. An abstract method is the method of an heir.
@@ -196,6 +247,7 @@ class CallGraph:
         5. `self.load()` runs the method of the class that the instance has, which may be an heir.
         6. `form.is_valid()` runs the form's own `clean` methods, and the like.
         7. `signal.send()` runs the signal's receivers.
+        8. `callback()` runs a function that was given as a value.
         """
         of_heirs = self.implementations(call)
         scopes = [*of_heirs, *self._of_table(call)] or [self.resolver.function(call.origin)]
@@ -208,6 +260,30 @@ class CallGraph:
         yield from (self.functions[scope] for scope in known if scope in self.functions)
         if call.method in ("send", "send_robust"):
             yield from self._receivers.of(call.holder)
+        if not known and self._is_of_project(call.origin):
+            yield from self._of_value(call, caller)
+
+    def _is_of_project(self, origin: str) -> bool:
+        """Whether an origin is not known, or names something of this project."""
+        is_open = not origin or origin.startswith(OPEN_TYPES)
+        return is_open or origin.partition(".")[0] in self._packages
+
+    @cached_property
+    def _packages(self) -> set[str]:
+        return {name.partition(".")[0] for name in self.project.modules}
+
+    def _of_value(self, call: CallSite, caller: Function) -> Iterator[Function]:
+        """The functions that a callback may be: a parameter, an attribute, an item."""
+        if call.node not in self._values_called:
+            found = self._callables.of(call.node.func, caller.scope)
+            self._values_called[call.node] = sorted(found, key=lambda scope: scope.dotted)
+        for scope in self._values_called[call.node]:
+            if scope in self.functions:
+                yield self.functions[scope]
+
+    def may_be_other(self, call: CallSite) -> bool:
+        """Whether a call runs one of several functions that were given as values."""
+        return len(self._values_called.get(call.node, ())) > 1
 
     def implementations(self, call: CallSite) -> list[CodeScope]:
         """The methods of heirs that a call of an abstract method may run."""
@@ -274,6 +350,9 @@ class Reach:
                 if self._others_are_right(call, found):
                     owner = called.scope.owner or called.scope
                     found = found._replace(likely=f"right if this is no `{owner.label}`")
+                elif self._graph.may_be_other(call):
+                    likely = found.likely or f"right if this is not `{called.scope.label}`"
+                    found = found._replace(likely=likely)
                 if function.spares_loop(line) or _keeps_result(call.node, found, function):
                     continue
                 last = found.chain[-1]

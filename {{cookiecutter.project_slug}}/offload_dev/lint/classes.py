@@ -10,6 +10,8 @@ from offload_dev.lint.source import Assigned, CodeScope, Def, Project
 # Base classes are followed this far. It also ends circles of them.
 MAX_DEPTH = 8
 
+ROWS_AS_TYPES = Patterns("{strawberry_django,strawberry.django,strawberry_django_plus.gql}*.type")
+
 Origin = Callable[[ast.expr | None, CodeScope], str]
 
 
@@ -111,6 +113,12 @@ class Classes:
         # `Manager.from_queryset(OrderQuerySet)` has the methods of both.
         calls = (base for base in scope.node.bases if isinstance(base, ast.Call))
         bases += [self._origin(argument, around) for call in calls for argument in call.args]
+
+        # `@strawberry_django.type(Order)`: the instances are rows.
+        decorators = (each for each in scope.node.decorator_list if isinstance(each, ast.Call))
+        for each in decorators:
+            if each.args and ROWS_AS_TYPES.matches(self._origin(each.func, around)):
+                bases.append(self._origin(each.args[0], around))
 
         found = [origin]
         for base in bases:

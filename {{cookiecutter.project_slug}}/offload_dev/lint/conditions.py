@@ -6,6 +6,7 @@ from offload_dev.lint.arguments import needed
 from offload_dev.lint.function import Function
 from offload_dev.lint.source import Def, own_nodes, own_statements
 
+ASKS_FOR_KIND = ("iscoroutinefunction(", "isawaitable(", "iscoroutine(")
 ASKS_IF_ASYNC = ("async", "running_loop")
 ASKS_FOR_LOOP = ("get_running_loop(", "current_task(")
 # Errors that code catches in order to go on without an async variant.
@@ -31,8 +32,7 @@ class Conditions:
 
     def note_if(self, node: ast.If) -> None:
         """Note a block that asks for a loop, that runs once or never, or that needs a parameter."""
-        test = ast.unparse(node.test)
-        if any(word in test for word in ASKS_IF_ASYNC):
+        if self._asks_if_async(node.test):
             lines = (node.lineno, node.end_lineno or node.lineno)
             self.function.unsure.append((*lines, UNSURE))
             is_denied = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
@@ -48,9 +48,19 @@ class Conditions:
 
     def note_choice(self, node: ast.IfExp) -> None:
         """Note the half of `await_it() if is_async() else call()` that runs without a loop."""
-        if any(word in ast.unparse(node.test) for word in ASKS_IF_ASYNC):
+        if self._asks_if_async(node.test):
             half = node.body if isinstance(node.test, ast.UnaryOp) else node.orelse
             self.function.without_loop.append((half.lineno, half.end_lineno or half.lineno))
+
+    def _asks_if_async(self, test: ast.expr) -> bool:
+        """Whether a condition asks for a loop.
+
+        In a coroutine, asking for the kind of a callback does not: its plain half runs on the loop.
+        """
+        asked = ast.unparse(test)
+        if self.function.scope.on_loop and any(word in asked for word in ASKS_FOR_KIND):
+            return False
+        return any(word in asked for word in ASKS_IF_ASYNC)
 
     def note_try(self, node: ast.Try) -> None:
         """Note the handlers of code that asks for the running loop: there none runs."""

@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from offload_dev.lint.function import CallSite, Evaluated, Function
 from offload_dev.lint.names import LOGGING, ORM, ORM_CONSUMERS, REDIRECTS, RENDERERS, TASK_RESULTS
 from offload_dev.lint.resolver import REQUEST
+from offload_dev.lint.schemas import relations_of_schema
+from offload_dev.lint.serializers import relations_of
 from offload_dev.lint.variables import Variables
 
 # Methods of managers that read what `prefetch_related` has fetched, if it has.
 FREE_IF_PREFETCHED = {"all", "count", "exists", "first", "last"}
 # They read a generator only as far as somebody reads them.
+# Methods of schemas that read a row.
+FROM_ROW = {"from_orm", "model_validate"}
 LAZY_CONSUMERS = {f"builtins.{name}" for name in ("enumerate", "filter", "iter", "map", "zip")}
 
 
@@ -48,11 +52,23 @@ class Evaluations:
                 self.function.relations_of_self.append(node)
         elif node.attr == "data" and (rows := self._serialized(node.value)) is not None:
             self.evaluate(rows)
+            self._note_serialized(node, rows)
             self._add_implicit_call(node, node.value, f"{base}.data")
         else:
             method = self.resolver.classes.method(base, node.attr)
             if method is not None and self.resolver.decorators.is_property(method):
                 self._add_implicit_call(node, node.value, f"{base}.{node.attr}")
+            elif method is None and self._is_made_up(base, node.attr):
+                self.implicit_call(node.value, "__getattr__")
+
+    def _is_made_up(self, owner: str, name: str) -> bool:
+        """Whether a class has no such attribute, so that its `__getattr__` answers."""
+        classes = self.resolver.classes
+        if classes.scope(owner) is None or classes.method(owner, "__getattr__") is None:
+            return False
+        is_known = classes.member(owner, name) or classes.annotation(owner, name)
+        is_own = all(classes.scope(base) is not None for base in classes.lineage(owner) if base)
+        return is_own and not is_known and not classes.assigned(owner, name)
 
     def implicit_call(self, node: ast.expr, *names: str) -> None:
         """Note the special method that Python calls on an object; the first one that there is."""
@@ -91,6 +107,9 @@ class Evaluations:
         first = node.args[0] if node.args else None
         if first is not None:
             self._note_first_argument(node, origin, first)
+            schema = self._named_schema(node.func)
+            if schema and self.variables.is_fresh(first):
+                self._note_relations(node, first, relations_of_schema(schema, self.resolver))
         if LOGGING.matches(origin):
             self.write_as_text(node.args[1:])
         if RENDERERS.matches(origin):
@@ -111,6 +130,17 @@ class Evaluations:
             self.implicit_call(first, "get_absolute_url")
         if isinstance(node.func, ast.Attribute) and is_text(node.func.value):
             self.write_as_text([*node.args, *(keyword.value for keyword in node.keywords)])
+
+    def _named_schema(self, called: ast.expr) -> str:
+        """`shop.api.OrderSchema` of `OrderSchema.from_orm`; empty if this is another call."""
+        if not isinstance(called, ast.Attribute) or called.attr not in FROM_ROW:
+            return ""
+        origin = self.origin(called.value)
+        if not isinstance(called.value, ast.Name) or self.resolver.classes.scope(origin):
+            return origin
+        found = self.function.scope.module.names.get(called.value.id)
+        module = self.function.scope.module.dotted
+        return found if isinstance(found, str) else f"{module}.{called.value.id}"
 
     # Loops and conditions.
 
@@ -167,7 +197,7 @@ class Evaluations:
             if self.resolver.project.prefetches(name):
                 return
             likely = f"queries unless `prefetch_related` has fetched `{name}`"
-        self.function.evaluated.append(Evaluated(node, origin, likely))
+        self.function.evaluated.append(Evaluated(node, origin, likely, self.atomic))
 
     def _note_prefetch(self, node: ast.expr, origin: str) -> None:
         """Note a query of related rows that `prefetch_related` may have fetched before."""
@@ -195,6 +225,20 @@ class Evaluations:
                 for key, value in zip(context.keys, context.values, strict=True):
                     if isinstance(key, ast.Constant):
                         yield str(key.value), value
+
+    def _note_serialized(self, read: ast.Attribute, row: ast.expr) -> None:
+        """Note the relation that a serializer reads of a row that was fetched without it."""
+        made = self.variables.value_of(read.value)
+        if isinstance(made, ast.Call) and self.variables.is_fresh(row):
+            names = relations_of(self.origin(made.func), self.origin(row), self.resolver)
+            self._note_relations(read, row, names)
+
+    def _note_relations(self, node: ast.expr, row: ast.expr, names: Iterator[str]) -> None:
+        """Note the first relation of a row that a line reads without naming it."""
+        for name in names:
+            relation = ast.Attribute(row, name, ast.Load())
+            self.function.hidden_queries.append(ast.copy_location(relation, node))
+            return
 
     def _serialized(self, node: ast.expr) -> ast.expr | None:
         """The queryset of `OrderSerializer(orders, many=True)`."""

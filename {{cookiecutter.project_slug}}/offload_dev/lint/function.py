@@ -61,11 +61,13 @@ class Evaluated(NamedTuple):
 
     Args:
         likely: why the line may still be right; empty if it is certain.
+        atomic: whether it stands inside of `with transaction.atomic()`.
     """
 
     node: ast.expr
     origin: str
     likely: str = ""
+    atomic: bool = False
 
 
 class WithBlock(NamedTuple):
@@ -83,6 +85,7 @@ class Function:
     Args:
         takes_request: whether a parameter is an `HttpRequest`.
         passed_on: the origins of all arguments of all calls.
+        given: the origins of the arguments of all calls, by the argument.
         calls_on_rows: the calls of methods of a row whose relations were not fetched with it.
         evaluated: querysets that a line evaluates; also `request.session`.
         fresh_arguments: rows, fetched without their relations, that a call gives to a function.
@@ -106,6 +109,7 @@ class Function:
     resolver: Resolver
     takes_request: bool = False
     passed_on: set[str] = field(default_factory=set)
+    given: dict[ast.expr, str] = field(default_factory=dict)
     calls_by_node: dict[ast.expr, CallSite] = field(default_factory=dict)
     calls_on_rows: set[ast.Call] = field(default_factory=set)
     fresh_arguments: list[tuple[ast.Call, ast.expr]] = field(default_factory=list)

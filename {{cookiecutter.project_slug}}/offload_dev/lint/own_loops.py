@@ -50,6 +50,11 @@ def kept_for_the_process(node: ast.expr, function: Function) -> ast.expr | None:
     match node:
         case ast.Name(id=name):
             value = function.scope.module.names.get(name)
+            if isinstance(value, str):
+                # From another module of the project.
+                holder, _, bare = value.rpartition(".")
+                module = function.resolver.project.modules.get(holder)
+                value = module.names.get(bare) if module else None
             return value if isinstance(value, ast.Call) else None
         case ast.Call(func=called):
             scope = function.resolver.function(function.resolver.origin(called, function.scope))

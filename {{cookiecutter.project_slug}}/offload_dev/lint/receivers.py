@@ -4,8 +4,11 @@ import ast
 from collections.abc import Iterable, Mapping
 
 from offload_dev.lint.function import Function
+from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, Def
+
+OF_ROWS = Patterns("django.db.models.signals.{pre,post}_{save,delete}")
 
 
 class Receivers:
@@ -28,6 +31,15 @@ class Receivers:
                     if receiver is not None and receiver in functions:
                         found = self._by_signal.setdefault(call.holder, [])
                         found.append(functions[receiver])
+
+    def of_saved_rows(self) -> set[CodeScope]:
+        """The functions that run inside of the `save` or `delete` of a row."""
+        return {
+            function.scope
+            for signal, functions in self._by_signal.items()
+            if OF_ROWS.matches(signal)
+            for function in functions
+        }
 
     def of(self, signal: str) -> list[Function]:
         """The functions that `signal.send()` calls; none if the signal is not known."""

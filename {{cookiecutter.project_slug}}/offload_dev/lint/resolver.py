@@ -4,7 +4,7 @@ The origin of `Path("x").read_text` is `pathlib.Path.read_text`.
 """
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from offload_dev.lint import annotations, libraries
 from offload_dev.lint.classes import Classes
@@ -34,6 +34,8 @@ ALIASES = {
 }
 GET_OR_404 = {"django.shortcuts.get_object_or_404", "django.shortcuts.aget_object_or_404"}
 FRAMEWORKS = ("django.", "ninja", "rest_framework")
+# Types that say nothing about what a value is.
+OPEN_TYPES = ("typing.", "collections.abc.", "builtins.object")
 # Names are followed through this many modules and classes. It also ends circles of them.
 MAX_DEPTH = 8
 # Values and functions whose origin depends on one another are followed this far.
@@ -63,12 +65,19 @@ class Resolver:
         self.models = Models(project, self.classes, self.origin)
         self.queries = Queries(self.models, self.classes, self._returned_by)
         self.local_types = LocalTypes(self.origin, self._parameter)
+        # What the calls of the project give to parameters, once they are known.
+        self.given: Callable[[CodeScope, str], str] | None = None
         self.settings = SettingsFiles(project)
-        self._read_relations()
-
-    def _read_relations(self) -> None:
-        """Read what all models say of one another, and forget what was answered without it."""
         self.models.read_relations()
+        self._forget()
+
+    def learn(self, given: Callable[[CodeScope, str], str]) -> None:
+        """Take in what the calls of the project give to the parameters of its functions."""
+        self.given = given
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what was answered before more was known."""
         self.classes.forget()
         self.models.forget()
         self.local_types.forget()
@@ -492,10 +501,16 @@ class Resolver:
         if scope.owner is not None and argument.arg in ("self", "cls"):
             return scope.owner.dotted
         if argument.annotation is not None:
-            return self.annotation(argument.annotation, scope)
+            named = self.annotation(argument.annotation, scope)
+            is_open = not named or named.startswith(OPEN_TYPES)
+            return self._given(argument, scope) if is_open else named
         if argument.arg == "request" and _uses(scope.module, FRAMEWORKS):
             return self._request_of_view(scope)
-        return self.origin(default, scope) if isinstance(default, ast.Call) else ""
+        found = self.origin(default, scope) if isinstance(default, ast.Call) else ""
+        return found or self._given(argument, scope)
+
+    def _given(self, argument: ast.arg, scope: CodeScope) -> str:
+        return self.given(scope, argument.arg) if self.given is not None else ""
 
     def _request_of_view(self, scope: CodeScope) -> str:
         """The origin of `self.request`. REST framework has read its user before the handler."""

@@ -42,6 +42,30 @@ def _of_schema(origin: str, resolver: Resolver) -> Iterator[tuple[str, bool]]:
             yield name, False
 
 
+def relations_of_schema(origin: str, resolver: Resolver) -> Iterator[str]:
+    """The relations to one row that a schema reads of a row."""
+    yield from (name for name, is_many in _of_schema(origin, resolver) if not is_many)
+    yield from _of_made_schema(origin, resolver)
+
+
+def _of_made_schema(origin: str, resolver: Resolver) -> Iterator[str]:
+    """The relations of the model in `OrderSchema = create_schema(Order, depth=1)`."""
+    holder, _, bare = origin.rpartition(".")
+    module = resolver.project.modules.get(holder)
+    made = module.names.get(bare) if module else None
+    if module is None or not isinstance(made, ast.Call) or not made.args or not _has_depth(made):
+        return
+    model = resolver.classes.scope(resolver.origin(made.args[0], module))
+    if model is not None and resolver.origin(made.func, module).endswith(".create_schema"):
+        names = (name for name in model.names if resolver.models.is_relation(model.dotted, name))
+        yield from names
+
+
+def _has_depth(made: ast.Call) -> bool:
+    """Whether `create_schema(Order, depth=1)` takes in the rows of the foreign keys."""
+    return any(each.arg == "depth" for each in made.keywords)
+
+
 def _model_of(schema: CodeScope, resolver: Resolver) -> tuple[str, list[str]]:
     """The model of a schema's rows, and the fields that its `Meta` lists."""
     meta = schema.names.get("Meta") or schema.names.get("Config")

@@ -1,6 +1,7 @@
 """The settings of a project as its source gives them."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -8,13 +9,14 @@ from offload_dev.lint.servers import runs_plain_server
 from offload_dev.lint.source import Module, Project, own_statements
 
 CELERY = "CELERY_"
+ATOMIC_REQUESTS = re.compile(r"""^[^#\n]*["']ATOMIC_REQUESTS["']\]?\s*[:=]\s*True""", re.MULTILINE)
 
 
 class SettingsFiles:
     """All files of settings together. A later file may overwrite what an earlier one says."""
 
     def __init__(self, project: Project) -> None:
-        self._project = project
+        self._project, self.files = project, project.files
 
     @cached_property
     def modules(self) -> list[Module]:
@@ -45,12 +47,37 @@ class SettingsFiles:
         return bool(self.values("ASGI_APPLICATION")) or (has_asgi and is_async)
 
     @cached_property
+    def has_atomic_requests(self) -> bool:
+        """Whether each request of a sync view is a transaction."""
+        return any(ATOMIC_REQUESTS.search(module.text) is not None for module in self.modules)
+
+    @cached_property
+    def uses_pickle(self) -> bool:
+        """Whether a file has a serializer that writes more than JSON can."""
+        return any("pickle" in m.text and "serializer" in m.text.lower() for m in self.files)
+
+    @cached_property
     def reads_namespace(self) -> bool:
         """Whether Celery reads the settings that begin with `CELERY_`."""
         return any(
             "config_from_object" in module.text and '"CELERY"' in module.text.replace("'", '"')
             for module in self._project.files
         )
+
+    def is_without_namespace(self, module: Module) -> bool:
+        """Whether Celery reads the names of a file as they are, without a prefix."""
+        is_read = False
+        for each in self._project.files if "CELERY_" in module.text else ():
+            for node in ast.walk(each.node) if "config_from_object" in each.text else ():
+                match node:
+                    case ast.Call(func=ast.Attribute(attr="config_from_object"), args=[given]):
+                        named = str(getattr(given, "value", ""))
+                        names_file = bool(named) and module.dotted.endswith(named)
+                        of_django = named == "django.conf:settings" and is_settings(module)
+                        if (names_file or of_django) and node.keywords:
+                            return False
+                        is_read |= names_file or of_django
+        return is_read
 
     def is_read(self, name: str) -> bool:
         """Whether the project itself uses a setting."""

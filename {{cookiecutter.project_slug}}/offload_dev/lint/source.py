@@ -212,6 +212,11 @@ class Project:
         return any(SETS_USER.search(module.text) is not None for module in self.modules.values())
 
     @cached_property
+    def has_thread_locals(self) -> bool:
+        """Whether a file may keep values by thread."""
+        return any("threading" in m.text and "local(" in m.text for m in self.files)
+
+    @cached_property
     def limits_tasks(self) -> bool:
         """Whether a limit of Celery, of some minutes at most, ends what a task waits for."""
         texts = (module.text for module in self.files if "time_limit" in module.text.lower())
@@ -270,7 +275,12 @@ class Project:
                 case ast.Import() | ast.ImportFrom():
                     scope.names |= _imported_names(node, scope.module)
                 case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                    inner = CodeScope(scope.module, f"{scope.dotted}.{node.name}", node, scope)
+                    dotted = f"{scope.dotted}.{node.name}"
+                    # Two branches of an `if` may define the same function: both are read.
+                    other = self.scopes.get(dotted)
+                    if other is not None and other.node not in scope.node.body:
+                        self.scopes[f"{dotted}:{node.lineno}"] = other
+                    inner = CodeScope(scope.module, dotted, node, scope)
                     scope.names[node.name] = inner.dotted
                     self.scopes[inner.dotted] = inner
                     self._declare(inner)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.names import PUBLISH, TASKS_IN_DATABASE
+from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.source import CodeScope
 from offload_dev.lint.violations import Violation, call_violation
 
 # They are right: the message leaves after the commit.
@@ -35,15 +37,22 @@ def publications(function: Function) -> Iterator[Violation]:
     resolver = function.resolver
     for call in function.calls:
         if call.method in PUBLISH - AFTER_COMMIT:
-            task = resolver.function(call.holder)
-            if task is not None and resolver.decorators.is_task(task):
-                decorators = resolver.decorators.of(task)
-                if not any(TASKS_IN_DATABASE.matches(origin) for origin, _ in decorators):
-                    likely = "" if _names_row(call, function) else OTHER_ROWS
-                    yield call_violation(call.node, likely=likely)
+            of_table = resolver.functions_of_table(call.holder)
+            tasks = [each for each in (resolver.function(call.holder), *of_table) if each]
+            if any(_is_published(task, resolver) for task in tasks):
+                likely = "" if names_row(call, function) else OTHER_ROWS
+                yield call_violation(call.node, likely=likely)
 
 
-def _names_row(call: CallSite, function: Function) -> bool:
+def _is_published(task: CodeScope, resolver: Resolver) -> bool:
+    """Whether a function is a task whose message is not a row itself."""
+    if not resolver.decorators.is_task(task):
+        return False
+    decorators = resolver.decorators.of(task)
+    return not any(TASKS_IN_DATABASE.matches(origin) for origin, _ in decorators)
+
+
+def names_row(call: CallSite, function: Function) -> bool:
     """Whether a task gets a row, or what names one. A text that it gets is no row."""
     given = [*call.node.args, *(keyword.value for keyword in call.node.keywords)]
     names = (name for each in given for name in NAME.findall(ast.unparse(each)))

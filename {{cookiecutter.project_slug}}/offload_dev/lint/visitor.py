@@ -76,8 +76,10 @@ class Visitor(ast.NodeVisitor):
             node, origin, arguments, is_awaited, is_dropped, self.evaluations.atomic
         )
 
-        keywords = (self.origin(keyword.value) for keyword in node.keywords)
+        keywords = [self.origin(keyword.value) for keyword in node.keywords]
         self.function.passed_on.update(arguments, keywords)
+        self.function.given |= zip(node.args, arguments, strict=True)
+        self.function.given |= zip((each.value for each in node.keywords), keywords, strict=True)
         self.evaluations.note_call(node, origin)
         self.generic_visit(node)
 

@@ -8,6 +8,7 @@ from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.schemas import relations_read
+from offload_dev.lint.serializers import looked_up
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.unknown_rows import manager_of_unknown_row
 from offload_dev.lint.violations import Violation, call_violation, violation
@@ -72,12 +73,13 @@ def _by_response(function: Function) -> Iterator[Violation]:
 
 
 def _may_query(call: CallSite, function: Function) -> str:
-    """Under which condition a call queries whose object or class does not say it. Four cases:
+    """Under which condition a call queries whose object or class does not say it. Five cases:
 
     1. A method of a framework's class, which asks permission classes, reads a page or saves a row.
     2. A method that caches its answer, such as `ContentType.objects.get_for_model`.
     3. The permissions of a user, which are read once for each row.
-    4. The manager of a row of an unknown model.
+    4. `is_valid()` of a serializer whose fields look up rows.
+    5. The manager of a row of an unknown model.
     """
     resolver = function.resolver
     if resolver.function(call.origin) is not None:
@@ -90,6 +92,8 @@ def _may_query(call: CallSite, function: Function) -> str:
         return "queries unless the answer was cached before"
     if call.method in ORM["of_users"] and resolver.models.is_model(call.holder):
         return "queries unless the permissions of this row were read before"
+    if call.method == "is_valid" and (names := list(looked_up(call.holder, resolver))):
+        return f"queries if the data has `{names[0]}`"
     manager = manager_of_unknown_row(call, function)
     return f"queries if `{manager}` is the manager of a row" if manager else ""
 

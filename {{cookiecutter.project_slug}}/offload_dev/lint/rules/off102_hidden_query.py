@@ -45,6 +45,7 @@ def hidden_query(function: Function) -> Iterator[Violation]:
             yield violation(node, instead=_advice_for_user(node, function))
     for node in function.hidden_queries:
         yield violation(node, instead=_advice(node))
+    yield from _of_own_row(function)
     for call, row in function.fresh_arguments:
         yield from _read_by_called(call, row, function)
 
@@ -55,6 +56,15 @@ def hidden_in_method(function: Function, call: ast.Call, caller: Function) -> It
     if call in caller.calls_on_rows:
         for node in function.relations_of_self:
             yield violation(node, instead=_advice(node))
+
+
+def _of_own_row(function: Function) -> Iterator[Violation]:
+    """The relations of its own row that an async method of a model or of a type of rows reads."""
+    resolver, owner = function.resolver, function.scope.owner
+    if function.scope.on_loop and owner is not None and resolver.models.is_model(owner.dotted):
+        for node in function.relations_of_self:
+            if not resolver.project.fetches(node.attr):
+                yield violation(node, likely=MAY_KNOW, instead=_advice(node))
 
 
 def _read_by_called(call: ast.Call, row: ast.expr, function: Function) -> Iterator[Violation]:

@@ -7,7 +7,9 @@ from offload_dev.lint.names import PUBLISH
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
-RESULTS = {*PUBLISH, "AsyncResult"}
+RESULTS = {*PUBLISH, "AsyncResult", "GroupResult"}
+# `join` waits for all tasks of a group.
+WAITS = {"get", "join", "join_native"}
 
 
 @rule(
@@ -17,7 +19,7 @@ RESULTS = {*PUBLISH, "AsyncResult"}
     target=Target.FUNCTION,
 )
 def task_waits_for_task(function: Function) -> Iterator[Violation]:
-    """Finds `.get()` on the result of a task, inside of a task.
+    """Finds `.get()` on the result of a task, and `.join()` on that of a group, inside of a task.
 
     Each waiting task holds a worker process and needs a second one. When all processes wait, none
     of them ever goes on.
@@ -25,5 +27,5 @@ def task_waits_for_task(function: Function) -> Iterator[Violation]:
     if not function.is_task:
         return
     for call in function.calls:
-        if call.method == "get" and call.holder.rpartition(".")[2] in RESULTS:
+        if call.method in WAITS and call.holder.rpartition(".")[2] in RESULTS:
             yield call_violation(call.node)

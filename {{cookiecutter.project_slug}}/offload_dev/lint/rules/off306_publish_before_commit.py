@@ -1,17 +1,22 @@
 """OFF306: a task is published before the transaction commits."""
 
+import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.call_graph import CallGraph
+from offload_dev.lint.call_graph import ON_COMMIT, CallGraph
 from offload_dev.lint.function import Function
+from offload_dev.lint.names import PUBLISH
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.transactions import writes_before
+from offload_dev.lint.transactions import names_row, writes_before
 from offload_dev.lint.violations import Violation
 
 # Further away a task is often about other rows than those that the transaction has written.
 MAX_STEPS = 2
 # A `save` publishes under a condition, as a rule.
 CONDITIONAL = ".save"
+BY_OTHERS = "right where nobody saves the row in a transaction"
+BY_REQUEST = "right if no request comes here: `ATOMIC_REQUESTS` makes each one a transaction"
+ROW_WRITES = {"save", "create", "create_user", "get_or_create", "update_or_create", "bulk_create"}
 
 
 @rule(
@@ -26,7 +31,11 @@ def publish_before_commit(function: Function, graph: CallGraph) -> Iterator[Viol
     The worker is often faster than the commit, and looks for a row that is not there yet. In a
     transaction that only reads or locks, each row is there. A function that is called in the
     transaction may write and publish, too. What is further away was false in public projects.
+
+    A receiver of `post_save` and a `save` of a model run in the transaction of whoever saves the
+    row, as Django's admin does. With `ATOMIC_REQUESTS`, each view runs in one.
     """
+    yield from _of_row(function, graph)
     for call, found in graph.publications.of_transactions(function):
         steps = found.chain[1:]
         is_conditional = any(step.scope.label.endswith(CONDITIONAL) for step in steps)
@@ -39,3 +48,26 @@ def publish_before_commit(function: Function, graph: CallGraph) -> Iterator[Viol
 
 def _writes(function: Function) -> bool:
     return any(writes_before(call, function) for call in function.calls)
+
+
+def _of_row(function: Function, graph: CallGraph) -> Iterator[Violation]:
+    """The tasks about a row that its own `save`, a receiver or a view publishes with it."""
+    resolver, scope = function.resolver, function.scope
+    is_save = scope.label.endswith(CONDITIONAL) and scope.owner is not None
+    is_save = is_save and resolver.models.is_model(scope.owner.dotted if scope.owner else "")
+    if is_save or scope in graph.of_saved_rows:
+        likely = BY_OTHERS
+    elif resolver.settings.has_atomic_requests and not (scope.on_loop or function.is_task):
+        likely = BY_REQUEST
+    else:
+        return
+    later = {call for call in function.calls if call.origin == ON_COMMIT}
+    inside = {node for call in later for node in ast.walk(call.node)}
+    for found in graph.publications.own(function):
+        calls = [c for c in function.calls if c.node.lineno == found.line and c.method in PUBLISH]
+        for call in calls:
+            is_own = likely is BY_OTHERS or writes_before(call, function, ROW_WRITES)
+            if is_own and not call.atomic and call.node not in inside and names_row(call, function):
+                # A view alone runs in the transaction of its request.
+                yield found._replace(likely=likely, near=likely is BY_REQUEST)
+                break

@@ -17,6 +17,7 @@ OF_LOOP = Patterns(
     "{redis,valkey}.asyncio.*", "aioredis.*", "motor.motor_asyncio.*", "asyncpg.create_pool",
     "pymongo.AsyncMongoClient", "{elasticsearch,opensearchpy}.Async*", "nats.*", "aio_pika.*",
     "asyncio.{Lock,Semaphore,BoundedSemaphore,Event,Condition,Queue}",
+    "sqlalchemy.ext.asyncio.{create_async_engine,async_sessionmaker}",
 )  # fmt: skip
 KEPT_OF_LOOP = Patterns(*OF_LOOP.patterns, "asyncio.*create_task", "channels.layers.*")
 RUN = Patterns("asyncio.run")
@@ -47,8 +48,13 @@ def shared_by_loops(function: Function, graph: CallGraph) -> Iterator[Violation]
     """
     yield from _runs_again(function)
     yield from _of_thread(function)
+    is_run_again = function.scope in graph.run_by_sync_code
+    for block in function.blocks if is_run_again else ():
+        is_of_loop = isinstance(block.node, ast.AsyncWith) and OF_LOOP.matches(block.origin)
+        if is_of_loop and kept_for_the_process(block.manager, function) is not None:
+            yield violation(block.manager)
     for call in function.calls:
-        is_shared = function.scope in graph.run_by_sync_code and _is_shared_client(call, function)
+        is_shared = is_run_again and _is_shared_client(call, function)
         if is_shared or _is_of_layer(call, function, graph):
             yield call_violation(call.node)
 
@@ -98,7 +104,15 @@ def _is_shared_client(call: CallSite, function: Function) -> bool:
     while isinstance(held, ast.Attribute):
         held = held.value
     is_of_loop = OF_LOOP.matches(call.holder) or OF_LOOP.matches(call.origin)
-    return is_of_loop and kept_for_the_process(held, function) is not None
+    if not is_of_loop or kept_for_the_process(held, function) is None:
+        return False
+    return not (call.origin.startswith("sqlalchemy.") and _has_no_pool(function))
+
+
+def _has_no_pool(function: Function) -> bool:
+    """Whether the engines of SQLAlchemy keep no connections, and so nothing of a loop."""
+    modules = function.resolver.project.modules.values()
+    return any("create_async_engine" in m.text and "NullPool" in m.text for m in modules)
 
 
 def _is_of_layer(call: CallSite, function: Function, graph: CallGraph) -> bool:
@@ -120,16 +134,24 @@ def _of_thread(function: Function) -> Iterator[Violation]:
         call.origin in ("builtins.hasattr", "builtins.getattr") for call in function.calls
     )
     is_put_back = function.is_generator and not function.scope.on_loop
-    if is_made_once or is_put_back or "threading" not in function.scope.module.text:
+    names_threads = "threading" in function.scope.module.text
+    is_near = names_threads or function.resolver.project.has_thread_locals
+    if is_made_once or is_put_back or not is_near:
         return
     for node in own_nodes(function.scope.node):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            origin = function.origin_of(node.value)
+            is_near = names_threads or _is_class_attribute(node.value)
+            origin = function.origin_of(node.value) if is_near else ""
             if origin and function.resolver.classes.is_a(origin, THREAD_LOCAL):
                 yield violation(node, likely=OF_THREAD, instead=CONTEXT_VAR)
                 return
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+        if names_threads and isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
             key = function.calls_by_node.get(node.slice)
             if key is not None and THREAD_ID.matches(key.origin):
                 yield violation(node, likely=OF_THREAD, instead=CONTEXT_VAR)
                 return
+
+
+def _is_class_attribute(node: ast.expr) -> bool:
+    """Whether this is `Context.thread`."""
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)

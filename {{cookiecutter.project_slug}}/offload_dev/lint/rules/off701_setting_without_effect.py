@@ -15,6 +15,11 @@ UNSAFE = "DJANGO_ALLOW_ASYNC_UNSAFE"
 UNSAFE_ADVICE = "delete it, and await the queries that Django refuses then"
 KEPT = "CONN_MAX_AGE"
 KEPT_ADVICE = "`CONN_MAX_AGE = 0`, and a pool of connections"
+# They have had the prefix before Celery 4, which still reads them.
+OF_CELERY_3 = {
+    "CELERY_TASK_SERIALIZER", "CELERY_TASK_PUBLISH_RETRY", "CELERY_TASK_PUBLISH_RETRY_POLICY",
+    "CELERY_TASK_RESULT_EXPIRES", "CELERY_WORKER_DIRECT",
+}  # fmt: skip
 UNDER_WSGI = "right where no async server runs this service"
 
 
@@ -25,13 +30,14 @@ UNDER_WSGI = "right where no async server runs this service"
     target=Target.MODULE_BODY,
 )
 def setting_without_effect(body: Function) -> Iterator[Violation]:
-    """Finds settings that work against async code, or that Celery ignores. Five cases:
+    """Finds settings that work against async code, or that Celery ignores. Six cases:
 
     1. `DJANGO_ALLOW_ASYNC_UNSAFE` lets queries run on the event loop.
     2. `CONN_MAX_AGE` keeps connections of threads that end, under an async server.
     3. A name that Celery does not know: its group is missing, as in `CELERY_POOL_LIMIT`.
     4. A soft time limit above the hard one, with which Celery refuses each call.
-    5. A time limit above the visibility timeout: Redis delivers the task again while it runs.
+    5. A prefix, where `config_from_object` names no namespace.
+    6. A time limit above the visibility timeout: Redis delivers the task again while it runs.
     """
     yield from _async_unsafe(body)
     yield from _kept_connections(body)
@@ -81,14 +87,25 @@ def _unknown_names(body: Function) -> Iterator[Violation]:
     module, settings = body.scope.module, body.resolver.settings
     is_app = any(call.origin in ("celery.Celery", "celery.app.Celery") for call in body.calls)
     reads_settings = is_settings(module) and settings.reads_namespace
+    is_plain = settings.is_without_namespace(module)
     for name, node in assignments(module):
         key = name.removeprefix(CELERY).lower()
         if is_app and name in CELERY_SETTINGS and module.text.count(name) == 1:
             yield violation(node, f"`{name}`", instead=f"`app.conf.{name} = …`")
         is_ignored = name.startswith(CELERY) and key in WITHOUT_GROUP
+        uses = sum(each.text.count(name) for each in settings.files) if is_plain else 0
+        if uses == 1 and _has_needless_prefix(name):
+            yield violation(node, f"`{name}`", instead=f"`{key}`, without the prefix")
         if is_ignored and reads_settings and not settings.is_read(name):
             advice = f"`{CELERY}{WITHOUT_GROUP[key].upper()}`"
             yield violation(node, f"`{name}`", instead=advice)
+
+
+def _has_needless_prefix(name: str) -> bool:
+    """Whether a name has the prefix of a namespace, and is no name of Celery 3 either."""
+    key = name.removeprefix(CELERY)
+    is_of_group = key.startswith(("TASK_", "WORKER_", "BROKER_", "BEAT_"))
+    return name.startswith(CELERY) and is_of_group and name not in OF_CELERY_3
 
 
 def _tasks_of(body: Function) -> Iterator[CodeScope]:

@@ -1,0 +1,199 @@
+"""What the calls of a project give to the parameters of its functions.
+
+A parameter without a type has the one that all calls give it. So a row stays a row from the view
+that fetched it to the function that reads it.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from offload_dev.lint.arguments import argument
+from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.names import TO_THREAD
+from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.source import Assigned, CodeScope, Def
+
+CONSTRUCTORS = ("__init__", "__new__")
+DATACLASSES = ("dataclass", "define", "frozen", "attrs")
+# More calls than this are not worth the time: one of them gives something that is not known.
+MAX_CALLS = 30
+# Sockets that are handed on are set not to block, as a rule.
+MAY_NOT_BLOCK = "socket."
+# A value is followed through this many functions that only pass it on.
+MAX_STEPS = 4
+
+
+class Made(NamedTuple):
+    """A call of a function of this project, and where it stands.
+
+    Args:
+        origins: the origins of the arguments, as the caller's line knows them.
+    """
+
+    call: ast.Call
+    scope: CodeScope
+    origins: dict[ast.expr, str]
+
+
+class Given:
+    """The values of parameters, by the calls that a first look at all functions has found.
+
+    Args:
+        functions: all functions, and the bodies of all modules.
+    """
+
+    def __init__(self, functions: Iterable[Function], resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._calls: dict[CodeScope, list[Made]] = {}
+        for function in functions:
+            for call in function.calls:
+                for called, node in self._called(call, function):
+                    made = Made(node, function.scope, function.given)
+                    self._calls.setdefault(called, []).append(made)
+            for called, made in self._decorators(function.scope):
+                self._calls.setdefault(called, []).append(made)
+        self._origins: dict[tuple[CodeScope, str], str] = {}
+        for _ in range(MAX_STEPS):
+            self._pass_on()
+
+    def values(self, scope: CodeScope, name: str) -> list[Assigned]:
+        """What the calls of a function give to a parameter, or to a field of a dataclass.
+
+        Empty if one of the calls gives what the source does not say.
+        """
+        found = []
+        calls = self._calls.get(scope, [])
+        for made in calls if len(calls) <= MAX_CALLS else ():
+            value = self._value(scope, name, made.call)
+            if value is None:
+                return []
+            if not (isinstance(value, ast.Constant) and value.value is None):
+                found.append(Assigned(value, made.scope))
+        return found
+
+    def origin(self, scope: CodeScope, name: str) -> str:
+        """The one origin that all calls of a function give to a parameter; else empty."""
+        return self._origins.get((scope, name), "")
+
+    @property
+    def learned(self) -> set[tuple[CodeScope, str]]:
+        """The functions and the parameters whose origin is known by their calls."""
+        return set(self._origins)
+
+    def _pass_on(self) -> None:
+        """Read what each call gives, where the caller knows more than before."""
+        for scope, calls in self._calls.items():
+            for name in _names(scope) if len(calls) <= MAX_CALLS else ():
+                is_new = (scope, name) not in self._origins
+                if is_new and (origin := self._common(scope, name, calls)):
+                    self._origins[scope, name] = origin
+
+    def _common(self, scope: CodeScope, name: str, calls: list[Made]) -> str:
+        found = ""
+        for made in calls:
+            value = self._value(scope, name, made.call)
+            if isinstance(value, ast.Constant) and value.value is None:
+                continue
+            origin = made.origins.get(value, "") if value is not None else ""
+            if not origin and isinstance(value, ast.Name):
+                origin = self._origins.get((made.scope, value.id), "")
+            if not origin or origin != (found or origin) or origin.startswith(MAY_NOT_BLOCK):
+                return ""
+            found = origin
+        return found
+
+    def _value(self, scope: CodeScope, name: str, call: ast.Call) -> ast.expr | None:
+        if isinstance(scope.node, Def):
+            return argument(name, scope.node, call).value
+        fields = [each for each in scope.annotations if each not in scope.attributes]
+        by_place = dict(zip(fields, call.args, strict=False))
+        by_name = {keyword.arg: keyword.value for keyword in call.keywords}
+        return by_name.get(name, by_place.get(name))
+
+    def _called(self, call: CallSite, caller: Function) -> Iterator[tuple[CodeScope, ast.Call]]:
+        """The functions that a call gives its arguments to. Three cases:
+
+        1. `f(1)`, and the constructor of a class.
+        2. `sync_to_async(f)(1)`.
+        3. `to_thread(f, 1)`, `run_in_executor(None, f, 1)` and `partial(f, 1)`.
+        """
+        node = call.node
+        if (scope := self._named(call.origin)) is not None:
+            yield scope, node
+        elif isinstance(node.func, ast.Call) and node.func in caller.calls_by_node:
+            wrapper = caller.calls_by_node[node.func]
+            is_wrapper = TO_THREAD.matches(wrapper.origin) and wrapper.arguments
+            scope = self._named(wrapper.arguments[0]) if is_wrapper else None
+            if scope is not None:
+                yield scope, node
+        elif TO_THREAD.matches(call.origin) or call.origin == "functools.partial":
+            for place, origin in enumerate(call.arguments):
+                if len(node.args) > place + 1 and (scope := self._named(origin)) is not None:
+                    yield scope, ast.Call(node.func, node.args[place + 1 :], node.keywords)
+                    return
+
+    def _named(self, origin: str) -> CodeScope | None:
+        """The function of an origin; for a class its constructor, or the class with its fields."""
+        scope = self._resolver.function(origin)
+        owner = self._resolver.classes.scope(origin)
+        if scope is not None or owner is None:
+            return scope
+        methods = (self._resolver.classes.method(origin, name) for name in CONSTRUCTORS)
+        return next(filter(None, methods), owner if _is_dataclass(owner) else None)
+
+    def _decorators(self, scope: CodeScope) -> Iterator[tuple[CodeScope, Made]]:
+        """A decorator is called with the function below it."""
+        around = scope.parent or scope
+        for node in scope.node.decorator_list if isinstance(scope.node, Def) else ():
+            called = self._resolver.function(self._resolver.origin(node, around))
+            if called is not None and isinstance(scope.node, Def):
+                name = ast.Name(scope.node.name, ast.Load())
+                call = ast.Call(node, [name], [])
+                yield called, Made(call, around, {name: scope.dotted})
+
+
+def affected(
+    learned: Iterable[tuple[CodeScope, str]],
+    functions: Mapping[CodeScope, Function],
+    resolver: Resolver,
+) -> set[CodeScope]:
+    """The functions that may do something else, now that these parameters are known. Three kinds:
+
+    1. The functions of the parameters, and those inside of them.
+    2. The methods of classes which keep such a value in an attribute.
+    3. The callers of both, which get what they return.
+    """
+    found = {scope for scope, _ in learned}
+    owners = {
+        assigned.scope.owner
+        for scope in found
+        if scope.owner is not None
+        for values in scope.owner.attributes.values()
+        for assigned in values
+        if assigned.scope is scope
+    } | {scope for scope in found if not isinstance(scope.node, Def)}
+    for owner in [*owners]:
+        owners |= set(resolver.classes.heirs(owner.dotted)) if owner is not None else set()
+    found |= {scope for scope in functions if scope.owner in owners or scope.parent in found}
+    names = {scope.dotted for scope in (*found, *filter(None, owners))}
+    found |= {
+        scope
+        for scope, function in functions.items()
+        if any(call.origin in names for call in function.calls)
+    }
+    return found & functions.keys()
+
+
+def _names(scope: CodeScope) -> list[str]:
+    """The parameters of a function, or the fields of a dataclass."""
+    if not isinstance(scope.node, Def):
+        return list(scope.annotations)
+    given = scope.node.args
+    names = [each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    return names[1:] if names[:1] in (["self"], ["cls"]) else names
+
+
+def _is_dataclass(owner: CodeScope) -> bool:
+    decorators = owner.node.decorator_list if isinstance(owner.node, ast.ClassDef) else ()
+    return any(name in ast.unparse(each) for each in decorators for name in DATACLASSES)

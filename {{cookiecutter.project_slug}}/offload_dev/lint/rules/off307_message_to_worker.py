@@ -1,0 +1,75 @@
+"""OFF307: what a worker gets, or gives back, cannot be written as JSON."""
+
+import ast
+from collections.abc import Iterator
+
+from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.names import PUBLISH
+from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.snippet import snippet
+from offload_dev.lint.source import CodeScope, own_nodes
+from offload_dev.lint.violations import Violation, violation
+
+RESPONSES = Patterns(
+    "{requests,httpx}.{get,post,put,patch,delete,head,request}",
+    "{requests,httpx}.*{Session,Client}.{get,post,put,patch,delete,head,request}",
+)
+BY_PICKLE = "with pickle, the worker gets the row as it was when it was sent"
+
+
+@rule(
+    "OFF307",
+    message="goes to or comes from a worker, but JSON cannot write it",
+    instead="the key of the row, which the worker fetches; plain values",
+    target=Target.FUNCTION,
+)
+def message_to_worker(function: Function) -> Iterator[Violation]:
+    """Finds rows in the message of a task, and responses of HTTP clients that a task returns.
+
+    Celery writes arguments and results as JSON. With the serializer `pickle` the call works, but
+    the worker has a row that is as old as the message.
+    """
+    likely = BY_PICKLE if function.resolver.settings.uses_pickle else ""
+    for call in function.calls:
+        if call.method in PUBLISH and _is_task(call.holder, function):
+            for given in _given(call):
+                if _is_row(given, function):
+                    yield violation(given, likely=likely)
+    if function.is_task and _keeps_result(function.scope):
+        for node in own_nodes(function.scope.node):
+            if isinstance(node, ast.Return) and isinstance(node.value, ast.Call):
+                made = function.calls_by_node.get(node.value)
+                if made is not None and RESPONSES.matches(made.origin):
+                    subject = f"`{snippet(node.value.func)}()`, which the task returns,"
+                    yield violation(node, subject, likely=likely)
+
+
+def _given(call: CallSite) -> Iterator[ast.expr]:
+    """The values in a message: those of `delay(…)`, and `args` and `kwargs` of `apply_async`."""
+    if call.method.startswith("delay"):
+        yield from (*call.node.args, *(each.value for each in call.node.keywords))
+        return
+    named = {each.arg: each.value for each in call.node.keywords}
+    for given in (*call.node.args[:2], named.get("args"), named.get("kwargs")):
+        match given:
+            case ast.Tuple(elts=values) | ast.List(elts=values) | ast.Dict(values=values):
+                yield from values
+
+
+def _is_task(holder: str, function: Function) -> bool:
+    return function.resolver.decorators.is_task(function.resolver.function(holder))
+
+
+def _is_row(given: ast.expr, function: Function) -> bool:
+    """Whether a value is a row: a variable, or a relation of a row."""
+    if any(row is given for _, row in function.fresh_arguments):
+        return True
+    if not isinstance(given, ast.Name | ast.Attribute):
+        return False
+    origin = function.given.get(given) or function.origin_of(given)
+    return function.resolver.models.is_model(origin)
+
+
+def _keeps_result(scope: CodeScope) -> bool:
+    return "ignore_result=True" not in ast.unparse(scope.node).replace(" ", "").partition("def")[0]

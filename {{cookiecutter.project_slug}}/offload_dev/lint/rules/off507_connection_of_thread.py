@@ -1,0 +1,56 @@
+"""OFF507: a thread keeps a database connection."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from offload_dev.lint.call_graph import CallGraph
+from offload_dev.lint.function import Function
+from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.source import CodeScope
+from offload_dev.lint.threads import moved_to_threads
+from offload_dev.lint.violations import Violation, violation
+
+QUERY = "OFF101"
+CLOSES = re.compile(r"close_old_connections|connections?(\[[^\]]*\])?\.close|\.close_all\(")
+OF_REQUEST = "thread_sensitive=True"
+# It closes what the thread has opened.
+CLOSING = "channels.db.database_sync_to_async"
+
+
+@rule(
+    "OFF507",
+    message="queries in a thread that keeps its database connection",
+    instead="`sync_to_async`, or `close_old_connections()` before and after the queries",
+    target=Target.CALL_GRAPH,
+    severity="warning",
+)
+def connection_of_thread(function: Function, graph: CallGraph) -> Iterator[Violation]:
+    """Finds queries that run in a thread of a pool.
+
+    Each thread opens a connection of its own. Django closes old ones at the end of a request, but
+    only those of the request's own thread. The others stay open, one for each thread, and are used
+    again after the database has closed them.
+    """
+    if function.scope.module.has_own_loop:
+        return
+    for moved in moved_to_threads(function):
+        called = graph.function(moved.origin)
+        if called is None or moved.to_request_thread or called.is_task:
+            continue
+        is_of_request = OF_REQUEST in ast.unparse(moved.node)
+        if is_of_request or any(origin == CLOSING for origin in _wrappers(function)):
+            continue
+        found = graph.blocking.of_function(called).get(QUERY)
+        if found is not None and not found.likely and not _closes(called.scope, function.scope):
+            subject = f"{moved.origin.rpartition('.')[2]}()"
+            yield violation(moved.node, subject)._replace(chain=found.chain)
+
+
+def _wrappers(function: Function) -> Iterator[str]:
+    yield from (call.origin for call in function.calls)
+    yield from (origin for origin, _ in function.decorators)
+
+
+def _closes(*scopes: CodeScope) -> bool:
+    return any(CLOSES.search(scope.module.text) is not None for scope in scopes)
