@@ -1,4 +1,4 @@
-"""A service that others call: `python outside.py ADDRESS PORT` answers each request a little late."""
+"""A service that others call: `python outside.py ADDRESS PORT` answers a little late."""
 
 import asyncio
 import random

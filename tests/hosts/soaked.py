@@ -8,7 +8,6 @@ from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import redis
 from host_network import pids_of
 
