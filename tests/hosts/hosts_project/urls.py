@@ -1,4 +1,4 @@
-"""The addresses of the service, and four more."""
+"""The addresses of the service, and five more."""
 
 import asyncio
 import gc
@@ -9,6 +9,7 @@ from datetime import datetime
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from hosts_project.jobs import Count, count
+from hosts_project.orders import submit_order
 from hosts_project.upstreams import outside
 
 from config.urls import handler404, handler500, urlpatterns  # noqa: F401 - Django looks for both
@@ -58,5 +59,6 @@ urlpatterns = [
     path("api/inside", inside),
     path("api/count", submit_count),
     path("api/describe", describe),
+    path("api/orders", submit_order),
     *urlpatterns,
 ]
