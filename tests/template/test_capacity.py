@@ -14,7 +14,7 @@ from benchmarks.capacity.drawn import drawn
 from benchmarks.capacity.model import JOBS_OF_A_PROCESS, Traffic, need
 from offload.conf import Offload
 
-from .conftest import TEMPLATE, run
+from .conftest import ROOT, run
 
 # Round numbers, to be checked by hand.
 NOTHING = Costs(**dict.fromkeys((field.name for field in fields(Costs)), 0.0))
@@ -46,7 +46,7 @@ def test_a_job_pays_its_share_of_a_process_that_is_replaced() -> None:
     costs = replace(NOTHING, job=7, renewal=200)
     # 200 ms for 200 jobs are 1 ms each.
     assert need(traffic, costs, Offload()).worker_cpu == pytest.approx(0.08)
-    settings = (Path(TEMPLATE) / "config" / "celery.py").read_text()
+    settings = (ROOT / "{{cookiecutter.project_slug}}" / "config" / "celery.py").read_text()
     assert f"worker_max_tasks_per_child={JOBS_OF_A_PROCESS}," in settings
 
 

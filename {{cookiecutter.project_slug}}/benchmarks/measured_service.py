@@ -117,8 +117,14 @@ class MeasuredService:
 
     def replace_worker(self, *arguments: str) -> None:
         """End the worker, and start one with further arguments in its place."""
+        processes = [self.worker, *self.worker.children(recursive=True)]
         self.worker.terminate()
-        self.worker.wait(STOP_TIMEOUT_SECONDS)
+        with suppress(psutil.TimeoutExpired):
+            self.worker.wait(STOP_TIMEOUT_SECONDS)
+        # On a busy machine some of them may still be there. They have no jobs.
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self._start_worker(*arguments)
 
     def _start_worker(self, *arguments: str) -> None:

@@ -5,7 +5,7 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from statistics import fmean
 
@@ -105,7 +105,7 @@ async def _loaded(
         after = cpu(service)
         renewed = {child.pid for child in service.worker.children()} - processes
     spent = [(then - now) / seconds * 1000 for now, then in zip(before, after, strict=True)]
-    return Spent(*spent, renewals=len(renewed) / seconds)
+    return replace(Spent(*spent), renewals=len(renewed) / seconds)
 
 
 def _unfinished_jobs() -> int:

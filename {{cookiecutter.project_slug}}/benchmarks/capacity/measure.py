@@ -88,16 +88,19 @@ def measure(service: MeasuredService, seconds: float, known: Costs) -> Costs:
 
 
 def _of_each_kind(service: MeasuredService, seconds: float) -> dict[str, Spent]:
-    """What one thing of each kind costs, and `idle`: a second in which nothing comes in."""
+    """What one thing of each kind costs, and `idle`: a second in which nothing comes in.
+
+    The rates are those of a mixture. A request that comes 100 times a second and alone costs less.
+    """
     loads = {
         "idle": Rate(0, ""),
-        "request": Rate(100, TYPED),
-        "query": Rate(40, QUERY),
-        "calls": Rate(20, CALLS),
+        "request": Rate(30, TYPED),
+        "query": Rate(15, QUERY),
+        "calls": Rate(10, CALLS),
         "jobs": Rate(JOBS_PER_SECOND, JOB),
         "few jobs": Rate(FEW_JOBS_PER_SECOND, JOB),
         # It needs the jobs of the loads before.
-        "list": Rate(40, LIST),
+        "list": Rate(15, LIST),
     }
     rounds: dict[str, list[Spent]] = {name: [] for name in loads}
     for _ in range(ROUNDS):
