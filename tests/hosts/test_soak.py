@@ -43,18 +43,19 @@ OBJECTS_PER_THING = 0.1
 def small(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster, with limits that the clients reach, and an upstream outside."""
     outside = [sys.executable, str(HERE / "outside.py"), TESTS_ADDRESS, str(PORT)]
-    process = subprocess.Popen(outside)
     usual = cluster.environment
     cluster.environment = usual | {
         "SMALL_LIMITS": "1",
         "OUTSIDE": f"http://{TESTS_ADDRESS}:{PORT}",
     }
+    with subprocess.Popen(outside) as process:
+        try:
+            _restart_webs(cluster)
+            yield cluster
+        finally:
+            process.kill()
+            cluster.environment = usual
     _restart_webs(cluster)
-    yield cluster
-    cluster.environment = usual
-    _restart_webs(cluster)
-    process.terminate()
-    process.wait(30)
 
 
 def _restart_webs(cluster: Cluster) -> None:
