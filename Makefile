@@ -66,6 +66,9 @@ chaos: $(READY)  ## Attack a service (clients, databases, upstreams, names, logs
 life: $(READY)  ## Live a random life on PostgreSQL and account for every job: make life SEED=1 MINUTES=20
 	LAB_SEED=$(SEED) LAB_SECONDS=$$(python -c 'print(60 * $(MINUTES))') pytest tests/jobs/test_life.py -k on_postgresql -s
 
+soak: $(READY)  ## Load eight hosts at their limits and see that nothing grows and no job is lost: make soak MINUTES=20 (root)
+	SOAK_SECONDS=$$(python -c 'print(60 * $(MINUTES))') pytest tests/hosts/test_soak.py -s
+
 model: $(READY)  ## Explore all states of the jobs' state machine (hours); ARGS="--family plain" takes a second
 	cd tests && python -m jobs.model $(ARGS)
 
@@ -148,4 +151,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test postgresql stock chaos life model options assistants libraries test-next renew peers hosts image proof check fix lock $(ROOMS)
+.PHONY: help install demo bake test postgresql stock chaos life soak model options assistants libraries test-next renew peers hosts image proof check fix lock $(ROOMS)

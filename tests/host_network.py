@@ -127,8 +127,7 @@ class Host:
             process.kill()
             process.wait(30)
         self.processes.clear()
-        network = os.stat(f"/run/netns/{self.name}").st_ino
-        while alive := [pid for pid in _pids() if _network(pid) == network]:
+        while alive := pids_of(self.name):
             for pid in alive:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -142,6 +141,12 @@ class Host:
                 ["ip", "link", "delete", self.name], check=True, stderr=subprocess.DEVNULL
             )
         self.plug_in()
+
+
+def pids_of(name: str) -> list[int]:
+    """The processes of a host."""
+    network = os.stat(f"/run/netns/{name}").st_ino
+    return [pid for pid in _pids() if _network(pid) == network]
 
 
 def _pids() -> list[int]:

@@ -19,7 +19,7 @@ AGAIN = (
     "or test_contention or test_families or test_submit or pages_of_a_list or no_database_can "
     "or long_request or frozen_database or test_listing or test_checkpoints "
     "or test_failed_parts or test_followers or test_schedules or test_maintenance or test_scale "
-    "or test_by_hand or test_pauses or test_start_times or test_session_login "
+    "or test_by_hand or test_pauses or test_start_times or test_planned or test_session_login "
     "or over_the_socket or has_what_it_missed "
     "or test_spool or test_saved_rows or test_statements or test_pgbouncer "
     "or test_operations.py "

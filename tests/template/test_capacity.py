@@ -10,10 +10,11 @@ import pytest
 
 from benchmarks.capacity.bounds import uses
 from benchmarks.capacity.costs import FIGURES, Costs
-from benchmarks.capacity.model import Traffic, need
+from benchmarks.capacity.drawn import drawn
+from benchmarks.capacity.model import JOBS_OF_A_PROCESS, Traffic, need
 from offload.conf import Offload
 
-from .conftest import run
+from .conftest import ROOT, run
 
 # Round numbers, to be checked by hand.
 NOTHING = Costs(**dict.fromkeys((field.name for field in fields(Costs)), 0.0))
@@ -38,6 +39,25 @@ def test_what_a_traffic_needs_is_the_sum_of_its_parts() -> None:
     # The request threads have 20 at most, each process 2 more, and one for each that computes.
     assert found.connections == 22 + 3 * 2 + 5
     assert found.rows == 10 * 7 * 86400
+
+
+def test_a_job_pays_its_share_of_a_process_that_is_replaced() -> None:
+    traffic = Traffic(jobs=10, job_seconds=0)
+    costs = replace(NOTHING, job=7, renewal=200)
+    # 200 ms for 200 jobs are 1 ms each.
+    assert need(traffic, costs, Offload()).worker_cpu == pytest.approx(0.08)
+    settings = (ROOT / "{{cookiecutter.project_slug}}" / "config" / "celery.py").read_text()
+    assert f"worker_max_tasks_per_child={JOBS_OF_A_PROCESS}," in settings
+
+
+def test_loads_are_drawn_again_by_their_seed_and_differ_without_it() -> None:
+    first, again, other = (list(drawn(seed)) for seed in (1, 1, 2))
+    assert [trial.traffic for trial in first] == [trial.traffic for trial in again]
+    assert first[0].traffic != other[0].traffic
+    for trial in (*first, *other):
+        *requests, jobs = trial.rates
+        assert sum(rate.per_second for rate in requests) == pytest.approx(trial.traffic.requests)
+        assert jobs.per_second == trial.traffic.jobs
 
 
 def test_streams_alone_need_processes() -> None:

@@ -85,7 +85,8 @@ class MeasuredService:
         try:
             yield process
         finally:
-            process.terminate()
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
             try:
                 with suppress(psutil.TimeoutExpired):
                     process.wait(STOP_TIMEOUT_SECONDS)
@@ -100,9 +101,10 @@ class MeasuredService:
         Raises:
             RuntimeError: one of them did not start; the text says which, and the log's last lines.
         """
+        self._stack = stack
         self.redis = stack.enter_context(self.running("offload_dev.launcher.embedded_valkey"))
         stack.enter_context(self.running("sandbox"))
-        self.worker = stack.enter_context(self.running("offload.jobs", "-Q", "cpu", "-n", "cpu@%h"))
+        self._start_worker()
         for name, port in self.ports.items():
             arguments = ("--port", str(port), "--drain", "0")
             process = stack.enter_context(self.running("offload.serving", *arguments))
@@ -112,6 +114,22 @@ class MeasuredService:
             probe = web.address + "/health/dependencies"
             if not wait_for_answer(probe, START_TIMEOUT_SECONDS, web.is_running):
                 raise RuntimeError(self._why_not_ready(name, web, probe))
+
+    def replace_worker(self, *arguments: str) -> None:
+        """End the worker, and start one with further arguments in its place."""
+        processes = [self.worker, *self.worker.children(recursive=True)]
+        self.worker.terminate()
+        with suppress(psutil.TimeoutExpired):
+            self.worker.wait(STOP_TIMEOUT_SECONDS)
+        # On a busy machine some of them may still be there. They have no jobs.
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._start_worker(*arguments)
+
+    def _start_worker(self, *arguments: str) -> None:
+        command = ("offload.jobs", "-Q", "cpu", "-n", "cpu@%h", *arguments)
+        self.worker = self._stack.enter_context(self.running(*command))
 
     def _why_not_ready(self, name: str, web: WebProcess, probe: str) -> str:
         what = (

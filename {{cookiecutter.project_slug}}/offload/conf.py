@@ -52,6 +52,10 @@ class Offload:
     # 429. It is half of `queue_depth`: one caller cannot take the places of all the others. 0: no
     # limit.
     jobs_per_owner: int = 5_000
+    # The most jobs of one queue that may wait for a later time (`run_at`). Then a submit for later
+    # is answered 503. Of one owner there may be `jobs_per_owner` of them (429). The leader counts
+    # them once a second.
+    planned_depth: int = 100_000
     # The greatest age of the oldest due job of a queue. Then a submit is answered 503.
     queue_age: float = 3600.0
     # Finished jobs are deleted after this time, unless the job has a time of its own.

@@ -1,5 +1,7 @@
-"""The addresses of the service, and two more."""
+"""The addresses of the service, and five more."""
 
+import asyncio
+import gc
 import json
 import socket
 from datetime import datetime
@@ -7,8 +9,11 @@ from datetime import datetime
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from hosts_project.jobs import Count, count
+from hosts_project.orders import submit_order
+from hosts_project.upstreams import outside
 
 from config.urls import handler404, handler500, urlpatterns  # noqa: F401 - Django looks for both
+from offload.fanout import gather
 from offload.jobs import Idempotency, accepted, submit
 
 # The owner of the jobs, who has a token.
@@ -37,8 +42,23 @@ async def describe(request: HttpRequest) -> HttpResponse:
     )
 
 
+async def fan(request: HttpRequest) -> HttpResponse:
+    """Ask all upstreams at once."""
+    calls = {each.name: each.get_json("/today") for each in outside}
+    return JsonResponse({"answers": len(await gather(calls, required=calls))})
+
+
+async def inside(request: HttpRequest) -> HttpResponse:
+    """What this process holds: its tasks, and the objects that its garbage collector knows."""
+    gc.collect()
+    return JsonResponse({"tasks": len(asyncio.all_tasks()), "objects": len(gc.get_objects())})
+
+
 urlpatterns = [
+    path("api/fan", fan),
+    path("api/inside", inside),
     path("api/count", submit_count),
     path("api/describe", describe),
+    path("api/orders", submit_order),
     *urlpatterns,
 ]

@@ -6,6 +6,7 @@ predictions against loads. Both start a service of their own; nothing else needs
 
 import argparse
 import os
+import random
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -67,6 +68,13 @@ def arguments() -> argparse.Namespace:
         "--database", metavar="URL", help="an empty database for what is measured; default: SQLite"
     )
     parser.add_argument("--verify", action="store_true", help="try predictions against loads")
+    parser.add_argument(
+        "--seed",
+        type=number(int, 0),
+        default=random.randrange(10**6),
+        metavar="N",
+        help="of the loads that --verify draws; default: another one each time",
+    )
     parser.add_argument(
         "--seconds", type=number(float, 1), default=15.0, help="of each load that is measured"
     )
@@ -141,8 +149,9 @@ def _measure(asked: argparse.Namespace, console: Console) -> None:
         if not asked.verify:
             return
 
-        table = Table("load", "process", "predicted", "used", "error", title="Cores")
-        for verdict in measure.verify(service, asked.seconds, costs):
+        title = f"Cores; the same loads again: --seed {asked.seed}"
+        table = Table("load", "process", "predicted", "used", "error", title=title)
+        for verdict in measure.verify(service, asked.seconds, costs, asked.seed):
             mark = "" if abs(verdict.error) <= TOLERANCE else " (!)"
             table.add_row(
                 verdict.trial,

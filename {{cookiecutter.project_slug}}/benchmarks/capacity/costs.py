@@ -24,6 +24,8 @@ class Costs:
         stream_kb: memory of an open event stream in kB.
         worker_idle: of a worker in a second without jobs.
         job: a job in its worker, besides what its function computes.
+        renewal: of a worker for a process that computes, has done its number of jobs, and is
+            replaced by a new one: its end, the fork, its first connections.
         report: a report of progress, its event included.
         worker_mb: memory of a worker's main process in MB.
         process_mb: memory of each process that computes in MB.
@@ -47,6 +49,7 @@ class Costs:
     stream_kb: float
     worker_idle: float
     job: float
+    renewal: float
     report: float
     worker_mb: float
     process_mb: float

@@ -1,27 +1,33 @@
 """Measures the costs of this machine, and holds predictions against loads.
 
 The costs come from loads of one kind each, less what the idle service uses. The predictions are of
-mixtures, of which one is of a kind that no cost was measured with.
+mixtures that are drawn at random (`drawn.py`).
 """
 
 import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from benchmarks.capacity.costs import Costs
-from benchmarks.capacity.load import Rate, Spent, loaded, megabytes, postgresql, submitted
-from benchmarks.capacity.model import Traffic, need
-from benchmarks.compute import rounds_of
+from benchmarks.capacity.drawn import drawn
+from benchmarks.capacity.kinds import BENCH, CALLS, JOB, QUERY, TYPED
+from benchmarks.capacity.load import (
+    Rate,
+    Spent,
+    loaded,
+    mean_of,
+    megabytes,
+    postgresql,
+    submitted,
+)
+from benchmarks.capacity.model import JOBS_OF_A_PROCESS, need
 from benchmarks.measured_service import MeasuredService, measured_service
 from offload.conf import conf
 
-BENCH = "/api/bench"
-TYPED = f"{BENCH}/typed/"
-QUERY, LIST = f"{BENCH}/orm/async?amount=0", "/api/jobs?limit=40"
-CALLS, JOB = f"{BENCH}/waiting/async?amount=20", f"{BENCH}/computing/worker?amount=0"
+LIST = "/api/jobs?limit=40"
 REPORTING = BENCH + "/reporting?amount={}"
 # What these addresses do for a request.
 QUERIES_OF_A_REQUEST, CALLS_OF_A_REQUEST = 3, 10
@@ -29,45 +35,18 @@ QUERIES_OF_A_LIST, ROWS_OF_A_LIST = 2, 40
 STREAMS = 200
 # A job reports at most twice a second (`Offload.report_interval`).
 REPORTS_PER_SECOND = 2
+# A worker needs less than this to start, and meanwhile its jobs wait.
+WORKER_START_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A load, and the same as the model's traffic."""
-
-    name: str
-    traffic: Traffic
-    rates: list[Rate]
-
-
-def trials() -> Iterator[Trial]:
-    """Three sizes of what the costs were measured with, and two loads of other views and jobs."""
-    idle = Traffic(queries=0, rows=0, job_seconds=0, watchers=0)
-    for name, rate in (("small", 10), ("middle", 40), ("large", 100)):
-        yield Trial(
-            name,
-            replace(idle, requests=rate * 1.5, queries=1, calls=10 / 3, jobs=rate / 10),
-            [*(Rate(rate / 2, path) for path in (TYPED, QUERY, CALLS)), Rate(rate / 10, JOB)],
-        )
-    rounds = rounds_of(0.02)
-    # Three queries of each sync view, whose 50 rows have one column, and two of each short list.
-    yield Trial(
-        "other: sync views, short lists, jobs that compute",
-        replace(idle, requests=40, queries=2.5, rows=5, jobs=4, job_seconds=0.02),
-        [
-            Rate(20, f"{BENCH}/orm/sync?amount=50"),
-            Rate(20, "/api/jobs?limit=10"),
-            Rate(4, f"{BENCH}/computing/worker?amount={rounds}"),
-        ],
-    )
-    # One call, no query; a job of four reports every two seconds, which nobody watches.
-    yield Trial(
-        "other: single calls, jobs that report",
-        Traffic(
-            requests=60, queries=0, rows=0, calls=1, jobs=0.5, job_seconds=0, reports=4, watchers=0
-        ),
-        [Rate(60, f"{BENCH}/one?amount=10"), Rate(0.5, REPORTING.format(4))],
-    )
+# Each kind of load is repeated so often, one kind after the other: what else the machine does then
+# meets all kinds.
+ROUNDS = 3
+# A worker that hardly works spends more on a job, because its caches are cold.
+JOBS_PER_SECOND, FEW_JOBS_PER_SECOND = 10, 3
+# To measure what the replacement of a process costs, each is replaced after so many jobs.
+JOBS_OF_A_SHORT_PROCESS = 2
+SHORT_JOBS_PER_SECOND = 2
 
 
 @contextmanager
@@ -81,20 +60,10 @@ def one_service(database_url: str | None) -> Iterator[MeasuredService]:
 
 def measure(service: MeasuredService, seconds: float, known: Costs) -> Costs:
     """The costs; what is not measured stays as it is known."""
-    idle = loaded(service, [], seconds)
-
-    def each(path: str, per_second: float) -> Spent:
-        spent = loaded(service, [Rate(per_second, path)], seconds)
-        return Spent(
-            (spent.web - idle.web) / per_second,
-            (spent.worker - idle.worker) / per_second,
-            (spent.redis - idle.redis) / per_second,
-            (spent.database - idle.database) / per_second,
-        )
-
-    request, query = each(TYPED, 100), each(QUERY, 40)
-    # The list needs the jobs of the load before.
-    calls, job, listed = each(CALLS, 20), each(JOB, 10), each(LIST, 40)
+    spent = _of_each_kind(service, seconds)
+    idle = spent["idle"]
+    request, query, listed = spent["request"], spent["query"], spent["list"]
+    calls, job = spent["calls"], mean_of([spent["jobs"], spent["few jobs"]])
     per_query = (query.web - request.web) / QUERIES_OF_A_REQUEST
     rows = listed.web - request.web - QUERIES_OF_A_LIST * per_query
     found = replace(
@@ -114,7 +83,55 @@ def measure(service: MeasuredService, seconds: float, known: Costs) -> Costs:
     )
     if postgresql():
         found = replace(found, statement=query.database / QUERIES_OF_A_REQUEST)
-    return _with_streams(service, seconds, found)
+    found = _with_streams(service, seconds, found)
+    return _with_renewals(service, seconds, found, job)
+
+
+def _of_each_kind(service: MeasuredService, seconds: float) -> dict[str, Spent]:
+    """What one thing of each kind costs, and `idle`: a second in which nothing comes in.
+
+    The rates are those of a mixture. A request that comes 100 times a second and alone costs less.
+    """
+    loads = {
+        "idle": Rate(0, ""),
+        "request": Rate(30, TYPED),
+        "query": Rate(15, QUERY),
+        "calls": Rate(10, CALLS),
+        "jobs": Rate(JOBS_PER_SECOND, JOB),
+        "few jobs": Rate(FEW_JOBS_PER_SECOND, JOB),
+        # It needs the jobs of the loads before.
+        "list": Rate(15, LIST),
+    }
+    rounds: dict[str, list[Spent]] = {name: [] for name in loads}
+    for _ in range(ROUNDS):
+        for name, rate in loads.items():
+            rates = [rate] if rate.per_second else []
+            rounds[name].append(loaded(service, rates, seconds / ROUNDS))
+    means = {name: mean_of(spent) for name, spent in rounds.items()}
+    idle = means["idle"]
+    return {
+        name: means[name].less(idle, rate.per_second) if rate.per_second else idle
+        for name, rate in loads.items()
+    }
+
+
+def _with_renewals(service: MeasuredService, seconds: float, found: Costs, job: Spent) -> Costs:
+    """The cost of a process that is replaced, and that of a job without it.
+
+    Args:
+        job: what a job has cost, with the replacements that happened to fall into its loads.
+    """
+    service.replace_worker("--max-tasks-per-child", str(JOBS_OF_A_SHORT_PROCESS))
+    rate = Rate(SHORT_JOBS_PER_SECOND, JOB)
+    # Until the worker is there, and its first processes were replaced.
+    loaded(service, [rate], WORKER_START_SECONDS)
+    spent = loaded(service, [rate], seconds).worker
+    short = (spent - found.worker_idle) / SHORT_JOBS_PER_SECOND
+    share = 1 / JOBS_OF_A_SHORT_PROCESS - job.renewals
+    renewal = max((short - job.worker) / share, 0.0) if share > 0 else found.renewal
+    service.replace_worker()
+    loaded(service, [rate], WORKER_START_SECONDS)
+    return replace(found, renewal=renewal, job=max(job.worker - job.renewals * renewal, 0.0))
 
 
 def _with_streams(service: MeasuredService, seconds: float, found: Costs) -> Costs:
@@ -145,10 +162,14 @@ class Verdict(NamedTuple):
         return self.predicted / self.used - 1
 
 
-def verify(service: MeasuredService, seconds: float, costs: Costs) -> Iterator[Verdict]:
-    """Hold the predictions against the trials."""
-    for trial in trials():
+def verify(service: MeasuredService, seconds: float, costs: Costs, seed: int) -> Iterator[Verdict]:
+    """Hold the predictions against loads that nobody has measured: they are drawn now."""
+    for trial in drawn(seed):
         spent = loaded(service, trial.rates, seconds)
         wanted = need(trial.traffic, costs, conf())
         yield Verdict(trial.name, "web", wanted.web_cpu, spent.web / 1000)
-        yield Verdict(trial.name, "worker", wanted.worker_cpu, spent.worker / 1000)
+        # A process is replaced after 200 jobs: in a short load that is never or twice, and it costs
+        # as much as 20 jobs. Here it counts as often as in the long run.
+        extra = spent.renewals - trial.traffic.jobs / JOBS_OF_A_PROCESS
+        used = (spent.worker - extra * costs.renewal) / 1000
+        yield Verdict(trial.name, "worker", wanted.worker_cpu, used)

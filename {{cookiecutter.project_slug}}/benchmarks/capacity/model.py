@@ -15,6 +15,9 @@ WORKER_USE = 0.7
 STREAM_USE = 0.8
 # Statements of a job: the submit, the claim and the end (`test_statements.py` of the template).
 JOB_STATEMENTS = 3
+# A process that computes is replaced after so many jobs: `worker_max_tasks_per_child` in
+# config/celery.py.
+JOBS_OF_A_PROCESS = 200
 # Events of a job, besides its reports: its start and its end.
 JOB_EVENTS = 2
 # Statements of a process in a second without traffic: the checks of logins, rows and the database.
@@ -130,7 +133,7 @@ def web_milliseconds(traffic: Traffic, costs: Costs) -> float:
 
 def worker_milliseconds(traffic: Traffic, costs: Costs) -> float:
     """CPU of a job in its worker, besides its function."""
-    return costs.job + traffic.reports * costs.report
+    return costs.job + costs.renewal / JOBS_OF_A_PROCESS + traffic.reports * costs.report
 
 
 def _redis_milliseconds(traffic: Traffic, costs: Costs, processes: int, events: float) -> float:

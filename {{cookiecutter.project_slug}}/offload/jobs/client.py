@@ -23,6 +23,7 @@ from offload.jobs.idempotency import Idempotency, find_kept, find_repeated, keep
 from offload.jobs.job_type import JobType
 from offload.jobs.metrics import count_new
 from offload.jobs.models import FINAL, Job
+from offload.jobs.planned import admit_planned
 from offload.jobs.priority import Priority, PriorityName
 from offload.jobs.services import services
 from offload.jobs.stats import QueueStats
@@ -34,7 +35,7 @@ R = TypeVar("R", bound=BaseModel)
 
 # How often an INSERT is tried that meets another job with its unique key, which ends meanwhile.
 MAX_INSERT_TRIES = 5
-# The clock of a web process may be so much ahead of the database's, or behind it.
+# The clock of a process that has not read the database's may be so much ahead of it, or behind it.
 MAX_CLOCK_ERROR = timedelta(minutes=5)
 # Bounds of `Retry-After`, in seconds. The larger one is also the answer where nothing has ended.
 MIN_RETRY_AFTER_SECONDS = 1.0
@@ -82,9 +83,9 @@ async def submit(
     Raises:
         InvalidJob: the models of the followers do not fit.
         ValueError: no priority has this name.
-        Problem: 503 with `Retry-After` where the queue is too deep or too old; 429 with it where
-            too many jobs of this owner wait in it; 422 where the key came with another request, or
-            where the times cannot be kept.
+        Problem: 503 with `Retry-After` where the queue is too deep or too old, or has too many jobs
+            for later; 429 with it where too many of these jobs are this owner's; 422 where the key
+            came with another request, or where the times cannot be kept.
         ParamsTooLarge: the parameters are over `conf().params_limit` bytes.
         ParamsUnfit: a worker could not read them back.
     """
@@ -130,8 +131,7 @@ async def submit_many(
     admit(job_type.limits.queue, owner, len(jobs))
 
     def insert() -> list[Job]:
-        give_ranks(jobs)
-        _admit_blocked(jobs)
+        _admit_waiting(jobs, is_planned="due_at" in columns)
         Job.objects.bulk_create(jobs)
         count_new(jobs)
         add_submitted_event(jobs)
@@ -239,6 +239,18 @@ def _admit_owner(queue: str, owner: str) -> None:
         )
 
 
+def _admit_waiting(jobs: list[Job], is_planned: bool) -> None:
+    """Refuse jobs for later, and limited ones, where too many wait. Give limited ones their ranks.
+
+    Raises:
+        Problem: as `admit_planned` and `_admit_blocked`.
+    """
+    if is_planned and jobs:
+        admit_planned(jobs)
+    _admit_blocked(jobs)
+    give_ranks(jobs)
+
+
 def _admit_blocked(jobs: list[Job]) -> None:
     """Refuse limited jobs where their owner has too many that the same limit blocks: as many as a
     queue may hold. Other owners' jobs do not count, since owners take turns.
@@ -284,7 +296,7 @@ def _checked_times(run_at: datetime | None, start_before: datetime | None) -> di
     Raises:
         Problem: 422, a time has no time zone, or no worker could begin the job in time.
     """
-    now, times = timezone.now(), {}
+    now, times = services.stats.database_time(), {}
     for name, time in (("run_at", run_at), ("start_before", start_before)):
         if time is not None and timezone.is_naive(time):
             raise Problem(422, f"{name} needs a time zone, as in 2030-01-31T09:00:00+01:00")
@@ -313,11 +325,11 @@ def _insert(
         job.idempotency_key, job.fingerprint = idempotency.key, idempotency.fingerprint
         if job_type.limits.unique and (kept := find_kept(job_type, owner, idempotency)):
             return kept
-    if job.limit_key is not None:
+    is_planned = "due_at" in columns
+    if is_planned or job.limit_key is not None:
         if idempotency is not None and (found := find_repeated(job_type, owner, idempotency)):
             return found
-        _admit_blocked([job])
-        give_ranks([job])
+        _admit_waiting([job], is_planned)
 
     for _ in range(MAX_INSERT_TRIES):
         # Within a caller's transaction a savepoint keeps it usable. Else it is one statement.
@@ -332,7 +344,7 @@ def _insert(
             count_new([job])
             add_submitted_event([job])
             # A row that is due later is published by the maintenance.
-            return job if "due_at" in columns else _dispatched(job)
+            return job if is_planned else _dispatched(job)
 
     raise Problem(
         409, f"jobs of the type {job_type.name!r} with these parameters end and begin: try again"

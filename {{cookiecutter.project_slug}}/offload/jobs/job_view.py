@@ -43,7 +43,8 @@ class JobSummary(BaseModel):
     result_url: str | None = None
     """Where a succeeded job's result is read, as it is stored; the address takes `Range`."""
     blocked_by: str | None = None
-    """For a job that a limit keeps from running now: the limit, in words."""
+    """For a queued job: the limit that keeps it from running now, in words, or that no running
+    worker knows its type."""
     expected_start_seconds: float | None = None
     """For a queued job: seconds until it starts, from its queue's due rows, parts included, and its
     drain rate; null where they are not known. A job of an owner with few waiting jobs starts

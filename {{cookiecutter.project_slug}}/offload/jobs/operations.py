@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 from django.utils.text import capfirst
 
 from offload.conf import conf
@@ -125,7 +125,7 @@ def _types() -> list[TypeRow]:
 
     held = Job.objects.filter(worker__isnull=False)
     # Both conditions name the index `offload_job_waiting`.
-    later = Job.objects.filter(due_at__isnull=False, due_at__gt=timezone.now())
+    later = Job.objects.filter(due_at__isnull=False, due_at__gt=Now())
     divided = Job.objects.filter(
         worker__isnull=True, due_at__isnull=True, unblock_at__isnull=True, finished_at__isnull=True
     )
@@ -199,7 +199,7 @@ def _limits() -> list[LimitRow]:
 
 def _schedules() -> list[dict[str, Any]]:
     """The schedules, and their next moments."""
-    now = timezone.now()
+    now = services.stats.database_time()
     rows = []
     for schedule in Schedule.objects.all():
         recurrence = find_recurrence(schedule.name)
@@ -215,4 +215,4 @@ def _schedules() -> list[dict[str, Any]]:
 
 
 def _age(moment: datetime) -> float:
-    return (timezone.now() - moment).total_seconds()
+    return (services.stats.database_time() - moment).total_seconds()

@@ -6,8 +6,11 @@ memory, and ask nobody.
 """
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timedelta
 from typing import Any
+
+from django.utils import timezone
 
 from offload.jobs import metrics
 from offload.observe.live_gauges import set_all
@@ -57,6 +60,10 @@ class JobStats:
     owners: dict[str, dict[str, int]] = field(default_factory=dict)
     # Owners who have `conf().jobs_per_owner` due jobs in a queue, parts not counted, by queue.
     full_owners: dict[str, list[str]] = field(default_factory=dict)
+    # Jobs that wait for a later time, by queue, parts not counted.
+    planned: dict[str, int] = field(default_factory=dict)
+    # The database's clock, less this process's: hosts' clocks differ.
+    clock_error: timedelta = timedelta(0)
     # Whether the database answered the last time; None before it was asked.
     database: bool | None = None
     # Whether the broker answered the last time.
@@ -65,6 +72,14 @@ class JobStats:
     database_at: float | None = None
     # `time.monotonic()` when the leader read queues and workers.
     read_at: float | None = None
+
+    def read_clock(self, database_now: datetime) -> None:
+        """Note what the database's clock says just now."""
+        self.clock_error = database_now - timezone.now()
+
+    def database_time(self) -> datetime:
+        """The time by the database's clock, as far as this process knows it; it asks nobody."""
+        return timezone.now() + self.clock_error
 
     def database_was_read(self) -> None:
         """Note that the database has answered this process just now."""
@@ -96,22 +111,29 @@ class JobStats:
             "paused": self.paused,
             "owners": self.owners,
             "full_owners": self.full_owners,
+            "planned": self.planned,
         }
 
     def load(self, document: dict[str, Any], age: float) -> None:
-        """Take over what the leader wrote `age` seconds ago."""
+        """Take over what the leader wrote `age` seconds ago.
+
+        During a deploy the leader may be newer, and write what this version does not know.
+        """
         # A queue that is empty now keeps its gauge, at 0.
         found = {name: QueueStats() for name in self.queues}
         for name, values in document.get("queues", {}).items():
-            found[name] = QueueStats(**values)
+            found[name] = QueueStats(**_known(QueueStats, values))
 
         self.queues = found
         self.workers = document.get("workers", 0)
         self.unserved = document.get("unserved", {})
-        self.backlogs = [Backlog(**values) for values in document.get("backlogs", [])]
+        self.backlogs = [
+            Backlog(**_known(Backlog, values)) for values in document.get("backlogs", [])
+        ]
         self.paused = [(queue, kind) for queue, kind in document.get("paused", [])]
         self.owners = document.get("owners", {})
         self.full_owners = document.get("full_owners", {})
+        self.planned = document.get("planned", {})
         self.read_at = time.monotonic() - age
         self._set_gauges(age)
 
@@ -129,3 +151,9 @@ class JobStats:
             for kind, count in kinds.items()
         }
         set_all(metrics.UNSERVED, unserved)
+
+
+def _known(kind: type[QueueStats] | type[Backlog], values: dict[str, Any]) -> dict[str, Any]:
+    """Those of the values that are fields of the class."""
+    names = {each.name for each in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}

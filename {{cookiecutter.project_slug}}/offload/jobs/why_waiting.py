@@ -12,7 +12,6 @@ from uuid import UUID
 from celery import current_app
 from django.db.models import Count, Q
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.text import capfirst
 
 from offload.conf import conf
@@ -43,18 +42,28 @@ class Reason:
 
 
 def blocked_by(job: Job) -> str | None:
-    """The limit that keeps a job from running now, in words; None where none does."""
-    if job.unblock_at is None or job.limit_key is None or job.unblock_at > timezone.now():
+    """What keeps a job from running now, in words: a limit, or that no worker knows its type; None
+    where neither does. It asks nobody.
+    """
+    now = services.stats.database_time()
+    if job.due_at is not None and job.due_at <= now and _is_unserved(job):
+        return f"no running worker knows the job type {job.kind!r}"
+    if job.unblock_at is None or job.limit_key is None or job.unblock_at > now:
         return None
     limit = limit_of(job.limit_key)
     return f"blocked by limit: {limit.in_words()}" if limit is not None else None
+
+
+def _is_unserved(job: Job) -> bool:
+    """Whether no running worker of the queue knows the type of a due job."""
+    return job.kind in services.stats.unserved.get(job.queue, ())
 
 
 def expected_start_seconds(job: Job) -> float | None:
     """Seconds until a queued job starts; None where the stats do not say, it is for later, or it is
     blocked: only the view of one job reads the rows before a blocked one.
     """
-    if job.due_at is None or job.due_at > timezone.now():
+    if job.due_at is None or job.due_at > services.stats.database_time() or _is_unserved(job):
         return None
     stats = services.stats.queues.get(job.queue)
 
@@ -82,7 +91,7 @@ def reasons_of_waiting(job: Job) -> list[Reason]:
 
 def _of_held(job: Job, worker_id: UUID) -> Iterator[Reason]:
     """A worker holds the job. It may be gone."""
-    if job.lease_until is not None and job.lease_until <= timezone.now():
+    if job.lease_until is not None and job.lease_until <= services.stats.database_time():
         worker = Worker.objects.filter(pk=worker_id).first()
         name = worker.name if worker else f"the worker {worker_id}, which has ended"
         yield Reason(
@@ -111,12 +120,12 @@ def _of_queued(job: Job) -> Iterator[Reason]:
             f"{_moment(paused.paused_at)}: {paused.reason or 'no reason given'}."
         )
 
-    later = job.due_at or job.unblock_at
-    if later is not None and later > timezone.now():
+    now, later = services.stats.database_time(), job.due_at or job.unblock_at
+    if later is not None and later > now:
         why = "its last attempt failed" if job.attempts else "it was submitted for that time"
         yield Reason(f"It is due later, at {_moment(later)}: {why}.")
         return
-    if job.start_before is not None and job.start_before <= timezone.now():
+    if job.start_before is not None and job.start_before <= now:
         yield Reason("The deadline for its start has passed: it fails within 2 s.")
         return
 
@@ -192,7 +201,7 @@ def _of_broker(job: Job) -> Iterator[Reason]:
     elif not leader.reaches_broker or (services.relay and not services.stats.broker):
         yield Reason("The broker (Redis) does not answer. Jobs wait in their rows until it does.")
     elif job.published_at is None and job.due_at is not None:
-        seconds = (timezone.now() - job.due_at).total_seconds()
+        seconds = (leader.now - job.due_at).total_seconds()
         if seconds > MESSAGE_SECONDS:
             yield Reason("It has no message yet: 500 jobs of a queue get theirs in a second.")
 

@@ -56,12 +56,14 @@ class Leadership:
 
         Args:
             reaches_broker: whether this process's connection to the broker works.
-            stats: get what the leader wrote, where this process does not lead.
+            stats: get the database's time, and what the leader wrote where this process does not
+                lead.
         """
         rows = Leader.objects.filter(name=NAME).annotate(now=Now())
         row: Any = rows.first() or self._first_election()
         if row is None:
             return False
+        stats.read_clock(row.now)
 
         mine = row.holder == self._holder
         if mine and row.until > row.now and row.reaches_broker == reaches_broker:

@@ -61,25 +61,31 @@ class ReadStats:
         self._report_unserved(found)
 
     def _read_waiting(self, found: JobStats) -> dict[tuple[str, str], int]:
-        """Count waiting rows: one read of the index `offload_job_waiting`.
+        """Count waiting rows, and those that wait for a later time: one read of the index
+        `offload_job_waiting`.
 
         Paused jobs count for the depth of their queue, which bounds it. They count neither for its
         age nor among the rows that should have a message.
         """
         whole = Q(number=0)
         rows = (
-            Job.objects.filter(waiting())
+            Job.objects.filter(due_at__isnull=False)
             .values("queue", "kind")
             .annotate(
-                rows=Count("pk"),
-                depth=Count("pk", filter=whole),
-                oldest=Min("due_at", filter=whole),
+                rows=Count("pk", filter=waiting()),
+                depth=Count("pk", filter=waiting() & whole),
+                planned=Count("pk", filter=Q(due_at__gt=Now()) & whole),
+                oldest=Min("due_at", filter=waiting() & whole),
                 now=Now(),
             )
             .order_by()
         )
         counts: dict[tuple[str, str], int] = {}
         for row in rows:
+            if row["planned"]:
+                found.planned[row["queue"]] = found.planned.get(row["queue"], 0) + row["planned"]
+            if not row["rows"]:
+                continue
             queue = found.queues.setdefault(row["queue"], QueueStats())
             queue.depth += row["depth"]
             oldest = row["oldest"]
