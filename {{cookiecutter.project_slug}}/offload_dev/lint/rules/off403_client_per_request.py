@@ -40,7 +40,9 @@ def client_per_request(function: Function) -> Iterator[Violation]:
             continue
         if not makes_many_calls(call.node, function):
             advice = "" if library.name in HTTP_CLIENTS else ONE_CLIENT
-            yield call_violation(call.node, likely=likely, instead=advice)
+            # A helper's helper is called rarely, as a rule.
+            found = call_violation(call.node, likely=likely, instead=advice)
+            yield found._replace(near=bool(likely))
 
 
 def _closes(function: Function) -> bool:

@@ -119,6 +119,8 @@ def _of_thread(function: Function) -> Iterator[Violation]:
     is_made_once = function.scope.label.endswith(".__init__") or any(
         call.origin in ("builtins.hasattr", "builtins.getattr") for call in function.calls
     )
+    if not function.resolver.project.mixes_threads:
+        return
     is_put_back = function.is_generator and not function.scope.on_loop
     if is_made_once or is_put_back or "threading" not in function.scope.module.text:
         return
