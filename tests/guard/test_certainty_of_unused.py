@@ -95,6 +95,47 @@ def test_a_file_that_no_file_names_is_not_run(tmp_path: Path) -> None:
         assert found == (set() if "/" in name else {("OFF103", "error")}), name
 
 
+def test_a_text_in_the_middle_of_a_line_hides_no_code(tmp_path: Path) -> None:
+    code = 'QUERY = """\nselect 1\n"""\n\n' + LOADS + PLAIN + '\nMORE = """\nselect 2\n"""\n'
+    urls = URLS.replace("LINE", "views.view")
+    assert numbers(tmp_path / "used", code, urls=urls) == {("OFF405", "warning")}
+
+
+def test_what_two_unused_functions_name_counts_once(tmp_path: Path) -> None:
+    outer = "def outer():\n    def inner():\n        load()\n\n    print(1)\n"
+    urls = URLS.replace("LINE", "views.view")
+    found = numbers(tmp_path / "used", f"{LOADS}{outer}\n{PLAIN}", urls=urls)
+    assert found == {("OFF405", "warning")}
+
+
+def test_a_name_inside_of_an_unused_method_counts_once(tmp_path: Path) -> None:
+    code = (
+        "class Api:\n    async def unused(self):\n        Api()\n        Api()\n\n"
+        "    async def load(self):\n        time.sleep(1)\n\n"
+        "async def view(request):\n    await Api().load()\n"
+    )
+    urls = URLS.replace("LINE", "views.view")
+    assert numbers(tmp_path / "used", code, urls=urls) == {("OFF103", "error")}
+
+
+def test_a_class_that_makes_itself_known_is_used(tmp_path: Path) -> None:
+    base = "class Base:\n    def __init_subclass__(cls):\n        CLASSES.append(cls)\n\n"
+    heir = "class Heir(BASE):\n    async def send_it(self):\n        time.sleep(1)\n"
+    urls = URLS.replace("LINE", "views.view")
+    use = "CLASSES = []\n\nasync def view(request):\n    await CLASSES[0].send_it()\n"
+    for name, count in {"Base": 1, "object": 0}.items():
+        code = base + heir.replace("BASE", name) + use
+        assert len(numbers(tmp_path / name, code, urls=urls)) == count, name
+
+
+def test_a_method_may_be_found_by_a_part_of_its_name(tmp_path: Path) -> None:
+    code = CONSUMER.replace("TYPE", "other").replace(
+        "self.send(", "getattr(self, f'chat_{text_data}')("
+    )
+    urls = URLS.replace("LINE", "views.Chat")
+    assert numbers(tmp_path / "found", code, urls=urls) == {("OFF103", "error")}
+
+
 def test_a_message_names_the_method_of_a_consumer(tmp_path: Path) -> None:
     for kind, count in {"title": 1, "other": 0}.items():
         urls = URLS.replace("LINE", "views.Chat")

@@ -19,7 +19,17 @@ SERVES = Patterns(
 # A task of Pulp runs its stages in the loop of its own process.
 OF_WORKERS = Patterns("pulpcore.plugin.stages.*Stage")
 # Methods of a router that register the function below them: `@router.get("/orders")`.
-ROUTES = {"get", "post", "put", "patch", "delete", "api_operation", "route", "websocket"}
+ROUTES = {
+    "get",
+    "post",
+    "put",
+    "patch",
+    "delete",
+    "api_operation",
+    "api_route",
+    "route",
+    "websocket",
+}
 TO_SYNC = "asgiref.sync.async_to_sync"
 ASGI = {"receive", "send"}
 PLAIN = {"builtins.staticmethod", "builtins.classmethod"}

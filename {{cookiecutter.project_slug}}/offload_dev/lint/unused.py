@@ -10,7 +10,7 @@ from offload_dev.lint.classes import Classes
 from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.settings_files import is_settings
-from offload_dev.lint.source import SERVICE_FILES, CodeScope, Def, Module, Project
+from offload_dev.lint.source import SERVICE_FILES, CodeScope, Module, Project
 
 # Django, Celery and servers load files with these names by themselves.
 LOADED = {
@@ -41,12 +41,15 @@ ROWS = Patterns("django.db.models.*")
 
 # A function names itself this often at most.
 MAX_OWN_USES = 5
+# `getattr(self, f"run_{name}")()`
+FINDS_METHODS = re.compile(r"\bgetattr\((self|cls), (?![\"'])")
 AWAITS_TOOLS = re.compile(r"\.a(invoke|stream\w*|batch)\(")
 DEFINITION = re.compile(r"\b(?:def|class) (\w+)")
 WORD = re.compile(r"\w+")
 # These name a function, but do not use it. An import under another name does.
 COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
-DOCSTRING = re.compile(r'^[ \t]*[rRuU]?("""|\'\'\').*?\1', re.MULTILINE | re.DOTALL)
+# A text that begins in the middle of a line is no docstring.
+LONG_TEXT = re.compile(r'(^[ \t]*)?[rRuU]?("""|\'\'\').*?\2', re.MULTILINE | re.DOTALL)
 EXPORTS = re.compile(r"^__all__\b[^=\n]*=\s*[\[(][^\])]*[\])]", re.MULTILINE)
 IMPORT = re.compile(r"^[ \t]*from\s+[\w.]+\s+import\s+(?:\([^)]*\)|[^\n(]*$)", re.MULTILINE)
 
@@ -73,20 +76,24 @@ class Unused:
         """The functions that nothing runs."""
         if not any(module.path.name in SERVICE_FILES for module in self._project.files):
             return set()
-        modules = self._modules
-        for module in modules:
-            self._uses.subtract(_uses(self._texts[module]))
-        found = {scope for scope in self._project.scopes.values() if scope.module in modules}
-        waiting = [each for each in self._candidates() if each not in found]
+        found: set[CodeScope] = {*self._modules}
+        waiting = list(self._candidates())
         grows = True
         while grows:
-            new = [scope for scope in waiting if not self._is_named(scope)]
-            for scope in new:
-                self._uses.subtract(self._below(scope))
+            uses = self._uses_outside(found)
+            new = [scope for scope in waiting if not self._is_named(scope, uses, found)]
             found.update(new)
             waiting = [scope for scope in waiting if scope not in found]
             grows = bool(new)
         return {scope for scope in self._functions if _is_within(scope, found)}
+
+    def _uses_outside(self, found: set[CodeScope]) -> Counter[str]:
+        """The words of all code, without that of these scopes."""
+        uses = self._uses.copy()
+        for scope in found:
+            if not _is_within(scope.parent, found):
+                uses.subtract(self._below(scope))
+        return uses
 
     @cached_property
     def _modules(self) -> set[Module]:
@@ -113,10 +120,19 @@ class Unused:
             if isinstance(scope.node, ast.ClassDef):
                 bases = self._classes.lineage(scope.dotted)
                 outside = (base for base in bases if self._classes.scope(base) is None)
-                if not scope.node.decorator_list and all(map(NAMED.matches, outside)):
+                is_plain = not scope.node.decorator_list and not self._registers(bases)
+                if is_plain and all(map(NAMED.matches, outside)):
                     yield scope
             elif scope in self._functions and not self._is_called_by_others(scope):
                 yield scope
+
+    def _registers(self, bases: list[str]) -> bool:
+        """Whether a class makes itself known: by a hook of its base, or by a metaclass."""
+        scopes = filter(None, map(self._classes.scope, bases))
+        return any(
+            "__init_subclass__" in each.names or getattr(each.node, "keywords", ())
+            for each in scopes
+        )
 
     def _is_called_by_others(self, scope: CodeScope) -> bool:
         function, name = self._functions[scope], scope.label.rpartition(".")[2]
@@ -127,6 +143,8 @@ class Unused:
             return False
         if name == "_arun" and not self._awaits_tools:
             return False
+        if FINDS_METHODS.search(scope.module.text):
+            return True
         bases = self._classes.lineage(scope.owner.dotted)
         outside = [base for base in bases if base and self._classes.scope(base) is None]
         if any(map(CONSUMERS.matches, outside)):
@@ -140,18 +158,22 @@ class Unused:
         """Whether the agents of LangChain are awaited. Only then it calls `_arun` of a tool."""
         return any(AWAITS_TOOLS.search(text) for text in self._texts.values())
 
-    def _is_named(self, scope: CodeScope) -> bool:
+    def _is_named(self, scope: CodeScope, all_uses: Counter[str], found: set[CodeScope]) -> bool:
+        """Whether code outside of a scope names it. `all_uses` has no words of what was found."""
         name = scope.label.rpartition(".")[2]
-        uses = self._uses[name]
-        # A function that calls itself is not used.
-        return uses > MAX_OWN_USES or (uses > 0 and uses > self._below(scope)[name])
+        uses = all_uses[name]
+        if not 0 < uses <= MAX_OWN_USES:
+            return uses > 0
+        inside = (e for e in found if _is_within(e, {scope}) and not _is_within(e.parent, found))
+        return uses > self._below(scope)[name] - sum(self._below(each)[name] for each in inside)
 
     def _below(self, scope: CodeScope) -> Counter[str]:
-        """What a scope uses below its first line."""
+        """What a scope uses below its first line; a file in all its lines."""
         if scope not in self._inside:
-            assert isinstance(scope.node, Def | ast.ClassDef)
-            text = "\n".join(scope.module.lines[scope.node.lineno : scope.node.end_lineno])
-            self._inside[scope] = _uses(_code(text))
+            lines, node = scope.module.lines, scope.node
+            if not isinstance(node, ast.Module):
+                lines = lines[node.lineno : node.end_lineno]
+            self._inside[scope] = _uses(_code("\n".join(lines)))
         return self._inside[scope]
 
 
@@ -175,7 +197,9 @@ def _is_within(scope: CodeScope | None, found: set[CodeScope]) -> bool:
 
 
 def _code(text: str) -> str:
-    return EXPORTS.sub("", DOCSTRING.sub("", COMMENT.sub("", text)))
+    """A source without its comments, docstrings and exports."""
+    text = LONG_TEXT.sub(lambda found: found[0] if found[1] is None else "", COMMENT.sub("", text))
+    return EXPORTS.sub("", text)
 
 
 def _uses(text: str) -> Counter[str]:
