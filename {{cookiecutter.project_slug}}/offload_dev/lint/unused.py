@@ -126,6 +126,11 @@ class Unused:
             elif scope in self._functions and not self._is_called_by_others(scope):
                 yield scope
 
+    @cached_property
+    def _finding_methods(self) -> set[Module]:
+        """The files that find methods by a part of their name."""
+        return {module for module in self._project.files if FINDS_METHODS.search(module.text)}
+
     def _registers(self, bases: list[str]) -> bool:
         """Whether a class makes itself known: by a hook of its base, or by a metaclass."""
         scopes = filter(None, map(self._classes.scope, bases))
@@ -143,7 +148,7 @@ class Unused:
             return False
         if name == "_arun" and not self._awaits_tools:
             return False
-        if FINDS_METHODS.search(scope.module.text):
+        if scope.module in self._finding_methods:
             return True
         bases = self._classes.lineage(scope.owner.dotted)
         outside = [base for base in bases if base and self._classes.scope(base) is None]
