@@ -183,8 +183,8 @@ def test_a_function_that_nothing_names_is_not_run(tmp_path: Path) -> None:
     # Two folders that are no packages may have files of the same name.
     same = "from work import load_it\n\nWORK = load_it\n"
     for place in ("fifth", "sixth"):
-        found = at(tmp_path, f"{place}/same.py", same if place == "fifth" else "")
+        found = at(tmp_path, f"{place}/tasks.py", same if place == "fifth" else "")
     assert [rule for rule, *_ in found] == ["OFF103"]
-    (tmp_path / "fifth" / "same.py").unlink()
+    (tmp_path / "fifth" / "tasks.py").unlink()
     named = "HANDLERS = ['shop.work.load_it']\n"
-    assert [rule for rule, *_ in at(tmp_path, "third/names.py", named)] == ["OFF103"]
+    assert [rule for rule, *_ in at(tmp_path, "third/apps.py", named)] == ["OFF103"]

@@ -36,6 +36,8 @@ FindAtCall = Callable[[Function, ast.Call, Function], Iterable[Violation]]
 
 ON_COMMIT = "django.db.transaction.on_commit"
 CACHES = Patterns("functools.{cache,lru_cache}")
+# Channels runs its methods in a thread, although it inherits from the async one.
+SYNC_CONSUMERS = Patterns("channels.*SyncConsumer")
 VIEWS = Patterns("django.views.*", "adrf.*")
 # Decorators of Ninja: `@router.get("/orders")`.
 ENDPOINTS = {"get", "post", "put", "patch", "delete", "api_operation"}
@@ -148,6 +150,8 @@ class CallGraph:
         """Whether a framework calls a method, by the class that it comes from and its name."""
         name = scope.label.rpartition(".")[2]
         lineage = self.resolver.classes.lineage(scope.owner.dotted) if scope.owner else []
+        if any(map(SYNC_CONSUMERS.matches, lineage)):
+            return False
         return any(hooks.matches(f"{base}.{name}") for base in lineage)
 
     def _runs_before_handler(self, scope: CodeScope) -> bool:

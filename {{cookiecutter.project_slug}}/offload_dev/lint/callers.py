@@ -10,22 +10,31 @@ from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.names import SECOND_LOOP
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.source import CodeScope, Def
+from offload_dev.lint.unused import Unused
 
 SERVES = Patterns(
     "django.views.*", "rest_framework.*", "adrf.*", "channels.*Consumer", "ninja*Controller*",
     "django.utils.deprecation.MiddlewareMixin", "starlette.middleware.*",
 )  # fmt: skip
+# A task of Pulp runs its stages in the loop of its own process.
+OF_WORKERS = Patterns("pulpcore.plugin.stages.*Stage")
 # Methods of a router that register the function below them: `@router.get("/orders")`.
-ROUTES = {"get", "post", "put", "patch", "delete", "api_operation", "route", "websocket"}
+ROUTES = {
+    "get",
+    "post",
+    "put",
+    "patch",
+    "delete",
+    "api_operation",
+    "api_route",
+    "route",
+    "websocket",
+}
 TO_SYNC = "asgiref.sync.async_to_sync"
 ASGI = {"receive", "send"}
 PLAIN = {"builtins.staticmethod", "builtins.classmethod"}
-SERVICE_FILES = {"manage.py", "asgi.py", "urls.py", "wsgi.py"}
 DEFINITION = re.compile(r"\bdef (\w+)")
 WORD = re.compile(r"\w+")
-# These name a function, but do not use it. An import under another name does.
-COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
-IMPORT = re.compile(r"^\s*from\s+[\w.]+\s+import\s+(?:\([^)]*\)|[^\n(]*$)", re.MULTILINE)
 
 
 class Callers:
@@ -43,12 +52,8 @@ class Callers:
         return scope in self._with_own_loop
 
     def is_unused(self, scope: CodeScope) -> bool:
-        """Whether nothing in a service names a function. A library is called by others.
-
-        A route, a receiver and the like are named by their decorator, and a method that a library's
-        class may call is named by that class.
-        """
-        return self._is_service and scope in self._unused
+        """Whether nothing in a service runs a function."""
+        return scope in self._unused
 
     @cached_property
     def allows_unsafe(self) -> bool:
@@ -57,33 +62,8 @@ class Callers:
 
     @cached_property
     def _unused(self) -> set[CodeScope]:
-        """The functions that nothing names, or only functions that are unused themselves."""
-        by_name: dict[str, list[CodeScope]] = {}
-        for scope in self._graph.functions:
-            by_name.setdefault(scope.label.rpartition(".")[2], []).append(scope)
-        uses: Counter[str] = Counter()
-        for module in self._graph.project.files:
-            uses.update(_uses(module.text))
-        found: set[CodeScope] = set()
-        waiting = [name for name in by_name if not uses[name]]
-        while waiting:
-            for scope in by_name[waiting.pop()]:
-                if scope not in found and not self._is_called_by_others(scope):
-                    found.add(scope)
-                    inside = _words_below(scope)
-                    uses -= inside
-                    waiting += (name for name in inside if name in by_name and not uses[name])
-        return found
-
-    def _is_called_by_others(self, scope: CodeScope) -> bool:
-        function = self._graph.functions[scope]
-        if scope.dotted.endswith("__") or function.takes_request:
-            return True
-        if _is_registered(function) and not function.is_task:
-            return True
-        classes = self._graph.resolver.classes
-        lineage = classes.lineage(scope.owner.dotted) if scope.owner else ()
-        return any(classes.scope(base) is None for base in lineage if base)
+        graph = self._graph
+        return Unused(graph.project, graph.functions, graph.resolver.classes).functions
 
     @cached_property
     def _calls(self) -> dict[CodeScope, dict[CodeScope, list[ast.Call]]]:
@@ -131,6 +111,7 @@ class Callers:
             scope
             for scope, function in self._graph.functions.items()
             if scope.module.has_own_loop
+            or self._is_of_worker(scope)
             or any(origin == TO_SYNC for origin, _ in function.decorators)
         }
         grows = True
@@ -146,6 +127,11 @@ class Callers:
             known |= new
             grows = bool(new)
         return known
+
+    def _is_of_worker(self, scope: CodeScope) -> bool:
+        """Whether a process that has nothing else to do runs a method."""
+        classes = self._graph.resolver.classes
+        return scope.owner is not None and classes.is_a(scope.owner.dotted, OF_WORKERS)
 
     def _are_all(self, scope: CodeScope, callers: list[tuple[CodeScope, list[ast.Call]]]) -> bool:
         """Whether these calls are all places that name a function."""
@@ -173,10 +159,6 @@ class Callers:
         }
 
     @cached_property
-    def _is_service(self) -> bool:
-        return any(module.path.name in SERVICE_FILES for module in self._graph.project.files)
-
-    @cached_property
     def _words(self) -> Counter[str]:
         texts = (module.text for module in self._graph.project.files)
         return Counter(word for text in texts for word in WORD.findall(text))
@@ -185,20 +167,6 @@ class Callers:
     def _definitions(self) -> Counter[str]:
         texts = (module.text for module in self._graph.project.files)
         return Counter(name for text in texts for name in DEFINITION.findall(text))
-
-
-def _words_below(scope: CodeScope) -> Counter[str]:
-    """The words of a function below its first line, without the names that it defines."""
-    assert isinstance(scope.node, Def)
-    text = "\n".join(scope.module.lines[scope.node.lineno : scope.node.end_lineno])
-    return _uses(text)
-
-
-def _uses(text: str) -> Counter[str]:
-    """The words of a source, without those that only define or import a name, and comments."""
-    text = COMMENT.sub("", text)
-    text = IMPORT.sub(lambda found: found[0] if " as " in found[0] else "", text)
-    return Counter(WORD.findall(text)) - Counter(DEFINITION.findall(text))
 
 
 def _starts(call: CallSite) -> bool:

@@ -77,14 +77,13 @@ class Conditions:
 
     def _note_early_end(self, node: ast.If) -> None:
         """`if not remote: return`: the lines below run only if the parameter has a value."""
-        scope = self.function.scope
         match node:
             case ast.If(
                 test=ast.UnaryOp(op=ast.Not(), operand=ast.Name(id=name)),
                 body=[*_, ast.Return() | ast.Raise()],
                 orelse=[],
-            ) if name in self.parameters and node in scope.node.body:
-                last = getattr(scope.node, "end_lineno", 0) or 0
+            ) if name in self.parameters:
+                last = _end_of_block(node, self.function.scope.node)
                 self.function.guards.append(((node.end_lineno or 0) + 1, last, name))
 
     def _note_once(self, node: ast.If) -> None:
@@ -113,6 +112,14 @@ class Conditions:
             for target in assigned
             if getattr(target, "id", None) in self.globals or _is_of_class(target)
         }
+
+
+def _end_of_block(statement: ast.stmt, node: ast.AST) -> int:
+    """The last line of the block that a statement of a function stands in."""
+    holders = (node, *own_nodes(node))
+    blocks = (value for each in holders for _, value in ast.iter_fields(each))
+    block = next(each for each in blocks if isinstance(each, list) and statement in each)
+    return int(block[-1].end_lineno)
 
 
 def _note(body: list[ast.stmt], blocks: list[Lines]) -> None:

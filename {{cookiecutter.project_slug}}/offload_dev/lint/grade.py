@@ -16,6 +16,8 @@ from offload_dev.lint.source import CodeScope, Project
 from offload_dev.lint.suppressions import Suppressions
 from offload_dev.lint.violations import Violation
 
+# Further away from a sync view a condition stands on the way, as a rule.
+MAX_STEPS = 3
 FEW_REQUESTS = "right if only few requests come here"
 UNDER_ASGI = "right where no async server calls it"
 
@@ -83,7 +85,7 @@ def _violations(graph: CallGraph, callers: Callers) -> Iterator[tuple[CodeScope,
                 yield scope, each._replace(likely=each.likely or unsure)
         elif graph.is_view(scope):
             for each in (*graph.blocking.own(function), *graph.blocking.through_calls(function)):
-                if RULES[each.rule].in_sync_views:
+                if RULES[each.rule].in_sync_views and len(each.chain) <= MAX_STEPS:
                     yield scope, each._replace(likely=each.likely or FEW_REQUESTS)
 
 

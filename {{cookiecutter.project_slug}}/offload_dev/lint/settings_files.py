@@ -57,6 +57,15 @@ class SettingsFiles:
         return any("pickle" in m.text and "serializer" in m.text.lower() for m in self.files)
 
     @cached_property
+    def runs_under_wsgi(self) -> bool:
+        """Whether a plain server runs this project, as far as its files say: no async one may."""
+        if runs_plain_server(self._project.root):
+            return True
+        names = {module.path.name for module in self._project.files}
+        has_asgi = "asgi.py" in names or bool(self.values("ASGI_APPLICATION"))
+        return "wsgi.py" in names and not has_asgi
+
+    @cached_property
     def reads_namespace(self) -> bool:
         """Whether Celery reads the settings that begin with `CELERY_`."""
         return any(

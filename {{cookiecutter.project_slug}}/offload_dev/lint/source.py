@@ -14,6 +14,8 @@ from offload_dev.lint.module_names import ModuleNames
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 STATEMENT_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
+# Only a service has them, no library.
+SERVICE_FILES = {"manage.py", "asgi.py", "urls.py", "wsgi.py"}
 TEST_FILES = {"conftest.py", "test.py", "tests.py", "pytest_plugin.py"}
 LOCAL_CACHE = re.compile(
     r"""["'](\w+)["']:\s*\{(?:\s|#[^\n]*)*["']BACKEND["']:\s*["'][\w.]*[Ll]oc[Mm]em"""
@@ -151,6 +153,12 @@ class Module(CodeScope):
         return self.files.imported(imported, self.path) if self.files else imported
 
 
+def _gets_request(scope: CodeScope) -> bool:
+    """Whether a function has a parameter that holds a request."""
+    arguments = getattr(scope.node, "args", None)
+    return arguments is not None and any(each.arg == "request" for each in arguments.args)
+
+
 def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
     """Every node of a scope in source order, without the bodies of the scopes inside of it."""
     waiting = list(ast.iter_child_nodes(node))[::-1]
@@ -215,6 +223,18 @@ class Project:
     def has_thread_locals(self) -> bool:
         """Whether a file may keep values by thread."""
         return any("threading" in m.text and "local(" in m.text for m in self.files)
+
+    @cached_property
+    def mixes_threads(self) -> bool:
+        """Whether async views or middlewares share threads with what sync code keeps in them.
+
+        A service without them runs each request in one thread, from its begin to its end. Others
+        use a library in services of both kinds.
+        """
+        is_service = any(module.path.name in SERVICE_FILES for module in self.files)
+        return not is_service or any(
+            scope.on_loop and _gets_request(scope) for scope in self.functions
+        )
 
     @cached_property
     def limits_tasks(self) -> bool:

@@ -54,7 +54,8 @@ def _of_call(call: CallSite, function: Function) -> Iterator[Violation]:
     if HASHES.matches(call.origin):
         yield call_violation(call.node, instead=_in_thread(call, "sync_to_async"))
     elif TEMPLATES.matches(call.origin):
-        if not _is_short_text(call.node):
+        # What a function far from the view renders is a piece of a page, as a rule.
+        if function.scope.on_loop and not _is_short_text(call.node):
             advice = _in_thread(call, "sync_to_async")
             yield call_violation(call.node, likely=LITTLE_DATA, instead=advice)._replace(near=True)
     # The methods of what a call has returned are not the library's calls.

@@ -38,7 +38,8 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
     large operations, but then take the core that the event loop needs. What waits, and what is
     short, such as hashing a password, is right in a thread.
     """
-    if _runs_in_thread(function, graph):
+    # Under a plain server no event loop waits for the core.
+    if not graph.resolver.settings.runs_under_wsgi and _runs_in_thread(function, graph):
         yield from _in_own_thread(function, graph)
         yield from _exports(function)
     for moved in moved_to_threads(function):

@@ -28,10 +28,8 @@ def client_per_request(function: Function) -> Iterator[Violation]:
     helper may be called rarely, so only the client of a view itself is certain. That of an async
     helper that closes it was right in 11 of 12 public projects, and is no finding.
     """
-    is_helper = function.scope.on_loop and "request" not in function.resolver.parameters(
-        function.scope
-    )
-    if is_helper and _closes(function):
+    is_helper = "request" not in function.resolver.parameters(function.scope)
+    if is_helper and function.scope.on_loop and _closes(function):
         return
     likely = "" if function.takes_request else RARELY
     for call in function.calls:
@@ -40,7 +38,9 @@ def client_per_request(function: Function) -> Iterator[Violation]:
             continue
         if not makes_many_calls(call.node, function):
             advice = "" if library.name in HTTP_CLIENTS else ONE_CLIENT
-            yield call_violation(call.node, likely=likely, instead=advice)
+            # A helper's helper is called rarely, as a rule.
+            found = call_violation(call.node, likely=likely, instead=advice)
+            yield found._replace(near=bool(likely) and is_helper)
 
 
 def _closes(function: Function) -> bool:

@@ -1,6 +1,7 @@
 """OFF701: a setting does not do what it says."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
@@ -20,6 +21,8 @@ OF_CELERY_3 = {
     "CELERY_TASK_SERIALIZER", "CELERY_TASK_PUBLISH_RETRY", "CELERY_TASK_PUBLISH_RETRY_POLICY",
     "CELERY_TASK_RESULT_EXPIRES", "CELERY_WORKER_DIRECT",
 }  # fmt: skip
+# A file that somebody has put aside.
+COPY = re.compile(r"_(backup|bak|copy|old)$")
 UNDER_WSGI = "right where no async server runs this service"
 
 
@@ -66,7 +69,10 @@ def _kept_connections(body: Function) -> Iterator[Violation]:
     """`"CONN_MAX_AGE": 600` of a database, or `conn_max_age=600` of what reads its URL."""
     settings, project = body.resolver.settings, body.resolver.project
     # A service of the standard has the check E701, which knows how its threads live.
-    if not is_settings(body.scope.module) or project.of_standard or not settings.runs_under_asgi:
+    module = body.scope.module
+    if not is_settings(module) or COPY.search(module.path.stem):
+        return
+    if project.of_standard or not settings.runs_under_asgi:
         return
     for each in own_nodes(body.scope.node):
         given: list[tuple[object, ast.expr]] = []

@@ -1,0 +1,187 @@
+"""What nothing in a service runs: views without a URL, files that no file names, and the like."""
+
+from pathlib import Path
+
+import pytest
+from twins import Twins, check, numbers
+
+URLS = "from shop import views\n\nurlpatterns = [LINE]\n"
+LOADS = "def load():\n    return requests.get('https://x.test')\n\n"
+PLAIN = "def view(request):\n    return load()\n"
+WRAPPED = "from django.views.decorators.csrf import csrf_exempt\n\n@csrf_exempt\n" + PLAIN
+OF_CLASS = (
+    "from django.views import View\n\nclass Orders(View):\n    async def get(self, request):\n"
+    "        time.sleep(1)\n"
+)
+CONSUMER = (
+    "from channels.generic.websocket import AsyncWebsocketConsumer\n\n"
+    "class Chat(AsyncWebsocketConsumer):\n    async def receive(self, text_data):\n"
+    "        await self.send(type='chat.TYPE')\n\n    async def chat_title(self, event):\n"
+    "        time.sleep(1)\n"
+)
+TOOL = (
+    "from langchain_core.tools import BaseTool\n\nclass Find(BaseTool):\n"
+    "    async def _arun(self, name):\n        time.sleep(1)\n\n"
+)
+REMOTE = """
+def locate(place, remote=False):
+    try:
+        if not remote:
+            return place
+        return requests.get(place, timeout=1)
+    except OSError:
+        return place
+
+async def view(request):
+"""
+STAGE = (
+    "from pulpcore.plugin.stages import BASE\n\nclass Fetch(BASE):\n    async def run(self):\n"
+    "        time.sleep(1)\n"
+)
+CASES = {
+    "branch_that_a_switch_closes": Twins(
+        "OFF103",
+        "error",
+        REMOTE + "    return locate('/', remote=True)\n",
+        REMOTE + "    return locate('/')\n",
+    ),
+    "stage_of_a_process_of_its_own": Twins(
+        "OFF103",
+        "error",
+        STAGE.replace("BASE", "Artifact"),
+        STAGE.replace("BASE", "Stage"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_line_that_nobody_waits_for_is_told_from_one_that_matters(
+    tmp_path: Path, name: str
+) -> None:
+    check(CASES[name], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("code", "url"),
+    [
+        (LOADS + PLAIN, "views.view"),
+        (LOADS + WRAPPED, "views.view"),
+        (OF_CLASS, "views.Orders.as_view()"),
+        (CONSUMER.replace("TYPE", "title"), "views.Chat.as_asgi()"),
+    ],
+)
+def test_a_view_without_a_url_is_not_run(tmp_path: Path, code: str, url: str) -> None:
+    def with_urls(place: str, line: str) -> set[tuple[str, str]]:
+        return numbers(tmp_path / place, code, urls=URLS.replace("LINE", line))
+
+    assert len(with_urls("used", url)) == 1
+    assert with_urls("exported", f'"{url}"') == with_urls("again", url)
+    assert with_urls("unused", "") == set()
+
+
+def test_a_file_that_no_file_names_is_not_run(tmp_path: Path) -> None:
+    sample = "import time\n\nasync def load():\n    time.sleep(1)\n\nLOADERS = [load]\n"
+    assert numbers(tmp_path / "unused", "", urls="", sample=sample) == set()
+    for place, more in {
+        "imported": "from shop import sample\n",
+        "named": "LOADERS = 'shop.sample.LOADERS'\n",
+        "looked_for": "import pkgutil\n\nlist(pkgutil.iter_modules(__path__))\n",
+    }.items():
+        found = numbers(tmp_path / place, "", urls=more, sample=sample)
+        assert found == {("OFF103", "error")}, place
+    for name in ("tasks", "admin", "management/commands/serve"):
+        started = sample + "\nprint(load)\n" if "/" in name else sample
+        found = numbers(tmp_path / name.replace("/", "_"), "", urls="", **{name: started})
+        assert found == (set() if "/" in name else {("OFF103", "error")}), name
+
+
+def test_a_text_in_the_middle_of_a_line_hides_no_code(tmp_path: Path) -> None:
+    code = 'QUERY = """\nselect 1\n"""\n\n' + LOADS + PLAIN + '\nMORE = """\nselect 2\n"""\n'
+    urls = URLS.replace("LINE", "views.view")
+    assert numbers(tmp_path / "used", code, urls=urls) == {("OFF405", "warning")}
+
+
+def test_what_two_unused_functions_name_counts_once(tmp_path: Path) -> None:
+    outer = "def outer():\n    def inner():\n        load()\n\n    print(1)\n"
+    urls = URLS.replace("LINE", "views.view")
+    found = numbers(tmp_path / "used", f"{LOADS}{outer}\n{PLAIN}", urls=urls)
+    assert found == {("OFF405", "warning")}
+
+
+def test_a_name_inside_of_an_unused_method_counts_once(tmp_path: Path) -> None:
+    code = (
+        "class Api:\n    async def unused(self):\n        Api()\n        Api()\n\n"
+        "    async def load(self):\n        time.sleep(1)\n\n"
+        "async def view(request):\n    await Api().load()\n"
+    )
+    urls = URLS.replace("LINE", "views.view")
+    assert numbers(tmp_path / "used", code, urls=urls) == {("OFF103", "error")}
+
+
+def test_a_class_that_makes_itself_known_is_used(tmp_path: Path) -> None:
+    base = "class Base:\n    def __init_subclass__(cls):\n        CLASSES.append(cls)\n\n"
+    heir = "class Heir(BASE):\n    async def send_it(self):\n        time.sleep(1)\n"
+    urls = URLS.replace("LINE", "views.view")
+    use = "CLASSES = []\n\nasync def view(request):\n    await CLASSES[0].send_it()\n"
+    for name, count in {"Base": 1, "object": 0}.items():
+        code = base + heir.replace("BASE", name) + use
+        assert len(numbers(tmp_path / name, code, urls=urls)) == count, name
+
+
+def test_a_method_may_be_found_by_a_part_of_its_name(tmp_path: Path) -> None:
+    code = CONSUMER.replace("TYPE", "other").replace(
+        "self.send(", "getattr(self, f'chat_{text_data}')("
+    )
+    urls = URLS.replace("LINE", "views.Chat")
+    assert numbers(tmp_path / "found", code, urls=urls) == {("OFF103", "error")}
+
+
+def test_a_message_names_the_method_of_a_consumer(tmp_path: Path) -> None:
+    for kind, count in {"title": 1, "other": 0}.items():
+        urls = URLS.replace("LINE", "views.Chat")
+        found = numbers(tmp_path / kind, CONSUMER.replace("TYPE", kind), urls=urls)
+        assert len(found) == count, kind
+
+
+def test_a_tool_is_awaited_only_by_an_awaited_agent(tmp_path: Path) -> None:
+    for call, count in {"await agent.ainvoke(text)": 1, "agent.invoke(text)": 0}.items():
+        code = f"{TOOL}async def view(request, agent, text):\n    {call}\n    return Find\n"
+        urls = URLS.replace("LINE", "views.view")
+        assert len(numbers(tmp_path / str(count), code, urls=urls)) == count
+
+
+def test_a_plain_server_has_no_event_loop_that_waits_for_the_core(tmp_path: Path) -> None:
+    code = (
+        "import io\n\nfrom PIL import Image\n\ndef view(request):\n"
+        "    return Image.open(io.BytesIO(request.body)).resize((9, 9))\n"
+    )
+    others = {"urls": URLS.replace("LINE", "views.view"), "wsgi": ""}
+    assert ("OFF203", "warning") in numbers(tmp_path / "both", code, asgi="", **others)
+    assert numbers(tmp_path / "plain", code, **others) == set()
+
+
+def test_a_variable_of_a_thread_is_right_where_one_thread_runs_a_request(tmp_path: Path) -> None:
+    keep = (
+        "import threading\n\nlocal = threading.local()\n\ndef keep(user):\n    local.user = user\n"
+    )
+    urls = URLS.replace("LINE", "views.keep")
+    assert numbers(tmp_path / "plain", keep, urls=urls) == set()
+    mixed = keep + "\nasync def view(request):\n    return keep(request)\n"
+    found = numbers(tmp_path / "mixed", mixed, urls=urls.replace("keep", "view"))
+    assert found == {("OFF506", "warning")}
+
+
+def test_settings_that_somebody_has_put_aside_are_not_read(tmp_path: Path) -> None:
+    text = (
+        "DATABASES = {'default': {'CONN_MAX_AGE': 60}}\nASGI_APPLICATION = 'x.asgi.application'\n"
+    )
+    assert ("OFF701", "warning") in numbers(tmp_path / "used", "", **{"settings/base": text})
+    assert numbers(tmp_path / "aside", "", **{"settings/base_backup": text}) == set()
+
+
+def test_a_thread_far_from_the_view_is_started_under_a_condition(tmp_path: Path) -> None:
+    near = "import threading\n\ndef start():\n    threading.Thread(target=print).start()\n\n"
+    far = "".join(f"def f{n}():\n    {'start' if n == 0 else f'f{n - 1}'}()\n\n" for n in range(3))
+    found = numbers(tmp_path / "near", near + "def view(request):\n    start()\n")
+    assert ("OFF505", "warning") in found
+    assert numbers(tmp_path / "far", near + far + "def view(request):\n    f2()\n") == set()
