@@ -1,5 +1,6 @@
 """Reads the corpus, and lays its two halves out as two source trees of one service."""
 
+import ast
 import re
 import shutil
 from dataclasses import dataclass
@@ -53,4 +54,15 @@ def lay_out(half: str, root: Path) -> Path:
         (package / "__init__.py").touch()
         for name, text in case.source(half).items():
             (package / name).write_text(text)
+    named = sorted({name for path in root.rglob("*.py") for name in _names(path)})
+    text = "".join(f"    {name!r},\n" for name in named)
+    # The linter says nothing of what a service does not use. What a case defines is used.
+    (root / "shop" / "apps.py").write_text(f"USED = [\n{text}]\n")
     return root
+
+
+def _names(path: Path) -> list[str]:
+    """What a file defines, and its own name."""
+    tree = ast.walk(ast.parse(path.read_text()))
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return [path.stem, *(node.name for node in tree if isinstance(node, kinds))]
