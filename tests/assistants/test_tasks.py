@@ -20,7 +20,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return new_service(tmp_path_factory.mktemp("assistants") / "new")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("task", TRIED, ids=lambda task: task.name)
 def test_the_checks_tell_right_from_wrong(service: Path, tmp_path: Path, task: Task) -> None:
     for solution in ("right", "wrong"):

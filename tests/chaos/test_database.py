@@ -14,7 +14,7 @@ from lab import Lab, Submitter
 from serving_tests import eventually
 
 # The first experiment starts the lab, and a busy machine takes its time.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 # The deadline of a request, and some noise. A view that needs the database answers before it.
 MAX_ANSWER_SECONDS = 10.0 + 5.0

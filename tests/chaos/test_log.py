@@ -10,7 +10,7 @@ from lab import Lab, Submitter
 from serving_tests import eventually
 
 # The first experiment starts the lab, and a busy machine takes its time.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 # Each line of the log names its path. So long ones fill the backlog of 4 MB with 140 requests.
 PATH = "/api/" + 30_000 * "x"

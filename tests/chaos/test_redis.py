@@ -15,7 +15,7 @@ from nonsense import NONSENSE, Nonsense
 from serving_tests import TIMEOUT_SECONDS, eventually
 
 # The first experiment starts the lab, and a busy machine takes its time.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 # Redis's own types and errors, with values that none has.
 PARSERS_FAIL_AT = (b":abc\r\n", b"$x\r\n", b",1.x\r\n", b"-MOVED x\r\n", b"*2\r\n" * 2000)

@@ -14,7 +14,7 @@ from postgresql_server import free_port
 from serving_tests import TIMEOUT_SECONDS, Server
 
 # The first experiment starts the lab, and a busy machine takes its time.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 # Clients that ask again and again, half of them on kept connections.
 CLIENTS = 8

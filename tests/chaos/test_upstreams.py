@@ -10,7 +10,7 @@ from lab import Lab
 from names import cannot_isolate
 
 # The first experiment starts the lab, and a busy machine takes its time.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 # Each group is attacked at once.
 FAMILIES = {

@@ -26,7 +26,7 @@ from offload.guard.runtime.gc_pauses import GcPause, GcPauses
 from offload.guard.runtime.lag_log import LagLog
 from offload.guard.runtime.watchdog import Watchdog
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(900)
 
 
 @dataclass

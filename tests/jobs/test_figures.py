@@ -17,7 +17,7 @@ from .web_process import client_of
 
 pytestmark = [
     pytest.mark.skipif("JOBS_FIGURES" not in os.environ, reason="what jobs cost: JOBS_FIGURES=1"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 TICK = os.sysconf("SC_CLK_TCK")
 

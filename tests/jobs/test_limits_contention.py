@@ -133,7 +133,7 @@ def backlog(quiet: Lab) -> Any:
         delete_all()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_many_blocked_jobs_of_one_key_cost_no_whole_read_and_starve_no_other_owner(
     backlog: Any,
 ) -> None:
@@ -162,7 +162,7 @@ def test_many_blocked_jobs_of_one_key_cost_no_whole_read_and_starve_no_other_own
     assert Job.objects.filter(place__isnull=False).count() == 3
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_look_costs_no_more_with_many_blocked_jobs(quiet: Lab) -> None:
     from offload.jobs.maintenance.unblock_limited import UnblockLimited
 

@@ -37,7 +37,7 @@ def model(*arguments: str) -> str:
 
 
 pytestmark = [
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(
         "LAB_DATABASE_URL" in os.environ, reason="the model's database is in memory"
     ),

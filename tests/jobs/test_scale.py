@@ -233,7 +233,7 @@ def end_a_family(lab: Lab) -> None:
     settle(whole.pk)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_no_statement_that_runs_by_itself_reads_the_whole_table(
     many: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,7 +255,7 @@ def seconds(action: Callable[[], object]) -> float:
     return min(times)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_look_costs_no_more_with_many_finished_rows(lab: Lab) -> None:
     from offload.jobs.maintenance.runner import Maintenance
     from offload.jobs.notifier import EventPublisher
@@ -323,7 +323,7 @@ STAFF_PAGES = (
 )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_no_page_for_staff_reads_the_whole_table(
     many_waiting: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

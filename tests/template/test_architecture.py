@@ -13,7 +13,7 @@ import pytest
 RISK = {"holdings": {"ACME": 10, "GLOBEX": 3}, "horizon_days": 10, "simulations": 200_000}
 TRACER = Path(__file__).parent / "tracer"
 # A traced service starts slowly.
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)
 # From the view to the socket, and from the view to the last event.
 MAX_FILES_OF_A_FAN_OUT = 14
 MAX_FILES_OF_A_JOB = 30

@@ -16,14 +16,14 @@ BAKES = ["with_example", "without_example"]
 
 
 @pytest.mark.parametrize("name", BAKES)
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_bake_passes_its_own_checks(request: pytest.FixtureRequest, name: str) -> None:
     checked = run("make", "check", *SHARED, cwd=request.getfixturevalue(name))
     assert checked.returncode == 0, checked.stdout
 
 
 @pytest.mark.parametrize("name", BAKES)
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_bake_passes_its_own_tests(request: pytest.FixtureRequest, name: str) -> None:
     tested = run("make", "test", *SHARED, cwd=request.getfixturevalue(name))
     print(tested.stdout[-2000:])

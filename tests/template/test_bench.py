@@ -188,7 +188,7 @@ def test_the_pictures_show_who_wins_and_who_suffers(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(900)
 def test_make_bench_measures_draws_and_says_what_it_means(
     with_example: Path, tmp_path: Path
 ) -> None:

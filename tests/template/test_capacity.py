@@ -126,7 +126,7 @@ def test_a_wrong_argument_is_told_in_a_line(without_example: Path, name: str, va
     assert "Traceback" not in wrong.stdout
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_one_command_measures_this_machine_and_tries_the_predictions(with_example: Path) -> None:
     command = ("-m", "benchmarks.capacity", "--measure", "--verify", "--seconds", "1")
     measured = run(sys.executable, *command, cwd=with_example, COLUMNS="200")

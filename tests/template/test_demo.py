@@ -17,7 +17,7 @@ from .conftest import SHARED, bake, run
 from .running_demo import RISK, Demo, processes, write_at_once
 
 # Each wait has a deadline of its own. The workers give way to all else on a busy machine.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 # Two jobs that the example does not have: one never reports, and one fails.
 MORE_JOBS = '''

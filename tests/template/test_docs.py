@@ -84,13 +84,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_what_the_pages_show_passes_all_checks(project: Path) -> None:
     checked = run("make", "check", *SHARED, cwd=project)
     assert checked.returncode == 0, checked.stdout
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_what_the_pages_show_runs_and_prints_what_they_say(project: Path) -> None:
     typed = [each for page in PAGES for each in commands(page) if each[0].startswith("curl")]
     assert len(typed) >= 5

@@ -232,7 +232,7 @@ def test_the_requirements_of_the_page_are_those_of_the_standard() -> None:
     assert set(listed.splitlines()) <= {line.partition("#")[0].strip() for line in own}
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_the_page_typed_word_for_word_gives_a_service_that_has_both(running: Running) -> None:
     health, quotes, squares, jobs, old = (running.type(line) for line, _ in _typed("curl"))
     assert json.loads(health)["worker"]
@@ -241,7 +241,7 @@ def test_the_page_typed_word_for_word_gives_a_service_that_has_both(running: Run
     assert len(json.loads(jobs)["jobs"]) == 1
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_settings_for_all_tasks_do_not_hold_for_jobs(running: Running) -> None:
     """The service's limit is 1 s for each task, and the job takes longer. Its own login works."""
     headers = {"Authorization": "Bearer token-of-ann"}

@@ -52,7 +52,7 @@ def modules(project: Path) -> list[str]:
     return [name for name in found if name != TASK_BACKEND or django.VERSION >= (6, 0)]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 def test_every_module_can_be_the_first_one_imported(tmp_path: Path) -> None:
     # Without the example, so that no feature's jobs.py imports anything before.
     websockets = "yes" if find_spec("channels") else "no"

@@ -58,7 +58,7 @@ print(json.dumps({
 Documents = list[dict[str, Any]]
 
 # Each starts Python several times; on a busy machine it has a twentieth of a core.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from . import axe
 from .running_demo import Demo, processes
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 # A job waits for the CPU where other programs keep the machine busy.
 PATIENCE_MS = 120_000

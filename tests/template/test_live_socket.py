@@ -24,7 +24,7 @@ from .test_live_page import PATIENCE_MS, browser, cancel_all
 
 __all__ = ["browser"]
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 if not find_spec("channels"):
     if os.environ.get("REQUIRE_CHANNELS"):

@@ -76,7 +76,7 @@ def test_the_combinations_have_every_pair_of_answers() -> None:
     print(f"{len(COMBINATIONS)} combinations have all {expected} pairs")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("answers", COMBINATIONS, ids=name_of)
 def test_a_combination_is_whole(tmp_path: Path, answers: Answers) -> None:
     made = bake(tmp_path, **answers)

@@ -14,7 +14,7 @@ def make(project: Path, *arguments: str) -> str:
     return made.stdout
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("example", ["yes", "no"])
 def test_a_newcomer_who_follows_the_readme_has_a_feature_that_passes(
     tmp_path: Path, example: str

@@ -7,7 +7,7 @@ import pytest
 from .conftest import bake, run
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_mypy_stays_green_after_an_edit_and_finds_wrong_parameters(tmp_path: Path) -> None:
     """Three runs of mypy, some 20 s the first on two cores: cold, after an edit, after a mistake.
 

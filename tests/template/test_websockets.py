@@ -77,7 +77,7 @@ def test_the_lists_of_requirements_are_as_make_lock_writes_them(
     assert not list(with_example.glob("requirements/websockets.*"))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_the_page_of_websockets_can_be_followed(chosen: Path) -> None:
     if not find_spec("channels"):
         if os.environ.get("REQUIRE_CHANNELS"):

@@ -22,8 +22,8 @@ PAGES = {
 }
 BEGIN = "<!-- offload: `make agents` writes what stands between these marks -->"
 END = "<!-- offload: end -->"
-# What somebody needs who changes code. `make help` lists all.
-COMMANDS = ("dev", "feature", "test", "check", "fix", "openapi", "contract")
+# What each change of code needs. `make help` lists all.
+COMMANDS = ("feature", "test", "check", "openapi")
 # The numbers about the linter's own comments.
 OWN_AREA = "0"
 
