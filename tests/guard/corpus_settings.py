@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import django
+
 WORK = Path(os.environ.get("GUARD_WORK", "/nonexistent"))  # a directory of the test run's own
 
 SECRET_KEY = "corpus"
@@ -23,7 +25,10 @@ MIDDLEWARE = [
 ]
 ROOT_URLCONF = "shop.urls"  # empty: the nets give each case its own
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}
-EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
-EMAIL_FILE_PATH = str(WORK / "mail")
+MAILBOX = "django.core.mail.backends.filebased.EmailBackend"
+if django.VERSION < (6, 1):
+    EMAIL_BACKEND, EMAIL_FILE_PATH = MAILBOX, str(WORK / "mail")
+else:
+    MAILERS = {"default": {"BACKEND": MAILBOX, "OPTIONS": {"file_path": str(WORK / "mail")}}}
 MEDIA_ROOT = str(WORK / "media")
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
