@@ -88,7 +88,7 @@ libraries:  ## Hold the linter's table of libraries against their newest release
 public: $(READY)  ## Grade the public projects of tests/guard/public/graded.json: make public DEST=folder SEED=1
 	python tests/guard/public.py $(DEST) --fetch --seed $(SEED) --sheets $(DEST)
 
-test-next: $(NEXT)/.installed  ## Test serving, fan-out and tasks on the newest Django, uvicorn, asgiref, aiohttp; needs Python 3.12
+test-next: $(NEXT)/.installed  ## Test the rooms on the newest Django, uvicorn, asgiref, aiohttp; needs Python 3.12
 	@$(NEXT)/bin/python -m pip --version >/dev/null 2>&1 || $(NEXT)/bin/python -m ensurepip >/dev/null
 	@# At each run, since the registries get new releases without a change here.
 	$(NEXT)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade $(NEWEST)
@@ -96,7 +96,8 @@ test-next: $(NEXT)/.installed  ## Test serving, fan-out and tasks on the newest 
 	PATH="$(abspath $(NEXT)/bin):$$PATH" OFFLOAD_LEAN=1 pytest tests/serving
 	PATH="$(abspath $(NEXT)/bin):$$PATH" OFFLOAD_LEAN=0 pytest tests/serving
 	PATH="$(abspath $(NEXT)/bin):$$PATH" pytest tests/fanout
-	PATH="$(abspath $(NEXT)/bin):$$PATH" pytest tests/jobs/test_task_backend.py tests/jobs/test_statements.py
+	PATH="$(abspath $(NEXT)/bin):$$PATH" pytest tests/jobs --ignore=tests/jobs/test_postgres.py
+	PATH="$(abspath $(NEXT)/bin):$$PATH" pytest tests/guard
 
 # What serving and fan-out use that is not public, or that the next version of Django brings along.
 NEWEST := asgiref django uvicorn uvloop httptools django-ninja pydantic psycopg[binary] aiohttp httpx aiolimiter

@@ -135,10 +135,11 @@ class JobAdmin(ReadOnly):
         failures = self.admin_site.admin_view(self.failures_view)
         return [path("failures/", failures, name="offload_jobs_failures"), *super().get_urls()]
 
-    def response_action(self, request: HttpRequest, queryset: Any, *more: Any) -> Any:
+    def response_action(self, request: HttpRequest, queryset: Any, *more: Any, **named: Any) -> Any:
         """Do an action. Django would answer 500 to a form in which something is no id."""
         try:
-            return super().response_action(request, queryset, *more)
+            # Django 6.1 names one argument more.
+            return super().response_action(request, queryset, *more, **named)
         except ValidationError:
             self.message_user(request, "Nothing was done: that is no job's id.", messages.ERROR)
             return None
