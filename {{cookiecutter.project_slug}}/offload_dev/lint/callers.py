@@ -182,7 +182,8 @@ class Callers:
             local = resolver.locals(mention.scope) if isinstance(mention.scope.node, Def) else None
             origin = resolver.origin(mention.node, mention.scope, local)
             named = resolver.function(origin)
-            is_open = named is not None or self._graph.is_of_project(origin)
+            # The variable of a comprehension has no origin of its own.
+            is_open = self._graph.is_of_project(origin) or origin.startswith("builtins.")
             self._named[mention.node] = named, is_open
         named, is_open = self._named[mention.node]
         if named is None or named is scope:
