@@ -21,7 +21,7 @@ class Mention(NamedTuple):
 
 def mentions(project: Project) -> dict[str, list[Mention]]:
     """By name, where a project reads it. A text counts where `getattr` may read it."""
-    scopes = {scope.node: scope for scope in project.scopes.values()}
+    scopes: dict[ast.AST, CodeScope] = {scope.node: scope for scope in project.scopes.values()}
     found: dict[str, list[Mention]] = defaultdict(list)
     for module in project.files:
         for name, mention in _below(module.node, module, scopes):
