@@ -103,3 +103,26 @@ def test_the_sentence_about_unsafe_queries_says_what_they_do(tmp_path: Path) -> 
     code = "import os\n\nos.environ['DJANGO_ALLOW_ASYNC_UNSAFE'] = 'true'\n"
     (found,) = (each for each in findings(tmp_path, code) if each.rule == "OFF701")
     assert "lets queries block the event loop" in found.message
+
+
+def test_a_sync_method_of_an_async_server_has_no_loop_of_its_own(tmp_path: Path) -> None:
+    """`async_to_sync` goes back to the loop that serves the request."""
+    code = """
+import asyncio
+
+from asgiref.sync import async_to_sync
+
+# `search` calls `find`.
+async def find(query):
+    time.sleep(1)
+
+async def search(query):
+    await asyncio.create_task(find(query))
+
+class Searches:
+    @async_to_sync
+    async def perform(self, query):
+        asyncio.create_task(search(query))
+
+"""
+    assert ("OFF103", "error") in numbers(tmp_path, code)

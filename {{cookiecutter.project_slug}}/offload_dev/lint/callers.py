@@ -129,10 +129,9 @@ class Callers:
                 and self._are_all(scope, found)
                 and all(self._starts_loop(caller, calls, known) for caller, calls in found)
             }
-            new |= self._named_alone(known | new)
             known |= new
             grows = bool(new)
-        return known
+        return known | self._named_alone
 
     @property
     def _of_one_call(self) -> set[CodeScope]:
@@ -142,35 +141,35 @@ class Callers:
         """
         return self._graph.run_by_sync_code
 
-    def _named_alone(self, known: set[CodeScope]) -> set[CodeScope]:
-        """The functions that only these functions call, whatever object they are taken from.
+    @cached_property
+    def _named_alone(self) -> set[CodeScope]:
+        """The functions that a loop of their own runs, whatever object they are taken from.
 
         A name that is read without a call, or that starts a task, may hand the function to others.
+        Under an async server, `async_to_sync` goes back to the loop that serves requests.
         """
-        return {
-            scope for scope in self._open if scope not in known and self._is_alone(scope, known)
+        known = {
+            scope
+            for scope in self._graph.functions
+            if scope.module.has_own_loop or self._is_of_worker(scope)
         }
+        grows = True
+        while grows:
+            new = {e for e in self._open if e not in known and self._is_alone(e, known)}
+            known |= new
+            grows = bool(new)
+        return known
 
     def _is_alone(self, scope: CodeScope, known: set[CodeScope]) -> bool:
         name = _name(scope)
         found = [
             each
             for each in self._mentions.get(name, ())
-            if _name(each.scope) != name and each.scope not in self._never_called
+            if _name(each.scope) != name and not self.is_unused(each.scope)
         ]
         return any(self._may_name(each, scope) for each in found) and all(
             self._runs_alone(each, known) or not self._may_name(each, scope) for each in found
         )
-
-    @cached_property
-    def _never_called(self) -> set[CodeScope]:
-        """What is unused, and functions that no line names."""
-        unnamed = (
-            scope
-            for scope in self._open
-            if not any(self._may_name(each, scope) for each in self._mentions.get(_name(scope), ()))
-        )
-        return {*self._unused, *unnamed}
 
     def _may_name(self, mention: Mention, scope: CodeScope) -> bool:
         """Whether a name may stand for a function: for all that is known, or for a relative."""
@@ -197,7 +196,12 @@ class Callers:
     def _runs_alone(self, mention: Mention, known: set[CodeScope]) -> bool:
         scope, node = mention
         if not scope.on_loop and node in self._runs.get(scope, ()):
-            return True
+            # Under an async server, `async_to_sync` goes back to the loop that serves requests.
+            return not any(
+                node in ast.walk(call.node)
+                for call in self._graph.functions[scope].calls
+                if _starts(call)
+            )
         is_call = node in self._called_names.get(scope, ())
         return (
             is_call
