@@ -117,12 +117,12 @@ async def find(query):
     time.sleep(1)
 
 async def search(query):
-    await asyncio.create_task(find(query))
+    await find(query)
 
 class Searches:
     @async_to_sync
     async def perform(self, query):
-        asyncio.create_task(search(query))
+        await search(query)
 
 """
     assert ("OFF103", "error") in numbers(tmp_path, code)
