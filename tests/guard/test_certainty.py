@@ -139,7 +139,7 @@ def test_a_file_is_reported_only_on_the_way_of_a_request(tmp_path: Path) -> None
     assert at(tmp_path, "shop/work.py", reads + worker) == []
     view = "async def view(request):\n    return await load()\n"
     assert [rule for rule, *_ in at(tmp_path, "other/views.py", reads + view)] == ["OFF103"]
-    moves = reads.replace("open('x').read()", "shutil.move('x', 'y')").replace("HEAD", "")
+    moves = reads.replace("open('x').read()", "shutil.rmtree('x')").replace("HEAD", "")
     moves = f"import shutil\n{moves}"
     assert at(tmp_path / "moves", "shop/work.py", moves + worker) == []
     found = at(tmp_path / "moved", "shop/views.py", moves + view)

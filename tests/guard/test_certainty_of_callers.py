@@ -153,9 +153,9 @@ CASES = {
     "task_of_an_outer_variable": Twins(
         "OFF501",
         "error",
-        "async def work():\n    await asyncio.sleep(1)\n\ndef start():\n"
+        "async def work():\n    await queue.put(1)\n\ndef start():\n"
         "    task = asyncio.create_task(work())\n",
-        "async def work():\n    await asyncio.sleep(1)\n\ndef around():\n    task = None\n\n"
+        "async def work():\n    await queue.put(1)\n\ndef around():\n    task = None\n\n"
         "    def start():\n        nonlocal task\n        task = asyncio.create_task(work())\n\n"
         "    return start\n",
     ),

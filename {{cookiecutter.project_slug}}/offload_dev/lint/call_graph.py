@@ -264,10 +264,10 @@ class CallGraph:
         yield from (self.functions[scope] for scope in known if scope in self.functions)
         if call.method in ("send", "send_robust"):
             yield from self._receivers.of(call.holder)
-        if not known and self._is_of_project(call.origin):
+        if not known and self.is_of_project(call.origin):
             yield from self._of_value(call, caller)
 
-    def _is_of_project(self, origin: str) -> bool:
+    def is_of_project(self, origin: str) -> bool:
         """Whether an origin is not known, or names something of this project."""
         is_open = not origin or origin.startswith(OPEN_TYPES)
         return is_open or origin.partition(".")[0] in self._packages

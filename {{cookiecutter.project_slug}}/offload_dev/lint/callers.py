@@ -7,7 +7,8 @@ from functools import cached_property
 
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.names import SECOND_LOOP
+from offload_dev.lint.mentions import Mention, mentions
+from offload_dev.lint.names import NEW_TASK, SECOND_LOOP
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.source import CodeScope, Def
 from offload_dev.lint.unused import Unused
@@ -32,7 +33,10 @@ ROUTES = {
 }
 TO_SYNC = "asgiref.sync.async_to_sync"
 ASGI = {"receive", "send"}
-PLAIN = {"builtins.staticmethod", "builtins.classmethod"}
+PLAIN = Patterns("builtins.staticmethod", "builtins.classmethod", "abc.abstractmethod", "typing.*")
+# Bases that call no method of their heirs.
+QUIET = Patterns("builtins.*", "abc.ABC", "typing.*")
+GATHER = Patterns("asyncio.{gather,wait}")
 DEFINITION = re.compile(r"\bdef (\w+)")
 WORD = re.compile(r"\w+")
 
@@ -42,6 +46,7 @@ class Callers:
 
     def __init__(self, graph: CallGraph) -> None:
         self._graph = graph
+        self._named: dict[ast.expr, tuple[CodeScope | None, bool]] = {}
 
     def serves_requests(self, scope: CodeScope) -> bool:
         """Whether a view, a consumer or a middleware comes to a function."""
@@ -126,7 +131,135 @@ class Callers:
             }
             known |= new
             grows = bool(new)
+        return known | self._named_alone
+
+    @property
+    def _of_one_call(self) -> set[CodeScope]:
+        """The functions that a loop runs which ends with them, as that of `asyncio.run` in a view.
+
+        The loop of a command may live long, and have many tasks.
+        """
+        return self._graph.run_by_sync_code
+
+    @cached_property
+    def _named_alone(self) -> set[CodeScope]:
+        """The functions that a loop of their own runs, whatever object they are taken from.
+
+        A name that is read without a call, or that starts a task, may hand the function to others.
+        Under an async server, `async_to_sync` goes back to the loop that serves requests.
+        """
+        known = {
+            scope
+            for scope in self._graph.functions
+            if scope.module.has_own_loop or self._is_of_worker(scope)
+        }
+        grows = True
+        while grows:
+            new = {e for e in self._open if e not in known and self._is_alone(e, known)}
+            known |= new
+            grows = bool(new)
         return known
+
+    def _is_alone(self, scope: CodeScope, known: set[CodeScope]) -> bool:
+        name = _name(scope)
+        found = [
+            each
+            for each in self._mentions.get(name, ())
+            if _name(each.scope) != name and not self.is_unused(each.scope)
+        ]
+        return any(self._may_name(each, scope) for each in found) and all(
+            self._runs_alone(each, known) or not self._may_name(each, scope) for each in found
+        )
+
+    def _may_name(self, mention: Mention, scope: CodeScope) -> bool:
+        """Whether a name may stand for a function: for all that is known, or for a relative."""
+        if scope.on_loop and mention.node in self._dropped:
+            # A coroutine that nobody awaits does not run: this is another function.
+            return False
+        if mention.node not in self._named:
+            resolver = self._graph.resolver
+            local = resolver.locals(mention.scope) if isinstance(mention.scope.node, Def) else None
+            origin = resolver.origin(mention.node, mention.scope, local)
+            named = resolver.function(origin)
+            # The variable of a comprehension has no origin of its own.
+            is_open = self._graph.is_of_project(origin) or origin.startswith("builtins.")
+            self._named[mention.node] = named, is_open
+        named, is_open = self._named[mention.node]
+        if named is None or named is scope:
+            return is_open
+        if named.owner is None or scope.owner is None:
+            return False
+        lineage = self._graph.resolver.classes.lineage
+        ours, theirs = scope.owner.dotted, named.owner.dotted
+        return ours in lineage(theirs) or theirs in lineage(ours)
+
+    def _runs_alone(self, mention: Mention, known: set[CodeScope]) -> bool:
+        scope, node = mention
+        if not scope.on_loop and node in self._runs.get(scope, ()):
+            # Under an async server, `async_to_sync` goes back to the loop that serves requests.
+            return not any(
+                node in ast.walk(call.node)
+                for call in self._graph.functions[scope].calls
+                if _starts(call)
+            )
+        is_call = node in self._called_names.get(scope, ())
+        return (
+            is_call
+            and scope in known
+            and (scope in self._of_one_call or node not in self._in_tasks.get(scope, ()))
+        )
+
+    @cached_property
+    def _mentions(self) -> dict[str, list[Mention]]:
+        return mentions(self._graph.project)
+
+    @cached_property
+    def _open(self) -> list[CodeScope]:
+        """The functions that only the code of this project calls."""
+        return [
+            scope
+            for scope in self._graph.functions
+            if not _name(scope).endswith("__") and not self._is_called_by_others(scope)
+        ]
+
+    def _is_called_by_others(self, scope: CodeScope) -> bool:
+        """Whether a decorator, a server or a library's class may call a function by itself."""
+        function, classes = self._graph.functions[scope], self._graph.resolver.classes
+        if _is_registered(function) or self._is_entry(function):
+            return True
+        bases = classes.lineage(scope.owner.dotted) if scope.owner else []
+        return not all(classes.scope(each) is not None or QUIET.matches(each) for each in bases)
+
+    @cached_property
+    def _called_names(self) -> dict[CodeScope, set[ast.expr]]:
+        """The names that calls begin with, by the function around them."""
+        return {
+            scope: {call.node.func for call in function.calls}
+            for scope, function in self._graph.functions.items()
+        }
+
+    @cached_property
+    def _dropped(self) -> set[ast.expr]:
+        """The names of calls whose result nobody gets."""
+        return {
+            call.node.func
+            for function in self._graph.functions.values()
+            for call in function.calls
+            if call.dropped and not call.awaited
+        }
+
+    @cached_property
+    def _in_tasks(self) -> dict[CodeScope, set[ast.AST]]:
+        """What stands in calls that start a task, by the function around them."""
+        return {
+            scope: {
+                node
+                for call in function.calls
+                if NEW_TASK.matches(call.origin) or GATHER.matches(call.origin)
+                for node in ast.walk(call.node)
+            }
+            for scope, function in self._graph.functions.items()
+        }
 
     def _is_of_worker(self, scope: CodeScope) -> bool:
         """Whether a process that has nothing else to do runs a method."""
@@ -176,4 +309,8 @@ def _starts(call: CallSite) -> bool:
 
 def _is_registered(function: Function) -> bool:
     """Whether a decorator may hand the function to somebody."""
-    return any(origin not in PLAIN for origin, _ in function.decorators)
+    return any(not PLAIN.matches(origin) for origin, _ in function.decorators)
+
+
+def _name(scope: CodeScope) -> str:
+    return scope.label.rpartition(".")[2]

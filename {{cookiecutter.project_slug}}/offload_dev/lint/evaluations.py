@@ -186,7 +186,9 @@ class Evaluations:
     # Queries.
 
     def evaluate(self, node: ast.expr, likely: str = "") -> None:
-        """Note a queryset that a line evaluates."""
+        """Note a queryset that a line evaluates. `await` of one fails before it is read."""
+        if isinstance(node, ast.Await):
+            return
         origin = self.origin(node)
         is_fetched = isinstance(node, ast.Name) and node.id in self.variables.fetched
         if not self.resolver.queries.is_query(origin) or node in self.awaited or is_fetched:

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.names import PUBLISH, TASKS_IN_DATABASE
 from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.source import CodeScope
+from offload_dev.lint.source import CodeScope, own_nodes
 from offload_dev.lint.violations import Violation, call_violation
 
 # They are right: the message leaves after the commit.
 AFTER_COMMIT = {"delay_on_commit", "apply_async_on_commit"}
 OTHER_ROWS = "right if the task reads nothing that this transaction has written"
+RETRIES = "right if the task tries again until the row is there"
 NAME = re.compile(r"\w+")
 NAME_OF_ROW = re.compile(r"(\w*_)?(id|ids|pk|pks|uuid)")
 LOCKS = {"select_for_update"}
@@ -41,6 +42,7 @@ def publications(function: Function) -> Iterator[Violation]:
             tasks = [each for each in (resolver.function(call.holder), *of_table) if each]
             if any(_is_published(task, resolver) for task in tasks):
                 likely = "" if names_row(call, function) else OTHER_ROWS
+                likely = RETRIES if all(map(_retries_for_row, tasks)) else likely
                 yield call_violation(call.node, likely=likely)
 
 
@@ -50,6 +52,17 @@ def _is_published(task: CodeScope, resolver: Resolver) -> bool:
         return False
     decorators = resolver.decorators.of(task)
     return not any(TASKS_IN_DATABASE.matches(origin) for origin, _ in decorators)
+
+
+def _retries_for_row(task: CodeScope) -> bool:
+    """Whether a task calls `retry` where it does not find its row."""
+    return any(
+        isinstance(each, ast.ExceptHandler)
+        and each.type is not None
+        and "DoesNotExist" in ast.unparse(each.type)
+        and ".retry(" in ast.unparse(each)
+        for each in own_nodes(task.node)
+    )
 
 
 def names_row(call: CallSite, function: Function) -> bool:

@@ -6,11 +6,15 @@ from collections.abc import Iterator
 
 from offload_dev.lint.arguments import is_set
 from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, call_violation, violation
 
+RESOLVES = Patterns("socket.{getaddrinfo,gethostbyname,gethostbyname_ex,gethostbyaddr}")
+NAME_OF_ADDRESS = re.compile(r"(\w*_)?(ip|addr|address)", re.IGNORECASE)
+NUMERIC = "short if it gets a numeric address, and no name"
 NAMED_CACHE = re.compile(r"""caches\[["'](\w+)["']\]""")
 
 
@@ -42,13 +46,21 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
         return
     name = snippet(call.node.func)
     if library := libraries.find("blocks", call.origin):
-        found = call_violation(call.node, instead=library.advice(name))
+        likely = NUMERIC if _may_be_numeric(call) else ""
+        found = call_violation(call.node, likely=likely, instead=library.advice(name))
         yield found._replace(near=library.near)
     elif library := libraries.find("may_block", call.origin):
         if _reads_kernel(call) or _is_in_process(call, function):
             return
         found = call_violation(call.node, likely=library.likely, instead=library.advice(name))
         yield found._replace(near=library.near)
+
+
+def _may_be_numeric(call: CallSite) -> bool:
+    """Whether the name of a host says that it is an address, which no server is asked for."""
+    first = call.node.args[0] if call.node.args else None
+    name = getattr(first, "id", getattr(first, "attr", ""))
+    return RESOLVES.matches(call.origin) and NAME_OF_ADDRESS.fullmatch(name) is not None
 
 
 def _only_prepares(call: ast.Call) -> bool:

@@ -15,6 +15,8 @@ SHIELD = Patterns("asyncio.shield")
 GATHER = Patterns("asyncio.{gather,shield}")
 # Methods of a task that keep no reference to it.
 OF_TASKS = {"add_done_callback", "set_name", "get_name"}
+ONLY_SLEEPS = "right if nobody needs its error: the loop's timer refers to a task that only sleeps"
+SLEEP = Patterns("asyncio.sleep")
 LIKELY = "right if nothing cancels this function: then only the shield refers to the task"
 
 
@@ -39,7 +41,9 @@ def lost_task(function: Function) -> Iterator[Violation]:
     for call in function.calls:
         is_dropped = (call.dropped and not call.awaited) or call.node in unkept
         if is_dropped and (NEW_TASK.matches(call.origin) or GATHER.matches(call.origin)):
-            yield call_violation(call.node)
+            yield call_violation(
+                call.node, likely=ONLY_SLEEPS if _only_sleeps(call, function) else ""
+            )
         elif SHIELD.matches(call.origin) and _makes_task(call, function):
             advice = "`task = asyncio.create_task(…)`, kept, and then `shield(task)`"
             yield call_violation(call.node, likely=LIKELY, instead=advice)
@@ -76,6 +80,27 @@ def _in_variables_that_end(function: Function) -> set[ast.AST]:
             if each.id == name
         )
     }
+
+
+def _only_sleeps(start: CallSite, function: Function) -> bool:
+    """Whether all that a task awaits is `asyncio.sleep`: a timer refers to it until its end."""
+    first = start.node.args[0] if start.node.args else None
+    call = function.calls_by_node.get(first) if isinstance(first, ast.Call) else None
+    task = function.resolver.function(call.origin) if call else None
+    if task is None or not task.on_loop:
+        return False
+    nodes = list(own_nodes(task.node))
+    awaited = [each.value for each in nodes if isinstance(each, ast.Await)]
+    others = any(isinstance(each, ast.AsyncFor | ast.AsyncWith) for each in nodes)
+    origin = function.resolver.origin
+    return (
+        bool(awaited)
+        and not others
+        and all(
+            isinstance(each, ast.Call) and SLEEP.matches(origin(each.func, task))
+            for each in awaited
+        )
+    )
 
 
 def _makes_task(shield: CallSite, function: Function) -> bool:

@@ -1,4 +1,4 @@
-"""OFF701: a setting does not do what it says."""
+"""OFF701: a setting does not do what is wanted."""
 
 import ast
 import re
@@ -13,6 +13,7 @@ from offload_dev.lint.task_limits import TaskLimits
 from offload_dev.lint.violations import Violation, violation
 
 UNSAFE = "DJANGO_ALLOW_ASYNC_UNSAFE"
+UNSAFE_SUBJECT = f"`{UNSAFE}`, which lets queries block the event loop,"
 UNSAFE_ADVICE = "delete it, and await the queries that Django refuses then"
 KEPT = "CONN_MAX_AGE"
 KEPT_ADVICE = "`CONN_MAX_AGE = 0`, and a pool of connections"
@@ -28,7 +29,7 @@ UNDER_WSGI = "right where no async server runs this service"
 
 @rule(
     "OFF701",
-    message="is a setting that does not do what it says",
+    message="is a setting that does not do what is wanted",
     instead="the setting that does",
     target=Target.MODULE_BODY,
 )
@@ -62,7 +63,7 @@ def _async_unsafe(body: Function) -> Iterator[Violation]:
                     args=[ast.Constant(value=name), *_],
                 )
             ) if name == UNSAFE:
-                yield violation(node, f"`{UNSAFE}`", instead=UNSAFE_ADVICE)
+                yield violation(node, UNSAFE_SUBJECT, instead=UNSAFE_ADVICE)
 
 
 def _kept_connections(body: Function) -> Iterator[Violation]:
