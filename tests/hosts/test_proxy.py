@@ -143,12 +143,14 @@ def test_a_web_host_that_is_gone_is_passed_over(front: ComposeProxy, cluster: Cl
 
 
 def test_a_new_container_is_found_by_its_new_address(front: ComposeProxy, cluster: Cluster) -> None:
+    def reached() -> set[str]:
+        with ThreadPoolExecutor(4) as threads:
+            answers = list(threads.map(front.get, ["/api/describe"] * 4))
+        return {answer.json()["machine"] for answer in answers}
+
     for name in WEBS:
         front.point_to(name)
-
-        def only(name: str = name) -> bool:
-            with ThreadPoolExecutor(4) as threads:
-                answers = list(threads.map(front.get, ["/api/describe"] * 4))
-            return {answer.json()["machine"] for answer in answers} == {name}
-
-        cluster.until(only, f"requests that go to {name} alone")
+        cluster.until(lambda name=name: reached() == {name}, f"requests that go to {name} alone")
+    # Later tests replace one host after the other.
+    front.point_to(*WEBS)
+    cluster.until(lambda: reached() == {*WEBS}, "requests that go to both")

@@ -41,7 +41,8 @@ def _without_version(where: Q, job_id: UUID, **values: Any) -> Job | None:
     return Job.objects.get(pk=job_id) if changed else None
 
 
-_update_parent, _ended, _requeue = divided._update_parent, divided.ended, transitions._requeue
+_update_parent, _requeue = divided._update_parent, transitions._requeue
+_end_columns = divided.end_columns
 _part_results, _claim, _bulk_create = (
     divided.part_results,
     transitions.claim,
@@ -60,7 +61,7 @@ def _tell_of_successes_alone(part: Job, parent: Job) -> None:
 
 
 def _still_due(status: Status) -> dict[str, Any]:
-    return {name: value for name, value in _ended(status).items() if name != "due_at"}
+    return {name: value for name, value in _end_columns(status).items() if name != "due_at"}
 
 
 def _requeue_at_a_price(job: Job, *more: Any, **values: Any) -> Job | None:
@@ -70,7 +71,7 @@ def _requeue_at_a_price(job: Job, *more: Any, **values: Any) -> Job | None:
 
 
 def _cancel_unasked(job: Job, parent: Job | None) -> Job:
-    row = fenced_update(Q(), job.pk, **_ended(Status.CANCELLED))
+    row = fenced_update(Q(), job.pk, **_end_columns(Status.CANCELLED))
     assert row is not None
     return row
 
@@ -94,7 +95,7 @@ FAULTS: list[tuple[int, str, Fault]] = [
     (3, "plain", _without("token")),
     (4, "divided", _replaced(divided, "_update_parent", _tell_of_failures_alone)),
     (5, "plain", _replaced(transitions, "due_again", lambda job, due_at: {})),
-    (6, "plain", _replaced(divided, "ended", _still_due)),
+    (6, "plain", _replaced(divided, "end_columns", _still_due)),
     (7, "plain", _replaced(transitions, "due", lambda: Q(status=Status.QUEUED))),
     (8, "plain", _replaced(transitions, "_requeue", _requeue_at_a_price)),
     (9, "plain", _replaced(transitions, "held_and_wanted", held)),
