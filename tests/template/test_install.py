@@ -23,11 +23,13 @@ def locked_entry() -> str:
     return found.group()
 
 
-def install(folder: Path, locked: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def install(
+    folder: Path, locked: str, python: str | Path = sys.executable, **environment: str
+) -> "subprocess.CompletedProcess[str]":
     path = folder / "locked.txt"
     path.write_text(locked)
     return subprocess.run(
-        [sys.executable, INSTALL, folder / "venv", path],
+        [python, INSTALL, folder / "venv", path],
         env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -79,7 +81,10 @@ def test_uv_is_told_where_pip_finds_packages(tmp_path: Path) -> None:
         "PIP_INDEX_URL": "https://packages.example.com/simple",
         "PIP_FIND_LINKS": "/one /two",
     }
-    told = install(tmp_path, locked_entry(), **environment)
+    # An environment that uv has made, such as that of these tests, has no pip.
+    with_pip = tmp_path / "with_pip"
+    subprocess.run([sys.executable, "-m", "venv", with_pip], check=True)
+    told = install(tmp_path, locked_entry(), with_pip / "bin" / "python", **environment)
     assert "Resolved from https://packages.example.com/simple and /one,/two" in told.stdout
 
 
