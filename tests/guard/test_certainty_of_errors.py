@@ -99,6 +99,22 @@ async def show(request):
     check(Twins("OFF101", "error", head + "orders()\n", head + "await orders()\n"), tmp_path)
 
 
+def test_a_loop_over_plain_values_has_no_rows(tmp_path: Path) -> None:
+    code = """
+from celery import shared_task
+
+@shared_task(time_limit=60)
+def send(order):
+    print(order)
+
+def view(request):
+    for order in Order.objects.filter(id=1)ROWS:
+        send.delay(order)
+"""
+    plain = code.replace("ROWS", ".values_list('id', flat=True)")
+    check(Twins("OFF307", "error", code.replace("ROWS", ""), plain), tmp_path)
+
+
 def test_the_sentence_about_unsafe_queries_says_what_they_do(tmp_path: Path) -> None:
     code = "import os\n\nos.environ['DJANGO_ALLOW_ASYNC_UNSAFE'] = 'true'\n"
     (found,) = (each for each in findings(tmp_path, code) if each.rule == "OFF701")

@@ -164,9 +164,10 @@ class Evaluations:
             if isinstance(source, ast.Name):
                 self.variables.fetched.add(source.id)
         if isinstance(target, ast.Name):
-            self.variables.local[target.id] = self.resolver.queries.row(origin)
+            # `values_list` and the like give plain values, which have no relations.
+            row = self.variables.local[target.id] = self.resolver.queries.row(origin)
             is_fresh = "_related" not in origin and source not in self.function.maybe_prefetched
-            if is_fresh and not self.variables.comes_from_function(source):
+            if row and is_fresh and not self.variables.comes_from_function(source):
                 self.variables.rows.add(target.id)
 
     def note_iteration(self, source: ast.expr) -> None:
