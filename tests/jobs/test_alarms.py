@@ -52,6 +52,8 @@ class Prometheus:
 
     def get(self, path: str, **params: str) -> dict[str, list[dict[str, Any]]]:
         answer = httpx.get(f"{self.url}/api/v1/{path}", params=params, trust_env=False, timeout=30)
+        # It answers 503 without JSON until it has read its storage.
+        answer.raise_for_status()
         found: dict[str, list[dict[str, Any]]] = answer.json()["data"]
         return found
 
