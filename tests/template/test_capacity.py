@@ -17,7 +17,8 @@ from offload.conf import Offload
 from .conftest import ROOT, run
 
 # Round numbers, to be checked by hand.
-NOTHING = Costs(**dict.fromkeys((field.name for field in fields(Costs)), 0.0))
+ZEROS = Costs(**dict.fromkeys((field.name for field in fields(Costs)), 0.0))
+NOTHING = replace(ZEROS, web_mixture=1.0, worker_mixture=1.0)
 COSTS = replace(
     NOTHING, web_idle=10, request=1, query=2, row=0.5, call=0.25, submit=4, job=50, worker_idle=5
 )
@@ -39,6 +40,18 @@ def test_what_a_traffic_needs_is_the_sum_of_its_parts() -> None:
     # The request threads have 20 at most, each process 2 more, and one for each that computes.
     assert found.connections == 22 + 3 * 2 + 5
     assert found.rows == 10 * 7 * 86400
+
+
+def test_a_mixture_costs_more_than_its_kinds_but_no_more_of_what_runs_anyway() -> None:
+    traffic = Traffic(requests=100, queries=1, rows=2, jobs=10, job_seconds=0.3, reports=1)
+    one, mixed = COSTS, replace(COSTS, web_mixture=1.5, worker_mixture=2.0)
+    before, after = need(traffic, one, Offload()), need(traffic, mixed, Offload())
+    # 400 ms of requests and 50 of submits; the 10 of each process's own stay.
+    assert before.web_cpu == pytest.approx(0.45 + before.web_processes * 0.01)
+    assert after.web_cpu == pytest.approx(0.45 * 1.5 + after.web_processes * 0.01)
+    # 10 x 50 ms around the functions; their 300 ms each stay, and the worker's own 5.
+    assert before.worker_cpu == pytest.approx(3.0 + 0.5 + before.workers * 0.005)
+    assert after.worker_cpu == pytest.approx(3.0 + 1.0 + after.workers * 0.005)
 
 
 def test_a_job_pays_its_share_of_a_process_that_is_replaced() -> None:

@@ -20,6 +20,8 @@ class Costs:
         submit: a submit, its publishing included; without its request.
         event: an event of a job, for one stream that watches the job.
         event_seen: an event of a job that nobody watches, for each web process.
+        web_mixture: how many times as much the things above cost when all kinds come in turns,
+            which leaves the caches of the CPU cold; without `web_idle` and `event_seen`.
         web_mb: memory of a web process in MB.
         stream_kb: memory of an open event stream in kB.
         worker_idle: of a worker in a second without jobs.
@@ -27,6 +29,7 @@ class Costs:
         renewal: of a worker for a process that computes, has done its number of jobs, and is
             replaced by a new one: its end, the fork, its first connections.
         report: a report of progress, its event included.
+        worker_mixture: as `web_mixture`, for a job and its renewals and reports.
         worker_mb: memory of a worker's main process in MB.
         process_mb: memory of each process that computes in MB.
         redis_job: of Redis for a job, its messages and events included.
@@ -45,12 +48,14 @@ class Costs:
     submit: float
     event: float
     event_seen: float
+    web_mixture: float
     web_mb: float
     stream_kb: float
     worker_idle: float
     job: float
     renewal: float
     report: float
+    worker_mixture: float
     worker_mb: float
     process_mb: float
     redis_job: float

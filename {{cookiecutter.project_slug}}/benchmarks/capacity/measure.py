@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from benchmarks.capacity.costs import Costs
-from benchmarks.capacity.drawn import drawn
+from benchmarks.capacity.drawn import Trial, drawn, even
 from benchmarks.capacity.kinds import BENCH, CALLS, JOB, QUERY, TYPED
 from benchmarks.capacity.load import (
     Rate,
@@ -23,7 +23,12 @@ from benchmarks.capacity.load import (
     postgresql,
     submitted,
 )
-from benchmarks.capacity.model import JOBS_OF_A_PROCESS, need
+from benchmarks.capacity.model import (
+    JOBS_OF_A_PROCESS,
+    need,
+    web_milliseconds,
+    worker_milliseconds,
+)
 from benchmarks.measured_service import MeasuredService, measured_service
 from offload.conf import conf
 
@@ -68,6 +73,8 @@ def measure(service: MeasuredService, seconds: float, known: Costs) -> Costs:
     rows = listed.web - request.web - QUERIES_OF_A_LIST * per_query
     found = replace(
         known,
+        web_mixture=1.0,
+        worker_mixture=1.0,
         web_idle=idle.web,
         worker_idle=idle.worker,
         request=request.web,
@@ -84,7 +91,8 @@ def measure(service: MeasuredService, seconds: float, known: Costs) -> Costs:
     if postgresql():
         found = replace(found, statement=query.database / QUERIES_OF_A_REQUEST)
     found = _with_streams(service, seconds, found)
-    return _with_renewals(service, seconds, found, job)
+    found = _with_renewals(service, seconds, found, job)
+    return _with_mixture(service, seconds * ROUNDS, found)
 
 
 def _of_each_kind(service: MeasuredService, seconds: float) -> dict[str, Spent]:
@@ -148,6 +156,20 @@ def _with_streams(service: MeasuredService, seconds: float, found: Costs) -> Cos
     )
 
 
+def _with_mixture(service: MeasuredService, seconds: float, found: Costs) -> Costs:
+    """How many times as much a mixture of all kinds costs as the kinds do one after the other."""
+    trial = even()
+    web, worker = _used(service, seconds, found, trial)
+    traffic, wanted = trial.traffic, need(trial.traffic, found, conf())
+    own_web = wanted.web_cpu - web_milliseconds(traffic, found) / 1000
+    own_worker = wanted.worker_cpu - traffic.jobs * worker_milliseconds(traffic, found) / 1000
+    return replace(
+        found,
+        web_mixture=max((web - own_web) / (wanted.web_cpu - own_web), 1.0),
+        worker_mixture=max((worker - own_worker) / (wanted.worker_cpu - own_worker), 1.0),
+    )
+
+
 class Verdict(NamedTuple):
     """Cores that a trial should need, and needed."""
 
@@ -165,11 +187,18 @@ class Verdict(NamedTuple):
 def verify(service: MeasuredService, seconds: float, costs: Costs, seed: int) -> Iterator[Verdict]:
     """Hold the predictions against loads that nobody has measured: they are drawn now."""
     for trial in drawn(seed):
-        spent = loaded(service, trial.rates, seconds)
+        web, worker = _used(service, seconds, costs, trial)
         wanted = need(trial.traffic, costs, conf())
-        yield Verdict(trial.name, "web", wanted.web_cpu, spent.web / 1000)
-        # A process is replaced after 200 jobs: in a short load that is never or twice, and it costs
-        # as much as 20 jobs. Here it counts as often as in the long run.
-        extra = spent.renewals - trial.traffic.jobs / JOBS_OF_A_PROCESS
-        used = (spent.worker - extra * costs.renewal) / 1000
-        yield Verdict(trial.name, "worker", wanted.worker_cpu, used)
+        yield Verdict(trial.name, "web", wanted.web_cpu, web)
+        yield Verdict(trial.name, "worker", wanted.worker_cpu, worker)
+
+
+def _used(
+    service: MeasuredService, seconds: float, costs: Costs, trial: Trial
+) -> tuple[float, float]:
+    """Cores of the web process and of the worker."""
+    spent = loaded(service, trial.rates, seconds)
+    # A process is replaced after 200 jobs: in a short load that is never or twice, and it costs as
+    # much as 20 jobs. Here it counts as often as in the long run.
+    extra = spent.renewals - trial.traffic.jobs / JOBS_OF_A_PROCESS
+    return spent.web / 1000, (spent.worker - extra * costs.renewal) / 1000

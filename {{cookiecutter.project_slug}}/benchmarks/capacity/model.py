@@ -128,12 +128,14 @@ def web_milliseconds(traffic: Traffic, costs: Costs) -> float:
     submit = costs.request + costs.submit
     count = costs.count if traffic.quota else 0.0
     watched = traffic.watchers * (JOB_EVENTS + traffic.reports) * costs.event
-    return traffic.requests * (request + count) + traffic.jobs * (submit + count + watched)
+    alone = traffic.requests * (request + count) + traffic.jobs * (submit + count + watched)
+    return alone * costs.web_mixture
 
 
 def worker_milliseconds(traffic: Traffic, costs: Costs) -> float:
     """CPU of a job in its worker, besides its function."""
-    return costs.job + costs.renewal / JOBS_OF_A_PROCESS + traffic.reports * costs.report
+    alone = costs.job + costs.renewal / JOBS_OF_A_PROCESS + traffic.reports * costs.report
+    return alone * costs.worker_mixture
 
 
 def _redis_milliseconds(traffic: Traffic, costs: Costs, processes: int, events: float) -> float:
