@@ -11,17 +11,15 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from host_network import Host
+from waiting import wait_until
 
 from .postgres_host import PostgresHost
 
@@ -231,22 +229,12 @@ class Cluster:
 
     def until(self, holds: Callable[[], object], what: str) -> None:
         """Wait until something holds. An answer that does not come counts as no."""
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while not _holds(holds):
-            if time.monotonic() > deadline:
-                pytest.fail(f"never happened: {what}\n{self.logs()}")
-            time.sleep(0.1)
+        wait_until(holds, what, TIMEOUT_SECONDS, logs=self.logs)
 
     def logs(self) -> str:
         """The ends of all logs."""
         paths = sorted(self.folder.glob("*.log"))
         return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in paths)
-
-
-def _holds(holds: Callable[[], object]) -> object:
-    with suppress(httpx.TransportError):
-        return holds()
-    return False
 
 
 class CountedJob:

@@ -3,13 +3,13 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+from waiting import wait_until
 
 # A process imports for 2 s; on a busy machine it has a twentieth of a core.
 TIMEOUT_SECONDS = 120
@@ -135,14 +135,8 @@ def ask(path: str, **headers: str) -> httpx.Response:
 
 def until(holds: Callable[[], bool], what: str, logs: Sequence[Path] = ()) -> None:
     """Wait until something holds. An answer that does not come counts as no."""
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not _holds(holds):
-        told = "\n".join(f"--- {path.name}\n{path.read_text()[-2000:]}" for path in logs)
-        assert time.monotonic() < deadline, f"never happened: {what}\n{told}"
-        time.sleep(0.5)
 
+    def ends_of_logs() -> str:
+        return "\n".join(f"--- {path.name}\n{path.read_text()[-2000:]}" for path in logs)
 
-def _holds(holds: Callable[[], bool]) -> bool:
-    with suppress(httpx.TransportError):
-        return holds()
-    return False
+    wait_until(holds, what, TIMEOUT_SECONDS, every=0.5, logs=ends_of_logs)

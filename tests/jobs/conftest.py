@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import pytest
 from postgresql_server import free_port
+from waiting import wait_until
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -192,10 +193,7 @@ class Lab:
         )
 
         def answers() -> bool:
-            try:
-                return httpx.get(f"{self.address}/health/live", trust_env=False).status_code == 200
-            except httpx.HTTPError:
-                return False
+            return httpx.get(f"{self.address}/health/live", trust_env=False).status_code == 200
 
         self.until(answers, "the web process to answer")
         return process
@@ -213,16 +211,11 @@ class Lab:
         ]
 
     def until(self, condition: Any, what: str, patience: float = 100) -> Any:
-        deadline = time.monotonic() + patience
-        while not (found := condition()):
-            if time.monotonic() > deadline:
-                logs = "\n".join(
-                    f"--- {path.name}\n{path.read_text()[-3000:]}"
-                    for path in self.folder.glob("*.log")
-                )
-                pytest.fail(f"waited {patience} s for {what}\n{logs}")
-            time.sleep(0.05)
-        return found
+        return wait_until(condition, what, patience, logs=self._logs)
+
+    def _logs(self) -> str:
+        paths = sorted(self.folder.glob("*.log"))
+        return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in paths)
 
     def submit(
         self,

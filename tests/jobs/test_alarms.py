@@ -58,11 +58,7 @@ class Prometheus:
         return found
 
     def is_up(self) -> bool:
-        try:
-            found = self.get("query", query="up == 1")["result"]
-        except httpx.HTTPError:
-            return False
-        return len(found) == 2
+        return len(self.get("query", query="up == 1")["result"]) == 2
 
     def firing(self) -> set[str]:
         return {each["labels"]["alertname"] for each in self.get("alerts")["alerts"]}

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ import httpx
 import pytest
 from cookiecutter.main import cookiecutter
 from postgresql_server import Postgres, free_port, postgres_server, programs_or_skip
+from waiting import wait_until
 
 HERE = Path(__file__).resolve().parent
 # For tests that use Django in their own process.
@@ -92,10 +92,7 @@ class Server:
 
 def eventually(holds: "Holds", what: str, seconds: float = TIMEOUT_SECONDS) -> None:
     """Wait until something holds."""
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, f"never happened: {what}"
-        time.sleep(0.02)
+    wait_until(holds, what, seconds, every=0.02)
 
 
 def small_postgres() -> AbstractContextManager[Postgres]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from waiting import wait_until
 
 from offload_dev.launcher.ports import first_free_port
 
@@ -99,27 +100,23 @@ class Demo:
         return document
 
     def until(self, location: str, *states: str, patience: float = 150) -> dict[str, Any]:
-        deadline = time.monotonic() + patience
-        while (job := self.job(location))["status"] not in states:
-            assert time.monotonic() < deadline, (states, job, self.printed()[-3000:])
-            time.sleep(0.1)
+        def reached() -> dict[str, Any] | None:
+            job = self.job(location)
+            return job if job["status"] in states else None
+
+        what = f"{location} to be {' or '.join(states)}"
+        job: dict[str, Any] = wait_until(reached, what, patience, logs=self._state)
         return job
 
     def wait(self, condition: Callable[[], bool]) -> None:
         # Workers give way: on a busy machine one that cannot start ends after 40 s.
-        deadline = time.monotonic() + 150
-        while not condition():
-            assert time.monotonic() < deadline, f"{processes()}\n{self.printed()[-10_000:]}"
-            time.sleep(0.1)
+        wait_until(condition, "the demo", 150, logs=self._state)
+
+    def _state(self) -> str:
+        return f"{processes()}\n{self.printed()[-10_000:]}"
 
     def ready(self) -> None:
-        def answers() -> bool:
-            try:
-                return self.client.get("/health/dependencies").status_code == 200
-            except httpx.TransportError:
-                return False
-
-        self.wait(answers)
+        self.wait(lambda: self.client.get("/health/dependencies").status_code == 200)
 
     def edit(self, file: Path, text: str) -> None:
         """Change a file, and wait until web and workers run with it."""

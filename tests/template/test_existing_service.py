@@ -18,6 +18,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from waiting import wait_until
 
 from offload_dev.launcher.embedded_valkey import command as valkey
 from offload_dev.launcher.ports import first_free_port
@@ -185,18 +186,12 @@ class Running:
         return self.log.read_text(errors="replace")[-8000:]
 
     def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, self.printed()
-            time.sleep(0.2)
+        wait_until(condition, "the service", DEADLINE_SECONDS, every=0.2, logs=self.printed)
 
     def is_ready(self) -> bool:
         """Whether database, broker and a worker answer."""
         address = f"http://127.0.0.1:{self.port}/health/dependencies"
-        try:
-            return httpx.get(address, trust_env=False).status_code == 200
-        except httpx.TransportError:
-            return False
+        return httpx.get(address, trust_env=False).status_code == 200
 
     def stop(self) -> None:
         # The broker last: without it Celery's own worker does not end.
