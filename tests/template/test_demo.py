@@ -221,6 +221,7 @@ def test_quotes_go_on_while_jobs_saturate_both_cores(demo: Demo) -> None:
     print(f"quotes beside two computing jobs: p95 {p95:.3f} s (its slowest source is cut at 1 s)")
 
 
+@pytest.mark.timeout(900)
 def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> None:
     location = demo.risk(simulations=10_000_000)
     demo.until(location, "running")
@@ -236,7 +237,8 @@ def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> Non
             and "offload_dev.launcher.reloader" not in processes()[parents[pid]]
         ):
             os.kill(pid, signal.SIGKILL)
-    demo.until(location, "succeeded")
+    # Its parts are computed by niced processes, some of them twice.
+    demo.until(location, "succeeded", patience=500)
     demo.wait(lambda: "worker lost: its process" in demo.printed())
     demo.wait(lambda: "attempt 1 of 3" in demo.printed())
 
