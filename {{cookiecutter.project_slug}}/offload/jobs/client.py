@@ -252,8 +252,9 @@ def _admit_waiting(jobs: list[Job], is_planned: bool) -> None:
 
 
 def _admit_blocked(jobs: list[Job]) -> None:
-    """Refuse limited jobs where their owner has too many that the same limit blocks: as many as a
-    queue may hold. Other owners' jobs do not count, since owners take turns.
+    """Refuse limited jobs where the same limit blocks too many of their owner's jobs.
+
+    Too many are as many as a queue may hold. Other owners' jobs do not count: owners take turns.
 
     Raises:
         Problem: 503, with a `Retry-After`.

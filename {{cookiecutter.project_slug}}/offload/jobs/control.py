@@ -122,8 +122,9 @@ def failed_jobs(kind: str = "", error: str = "", owner: str = "") -> QuerySet[Jo
 
 
 def group_failures(rows: QuerySet[Job]) -> list[FailureGroup]:
-    """What failed and why: the newest `MAX_GROUPED_JOBS` of `rows`, and others of the last one's
-    moment; the largest groups first.
+    """What failed and why, the largest groups first.
+
+    The newest `MAX_GROUPED_JOBS` of `rows` are read, and those of the same moment as the last one.
     """
     times = rows.values_list("created_at", flat=True)
     oldest = times[MAX_GROUPED_JOBS - 1 : MAX_GROUPED_JOBS].first()

@@ -109,8 +109,9 @@ def from_now(seconds: float) -> Combinable:
 
 
 def due_again(job: Job, due_at: Any = None) -> dict[str, Any]:
-    """The columns of a job that becomes due, and has no message yet. A limited job is blocked
-    instead, gives its place up, and becomes due by `blocked.unblock`.
+    """The columns of a job that becomes due, and has no message yet.
+
+    A limited job is blocked instead, gives its place up, and becomes due by `blocked.unblock`.
 
     Args:
         due_at: the time from which it is due; now if not given.
@@ -324,9 +325,7 @@ def _statement_timeout(seconds: float) -> Iterator[None]:
 
 
 def is_lock_conflict(error: Exception) -> bool:
-    """Whether the database refused a statement because of another transaction's lock, and not
-    because it is down.
-    """
+    """Whether a statement was refused for another transaction's lock, and not for an outage."""
     return getattr(error.__cause__, "sqlstate", None) in LOCK_CONFLICT_CODES
 
 

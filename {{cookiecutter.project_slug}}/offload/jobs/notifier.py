@@ -1,8 +1,8 @@
-"""Tells the watchers of a job that it has changed: Redis pub/sub, with one subscription in each web
-process.
+"""Tells the watchers of a job that it has changed, through Redis pub/sub.
 
-An event may be lost, because the row is the truth. Without Redis the notifier reads the watched
-rows instead. A lost event costs a watcher at most `REREAD_INTERVAL_SECONDS`.
+Each web process has one subscription. An event may be lost, because the row is the truth. Without
+Redis the notifier reads the watched rows instead. A lost event costs a watcher at most
+`REREAD_INTERVAL_SECONDS`.
 """
 
 import asyncio
@@ -274,8 +274,9 @@ class Notifier:
                 await self._on_message(data)
 
     async def _on_message(self, data: bytes) -> None:
-        """Handle one message. One that is no event is passed over: another service may share this
-        Redis, and another version of this one may send more.
+        """Handle one message, and pass over one that is no event.
+
+        Another service may share this Redis, and another version of this one may send more.
         """
         try:
             event = Event.model_validate_json(data)
@@ -294,7 +295,9 @@ class Notifier:
         await self._on_event(event)
 
     async def _on_event(self, event: Event) -> None:
-        """Three cases:
+        """Keep what is new, and wake the watchers.
+
+        Three cases:
         1. Nobody here watches the job.
         2. Its state is new: the row is read, for only the row has start, result and error.
         3. Its progress is new: the event says all.

@@ -1,7 +1,7 @@
-"""The relay: a thread in every web process and every worker's main process that publishes messages
-for queued rows.
+"""The relay: a thread that publishes the messages of queued rows.
 
-No other thread publishes. A dead, silent or slow broker therefore costs a submit nothing.
+Every web process and every worker's main process has one. No other thread publishes. A dead, silent
+or slow broker therefore costs a submit nothing.
 """
 
 import contextlib

@@ -56,8 +56,10 @@ async def log_slow_requests(threshold: float) -> None:
 
 
 def _may_take_its_time(request: Any) -> bool:
-    """Whether its response has begun, or its view waits as long as the client asked for. A
-    WebSocket may be silent for hours.
+    """Whether a request that takes long is no slow request.
+
+    Three cases: its response has begun; its view waits as long as the client asked for; it is a
+    WebSocket, which may be silent for hours.
     """
     if "subprotocols" in getattr(request, "scope", {}):
         return True

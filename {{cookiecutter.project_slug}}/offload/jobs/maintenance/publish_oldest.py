@@ -26,11 +26,10 @@ OLDEST_SHARE = 0.1
 
 
 class PublishOldest:
-    """The duty: for every ten jobs that workers compute of a queue, publish one row again, the one
-    with the oldest message, in the first step.
+    """The duty: publish the rows with the oldest messages again, in the first step of their queue.
 
-    Its older message is still in the broker. A worker will discard it, because the row is no longer
-    due then.
+    It is one row for every ten jobs that workers compute of the queue. The row's older message is
+    still in the broker. A worker will discard it, because the row is no longer due then.
 
     Args:
         broker: this thread's connection to the broker.

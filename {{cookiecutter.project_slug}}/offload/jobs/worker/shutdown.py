@@ -60,9 +60,10 @@ class Shutdown:
             signal.signal(number, stop)
 
     def wait_for_jobs(self) -> None:
-        """Wait until the worker is idle, `conf().worker_grace` seconds at most, and then until no
-        end of a job is in a process's memory alone. A second call, and so a second signal, does not
-        wait.
+        """Wait until the worker is idle, `conf().worker_grace` seconds at most.
+
+        Then wait until no end of a job is in a process's memory alone. A second call, and so a
+        second signal, does not wait.
         """
         if not self.requested:
             self.requested = True
