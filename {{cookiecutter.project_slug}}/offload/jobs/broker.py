@@ -66,7 +66,7 @@ class JobMessage(NamedTuple):
         return cls(job.kind, job.queue, str(job.pk), str(int(job.priority)), owner)
 
     def first_of_all(self) -> "JobMessage":
-        """The same message for the first step."""
+        """This message, with the first step of its queue."""
         return self._replace(priority=str(int(Priority.HIGH)), owner="")
 
 

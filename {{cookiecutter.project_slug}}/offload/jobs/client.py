@@ -110,7 +110,7 @@ def submit_sync(
     request_id: str = "",
     **choices: Unpack[Choices],
 ) -> Job:
-    """The same in sync code. In `transaction.atomic()` the job is published after the commit."""
+    """Accept a job in sync code, as `submit`. In a transaction it is published at the commit."""
     columns = _columns(job_type, choices)
     admit(job_type.limits.queue, owner)
     return _insert(job_type, params, owner, None, request_id=request_id, **columns)
@@ -130,7 +130,7 @@ async def submit_many(
     jobs = [Job.new(job_type, each, owner, **columns) for each in params]
     admit(job_type.limits.queue, owner, len(jobs))
 
-    def insert() -> list[Job]:
+    def insert_all() -> list[Job]:
         _admit_waiting(jobs, is_planned="due_at" in columns)
         Job.objects.bulk_create(jobs)
         count_new(jobs)
@@ -143,7 +143,7 @@ async def submit_many(
         rows = Job.objects.in_bulk([job.pk for job in jobs])
         return [rows[job.pk] for job in jobs]
 
-    return await sync_to_async(insert)()
+    return await sync_to_async(insert_all)()
 
 
 async def find(job_id: UUID, owner: str) -> Job:
@@ -157,7 +157,7 @@ async def find(job_id: UUID, owner: str) -> Job:
 
 
 async def find_summary(job_id: UUID, owner: str) -> Job:
-    """The same without parameters and result, which may not be read later either."""
+    """An owner's job, as `find`, without `Job.LARGE_FIELDS`: they may not be read later either."""
     rows = Job.objects.filter(pk=job_id, owner=owner)
     return await _first(rows.defer(*Job.LARGE_FIELDS), job_id)
 

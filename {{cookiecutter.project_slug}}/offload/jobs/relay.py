@@ -54,7 +54,7 @@ class Relay(threading.Thread):
                 os.write(self._writing_end, ("\t".join(JobMessage.of(job)) + "\n").encode())
 
     def notify_after_commit(self, jobs: list[Job]) -> None:
-        """The same once the surrounding transaction is committed; at once where there is none."""
+        """Notify once the surrounding transaction is committed; at once where there is none."""
         transaction.on_commit(partial(self.notify, jobs))
 
     def stop(self) -> None:

@@ -103,7 +103,7 @@ class Shutdown:
 
 
 def hand_back_jobs(
-    worker_id: UUID, heartbeat: Heartbeat, spooled: WriteSpooled, patience: float
+    worker_id: UUID, heartbeat: Heartbeat, spooled: WriteSpooled, lock_timeout: float
 ) -> bool:
     """Hand back what a worker that ends still holds, and delete the worker's row.
 
@@ -111,12 +111,12 @@ def hand_back_jobs(
 
     Args:
         spooled: writes what the processes left in the spool.
-        patience: seconds to wait for another thread's statement.
+        lock_timeout: seconds to wait for another thread's statement.
 
     Returns:
         Whether the database has taken all of it.
     """
-    if not FORK_LOCK.acquire(timeout=patience):
+    if not FORK_LOCK.acquire(timeout=lock_timeout):
         log.warning("the database is slow; the jobs of this worker are handed back later")
         return False
 

@@ -136,8 +136,8 @@ class Supervisor(bootsteps.StartStopStep):
         kill_children()
         deadline = time.monotonic() + LAST_STATEMENTS_SECONDS
         self._thread.join(LAST_STATEMENTS_SECONDS)
-        patience = max(deadline - time.monotonic(), 0.0)
-        if not hand_back_jobs(self._worker_id, self._heartbeat, self._write_spooled, patience):
+        left = max(deadline - time.monotonic(), 0.0)
+        if not hand_back_jobs(self._worker_id, self._heartbeat, self._write_spooled, left):
             self._shutdown.spool_hand_backs()
         relay_stops.join(max(deadline - time.monotonic(), 0.0))
         tracing.flush()
