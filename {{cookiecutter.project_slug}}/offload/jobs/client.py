@@ -38,8 +38,8 @@ MAX_INSERT_TRIES = 5
 # The clock of a process that has not read the database's may be so much ahead of it, or behind it.
 MAX_CLOCK_ERROR = timedelta(minutes=5)
 # Bounds of `Retry-After`, in seconds. The larger one is also the answer where nothing has ended.
-MIN_RETRY_AFTER_SECONDS = 1.0
-MAX_RETRY_AFTER_SECONDS = 60.0
+MIN_QUEUE_RETRY_AFTER_SECONDS = 1.0
+MAX_QUEUE_RETRY_AFTER_SECONDS = 60.0
 
 
 class Choices(TypedDict, total=False):
@@ -211,8 +211,8 @@ def admit(queue: str, owner: str, count: int = 1) -> None:
         return
 
     knows_when = stats.drain and not too_old
-    wait = excess / stats.drain if knows_when else MAX_RETRY_AFTER_SECONDS
-    wait = min(max(wait, MIN_RETRY_AFTER_SECONDS), MAX_RETRY_AFTER_SECONDS)
+    wait = excess / stats.drain if knows_when else MAX_QUEUE_RETRY_AFTER_SECONDS
+    wait = min(max(wait, MIN_QUEUE_RETRY_AFTER_SECONDS), MAX_QUEUE_RETRY_AFTER_SECONDS)
 
     # Up to 20 % more, so that refused callers do not come back together.
     retry_after = math.ceil(wait * random.uniform(1.0, 1.2))
@@ -234,8 +234,8 @@ def _admit_owner(queue: str, owner: str) -> None:
         raise Problem(
             429,
             f"{conf().jobs_per_owner} of your jobs wait in the queue {queue!r}, which is the "
-            f"limit: try again in {MAX_RETRY_AFTER_SECONDS:g} s, or cancel some",
-            headers={"Retry-After": f"{MAX_RETRY_AFTER_SECONDS:g}"},
+            f"limit: try again in {MAX_QUEUE_RETRY_AFTER_SECONDS:g} s, or cancel some",
+            headers={"Retry-After": f"{MAX_QUEUE_RETRY_AFTER_SECONDS:g}"},
         )
 
 
@@ -269,8 +269,8 @@ def _admit_blocked(jobs: list[Job]) -> None:
             raise Problem(
                 503,
                 f"{bound} of your jobs wait for the same limit: try again in "
-                f"{MAX_RETRY_AFTER_SECONDS:g} s",
-                headers={"Retry-After": f"{MAX_RETRY_AFTER_SECONDS:g}"},
+                f"{MAX_QUEUE_RETRY_AFTER_SECONDS:g} s",
+                headers={"Retry-After": f"{MAX_QUEUE_RETRY_AFTER_SECONDS:g}"},
             )
 
 

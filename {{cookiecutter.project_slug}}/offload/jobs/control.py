@@ -39,7 +39,7 @@ class FailureGroup(BaseModel):
 
 
 @dataclass
-class Outcome:
+class ActionOutcome:
     """What an action on many jobs has come to."""
 
     # The jobs with which it was done.
@@ -95,9 +95,9 @@ def cancel_job(job_id: UUID, by: str) -> Job:
     return row
 
 
-def for_each(action: Action, job_ids: Iterable[UUID], by: str) -> Outcome:
+def for_each(action: Action, job_ids: Iterable[UUID], by: str) -> ActionOutcome:
     """Do an action with many jobs, each in a transaction of its own."""
-    outcome = Outcome()
+    outcome = ActionOutcome()
     for job_id in job_ids:
         try:
             action(job_id, by)

@@ -13,7 +13,7 @@ from offload.serving.response_headers import choose_request_id
 from offload.serving.types import ASGIApp, Receive, Scope, Send
 
 # The route of a refused request in the metrics.
-REFUSED = "refused"
+REFUSED_ROUTE = "refused"
 
 
 class Refusals:
@@ -57,4 +57,4 @@ class Refusals:
 
 def count_refusal(method: str, problem: Problem, seconds: float) -> None:
     """Add a refused request to the metrics."""
-    REQUESTS.labels(method_label(method), REFUSED, problem.status).observe(seconds)
+    REQUESTS.labels(method_label(method), REFUSED_ROUTE, problem.status).observe(seconds)
