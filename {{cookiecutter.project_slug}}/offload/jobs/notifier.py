@@ -44,10 +44,6 @@ RESTART_PAUSE_SECONDS = 1.0
 STREAMS_RETRY_AFTER_SECONDS = 5
 
 
-def _channel() -> str:
-    return f"{conf().events_prefix}:jobs"
-
-
 class EventPublisher:
     """Sends events, from any process and thread."""
 
@@ -109,16 +105,6 @@ class Changes:
         """Wait for a change after the last one."""
         await self._changed.wait()
         self._changed.clear()
-
-
-def _read_rows(job_ids: list[UUID]) -> list[Job] | None:
-    """The rows, without their large fields; None where the database does not answer."""
-    try:
-        return list(Job.objects.filter(pk__in=job_ids).defer(*Job.LARGE_FIELDS))
-    except DATABASE_ERRORS as error:
-        connections.close_all()
-        log.warning("the database does not answer, watched jobs are not read: %s", error)
-        return None
 
 
 class Notifier:
@@ -340,3 +326,17 @@ class Notifier:
     def _wake_watchers(self, job_id: UUID) -> None:
         for changes in self._watchers[job_id]:
             changes.wake()
+
+
+def _read_rows(job_ids: list[UUID]) -> list[Job] | None:
+    """The rows, without their large fields; None where the database does not answer."""
+    try:
+        return list(Job.objects.filter(pk__in=job_ids).defer(*Job.LARGE_FIELDS))
+    except DATABASE_ERRORS as error:
+        connections.close_all()
+        log.warning("the database does not answer, watched jobs are not read: %s", error)
+        return None
+
+
+def _channel() -> str:
+    return f"{conf().events_prefix}:jobs"
