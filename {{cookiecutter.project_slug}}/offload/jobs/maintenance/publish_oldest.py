@@ -53,7 +53,7 @@ class PublishOldest:
 
         for queue in due_rows.queues():
             self._allowance[queue] += self._drain(queue) * OLDEST_SHARE * elapsed
-            # What was not needed for long is no reason for many at once.
+            # Where nothing starved for an hour, the next minute must not publish thousands.
             self._allowance[queue] = min(self._allowance[queue], PUBLISH_BATCH_ROWS)
             count = int(self._allowance[queue])
             if count:
@@ -68,7 +68,7 @@ class PublishOldest:
         with FORK_LOCK:
             rows = list(oldest.filter(published_at__lt=from_now(-STARVATION_SECONDS))[:count])
 
-        # Where nothing starves, the allowance does not grow.
+        # Also where fewer rows starve, so that the allowance does not grow.
         self._allowance[queue] -= count
         self._broker.publish(JobMessage.of(job).first_of_all() for job in rows)
         mark_published(self._broker.take_published())
