@@ -20,7 +20,7 @@ export PORT ?= 8000
 export PATH := $(abspath $(BIN)):$(PATH)
 
 help:  ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 16
 
 # A PYTHON of another version than that of the environment would silently not be used.
 ifeq ($(origin PYTHON),command line)

@@ -33,7 +33,8 @@ async def opened(url: str, **limits: Any) -> AsyncIterator[Upstream]:
 async def until(fact: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait until it is true, and fail if it never is."""
     async with asyncio.timeout(seconds):
-        while not fact():  # noqa: ASYNC110  what is waited for happens in another process's or peer's time
+        # What is waited for happens in another process, which tells nobody.
+        while not fact():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 

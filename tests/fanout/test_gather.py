@@ -73,7 +73,9 @@ async def test_a_mistake_in_code_is_raised_as_it_is_and_leaves_no_call_running(
     chaos: Chaos,
 ) -> None:
     async with opened(chaos.url) as upstream:
-        blunder = upstream.request("GET", "/ok").read(lambda response: response.no_such_attribute)  # type: ignore[attr-defined]
+        blunder = upstream.request("GET", "/ok").read(
+            lambda response: response.no_such_attribute  # type: ignore[attr-defined]
+        )
         with pytest.raises(AttributeError):
             await gather({"silent": upstream.get_json("/silent"), "blunder": blunder}, within=0.3)
         assert not tasks()

@@ -1,5 +1,6 @@
 """Each service of compose.yaml, run by its command, environment and check of health as written."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_every_service_runs_computes_and_stops(containers: Containers, sandbox: 
     logs = [containers.folder / f"{name}.log" for name in LASTING]
     until(lambda: ask("/health/dependencies").status_code == 200, "all dependencies", logs)
     for name in ("web", "cpu", "default"):
-        until(lambda name=name: containers.is_healthy(name), f"a healthy {name}", logs)  # type: ignore[misc]
+        until(partial(containers.is_healthy, name), f"a healthy {name}", logs)
 
     flower = "http://127.0.0.1:8001/"
     until(lambda: httpx.get(flower, trust_env=False).status_code == 401, "Flower", logs)

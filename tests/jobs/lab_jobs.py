@@ -2,6 +2,7 @@
 
 import time
 from datetime import datetime
+from functools import partial
 
 from celery import shared_task
 from pydantic import BaseModel, SecretStr
@@ -9,6 +10,9 @@ from pydantic import BaseModel, SecretStr
 from offload.jobs import FailedPart, JobEnded, JobError, MiB, Report, RunLimit, job
 
 from . import life as life
+
+# A job with the limits of most of these.
+small = partial(job, time_limit=60, memory_limit=256 * MiB)
 
 
 class Work(BaseModel):
@@ -72,10 +76,8 @@ def noted(params: Noted, report: Report) -> Done:
     return Done(value=note_and_wait(params.log, params.name, params.gate, params.seconds))
 
 
-@job(
+@small(
     "lab.three",
-    time_limit=60,
-    memory_limit=256 * MiB,
     max_attempts=20,
     retry_on=(ConnectionError,),
     retry_delay=0.2,
@@ -86,34 +88,15 @@ def three(params: Noted, report: Report) -> Done:
     return noted.function(params, report)
 
 
-@job(
-    "lab.by_owner",
-    time_limit=60,
-    memory_limit=256 * MiB,
-    run_limit=RunLimit(at_once=1, per="owner"),
-)
-def by_owner(params: Noted, report: Report) -> Done:
-    return noted.function(params, report)
+by_owner = small("lab.by_owner", run_limit=RunLimit(at_once=1, per="owner"))(noted.function)
 
 
-@job(
-    "lab.by_name",
-    time_limit=60,
-    memory_limit=256 * MiB,
-    run_limit=RunLimit(at_once=2, per=lambda params: params.name, name="upstream"),
-)
-def by_name(params: Noted, report: Report) -> Done:
-    return noted.function(params, report)
+by_name = small(
+    "lab.by_name", run_limit=RunLimit(at_once=2, per=lambda params: params.name, name="upstream")
+)(noted.function)
 
 
-@job(
-    "lab.paced",
-    time_limit=60,
-    memory_limit=256 * MiB,
-    run_limit=RunLimit(rate=4, period=1.0),
-)
-def paced(params: Noted, report: Report) -> Done:
-    return noted.function(params, report)
+paced = small("lab.paced", run_limit=RunLimit(rate=4, period=1.0))(noted.function)
 
 
 class Saved(BaseModel):
@@ -128,23 +111,16 @@ def save_group(params: Saved, result: Done) -> None:
     save_group(f"{params.name} {result.value}", params.way, params.log)
 
 
-@job(
-    "lab.saved",
-    time_limit=60,
-    memory_limit=256 * MiB,
-    retry_on=(ConnectionError,),
-    retry_delay=0.0,
-    save=save_group,
-)
+@small("lab.saved", retry_on=(ConnectionError,), retry_delay=0.0, save=save_group)
 def saved(params: Saved, report: Report) -> Done:
     from .compute import burn
 
     return Done(value=burn(params.log, 0, report))
 
 
-@job("lab.saved_soon", time_limit=2, memory_limit=256 * MiB, save=save_group)
-def saved_soon(params: Saved, report: Report) -> Done:
-    return saved.function(params, report)
+saved_soon = job("lab.saved_soon", time_limit=2, memory_limit=256 * MiB, save=save_group)(
+    saved.function
+)
 
 
 class Family(BaseModel):
@@ -156,13 +132,8 @@ def divide_family(params: Family) -> list[Noted]:
     return [Noted(log=params.log, name=name) for name in params.names]
 
 
-@job(
-    "lab.family",
-    time_limit=60,
-    memory_limit=256 * MiB,
-    run_limit=RunLimit(at_once=3, name="lab.three"),
-    split=divide_family,
-    part=three,
+@small(
+    "lab.family", run_limit=RunLimit(at_once=3, name="lab.three"), split=divide_family, part=three
 )
 def family(params: Family, parts: list[Done]) -> Done:
     """A divided job that shares the limit of its parts."""
@@ -190,9 +161,9 @@ def die(params: Death, report: Report) -> Done:
     return Done(value=die(params.log, params.way, report))
 
 
-@job("lab.overtime", time_limit=4, soft_time_limit=2, memory_limit=512 * MiB)
-def overtime(params: Death, report: Report) -> Done:
-    return die.function(params, report)
+overtime = job("lab.overtime", time_limit=4, soft_time_limit=2, memory_limit=512 * MiB)(
+    die.function
+)
 
 
 @job(
@@ -213,19 +184,19 @@ def letters(params: Work, report: Report) -> Text:
     return Text(text="x" * params.units)
 
 
-@job("lab.increment", time_limit=60, memory_limit=256 * MiB, result_lifetime=60)
+@small("lab.increment", result_lifetime=60)
 def increment(params: Done, report: Report) -> Done:
     if params.value < 0:
         raise JobError("a negative number")
     return Done(value=params.value + 1)
 
 
-@job("lab.told", time_limit=60, memory_limit=256 * MiB, queue="default", max_attempts=5)
+@small("lab.told", queue="default", max_attempts=5)
 def told(params: JobEnded, report: Report) -> Text:
     return Text(text=f"{params.kind} {params.status}: {params.error}")
 
 
-@job("lab.repeat", time_limit=60, memory_limit=256 * MiB)
+@small("lab.repeat")
 def repeat(params: Text, report: Report) -> Text:
     return params
 
@@ -295,9 +266,9 @@ def limited(params: Work, report: Report) -> Done:
     return Done(value=silent(params.log, params.units, report, params.gate))
 
 
-@job("lab.softly_limited", time_limit=60, soft_time_limit=1.5, memory_limit=256 * MiB)
-def softly_limited(params: Work, report: Report) -> Done:
-    return limited.function(params, report)
+softly_limited = job(
+    "lab.softly_limited", time_limit=60, soft_time_limit=1.5, memory_limit=256 * MiB
+)(limited.function)
 
 
 _kept: list[bytearray] = []
@@ -329,14 +300,10 @@ def divide_alike(params: Whole) -> list[Work]:
     return [Work(log=params.logs[0], units=1) for _ in range(2)]
 
 
-@job("lab.unique", time_limit=60, memory_limit=256 * MiB, unique=True)
-def unique(params: Work, report: Report) -> Done:
-    from .compute import burn
-
-    return Done(value=burn(params.log, params.units, report, params.gate))
+unique = small("lab.unique", unique=True)(burn.function)
 
 
-@job("lab.twins", time_limit=60, memory_limit=256 * MiB, split=divide_alike, part=unique)
+@small("lab.twins", split=divide_alike, part=unique)
 def twins(params: Whole, parts: list[Done]) -> Done:
     return Done(value=len(parts))
 
@@ -346,7 +313,7 @@ def divide(params: Whole) -> list[Work]:
     return [Work(log=log, units=units, gate=params.gate) for log in params.logs]
 
 
-@job("lab.whole", time_limit=60, memory_limit=256 * MiB, split=divide, part=burn)
+@small("lab.whole", split=divide, part=burn)
 def whole(params: Whole, parts: list[Done]) -> Done:
     return Done(value=sum(part.value for part in parts))
 
@@ -361,7 +328,7 @@ class Letter(BaseModel):
     letter: str
 
 
-@job("lab.letter", time_limit=60, memory_limit=256 * MiB)
+@small("lab.letter")
 def letter(params: Letter, report: Report) -> Text:
     if params.letter == "x":
         raise JobError("this letter is unknown")
@@ -372,14 +339,7 @@ def spell(params: Letters) -> list[Letter]:
     return [Letter(letter=each) for each in params.letters]
 
 
-@job(
-    "lab.tolerant",
-    time_limit=60,
-    memory_limit=256 * MiB,
-    split=spell,
-    part=letter,
-    max_failed_parts=0.5,
-)
+@small("lab.tolerant", split=spell, part=letter, max_failed_parts=0.5)
 def tolerant(params: Letters, parts: list[Text | FailedPart]) -> Text:
     words = [
         f"({part.number} {part.status}: {part.error})"
@@ -394,7 +354,7 @@ def divide_twice(params: Nested) -> list[Whole]:
     return [Whole(logs=logs, units=1) for logs in params.logs]
 
 
-@job("lab.nested", time_limit=60, memory_limit=256 * MiB, split=divide_twice, part=whole)
+@small("lab.nested", split=divide_twice, part=whole)
 def nested(params: Nested, parts: list[Done]) -> Done:
     return Done(value=sum(part.value for part in parts))
 
@@ -406,18 +366,10 @@ def divide_at_the_gate(params: Whole) -> list[Work]:
     return divide(params)
 
 
-@job(
-    "lab.slowly_divided",
-    time_limit=60,
-    memory_limit=256 * MiB,
-    split=divide_at_the_gate,
-    part=burn,
-)
-def slowly_divided(params: Whole, parts: list[Done]) -> Done:
-    return whole.function(params, parts)
+slowly_divided = small("lab.slowly_divided", split=divide_at_the_gate, part=burn)(whole.function)
 
 
-@job("lab.stumbling", time_limit=60, memory_limit=256 * MiB, split=divide, part=stumble)
+@small("lab.stumbling", split=divide, part=stumble)
 def stumbling(params: Whole, parts: list[Done]) -> Done:
     return Done(value=len(parts))
 
@@ -426,39 +378,20 @@ def divide_in_two(params: Whole) -> list[Work]:
     return [Work(log=log, units=1) for log in params.logs]
 
 
-@job(
-    "lab.kept_briefly",
-    time_limit=60,
-    memory_limit=256 * MiB,
-    retry_on=(ConnectionError,),
-    result_lifetime=60,
+kept_briefly = small("lab.kept_briefly", retry_on=(ConnectionError,), result_lifetime=60)(
+    burn.function
 )
-def kept_briefly(params: Work, report: Report) -> Done:
-    from .compute import burn
-
-    return Done(value=burn(params.log, params.units, report, params.gate))
 
 
-@job(
-    "lab.kept_briefly_whole",
-    time_limit=60,
-    memory_limit=256 * MiB,
-    result_lifetime=120,
-    split=divide_in_two,
-    part=kept_briefly,
-)
+@small("lab.kept_briefly_whole", result_lifetime=120, split=divide_in_two, part=kept_briefly)
 def kept_briefly_whole(params: Whole, parts: list[Done]) -> Done:
     return Done(value=len(parts))
 
 
-@job("lab.prompt", time_limit=60, memory_limit=256 * MiB, start_within=3600)
-def prompt(params: Work, report: Report) -> Done:
-    from .compute import burn
-
-    return Done(value=burn(params.log, params.units, report, params.gate))
+prompt = small("lab.prompt", start_within=3600)(burn.function)
 
 
-@job("lab.prompt_whole", time_limit=60, memory_limit=256 * MiB, split=divide, part=prompt)
+@small("lab.prompt_whole", split=divide, part=prompt)
 def prompt_whole(params: Whole, parts: list[Done]) -> Done:
     return Done(value=len(parts))
 
@@ -480,13 +413,7 @@ class Steps(BaseModel):
     accident: str = ""
 
 
-@job(
-    "lab.stepwise",
-    time_limit=60,
-    memory_limit=256 * MiB,
-    retry_on=(ConnectionError,),
-    retry_delay=0.0,
-)
+@small("lab.stepwise", retry_on=(ConnectionError,), retry_delay=0.0)
 def stepwise(params: Steps, report: Report) -> Done:
     """Write each step down, and go on behind the last checkpoint."""
     from .compute import step

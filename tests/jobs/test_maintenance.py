@@ -177,7 +177,7 @@ def test_a_large_result_is_announced_before_its_file_is_written(
         raise OSError("the disk is full")
 
     monkeypatch.setattr(default_storage, "save", die)
-    monkeypatch.setattr(kept_end, "STORAGE_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(kept_end, "STORAGE_TIMEOUT_SECONDS", 0)
     job = lab.submit("lab.letters", units=200_000)
     assert execute(job) == "unwritten"
     assert [file.job_id for file in ResultFile.objects.all()] == [job.pk]

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import threading
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -231,7 +232,7 @@ def test_two_leaders_at_once_submit_a_moment_once(
     look(nightly, NOON)
     for hours in range(1, 6):
         now = NOON + timedelta(hours=hours)
-        assert errors(at_once(*[lambda now=now: look(nightly, now)] * 3)) == []  # type: ignore[misc]
+        assert errors(at_once(*[partial(look, nightly, now)] * 3)) == []
         assert len(submitted()) == hours
 
 

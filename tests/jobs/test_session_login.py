@@ -1,6 +1,5 @@
 """The API for a page whose user has logged in: the session cookie, and what forges a request."""
 
-import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,12 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
-from postgresql_server import free_port
 
-from .conftest import Lab, new_lab
+from .conftest import Lab
 from .families import claimed
 from .test_web_process import gauge
-from .web_process import watch
+from .web_process import lab_with_web, watch
 
 PASSWORD = "of-the-tests-12"
 SESSION = "sessionid"
@@ -23,11 +21,7 @@ CSRF = "a" * 32
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A web process and Redis for all tests of this file."""
-    os.environ["PORT"] = str(free_port())
-    for lab in new_lab(tmp_path_factory.mktemp("session")):
-        lab.redis()
-        lab.web()
-        yield lab
+    yield from lab_with_web(tmp_path_factory.mktemp("session"))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ No worker runs: the tests move the jobs.
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,14 +19,21 @@ from .families import claimed
 STREAMS_PER_OWNER = 6
 
 
+def lab_with_web(folder: Path, **environment: str) -> Iterator[Lab]:
+    """A lab with Redis and a web process that has these variables."""
+    os.environ["PORT"] = str(free_port())
+    for lab in new_lab(folder):
+        lab.redis()
+        lab.web(**environment)
+        yield lab
+
+
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A web process and Redis for all tests of this file."""
-    os.environ["PORT"] = str(free_port())
-    for lab in new_lab(tmp_path_factory.mktemp("web")):
-        lab.redis()
-        lab.web(LAB_STREAMS_PER_OWNER=str(STREAMS_PER_OWNER))
-        yield lab
+    yield from lab_with_web(
+        tmp_path_factory.mktemp("web"), LAB_STREAMS_PER_OWNER=str(STREAMS_PER_OWNER)
+    )
 
 
 @pytest.fixture

@@ -35,7 +35,8 @@ HERE = Path(__file__).resolve().parent
 TEMPLATE = HERE.parent.parent
 sys.path.insert(0, str(HERE.parent))
 
-from postgresql_server import find_programs, free_port, postgres_server  # noqa: E402 - the tests' own
+# The tests' own.
+from postgresql_server import find_programs, free_port, postgres_server  # noqa: E402
 
 PEERS = TEMPLATE / "build" / "peers"
 PACKAGES = ("celery[redis]", "psycopg[binary]", "procrastinate", "django-tasks", "django-tasks-db")
@@ -43,7 +44,6 @@ PACKAGES = ("celery[redis]", "psycopg[binary]", "procrastinate", "django-tasks",
 RUN_TIMEOUT_SECONDS = 60.0
 # Rows that one statement inserts.
 INSERT_ROWS = 100_000
-LEASE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,6 @@ BIN = Path(sys.executable).parent
 # For `make` in a generated project: this test run's environment has all that it needs. Without `-o`
 # make would install the project's list of requirements into it where that list is newer.
 SHARED = (f"VENV={BIN.parent}", "-o", str(BIN.parent / ".installed"))
-
-Bake = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":

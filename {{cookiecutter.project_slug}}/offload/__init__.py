@@ -1,3 +1,4 @@
-"""The standard: async for waiting, processes for computing. The same in every service; updated,
-never edited.
+"""The standard: async for waiting, processes for computing.
+
+It is the same in every service: updated, never edited.
 """

@@ -150,18 +150,6 @@ def _lazy(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
-def _where(*parts: str | int) -> str:
-    """The place of a fault in the request, as its sender wrote it.
-
-    The view's parameter that holds the whole body or query is often called `body` or `query`, too.
-    The sender does not know that parameter.
-    """
-    match parts:
-        case ("body", "body", *_) | ("query", "query", _, *_):
-            parts = parts[1:]
-    return ".".join(map(str, parts))
-
-
 def _answer(request: HttpRequest, error: Any) -> HttpResponse:
     return _problem(error).response()
 
@@ -196,3 +184,15 @@ def _problem(error: Any) -> Problem:
     tracing.record_error(error)
     logger.error("A view raised an error that it does not handle: a 500.", exc_info=error)
     return Problem(500, "this is our fault; the log has the reason under the request's id")
+
+
+def _where(*parts: str | int) -> str:
+    """The place of a fault in the request, as its sender wrote it.
+
+    The view's parameter that holds the whole body or query is often called `body` or `query`, too.
+    The sender does not know that parameter.
+    """
+    match parts:
+        case ("body", "body", *_) | ("query", "query", _, *_):
+            parts = parts[1:]
+    return ".".join(map(str, parts))

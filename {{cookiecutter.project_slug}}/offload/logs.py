@@ -22,7 +22,7 @@ from offload.observe.no_fork import NO_FORK
 # lines at 1000 requests a second.
 MAX_BACKLOG_BYTES = 4 * 1024 * 1024
 # At its end a process waits for the reader of its last lines no longer than this.
-FLUSH_TIMEOUT_SECONDS = 1.0
+LOG_FLUSH_TIMEOUT_SECONDS = 1.0
 # The writer thread looks this often whether the process ends.
 POLL_INTERVAL_MILLISECONDS = 500
 STDERR = 2
@@ -132,7 +132,7 @@ class NonBlockingHandler(logging.Handler):
     def flush(self) -> None:
         """Wait for the reader, for a short time: `logging.shutdown` calls this at the end."""
         with self.changed:
-            self.changed.wait_for(lambda: not self.backlog, FLUSH_TIMEOUT_SECONDS)
+            self.changed.wait_for(lambda: not self.backlog, LOG_FLUSH_TIMEOUT_SECONDS)
 
     def close(self) -> None:
         """End the writer thread. What still waits for the reader is lost."""

@@ -71,8 +71,6 @@ HEADERS = {
     503: {"Retry-After": _SECONDS},
     504: {"Retry-After": _SECONDS},
 }
-# With a session they need a CSRF token.
-UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 LOCATION = {"Location": _TEXT | {"description": "the job's address", "required": True}}
 
 

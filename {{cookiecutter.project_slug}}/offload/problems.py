@@ -40,7 +40,7 @@ class Problem(Exception):
         return json.dumps(document | self.members, default=str).encode()
 
     def response(self) -> HttpResponse:
-        """The same as a Django response, for views and middleware."""
+        """This problem as a Django response, for views and middleware."""
         return HttpResponse(self.body(), status=self.status, headers=self.response_headers())
 
     def response_headers(self) -> dict[str, str]:

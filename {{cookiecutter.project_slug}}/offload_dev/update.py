@@ -1,8 +1,7 @@
-"""`python -m offload_dev.update BRANCH`: brings a later version of the standard, as a commit on a
-new branch.
+"""`python -m offload_dev.update BRANCH`: brings a later version of the standard.
 
-With answers, such as `example=no`, it changes those that the template was given, and leaves the
-version as it is: what they bring or take away is the commit.
+It is a commit on a new branch. With answers, such as `example=no`, it changes those that the
+template was given, and leaves the version as it is: what they bring or take away is the commit.
 
 The checkout has no changes of its own. What meets an edit of the service is committed with git's
 conflict markers, or in a `*.rej` file, and named: whoever reviews the branch resolves it.

@@ -37,8 +37,6 @@ class Change:
 # What watchers and callers see of a job, and what decides about its future.
 SEEN = ("status", "progress", "message", "result", "error", "cancel_requested_at")
 COLUMNS = (*SEEN, "phase", "attempts", "token", "version", "worker", "lease_until", "due_at")
-# What takes a job from a process that held it.
-REQUEUES = ("retry", "hand_back", "reclaim", "reclaim_unasked", "rescue")
 
 
 def changed(old: Columns, new: Columns, columns: tuple[str, ...] = COLUMNS) -> bool:

@@ -1,36 +1,29 @@
 """One web process for all tests of WebSockets, and who opens one."""
 
-import os
 from collections.abc import Iterator
 
 import httpx
 import pytest
-from postgresql_server import free_port
 
-from jobs.conftest import Lab, new_lab
+from jobs.conftest import Lab
 from jobs.test_web_process import gauge
+from jobs.web_process import lab_with_web
 
 PLACES = 12
-WRITE_TIMEOUT = 4.0
+# The variables of the web process.
+ENVIRONMENT = {
+    "LAB_STREAMS_PER_OWNER": str(PLACES),
+    "LAB_WRITE_TIMEOUT": "4",
+    "LOG_LEVEL": "INFO",
+}
 
 
 @pytest.fixture(scope="package")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A web process and Redis for all tests of this folder."""
-    os.environ["PORT"] = str(free_port())
-    for lab in new_lab(tmp_path_factory.mktemp("sockets")):
-        lab.redis()
-        start_web(lab)
+    for lab in lab_with_web(tmp_path_factory.mktemp("sockets"), **ENVIRONMENT):
         yield lab
         assert "Traceback" not in lab.log("web")
-
-
-def start_web(lab: Lab) -> None:
-    lab.web(
-        LAB_STREAMS_PER_OWNER=str(PLACES),
-        LAB_WRITE_TIMEOUT=str(WRITE_TIMEOUT),
-        LOG_LEVEL="INFO",
-    )
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from jobs.conftest import Lab
 from jobs.families import claimed
 
 from .client import closed, frame, opened, raw_socket, subscribe
-from .conftest import start_web
+from .conftest import ENVIRONMENT
 
 
 def test_a_request_before_the_upgrade_on_its_connection_is_answered(web: Lab, token: str) -> None:
@@ -53,4 +53,4 @@ def test_a_stop_closes_the_sockets_and_waits_for_no_slow_reader(web: Lab, token:
         assert process.wait(60) in (0, -signal.SIGTERM)
         # The grace is 20 s.
         assert time.monotonic() - started < 15
-    start_web(web)
+    web.web(**ENVIRONMENT)

@@ -24,7 +24,6 @@ JOB_EVENTS = 2
 WEB_STATEMENTS, WORKER_STATEMENTS = 5, 3
 # Connections of each process, besides request threads and processes that compute.
 OWN_CONNECTIONS = 2
-SECONDS_OF_A_DAY = 86400
 
 
 @dataclass(frozen=True, kw_only=True)

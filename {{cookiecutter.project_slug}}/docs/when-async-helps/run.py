@@ -46,7 +46,8 @@ def main() -> None:
         call_command("migrate", verbosity=0)
         # The page is a module, so that a forked process finds its functions by name.
         page = sys.modules["page"] = ModuleType("page")
-        exec(compile(python_of(path.read_text()), path, "exec"), vars(page))  # noqa: S102 - the page is ours
+        # The page is ours.
+        exec(compile(python_of(path.read_text()), path, "exec"), vars(page))  # noqa: S102
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ MAX_ADDRESSES = 10_000
 
 
 @dataclass(slots=True)
-class Window:
+class FailureCount:
     """The failures of one address since `began` (`time.monotonic`)."""
 
     began: float
@@ -35,7 +35,7 @@ class FailureLimit:
         # The event loop and request threads use it.
         self._lock = threading.Lock()
         # In the order of their begin.
-        self._windows: dict[str, Window] = {}
+        self._windows: dict[str, FailureCount] = {}
 
     def retry_after(self, address: str) -> int:
         """Seconds until the address may try again; 0 if it may now."""
@@ -53,7 +53,7 @@ class FailureLimit:
             if found is None or found.began + self.window <= now:
                 # At the end, where the newest are.
                 self._windows.pop(group, None)
-                found = self._windows[group] = Window(began=now)
+                found = self._windows[group] = FailureCount(began=now)
                 if len(self._windows) > MAX_ADDRESSES:
                     del self._windows[next(iter(self._windows))]
             found.failures += 1

@@ -72,5 +72,5 @@ class LimitedModelBackend(ModelBackend):
         password: str | None = None,
         **kwargs: Any,
     ) -> Any:
-        """The same for async views. Django's own would hash on the event loop."""
+        """`authenticate` for async views. Django's own would hash on the event loop."""
         return await sync_to_async(self.authenticate)(request, username, password, **kwargs)

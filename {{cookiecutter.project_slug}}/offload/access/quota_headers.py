@@ -19,7 +19,7 @@ class QuotaHeaders(Middleware):
             raise MiddlewareNotUsed
         super().__init__(get_response)
 
-    def after(self, request: HttpRequest, response: HttpResponseBase, begun: None) -> None:
+    def after(self, request: HttpRequest, response: HttpResponseBase, from_before: None) -> None:
         found = getattr(request, "quota", None)
         if found is not None:
             for name, value in found.headers().items():

@@ -35,11 +35,11 @@ READ_SECONDS = 0.01
 # A problem type of draft-ietf-httpapi-ratelimit-headers-10.
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
-# A key holds when the whole quota is there again, in microseconds of Redis's clock, and expires
-# then. A time beyond the window is from before Redis's clock was put back.
+# The value of a key is the time at which the whole quota is there again, in microseconds of Redis's
+# clock. The key expires then. A time beyond the window is from before Redis's clock was put back.
 # For each key it returns whether the request is in the quota, and the microseconds until the quota
 # is whole.
-COUNT = """
+COUNT_SCRIPT = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local answers = {}
@@ -108,15 +108,15 @@ class Count(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Counting:
+class WaitingRequest:
     """A request that waits for its count."""
 
     key: bytes
     policy: Policy
     count: "asyncio.Future[Count | None]"
 
-    def tell(self, count: Count | None) -> None:
-        """End the wait, unless the client has left."""
+    def end_wait(self, count: Count | None) -> None:
+        """Give the request its count, unless the client has left."""
         if not self.count.done():
             self.count.set_result(count)
 
@@ -141,7 +141,7 @@ class RequestQuota:
         self._timeout = settings.request_count_timeout
         self._passes = settings.uncounted_requests_pass
         self._redis: Redis | None = None
-        self._waiting: list[Counting] = []
+        self._waiting: list[WaitingRequest] = []
         self._sending: asyncio.Task[None] | None = None
         self._fails = False
         self._next_try_at = 0.0
@@ -208,11 +208,11 @@ class RequestQuota:
 
         key = f"{self._prefix}:{policy.name}:{sharer}".encode(errors="backslashreplace")
         loop = asyncio.get_running_loop()
-        counting = Counting(key, policy, loop.create_future())
-        self._waiting.append(counting)
+        request = WaitingRequest(key, policy, loop.create_future())
+        self._waiting.append(request)
         if self._sending is None or self._sending.done():
             self._sending = loop.create_task(self._send())
-        return await counting.count
+        return await request.count
 
     async def _send(self) -> None:
         """Count what waits, one batch after the other, until nothing waits."""
@@ -226,29 +226,29 @@ class RequestQuota:
                 self._note_failure(error)
             finally:
                 if not counts:
-                    # Those that wait do not wait for another try.
+                    # Redis did not answer. The others that wait do not wait for another try.
                     batch, self._waiting = [*batch, *self._waiting], []
-                for counting, count in zip_longest(batch, counts):
-                    counting.tell(count)
+                for request, count in zip_longest(batch, counts):
+                    request.end_wait(count)
 
-    async def _ask(self, batch: list[Counting]) -> list[Count]:
-        keys = [counting.key for counting in batch]
+    async def _ask(self, batch: list[WaitingRequest]) -> list[Count]:
+        keys = [request.key for request in batch]
         quotas = [
             number
-            for counting in batch
-            for number in (counting.policy.requests, round(counting.policy.window * 1e6))
+            for request in batch
+            for number in (request.policy.requests, round(request.policy.window * 1e6))
         ]
         answers = await self._answers(keys, quotas)
         with strict_answers():
             return [
-                Count(counting.policy, bool(fits), microseconds / 1e6)
-                for counting, (fits, microseconds) in zip(batch, answers, strict=True)
+                Count(request.policy, bool(fits), microseconds / 1e6)
+                for request, (fits, microseconds) in zip(batch, answers, strict=True)
             ]
 
     async def _answers(self, keys: list[bytes], quotas: list[int]) -> Any:
         redis: Any = self._redis
         # EVAL, because after a restart of Redis EVALSHA would need two more round trips.
-        asking = asyncio.ensure_future(redis.eval(COUNT, len(keys), *keys, *quotas))
+        asking = asyncio.ensure_future(redis.eval(COUNT_SCRIPT, len(keys), *keys, *quotas))
         try:
             done, _ = await asyncio.wait({asking}, timeout=self._timeout)
             if not done:

@@ -6,13 +6,12 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from offload.problems import Problem
+from offload.serving.methods import SAFE_METHODS
 
 READ = "read"
 WRITE = "write"
 SCOPES = (READ, WRITE)
 ALL_SCOPES = f"{READ} {WRITE}"
-# They change nothing (RFC 9110 section 9.2.1).
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 def needed_scope(method: str | None) -> str:

@@ -53,8 +53,9 @@ class WatchedLogin:
 
 
 class WatchedLogins:
-    """The logins of a process's long responses, and the tokens that it trusts. A check of them all
-    is three queries at most.
+    """The logins of a process's long responses, and the tokens that it trusts.
+
+    A check of all of them takes three queries at most.
     """
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from offload.validation_faults import faults_of
 from .call_limits import CallLimits
 from .client import ClientHolder
 from .context import CANCEL_SECONDS
-from .deadline import until
+from .deadline import latest_end
 from .errors import (
     DeadlineExceeded,
     OutcomeStatus,
@@ -134,7 +134,7 @@ async def run_calls(
 
     When this returns or raises, none of the calls is still under way for this caller.
     """
-    ends_at, propagated = until(), propagated_headers()
+    ends_at, propagated = latest_end(), propagated_headers()
     waiting = deque(calls.items())
     started: dict[str, PendingCall[Any]] = {}
     pending: dict[str, PendingCall[Any]] = {}

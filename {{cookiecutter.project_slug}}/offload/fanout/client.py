@@ -13,7 +13,7 @@ from .cache import CachedResponse, ResponseCache
 from .call_limits import CallLimits
 from .circuit_breaker import Circuit
 from .context import CallContext
-from .deadline import until
+from .deadline import latest_end
 from .errors import is_source_fault
 from .http import httpx
 from .limits import UpstreamLimits
@@ -74,7 +74,7 @@ class UpstreamClient:
             limits: where this call has other limits than the upstream.
         """
         timeout = (limits and limits.timeout) or self._limits.timeout
-        wanted_until, now = until(timeout), monotonic()
+        wanted_until, now = latest_end(timeout), monotonic()
         if wanted_until <= now:
             return None
 

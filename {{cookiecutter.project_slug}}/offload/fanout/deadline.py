@@ -26,7 +26,7 @@ class deadline:  # noqa: N801
         _deadline.reset(self._token)
 
 
-def until(limit: float = inf) -> float:
+def latest_end(limit: float = inf) -> float:
     """The instant at which work that may take `limit` seconds has to end.
 
     It is in seconds of `time.monotonic()`, and never after the deadline; `inf` if nothing bounds

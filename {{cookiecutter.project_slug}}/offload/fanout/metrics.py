@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import get_args
 
 from offload.observe import Counter, Gauge, Histogram
-from offload.observe.live_gauges import show
+from offload.observe.live_gauges import show_gauge
 
 from .errors import OutcomeStatus
 
@@ -62,8 +62,8 @@ class Meter:
     def watch(self, waiting: Callable[[], int], breaker_state: Callable[[], str]) -> None:
         """Show what these functions return."""
         states = ("closed", "half-open", "open")
-        show(self._waiting, waiting)
-        show(self._breaker_state, lambda: states.index(breaker_state()))
+        show_gauge(self._waiting, waiting)
+        show_gauge(self._breaker_state, lambda: states.index(breaker_state()))
 
     def outcome(self, status: OutcomeStatus, seconds: float | None) -> None:
         """Count one call.

@@ -9,9 +9,10 @@ from django.http import HttpRequest, HttpResponseBase
 from offload.conf import conf
 
 from .deadline import deadline
-from .propagation import DEADLINE_HEADER, meta_key, propagate
+from .propagation import propagate
 
-DEADLINE_KEY = meta_key(DEADLINE_HEADER)
+# The key of `DEADLINE_HEADER` in `request.META` (RFC 3875, section 4.1.18).
+DEADLINE_KEY = "HTTP_X_REQUEST_TIMEOUT_MS"
 # Nine digits of milliseconds are 11 days. Python turns no string of 4,300 digits into a number.
 MAX_DEADLINE_DIGITS = 9
 

@@ -66,8 +66,9 @@ def _clients() -> list[UpstreamClient]:
 
 
 def _samples(metric: Any) -> dict[str, dict[tuple[str, str], float]]:
-    """The samples of a metric of this process, by upstream; each by the last word of its name and
-    its other label, if it has one.
+    """The samples of a metric of this process, by upstream.
+
+    The key of a sample is the last word of its name, and its other label if it has one.
     """
     found: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
     for family in metric.collect():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
 
-from offload.observe.tracing import MAX_TRACE_CHARACTERS, tracing
+from offload.observe.tracing import trace_headers, tracing
 from offload.serving import request_id
 
 from .request import Headers
@@ -13,20 +13,10 @@ from .request import Headers
 DEADLINE_HEADER = "X-Request-Timeout-Ms"
 # The id by which the log lines of a request are found.
 REQUEST_ID_HEADER = "x-request-id"
-# W3C Trace Context: passed on as they came.
-TRACE_HEADERS = ("traceparent", "tracestate")
 
 _incoming: ContextVar[Mapping[str, str]] = ContextVar(
     "offload_propagated", default=MappingProxyType({})
 )
-
-
-def meta_key(name: str) -> str:
-    """The key of a header in Django's `request.META` (RFC 3875, section 4.1.18)."""
-    return "HTTP_" + name.upper().replace("-", "_")
-
-
-_META_KEYS = {name: meta_key(name) for name in TRACE_HEADERS}
 
 
 class propagate:  # noqa: N801 - a class for speed, as `deadline` is
@@ -35,15 +25,11 @@ class propagate:  # noqa: N801 - a class for speed, as `deadline` is
     Enter an instance once.
 
     Args:
-        meta: Django's `request.META`; only `TRACE_HEADERS` are taken from it.
+        meta: Django's `request.META`.
     """
 
     def __init__(self, meta: Mapping[str, str]) -> None:
-        self._headers = {
-            name: value
-            for name, key in _META_KEYS.items()
-            if (value := meta.get(key)) and len(value) <= MAX_TRACE_CHARACTERS
-        }
+        self._headers = trace_headers(meta)
 
     def __enter__(self) -> None:
         self._token = _incoming.set(self._headers)

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from yarl import URL
 
+from offload.serving.methods import SAFE_METHODS
+
 from .upload import Upload
 
 Headers = list[tuple[str, str]]
 
-# The methods that change nothing (RFC 9110, section 9.2.1).
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 # The methods that a server may receive twice without a second effect (RFC 9110, section 9.2.2).
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 

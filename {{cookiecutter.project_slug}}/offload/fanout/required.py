@@ -8,7 +8,7 @@ from offload.problems import Problem
 
 from .errors import BreakerOpen, Overloaded, is_source_fault, status_of
 from .http import httpx
-from .retry_after import MAX_RETRY_AFTER_SECONDS, retry_after
+from .retry_after import MAX_PASSED_ON_SECONDS, retry_after
 
 # Asked of our caller where nobody said how long it will take.
 DEFAULT_RETRY_AFTER_SECONDS = 1.0
@@ -61,7 +61,7 @@ def required_problem(
         detail = f"The response of {names}, needed for this request, is a refusal or not usable."
         return Problem(answer.status, detail, sources=sources)
 
-    seconds = ceil(min(answer.retry_after, MAX_RETRY_AFTER_SECONDS))
+    seconds = ceil(min(answer.retry_after, MAX_PASSED_ON_SECONDS))
     return Problem(
         answer.status,
         f"No answer from {names}, needed for this request. Try again "

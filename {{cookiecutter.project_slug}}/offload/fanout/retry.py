@@ -14,8 +14,6 @@ from .retry_budget import RetryBudget
 
 # Statuses after which the same request may succeed.
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-
-
 # After these errors of our transport, the upstream has surely seen nothing of the request.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 

@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 from .http import httpx
 
 # What is passed on to our own callers is a day at most.
-MAX_RETRY_AFTER_SECONDS = 86400.0
+MAX_PASSED_ON_SECONDS = 86400.0
 
 
 def retry_after(response: httpx.Response) -> float:

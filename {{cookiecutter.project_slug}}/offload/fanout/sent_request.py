@@ -31,7 +31,7 @@ class SentRequest:
     error: str | None = None
 
     def rounded(self) -> "SentRequest":
-        """The same with tenths of milliseconds, for JSON."""
+        """This request with tenths of milliseconds, for JSON."""
         return replace(self, start_ms=round(self.start_ms, 1), ms=round(self.ms, 1))
 
 

@@ -21,7 +21,7 @@ from offload.serving import release
 
 from .client import UpstreamClient
 from .context import CallContext
-from .deadline import until
+from .deadline import latest_end
 from .errors import FAILURES, DeadlineExceeded, OutcomeStatus, status_of
 from .http import httpx
 from .outcome import Outcome
@@ -46,7 +46,7 @@ async def stream(
     `DeadlineExceeded` when the time is over.
     """
     await release()
-    ends_at = until(within)
+    ends_at = latest_end(within)
     context = client.stream_context(request, propagated_headers(), max_bytes, ends_at)
     try:
         async with asyncio.timeout(ends_at - monotonic()) as timer:

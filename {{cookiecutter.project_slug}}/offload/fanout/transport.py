@@ -80,9 +80,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         headers = list(response.raw_headers)
         if response.headers.get("Content-Encoding", "").lower() in DECODED_ENCODINGS:
             headers = [
-                (k, v)
-                for k, v in headers
-                if k.lower() not in (b"content-encoding", b"content-length")
+                (name, value)
+                for name, value in headers
+                if name.lower() not in (b"content-encoding", b"content-length")
             ]
         body = _Body(generation, response, request.extensions.get("max_bytes"))
         return httpx.Response(response.status, headers=headers, stream=body, request=request)
@@ -93,18 +93,20 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
 
 class _Body(httpx.AsyncByteStream):
+    """The body of a stream's response, in pieces. It keeps its generation of connections open."""
+
     def __init__(
         self, generation: Generation, response: aiohttp.ClientResponse, limit: int | None
     ) -> None:
         self._generation: Generation | None = generation
-        self._found = response
+        self._response = response
         self._limit = limit
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _chunks(self._found, self._limit)
+        return _chunks(self._response, self._limit)
 
     async def aclose(self) -> None:
-        self._found.close()
+        self._response.close()
         if self._generation:
             self._generation.leave()
             self._generation = None

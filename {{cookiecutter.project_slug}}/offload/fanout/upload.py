@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 # Bytes of a file that are read, in a thread, and sent at a time.
-PIECE_BYTES = 256 * 1024
+UPLOAD_PIECE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Upload:
 async def _read(path: Path) -> AsyncIterator[bytes]:
     file = await asyncio.to_thread(path.open, "rb")
     try:
-        while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+        while piece := await asyncio.to_thread(file.read, UPLOAD_PIECE_BYTES):
             yield piece
     finally:
         file.close()

@@ -76,7 +76,8 @@ class Upstream(UpstreamLimits):
         self, path: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None
     ) -> Call[Any]:
         """A GET whose response is JSON; `.into(Model)` validates it."""
-        return Call(self._holder, self._request("GET", path, params, headers, None, True), _json)
+        request = self._request("GET", path, params, headers, body=None, idempotent=True)
+        return Call(self._holder, request, _json)
 
     def post_json(
         self,
@@ -98,7 +99,9 @@ class Upstream(UpstreamLimits):
                 the upstream knows its `Idempotency-Key`.
         """
         sent = {"Content-Type": "application/json", **(headers or {})}
-        request = self._request("POST", path, params, sent, to_json(body), idempotent)
+        request = self._request(
+            "POST", path, params, sent, body=to_json(body), idempotent=idempotent
+        )
         return Call(self._holder, request, _json)
 
     def request(
@@ -122,13 +125,14 @@ class Upstream(UpstreamLimits):
             idempotent: whether the request may be sent again after a failure; by default as the
                 method says (RFC 9110).
         """
-        again = method in IDEMPOTENT_METHODS if idempotent is None else idempotent
+        if idempotent is None:
+            idempotent = method in IDEMPOTENT_METHODS
         if isinstance(body, Upload):
-            described = CIMultiDict(body.headers())
-            described.update(headers or {})
-            headers = described
+            with_those_of_body = CIMultiDict(body.headers())
+            with_those_of_body.update(headers or {})
+            headers = with_those_of_body
 
-        request = self._request(method, path, params, headers, body, again)
+        request = self._request(method, path, params, headers, body=body, idempotent=idempotent)
         return Call(self._holder, request, RawResponse.response)
 
     def stream(
@@ -153,7 +157,7 @@ class Upstream(UpstreamLimits):
             params: the query.
             headers: sent besides those of the upstream, and in place of those of the same name.
         """
-        request = self._request("GET", path, params, headers, None, True)
+        request = self._request("GET", path, params, headers, body=None, idempotent=True)
         return stream(self.client(), request, max_bytes, within)
 
     def _request(
@@ -162,6 +166,7 @@ class Upstream(UpstreamLimits):
         path: str,
         params: Params | None,
         headers: Mapping[str, str] | None,
+        *,
         body: bytes | Upload | None,
         idempotent: bool,
     ) -> UpstreamRequest:
@@ -184,7 +189,7 @@ class Upstream(UpstreamLimits):
 
     @property
     def opened(self) -> UpstreamClient | None:
-        """The same for who only looks at it, from any thread; None while it is not open."""
+        """The client, for who only looks at it, from any thread; None while it is not open."""
         return self._holder.client
 
     @asynccontextmanager

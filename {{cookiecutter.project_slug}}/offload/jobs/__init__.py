@@ -1,5 +1,6 @@
-"""Durable jobs: a view submits one, a worker process computes it. `docs/reference/jobs.md` states
-the promise.
+"""Durable jobs: a view submits one, a worker process computes it.
+
+`docs/reference/jobs.md` says what is promised.
 
 A feature imports everything it needs from here. The names are loaded when they are first used
 (PEP 562), because Django imports this package before its models may be imported.

@@ -139,7 +139,7 @@ def _locked_state(key: str, wait: bool) -> Any:
 
 
 def _unblock(rows: QuerySet[Job], limit: RunLimit | None, state: Any) -> list[Job]:
-    """The same for a key whose row is locked."""
+    """Make the next blocked jobs of a key due, while the key's row is locked."""
     # In another transaction's statement a place may be free that this one still sees as taken.
     places = Job.objects.filter(limit_key=state.key, place__isnull=False)
     taken = dict(places.values_list("place", "due_at"))

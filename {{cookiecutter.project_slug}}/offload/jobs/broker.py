@@ -66,7 +66,7 @@ class JobMessage(NamedTuple):
         return cls(job.kind, job.queue, str(job.pk), str(int(job.priority)), owner)
 
     def first_of_all(self) -> "JobMessage":
-        """The same message for the first step."""
+        """This message, with the first step of its queue."""
         return self._replace(priority=str(int(Priority.HIGH)), owner="")
 
 
@@ -90,8 +90,9 @@ class Broker:
         self._published: list[str] = []
 
     def publish(self, messages: Iterable[JobMessage]) -> bool:
-        """Publish messages, until the broker fails. A message that cannot be published for a fault
-        of its own row is logged and passed over.
+        """Publish messages, until the broker fails.
+
+        A message that cannot be published because of its own row is logged and passed over.
 
         Returns:
             False where the broker failed: the jobs wait in their rows.

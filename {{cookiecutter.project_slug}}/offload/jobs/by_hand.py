@@ -162,7 +162,7 @@ def _failed_family(job: Job) -> list[Job]:
 
 
 def _queue_again(job: Job) -> None:
-    """The cases of this file's first lines. The job is locked."""
+    """Queue a locked job again: the three cases of this file's first lines."""
     parts = Job.objects.filter(parent=job.pk)
     if not job.parts_count or parts.count() != job.parts_count:
         parts.delete()

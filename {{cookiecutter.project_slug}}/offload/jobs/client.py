@@ -38,8 +38,8 @@ MAX_INSERT_TRIES = 5
 # The clock of a process that has not read the database's may be so much ahead of it, or behind it.
 MAX_CLOCK_ERROR = timedelta(minutes=5)
 # Bounds of `Retry-After`, in seconds. The larger one is also the answer where nothing has ended.
-MIN_RETRY_AFTER_SECONDS = 1.0
-MAX_RETRY_AFTER_SECONDS = 60.0
+MIN_QUEUE_RETRY_AFTER_SECONDS = 1.0
+MAX_QUEUE_RETRY_AFTER_SECONDS = 60.0
 
 
 class Choices(TypedDict, total=False):
@@ -110,7 +110,7 @@ def submit_sync(
     request_id: str = "",
     **choices: Unpack[Choices],
 ) -> Job:
-    """The same in sync code. In `transaction.atomic()` the job is published after the commit."""
+    """Accept a job in sync code, as `submit`. In a transaction it is published at the commit."""
     columns = _columns(job_type, choices)
     admit(job_type.limits.queue, owner)
     return _insert(job_type, params, owner, None, request_id=request_id, **columns)
@@ -130,7 +130,7 @@ async def submit_many(
     jobs = [Job.new(job_type, each, owner, **columns) for each in params]
     admit(job_type.limits.queue, owner, len(jobs))
 
-    def insert() -> list[Job]:
+    def insert_all() -> list[Job]:
         _admit_waiting(jobs, is_planned="due_at" in columns)
         Job.objects.bulk_create(jobs)
         count_new(jobs)
@@ -143,7 +143,7 @@ async def submit_many(
         rows = Job.objects.in_bulk([job.pk for job in jobs])
         return [rows[job.pk] for job in jobs]
 
-    return await sync_to_async(insert)()
+    return await sync_to_async(insert_all)()
 
 
 async def find(job_id: UUID, owner: str) -> Job:
@@ -157,7 +157,7 @@ async def find(job_id: UUID, owner: str) -> Job:
 
 
 async def find_summary(job_id: UUID, owner: str) -> Job:
-    """The same without parameters and result, which may not be read later either."""
+    """An owner's job, as `find`, without `Job.LARGE_FIELDS`: they may not be read later either."""
     rows = Job.objects.filter(pk=job_id, owner=owner)
     return await _first(rows.defer(*Job.LARGE_FIELDS), job_id)
 
@@ -211,8 +211,8 @@ def admit(queue: str, owner: str, count: int = 1) -> None:
         return
 
     knows_when = stats.drain and not too_old
-    wait = excess / stats.drain if knows_when else MAX_RETRY_AFTER_SECONDS
-    wait = min(max(wait, MIN_RETRY_AFTER_SECONDS), MAX_RETRY_AFTER_SECONDS)
+    wait = excess / stats.drain if knows_when else MAX_QUEUE_RETRY_AFTER_SECONDS
+    wait = min(max(wait, MIN_QUEUE_RETRY_AFTER_SECONDS), MAX_QUEUE_RETRY_AFTER_SECONDS)
 
     # Up to 20 % more, so that refused callers do not come back together.
     retry_after = math.ceil(wait * random.uniform(1.0, 1.2))
@@ -234,8 +234,8 @@ def _admit_owner(queue: str, owner: str) -> None:
         raise Problem(
             429,
             f"{conf().jobs_per_owner} of your jobs wait in the queue {queue!r}, which is the "
-            f"limit: try again in {MAX_RETRY_AFTER_SECONDS:g} s, or cancel some",
-            headers={"Retry-After": f"{MAX_RETRY_AFTER_SECONDS:g}"},
+            f"limit: try again in {MAX_QUEUE_RETRY_AFTER_SECONDS:g} s, or cancel some",
+            headers={"Retry-After": f"{MAX_QUEUE_RETRY_AFTER_SECONDS:g}"},
         )
 
 
@@ -252,8 +252,9 @@ def _admit_waiting(jobs: list[Job], is_planned: bool) -> None:
 
 
 def _admit_blocked(jobs: list[Job]) -> None:
-    """Refuse limited jobs where their owner has too many that the same limit blocks: as many as a
-    queue may hold. Other owners' jobs do not count, since owners take turns.
+    """Refuse limited jobs where the same limit blocks too many of their owner's jobs.
+
+    Too many are as many as a queue may hold. Other owners' jobs do not count: owners take turns.
 
     Raises:
         Problem: 503, with a `Retry-After`.
@@ -268,8 +269,8 @@ def _admit_blocked(jobs: list[Job]) -> None:
             raise Problem(
                 503,
                 f"{bound} of your jobs wait for the same limit: try again in "
-                f"{MAX_RETRY_AFTER_SECONDS:g} s",
-                headers={"Retry-After": f"{MAX_RETRY_AFTER_SECONDS:g}"},
+                f"{MAX_QUEUE_RETRY_AFTER_SECONDS:g} s",
+                headers={"Retry-After": f"{MAX_QUEUE_RETRY_AFTER_SECONDS:g}"},
             )
 
 

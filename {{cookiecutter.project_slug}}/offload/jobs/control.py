@@ -39,7 +39,7 @@ class FailureGroup(BaseModel):
 
 
 @dataclass
-class Outcome:
+class ActionOutcome:
     """What an action on many jobs has come to."""
 
     # The jobs with which it was done.
@@ -95,9 +95,9 @@ def cancel_job(job_id: UUID, by: str) -> Job:
     return row
 
 
-def for_each(action: Action, job_ids: Iterable[UUID], by: str) -> Outcome:
+def for_each(action: Action, job_ids: Iterable[UUID], by: str) -> ActionOutcome:
     """Do an action with many jobs, each in a transaction of its own."""
-    outcome = Outcome()
+    outcome = ActionOutcome()
     for job_id in job_ids:
         try:
             action(job_id, by)
@@ -122,8 +122,9 @@ def failed_jobs(kind: str = "", error: str = "", owner: str = "") -> QuerySet[Jo
 
 
 def group_failures(rows: QuerySet[Job]) -> list[FailureGroup]:
-    """What failed and why: the newest `MAX_GROUPED_JOBS` of `rows`, and others of the last one's
-    moment; the largest groups first.
+    """What failed and why, the largest groups first.
+
+    The newest `MAX_GROUPED_JOBS` of `rows` are read, and those of the same moment as the last one.
     """
     times = rows.values_list("created_at", flat=True)
     oldest = times[MAX_GROUPED_JOBS - 1 : MAX_GROUPED_JOBS].first()

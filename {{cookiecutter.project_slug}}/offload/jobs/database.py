@@ -59,10 +59,11 @@ DATABASE_ERRORS = (DatabaseError, InterfaceError)
 # Those of them that are no fault of a row: the connection, a lock, the server.
 CONNECTION_ERRORS = (OperationalError, InterfaceError)
 
-# The SQLSTATE codes of PostgreSQL for a conflict with another transaction: a lock that was not free
-# in time, a deadlock, a serialization failure (PostgreSQL, Appendix A). They say nothing about the
-# connection.
-LOCK_CONFLICT_CODES = ("55P03", "40P01", "40001")
+# The codes (SQLSTATE, appendix A) with which PostgreSQL ends a transaction because of another one:
+# serialization_failure, deadlock_detected.
+CONFLICT_CODES = ("40001", "40P01")
+# Those, and lock_not_available: a lock was not free in time. They say nothing about the connection.
+LOCK_CONFLICT_CODES = (*CONFLICT_CODES, "55P03")
 # The duties of the maintenance wait this long for a lock of another transaction (PostgreSQL). A
 # host that dies between UPDATE and COMMIT keeps its locks until its connection is given up, by
 # Linux's defaults after 2 h 11 min.
@@ -85,8 +86,6 @@ os.register_at_fork(
 MAX_TRANSACTION_TRIES = 5
 # The longest wait between two of these tries, in seconds.
 MAX_CONFLICT_WAIT_SECONDS = 0.05
-# PostgreSQL's codes of such an end: serialization_failure, deadlock_detected (its appendix A).
-CONFLICT_CODES = ("40001", "40P01")
 
 # As SQL, because each claim asks it: Django would spend some 0.2 ms on the two subqueries.
 NOT_PAUSED = RawSQL(
@@ -109,8 +108,9 @@ def from_now(seconds: float) -> Combinable:
 
 
 def due_again(job: Job, due_at: Any = None) -> dict[str, Any]:
-    """The columns of a job that becomes due, and has no message yet. A limited job is blocked
-    instead, gives its place up, and becomes due by `blocked.unblock`.
+    """The columns of a job that becomes due, and has no message yet.
+
+    A limited job is blocked instead, gives its place up, and becomes due by `blocked.unblock`.
 
     Args:
         due_at: the time from which it is due; now if not given.
@@ -132,7 +132,7 @@ def waiting() -> Q:
 
 
 def due() -> Q:
-    """Those of them that a worker may claim now: not paused, and not too late."""
+    """Waiting rows that a worker may claim now: not paused, and not too late."""
     in_time = Q(start_before=None) | Q(start_before__gt=Now())
     return Q(waiting(), NOT_PAUSED, in_time)
 
@@ -159,7 +159,7 @@ def held(token: int) -> Q:
 
 
 def held_and_wanted(token: int) -> Q:
-    """The same, if nobody has asked the job to stop."""
+    """The row that `held` means, if nobody has asked the job to stop."""
     return held(token) & Q(cancel_requested_at=None)
 
 
@@ -189,7 +189,7 @@ def fenced_update(where: Q, job_id: UUID, **values: Any) -> Job | None:
 
 
 def fenced_claim(where: Q, job_id: UUID, **values: Any) -> Job | None:
-    """The same with the parameters in the row, for the process that computes."""
+    """`fenced_update` with the parameters in the row, for the process that computes."""
     return _update_returning(where, job_id, ("result",), **values)
 
 
@@ -324,9 +324,7 @@ def _statement_timeout(seconds: float) -> Iterator[None]:
 
 
 def is_lock_conflict(error: Exception) -> bool:
-    """Whether the database refused a statement because of another transaction's lock, and not
-    because it is down.
-    """
+    """Whether a statement was refused for another transaction's lock, and not for an outage."""
     return getattr(error.__cause__, "sqlstate", None) in LOCK_CONFLICT_CODES
 
 

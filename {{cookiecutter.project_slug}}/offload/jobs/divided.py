@@ -172,8 +172,9 @@ def divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None:
 
 
 def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel | FailedPart]:
-    """The results of a job's parts, in the order of their numbers; a `FailedPart` for each part
-    that was allowed to fail.
+    """The results of a job's parts, in the order of their numbers.
+
+    A part that was allowed to fail has a `FailedPart` there.
 
     Raises:
         JobError: a part's row is missing, so that the combined result would be wrong.

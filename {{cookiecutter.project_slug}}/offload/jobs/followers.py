@@ -149,8 +149,10 @@ def _follower(ended: Job, columns: dict[str, Any], **values: Any) -> Job:
 
 
 def _limit_key(kind: str, owner: str, params: Any) -> str | None:
-    """The key of a follower's limit. It never raises, because the end of the job before would not
-    be written then. Three cases have no key of their own:
+    """The key of a follower's limit.
+
+    It never raises: then the end of the job before would not be written. Three cases have no key of
+    their own:
 
     1. This process does not know the type, and so no limit of it.
     2. The parameters do not fit the model. A worker will claim the job, and fail it in words.

@@ -15,7 +15,7 @@ from offload.jobs.models import Job, Status
 from offload.problems import Problem
 
 # Bytes of a stored result that are in memory at a time. Each piece costs a change of thread.
-PIECE_BYTES = 256 * 1024
+RESULT_PIECE_BYTES = 256 * 1024
 
 
 class ByteRange(NamedTuple):
@@ -80,7 +80,7 @@ async def _pieces(file: Any, span: ByteRange) -> AsyncIterator[bytes]:
         await sync_to_async(file.seek, thread_sensitive=False)(span.start)
         left = span.stop - span.start
         while left > 0:
-            piece = await sync_to_async(read, thread_sensitive=False)(min(left, PIECE_BYTES))
+            piece = await sync_to_async(read, thread_sensitive=False)(min(left, RESULT_PIECE_BYTES))
             if not piece:
                 return
             left -= len(piece)

@@ -92,8 +92,9 @@ def job_url(job_id: UUID) -> str:
 
 
 def _expected_unblock_seconds(job: Job) -> float | None:
-    """Seconds until a rate lets a blocked job start. None where the number of running jobs is
-    limited: nobody knows when they end.
+    """Seconds until a rate lets a blocked job start.
+
+    None where the number of running jobs is limited: nobody knows when they end.
     """
     key = str(job.limit_key)
     limit = limit_of(key)

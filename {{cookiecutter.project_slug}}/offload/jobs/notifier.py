@@ -1,8 +1,8 @@
-"""Tells the watchers of a job that it has changed: Redis pub/sub, with one subscription in each web
-process.
+"""Tells the watchers of a job that it has changed, through Redis pub/sub.
 
-An event may be lost, because the row is the truth. Without Redis the notifier reads the watched
-rows instead. A lost event costs a watcher at most `REREAD_INTERVAL_SECONDS`.
+Each web process has one subscription. An event may be lost, because the row is the truth. Without
+Redis the notifier reads the watched rows instead. A lost event costs a watcher at most
+`REREAD_INTERVAL_SECONDS`.
 """
 
 import asyncio
@@ -42,10 +42,6 @@ PUBLISH_PAUSE_SECONDS = 5.0
 RESTART_PAUSE_SECONDS = 1.0
 # What a watcher over `conf().streams_per_owner` is told to wait: one of the others may have ended.
 STREAMS_RETRY_AFTER_SECONDS = 5
-
-
-def _channel() -> str:
-    return f"{conf().events_prefix}:jobs"
 
 
 class EventPublisher:
@@ -109,16 +105,6 @@ class Changes:
         """Wait for a change after the last one."""
         await self._changed.wait()
         self._changed.clear()
-
-
-def _read_rows(job_ids: list[UUID]) -> list[Job] | None:
-    """The rows, without their large fields; None where the database does not answer."""
-    try:
-        return list(Job.objects.filter(pk__in=job_ids).defer(*Job.LARGE_FIELDS))
-    except DATABASE_ERRORS as error:
-        connections.close_all()
-        log.warning("the database does not answer, watched jobs are not read: %s", error)
-        return None
 
 
 class Notifier:
@@ -274,8 +260,9 @@ class Notifier:
                 await self._on_message(data)
 
     async def _on_message(self, data: bytes) -> None:
-        """Handle one message. One that is no event is passed over: another service may share this
-        Redis, and another version of this one may send more.
+        """Handle one message, and pass over one that is no event.
+
+        Another service may share this Redis, and another version of this one may send more.
         """
         try:
             event = Event.model_validate_json(data)
@@ -294,7 +281,9 @@ class Notifier:
         await self._on_event(event)
 
     async def _on_event(self, event: Event) -> None:
-        """Three cases:
+        """Keep what is new, and wake the watchers.
+
+        Three cases:
         1. Nobody here watches the job.
         2. Its state is new: the row is read, for only the row has start, result and error.
         3. Its progress is new: the event says all.
@@ -337,3 +326,17 @@ class Notifier:
     def _wake_watchers(self, job_id: UUID) -> None:
         for changes in self._watchers[job_id]:
             changes.wake()
+
+
+def _read_rows(job_ids: list[UUID]) -> list[Job] | None:
+    """The rows, without their large fields; None where the database does not answer."""
+    try:
+        return list(Job.objects.filter(pk__in=job_ids).defer(*Job.LARGE_FIELDS))
+    except DATABASE_ERRORS as error:
+        connections.close_all()
+        log.warning("the database does not answer, watched jobs are not read: %s", error)
+        return None
+
+
+def _channel() -> str:
+    return f"{conf().events_prefix}:jobs"

@@ -15,7 +15,7 @@ from offload.jobs.services import services
 from offload.problems import Problem
 
 # The time for which a refused caller is asked to wait: nobody knows when jobs are cancelled.
-RETRY_AFTER_SECONDS = 60
+PLANNED_RETRY_AFTER_SECONDS = 60
 
 
 def planned_jobs(queue: str, owner: str) -> QuerySet[Job]:
@@ -62,6 +62,6 @@ def _has_more(rows: QuerySet[Job], count: int) -> bool:
 def _refusal(status: int, why: str, instead: str) -> Problem:
     return Problem(
         status,
-        f"{why}, which is the limit: try again in {RETRY_AFTER_SECONDS} s, or {instead}",
-        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        f"{why}, which is the limit: try again in {PLANNED_RETRY_AFTER_SECONDS} s, or {instead}",
+        headers={"Retry-After": str(PLANNED_RETRY_AFTER_SECONDS)},
     )

@@ -1,7 +1,7 @@
-"""The relay: a thread in every web process and every worker's main process that publishes messages
-for queued rows.
+"""The relay: a thread that publishes the messages of queued rows.
 
-No other thread publishes. A dead, silent or slow broker therefore costs a submit nothing.
+Every web process and every worker's main process has one. No other thread publishes. A dead, silent
+or slow broker therefore costs a submit nothing.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ class Relay(threading.Thread):
                 os.write(self._writing_end, ("\t".join(JobMessage.of(job)) + "\n").encode())
 
     def notify_after_commit(self, jobs: list[Job]) -> None:
-        """The same once the surrounding transaction is committed; at once where there is none."""
+        """Notify once the surrounding transaction is committed; at once where there is none."""
         transaction.on_commit(partial(self.notify, jobs))
 
     def stop(self) -> None:

@@ -24,8 +24,9 @@ MAX_PERIOD_SECONDS = 86_400.0
 
 @dataclass(frozen=True, kw_only=True)
 class RunLimit:
-    """A limit that holds in all workers together. Jobs beyond it are blocked: they wait in their
-    rows, and have no message.
+    """A limit that holds in all workers together.
+
+    Jobs beyond it are blocked: they wait in their rows, and have no message.
 
     Args:
         at_once: how many jobs of a key may run at once.

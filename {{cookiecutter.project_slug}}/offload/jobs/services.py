@@ -60,8 +60,9 @@ class JobServices:
         return self.notifier
 
     def dispatch(self, jobs: Sequence[Job]) -> None:
-        """Give new and due jobs to the workers, once the surrounding transaction is committed:
-        publish them; of limited ones those that there is room for.
+        """Publish new and due jobs, once the surrounding transaction is committed.
+
+        Of limited jobs those are published for which the limit has room.
         """
         unlimited = [job for job in jobs if job.limit_key is None]
         if self.relay is not None and unlimited:
@@ -69,8 +70,9 @@ class JobServices:
         self.unblock_beside(jobs)
 
     def unblock_beside(self, jobs: Sequence[Job]) -> None:
-        """Unblock jobs that share a limit with one of these, once the surrounding transaction is
-        committed. Jobs without a limit cost nothing.
+        """Unblock jobs that share a limit with one of these, once the transaction is committed.
+
+        Jobs without a limit cost nothing.
         """
         keys = {job.limit_key for job in jobs if job.limit_key is not None}
         for key in sorted(keys)[:MAX_KEYS_UNBLOCKED_AT_ONCE]:

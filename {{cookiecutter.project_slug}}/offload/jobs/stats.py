@@ -13,7 +13,7 @@ from typing import Any
 from django.utils import timezone
 
 from offload.jobs import metrics
-from offload.observe.live_gauges import set_all
+from offload.observe.live_gauges import set_all_series
 
 
 @dataclass
@@ -78,7 +78,7 @@ class JobStats:
         self.clock_error = database_now - timezone.now()
 
     def database_time(self) -> datetime:
-        """The time by the database's clock, as far as this process knows it; it asks nobody."""
+        """The time by the database's clock, as far as this process knows it; it makes no query."""
         return timezone.now() + self.clock_error
 
     def database_was_read(self) -> None:
@@ -144,13 +144,13 @@ class JobStats:
             metrics.WAITING.labels(name).set(queue.depth)
             metrics.OLDEST.labels(name).set(queue.age)
 
-        set_all(metrics.PAUSED, dict.fromkeys(self.paused, 1))
+        set_all_series(metrics.PAUSED, dict.fromkeys(self.paused, 1))
         unserved: dict[tuple[str, ...], float] = {
             (name, kind): count
             for name, kinds in self.unserved.items()
             for kind, count in kinds.items()
         }
-        set_all(metrics.UNSERVED, unserved)
+        set_all_series(metrics.UNSERVED, unserved)
 
 
 def _known(kind: type[QueueStats] | type[Backlog], values: dict[str, Any]) -> dict[str, Any]:

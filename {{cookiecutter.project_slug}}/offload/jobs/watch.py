@@ -35,10 +35,10 @@ def saw_the_end(request: HttpRequest, job: Job) -> bool:
 
 
 async def wait_for_end(request: HttpRequest, job: Job, seconds: float) -> None:
-    """Return when the job ends, or expires; or after `seconds`; or when the process is told to
-    stop.
+    """Wait for the end of a job, `seconds` at most.
 
-    The wait counts as an event stream: it costs as little, and it would keep a request's place.
+    The wait also ends when the job expires, and when the process is told to stop. It counts
+    as an event stream: it costs as little, and it would keep a request's place.
 
     Raises:
         Problem: 503, there are too many streams; 429, the owner has too many of them; 401, the

@@ -1,5 +1,7 @@
-"""What a web process opens for jobs: its relay, the notifier of its event streams, the check of
-their logins, and the probe of its database.
+"""What a web process opens for jobs.
+
+It opens the relay, the notifier of event streams, the check of their logins, and the probe of the
+database.
 """
 
 import asyncio

@@ -42,8 +42,9 @@ class Reason:
 
 
 def blocked_by(job: Job) -> str | None:
-    """What keeps a job from running now, in words: a limit, or that no worker knows its type; None
-    where neither does. It asks nobody.
+    """What keeps a job from running now, in words; it makes no query.
+
+    Two cases: a limit, or that no worker knows its type. None where neither keeps it.
     """
     now = services.stats.database_time()
     if job.due_at is not None and job.due_at <= now and _is_unserved(job):
@@ -60,8 +61,10 @@ def _is_unserved(job: Job) -> bool:
 
 
 def expected_start_seconds(job: Job) -> float | None:
-    """Seconds until a queued job starts; None where the stats do not say, it is for later, or it is
-    blocked: only the view of one job reads the rows before a blocked one.
+    """Seconds until a queued job starts; None where that is not known.
+
+    It is not known where the stats do not say, where the job is for later, and where it is blocked:
+    only the view of one job reads the rows before a blocked one.
     """
     if job.due_at is None or job.due_at > services.stats.database_time() or _is_unserved(job):
         return None

@@ -13,7 +13,7 @@ import requests
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from offload.observe.span_queue import Send
+from offload.observe.span_queue import SendSpans
 
 # A collector answers with a few bytes. What is beyond these is not read, and the connection closed.
 MAX_RESPONSE_BYTES = 64 * 1024
@@ -55,7 +55,7 @@ class CollectorSession(requests.Session):  # type: ignore[misc,unused-ignore]  #
         return response
 
 
-def connect() -> Send:
+def connect() -> SendSpans:
     """The function that sends spans to the collector."""
     session = CollectorSession()
     exporter: Any = OTLPSpanExporter(session=session)

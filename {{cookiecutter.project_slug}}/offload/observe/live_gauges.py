@@ -11,10 +11,10 @@ from offload.observe import process_files
 _functions: dict[Gauge, Callable[[], float]] = {}
 
 
-def show(gauge: Gauge, function: Callable[[], float]) -> None:
+def show_gauge(gauge: Gauge, function: Callable[[], float]) -> None:
     """Show what a function returns.
 
-    Without files it is called at each scrape. With files, `refresh` calls it.
+    Without files it is called at each scrape. With files, `refresh_gauges` calls it.
 
     Args:
         gauge: or one series of it. A second function for it replaces the first one.
@@ -25,13 +25,13 @@ def show(gauge: Gauge, function: Callable[[], float]) -> None:
         _functions[gauge] = function
 
 
-def refresh() -> None:
+def refresh_gauges() -> None:
     """Write the values of this process. A web process does it twice a second."""
     for gauge, function in _functions.items():
         gauge.set(function())
 
 
-def set_all(gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
+def set_all_series(gauge: Gauge, values: Mapping[tuple[str, ...], float]) -> None:
     """Set these series of a gauge, by their labels, and all its other series to 0.
 
     A series cannot be removed from a file.

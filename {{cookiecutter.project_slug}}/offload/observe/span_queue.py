@@ -33,7 +33,7 @@ SEND_INTERVAL_OF_FORKED_SECONDS = 0.2
 # its end, before it kills the processes that compute.
 SENT_AFTER_SECONDS = 0.5
 # The end of a process waits for the collector no longer than this.
-FLUSH_TIMEOUT_SECONDS = 1.0
+SPAN_FLUSH_TIMEOUT_SECONDS = 1.0
 
 DROPPED = Counter(
     "offload_trace_spans_dropped_total",
@@ -41,7 +41,7 @@ DROPPED = Counter(
 )
 
 # Sends spans, and returns why the collector has not taken them: empty if it has.
-Send = Callable[[Sequence[Any]], str]
+SendSpans = Callable[[Sequence[Any]], str]
 
 
 class SpanQueue:
@@ -52,7 +52,7 @@ class SpanQueue:
             two processes never share a connection.
     """
 
-    def __init__(self, connect: Callable[[], Send]) -> None:
+    def __init__(self, connect: Callable[[], SendSpans]) -> None:
         self._connect = connect
         # Why the collector has not taken the last batch; empty if it has.
         self._fault = ""
@@ -105,7 +105,7 @@ class SpanQueue:
         """Whether to send before the interval is over."""
         return self._flushing or len(self._spans) >= MAX_BATCH_SPANS
 
-    def _send_batch(self, send: Send) -> None:
+    def _send_batch(self, send: SendSpans) -> None:
         batch = [self._spans.popleft() for _ in range(min(len(self._spans), MAX_BATCH_SPANS))]
         try:
             fault = send(batch)
@@ -128,13 +128,13 @@ class SpanQueue:
         self._fault = fault
 
     def flush(self) -> None:
-        """Send what there is now. Waits for the collector `FLUSH_TIMEOUT_SECONDS` at most."""
+        """Send what there is now. Waits for the collector `SPAN_FLUSH_TIMEOUT_SECONDS` at most."""
         with self._changed:
             if self._thread is None:
                 return
             self._flushing = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._flushing, FLUSH_TIMEOUT_SECONDS)
+            self._changed.wait_for(lambda: not self._flushing, SPAN_FLUSH_TIMEOUT_SECONDS)
 
 
 def _count_dropped(number: int) -> None:

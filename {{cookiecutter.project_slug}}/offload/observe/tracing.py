@@ -24,6 +24,8 @@ log = logging.getLogger("offload.traces")
 
 ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
+# The headers of W3C Trace Context, and their keys in `request.META` (RFC 3875, section 4.1.18).
+TRACE_KEYS = {"traceparent": "HTTP_TRACEPARENT", "tracestate": "HTTP_TRACESTATE"}
 # A longer header of another process is left out: receivers have to take 512 characters of
 # tracestate, and no more (W3C Trace Context, section 3.3.1.5).
 MAX_TRACE_CHARACTERS = 512
@@ -178,6 +180,19 @@ def sampled_trace_id(traceparent: str | None) -> str:
         return ""
     _, trace_id, _, flags = traceparent.split("-")
     return trace_id if int(flags, 16) & 1 else ""
+
+
+def trace_headers(meta: Mapping[str, Any]) -> dict[str, str]:
+    """The trace context of an incoming request; empty where it has none.
+
+    Args:
+        meta: Django's `request.META`.
+    """
+    return {
+        name: value
+        for name, key in TRACE_KEYS.items()
+        if (value := meta.get(key)) and len(value) <= MAX_TRACE_CHARACTERS
+    }
 
 
 def is_asked_for(environment: Mapping[str, str]) -> bool:

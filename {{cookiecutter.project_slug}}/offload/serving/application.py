@@ -10,7 +10,7 @@ import django
 from django.conf import settings
 
 from offload.conf import conf
-from offload.observe.live_gauges import refresh, show
+from offload.observe.live_gauges import refresh_gauges, show_gauge
 from offload.observe.traced_queries import trace_queries
 from offload.observe.tracing import tracing
 from offload.problems import Problem
@@ -65,7 +65,7 @@ class Application:
         self.api_threads = self._thread_pool()
         self.page_threads = self._thread_pool()
         self.probes = PathPrefixes(self.conf.probe_prefixes)
-        # Without it each look for the current task is a system call before Python 3.12.
+        # The loop that serves. To ask for the running one is a system call before Python 3.12.
         self.loop: asyncio.AbstractEventLoop | None = None
         self.sweeps = Sweeps()
         self.streams = OpenStreams()
@@ -92,7 +92,7 @@ class Application:
             partial(LoadShedding, in_flight=in_flight),
             # 7. 408 for a body that arrives too slowly.
             partial(BodyTimeout, sweeps, seconds=conf.body_timeout, min_rate=conf.body_min_rate),
-            # 8. 503 for a request that has no response after a time.
+            # 8. 503 for a request that has no response after a time. No request passes it.
             partial(request_timeout, sweeps, in_flight, seconds=conf.request_timeout),
             # 9. One large body an iteration of the loop: others are served between them.
             LargeBodies,
@@ -120,13 +120,13 @@ class Application:
     def _show_gauges(self) -> None:
         in_flight, pools = self.in_flight, self._pools()
         slots = [pool.connection_slots for pool in pools]
-        show(metrics.REQUESTS_IN_FLIGHT, lambda: len(in_flight.requests))
-        show(metrics.STREAMS_IN_FLIGHT, lambda: len(in_flight.streams))
-        show(metrics.THREADS_LENT, lambda: sum(pool.lent for pool in pools))
-        show(metrics.THREADS_WANTED, lambda: sum(len(pool.waiting) for pool in pools))
-        show(metrics.DATABASE_CONNECTIONS, lambda: sum(each.used for each in slots))
-        show(metrics.DATABASE_CONNECTIONS_WANTED, lambda: sum(each.waiting for each in slots))
-        self.sweeps.add(lambda _: refresh())
+        show_gauge(metrics.REQUESTS_IN_FLIGHT, lambda: len(in_flight.requests))
+        show_gauge(metrics.STREAMS_IN_FLIGHT, lambda: len(in_flight.streams))
+        show_gauge(metrics.THREADS_LENT, lambda: sum(pool.lent for pool in pools))
+        show_gauge(metrics.THREADS_WANTED, lambda: sum(len(pool.waiting) for pool in pools))
+        show_gauge(metrics.DATABASE_CONNECTIONS, lambda: sum(each.used for each in slots))
+        show_gauge(metrics.DATABASE_CONNECTIONS_WANTED, lambda: sum(each.waiting for each in slots))
+        self.sweeps.add(lambda _: refresh_gauges())
 
     def _pools(self) -> list[ThreadPool]:
         return [pool for pool in (self.api_threads, self.page_threads) if pool is not None]

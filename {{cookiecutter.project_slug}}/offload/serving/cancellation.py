@@ -72,5 +72,6 @@ class _DisconnectWatch:
         if self.client_left and request_task is not None:
             request_task.uncancel()
         elif not self.client_left:
-            # It may be about to hear of the client, and must not cancel what the task does next.
+            # The watch may receive `http.disconnect` any moment. It must not cancel what the task
+            # of the request does next.
             self._task.cancel()

@@ -6,14 +6,12 @@ import resource
 from typing import Protocol
 
 from offload.conf import Offload
-from offload.observe.live_gauges import show
+from offload.observe.live_gauges import show_gauge
 from offload.serving import metrics
+from offload.serving.sweeps import SWEEP_INTERVAL_SECONDS
 
 logger = logging.getLogger("offload.serving")
 
-# The connections are looked at this often. A limit is exceeded by no more than that, and no request
-# pays for a timer of its own (1.5 us).
-SWEEP_INTERVAL_SECONDS = 0.5
 # After the response the client may go on sending, or read, for this time; then the connection is
 # closed. nginx's `lingering_timeout` is 5 s, too.
 CLOSE_TIMEOUT_SECONDS = 5.0
@@ -58,7 +56,7 @@ class ConnectionLimits:
         self.idle: dict[Connection, None] = {}
         self.stopping = False
         self._timer: asyncio.TimerHandle | None = None
-        show(metrics.CONNECTIONS, lambda: len(self.open))
+        show_gauge(metrics.CONNECTIONS, lambda: len(self.open))
 
     def admit(self, connection: Connection) -> bool:
         """Count a new connection, in the place of an idle one if need be.

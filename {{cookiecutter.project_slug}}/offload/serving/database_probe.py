@@ -7,7 +7,7 @@ import time
 from django.db import Error, connection
 
 from offload.observe import Gauge
-from offload.observe.live_gauges import show
+from offload.observe.live_gauges import show_gauge
 
 # Seconds between two questions.
 PROBE_INTERVAL_SECONDS = 1.0
@@ -32,7 +32,7 @@ class DatabaseProbe(threading.Thread):
         super().__init__(name="offload-database-probe", daemon=True)
         self._answered_at = float("-inf")
         self._stopping = threading.Event()
-        show(AGE, self.age)
+        show_gauge(AGE, self.age)
 
     def age(self) -> float:
         """Seconds since the database last answered; infinite if it never did."""

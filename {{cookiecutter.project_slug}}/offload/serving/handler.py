@@ -113,7 +113,7 @@ def admit_stream(request: HttpRequest, response: HttpResponseBase) -> HttpRespon
 
 
 def unlogged(problem: Problem) -> HttpResponse:
-    """The response of a problem that Django would log as an error, and perhaps mail."""
+    """The response of a problem, marked so that Django does not log it as an error, or mail it."""
     response = problem.response()
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response

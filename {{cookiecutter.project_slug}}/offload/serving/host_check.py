@@ -34,7 +34,7 @@ class HostCheck:
             Problem: 400, at once.
         """
         state: RequestState = scope[REQUEST_STATE]
-        # Of fields of one name the state keeps the last, so there are fewer of them.
+        # The state keeps one header of each name. So it has fewer where a name came twice.
         if len(state.headers) != len(scope["headers"]):
             check_hosts_are_single(scope["headers"])
         if not state.is_probe:

@@ -7,8 +7,7 @@ from offload.serving.request_state import REQUEST_STATE, RequestState
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 
 # A body of JSON that is larger waits for its turn. The worst 64 kB are parsed in 2 ms, and the
-# worst megabyte in 35 ms (350,000 empty lists; two shared cores,
-# Python 3.11).
+# worst megabyte in 35 ms (350,000 empty lists; two shared cores, Python 3.11).
 LARGE_BYTES = 64 * 1024
 
 

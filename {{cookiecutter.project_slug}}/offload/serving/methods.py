@@ -9,6 +9,8 @@ from offload.serving.types import ASGIApp, Receive, Scope, Send
 # The methods of HTTP (RFC 9110, RFC 5789) without CONNECT, which is for proxies, and TRACE, which
 # shows a browser's secret headers to its scripts.
 SERVED_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# The methods that change nothing (RFC 9110, section 9.2.1).
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 PROBE_METHODS = frozenset({"GET", "HEAD"})
 
 

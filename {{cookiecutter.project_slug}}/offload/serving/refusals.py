@@ -13,7 +13,7 @@ from offload.serving.response_headers import choose_request_id
 from offload.serving.types import ASGIApp, Receive, Scope, Send
 
 # The route of a refused request in the metrics.
-REFUSED = "refused"
+REFUSED_ROUTE = "refused"
 
 
 class Refusals:
@@ -36,11 +36,11 @@ class Refusals:
             await self._refuse(problem, scope, send, begun)
         except asyncio.CancelledError:
             state: RequestState = scope[REQUEST_STATE]
-            if state.timeout is None:
+            if state.early_end is None:
                 raise
-            # A layer has cancelled the request, and nobody else is told of it.
+            # One of the layers has cancelled the request. The server is told nothing of it.
             state.accept_early_end()
-            await self._refuse(state.timeout, scope, send, begun)
+            await self._refuse(state.early_end, scope, send, begun)
 
     async def _refuse(self, problem: Problem, scope: Scope, send: Send, begun: float) -> None:
         state: RequestState = scope[REQUEST_STATE]
@@ -57,4 +57,4 @@ class Refusals:
 
 def count_refusal(method: str, problem: Problem, seconds: float) -> None:
     """Add a refused request to the metrics."""
-    REQUESTS.labels(method_label(method), REFUSED, problem.status).observe(seconds)
+    REQUESTS.labels(method_label(method), REFUSED_ROUTE, problem.status).observe(seconds)

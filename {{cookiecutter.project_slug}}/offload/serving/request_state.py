@@ -33,7 +33,7 @@ class RequestState:
             complete.
         task: what answers the request.
         is_recorded: set by the middleware that has logged and counted a request that is cancelled.
-        timeout: set by `end_early`: the problem that is answered.
+        early_end: set by `end_early`: the problem that is answered.
         is_event_stream: set by `declare_event_stream`.
         wake: ends a wait that was declared with `declare_wait`; None for any other request.
         on_event_stream: called when the response turns out to be an event stream. Each layer that
@@ -50,7 +50,7 @@ class RequestState:
     client_disconnected: bool = False
     task: "asyncio.Task[Any] | None" = None
     is_recorded: bool = False
-    timeout: Problem | None = None
+    early_end: Problem | None = None
     is_event_stream: bool = False
     wake: Callable[[], None] | None = None
     on_event_stream: list[Callable[["RequestState"], None]] = field(default_factory=list)
@@ -85,12 +85,12 @@ class RequestState:
 
         A second call does nothing.
         """
-        if self.timeout is None and not self.response_started and self.task is not None:
-            self.timeout = problem
+        if self.early_end is None and not self.response_started and self.task is not None:
+            self.early_end = problem
             self.task.cancel()
 
     def accept_early_end(self) -> None:
-        """The cancellation of `end_early` has arrived, and ends here."""
+        """Catch the cancellation of `end_early`: the task goes on, to send the answer."""
         if self.task is not None:
             self.task.uncancel()
 

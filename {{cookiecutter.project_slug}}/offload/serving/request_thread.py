@@ -23,6 +23,11 @@ from offload.serving.thread_pool import ThreadPool
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# The thread of the request that the current task works for; None outside of a request.
+current_request_thread: "ContextVar[RequestThread | None]" = ContextVar(
+    "request_thread", default=None
+)
+
 
 class RequestThread(Executor):
     """The thread of one request: none until the first sync call, and then one.
@@ -178,7 +183,8 @@ class RequestThread(Executor):
     def _leave(self) -> None:
         """Give back the thread in which this runs.
 
-        It runs there so that no other task of the request can open anything in it meanwhile.
+        It runs in the thread itself, so that no other task of the request opens a transaction in it
+        meanwhile.
         """
         finish_in_thread()
         with self._pool.lock:
@@ -187,10 +193,10 @@ class RequestThread(Executor):
 
 
 class SocketThread(RequestThread):
-    """The thread of a WebSocket, which gives it back after each call: it may be open for hours.
+    """The thread of a WebSocket, which may be open for hours: it is given back after each call.
 
-    It keeps the thread while a transaction or a chunked query is open. It also does where the
-    clean-up fails; then the pool ends the thread at the end.
+    In two cases the WebSocket keeps the thread: while a transaction or a chunked query is open, and
+    where the clean-up fails. In the second case the pool ends the thread when the WebSocket closes.
     """
 
     def refuse(self) -> None:
@@ -215,11 +221,6 @@ def _all_busy() -> Problem:
         "Try again in a moment.",
         headers={"Retry-After": "1"},
     )
-
-
-current_request_thread: ContextVar[RequestThread | None] = ContextVar(
-    "request_thread", default=None
-)
 
 
 async def release() -> None:

@@ -10,7 +10,7 @@ logger = logging.getLogger("offload.serving")
 
 # A time limit is exceeded by no more than this. `asyncio.timeout` would be exact, and cost each
 # request 17 us of some 130.
-SWEEP_SECONDS = 0.5
+SWEEP_INTERVAL_SECONDS = 0.5
 
 # Is given the present `perf_counter()`, in seconds.
 Check = Callable[[float], None]
@@ -29,7 +29,7 @@ class Sweeps:
     async def run(self) -> None:
         """Sweep until the task is cancelled."""
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(SWEEP_INTERVAL_SECONDS)
             for check in self._checks:
                 self._call(check)
 

@@ -10,7 +10,7 @@ from offload.problems import Problem
 logger = logging.getLogger("offload.serving")
 
 # Seconds. A restarted PostgreSQL accepts connections after about this time.
-RETRY_AFTER_SECONDS = 2
+DATABASE_RETRY_AFTER_SECONDS = 2
 # SQLite's primary result codes (sqlite.org/rescode.html) for a file that is busy, locked, full, or
 # cannot be read or opened. `SQLITE_ERROR`, such as a missing table, is a fault of the service.
 SQLITE_NOT_NOW = {5, 6, 10, 13, 14}
@@ -37,7 +37,7 @@ def unavailable(error: BaseException | None) -> Problem | None:
     return Problem(
         503,
         "The database does not answer. Try again in a moment.",
-        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        headers={"Retry-After": str(DATABASE_RETRY_AFTER_SECONDS)},
     )
 
 

@@ -3,10 +3,10 @@
 # These fields of a head are about the other protocol, and name nothing else.
 UPGRADE_FIELDS = frozenset({b"upgrade", b"http2-settings"})
 
-Headers = list[tuple[bytes, bytes]]
+RawHeaders = list[tuple[bytes, bytes]]
 
 
-def head_without_upgrade(method: bytes, url: bytes, version: str, headers: Headers) -> bytes:
+def head_without_upgrade(method: bytes, url: bytes, version: str, headers: RawHeaders) -> bytes:
     """The head of the same request without its upgrade, for a parser that begins anew.
 
     A server may ignore an upgrade (RFC 9110 section 7.8). Java's HttpClient and `curl --http2` ask

@@ -55,16 +55,6 @@ async def log_slow_requests(threshold: float) -> None:
             )
 
 
-def _may_take_its_time(request: Any) -> bool:
-    """Whether its response has begun, or its view waits as long as the client asked for. A
-    WebSocket may be silent for hours.
-    """
-    if "subprotocols" in getattr(request, "scope", {}):
-        return True
-    state = state_of(request)
-    return state is not None and (state.response_started or state.is_event_stream)
-
-
 def _where_requests_wait(
     tasks: list[asyncio.Task[Any]], logged: WeakSet[Any]
 ) -> dict[Any, stacks.Step]:
@@ -85,6 +75,18 @@ def _where_requests_wait(
         if request not in found or waiting.rank > found[request].rank:
             found[request] = waiting
     return {request: waiting.step for request, waiting in found.items()}
+
+
+def _may_take_its_time(request: Any) -> bool:
+    """Whether a request that takes long is no slow request.
+
+    Three cases: its response has begun; its view waits as long as the client asked for; it is a
+    WebSocket, which may be silent for hours.
+    """
+    if "subprotocols" in getattr(request, "scope", {}):
+        return True
+    state = state_of(request)
+    return state is not None and (state.response_started or state.is_event_stream)
 
 
 def _where_task_waits(

@@ -141,21 +141,6 @@ class Watchdog:
             self._cpu_wait.close()
             self._gil_holds.close()
 
-    def _reset_hang_timer(self) -> None:
-        """Let faulthandler write only while this thread cannot: it reads without the GIL.
-
-        Frames that change meanwhile end the process with SIGSEGV (`stack_dump.py`).
-        """
-        if self._hang and monotonic() > self._hang_timer_set_at + HANG_TIMER_INTERVAL_SECONDS:
-            self._hang_timer_set_at = monotonic()
-            faulthandler.dump_traceback_later(self._hang + HANG_TIMER_INTERVAL_SECONDS)
-
-    def _dump_hang(self, asked_at: float) -> None:
-        """Write every thread's stack, once in a round, if the loop has not answered for so long."""
-        if self._hang and self._dumped_at < asked_at and monotonic() > asked_at + self._hang:
-            self._dumped_at = monotonic()
-            stack_dump.write(HANGS.format(self._hang) + stack_dump.describe_threads())
-
     def _watch_one_round(self) -> bool:
         """Pause, wait until the loop runs a callback, and report what blocked it meanwhile.
 
@@ -195,6 +180,21 @@ class Watchdog:
 
         self._finish_round(suspect, asked_at)
         return not last_round
+
+    def _reset_hang_timer(self) -> None:
+        """Let faulthandler write only while this thread cannot: it reads without the GIL.
+
+        Frames that change meanwhile end the process with SIGSEGV (`stack_dump.py`).
+        """
+        if self._hang and monotonic() > self._hang_timer_set_at + HANG_TIMER_INTERVAL_SECONDS:
+            self._hang_timer_set_at = monotonic()
+            faulthandler.dump_traceback_later(self._hang + HANG_TIMER_INTERVAL_SECONDS)
+
+    def _dump_hang(self, asked_at: float) -> None:
+        """Write every thread's stack, once in a round, if the loop has not answered for so long."""
+        if self._hang and self._dumped_at < asked_at and monotonic() > asked_at + self._hang:
+            self._dumped_at = monotonic()
+            stack_dump.write(HANGS.format(self._hang) + stack_dump.describe_threads())
 
     def _next_suspect(self, earlier: _Suspect, ended: float, sample: list[stacks.Step]) -> _Suspect:
         """Suspect the functions of this sample, and report the earlier ones if they blocked."""

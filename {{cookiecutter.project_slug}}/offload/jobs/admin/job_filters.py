@@ -152,9 +152,7 @@ def listed_order(request: HttpRequest) -> tuple[str]:
 
 
 def matching(rows: QuerySet[Job], term: str) -> QuerySet[Job]:
-    """The jobs with an id that begins so; where there is none, those of an owner of this name,
-    without parts.
-    """
+    """The jobs with an id that begins so, or else those of an owner of this name, without parts."""
     digits = term.strip().replace("-", "").lower()
     if MIN_ID_DIGITS <= len(digits) <= ID_DIGITS and set(digits) <= set("0123456789abcdef"):
         first, last = (UUID(digits.ljust(ID_DIGITS, fill)) for fill in "0f")

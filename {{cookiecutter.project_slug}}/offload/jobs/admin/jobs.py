@@ -28,8 +28,8 @@ from offload.jobs.admin.read_only import ReadOnly
 from offload.jobs.by_hand import RETRIABLE
 from offload.jobs.control import (
     Action,
+    ActionOutcome,
     FailureGroup,
-    Outcome,
     cancel_job,
     discard_job,
     failed_jobs,
@@ -190,7 +190,9 @@ class JobAdmin(ReadOnly):
         }
         return [verb for verb, is_possible in possible.items() if is_possible]
 
-    def _report(self, request: HttpRequest, taken: list[Job], verb: str, outcome: Outcome) -> None:
+    def _report(
+        self, request: HttpRequest, taken: list[Job], verb: str, outcome: ActionOutcome
+    ) -> None:
         """Tell the user, and write the admin's log."""
         done = set(outcome.done)
         LogEntry.objects.log_actions(

@@ -1,5 +1,4 @@
-"""The duties of the leading process: rescue lost jobs, publish for rows without a message, enqueue
-periodic jobs, delete expired ones.
+"""The duties of the leading process, such as to rescue lost jobs and to delete expired ones.
 
-Each duty is a file. `runner.py` calls them once a second.
+Each duty is a file. `runner.py` lists them in their order, and calls them once a second.
 """

@@ -106,7 +106,7 @@ def _enqueue(job_type: JobType[Any, Any], recurrence: Recurrence, now: datetime)
 
 
 def _wanted(job_type: JobType[Any, Any], moments: list[datetime], now: datetime) -> list[datetime]:
-    """Those of the moments that get a job."""
+    """Which of the moments get a job."""
     match job_type.limits.catch_up:
         case "none":
             return [each for each in moments[-1:] if now - each <= MISSED_AFTER]

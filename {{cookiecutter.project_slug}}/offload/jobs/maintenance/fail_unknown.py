@@ -23,10 +23,10 @@ UNKNOWN_BATCH_ROWS = 100
 
 
 class FailUnknown:
-    """The duty: fail jobs that are due or blocked for a day, and whose type no worker of their
-    queue has known in that day.
+    """The duty: fail jobs of types that no worker knows.
 
-    Nothing is failed while no worker has been there at all: the workers may be away.
+    They have been due or blocked for a day, and no worker of their queue has known their type in
+    that day. Nothing is failed while no worker has been there at all: the workers may be away.
     """
 
     def __init__(self, events: EventPublisher) -> None:
@@ -62,8 +62,10 @@ class FailUnknown:
                 self._fail(rows.filter(queue=queue, kind=kind), queue, kind)
 
     def _is_hopeless(self, queue: str, workers: list[tuple[list[str], list[str]]]) -> bool:
-        """Whether waiting is in vain: the queue was removed, or has workers that know no such
-        type. A declared queue without any worker waits for one.
+        """Whether waiting is in vain.
+
+        Two cases: the queue was removed, or has workers that know no such type. A declared queue
+        without any worker waits for one.
         """
         consumed = any(queue in queues for queues, _ in workers)
         return consumed or queue not in current_app.amqp.queues

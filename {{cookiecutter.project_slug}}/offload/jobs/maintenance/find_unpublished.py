@@ -78,7 +78,8 @@ class FindUnpublished:
         found = _small_owners_first(
             never.filter(due_at__lt=from_now(-MIN_AGE_SECONDS)), large, wanted
         )
-        # What young rows do not explain was published, and the broker lost it.
+        # The youngest rows have no message yet. What is missing besides them was published, and the
+        # broker lost it.
         lost_count = wanted - never[:wanted].count()
         if lost_count > 0:
             lost = rows.filter(published_at__isnull=False).order_by("published_at")

@@ -26,11 +26,10 @@ OLDEST_SHARE = 0.1
 
 
 class PublishOldest:
-    """The duty: for every ten jobs that workers compute of a queue, publish one row again, the one
-    with the oldest message, in the first step.
+    """The duty: publish the rows with the oldest messages again, in the first step of their queue.
 
-    Its older message is still in the broker. A worker will discard it, because the row is no longer
-    due then.
+    It is one row for every ten jobs that workers compute of the queue. The row's older message is
+    still in the broker. A worker will discard it, because the row is no longer due then.
 
     Args:
         broker: this thread's connection to the broker.
@@ -54,7 +53,7 @@ class PublishOldest:
 
         for queue in due_rows.queues():
             self._allowance[queue] += self._drain(queue) * OLDEST_SHARE * elapsed
-            # What was not needed for long is no reason for many at once.
+            # Where nothing starved for an hour, the next minute must not publish thousands.
             self._allowance[queue] = min(self._allowance[queue], PUBLISH_BATCH_ROWS)
             count = int(self._allowance[queue])
             if count:
@@ -69,7 +68,7 @@ class PublishOldest:
         with FORK_LOCK:
             rows = list(oldest.filter(published_at__lt=from_now(-STARVATION_SECONDS))[:count])
 
-        # Where nothing starves, the allowance does not grow.
+        # Also where fewer rows starve, so that the allowance does not grow.
         self._allowance[queue] -= count
         self._broker.publish(JobMessage.of(job).first_of_all() for job in rows)
         mark_published(self._broker.take_published())

@@ -61,9 +61,9 @@ class ReadStats:
         self._report_unserved(found)
 
     def _read_waiting(self, found: JobStats) -> dict[tuple[str, str], int]:
-        """Count waiting rows, and those that wait for a later time: one read of the index
-        `offload_job_waiting`.
+        """Count waiting rows, and those that wait for a later time.
 
+        It is one read of the index `offload_job_waiting`.
         Paused jobs count for the depth of their queue, which bounds it. They count neither for its
         age nor among the rows that should have a message.
         """
@@ -137,8 +137,9 @@ class ReadStats:
         ]
 
     def _read_drain(self, found: JobStats) -> None:
-        """Count what workers computed in the last minute. A job that was cancelled in its queue
-        was computed by nobody.
+        """Count what workers computed in the last minute.
+
+        Nobody computed a job that was cancelled in its queue.
         """
         computed = Job.objects.filter(
             finished_at__gt=from_now(-DRAIN_WINDOW_SECONDS), started_at__isnull=False

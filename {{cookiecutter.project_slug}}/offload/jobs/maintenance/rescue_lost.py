@@ -39,9 +39,7 @@ class Observation:
         self._last_step = 0.0
 
     def step(self) -> None:
-        """Note that a step of the maintenance has just ended: a statement, or a wait for the
-        broker.
-        """
+        """Note that a statement of the maintenance, or its wait for the broker, has just ended."""
         # The wall clock goes on while a laptop sleeps, the monotonic clock does not.
         wall = time.time()
         if self._since is None or wall - self._last_step > MAX_OBSERVATION_GAP_SECONDS:

@@ -53,8 +53,9 @@ def default_result_lifetime() -> timedelta:
 
 
 class Job(models.Model):
-    """One accepted job. Only `transitions.py`, `divided.py` and `by_hand.py` write it, fenced by
-    `token`.
+    """One accepted job.
+
+    Only `transitions.py`, `divided.py` and `by_hand.py` change how far it is, fenced by `token`.
     """
 
     # --- what is to be done ---
@@ -386,8 +387,9 @@ class Job(models.Model):
         return self.status in FINAL
 
     def log_fields(self) -> dict[str, Any]:
-        """The `extra` of every log line about the job: one id finds the request, the job and its
-        parts.
+        """The `extra` of every log line about the job.
+
+        With it one id finds the request, the job and its parts.
         """
         fields = {"job_id": str(self.pk), "kind": self.kind, "request_id": self.request_id}
         if self.parent_id:

@@ -1,3 +1,4 @@
-"""What runs in workers alone. `supervisor.py` runs in a worker's main process, `executor.py` in the
-processes that compute.
+"""What runs in workers alone.
+
+`supervisor.py` runs in a worker's main process, `executor.py` in the processes that compute.
 """

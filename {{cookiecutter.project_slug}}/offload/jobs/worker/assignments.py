@@ -1,9 +1,8 @@
-"""Which process works on which job: a table in memory that the main process shares with the
-processes that compute.
+"""Which process works on which job: a table in the memory that a worker's processes share.
 
-Each process writes its own record, so the table is true while the broker, the database and Celery's
-loop are away. A row that is held by this worker and by no living process of the table is an orphan
-(`orphans.py`).
+The main process reads it. Each process that computes writes its own record, so the table is true
+while the broker, the database and Celery's loop are away. A row that is held by this worker and by
+no living process of the table is an orphan (`orphans.py`).
 """
 
 import mmap

@@ -168,7 +168,7 @@ def _written(job: Job) -> Job | None:
 
 
 def _run(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:
-    """Run the function.
+    """Run the function, and return what writes its end.
 
     Four cases: the function returned, it was asked to stop, it lost its lease, it raised an error.
     """
@@ -186,7 +186,10 @@ def _run(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:
 
 
 def _compute(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:
-    """Three cases: an undivided job, the second claim of a divided job, its first claim."""
+    """Call the function, or divide the job.
+
+    Three cases: an undivided job, the second claim of a divided job, its first claim.
+    """
     params = _params(job_type, job)
 
     if job_type.part is None:
@@ -261,10 +264,11 @@ def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) 
 
 
 def tell_watchers_and_parent(ended: Job) -> None:
-    """Send the event. Have begin what was waiting for it: its followers, the next job of the same
-    limit, and its parent if this was the last part.
+    """Send the event, and start what waited for this end.
 
-    The maintenance does it where the database does not answer here.
+    Three kinds of jobs may have waited: its followers, the next job of the same limit, and its
+    parent if this was the last part. The maintenance starts them where the database does not answer
+    here.
     """
     services.events.publish(ended)
     services.dispatch(followers_of(ended))

@@ -18,7 +18,7 @@ log = logging.getLogger("offload.jobs")
 # Seconds between the tries to store a large result, and all tries together. After them the job is
 # started again: storage that refuses for so long may be full or wrongly configured.
 STORAGE_RETRY_SECONDS = 2.0
-STORAGE_PATIENCE_SECONDS = 60.0
+STORAGE_TIMEOUT_SECONDS = 60.0
 
 
 class KeptEnd:
@@ -95,7 +95,7 @@ class KeptResult(KeptEnd):
         return SpooledEnd(str(self._job.pk), self._job.token, self._transition, values)
 
     def _store(self) -> tuple[Any, str]:
-        deadline = time.monotonic() + STORAGE_PATIENCE_SECONDS
+        deadline = time.monotonic() + STORAGE_TIMEOUT_SECONDS
         while True:
             try:
                 return self._job.store_result(self._document, self._announce)

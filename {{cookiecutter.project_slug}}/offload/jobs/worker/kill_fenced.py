@@ -13,8 +13,9 @@ log = logging.getLogger("offload.jobs")
 
 
 class KillFenced:
-    """Finds what is computed in vain. A job that reports finds out by itself; a silent one would
-    compute to its end.
+    """Finds what is computed in vain.
+
+    A job that reports stops by itself. A silent one would compute to its end.
     """
 
     def __init__(self, assignments: Assignments) -> None:

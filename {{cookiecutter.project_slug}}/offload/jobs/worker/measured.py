@@ -29,8 +29,9 @@ def measured(job: Job) -> Iterator[None]:
 
 
 def _seconds_waited(job: Job) -> float | None:
-    """How long a claimed job was due, by the database's clock alone; None if an older process
-    claimed it.
+    """How many seconds a claimed job was due, by the database's clock alone.
+
+    None if an older process claimed it.
     """
     if job.was_due_at is None or job.lease_until is None:
         return None

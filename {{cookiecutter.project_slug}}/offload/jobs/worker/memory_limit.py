@@ -9,12 +9,11 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def memory_limit(limit: int) -> Iterator[None]:
-    """Let the process have `limit` bytes of private data more than now; beyond it Python raises
-    `MemoryError`.
+    """Let the process have `limit` bytes of private data more than now.
 
-    What earlier jobs have left in the process does not count. RLIMIT_DATA counts private writable
-    mappings since Linux 4.7 (man 2 getrlimit). Other systems have no such limit; there only the
-    container's limit holds.
+    Beyond them Python raises `MemoryError`. What earlier jobs have left in the process does not
+    count. RLIMIT_DATA counts private writable mappings since Linux 4.7 (man 2 getrlimit). Other
+    systems have no such limit; there only the container's limit holds.
     """
     if sys.platform != "linux":
         yield

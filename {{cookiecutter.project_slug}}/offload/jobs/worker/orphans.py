@@ -91,8 +91,9 @@ class Orphans:
             del self._reasons[job_id]
 
     def _settle(self, key: Key, job: Job) -> None:
-        """Five cases:
+        """Decide what becomes of one orphan.
 
+        Five cases:
         1. Its end is in the spool: that is written.
         2. The process was killed for the job's time limit: the job fails.
         3. The worker shuts down: the job is handed back, later.
@@ -133,8 +134,9 @@ def _why(job: Job) -> str:
 
 
 def _in_words(error: WorkerLostError) -> str:
-    """Celery's text has the signal or exit code: 'Worker exited prematurely: signal 9 (SIGKILL)
-    Job: 3.'
+    """Why a process ended: the signal or exit code in Celery's text.
+
+    Such a text is `Worker exited prematurely: signal 9 (SIGKILL) Job: 3.`
     """
     code = str(error).partition("prematurely: ")[2].partition(" Job:")[0]
     return f"its process ended by itself: {code}"

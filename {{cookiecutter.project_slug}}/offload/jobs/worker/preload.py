@@ -10,8 +10,10 @@ from offload.jobs.job_type import JobType
 
 
 def preload(job_type: JobType[Any, Any]) -> None:
-    """Run the imports in the function's body. A broken import then ends the worker at its start,
-    and the forked processes share the imported code.
+    """Run the imports in the function's body.
+
+    A broken import then ends the worker at its start, and the forked processes share the imported
+    code.
     """
     source = textwrap.dedent(inspect.getsource(job_type.function))
     package = job_type.function.__module__.rpartition(".")[0]

@@ -15,8 +15,9 @@ SIGNAL_TIMEOUT_SECONDS = 1.0
 
 
 def process_is_alive(pid: int | None) -> bool:
-    """Whether a process is a living child of this one: neither a zombie, nor somebody else's that
-    has got the number of a dead child.
+    """Whether a process is this one, or a living child of it.
+
+    A zombie is not, nor is somebody else's process that has got the number of a dead child.
     """
     state, parent = _state_and_parent(pid)
     mine = pid == os.getpid() or parent in (None, os.getpid())

@@ -21,8 +21,9 @@ MAX_MESSAGE_LENGTH = 200
 
 
 class Cancelled(BaseException):
-    """Raised in a job that was asked to stop. It is no `Exception`, so that a job's `except
-    Exception` does not catch it.
+    """Raised in a job that was asked to stop.
+
+    It is no `Exception`, so that a job's `except Exception` does not catch it.
     """
 
 

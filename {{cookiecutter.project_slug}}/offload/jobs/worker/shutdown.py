@@ -60,9 +60,10 @@ class Shutdown:
             signal.signal(number, stop)
 
     def wait_for_jobs(self) -> None:
-        """Wait until the worker is idle, `conf().worker_grace` seconds at most, and then until no
-        end of a job is in a process's memory alone. A second call, and so a second signal, does not
-        wait.
+        """Wait until the worker is idle, `conf().worker_grace` seconds at most.
+
+        Then wait until no end of a job is in a process's memory alone. A second call, and so a
+        second signal, does not wait.
         """
         if not self.requested:
             self.requested = True
@@ -102,7 +103,7 @@ class Shutdown:
 
 
 def hand_back_jobs(
-    worker_id: UUID, heartbeat: Heartbeat, spooled: WriteSpooled, patience: float
+    worker_id: UUID, heartbeat: Heartbeat, spooled: WriteSpooled, lock_timeout: float
 ) -> bool:
     """Hand back what a worker that ends still holds, and delete the worker's row.
 
@@ -110,12 +111,12 @@ def hand_back_jobs(
 
     Args:
         spooled: writes what the processes left in the spool.
-        patience: seconds to wait for another thread's statement.
+        lock_timeout: seconds to wait for another thread's statement.
 
     Returns:
         Whether the database has taken all of it.
     """
-    if not FORK_LOCK.acquire(timeout=patience):
+    if not FORK_LOCK.acquire(timeout=lock_timeout):
         log.warning("the database is slow; the jobs of this worker are handed back later")
         return False
 

@@ -111,8 +111,9 @@ class Spool:
             return None
 
     def unowned(self) -> Iterator[SpoolFile]:
-        """The files whose processes are gone, oldest first, locked. Files that are too old, or
-        were left half written, are deleted.
+        """The files whose processes are gone, oldest first, locked.
+
+        Files that are too old, or were left half written, are deleted.
         """
         for path in sorted(self._folder.glob("*.json*"), key=_age, reverse=True):
             file = _lock(path)

@@ -48,8 +48,9 @@ SUPERVISOR_INTERVAL_SECONDS = 0.5
 
 
 class Supervisor(bootsteps.StartStopStep):
-    """A bootstep of Celery's worker. It runs from before the pool's first fork until after the last
-    job.
+    """A bootstep of Celery's worker.
+
+    It runs from before the pool's first fork until after the last job.
     """
 
     requires = ("celery.worker.components:Pool",)
@@ -135,8 +136,8 @@ class Supervisor(bootsteps.StartStopStep):
         kill_children()
         deadline = time.monotonic() + LAST_STATEMENTS_SECONDS
         self._thread.join(LAST_STATEMENTS_SECONDS)
-        patience = max(deadline - time.monotonic(), 0.0)
-        if not hand_back_jobs(self._worker_id, self._heartbeat, self._write_spooled, patience):
+        left = max(deadline - time.monotonic(), 0.0)
+        if not hand_back_jobs(self._worker_id, self._heartbeat, self._write_spooled, left):
             self._shutdown.spool_hand_backs()
         relay_stops.join(max(deadline - time.monotonic(), 0.0))
         tracing.flush()
@@ -188,8 +189,9 @@ class Supervisor(bootsteps.StartStopStep):
         return recent and not self._holds_rows and not self._assignments.working()
 
     def _look(self, worker: Any) -> None:
-        """One look at this worker's rows, and then at its processes. The order matters: what is in
-        the table and in no row was fenced out, or claimed in between.
+        """Look at this worker's rows, and then at its processes.
+
+        The order matters: what is in the table and in no row was fenced out, or claimed in between.
         """
         rows = Job.objects.filter(worker=self._worker_id, status=Status.RUNNING)
         held = list(rows.defer(*Job.LARGE_FIELDS))

@@ -23,8 +23,10 @@ LOOK_INTERVAL_SECONDS = 1.0
 
 
 class WriteSpooled(threading.Thread):
-    """A thread in a worker's main process. It is not the supervisor's, because file storage may
-    have to take a large result first, and leases do not wait for that.
+    """A thread in a worker's main process.
+
+    It is not the supervisor's, because file storage may have to take a large result first, and
+    leases do not wait for that.
     """
 
     def __init__(self, spool: Spool) -> None:

@@ -33,26 +33,26 @@ class Middleware:
         if self.is_async:
             return self._call_async(request)
 
-        begun = self.before(request)
+        from_before = self.before(request)
         response: HttpResponseBase = self.get_response(request)
-        self.after(request, response, begun)
+        self.after(request, response, from_before)
         return response
 
     async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
-        begun = self.before(request)
+        from_before = self.before(request)
         try:
             response: HttpResponseBase = await self.get_response(request)
         except asyncio.CancelledError:
-            self.cancelled(request, begun)
+            self.cancelled(request, from_before)
             raise
-        self.after(request, response, begun)
+        self.after(request, response, from_before)
         return response
 
     def before(self, request: HttpRequest) -> Any:
-        """Called before the view."""
+        """Called before the view. What it returns is given to `after` or `cancelled`."""
 
-    def after(self, request: HttpRequest, response: HttpResponseBase, begun: Any) -> None:
+    def after(self, request: HttpRequest, response: HttpResponseBase, from_before: Any) -> None:
         """Called after the view."""
 
-    def cancelled(self, request: HttpRequest, begun: Any) -> None:
+    def cancelled(self, request: HttpRequest, from_before: Any) -> None:
         """Called instead of `after` if the view was cancelled, mostly because its client left."""

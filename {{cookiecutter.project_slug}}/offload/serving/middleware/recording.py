@@ -36,16 +36,17 @@ class RecordingMiddleware(Middleware):
         self.record_soon(request, response.status_code, perf_counter() - begun)
 
     def cancelled(self, request: HttpRequest, begun: float) -> None:
-        """Three cases: 1. the client left; 2. the time of the request is over; 3. all others.
+        """Record a cancelled request with the status that its client is sent.
 
-        Case 3 is a stop, or a cancelled task that the view awaited: the client is sent a 500.
+        Three cases: 1. the client left; 2. a layer has ended the request early; 3. all others. Case
+        3 is a stop, or a cancelled task that the view awaited: the client is sent a 500.
         """
         state = state_of(request)
         status: int = HTTPStatus.INTERNAL_SERVER_ERROR
         if state is None or state.client_disconnected:
             status = CLIENT_CLOSED_REQUEST
-        elif state.timeout is not None:
-            status = state.timeout.status
+        elif state.early_end is not None:
+            status = state.early_end.status
             state.is_recorded = True
         self.record_soon(request, int(status), perf_counter() - begun)
 

@@ -29,5 +29,5 @@ class RequestId(Middleware):
         request_id.set(chosen)
         return chosen
 
-    def after(self, request: HttpRequest, response: HttpResponseBase, begun: str) -> None:
-        self.set_header(response, "X-Request-ID", begun)
+    def after(self, request: HttpRequest, response: HttpResponseBase, from_before: str) -> None:
+        self.set_header(response, "X-Request-ID", from_before)

@@ -28,7 +28,7 @@ class SecurityHeaders(Middleware):
         }
         self.stores = {key: header_stores.store_of(found) for key, found in self.headers.items()}
 
-    def after(self, request: HttpRequest, response: HttpResponseBase, begun: None) -> None:
+    def after(self, request: HttpRequest, response: HttpResponseBase, from_before: None) -> None:
         is_secure = self.sets_more_if_secure and request.is_secure()
         # Set by Django's decorator `xframe_options_exempt`.
         may_be_framed = getattr(response, "xframe_options_exempt", False)

@@ -9,15 +9,13 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from offload.conf import conf
-from offload.observe.tracing import MAX_TRACE_CHARACTERS, tracing
+from offload.observe.tracing import trace_headers, tracing
 from offload.serving.methods import method_label
 from offload.serving.middleware.base import GetResponse
 from offload.serving.middleware.recording import CLIENT_CLOSED_REQUEST, RecordingMiddleware
 from offload.serving.middleware.request_ids import request_id
 from offload.serving.paths import PathPrefixes
 
-# Headers of W3C Trace Context and their keys in `request.META`.
-TRACE_KEYS = {"traceparent": "HTTP_TRACEPARENT", "tracestate": "HTTP_TRACESTATE"}
 NANOSECONDS = 1_000_000_000
 
 
@@ -72,11 +70,7 @@ class Traces(RecordingMiddleware):
 
 
 def _begin(request: HttpRequest) -> Any:
-    headers = {
-        name: value
-        for name, key in TRACE_KEYS.items()
-        if (value := request.META.get(key)) and len(value) <= MAX_TRACE_CHARACTERS
-    }
+    headers = trace_headers(request.META)
     method = method_label(request.method or "")
     return tracing.begin(
         # OpenTelemetry's name for a method that it does not know.
