@@ -70,7 +70,7 @@ def test_every_service_has_limits_and_its_own_fit_in_them(services: dict[str, An
     assert int(keys) * 2 <= int(limits["valkey"]["memory"].removesuffix("M"))
     # docs/production.md, "Connections of the database", with 3 for administrators.
     (connections,) = re.findall(r"max_connections=(\d+)", " ".join(services["postgres"]["command"]))
-    webs = services["web"]["deploy"]["replicas"] * 42
+    webs = services["web"]["deploy"]["replicas"] * 43
     workers = (2 + int(limits["cpu"]["cpus"])) + (2 + 1)
     assert webs + workers + 3 <= int(connections)
 

@@ -118,7 +118,7 @@ def test_the_page_counts_the_connections(
     documents: Documents, facts: dict[str, Any], overlay: str
 ) -> None:
     # docs/production.md, "Connections of the database".
-    web = 2 + 2 * facts["request threads"]
+    web = 3 + 2 * facts["request threads"]
     counts = {
         "web": (named(documents, "HorizontalPodAutoscaler", "web")["spec"]["maxReplicas"], web)
     }
