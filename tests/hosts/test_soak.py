@@ -30,8 +30,15 @@ CLIENTS = 32
 GRACE_SECONDS = 240
 PORT = 9000
 MB = 1024 * 1024
-# What a mean process may grow by while it is loaded: an allocator is never quite done. A leak of
-# 4 kB a request is more in a minute.
+# What a mean process may grow by while it is loaded. A leak of 4 kB a request is more in a minute.
+#
+# In 20 minutes a web process grows by 2 to 4 MB, by what fills and is bounded. Nearly all is
+# pydantic's cache of the texts in JSON that it has read, such as the names of the jobs here: 16,384
+# of them, 1.8 MB. 1000 kept pauses of the garbage collector are 0.24 MB. Measured with one process,
+# in objects of Python's allocator (`sys.getallocatedblocks()`) per 1000 things done: 364 more, and
+# 84 with that cache off (`cache_strings="none"`); 120,000 texts that differ fill 16,394 blocks, and
+# the last 80,000 of them 17. What the C library has free is 2 MB all the time, and a `malloc_trim`
+# gives 0.2 MB back: memory is not fragmented.
 GROWTH_BYTES = 12 * MB
 # What may be more afterwards: pools keep between their least and their most.
 SPARE_SHARE, SPARE = 0.2, 6

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -60,6 +61,50 @@ def test_parameters_that_no_longer_fit_are_told_without_their_values(
     assert "hunter2" not in job.error
     assert f"job {job.pk}" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+@pytest.fixture
+def forbids_extra() -> Iterator[None]:
+    """The model of `lab.burn` refuses fields that it does not know."""
+    from labyrinth.lab.jobs import Work
+
+    usual = Work.model_config.copy()
+    try:
+        Work.model_config["extra"] = "forbid"
+        Work.model_rebuild(force=True)
+        yield
+    finally:
+        Work.model_config = usual
+        Work.model_rebuild(force=True)
+
+
+def _of_a_newer_version(lab: Lab) -> Any:
+    """A job that a web process of the next version has submitted: with a field more."""
+    from offload.jobs.models import Job
+
+    job = lab.submit("lab.burn", units=1)
+    Job.objects.filter(pk=job.pk).update(params={"log": "/dev/null", "units": 1, "newer": "x"})
+    return job
+
+
+def test_an_old_worker_ignores_a_field_of_a_newer_version(lab: Lab) -> None:
+    job = _of_a_newer_version(lab)
+    execute(job)
+    job.refresh_from_db()
+    assert job.status == "succeeded"
+
+
+def test_an_old_worker_fails_the_job_where_its_model_forbids_the_field(
+    lab: Lab, forbids_extra: None
+) -> None:
+    from offload.jobs.worker.executor import JobFailed
+
+    job = _of_a_newer_version(lab)
+    with pytest.raises(JobFailed):
+        execute(job)
+    job.refresh_from_db()
+    assert (job.status, job.attempts) == ("failed", 1)
+    assert "do not fit the model Work any more: newer: " in job.error
 
 
 def test_an_end_that_the_database_refuses_is_no_failure_of_the_job(running: Lab) -> None:

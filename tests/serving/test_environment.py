@@ -236,6 +236,19 @@ def log_in(server: Server, page: httpx.Response, headers: dict[str, str]) -> str
     return next(found for found in cookies if found.startswith("sessionid="))
 
 
+def test_one_process_serves_and_has_static_files_without_collectstatic(
+    generated: Generated,
+) -> None:
+    """As docs/production.md says, also where `WEB_CONCURRENCY` asks for four."""
+    https = {"Host": "risk.example.com", "X-Forwarded-Proto": "https"}
+    with generated(**PRODUCTION, WEB_CONCURRENCY="4") as server:
+        pid = server.process.pid
+        assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
+        styles = server.get("/static/admin/css/base.css", headers=https)
+        assert styles.status_code == 200
+        assert styles.headers["Content-Type"].startswith("text/css")
+
+
 def test_production_sends_cookies_over_https_alone_and_binds_browsers_to_it(
     generated: Generated,
 ) -> None:

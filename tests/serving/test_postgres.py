@@ -32,6 +32,8 @@ from offload.postgresql.bounded_connection import BoundedConnection
 pytestmark = once
 # The service's own deadline for a request.
 DEADLINE_SECONDS = 10
+# docs/production.md, "Connections of the database": 3, and two times `max_request_connections`.
+WEB_CONNECTIONS = 3 + 20 + 20
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +167,25 @@ def test_a_slow_database_is_not_given_more_connections_than_the_ceiling(
         eventually(
             lambda: server.get("/api/slow_query?seconds=0").status_code == 200, "the recovery"
         )
+
+
+def test_a_web_process_has_the_connections_of_the_page_at_most(
+    baked: Server, postgres: Postgres
+) -> None:
+    """More requests than threads wait for a locked table. docs/production.md has the sum."""
+    session = {"Cookie": "sessionid=" + "a" * 32}
+    with ThreadPoolExecutor(60) as clients, psycopg.connect(postgres.url) as owner:
+        owner.execute("LOCK TABLE offload_job, django_session IN ACCESS EXCLUSIVE MODE")
+        asked = [clients.submit(jobs, baked) for _ in range(30)]
+        asked += [clients.submit(baked.get, "/admin/", headers=session) for _ in range(30)]
+        most = 0
+        # Without an answer of the database, requests end with a 503 after some seconds.
+        while not all(request.done() for request in asked):
+            most = max(most, connections_of(baked, postgres))
+            time.sleep(0.05)
+    assert {request.result().status_code for request in asked} <= {200, 302, 503}
+    # Threads of both kinds: on a slow machine they are not all there at one time.
+    assert 20 + 3 < most <= WEB_CONNECTIONS
 
 
 def test_a_kept_connection_is_given_up_for_a_thread_that_waits_for_one(

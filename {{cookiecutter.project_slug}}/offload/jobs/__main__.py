@@ -12,10 +12,12 @@ from pathlib import Path
 import django
 
 from offload.conf import conf
+from offload.first_process import end_on_sigterm
 
 
 def main() -> None:
     """Run the worker until it is told to stop."""
+    end_on_sigterm()
     _prepare_environment()
     django.setup()
     give_way(conf().worker_nice)

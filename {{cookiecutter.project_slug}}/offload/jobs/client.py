@@ -23,7 +23,7 @@ from offload.jobs.idempotency import Idempotency, find_kept, find_repeated, keep
 from offload.jobs.job_type import JobType
 from offload.jobs.metrics import count_new
 from offload.jobs.models import FINAL, Job
-from offload.jobs.planned import admit_planned
+from offload.jobs.planned import admit_planned, turn_to_plan
 from offload.jobs.priority import Priority, PriorityName
 from offload.jobs.services import services
 from offload.jobs.stats import QueueStats
@@ -131,11 +131,13 @@ async def submit_many(
     admit(job_type.limits.queue, owner, len(jobs))
 
     def insert_all() -> list[Job]:
-        _admit_waiting(jobs, is_planned="due_at" in columns)
-        Job.objects.bulk_create(jobs)
+        is_planned = "due_at" in columns
+        with _turn(job_type, owner, is_planned):
+            _admit_waiting(jobs, is_planned)
+            Job.objects.bulk_create(jobs)
         count_new(jobs)
         add_submitted_event(jobs)
-        if "due_at" not in columns:
+        if not is_planned:
             services.dispatch(jobs)
         if job_type.limits.run_limit is None:
             return jobs
@@ -327,6 +329,21 @@ def _insert(
         if job_type.limits.unique and (kept := find_kept(job_type, owner, idempotency)):
             return kept
     is_planned = "due_at" in columns
+    with _turn(job_type, owner, is_planned):
+        return _insert_new(job_type, job, idempotency, is_planned)
+
+
+def _turn(
+    job_type: JobType[P, R], owner: str, is_planned: bool
+) -> contextlib.AbstractContextManager[None]:
+    """What an INSERT waits for: jobs for later are counted before."""
+    return turn_to_plan(job_type.limits.queue, owner) if is_planned else contextlib.nullcontext()
+
+
+def _insert_new(
+    job_type: JobType[P, R], job: Job, idempotency: Idempotency | None, is_planned: bool
+) -> Job:
+    owner = job.owner
     if is_planned or job.limit_key is not None:
         if idempotency is not None and (found := find_repeated(job_type, owner, idempotency)):
             return found

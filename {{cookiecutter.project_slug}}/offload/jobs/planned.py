@@ -4,8 +4,10 @@ They count neither for the depth of their queue nor for the due jobs of their ow
 of their own a caller could plan a million jobs for next year, which would all become due at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
@@ -16,6 +18,28 @@ from offload.problems import Problem
 
 # The time for which a refused caller is asked to wait: nobody knows when jobs are cancelled.
 PLANNED_RETRY_AFTER_SECONDS = 60
+# Until the end of the transaction.
+LOCK_TURN = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+
+
+@contextmanager
+def turn_to_plan(queue: str, owner: str) -> Iterator[None]:
+    """A transaction that counts an owner's planned jobs of a queue and adds to them: one at a time.
+
+    Without turns, as many jobs would pass the limit as are submitted at once. Other owners do not
+    wait. In a caller's own transaction there are no turns, because it may last, and two of them
+    could wait for each other.
+    """
+    if connection.in_atomic_block:
+        yield
+        return
+
+    with transaction.atomic():
+        # SQLite has one writer at a time, which this transaction is from its begin on.
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(LOCK_TURN, [f"plan {queue} {owner}"])
+        yield
 
 
 def planned_jobs(queue: str, owner: str) -> QuerySet[Job]:

@@ -18,6 +18,7 @@ from django.conf import settings as django_settings
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from offload.conf import conf
+from offload.first_process import end_on_sigterm
 from offload.serving.connection_limits import ConnectionLimits, allowed_connections
 from offload.serving.fast.coalescing import CoalescingHttpProtocol
 from offload.serving.protocol import HttpProtocol
@@ -130,6 +131,7 @@ def main() -> None:
 
     Exits with 1 if the port is taken or the address is not allowed, and with 3 if the start failed.
     """
+    end_on_sigterm()
     arguments = _arguments()
     config = _config(arguments.application, arguments.grace)
     config.load()
