@@ -37,8 +37,8 @@ def test_what_a_traffic_needs_is_the_sum_of_its_parts() -> None:
     assert found.worker_cpu == pytest.approx(3.5 + 3 * 0.005)
     # 100 queries, 3 statements of each job, and those of 1 web process and 3 workers.
     assert found.statements == 100 + 30 + 5 + 9
-    # The request threads have 20 at most, each process 2 more, and one for each that computes.
-    assert found.connections == 22 + 3 * 2 + 5
+    # Request threads have 20 at most, a web process 3 more, a worker 2, each that computes one.
+    assert found.connections == 23 + 3 * 2 + 5
     assert found.rows == 10 * 7 * 86400
 
 

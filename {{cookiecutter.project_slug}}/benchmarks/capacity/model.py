@@ -23,7 +23,7 @@ JOB_EVENTS = 2
 # Statements of a process in a second without traffic: the checks of logins, rows and the database.
 WEB_STATEMENTS, WORKER_STATEMENTS = 5, 3
 # Connections of each process, besides request threads and processes that compute.
-OWN_CONNECTIONS = 2
+WEB_CONNECTIONS, WORKER_CONNECTIONS = 3, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,4 +161,4 @@ def _connections(
     queries = traffic.requests * traffic.queries + traffic.jobs
     # A request thread keeps its connection, so that all of them are open after a while.
     threads = min(limits.max_request_connections, math.ceil(queries / processes)) if queries else 0
-    return processes * (OWN_CONNECTIONS + threads) + workers * OWN_CONNECTIONS + computing
+    return processes * (WEB_CONNECTIONS + threads) + workers * WORKER_CONNECTIONS + computing
