@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import time
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml
 
 from .conftest import BIN, ROOT, SHARED, bake, run
 
@@ -40,14 +42,21 @@ def test_hostile_but_legal_answers_give_a_project_that_starts(tmp_path: Path) ->
     [
         ({"project_slug": "risk-desk"}, "lower-case letters"),
         ({"project_slug": "../escape"}, "lower-case letters"),
+        # Neither Docker nor Kubernetes takes such a name.
+        ({"project_slug": "risk_"}, "single underscores"),
+        ({"project_slug": "risk" * 12}, "at most 45 letters"),
         ({"package": "class"}, "word of Python's own"),
         ({"package": "config"}, "hide a module"),
         ({"package": "offload"}, "hide a module"),
         ({"package": "offload_dev"}, "hide a module"),
         ({"package": "celery"}, "hide a module"),
         ({"package": "email"}, "hide a module"),
+        # git would ignore the first of these folders; the second one is there already.
+        ({"package": "build"}, "hide a module"),
+        ({"package": "deploy"}, "hide a module"),
         ({"description": 'says "hello"'}, "double quotes"),
         ({"description": "two\nlines"}, "line breaks"),
+        ({"description": "two\u2028lines"}, "line breaks"),
         ({"author": "back\\slash"}, "backslashes"),
         ({"project_name": " ", "project_slug": "risk_desk"}, "must not be empty"),
     ],
@@ -60,6 +69,56 @@ def test_a_bad_answer_is_refused_with_the_rule_and_leaves_nothing(
     assert says in made.stdout
     assert "such as" in made.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_package_hides_a_library() -> None:
+    """A package named `yarl` starts, and each import of it by a library gives the service's own."""
+    requirements = ROOT / "{{cookiecutter.project_slug}}" / "requirements"
+    locked = {
+        _normalized(name)
+        for path in requirements.glob("*.txt")
+        if path.name in ("base.txt", "dev.txt", "websockets.txt", "tracing.txt")
+        for name in re.findall(r"^([\w.-]+)==", path.read_text(), re.MULTILINE)
+    }
+    modules = {
+        module
+        for module, names in packages_distributions().items()
+        if locked.intersection(map(_normalized, names)) and re.fullmatch("[a-z][a-z0-9_]*", module)
+    }
+    hook = (ROOT / "hooks/pre_gen_project.py").read_text()
+    refused = set(re.search('LIBRARIES = """(.*?)"""', hook, re.DOTALL)[1].split())
+    assert sorted(modules - refused) == []
+
+
+def _normalized(name: str) -> str:
+    return re.sub("[-_.]+", "-", name).lower()
+
+
+def test_the_longest_names_pass_the_checks(tmp_path: Path) -> None:
+    made = bake(tmp_path, project_name="risk " * 16, websockets="yes")
+    assert made.returncode == 0, made.stdout
+    (project,) = tmp_path.iterdir()
+    # Nine words and the underscores between them.
+    assert project.name == "_".join(["risk"] * 9)
+    feature = "a" * 30
+    for command in (
+        (BIN / "python", "-m", "offload_dev.feature", project.name, feature, "--models"),
+        ("ruff", "check"),
+        ("ruff", "format", "--check"),
+    ):
+        done = run(*command, cwd=project)
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", ["true", "null", "on"])
+def test_a_name_that_yaml_reads_as_another_value_stays_a_name(tmp_path: Path, name: str) -> None:
+    made = bake(tmp_path, project_slug=name, package="risk_desk", deployment="kubernetes")
+    assert made.returncode == 0, made.stdout
+    project = tmp_path / name
+    compose = yaml.safe_load((project / "compose.yaml").read_text())
+    assert compose["name"] == name
+    overlay = project / "deploy/kubernetes/overlays/production/kustomization.yaml"
+    assert yaml.safe_load(overlay.read_text())["namespace"] == name
 
 
 def test_generating_is_fast_and_needs_no_network(tmp_path: Path) -> None:

@@ -199,7 +199,10 @@ OFFLOAD = Offload(
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [env.redis_url], "prefix": "{{ cookiecutter.project_slug }}:channels"},
+        "CONFIG": {
+            "hosts": [env.redis_url],
+            "prefix": "{{ cookiecutter.project_slug }}:channels",
+        },
     }
 }
 {%- endif %}
