@@ -72,6 +72,7 @@ class Launched:
                 },
                 stdout=output,
                 stderr=output,
+                start_new_session=True,
             )
 
     def printed(self) -> str:
@@ -126,6 +127,30 @@ def test_a_killed_reloader_ends_its_command_and_the_service(launch: Launch) -> N
     launched.ended()
     assert "process0 stopped (rc=-9)" in launched.printed()
     assert "sending SIGKILL" not in launched.printed()
+
+
+@LINUX
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_killed_reader_of_lines_ends_the_service(launch: Launch, number: int) -> None:
+    launched = launch(RELOADED, "exec sleep 600")
+    launched.wait(lambda: "| started" in launched.printed())
+    readers = subprocess.check_output(["pgrep", "--parent", str(launched.process.pid)], text=True)
+    os.kill(int(readers.split()[number]), signal.SIGKILL)
+    assert launched.ended() == 137
+    assert "the reader of its lines ended with status -9" in launched.printed()
+
+
+@LINUX
+@pytest.mark.parametrize("started", [2, 3, 4])
+def test_ctrl_c_stops_a_launcher_that_starts_its_processes(launch: Launch, started: int) -> None:
+    launched = launch(RELOADED, "exec sleep 600", "exec sleep 601")
+    deadline = time.monotonic() + 60
+    # The launcher and the first readers, but not all of them.
+    while len(processes(launched.folder)) < started:
+        assert time.monotonic() < deadline, launched.printed()
+    os.killpg(launched.process.pid, signal.SIGINT)
+    assert launched.ended() == 130
+    assert "Traceback" not in launched.printed()
 
 
 @LINUX

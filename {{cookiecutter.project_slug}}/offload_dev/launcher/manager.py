@@ -27,8 +27,14 @@ class ManagedProcess(Process):  # type: ignore[misc]
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
         """Start the process and pass its lines on until it ends."""
+        # Ctrl-C is sent to all of the terminal's processes. honcho lets this one ignore it when the
+        # process runs; the launcher's handlers, which it has until then, would stop the service
+        # from here. The process does not inherit a handler.
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, lambda *_: None)
         # The reader ignores SIGTERM. Its own death is told to the process.
-        end_with_parent(os.getppid(), signal.SIGKILL)
+        launcher = multiprocessing.parent_process()
+        end_with_parent((launcher and launcher.pid) or os.getppid(), signal.SIGKILL)
         self._child_ctor = partial(Popen, preexec_fn=partial(end_with_parent, os.getpid()))
         super().run(events, ignore_signals)
 
@@ -36,8 +42,12 @@ class ManagedProcess(Process):  # type: ignore[misc]
 class ServiceManager(honcho.manager.Manager):  # type: ignore[misc]
     """Starts all processes, and stops all of them as soon as one ends.
 
-    honcho waits for ever for a process that it cannot kill: one that a killed reloader has left
-    holds the pipe of its lines. This one goes on without it, and says so.
+    Three cases in which honcho would wait for ever or fail:
+
+    1. A process cannot be killed: one that a killed reloader has left holds the pipe of its lines.
+       This manager goes on without it, and says so.
+    2. The reader of a process was killed, or it could not start the process.
+    3. It is stopped while it starts its processes.
 
     Args:
         printer: of the lines.
@@ -50,6 +60,8 @@ class ServiceManager(honcho.manager.Manager):  # type: ignore[misc]
         super().__init__(printer)
         self._process_ctor = ManagedProcess
         self._killed_at: float | None = None
+        # It was told to stop, or a process has stopped.
+        self._is_stopping = False
         # honcho has no argument for it, and its 5 s are too short for a busy machine.
         honcho.manager.KILL_WAIT = LAUNCHER_STOP_TIMEOUT_SECONDS
 
@@ -61,6 +73,31 @@ class ServiceManager(honcho.manager.Manager):  # type: ignore[misc]
             super().kill()
         elif now - self._killed_at > KILLED_TIMEOUT_SECONDS:
             self._go_on_without()
+
+    def terminate(self) -> None:
+        """Let the loop stop all processes. A signal's handler calls this, at any time."""
+        self._is_stopping = True
+
+    def _all_started(self) -> bool:
+        # honcho's loop asks this in each turn.
+        self._note_lost_readers()
+        if not super()._all_started():
+            return False
+        if self._is_stopping:
+            super().terminate()
+        return True
+
+    def _note_lost_readers(self) -> None:
+        """Count a process as stopped if its reader has failed: nobody else tells of its end."""
+        for name, process in self._processes.items():
+            status = process["process"].exitcode
+            if not status or process.get("returncode") is not None:
+                continue
+            self._system_print(f"{name}: the reader of its lines ended with status {status}\n")
+            if "pid" in process:
+                self._procmgr.terminate(process["pid"])
+            process.setdefault("pid", process["process"].pid)
+            process["returncode"] = self.returncode = KILLED_STATUS
 
     def _any_stopped(self) -> bool:
         # honcho kills what does not obey only after another process has stopped.
