@@ -69,7 +69,9 @@ def record_origin():
     an absolute one: only the caller's shell knows what it is relative to.
     """
     record = json.loads(Path(".cruft.json").read_text(encoding="utf-8"))
-    origin = Path(os.environ.get("PWD", "."), {{ cookiecutter._repo_dir | default(".") | pprint }})
+    # Cookiecutter 2.1 has no `_repo_dir`.
+    folder = {{ cookiecutter._repo_dir | default(cookiecutter._template) | pprint }}
+    origin = Path(os.environ.get("PWD", "."), folder)
     if (origin / "cookiecutter.json").is_file():
         command = ["git", "-C", origin, "rev-parse", "HEAD"]
         found = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -131,6 +131,9 @@ def test_the_example_is_taken_away_without_a_trace(
     service = tmp_path / "risk_desk"
     printed = with_example_removed(newest, service, feature=False)
     assert "resolve the conflict" not in printed
+    assert "on the branch remove-example: review it" in printed
+    # That is of the hooks of the template, about folders that cruft has removed again.
+    assert "make dev" not in printed
 
     folder = tmp_path / "without"
     answers = ("--extra-context", '{"example": "no"}', "--output-dir", folder)
@@ -154,6 +157,59 @@ def test_what_stands_beside_the_example_is_a_conflict_and_is_kept(
     for place in places:
         text = (service / place).read_text()
         assert "weather" in text.lower()
+
+
+def not_removed(service: Path) -> str:
+    """What `make remove-example` prints where it cannot work, and leaves everything as it was."""
+
+    def state() -> list[str]:
+        asked = (("status", "--porcelain"), ("branch", "--list"), ("rev-parse", "HEAD"))
+        return [run("git", *each, cwd=service).stdout for each in asked]
+
+    before = state()
+    removed = run("make", "remove-example", *SHARED, cwd=service)
+    assert removed.returncode != 0
+    assert state() == before
+    return removed.stdout
+
+
+def test_an_update_that_could_be_no_commit_says_why_and_changes_nothing(
+    newest: Path, tmp_path: Path
+) -> None:
+    # A folder that an outer repository ignores, as that of `make demo`.
+    run("git", "init", "--quiet", cwd=tmp_path)
+    (tmp_path / ".gitignore").write_text("*")
+    service = tmp_path / "risk_desk"
+    shutil.copytree(newest, service)
+    assert "Make one first: git init" in not_removed(service)
+
+    run("git", "init", "--quiet", cwd=service)
+    assert "Make one first: git init" in not_removed(service)
+
+    commit(service, "the first version")
+    (service / "ours.txt").touch()
+    assert "Commit these changes first" in (printed := not_removed(service))
+    assert "ours.txt" in printed
+
+    commit(service, "ours")
+    run("git", "branch", "remove-example", cwd=service)
+    assert "There is a branch remove-example already" in not_removed(service)
+
+    run("git", "branch", "--delete", "remove-example", cwd=service)
+    edit_record(service, commit="0" * 40)
+    commit(service, "a version that the template does not have")
+    # That is cruft's own error.
+    assert "0000000" in not_removed(service)
+
+    # A service of a template that was no repository.
+    edit_record(service, commit=None)
+    commit(service, "no version")
+    assert "does not name the version of the template" in not_removed(service)
+
+
+def edit_record(service: Path, **changes: str | None) -> None:
+    record = service / ".cruft.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | changes))
 
 
 def test_a_template_that_is_not_on_this_machine_is_named(newest: Path, tmp_path: Path) -> None:

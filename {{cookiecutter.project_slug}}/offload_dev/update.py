@@ -29,24 +29,24 @@ def main() -> int:
     """Update; returns the exit status, which is that of the first command that fails."""
     branch, *given = sys.argv[1:]
     record: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8"))
-    _check_template(record["template"])
+    _check_record(record)
+    _check_checkout(branch)
     answers = dict(each.split("=", 1) for each in given)
     if not answers and _run("cruft", "check") == 0:
         return 0
 
     options, message = _update_of(record, answers)
-    environment = os.environ if _run("git", "config", "user.email") == 0 else os.environ | AUTHOR
-    for command in (
-        ("git", "switch", "--quiet", "--create", branch),
-        ("cruft", "update", "--skip-apply-ask", *options),
-    ):
-        if status := _run(*command):
-            return status
+    if status := _run("git", "switch", "--quiet", "--create", branch):
+        return status
+    if status := _update(options):
+        _give_up(branch)
+        return status
     conflicts = _conflicts()
     if answers:
         _unpin(record)
     if answers and not conflicts:
         _renew_pages()
+    environment = os.environ if _output("git", "config", "user.email") else os.environ | AUTHOR
     for command in (
         ("git", "add", "--all"),
         ("git", "commit", "--quiet", "--message", message),
@@ -56,16 +56,39 @@ def main() -> int:
 
     for path in conflicts:
         print(f"{path}: resolve the conflict")  # noqa: T201
+    print(f"The commit is on the branch {branch}: review it with `git show`.")  # noqa: T201
     return _run("git", "diff", "--shortstat", "HEAD~1")
 
 
-def _check_template(template: str) -> None:
-    """End with a sentence where the template is a folder of somebody else's machine."""
+def _check_record(record: dict[str, Any]) -> None:
+    """End with a sentence where the record does not say which version of the template this is."""
+    template = record["template"]
     is_address = "://" in template or (":" in template and not template.startswith("/"))
     if not is_address and not Path(template).is_dir():
         sys.exit(
             f"{RECORD} names the template by a folder that is not on this machine: {template}. "
             'Write the address of its repository there, as "template".'
+        )
+    if not record["commit"]:
+        sys.exit(
+            f"{RECORD} does not name the version of the template that made this service. Write "
+            'the id of its commit there, as "commit".'
+        )
+
+
+def _check_checkout(branch: str) -> None:
+    """End with a sentence, before anything changes, where the update could not be a commit."""
+    if not _output("git", "ls-tree", "HEAD", str(RECORD)):
+        sys.exit(
+            "git has no commit of this service. Make one first: "
+            'git init && git add -A && git commit -m "First version"'
+        )
+    if changes := _output("git", "status", "--porcelain"):
+        sys.exit(f"Commit these changes first, or put them aside with `git stash -u`:\n{changes}")
+    if _output("git", "branch", "--list", branch):
+        sys.exit(
+            f"There is a branch {branch} already. Merge it, or delete it with "
+            f"`git branch -D {branch}`; or choose another name for the new one."
         )
 
 
@@ -76,6 +99,25 @@ def _update_of(record: dict[str, Any], answers: dict[str, str]) -> tuple[list[st
     named = " ".join(f"{name}={answer}" for name, answer in answers.items())
     options = ["--checkout", record["commit"], "--variables-to-update", json.dumps(answers)]
     return options, f"Change the answers of the template: {named}"
+
+
+def _update(options: list[str]) -> int:
+    """Let cruft change the files. What it prints is shown if it fails."""
+    command = ["cruft", "update", "--skip-apply-ask", *options]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode:
+        print(done.stdout)  # noqa: T201
+    return done.returncode
+
+
+def _give_up(branch: str) -> None:
+    """Go back to where the checkout was, so that the next try finds what this one found."""
+    if _output("git", "status", "--porcelain"):
+        print(f"The files on the branch {branch} are half updated.")  # noqa: T201
+    elif _run("git", "switch", "--quiet", "-") == 0:
+        _run("git", "branch", "--quiet", "--delete", branch)
 
 
 def _unpin(record: dict[str, Any]) -> None:
@@ -100,6 +142,12 @@ def _conflicts() -> list[str]:
     marked = subprocess.check_output(unmerged, text=True).splitlines()
     rejected = [path.as_posix() for path in Path().rglob("*.rej") if ".venv" not in path.parts]
     return sorted([*marked, *rejected])
+
+
+def _output(*command: str) -> str:
+    """What a command prints; nothing where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else ""
 
 
 def _run(*command: str, environment: "os._Environ[str] | dict[str, str]" = os.environ) -> int:
