@@ -7,6 +7,7 @@ was right on public projects.
 from pathlib import Path
 
 import pytest
+from example_shop import findings
 from twins import Twins, check
 
 # By name: the rule, its severity on the wrong code, the wrong code, the right code.
@@ -240,6 +241,30 @@ async def load():
     return 1
 """,
     ),
+    "task_of_a_loop_of_its_own": Twins(
+        "OFF103",
+        "error",
+        """
+from procrastinate.contrib.django import app
+
+@app.task
+async def send(pk):
+    await load(pk)
+
+async def load(pk):
+    time.sleep(1)
+""",
+        """
+from django.tasks import task
+
+@task()
+async def send(pk):
+    await load(pk)
+
+async def load(pk):
+    time.sleep(1)
+""",
+    ),
     "task_of_a_receiver": Twins(
         "OFF501",
         "error",
@@ -261,3 +286,21 @@ def saved(sender, instance, **options):
 @pytest.mark.parametrize("name", KINDS)
 def test_the_mistake_is_found_and_what_resembles_it_is_not(tmp_path: Path, name: str) -> None:
     check(KINDS[name], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["result.ready()", 'result.status == "SUCCESS"', 'pk and result.state == "FAILURE"'],
+)
+def test_a_result_is_read_once_when_its_task_has_ended(tmp_path: Path, condition: str) -> None:
+    code = (
+        "from celery.result import AsyncResult\n\nasync def view(request, pk):\n"
+        f"    result = AsyncResult(pk)\n    if {condition}:\n        return result.result\n"
+    )
+    for name, text, lines in (
+        ("ended", code, [1]),
+        ("may_run", code.replace(condition, f"not ({condition})"), [1, 2]),
+    ):
+        found = findings(tmp_path / name, text)
+        first = min(each.line for each in found)
+        assert [each.line - first + 1 for each in found if each.rule == "OFF302"] == lines

@@ -32,6 +32,8 @@ ROUTES = {
     "websocket",
 }
 TO_SYNC = "asgiref.sync.async_to_sync"
+# Django's workers run an async task by `async_to_sync`, each in a loop of its own.
+STARTS_LOOP = Patterns(TO_SYNC, "{django.tasks,django_tasks}*.task")
 ASGI = {"receive", "send"}
 PLAIN = Patterns("builtins.staticmethod", "builtins.classmethod", "abc.abstractmethod", "typing.*")
 # Bases that call no method of their heirs.
@@ -68,7 +70,7 @@ class Callers:
     @cached_property
     def _unused(self) -> set[CodeScope]:
         graph = self._graph
-        return Unused(graph.project, graph.functions, graph.resolver.classes).functions
+        return Unused(graph.project, graph.functions, graph.resolver).functions
 
     @cached_property
     def _calls(self) -> dict[CodeScope, dict[CodeScope, list[ast.Call]]]:
@@ -117,7 +119,7 @@ class Callers:
             for scope, function in self._graph.functions.items()
             if scope.module.has_own_loop
             or self._is_of_worker(scope)
-            or any(origin == TO_SYNC for origin, _ in function.decorators)
+            or any(STARTS_LOOP.matches(origin) for origin, _ in function.decorators)
         }
         grows = True
         while grows:
