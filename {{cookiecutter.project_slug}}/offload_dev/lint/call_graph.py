@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from offload_dev.lint.arguments import argument, default, is_falsy
+from offload_dev.lint.arguments import WITHOUT, argument, default, is_falsy, is_truthy
 from offload_dev.lint.callables import Callables
 from offload_dev.lint.deadlocks import Deadlocks
 from offload_dev.lint.function import CallSite, Function, is_abstract
@@ -448,12 +448,18 @@ def _needs_of_caller(
 ) -> tuple[str, ...] | None:
     """The caller's parameters that must have a value if a line of the called function is to run.
 
+    A name with `WITHOUT` before it is a parameter that must have none.
+
     None if the line does not run in this call, or if `**options` may leave a parameter out.
     """
     node, needs = called.scope.node, []
     for name in found.needs if isinstance(node, Def) else ():
         assert isinstance(node, Def)
-        value = argument(name, node, call).value
+        value = argument(name.removeprefix(WITHOUT), node, call).value
+        if name.startswith(WITHOUT):
+            if is_truthy(value):
+                return None
+            continue
         if value is None or is_falsy(value):
             return None
         if isinstance(value, ast.Name) and is_falsy(default(value.id, caller.scope.node)):

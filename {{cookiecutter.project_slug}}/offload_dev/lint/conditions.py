@@ -2,7 +2,7 @@
 
 import ast
 
-from offload_dev.lint.arguments import needed
+from offload_dev.lint.arguments import WITHOUT, needed
 from offload_dev.lint.function import Function
 from offload_dev.lint.source import Def, own_nodes, own_statements
 
@@ -45,6 +45,11 @@ class Conditions:
             if name in self.parameters:
                 first, last = node.body[0].lineno, node.body[-1].end_lineno or 0
                 self.function.guards.append((first, last, name))
+        match node.test:
+            case ast.UnaryOp(op=ast.Not(), operand=ast.Name(id=name)):
+                self._note_without(name, node.body)
+            case ast.Name(id=name):
+                self._note_without(name, node.orelse)
 
     def note_choice(self, node: ast.IfExp) -> None:
         """Note the half of `await_it() if is_async() else call()` that runs without a loop."""
@@ -74,6 +79,12 @@ class Conditions:
         """Note a handler that goes on where the async variant is missing."""
         if node.type is not None and FALLBACKS & set(ast.unparse(node.type).split(".")):
             _note(node.body, self.function.without_loop)
+
+    def _note_without(self, name: str, block: list[ast.stmt]) -> None:
+        """Note a block that runs only if a parameter has no value."""
+        if name in self.parameters and block:
+            lines = block[0].lineno, block[-1].end_lineno or 0
+            self.function.guards.append((*lines, f"{WITHOUT}{name}"))
 
     def _note_early_end(self, node: ast.If) -> None:
         """`if not remote: return`: the lines below run only if the parameter has a value."""
