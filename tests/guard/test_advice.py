@@ -67,6 +67,11 @@ def graded(root: Path, code: str, name: str = "views", **more: str) -> list[Find
         ),
         ("cache.set('x', 1)", "OFF103", "`await cache.aset(…)`"),
         ("cache.get_or_set('x', 1)", "OFF103", "`await cache.aget_or_set(…)`"),
+        (
+            "User.objects.filter(first_name='x', last_name='y', email='z').update(email='x')",
+            "OFF101",
+            "`await User.objects.filter(first_name='x', last_name='y', email=....aupdate(…)`",
+        ),
         ("User.objects.get(pk=1)", "OFF101", "`await User.objects.aget(…)`"),
         (
             "list(User.objects.all())",
@@ -87,7 +92,7 @@ def graded(root: Path, code: str, name: str = "views", **more: str) -> list[Find
         (
             "stripe.Customer.create()",
             "OFF103",
-            "the `…_async` method of this call, such as `await stripe.Customer.create_async(…)`",
+            "`await stripe.Customer.create_async(…)`",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.schemas import relations_read
 from offload_dev.lint.serializers import looked_up
-from offload_dev.lint.snippet import snippet
+from offload_dev.lint.snippet import async_name, snippet
 from offload_dev.lint.unknown_rows import manager_of_unknown_row
 from offload_dev.lint.violations import Violation, call_violation, violation
 
@@ -106,13 +106,11 @@ def _likely(call: CallSite, function: Function) -> str:
 
 def _advice(call: CallSite) -> str:
     """The one line that does the same, and waits for it."""
-    name = snippet(call.node.func)
-    head, dot, method = name.rpartition(".")
-    if call.origin in IN_THREAD or method in HASHING:
+    if call.origin in IN_THREAD or call.method in HASHING:
         return _in_thread(call)
     if ".cursor" in call.origin:
         return "one sync function with the cursor, called through `sync_to_async`"
-    return f"`await {head}{dot}a{method}(…)`"
+    return f"`await {async_name(call.node.func)}(…)`"
 
 
 def _in_thread(call: CallSite) -> str:
