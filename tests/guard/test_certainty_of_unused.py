@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from example_shop import findings
 from twins import Twins, check, numbers
 
 URLS = "from shop import views\n\nurlpatterns = [LINE]\n"
@@ -244,3 +245,32 @@ def test_an_app_that_is_made_with_a_namespace_reads_the_prefix(tmp_path: Path) -
         celery = app.replace("GIVEN", given)
         found = numbers(tmp_path / name, "", celery=celery, settings=settings)
         assert len(found & {("OFF701", "error")}) == count, name
+
+
+def test_below_a_branch_for_async_callers_no_loop_runs(tmp_path: Path) -> None:
+    code = (
+        "def load(pk):\n    if is_async():\n        DO load_in_thread(pk)\n    time.sleep(1)\n\n"
+        "async def view(request):\n    load(1)\n"
+    )
+    assert numbers(tmp_path / "returns", code.replace("DO", "return")) == set()
+    found = numbers(tmp_path / "goes_on", code.replace("DO", "pk ="))
+    assert found == {("OFF103", "error")}
+
+
+def test_a_user_is_fetched_once(tmp_path: Path) -> None:
+    code = (
+        "async def view(request: HttpRequest):\n    if request.user.is_authenticated:\n"
+        "        return request.user.pk\n"
+    )
+    (found,) = findings(tmp_path, "from django.http import HttpRequest\n\n" + code)
+    assert (found.rule, found.severity) == ("OFF102", "error")
+
+
+def test_a_lock_that_nobody_waits_for_needs_no_limit(tmp_path: Path) -> None:
+    code = (
+        "from django.core.cache import cache\n\ndef work():\n    lock = cache.lock('report')\n"
+        "    return lock.acquire(GIVEN)\n"
+    )
+    for given, count in {"": 1, "blocking=True": 1, "blocking=False": 0}.items():
+        found = numbers(tmp_path / f"given_{given[9:]}", code.replace("GIVEN", given))
+        assert len(found & {("OFF405", "warning")}) == count, given

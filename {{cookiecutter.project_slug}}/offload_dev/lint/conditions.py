@@ -37,6 +37,8 @@ class Conditions:
             self.function.unsure.append((*lines, UNSURE))
             is_denied = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
             _note(node.body if is_denied else node.orelse, self.function.without_loop)
+            if not is_denied and not self.function.scope.on_loop:
+                self._note_below(node)
         if isinstance(node.test, ast.Constant) and not node.test.value:
             _note(node.body, self.function.without_loop)
         self._note_early_end(node)
@@ -79,6 +81,12 @@ class Conditions:
         """Note a handler that goes on where the async variant is missing."""
         if node.type is not None and FALLBACKS & set(ast.unparse(node.type).split(".")):
             _note(node.body, self.function.without_loop)
+
+    def _note_below(self, node: ast.If) -> None:
+        """`if is_async(): return load_async()`: the lines below run without a loop."""
+        if isinstance(node.body[-1], ast.Return | ast.Raise) and not node.orelse:
+            last = _end_of_block(node, self.function.scope.node)
+            self.function.without_loop.append(((node.end_lineno or 0) + 1, last))
 
     def _note_without(self, name: str, block: list[ast.stmt]) -> None:
         """Note a block that runs only if a parameter has no value."""

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 
+from offload_dev.lint.arguments import is_falsy
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.libraries import Library
 from offload_dev.lint.names import TASK_RESULTS
@@ -44,6 +45,7 @@ def no_timeout(function: Function) -> Iterator[Violation]:
             yield violation(call.node, subject, likely=likely)
         elif library := function.resolver.libraries.find("unlimited", call.origin):
             is_limited = _is_given(library, call.node) or _has_deadline(call, function)
+            is_limited |= call.method == "lock" and _never_waits(function)
             if not is_limited and not _has_limited_calls(call, function) and not is_script:
                 found = call_violation(call.node, likely=_likely(library))
                 # What ends by itself after minutes matters only where a request waits for it.
@@ -82,6 +84,16 @@ def _has_deadline(call: CallSite, function: Function) -> bool:
     around = [block.node for block in function.blocks if DEADLINES.matches(block.origin)]
     waits = (each.node for each in function.calls if WAIT_FOR.matches(each.origin))
     return any(call.node in ast.walk(each) for each in (*around, *waits))
+
+
+def _never_waits(function: Function) -> bool:
+    """Whether a function goes on without its lock: `lock.acquire(blocking=False)`."""
+    calls = (call.node for call in function.calls if call.method == "acquire")
+    return any(
+        keyword.arg == "blocking" and is_falsy(keyword.value)
+        for call in calls
+        for keyword in call.keywords
+    )
 
 
 def _has_no_timeout(call: ast.Call) -> bool:
