@@ -259,6 +259,7 @@ from django.tasks import task
 
 @task()
 async def send(pk):
+    # load finds it
     await load(pk)
 
 async def load(pk):

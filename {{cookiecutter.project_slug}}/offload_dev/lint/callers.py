@@ -33,7 +33,7 @@ ROUTES = {
 }
 TO_SYNC = "asgiref.sync.async_to_sync"
 # Django's workers run an async task by `async_to_sync`, each in a loop of its own.
-STARTS_LOOP = Patterns(TO_SYNC, "{django.tasks,django_tasks}*.task")
+TASKS_OF_DJANGO = Patterns("{django.tasks,django_tasks}*.task")
 ASGI = {"receive", "send"}
 PLAIN = Patterns("builtins.staticmethod", "builtins.classmethod", "abc.abstractmethod", "typing.*")
 # Bases that call no method of their heirs.
@@ -119,7 +119,7 @@ class Callers:
             for scope, function in self._graph.functions.items()
             if scope.module.has_own_loop
             or self._is_of_worker(scope)
-            or any(STARTS_LOOP.matches(origin) for origin, _ in function.decorators)
+            or any(origin == TO_SYNC for origin, _ in function.decorators)
         }
         grows = True
         while grows:
@@ -264,7 +264,9 @@ class Callers:
         }
 
     def _is_of_worker(self, scope: CodeScope) -> bool:
-        """Whether a process that has nothing else to do runs a method."""
+        """Whether a worker runs a function in a loop that has nothing else to do."""
+        if any(TASKS_OF_DJANGO.matches(o) for o, _ in self._graph.functions[scope].decorators):
+            return True
         classes = self._graph.resolver.classes
         return scope.owner is not None and classes.is_a(scope.owner.dotted, OF_WORKERS)
 
