@@ -1,6 +1,7 @@
 """Blocks of a function that run only under a condition, as the linter needs to know it."""
 
 import ast
+from functools import cached_property
 
 from offload_dev.lint.arguments import WITHOUT, needed
 from offload_dev.lint.function import Function
@@ -64,6 +65,8 @@ class Conditions:
 
         In a coroutine, asking for the kind of a callback does not: its plain half runs on the loop.
         """
+        if not _has_word(test, ASKS_IF_ASYNC):
+            return False
         asked = ast.unparse(test)
         if self.function.scope.on_loop and any(word in asked for word in ASKS_FOR_KIND):
             return False
@@ -106,31 +109,34 @@ class Conditions:
                 self.function.guards.append(((node.end_lineno or 0) + 1, last, name))
 
     def _note_once(self, node: ast.If) -> None:
+        if not self._kept:
+            return
         names = _names_in(node.test)
-        if not names.isdisjoint(self._kept_by(node.body)):
+        first, last = node.body[0].lineno, node.body[-1].end_lineno or 0
+        if any(name in names for line, name in self._kept if first <= line <= last):
             _note(node.body, self.function.once)
         # `if client: return client`, and then `client = Client()`.
         scope = self.function.scope
         returns = any(isinstance(each, ast.Return) for each in own_nodes(node))
-        if returns and not names.isdisjoint(self._kept_by(scope.node.body)):
+        if returns and any(name in names for _, name in self._kept):
             last = scope.node.end_lineno if isinstance(scope.node, Def) else None
             end = node.end_lineno or node.lineno
             self.function.once.append((end + 1, last or end))
 
-    def _kept_by(self, body: list[ast.stmt]) -> set[str]:
-        """What a block assigns that lives as long as the process: `global x`, `cls.x`."""
+    @cached_property
+    def _kept(self) -> list[tuple[int, str]]:
+        """What the lines assign that lives as long as the process: `global x`, `cls.x`."""
         assigned = (
-            target
-            for statement in body
-            for each in ast.walk(statement)
+            (each.lineno, target)
+            for each in ast.walk(self.function.scope.node)
             if isinstance(each, ast.Assign)
             for target in each.targets
         )
-        return {
-            ast.unparse(target)
-            for target in assigned
+        return [
+            (line, ast.unparse(target))
+            for line, target in assigned
             if getattr(target, "id", None) in self.globals or _is_of_class(target)
-        }
+        ]
 
 
 def _end_of_block(statement: ast.stmt, node: ast.AST) -> int:
@@ -144,6 +150,12 @@ def _end_of_block(statement: ast.stmt, node: ast.AST) -> int:
 def _note(body: list[ast.stmt], blocks: list[Lines]) -> None:
     if body:
         blocks.append((body[0].lineno, body[-1].end_lineno or body[-1].lineno))
+
+
+def _has_word(test: ast.expr, words: tuple[str, ...]) -> bool:
+    """Whether a name or a text in a condition has one of these words. It saves writing it out."""
+    texts = (each for node in ast.walk(test) for each in vars(node).values())
+    return any(isinstance(text, str) and any(word in text for word in words) for text in texts)
 
 
 def _names_in(test: ast.expr) -> set[str]:
