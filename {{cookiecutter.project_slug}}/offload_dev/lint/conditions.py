@@ -43,6 +43,7 @@ class Conditions:
         if isinstance(node.test, ast.Constant) and not node.test.value:
             _note(node.body, self.function.without_loop)
         self._note_early_end(node)
+        self._note_context(node)
         self._note_once(node)
         for name in needed(node.test):
             if name in self.parameters:
@@ -107,6 +108,18 @@ class Conditions:
             ) if name in self.parameters:
                 last = _end_of_block(node, self.function.scope.node)
                 self.function.guards.append(((node.end_lineno or 0) + 1, last, name))
+
+    def _note_context(self, node: ast.If) -> None:
+        """`if tenant := current.get(): return`: source does not tell what runs with a tenant."""
+        test = node.test.value if isinstance(node.test, ast.NamedExpr) else node.test
+        match test:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="get")):
+                value = self.function.scope.module.names.get(name)
+                is_context = isinstance(value, ast.Call) and "ContextVar" in ast.unparse(value.func)
+                if is_context and isinstance(node.body[-1], ast.Return):
+                    last = _end_of_block(node, self.function.scope.node)
+                    why = f"right where `{name}` has a value"
+                    self.function.unsure.append(((node.end_lineno or 0) + 1, last, why))
 
     def _note_once(self, node: ast.If) -> None:
         if not self._kept:

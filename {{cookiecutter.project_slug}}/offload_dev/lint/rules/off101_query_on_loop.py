@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from offload_dev.lint.cached_rows import first_evaluations
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.names import MAY_QUERY, ORM
 from offload_dev.lint.patterns import Patterns
@@ -37,7 +38,7 @@ def query_on_loop(function: Function) -> Iterator[Violation]:
     Django refuses most of them on a running loop, with `SynchronousOnlyOperation`. The others stop
     every request of the process until the database answers.
     """
-    for found in function.evaluated:
+    for found in first_evaluations(function):
         if found.origin != f"{REQUEST}.session":
             rows = snippet(found.node)
             advice = f"`async for` over `{rows}`, as in `[row async for row in {rows}]`"
