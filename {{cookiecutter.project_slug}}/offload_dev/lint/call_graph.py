@@ -235,11 +235,35 @@ class CallGraph:
                 (call, called)
                 for call in function.calls_not_awaited
                 for called in self.targets(call, function)
-                if not called.scope.on_loop and not _runs_elsewhere(called)
+                if not called.scope.on_loop and not self._runs_elsewhere(called)
                 if not _runs_once(called)
                 if not called.is_generator or call.node in function.iterated
             ]
         return self._called[function]
+
+    def _runs_elsewhere(self, function: Function) -> bool:
+        """Whether calling a function only hands it to a thread or to a worker.
+
+        A decorator of the project may start the thread.
+        """
+        return function.is_task or any(
+            TO_THREAD.matches(origin) or self._starts_thread(self.resolver.function(origin))
+            for origin, _ in function.decorators
+        )
+
+    def _starts_thread(self, decorator: CodeScope | None) -> bool:
+        """Whether a decorator makes a thread of what it decorates: `Thread(target=function)`."""
+        if decorator is None or not isinstance(decorator.node, Def) or not decorator.node.args.args:
+            return False
+        decorated = decorator.node.args.args[0].arg
+        return any(
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func).endswith("Thread")
+            and any(
+                k.arg == "target" and getattr(k.value, "id", "") == decorated for k in node.keywords
+            )
+            for node in ast.walk(decorator.node)
+        )
 
     def targets(self, call: CallSite, caller: Function) -> Iterator[Function]:
         """The functions that a call may run. Eight cases:
@@ -469,11 +493,6 @@ def _needs_of_caller(
 
 def _step(function: Function, found: Violation) -> ChainStep:
     return ChainStep(function.scope, found.line, function.scope.label)
-
-
-def _runs_elsewhere(function: Function) -> bool:
-    """Whether calling a function only hands it to a thread or to a worker."""
-    return function.is_task or any(TO_THREAD.matches(origin) for origin, _ in function.decorators)
 
 
 def _runs_once(function: Function) -> bool:

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.arguments import is_falsy
+from offload_dev.lint.ended_results import known_by_condition
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.libraries import Library
 from offload_dev.lint.names import TASK_RESULTS
@@ -53,6 +54,7 @@ def no_timeout(function: Function) -> Iterator[Violation]:
                 yield found._replace(near=ends)
         elif call.method == "get" and TASK_RESULTS.matches(call.holder):
             is_limited = bool(call.node.args or call.node.keywords)
+            is_limited |= call.node.func in set(known_by_condition(function))
             if not (is_limited or is_script or function.is_task or function.scope.on_loop):
                 yield call_violation(call.node, likely="right if a worker always runs")
 
