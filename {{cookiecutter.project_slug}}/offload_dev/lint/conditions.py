@@ -132,9 +132,9 @@ class Conditions:
         scope = self.function.scope
         returns = any(isinstance(each, ast.Return) for each in own_nodes(node))
         if returns and any(name in names for _, name in self._kept):
-            last = scope.node.end_lineno if isinstance(scope.node, Def) else None
+            below = scope.node.end_lineno if isinstance(scope.node, Def) else None
             end = node.end_lineno or node.lineno
-            self.function.once.append((end + 1, last or end))
+            self.function.once.append((end + 1, below or end))
 
     @cached_property
     def _kept(self) -> list[tuple[int, str]]:
