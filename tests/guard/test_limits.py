@@ -93,13 +93,6 @@ CASES = {
         IMAGE + "def view(request):\n    return [Photo().thumbnail() for _ in request.FILES]\n",
         IMAGE + "def make():\n    return [Photo().thumbnail() for _ in range(9)]\n",
     ),
-    "thread_that_parses_a_page": Twins(
-        "OFF203",
-        "error",
-        IMAGE + "async def view(request):\n    await asyncio.to_thread(Photo().thumbnail)\n",
-        "from bs4 import BeautifulSoup\n\ndef parse(text):\n    return BeautifulSoup(text)\n\n"
-        "async def view(request):\n    await asyncio.to_thread(parse, request.body)\n",
-    ),
     "sync_view_with_one_picture": Twins(
         "OFF203",
         "warning",

@@ -47,7 +47,7 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
         found = violation(moved.node, f"{moved.origin.rpartition('.')[2]}()")
         computing = _first_that_computes(moved, function, graph)
         if computing is not None:
-            yield found._replace(chain=computing.chain)
+            yield found._replace(chain=computing.chain, likely=computing.likely)
             continue
         libraries = function.resolver.libraries
         if (library := libraries.find("computes", moved.origin)) and not library.in_thread:
@@ -110,4 +110,4 @@ def _first_that_computes(moved: Moved, caller: Function, graph: CallGraph) -> Vi
     if called is None:
         return None
     reached = graph.blocking.of_call(called, moved.call, caller)
-    return next((found for found in reached if found.computes and not found.likely), None)
+    return next((found for found in reached if found.computes), None)

@@ -15,6 +15,7 @@ SHIELD = Patterns("asyncio.shield")
 GATHER = Patterns("asyncio.{gather,shield}")
 # Methods of a task that keep no reference to it.
 OF_TASKS = {"add_done_callback", "set_name", "get_name"}
+ONLY_SLEEPS = "right if nobody needs its error: the loop's timer refers to a task that only sleeps"
 SLEEP = Patterns("asyncio.sleep")
 LIKELY = "right if nothing cancels this function: then only the shield refers to the task"
 
@@ -30,9 +31,8 @@ def lost_task(function: Function) -> Iterator[Violation]:
 
     The event loop has only a weak reference to a task, so the garbage collector may end it half
     way. Nobody sees its exception. So it is after a cancellation with `shield(f())`, which makes a
-    task that nothing else refers to; a warning. The loop's timer refers to a task that only sleeps
-    and then ends. A plain receiver of a model's signal has no event loop: Django refuses the
-    `save()` that sends the signal on a loop's thread.
+    task that nothing else refers to; a warning. A plain receiver of a model's signal has no event
+    loop: Django refuses the `save()` that sends the signal on a loop's thread.
     """
     if _receives_row(function):
         return
@@ -41,8 +41,9 @@ def lost_task(function: Function) -> Iterator[Violation]:
     for call in function.calls:
         is_dropped = (call.dropped and not call.awaited) or call.node in unkept
         if is_dropped and (NEW_TASK.matches(call.origin) or GATHER.matches(call.origin)):
-            if not _only_sleeps(call, function):
-                yield call_violation(call.node)
+            yield call_violation(
+                call.node, likely=ONLY_SLEEPS if _only_sleeps(call, function) else ""
+            )
         elif SHIELD.matches(call.origin) and _makes_task(call, function):
             advice = "`task = asyncio.create_task(…)`, kept, and then `shield(task)`"
             yield call_violation(call.node, likely=LIKELY, instead=advice)
