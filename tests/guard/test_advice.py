@@ -28,6 +28,7 @@ import stripe
 from asgiref.sync import async_to_sync
 from django.contrib.auth import aauthenticate, authenticate
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.http import HttpRequest
 
 async def load():
@@ -64,6 +65,13 @@ def graded(root: Path, code: str, name: str = "views", **more: str) -> list[Find
             "`redis.asyncio.Redis`, opened once for the process; "
             "or `await asyncio.to_thread(redis.Redis().get, …)`",
         ),
+        ("cache.set('x', 1)", "OFF103", "`await cache.aset(…)`"),
+        ("cache.get_or_set('x', 1)", "OFF103", "`await cache.aget_or_set(…)`"),
+        (
+            "User.objects.filter(first_name='x', last_name='y', email='z').update(email='x')",
+            "OFF101",
+            "`await User.objects.filter(first_name='x', last_name='y', email=....aupdate(…)`",
+        ),
         ("User.objects.get(pk=1)", "OFF101", "`await User.objects.aget(…)`"),
         (
             "list(User.objects.all())",
@@ -84,7 +92,7 @@ def graded(root: Path, code: str, name: str = "views", **more: str) -> list[Find
         (
             "stripe.Customer.create()",
             "OFF103",
-            "the `…_async` method of this call, such as `await stripe.Customer.create_async(…)`",
+            "`await stripe.Customer.create_async(…)`",
         ),
     ],
 )
@@ -118,7 +126,7 @@ def test_what_does_not_block_is_not_accused(tmp_path: Path, line: str) -> None:
 
 def test_what_a_call_has_returned_is_no_call_of_the_library(tmp_path: Path) -> None:
     body = "1\n\nasync def other():\n    row = redis.Redis().get('x')\n    return row.decode()\n"
-    assert [found.line for found in graded(tmp_path, HEAD + body)] == [26]
+    assert [found.line for found in graded(tmp_path, HEAD + body)] == [27]
 
 
 RESULT = """

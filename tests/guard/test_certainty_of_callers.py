@@ -97,10 +97,10 @@ CASES = {
         "OFF203",
         "warning",
         IMAGE + "def resize(data):\n    Image.open(io.BytesIO(data)).resize((9, 9))\n\n"
-        "def view(request):\n    resize(request.body)\n",
+        "def view(request):\n    for data in request.FILES:\n        resize(data)\n",
         IMAGE + "class Picture:\n    def save(self):\n        if self.is_new:\n"
         "            Image.open(io.BytesIO(self.data)).resize((9, 9))\n\n"
-        "def view(request):\n    Picture().save()\n",
+        "def view(request):\n    for _ in request.FILES:\n        Picture().save()\n",
     ),
     "client_that_no_request_waits_for": Twins(
         "OFF405",

@@ -7,7 +7,8 @@ was right on public projects.
 from pathlib import Path
 
 import pytest
-from twins import Twins, check
+from example_shop import findings
+from twins import Twins, check, numbers
 
 # By name: the rule, its severity on the wrong code, the wrong code, the right code.
 KINDS = {
@@ -224,3 +225,38 @@ async def view(request):
 @pytest.mark.parametrize("name", KINDS)
 def test_the_mistake_is_found_and_what_resembles_it_is_not(tmp_path: Path, name: str) -> None:
     check(KINDS[name], tmp_path)
+
+
+ROWS = "async def view(request, wanted):\n    orders = Order.objects.all()\n"
+# By name: the lines below `ROWS`, and how many of them query.
+LOOPS = {
+    "twice": ("    for a in orders:\n        pass\n    for b in orders:\n        pass\n", 1),
+    "new_rows": (
+        "    for a in orders:\n        pass\n    orders = Order.objects.all()\n"
+        "    for b in orders:\n        pass\n",
+        2,
+    ),
+    "one_of_two": (
+        "    if wanted:\n        for a in orders:\n            pass\n    else:\n"
+        "        for b in orders:\n            pass\n",
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_queryset_keeps_the_rows_of_its_first_loop(tmp_path: Path, name: str) -> None:
+    lines, count = LOOPS[name]
+    found = [each.line for each in findings(tmp_path, ROWS + lines) if each.rule == "OFF101"]
+    assert len(found) == count
+
+
+def test_below_a_return_for_a_context_variable_a_query_is_only_likely(tmp_path: Path) -> None:
+    code = (
+        "from contextvars import ContextVar\n\ncurrent = ContextVar('current')\n\n"
+        "def owner():\n    if order := FOUND:\n        return order\n"
+        "    return Order.objects.get(pk=1)\n\nasync def view(request):\n    return owner()\n"
+    )
+    for found, severity in {"current.get()": "warning", "print()": "error"}.items():
+        code_of = code.replace("FOUND", found)
+        assert ("OFF101", severity) in numbers(tmp_path / severity, code_of)

@@ -7,7 +7,8 @@ was right on public projects.
 from pathlib import Path
 
 import pytest
-from twins import Twins, check
+from example_shop import findings
+from twins import Twins, check, numbers
 
 # By name: the rule, its severity on the wrong code, the wrong code, the right code.
 KINDS = {
@@ -240,6 +241,31 @@ async def load():
     return 1
 """,
     ),
+    "task_of_a_loop_of_its_own": Twins(
+        "OFF103",
+        "error",
+        """
+from procrastinate.contrib.django import app
+
+@app.task
+async def send(pk):
+    await load(pk)
+
+async def load(pk):
+    time.sleep(1)
+""",
+        """
+from django.tasks import task
+
+@task()
+async def send(pk):
+    # load finds it
+    await load(pk)
+
+async def load(pk):
+    time.sleep(1)
+""",
+    ),
     "task_of_a_receiver": Twins(
         "OFF501",
         "error",
@@ -261,3 +287,83 @@ def saved(sender, instance, **options):
 @pytest.mark.parametrize("name", KINDS)
 def test_the_mistake_is_found_and_what_resembles_it_is_not(tmp_path: Path, name: str) -> None:
     check(KINDS[name], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["result.ready()", 'result.status == "SUCCESS"', 'pk and result.state == "FAILURE"'],
+)
+def test_a_result_is_read_once_when_its_task_has_ended(tmp_path: Path, condition: str) -> None:
+    code = (
+        "from celery.result import AsyncResult\n\nasync def view(request, pk):\n"
+        f"    result = AsyncResult(pk)\n    if {condition}:\n        return result.result\n"
+    )
+    for name, text, lines in (
+        ("ended", code, [1]),
+        ("may_run", code.replace(condition, f"not ({condition})"), [1, 2]),
+    ):
+        found = findings(tmp_path / name, text)
+        first = min(each.line for each in found)
+        assert [each.line - first + 1 for each in found if each.rule == "OFF302"] == lines
+
+
+SAVED = """
+from celery import shared_task
+from django.db.models.signals import post_save
+from django.dispatch import receiver
+
+@shared_task
+def index(pk):
+    LINE
+
+@receiver(post_save, sender=Order)
+def saved(sender, instance, **options):
+    index.delay(KEY)
+"""
+
+
+def test_a_task_that_reads_no_new_row_finds_what_it_needs(tmp_path: Path) -> None:
+    reads = "return Order.objects.get(pk=pk)"
+    for name, line, key, count in (
+        ("own", reads, "instance.pk", 1),
+        ("related", reads, "instance.customer.pk", 0),
+        ("message", "print(pk)", "instance.pk", 0),
+    ):
+        found = numbers(tmp_path / name, SAVED.replace("LINE", line).replace("KEY", key))
+        assert len(found & {("OFF306", "warning")}) == count, name
+
+
+POSTPONED = """
+from threading import Thread
+from django.db import transaction
+
+def postpone(function):
+    def start(*args):
+        Thread(target=TARGET, args=args).start()
+    return start
+
+@postpone
+def tell(pk):
+    requests.post('https://x.test', timeout=1)
+
+def pay(request):
+    with transaction.atomic():
+        Order.objects.create()
+        tell(1)
+"""
+
+
+def test_what_a_decorator_hands_to_a_thread_waits_in_no_transaction(tmp_path: Path) -> None:
+    for target, count in {"function": 0, "print": 1}.items():
+        found = numbers(tmp_path / target, POSTPONED.replace("TARGET", target))
+        assert len(found & {("OFF110", "warning")}) == count, target
+
+
+def test_a_result_that_is_ready_is_not_waited_for(tmp_path: Path) -> None:
+    code = (
+        "from celery.result import AsyncResult\n\ndef poll(pk):\n    result = AsyncResult(pk)\n"
+        "    if WHEN:\n        return result.get()\n"
+    )
+    for when, count in {"result.ready()": 0, "pk": 1}.items():
+        found = numbers(tmp_path / str(count), code.replace("WHEN", when))
+        assert len(found & {("OFF405", "warning")}) == count, when

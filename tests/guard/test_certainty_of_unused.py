@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from example_shop import findings
 from twins import Twins, check, numbers
 
 URLS = "from shop import views\n\nurlpatterns = [LINE]\n"
@@ -153,7 +154,7 @@ def test_a_tool_is_awaited_only_by_an_awaited_agent(tmp_path: Path) -> None:
 def test_a_plain_server_has_no_event_loop_that_waits_for_the_core(tmp_path: Path) -> None:
     code = (
         "import io\n\nfrom PIL import Image\n\ndef view(request):\n"
-        "    return Image.open(io.BytesIO(request.body)).resize((9, 9))\n"
+        "    return [Image.open(each).resize((9, 9)) for each in request.FILES]\n"
     )
     others = {"urls": URLS.replace("LINE", "views.view"), "wsgi": ""}
     assert ("OFF203", "warning") in numbers(tmp_path / "both", code, asgi="", **others)
@@ -185,3 +186,91 @@ def test_a_thread_far_from_the_view_is_started_under_a_condition(tmp_path: Path)
     found = numbers(tmp_path / "near", near + "def view(request):\n    start()\n")
     assert ("OFF505", "warning") in found
     assert numbers(tmp_path / "far", near + far + "def view(request):\n    f2()\n") == set()
+
+
+INSTALLED = """
+class Switch:
+    sync_capable = async_capable = True
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        return self.__acall__(request)
+
+    async def __acall__(self, request):
+        time.sleep(1)
+        return await self.get_response(request)
+
+class Plain:
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        return self.get_response(request)
+"""
+
+
+def test_middleware_above_one_that_is_sync_only_is_never_awaited(tmp_path: Path) -> None:
+    for name, order, count in (("below", "Plain Switch", 1), ("above", "Switch Plain", 0)):
+        installed = [f"shop.views.{each}" for each in order.split()]
+        settings = f"MIDDLEWARE = {installed}\nDATABASES = INSTALLED_APPS = []\n"
+        found = numbers(tmp_path / name, INSTALLED, settings=settings, urls="urlpatterns = []\n")
+        assert len(found & {("OFF103", "error")}) == count, name
+
+
+def test_django_does_not_look_for_an_async_call(tmp_path: Path) -> None:
+    urls = {"urls": URLS.replace("LINE", "views.Switch")}
+    code = INSTALLED.replace("return self.__acall__(request)", "return None")
+    assert ("OFF103", "error") in numbers(tmp_path / "named", INSTALLED, **urls)
+    assert numbers(tmp_path / "hidden", code, **urls) == set()
+
+
+def test_a_branch_that_a_true_argument_closes_is_not_run(tmp_path: Path) -> None:
+    code = (
+        "def add(url, later=False):\n    if not later:\n        time.sleep(1)\n\n"
+        "async def view(request):\n    add('/', later=True)\n"
+    )
+    assert numbers(tmp_path / "closed", code) == set()
+    for name, given in {"open": "later=False", "default": "", "unknown": "later=request.x"}.items():
+        found = numbers(tmp_path / name, code.replace("later=True", given))
+        assert found == {("OFF103", "error")}, name
+
+
+def test_an_app_that_is_made_with_a_namespace_reads_the_prefix(tmp_path: Path) -> None:
+    app = "from celery import Celery\n\napp = Celery('shop'GIVEN)\n"
+    app += "app.config_from_object('django.conf:settings')\n"
+    settings = "CELERY_BEAT_SCHEDULE = {}\nDATABASES = INSTALLED_APPS = []\n"
+    for name, given, count in (("without", "", 1), ("with", ", namespace='CELERY'", 0)):
+        celery = app.replace("GIVEN", given)
+        found = numbers(tmp_path / name, "", celery=celery, settings=settings)
+        assert len(found & {("OFF701", "error")}) == count, name
+
+
+def test_below_a_branch_for_async_callers_no_loop_runs(tmp_path: Path) -> None:
+    code = (
+        "def load(pk):\n    if is_async():\n        DO load_in_thread(pk)\n    time.sleep(1)\n\n"
+        "async def view(request):\n    load(1)\n"
+    )
+    assert numbers(tmp_path / "returns", code.replace("DO", "return")) == set()
+    found = numbers(tmp_path / "goes_on", code.replace("DO", "pk ="))
+    assert found == {("OFF103", "error")}
+
+
+def test_a_user_is_fetched_once(tmp_path: Path) -> None:
+    code = (
+        "async def view(request: HttpRequest):\n    if request.user.is_authenticated:\n"
+        "        return request.user.pk\n"
+    )
+    (found,) = findings(tmp_path, "from django.http import HttpRequest\n\n" + code)
+    assert (found.rule, found.severity) == ("OFF102", "error")
+
+
+def test_a_lock_that_nobody_waits_for_needs_no_limit(tmp_path: Path) -> None:
+    code = (
+        "from django.core.cache import cache\n\ndef work():\n    lock = cache.lock('report')\n"
+        "    return lock.acquire(GIVEN)\n"
+    )
+    for given, count in {"": 1, "blocking=True": 1, "blocking=False": 0}.items():
+        found = numbers(tmp_path / f"given_{given[9:]}", code.replace("GIVEN", given))
+        assert len(found & {("OFF405", "warning")}) == count, given

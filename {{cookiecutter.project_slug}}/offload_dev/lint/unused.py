@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
-from offload_dev.lint.classes import Classes
 from offload_dev.lint.function import Function
+from offload_dev.lint.middleware import ASYNC_CALL, in_sync_mode
 from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.settings_files import is_settings
 from offload_dev.lint.source import SERVICE_FILES, CodeScope, Module, Project
 
@@ -62,9 +63,10 @@ class Unused:
     """
 
     def __init__(
-        self, project: Project, functions: Mapping[CodeScope, Function], classes: Classes
+        self, project: Project, functions: Mapping[CodeScope, Function], resolver: Resolver
     ) -> None:
-        self._project, self._functions, self._classes = project, functions, classes
+        self._project, self._functions = project, functions
+        self._classes, self._settings = resolver.classes, resolver.settings
         self._texts = {module: _code(module.text) for module in project.files}
         self._uses: Counter[str] = Counter()
         self._inside: dict[CodeScope, Counter[str]] = {}
@@ -76,7 +78,7 @@ class Unused:
         """The functions that nothing runs."""
         if not any(module.path.name in SERVICE_FILES for module in self._project.files):
             return set()
-        found: set[CodeScope] = {*self._modules}
+        found: set[CodeScope] = {*self._modules, *in_sync_mode(self._settings, self._classes)}
         waiting = list(self._candidates())
         grows = True
         while grows:
@@ -142,7 +144,9 @@ class Unused:
     def _is_called_by_others(self, scope: CodeScope) -> bool:
         function, name = self._functions[scope], scope.label.rpartition(".")[2]
         is_wrapped = all(WRAPPERS.matches(origin) for origin, _ in function.decorators)
-        if name.endswith("__") or not (is_wrapped or function.is_task):
+        # Django awaits `__acall__` of its own `MiddlewareMixin` only.
+        is_special = name.endswith("__") and name != ASYNC_CALL
+        if is_special or not (is_wrapped or function.is_task):
             return True
         if scope.owner is None:
             return False

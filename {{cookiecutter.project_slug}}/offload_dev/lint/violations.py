@@ -29,6 +29,7 @@ class Violation(NamedTuple):
         near: whether it counts only on the way of a request; if it is only likely, then in the
             line's own function, and in a view that comes to it.
         computes: whether the line keeps a core busy, wherever it runs.
+        in_view: whether that is short enough for a sync view, unless a loop repeats it.
         chain: the steps from the checked function to the cause; empty if the line is the cause.
         file: the file, if it is not the one of the function or module that was checked.
         rule: the rule's number; the registry fills it in.
@@ -41,6 +42,7 @@ class Violation(NamedTuple):
     computes: bool = False
     needs: tuple[str, ...] = ()
     near: bool = False
+    in_view: bool = False
     chain: tuple[ChainStep, ...] = ()
     file: Path | None = None
     rule: str = ""

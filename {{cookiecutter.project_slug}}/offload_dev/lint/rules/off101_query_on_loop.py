@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from offload_dev.lint.cached_rows import first_evaluations
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.names import MAY_QUERY, ORM
 from offload_dev.lint.patterns import Patterns
@@ -9,7 +10,7 @@ from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.schemas import relations_read
 from offload_dev.lint.serializers import looked_up
-from offload_dev.lint.snippet import snippet
+from offload_dev.lint.snippet import async_name, snippet
 from offload_dev.lint.unknown_rows import manager_of_unknown_row
 from offload_dev.lint.violations import Violation, call_violation, violation
 
@@ -37,7 +38,7 @@ def query_on_loop(function: Function) -> Iterator[Violation]:
     Django refuses most of them on a running loop, with `SynchronousOnlyOperation`. The others stop
     every request of the process until the database answers.
     """
-    for found in function.evaluated:
+    for found in first_evaluations(function):
         if found.origin != f"{REQUEST}.session":
             rows = snippet(found.node)
             advice = f"`async for` over `{rows}`, as in `[row async for row in {rows}]`"
@@ -106,13 +107,11 @@ def _likely(call: CallSite, function: Function) -> str:
 
 def _advice(call: CallSite) -> str:
     """The one line that does the same, and waits for it."""
-    name = snippet(call.node.func)
-    head, dot, method = name.rpartition(".")
-    if call.origin in IN_THREAD or method in HASHING:
+    if call.origin in IN_THREAD or call.method in HASHING:
         return _in_thread(call)
     if ".cursor" in call.origin:
         return "one sync function with the cursor, called through `sync_to_async`"
-    return f"`await {head}{dot}a{method}(…)`"
+    return f"`await {async_name(call.node.func)}(…)`"
 
 
 def _in_thread(call: CallSite) -> str:

@@ -1,6 +1,7 @@
 """OFF102: an attribute runs a query on the event loop."""
 
 import ast
+import itertools
 from collections.abc import Iterator
 from typing import TypeGuard
 
@@ -39,10 +40,11 @@ def hidden_query(function: Function) -> Iterator[Violation]:
     # Where a line gives `request.user` a value, reading it may run no query. Ninja's `django_auth`
     # has read it in a thread before the endpoint.
     is_read = function.resolver.project.sets_users or "django_auth" in function.scope.module.text
-    for node in () if is_read else function.users:
-        # The user is fetched when an attribute of it is read, and may be handed to a thread.
-        if node in read:
-            yield violation(node, instead=_advice_for_user(node, function))
+    # The user is fetched when an attribute of it is read for the first time, and may be handed to a
+    # thread.
+    users = (node for node in function.users if node in read and not is_read)
+    for node in itertools.islice(users, 1):
+        yield violation(node, instead=_advice_for_user(node, function))
     for node in function.hidden_queries:
         yield violation(node, instead=_advice(node))
     yield from _of_own_row(function)

@@ -9,7 +9,7 @@ from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.source import own_nodes
 from offload_dev.lint.threads import Moved, moved_to_threads
-from offload_dev.lint.violations import Violation, call_violation, violation
+from offload_dev.lint.violations import ChainStep, Violation, call_violation, violation
 
 THREADS = Patterns("threading.Thread")
 WRITES_ROW = Patterns(
@@ -20,6 +20,7 @@ LITTLE_DATA = "short with little data"
 # Further away a condition stands on the way, as a rule. A `save` computes only for a new file.
 MAX_STEPS = 4
 CONDITIONAL = ".save"
+REPEATS = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 @rule(
@@ -86,10 +87,22 @@ def _in_own_thread(function: Function, graph: CallGraph) -> Iterator[Violation]:
         is_far = len(found.chain) > MAX_STEPS or any(
             step.scope.label.endswith(CONDITIONAL) for step in found.chain
         )
-        if found.computes and not found.likely and not found.near and not is_far:
+        is_short = found.in_view and not _is_repeated(found, function)
+        is_right = found.near or is_far or (is_short and graph.is_view(function.scope))
+        if found.computes and not found.likely and not is_right:
             chain = found.chain if len(found.chain) > 1 else ()
             yield found._replace(chain=chain, likely=LITTLE_DATA, instead="")
             return
+
+
+def _is_repeated(found: Violation, view: Function) -> bool:
+    """Whether a loop stands around a line that computes, or around a call on the way to it."""
+    return any(
+        node.lineno <= step.line <= (node.end_lineno or 0)
+        for step in found.chain or (ChainStep(view.scope, found.line, ""),)
+        for node in own_nodes(step.scope.node)
+        if isinstance(node, REPEATS)
+    )
 
 
 def _first_that_computes(moved: Moved, caller: Function, graph: CallGraph) -> Violation | None:

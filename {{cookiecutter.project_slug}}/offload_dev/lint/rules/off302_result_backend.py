@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from offload_dev.lint.ended_results import known_by_condition
 from offload_dev.lint.function import Function
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
@@ -25,9 +26,13 @@ def result_backend(function: Function) -> Iterator[Violation]:
     """Finds reads of an `AsyncResult`.
 
     Each one calls the result backend over a socket, and `.get()` waits until the task has ended.
+    Once a condition has found that the task has ended, the object itself knows the result.
     """
     called = {call.node.func: call.awaited for call in function.calls}
+    known = set(known_by_condition(function)) if function.read_of_results else set()
     for node in function.read_of_results:
+        if node in known:
+            continue
         if node.attr in PROPERTIES and node not in called:
             yield violation(node, snippet(node))
         elif node.attr in METHODS and called.get(node) is False:

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.call_graph import ON_COMMIT, CallGraph
-from offload_dev.lint.function import Function
+from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.names import PUBLISH
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.transactions import names_row, writes_before
@@ -16,6 +16,7 @@ MAX_STEPS = 2
 CONDITIONAL = ".save"
 BY_OTHERS = "right where nobody saves the row in a transaction"
 BY_REQUEST = "right if no request comes here: `ATOMIC_REQUESTS` makes each one a transaction"
+KEYS = {"id", "pk"}
 ROW_WRITES = {"save", "create", "create_user", "get_or_create", "update_or_create", "bulk_create"}
 
 
@@ -33,7 +34,8 @@ def publish_before_commit(function: Function, graph: CallGraph) -> Iterator[Viol
     transaction may write and publish, too. What is further away was false in public projects.
 
     A receiver of `post_save` and a `save` of a model run in the transaction of whoever saves the
-    row, as Django's admin does. With `ATOMIC_REQUESTS`, each view runs in one.
+    row, as Django's admin does. With `ATOMIC_REQUESTS`, each view runs in one. A task that reads no
+    row, and one that gets only keys of related rows, finds there what it needs.
     """
     yield from _of_row(function, graph)
     for call, found in graph.publications.of_transactions(function):
@@ -42,8 +44,31 @@ def publish_before_commit(function: Function, graph: CallGraph) -> Iterator[Viol
         if len(found.chain) > MAX_STEPS or is_conditional:
             continue
         called = [graph.functions[step.scope] for step in steps]
-        if writes_before(call, function) or any(map(_writes, called)):
+        is_written = writes_before(call, function) or any(map(_writes, called))
+        if is_written and (not found.likely or _last_reads(found, function, graph)):
             yield found
+
+
+def _last_reads(found: Violation, function: Function, graph: CallGraph) -> bool:
+    """Whether a task that a line, or the last step of its chain, publishes may read rows."""
+    line = found.line
+    if found.chain:
+        function, line = graph.functions[found.chain[-1].scope], found.chain[-1].line
+    calls = (call for call in function.calls if call.node.lineno == line)
+    return any(_reads(call, graph) for call in calls if call.method in PUBLISH)
+
+
+def _reads(call: CallSite, graph: CallGraph) -> bool:
+    """Whether a published task may read rows. One whose function is not known may."""
+    task = graph.function(call.holder)
+    return task is None or task.scope.on_loop or "OFF101" in graph.blocking.of_function(task)
+
+
+def _names_related(call: CallSite) -> bool:
+    """Whether a task gets keys of related rows only, as in `task.delay(instance.author.pk)`."""
+    given = [*call.node.args, *(keyword.value for keyword in call.node.keywords)]
+    keys = [each for each in given if isinstance(each, ast.Attribute) and each.attr in KEYS]
+    return bool(keys) and all(isinstance(each.value, ast.Attribute) for each in keys)
 
 
 def _writes(function: Function) -> bool:
@@ -67,6 +92,8 @@ def _of_row(function: Function, graph: CallGraph) -> Iterator[Violation]:
         calls = [c for c in function.calls if c.node.lineno == found.line and c.method in PUBLISH]
         for call in calls:
             is_own = likely is BY_OTHERS or writes_before(call, function, ROW_WRITES)
+            if likely is BY_OTHERS and (_names_related(call) or not _reads(call, graph)):
+                continue
             if is_own and not call.atomic and call.node not in inside and names_row(call, function):
                 # A view alone runs in the transaction of its request.
                 yield found._replace(likely=likely, near=likely is BY_REQUEST)

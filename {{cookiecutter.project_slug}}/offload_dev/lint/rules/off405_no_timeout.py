@@ -3,6 +3,8 @@
 import ast
 from collections.abc import Iterator
 
+from offload_dev.lint.arguments import is_falsy
+from offload_dev.lint.ended_results import known_by_condition
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.libraries import Library
 from offload_dev.lint.names import TASK_RESULTS
@@ -44,6 +46,7 @@ def no_timeout(function: Function) -> Iterator[Violation]:
             yield violation(call.node, subject, likely=likely)
         elif library := function.resolver.libraries.find("unlimited", call.origin):
             is_limited = _is_given(library, call.node) or _has_deadline(call, function)
+            is_limited |= call.method == "lock" and _never_waits(function)
             if not is_limited and not _has_limited_calls(call, function) and not is_script:
                 found = call_violation(call.node, likely=_likely(library))
                 # What ends by itself after minutes matters only where a request waits for it.
@@ -51,6 +54,7 @@ def no_timeout(function: Function) -> Iterator[Violation]:
                 yield found._replace(near=ends)
         elif call.method == "get" and TASK_RESULTS.matches(call.holder):
             is_limited = bool(call.node.args or call.node.keywords)
+            is_limited |= call.node.func in set(known_by_condition(function))
             if not (is_limited or is_script or function.is_task or function.scope.on_loop):
                 yield call_violation(call.node, likely="right if a worker always runs")
 
@@ -82,6 +86,16 @@ def _has_deadline(call: CallSite, function: Function) -> bool:
     around = [block.node for block in function.blocks if DEADLINES.matches(block.origin)]
     waits = (each.node for each in function.calls if WAIT_FOR.matches(each.origin))
     return any(call.node in ast.walk(each) for each in (*around, *waits))
+
+
+def _never_waits(function: Function) -> bool:
+    """Whether a function goes on without its lock: `lock.acquire(blocking=False)`."""
+    calls = (call.node for call in function.calls if call.method == "acquire")
+    return any(
+        keyword.arg == "blocking" and is_falsy(keyword.value)
+        for call in calls
+        for keyword in call.keywords
+    )
 
 
 def _has_no_timeout(call: ast.Call) -> bool:
