@@ -152,7 +152,8 @@ class Evaluations:
             self.implicit_call(source, "__iter__")
 
         origin = self.origin(source)
-        element = self.resolver.element(source, self.function.scope, self.variables.local)
+        local = self.variables.local
+        element = self.resolver.containers.element(source, self.function.scope, local)
         self.variables.forget(target)
         if not self.resolver.queries.is_query(origin):
             if isinstance(target, ast.Name):

@@ -4,10 +4,11 @@ The origin of `Path("x").read_text` is `pathlib.Path.read_text`.
 """
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from offload_dev.lint import annotations, libraries
 from offload_dev.lint.classes import Classes
+from offload_dev.lint.containers import Containers, only
 from offload_dev.lint.decorators import Decorators
 from offload_dev.lint.local_types import LocalTypes, Types
 from offload_dev.lint.models import Models
@@ -65,6 +66,7 @@ class Resolver:
         self.models = Models(project, self.classes, self.origin)
         self.queries = Queries(self.models, self.classes, self._returned_by)
         self.local_types = LocalTypes(self.origin, self._parameter)
+        self.containers = Containers(project, self.classes, self)
         # What the calls of the project give to parameters, once they are known.
         self.given: Callable[[CodeScope, str], str] | None = None
         self.settings = SettingsFiles(project)
@@ -106,7 +108,9 @@ class Resolver:
             case ast.Await(value=value) | ast.NamedExpr(value=value) | ast.Starred(value=value):
                 return self.origin(value, scope, local)
             case ast.Subscript(value=value, slice=key):
-                if known := self._of_scope(node, scope) or self.element(value, scope, local):
+                if known := self._of_scope(node, scope) or self.containers.element(
+                    value, scope, local
+                ):
                     return known
                 base = self.origin(value, scope, local)
                 if base.endswith((".QuerySet", ".Manager")):
@@ -144,60 +148,6 @@ class Resolver:
             ) if _uses(scope.module, ("channels.",)):
                 return self.models.user if name == "user" else CHANNELS_SESSION
         return ""
-
-    def element(self, node: ast.expr, scope: CodeScope, local: Types | None = None) -> str:
-        """The origin of the items of a dictionary, list or other container; empty if not known.
-
-        An annotation says it, or what the project assigns to the items.
-        """
-        match node:
-            case ast.Attribute(value=value, attr=name):
-                owner = self.origin(value, scope, local)
-                annotated = self.classes.annotation(owner, name)
-                assigned = self.classes.elements(owner, name)
-            case ast.Name(id=name):
-                annotation = self._annotation_of_local(name, scope)
-                annotated = (annotation, scope) if annotation is not None else None
-                is_local = local is not None and name in local
-                assigned = [] if is_local else scope.module.elements.get(name, [])
-                if not (is_local or annotated or assigned):
-                    return self._of_table(self._name(name, scope))
-            case ast.Call(func=called):
-                function = self.function(self.origin(called, scope, local))
-                returns = getattr(function.node, "returns", None) if function else None
-                annotated, assigned = (returns, function) if function and returns else None, []
-            case ast.Await(value=value):
-                return self.element(value, scope, local)
-            case _:
-                return ""
-        if annotated and (kind := annotations.element_type(annotated[0])) is not None:
-            return self.annotation(kind, annotated[1])
-        return only(self._resolve(e.value, e.scope, self.locals(e.scope)) for e in assigned)
-
-    def _of_table(self, origin: str) -> str:
-        """The one class of the values of a table: `{"dhl": Dhl(), "ups": Ups()}`; else empty.
-
-        It may be a base class that all of them have.
-        """
-        holder, _, name = origin.rpartition(".")
-        module = self.project.modules.get(holder)
-        match module and module.names.get(name):
-            case ast.Dict(values=[_, *_] as values) | ast.List(elts=[_, *_] as values) if module:
-                found = [self._resolve(value, module) for value in values]
-            case _:
-                return ""
-        if not all(self.classes.scope(each) is not None for each in found):
-            return ""
-        lineages = [self.classes.lineage(each) for each in found]
-        common = (each for each in lineages[0] if all(each in others for others in lineages))
-        return next((each for each in common if self.classes.scope(each) is not None), "")
-
-    def _annotation_of_local(self, name: str, scope: CodeScope) -> ast.expr | None:
-        """The annotation of a parameter or of a variable at the top of the module."""
-        given = scope.node.args if isinstance(scope.node, Def) else None
-        named = [*given.posonlyargs, *given.args, *given.kwonlyargs] if given else []
-        found = next((each.annotation for each in named if each.arg == name), None)
-        return found or scope.module.annotations.get(name)
 
     def follow(self, origin: str, depth: int = 0) -> str:
         """Go on from a name that a module or class of this project only imports or assigns."""
@@ -327,7 +277,7 @@ class Resolver:
         found = module.names.get(name)
         if isinstance(found, str):
             return found if found == origin else self.follow(found, depth + 1)
-        value = self._resolve(found, module)
+        value = self.resolve(found, module)
         if not value and name in module.annotations:
             value = self.annotation(module.annotations[name], module)
         if found is None and not value and isinstance(module, Module):
@@ -369,14 +319,14 @@ class Resolver:
         annotated = self.classes.annotation(owner, name)
         if annotated and (named := self.annotation(*annotated)):
             return named
-        values = [self._resolve(found.value, found.scope)] if found else []
+        values = [self.resolve(found.value, found.scope)] if found else []
         values += [
-            self._resolve(each.value, each.scope, self.locals(each.scope))
+            self.resolve(each.value, each.scope, self.locals(each.scope))
             for each in self.classes.assigned(owner, name)
         ]
         return self._instead_of(origin, only(values))
 
-    def _resolve(
+    def resolve(
         self, value: ast.expr | str | None, scope: CodeScope, local: Types | None = None
     ) -> str:
         """The origin of a value, which may refer to itself."""
@@ -436,7 +386,7 @@ class Resolver:
             case ast.Call(func=ast.Name(id="getattr"), args=[of, ast.Constant(value=name), *_]):
                 return self.origin(ast.Attribute(of, str(name), ast.Load()), scope, local)
             case ast.Call(func=ast.Attribute(value=held, attr="get" | "pop" | "setdefault")):
-                return self.element(held, scope, local)
+                return self.containers.element(held, scope, local)
         return ""
 
     def _result(self, origin: str) -> str:
@@ -522,12 +472,6 @@ class Resolver:
         """The one origin of requests, for a class that the project derives from `HttpRequest`."""
         is_own = self.classes.scope(origin) is not None
         return REQUEST if is_own and REQUEST in self.classes.lineage(origin) else origin
-
-
-def only(origins: Iterable[str]) -> str:
-    """The one origin that all of these have, as far as it is known; empty if there are several."""
-    known = {origin for origin in origins if origin}
-    return known.pop() if len(known) == 1 else ""
 
 
 def _uses(module: Module, packages: tuple[str, ...]) -> bool:
