@@ -7,8 +7,10 @@ import ast
 from collections.abc import Callable, Iterator
 
 from offload_dev.lint import annotations, libraries
+from offload_dev.lint.celery_settings import CelerySettings
 from offload_dev.lint.classes import Classes
 from offload_dev.lint.containers import Containers, only
+from offload_dev.lint.conventions import Conventions
 from offload_dev.lint.decorators import Decorators
 from offload_dev.lint.local_types import LocalTypes, Types
 from offload_dev.lint.models import Models
@@ -67,9 +69,11 @@ class Resolver:
         self.queries = Queries(self.models, self.classes, self._returned_by)
         self.local_types = LocalTypes(self.origin, self._parameter)
         self.containers = Containers(project, self.classes, self)
+        self.conventions = Conventions(project, self.classes, self.origin, self.queries.row)
         # What the calls of the project give to parameters, once they are known.
         self.given: Callable[[CodeScope, str], str] | None = None
         self.settings = SettingsFiles(project)
+        self.celery = CelerySettings(project, self.settings, self)
         self.models.read_relations()
         self._forget()
 
@@ -324,7 +328,11 @@ class Resolver:
             self.resolve(each.value, each.scope, self.locals(each.scope))
             for each in self.classes.assigned(owner, name)
         ]
-        return self._instead_of(origin, only(values))
+        return (
+            self._instead_of(origin, only(values))
+            if values
+            else (self.conventions.attribute(owner, name) or origin)
+        )
 
     def resolve(
         self, value: ast.expr | str | None, scope: CodeScope, local: Types | None = None
@@ -344,6 +352,9 @@ class Resolver:
         # 1. What Python itself gives back: a base class, an attribute, an item.
         if known := self._read_by_call(call, scope, local):
             return known
+
+        if made := self._returned_by_super(call.func, scope):
+            return made
 
         # 2. `sync_to_async(f)(1)` and `to_thread(f, 1)` return what `f` returns.
         origin = self.origin(call.func, scope, local)
@@ -372,6 +383,13 @@ class Resolver:
                 return self.models.named(".".join(map(str, texts))) or origin
         return self._result(origin)
 
+    def _returned_by_super(self, called: ast.expr, scope: CodeScope) -> str:
+        """The origin of what the framework's own method returns: `super().update(row, data)`."""
+        match called:
+            case ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr=name) if scope.owner:
+                return self.conventions.returned(scope.owner.dotted, name)
+        return ""
+
     def _read_by_call(self, call: ast.Call, scope: CodeScope, local: Types | None) -> str:
         """The origin of what a call only reads; empty if it is no such call. Three cases:
 
@@ -390,14 +408,15 @@ class Resolver:
         return ""
 
     def _result(self, origin: str) -> str:
-        """The origin of what a function returns. Six cases:
+        """The origin of what a function returns. Seven cases:
 
         1. A function of this project returns what its annotation or its source says.
         2. `async_to_sync(f)` only wraps a function, so what it returns gets a name of its own.
         3. `get_user_model()` returns the model of users.
         4. `request.auser()` returns a row of it.
         5. A method that fetches a row of a query returns the model.
-        6. Any other result has the origin of the function: an instance that of its class.
+        6. A method that a class has of its framework returns what the class declares.
+        7. Any other result has the origin of the function: an instance that of its class.
         """
         head, _, method = origin.rpartition(".")
         scope = self.function(origin)
@@ -407,8 +426,9 @@ class Resolver:
             return f"{origin}.call"
         if origin in ("django.contrib.auth.get_user_model", f"{REQUEST}.auser"):
             return self.models.user
-        is_row = method in FETCHING and self.queries.is_query(head)
-        return self.queries.row(head) if is_row else origin
+        if method in FETCHING and self.queries.is_query(head):
+            return self.queries.row(head)
+        return self.conventions.returned(head, method) or origin
 
     def _return_of(self, scope: CodeScope, owner: str) -> str:
         """The origin of what a function of this project returns, called on `owner`."""
@@ -457,6 +477,7 @@ class Resolver:
         if argument.arg == "request" and _uses(scope.module, FRAMEWORKS):
             return self._request_of_view(scope)
         found = self.origin(default, scope) if isinstance(default, ast.Call) else ""
+        found = found or self.conventions.parameter(scope, argument.arg)
         return found or self._given(argument, scope)
 
     def _given(self, argument: ast.arg, scope: CodeScope) -> str:
