@@ -92,13 +92,10 @@ class CelerySettings:
 
 
 def _of_conf(target: ast.expr) -> str:
-    """`task_acks_late` of `app.conf.task_acks_late` and `app.conf["task_acks_late"]`; else empty."""
+    """`name` of `app.conf.name` and `app.conf["name"]`; empty if this is something else."""
     match target:
-        case (
-            ast.Attribute(value=ast.Attribute(attr="conf"), attr=name)
-            | ast.Subscript(
-                value=ast.Attribute(attr="conf"), slice=ast.Constant(value=str() as name)
-            )
-        ):
+        case ast.Attribute(value=ast.Attribute(attr="conf"), attr=name):
             return name
+        case ast.Subscript(value=ast.Attribute(attr="conf"), slice=ast.Constant(value=name)):
+            return str(name)
     return ""

@@ -5,6 +5,7 @@ The origin of `Path("x").read_text` is `pathlib.Path.read_text`.
 
 import ast
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 from offload_dev.lint import annotations, libraries
 from offload_dev.lint.celery_settings import CelerySettings
@@ -242,6 +243,17 @@ class Resolver:
     def locals(self, scope: CodeScope) -> Types:
         """The origins of a function's parameters and variables, as far as they do not change."""
         return self.local_types.of(scope)
+
+    @cached_property
+    def kept_classes(self) -> set[str]:
+        """The classes of the project with an instance that a module keeps: `client = Client()`."""
+        made = (
+            self.origin(value.func, module)
+            for module in self.project.files
+            for value in module.names.values()
+            if isinstance(value, ast.Call)
+        )
+        return {origin for origin in made if self.classes.scope(origin) is not None}
 
     def parameters(self, scope: CodeScope) -> Types:
         """The origins of a function's parameters."""
