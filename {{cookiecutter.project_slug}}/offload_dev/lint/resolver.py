@@ -19,6 +19,7 @@ from offload_dev.lint.names import (
     FETCHING,
     SIGNALS,
     TO_THREAD,
+    TYPES,
 )
 from offload_dev.lint.numbers import number
 from offload_dev.lint.queries import Queries
@@ -35,7 +36,7 @@ ALIASES = {
     "django.core.handlers.wsgi.WSGIRequest": REQUEST,
     "django.db.models.manager.Manager": "django.db.models.Manager",
     "django.db.models.query.QuerySet": "django.db.models.QuerySet",
-}
+} | TYPES
 GET_OR_404 = {"django.shortcuts.get_object_or_404", "django.shortcuts.aget_object_or_404"}
 FRAMEWORKS = ("django.", "ninja", "rest_framework")
 # Types that say nothing about what a value is.
