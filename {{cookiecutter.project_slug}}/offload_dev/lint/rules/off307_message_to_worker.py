@@ -73,10 +73,10 @@ def _is_task(holder: str, function: Function) -> bool:
 
 
 def _is_row(given: ast.expr, function: Function) -> bool:
-    """Whether a value is a row: a variable, or a relation of a row."""
+    """Whether a value is a row: a variable, a relation of a row, or what a call returns."""
     if any(row is given for _, row in function.fresh_arguments):
         return True
-    if not isinstance(given, ast.Name | ast.Attribute):
+    if not isinstance(given, ast.Name | ast.Attribute | ast.Call):
         return False
     origin = function.given.get(given) or function.origin_of(given)
     return function.resolver.models.is_model(origin)
