@@ -14,7 +14,7 @@ from offload_dev.lint.source import Project
 # Those that were opened were the unseen part before.
 LEARNED, UNSEEN = [*read("learned"), *read("opened")], read("unseen")
 # What the linter catches of the unseen part. Nobody reads which ones: it may only grow.
-MIN_CAUGHT_UNSEEN = 25
+MIN_CAUGHT_UNSEEN = 27
 
 
 def said(half: str, issue: Issue, folder: Path) -> tuple[set[tuple[str, str, str]], list[str]]:
