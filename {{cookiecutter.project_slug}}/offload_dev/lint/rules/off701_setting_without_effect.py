@@ -131,7 +131,12 @@ def _unlimited_tasks(body: Function) -> Iterator[Violation]:
     """The app of a project that has tasks, and no line that limits one of them."""
     resolver = body.resolver
     apps = [call.node for call in body.calls if call.origin in APPS]
-    if not apps or any("time_limit" in each.text.lower() for each in resolver.project.files):
+    is_script = body.scope.module.is_script
+    if (
+        not apps
+        or is_script
+        or any("time_limit" in each.text.lower() for each in resolver.project.files)
+    ):
         return
     if any(resolver.decorators.is_task(each) for each in resolver.project.functions):
         yield violation(apps[0], UNLIMITED, likely=ENDS, instead=LIMIT_ADVICE)
