@@ -71,7 +71,7 @@ class Resolver:
         self.queries = Queries(self.models, self.classes, self._returned_by)
         self.local_types = LocalTypes(self.origin, self._parameter)
         self.containers = Containers(project, self.classes, self)
-        self.conventions = Conventions(project, self.classes, self.origin, self.queries.row)
+        self.conventions = Conventions(project, self.classes, self.resolve, self.queries.row)
         # What the calls of the project give to parameters, once they are known.
         self.given: Callable[[CodeScope, str], str] | None = None
         self.settings = SettingsFiles(project)
