@@ -1,7 +1,7 @@
 """Reads mistakes that others reported, and measures the nets: `python tests/guard/issues.py`.
 
-`issues/learned/` was read while the rules were changed; of `issues/unseen/` only the figure is
-printed.
+`issues/learned/` and `issues/opened/` were read while the rules were changed; of `issues/unseen/`
+only the figure is printed.
 """
 
 import argparse
@@ -45,7 +45,7 @@ class Issue:
 
 
 def read(part: str) -> list[Issue]:
-    """All mistakes of a part, `learned` or `unseen`."""
+    """All mistakes of a part: `learned`, `opened` or `unseen`."""
     return [
         Issue(
             path.stem,
@@ -80,11 +80,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only-lint", action="store_true", help="without ruff and mypy")
     only_lint = parser.parse_args().only_lint
-    learned = measured(read("learned"), only_lint=only_lint)
-    for case in learned:
-        accused = f"   ACCUSED {', '.join(case.accused)}" if case.accused else ""
-        print(f"{case.kind:<10} {case.name:<45} {', '.join(sorted(case.numbers)) or '-'}{accused}")
-    print(figures("learned", learned))
+    for part in ("learned", "opened"):
+        cases = measured(read(part), only_lint=only_lint)
+        for case in cases:
+            accused = f"   ACCUSED {', '.join(case.accused)}" if case.accused else ""
+            numbers = ", ".join(sorted(case.numbers)) or "-"
+            print(f"{case.kind:<10} {case.name:<45} {numbers}{accused}")
+        print(figures(part, cases))
     print(figures("unseen", measured(read("unseen"), only_lint=only_lint)))
 
 

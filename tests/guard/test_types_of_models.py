@@ -1,9 +1,13 @@
 """The linter follows rows, relations and managers to the queries that no line names."""
 
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from twins import numbers
+
+from offload_dev.lint.grade import grade
+from offload_dev.lint.source import Project
 
 FOLLOWED = {
     "property": (
@@ -144,3 +148,23 @@ class Page(LoginRequiredMixin, View):
 def test_an_object_is_followed_to_what_it_calls(tmp_path: Path, name: str) -> None:
     rule, code = FOLLOWED[name]
     assert (rule, "error") in numbers(tmp_path, code)
+
+
+def test_views_whose_queries_refer_to_one_another_are_graded(tmp_path: Path) -> None:
+    code = """
+    from django.views.generic import DetailView
+
+    class First(DetailView):
+        queryset = Second().get_queryset()
+
+    class Second(DetailView):
+        queryset = First().get_queryset()
+
+    class Third(DetailView):
+        model = Third().get_object()
+
+        def get(self, request):
+            return self.object.pk
+    """
+    (tmp_path / "views.py").write_text(dedent(code))
+    assert grade(Project(tmp_path)) == []

@@ -3,12 +3,13 @@
 import ast
 import re
 from collections import Counter
+from collections.abc import Iterator
 from functools import cached_property
 
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.mentions import Mention, mentions
-from offload_dev.lint.names import NEW_TASK, SECOND_LOOP
+from offload_dev.lint.names import NEW_TASK, ON_LOOP, SECOND_LOOP, TO_THREAD
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.source import CodeScope, Def
 from offload_dev.lint.unused import Unused
@@ -91,15 +92,30 @@ class Callers:
         found = {s for s, function in self._graph.functions.items() if self._is_entry(function)}
         waiting = list(found)
         while waiting:
-            new = self._calls[waiting.pop()].keys() - found
+            scope = waiting.pop()
+            new = {*self._calls[scope], *self._in_threads(self._graph.functions[scope])} - found
             found |= new
             waiting += new
         return found
+
+    def _in_threads(self, function: Function) -> Iterator[CodeScope]:
+        """The functions that a function hands to a thread, and waits for."""
+        for call in function.calls:
+            if TO_THREAD.matches(call.origin) or call.method == "run_in_executor":
+                named = map(self._graph.function, call.arguments)
+                yield from (each.scope for each in named if each is not None)
+
+    def is_tool(self, scope: CodeScope) -> bool:
+        """Whether a decorator makes a function one that a client of the server calls."""
+        decorators = self._graph.functions[scope].decorators
+        return any(ON_LOOP.matches(origin) for origin, _ in decorators)
 
     def _is_entry(self, function: Function) -> bool:
         """Whether a server calls a function: a view, a consumer, a middleware, an ASGI app."""
         node, owner = function.scope.node, function.scope.owner
         assert isinstance(node, Def)
+        if self.is_tool(function.scope):
+            return True
         if function.takes_request or {each.arg for each in node.args.args} >= ASGI:
             return True
         if owner is not None and self._graph.resolver.classes.is_a(owner.dotted, SERVES):

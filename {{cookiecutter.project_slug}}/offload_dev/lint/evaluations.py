@@ -152,7 +152,8 @@ class Evaluations:
             self.implicit_call(source, "__iter__")
 
         origin = self.origin(source)
-        element = self.resolver.element(source, self.function.scope, self.variables.local)
+        local = self.variables.local
+        element = self.resolver.containers.element(source, self.function.scope, local)
         self.variables.forget(target)
         if not self.resolver.queries.is_query(origin):
             if isinstance(target, ast.Name):
@@ -231,9 +232,8 @@ class Evaluations:
 
     def _note_serialized(self, read: ast.Attribute, row: ast.expr) -> None:
         """Note the relation that a serializer reads of a row that was fetched without it."""
-        made = self.variables.value_of(read.value)
-        if isinstance(made, ast.Call) and self.variables.is_fresh(row):
-            names = relations_of(self.origin(made.func), self.origin(row), self.resolver)
+        if self.variables.is_fresh(row):
+            names = relations_of(self.origin(read.value), self.origin(row), self.resolver)
             self._note_relations(read, row, names)
 
     def _note_relations(self, node: ast.expr, row: ast.expr, names: Iterator[str]) -> None:
@@ -244,12 +244,13 @@ class Evaluations:
             return
 
     def _serialized(self, node: ast.expr) -> ast.expr | None:
-        """The queryset of `OrderSerializer(orders, many=True)`."""
-        node = self.variables.value_of(node)
-        if not isinstance(node, ast.Call):
+        """The queryset of `OrderSerializer(orders, many=True)`, wherever the serializer is made."""
+        made = self.variables.value_of(node)
+        made = made.value if isinstance(made, ast.Await) else made
+        if not isinstance(made, ast.Call):
             return None
-        given = [*node.args, *(each.value for each in node.keywords if each.arg == "instance")]
-        is_serializer = self.origin(node.func).endswith("Serializer")
+        given = [*made.args, *(each.value for each in made.keywords if each.arg == "instance")]
+        is_serializer = self.origin(made).endswith("Serializer")
         return given[0] if is_serializer and given else None
 
 

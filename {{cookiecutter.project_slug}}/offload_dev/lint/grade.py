@@ -92,11 +92,12 @@ def _violations(graph: CallGraph, callers: Callers) -> Iterator[tuple[CodeScope,
 def _on_loop(function: Function, graph: CallGraph, callers: Callers) -> Iterator[Violation]:
     """What a function does to the event loop that runs it."""
     serves_requests = callers.serves_requests(function.scope)
+    answers = function.takes_request or callers.is_tool(function.scope)
     for each in graph.blocking.own(function):
         if not each.near or serves_requests:
             yield each
     for each in graph.blocking.through_calls(function):
-        if not each.near or function.takes_request or (serves_requests and not each.likely):
+        if not each.near or answers or (serves_requests and not each.likely):
             yield each
 
 

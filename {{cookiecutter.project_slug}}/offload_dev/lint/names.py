@@ -36,6 +36,8 @@ PROPERTIES = _patterns("python", "properties")
 CONTEXT_MANAGERS = _patterns("python", "context_managers")
 SIGNALS = _patterns("python", "signals")
 
+TYPES: dict[str, str] = NAMES["types"]
+
 TO_THREAD = _patterns("threads", "to_thread")
 REQUEST_THREAD = _patterns("threads", "request_thread")
 THREAD_POOLS = _patterns("threads", "thread_pools")

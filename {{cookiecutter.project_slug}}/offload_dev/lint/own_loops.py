@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import SECOND_LOOP
 from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.source import CodeScope, Def
+from offload_dev.lint.source import CodeScope, Def, own_nodes
 
 TO_SYNC = "asgiref.sync.async_to_sync"
 
@@ -46,8 +46,14 @@ def _started(function: Function) -> Iterator[str]:
 
 
 def kept_for_the_process(node: ast.expr, function: Function) -> ast.expr | None:
-    """The call that makes what a variable of a module, or a cached function, keeps."""
+    """The call that makes what a variable of a module, or a cached function, keeps.
+
+    Also what the body of a class keeps, `self.client`, and what an object of a module keeps in an
+    attribute.
+    """
     match node:
+        case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name) if function.scope.owner:
+            return _kept_by_class(function.scope.owner, name, function.resolver)
         case ast.Name(id=name):
             value = function.scope.module.names.get(name)
             if isinstance(value, str):
@@ -63,5 +69,23 @@ def kept_for_the_process(node: ast.expr, function: Function) -> ast.expr | None:
             cached = any(
                 o.startswith("functools.") for o, _ in function.resolver.decorators.of(scope)
             )
-            return node if cached else None
+            return node if cached or _returns_global(scope.node) else None
     return None
+
+
+def _kept_by_class(owner: CodeScope, name: str, resolver: Resolver) -> ast.expr | None:
+    """What all instances of a class share, or the one that a module keeps."""
+    found = resolver.classes.member(owner.dotted, name)
+    if found is not None and isinstance(found.value, ast.Call):
+        return found.value if "field" not in ast.unparse(found.value.func) else None
+    made = [each.value for each in resolver.classes.assigned(owner.dotted, name)]
+    is_made_once = len(made) == 1 and isinstance(made[0], ast.Call)
+    return made[0] if is_made_once and owner.dotted in resolver.kept_classes else None
+
+
+def _returns_global(function: Def) -> bool:
+    """Whether a function makes a variable of its module when it is first asked for it."""
+    nodes = list(own_nodes(function))
+    names = {name for node in nodes if isinstance(node, ast.Global) for name in node.names}
+    returned = (node.value for node in nodes if isinstance(node, ast.Return))
+    return any(isinstance(value, ast.Name) and value.id in names for value in returned)

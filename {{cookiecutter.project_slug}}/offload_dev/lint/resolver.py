@@ -4,10 +4,14 @@ The origin of `Path("x").read_text` is `pathlib.Path.read_text`.
 """
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 
 from offload_dev.lint import annotations, libraries
+from offload_dev.lint.celery_settings import CelerySettings
 from offload_dev.lint.classes import Classes
+from offload_dev.lint.containers import Containers, only
+from offload_dev.lint.conventions import Conventions
 from offload_dev.lint.decorators import Decorators
 from offload_dev.lint.local_types import LocalTypes, Types
 from offload_dev.lint.models import Models
@@ -15,6 +19,7 @@ from offload_dev.lint.names import (
     FETCHING,
     SIGNALS,
     TO_THREAD,
+    TYPES,
 )
 from offload_dev.lint.numbers import number
 from offload_dev.lint.queries import Queries
@@ -31,7 +36,7 @@ ALIASES = {
     "django.core.handlers.wsgi.WSGIRequest": REQUEST,
     "django.db.models.manager.Manager": "django.db.models.Manager",
     "django.db.models.query.QuerySet": "django.db.models.QuerySet",
-}
+} | TYPES
 GET_OR_404 = {"django.shortcuts.get_object_or_404", "django.shortcuts.aget_object_or_404"}
 FRAMEWORKS = ("django.", "ninja", "rest_framework")
 # Types that say nothing about what a value is.
@@ -65,9 +70,12 @@ class Resolver:
         self.models = Models(project, self.classes, self.origin)
         self.queries = Queries(self.models, self.classes, self._returned_by)
         self.local_types = LocalTypes(self.origin, self._parameter)
+        self.containers = Containers(project, self.classes, self)
+        self.conventions = Conventions(project, self.classes, self.resolve, self.queries.row)
         # What the calls of the project give to parameters, once they are known.
         self.given: Callable[[CodeScope, str], str] | None = None
         self.settings = SettingsFiles(project)
+        self.celery = CelerySettings(project, self.settings, self)
         self.models.read_relations()
         self._forget()
 
@@ -106,7 +114,9 @@ class Resolver:
             case ast.Await(value=value) | ast.NamedExpr(value=value) | ast.Starred(value=value):
                 return self.origin(value, scope, local)
             case ast.Subscript(value=value, slice=key):
-                if known := self._of_scope(node, scope) or self.element(value, scope, local):
+                if known := self._of_scope(node, scope) or self.containers.element(
+                    value, scope, local
+                ):
                     return known
                 base = self.origin(value, scope, local)
                 if base.endswith((".QuerySet", ".Manager")):
@@ -144,60 +154,6 @@ class Resolver:
             ) if _uses(scope.module, ("channels.",)):
                 return self.models.user if name == "user" else CHANNELS_SESSION
         return ""
-
-    def element(self, node: ast.expr, scope: CodeScope, local: Types | None = None) -> str:
-        """The origin of the items of a dictionary, list or other container; empty if not known.
-
-        An annotation says it, or what the project assigns to the items.
-        """
-        match node:
-            case ast.Attribute(value=value, attr=name):
-                owner = self.origin(value, scope, local)
-                annotated = self.classes.annotation(owner, name)
-                assigned = self.classes.elements(owner, name)
-            case ast.Name(id=name):
-                annotation = self._annotation_of_local(name, scope)
-                annotated = (annotation, scope) if annotation is not None else None
-                is_local = local is not None and name in local
-                assigned = [] if is_local else scope.module.elements.get(name, [])
-                if not (is_local or annotated or assigned):
-                    return self._of_table(self._name(name, scope))
-            case ast.Call(func=called):
-                function = self.function(self.origin(called, scope, local))
-                returns = getattr(function.node, "returns", None) if function else None
-                annotated, assigned = (returns, function) if function and returns else None, []
-            case ast.Await(value=value):
-                return self.element(value, scope, local)
-            case _:
-                return ""
-        if annotated and (kind := annotations.element_type(annotated[0])) is not None:
-            return self.annotation(kind, annotated[1])
-        return only(self._resolve(e.value, e.scope, self.locals(e.scope)) for e in assigned)
-
-    def _of_table(self, origin: str) -> str:
-        """The one class of the values of a table: `{"dhl": Dhl(), "ups": Ups()}`; else empty.
-
-        It may be a base class that all of them have.
-        """
-        holder, _, name = origin.rpartition(".")
-        module = self.project.modules.get(holder)
-        match module and module.names.get(name):
-            case ast.Dict(values=[_, *_] as values) | ast.List(elts=[_, *_] as values) if module:
-                found = [self._resolve(value, module) for value in values]
-            case _:
-                return ""
-        if not all(self.classes.scope(each) is not None for each in found):
-            return ""
-        lineages = [self.classes.lineage(each) for each in found]
-        common = (each for each in lineages[0] if all(each in others for others in lineages))
-        return next((each for each in common if self.classes.scope(each) is not None), "")
-
-    def _annotation_of_local(self, name: str, scope: CodeScope) -> ast.expr | None:
-        """The annotation of a parameter or of a variable at the top of the module."""
-        given = scope.node.args if isinstance(scope.node, Def) else None
-        named = [*given.posonlyargs, *given.args, *given.kwonlyargs] if given else []
-        found = next((each.annotation for each in named if each.arg == name), None)
-        return found or scope.module.annotations.get(name)
 
     def follow(self, origin: str, depth: int = 0) -> str:
         """Go on from a name that a module or class of this project only imports or assigns."""
@@ -289,6 +245,17 @@ class Resolver:
         """The origins of a function's parameters and variables, as far as they do not change."""
         return self.local_types.of(scope)
 
+    @cached_property
+    def kept_classes(self) -> set[str]:
+        """The classes of the project with an instance that a module keeps: `client = Client()`."""
+        made = (
+            self.origin(value.func, module)
+            for module in self.project.files
+            for value in module.names.values()
+            if isinstance(value, ast.Call)
+        )
+        return {origin for origin in made if self.classes.scope(origin) is not None}
+
     def parameters(self, scope: CodeScope) -> Types:
         """The origins of a function's parameters."""
         return self.local_types.parameters(scope)
@@ -327,7 +294,7 @@ class Resolver:
         found = module.names.get(name)
         if isinstance(found, str):
             return found if found == origin else self.follow(found, depth + 1)
-        value = self._resolve(found, module)
+        value = self.resolve(found, module)
         if not value and name in module.annotations:
             value = self.annotation(module.annotations[name], module)
         if found is None and not value and isinstance(module, Module):
@@ -369,14 +336,18 @@ class Resolver:
         annotated = self.classes.annotation(owner, name)
         if annotated and (named := self.annotation(*annotated)):
             return named
-        values = [self._resolve(found.value, found.scope)] if found else []
+        values = [self.resolve(found.value, found.scope)] if found else []
         values += [
-            self._resolve(each.value, each.scope, self.locals(each.scope))
+            self.resolve(each.value, each.scope, self.locals(each.scope))
             for each in self.classes.assigned(owner, name)
         ]
-        return self._instead_of(origin, only(values))
+        return (
+            self._instead_of(origin, only(values))
+            if values
+            else (self.conventions.attribute(owner, name) or origin)
+        )
 
-    def _resolve(
+    def resolve(
         self, value: ast.expr | str | None, scope: CodeScope, local: Types | None = None
     ) -> str:
         """The origin of a value, which may refer to itself."""
@@ -394,6 +365,9 @@ class Resolver:
         # 1. What Python itself gives back: a base class, an attribute, an item.
         if known := self._read_by_call(call, scope, local):
             return known
+
+        if made := self._returned_by_super(call.func, scope):
+            return made
 
         # 2. `sync_to_async(f)(1)` and `to_thread(f, 1)` return what `f` returns.
         origin = self.origin(call.func, scope, local)
@@ -422,6 +396,13 @@ class Resolver:
                 return self.models.named(".".join(map(str, texts))) or origin
         return self._result(origin)
 
+    def _returned_by_super(self, called: ast.expr, scope: CodeScope) -> str:
+        """The origin of what the framework's own method returns: `super().update(row, data)`."""
+        match called:
+            case ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr=name) if scope.owner:
+                return self.conventions.returned(scope.owner.dotted, name)
+        return ""
+
     def _read_by_call(self, call: ast.Call, scope: CodeScope, local: Types | None) -> str:
         """The origin of what a call only reads; empty if it is no such call. Three cases:
 
@@ -436,18 +417,19 @@ class Resolver:
             case ast.Call(func=ast.Name(id="getattr"), args=[of, ast.Constant(value=name), *_]):
                 return self.origin(ast.Attribute(of, str(name), ast.Load()), scope, local)
             case ast.Call(func=ast.Attribute(value=held, attr="get" | "pop" | "setdefault")):
-                return self.element(held, scope, local)
+                return self.containers.element(held, scope, local)
         return ""
 
     def _result(self, origin: str) -> str:
-        """The origin of what a function returns. Six cases:
+        """The origin of what a function returns. Seven cases:
 
         1. A function of this project returns what its annotation or its source says.
         2. `async_to_sync(f)` only wraps a function, so what it returns gets a name of its own.
         3. `get_user_model()` returns the model of users.
         4. `request.auser()` returns a row of it.
         5. A method that fetches a row of a query returns the model.
-        6. Any other result has the origin of the function: an instance that of its class.
+        6. A method that a class has of its framework returns what the class declares.
+        7. Any other result has the origin of the function: an instance that of its class.
         """
         head, _, method = origin.rpartition(".")
         scope = self.function(origin)
@@ -457,8 +439,9 @@ class Resolver:
             return f"{origin}.call"
         if origin in ("django.contrib.auth.get_user_model", f"{REQUEST}.auser"):
             return self.models.user
-        is_row = method in FETCHING and self.queries.is_query(head)
-        return self.queries.row(head) if is_row else origin
+        if method in FETCHING and self.queries.is_query(head):
+            return self.queries.row(head)
+        return self.conventions.returned(head, method) or origin
 
     def _return_of(self, scope: CodeScope, owner: str) -> str:
         """The origin of what a function of this project returns, called on `owner`."""
@@ -507,6 +490,7 @@ class Resolver:
         if argument.arg == "request" and _uses(scope.module, FRAMEWORKS):
             return self._request_of_view(scope)
         found = self.origin(default, scope) if isinstance(default, ast.Call) else ""
+        found = found or self.conventions.parameter(scope, argument.arg)
         return found or self._given(argument, scope)
 
     def _given(self, argument: ast.arg, scope: CodeScope) -> str:
@@ -522,12 +506,6 @@ class Resolver:
         """The one origin of requests, for a class that the project derives from `HttpRequest`."""
         is_own = self.classes.scope(origin) is not None
         return REQUEST if is_own and REQUEST in self.classes.lineage(origin) else origin
-
-
-def only(origins: Iterable[str]) -> str:
-    """The one origin that all of these have, as far as it is known; empty if there are several."""
-    known = {origin for origin in origins if origin}
-    return known.pop() if len(known) == 1 else ""
 
 
 def _uses(module: Module, packages: tuple[str, ...]) -> bool:

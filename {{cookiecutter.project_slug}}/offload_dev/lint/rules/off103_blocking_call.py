@@ -10,11 +10,14 @@ from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.snippet import snippet
+from offload_dev.lint.source import own_nodes
 from offload_dev.lint.violations import Violation, call_violation, violation
 
 RESOLVES = Patterns("socket.{getaddrinfo,gethostbyname,gethostbyname_ex,gethostbyaddr}")
 NAME_OF_ADDRESS = re.compile(r"(\w*_)?(ip|addr|address)", re.IGNORECASE)
 NUMERIC = "short if it gets a numeric address, and no name"
+OF_FILES = Patterns("{builtins,io,pathlib.Path*}.open.{read,readline,write,writelines}")
+SMALL = "short if the file is small and on a local disk"
 NAMED_CACHE = re.compile(r"""caches\[["'](\w+)["']\]""")
 
 
@@ -35,6 +38,25 @@ def blocking_call(function: Function) -> Iterator[Violation]:
             yield violation(found.node, instead="`await request.session.aget(…)`")
     for call in function.calls_not_awaited:
         yield from _of_library(call, function)
+    yield from _of_files(function)
+
+
+def _of_files(function: Function) -> Iterator[Violation]:
+    """The reads and writes of an open file in a loop: a file of any size, one piece after another.
+
+    What `async for` receives comes from a network, wherever the function is called.
+    """
+    if not function.scope.on_loop or "open(" not in function.scope.module.text:
+        return
+    for loop in own_nodes(function.scope.node):
+        if isinstance(loop, ast.For | ast.AsyncFor | ast.While):
+            inside = {node for each in loop.body for node in ast.walk(each)}
+            test = {*ast.walk(loop.test)} if isinstance(loop, ast.While) else set()
+            for call in function.calls_to(OF_FILES):
+                if call.node in inside or call.node in test:
+                    advice = f"`await asyncio.to_thread({snippet(call.node.func)}, …)`"
+                    found = call_violation(call.node, likely=SMALL, instead=advice)
+                    yield found._replace(near=not isinstance(loop, ast.AsyncFor))
 
 
 def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:

@@ -3,35 +3,56 @@
 import ast
 from collections.abc import Iterator
 
+from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function, is_generator
 from offload_dev.lint.local_types import assigned
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
+
+# Methods of responses, of files in stores and of queries that give a sync iterator.
+ITERATORS = {"iter_chunks", "iter_content", "iter_lines", "iter_bytes", "iter_raw", "iterator"}
+MAY_BE_ASYNC = "right if this is an async iterator"
+UNDER_WSGI = "right where no async server runs this view"
 
 
 @rule(
     "OFF108",
     message="streams from a sync iterator, which Django reads to its end first",
     instead="an async generator",
-    target=Target.ASYNC_FUNCTION,
+    target=Target.CALL_GRAPH,
 )
-def sync_stream(function: Function) -> Iterator[Violation]:
-    """Finds a `StreamingHttpResponse` of a sync generator.
+def sync_stream(function: Function, _: CallGraph) -> Iterator[Violation]:
+    """Finds a `StreamingHttpResponse` of a sync generator, in a plain view if ASGI serves it.
 
     Under ASGI Django reads a sync iterator to its end, in a thread, before it sends the first byte.
     """
+    if not (function.scope.on_loop or function.resolver.settings.runs_under_asgi):
+        return
+    likely = "" if function.scope.on_loop else UNDER_WSGI
     for call in function.calls:
-        is_stream = call.origin == "django.http.StreamingHttpResponse"
-        if is_stream and any(_is_sync_iterator(body, function) for body in _bodies(call.node)):
-            yield call_violation(call.node)
+        if call.origin != "django.http.StreamingHttpResponse":
+            continue
+        bodies = [assigned(body, function.scope.node) for body in _bodies(call.node)]
+        if any(map(_is_of_method, bodies)):
+            yield call_violation(call.node, likely=likely or MAY_BE_ASYNC)
+        elif any(_is_sync_iterator(body, function) for body in bodies):
+            yield call_violation(call.node, likely=likely)
 
 
 def _bodies(call: ast.Call) -> list[ast.expr]:
     return [*call.args[:1], *(k.value for k in call.keywords if k.arg == "streaming_content")]
 
 
+def _is_of_method(body: ast.expr) -> bool:
+    """Whether a method gives the iterator, which is a sync one, as its name says."""
+    match body:
+        case ast.Call(func=ast.Attribute(attr=name)):
+            return name in ITERATORS
+    return False
+
+
 def _is_sync_iterator(body: ast.expr, function: Function) -> bool:
-    match assigned(body, function.scope.node):
+    match body:
         case ast.GeneratorExp(generators=[first, *_]):
             return not first.is_async
         case ast.Call() as call:

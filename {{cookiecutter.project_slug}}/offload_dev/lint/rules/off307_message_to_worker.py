@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.function import Function
 from offload_dev.lint.names import PUBLISH
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
@@ -31,9 +31,9 @@ def message_to_worker(function: Function) -> Iterator[Violation]:
     the worker has a row that is as old as the message.
     """
     likely = BY_PICKLE if function.resolver.settings.uses_pickle else ""
-    for call in function.calls:
-        if call.method in PUBLISH and _is_task(call.holder, function):
-            for given in _given(call):
+    for call, method, holder in _published(function):
+        if method in PUBLISH and _is_task(holder, function):
+            for given in _given(call, method):
                 if _is_row(given, function):
                     yield violation(given, likely=likely)
     if function.is_task and _keeps_result(function.scope):
@@ -45,13 +45,24 @@ def message_to_worker(function: Function) -> Iterator[Violation]:
                     yield violation(node, subject, likely=likely)
 
 
-def _given(call: CallSite) -> Iterator[ast.expr]:
+def _published(function: Function) -> Iterator[tuple[ast.Call, str, str]]:
+    """The calls, also those of `on_commit(lambda: task.delay(row))`: the method, and of what."""
+    yield from ((call.node, call.method, call.holder) for call in function.calls)
+    for node in own_nodes(function.scope.node):
+        match node:
+            case ast.Lambda(body=ast.Call(func=ast.Attribute(value=task, attr=method)) as call) if (
+                method in PUBLISH
+            ):
+                yield call, method, function.origin_of(task)
+
+
+def _given(call: ast.Call, method: str) -> Iterator[ast.expr]:
     """The values in a message: those of `delay(…)`, and `args` and `kwargs` of `apply_async`."""
-    if call.method.startswith("delay"):
-        yield from (*call.node.args, *(each.value for each in call.node.keywords))
+    if method.startswith("delay"):
+        yield from (*call.args, *(each.value for each in call.keywords))
         return
-    named = {each.arg: each.value for each in call.node.keywords}
-    for given in (*call.node.args[:2], named.get("args"), named.get("kwargs")):
+    named = {each.arg: each.value for each in call.keywords}
+    for given in (*call.args[:2], named.get("args"), named.get("kwargs")):
         match given:
             case ast.Tuple(elts=values) | ast.List(elts=values) | ast.Dict(values=values):
                 yield from values
@@ -62,10 +73,10 @@ def _is_task(holder: str, function: Function) -> bool:
 
 
 def _is_row(given: ast.expr, function: Function) -> bool:
-    """Whether a value is a row: a variable, or a relation of a row."""
+    """Whether a value is a row: a variable, a relation of a row, or what a call returns."""
     if any(row is given for _, row in function.fresh_arguments):
         return True
-    if not isinstance(given, ast.Name | ast.Attribute):
+    if not isinstance(given, ast.Name | ast.Attribute | ast.Call):
         return False
     origin = function.given.get(given) or function.origin_of(given)
     return function.resolver.models.is_model(origin)

@@ -1,5 +1,6 @@
 """OFF404: an async client is kept at module level."""
 
+import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
@@ -25,8 +26,25 @@ def module_client(body: Function) -> Iterator[Violation]:
     A client belongs to the event loop that used it first. The next loop, as in tests, gets
     `RuntimeError: Event loop is closed`.
     """
-    for call in body.calls:
-        if NEEDS_LOOP.matches(call.origin):
-            yield call_violation(call.node)
-        elif ASYNC_CLIENTS.matches(call.origin):
-            yield call_violation(call.node, likely=LIKELY)
+    made = [(call.node, call.origin) for call in body.calls]
+    for call, origin in (*made, *_in_classes(body)):
+        if NEEDS_LOOP.matches(origin):
+            yield call_violation(call)
+        elif ASYNC_CLIENTS.matches(origin):
+            yield call_violation(call, likely=LIKELY)
+
+
+def _in_classes(body: Function) -> Iterator[tuple[ast.Call, str]]:
+    """What the bodies of the module's classes create, which also happens during the import."""
+    scopes = body.resolver.project.scopes
+    named = (scopes.get(name) for name in body.scope.names.values() if isinstance(name, str))
+    for scope in named:
+        if (
+            scope is None
+            or not isinstance(scope.node, ast.ClassDef)
+            or scope.parent is not body.scope
+        ):
+            continue
+        for value in scope.names.values():
+            if isinstance(value, ast.Call):
+                yield value, body.resolver.origin(value.func, scope)

@@ -101,12 +101,17 @@ def _is_of_loop(held: ast.Name, function: Function) -> bool:
 def _is_shared_client(call: CallSite, function: Function) -> bool:
     """Whether a call uses a client of the whole process: `client.get(…)`, `client().get(…)`."""
     held: ast.expr = call.node.func
-    while isinstance(held, ast.Attribute):
+    while isinstance(held, ast.Attribute) and not _is_of_instance(held):
         held = held.value
     is_of_loop = OF_LOOP.matches(call.holder) or OF_LOOP.matches(call.origin)
     if not is_of_loop or kept_for_the_process(held, function) is None:
         return False
     return not (call.origin.startswith("sqlalchemy.") and _has_no_pool(function))
+
+
+def _is_of_instance(held: ast.Attribute) -> bool:
+    """Whether this is `self.client`."""
+    return isinstance(held.value, ast.Name) and held.value.id in ("self", "cls")
 
 
 def _has_no_pool(function: Function) -> bool:

@@ -4,11 +4,13 @@ import ast
 import re
 from collections.abc import Iterator
 
+from offload_dev.lint import redeliveries
+from offload_dev.lint.celery_settings import APPS, CelerySettings
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import CELERY_SETTINGS, WITHOUT_GROUP
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.settings_files import CELERY, assignments, is_settings
-from offload_dev.lint.source import CodeScope, Def, own_nodes
+from offload_dev.lint.source import CodeScope, Def, Module, own_nodes
 from offload_dev.lint.task_limits import TaskLimits
 from offload_dev.lint.violations import Violation, violation
 
@@ -24,6 +26,9 @@ OF_CELERY_3 = {
 }  # fmt: skip
 # A file that somebody has put aside.
 COPY = re.compile(r"_(backup|bak|copy|old)$")
+UNLIMITED = "the app, whose tasks have no time limit,"
+ENDS = "right if the command of the worker limits them, or each task ends by itself"
+LIMIT_ADVICE = "`task_time_limit`, and a `task_soft_time_limit` below it"
 UNDER_WSGI = "right where no async server runs this service"
 
 
@@ -34,7 +39,7 @@ UNDER_WSGI = "right where no async server runs this service"
     target=Target.MODULE_BODY,
 )
 def setting_without_effect(body: Function) -> Iterator[Violation]:
-    """Finds settings that work against async code, or that Celery ignores. Six cases:
+    """Finds settings that work against async code, or that Celery ignores. Eight cases:
 
     1. `DJANGO_ALLOW_ASYNC_UNSAFE` lets queries run on the event loop.
     2. `CONN_MAX_AGE` keeps connections of threads that end, under an async server.
@@ -42,12 +47,19 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     4. A soft time limit above the hard one, with which Celery refuses each call.
     5. A prefix, where `config_from_object` names no namespace.
     6. A time limit above the visibility timeout: Redis delivers the task again while it runs.
+    7. No time limit in the whole project, so that a task that hangs keeps its worker.
+    8. A `countdown` or `eta` above it: Redis delivers the task again before its time.
     """
     yield from _async_unsafe(body)
     yield from _kept_connections(body)
     yield from _unknown_names(body)
+    settings = body.resolver.celery
     for scope in _tasks_of(body):
-        yield from _time_limits(scope, body)
+        yield from _time_limits(scope, body, settings)
+    yield from _unlimited_tasks(body)
+    if isinstance(body.scope, Module):
+        yield from redeliveries.of_all_tasks(body.scope, settings)
+        yield from redeliveries.of_delays(body.scope, body.resolver)
 
 
 def _async_unsafe(body: Function) -> Iterator[Violation]:
@@ -92,7 +104,7 @@ def _kept_connections(body: Function) -> Iterator[Violation]:
 def _unknown_names(body: Function) -> Iterator[Violation]:
     """Names without their group in the settings, and variables beside the Celery app."""
     module, settings = body.scope.module, body.resolver.settings
-    is_app = any(call.origin in ("celery.Celery", "celery.app.Celery") for call in body.calls)
+    is_app = any(call.origin in APPS for call in body.calls)
     reads_settings = is_settings(module) and settings.reads_namespace
     is_plain = settings.is_without_namespace(module)
     for name, node in assignments(module):
@@ -115,6 +127,21 @@ def _has_needless_prefix(name: str) -> bool:
     return name.startswith(CELERY) and is_of_group and name not in OF_CELERY_3
 
 
+def _unlimited_tasks(body: Function) -> Iterator[Violation]:
+    """The app of a project that has tasks, and no line that limits one of them."""
+    resolver = body.resolver
+    apps = [call.node for call in body.calls if call.origin in APPS]
+    is_script = body.scope.module.is_script
+    if (
+        not apps
+        or is_script
+        or any("time_limit" in each.text.lower() for each in resolver.project.files)
+    ):
+        return
+    if any(resolver.decorators.is_task(each) for each in resolver.project.functions):
+        yield violation(apps[0], UNLIMITED, likely=ENDS, instead=LIMIT_ADVICE)
+
+
 def _tasks_of(body: Function) -> Iterator[CodeScope]:
     """The tasks at the top of a module."""
     resolver = body.resolver
@@ -125,7 +152,7 @@ def _tasks_of(body: Function) -> Iterator[CodeScope]:
             yield from [scope] if resolver.decorators.is_task(scope) else []
 
 
-def _time_limits(scope: CodeScope, body: Function) -> Iterator[Violation]:
+def _time_limits(scope: CodeScope, body: Function, settings: CelerySettings) -> Iterator[Violation]:
     """Limits of a task that contradict each other, or the broker's visibility timeout."""
     assert isinstance(scope.node, Def)
     for decorator in scope.node.decorator_list:
@@ -135,8 +162,4 @@ def _time_limits(scope: CodeScope, body: Function) -> Iterator[Violation]:
         if limits.soft > limits.hard > 0:
             subject = f"`soft_time_limit={limits.soft}`, with a `time_limit` of {limits.hard},"
             yield violation(decorator, subject, instead="a soft limit below the hard one")
-        if limits.acks_late and limits.hard > limits.visibility_timeout > 0:
-            hidden = limits.visibility_timeout
-            subject = f"`time_limit={limits.hard}`, with a visibility timeout of {hidden},"
-            advice = "a `visibility_timeout` above it, or early acknowledgement"
-            yield violation(decorator, subject, instead=advice)
+        yield from redeliveries.of_task(decorator, limits, settings)

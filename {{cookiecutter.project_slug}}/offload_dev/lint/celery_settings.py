@@ -1,0 +1,101 @@
+"""What a project says to Celery: in Django's settings, and in the lines beside its app."""
+
+import ast
+from collections.abc import Iterator
+from functools import cached_property
+from typing import NamedTuple
+
+from offload_dev.lint.durations import Names, seconds
+from offload_dev.lint.settings_files import CELERY, SettingsFiles
+from offload_dev.lint.source import CodeScope, Project
+
+APPS = {"celery.Celery", "celery.app.Celery"}
+# The names that Celery had for the same settings before version 4. It still reads them.
+OLD_NAMES = {
+    "broker_url": "BROKER_URL",
+    "broker_transport_options": "BROKER_TRANSPORT_OPTIONS",
+    "task_acks_late": "CELERY_ACKS_LATE",
+    "task_time_limit": "CELERYD_TASK_TIME_LIMIT",
+    "task_soft_time_limit": "CELERYD_TASK_SOFT_TIME_LIMIT",
+}
+# After how many seconds a broker delivers a message again by default. Source: the pages of Celery
+# about its brokers, "Visibility timeout".
+VISIBILITY_TIMEOUT_SECONDS = {"redis": 3600, "valkey": 3600, "sentinel": 3600, "sqs": 1800}
+
+
+class Given(NamedTuple):
+    """A value of a setting, and where it stands."""
+
+    value: ast.expr
+    scope: CodeScope
+
+
+class CelerySettings:
+    """The settings of Celery, by their names since version 4: `task_acks_late`."""
+
+    def __init__(self, project: Project, settings: SettingsFiles, names: Names) -> None:
+        self._project, self._settings, self._names = project, settings, names
+
+    def values(self, name: str) -> list[Given]:
+        """All that the project gives to a setting; a later file may overwrite an earlier one."""
+        names = (f"{CELERY}{name.upper()}", OLD_NAMES.get(name, ""))
+        of_django = [v for each in names for v in self._settings.values(each)]
+        return [*(Given(*each) for each in of_django), *self._of_apps.get(name, ())]
+
+    def is_true(self, name: str) -> bool:
+        """Whether some line sets a setting to True."""
+        return any(getattr(each.value, "value", None) is True for each in self.values(name))
+
+    def seconds(self, name: str) -> int:
+        """The seconds that the only value of a setting says; 0 if there are several or none."""
+        values = self.values(name)
+        return seconds(*values[0], self._names) if len(values) == 1 else 0
+
+    @cached_property
+    def visibility_timeout(self) -> int:
+        """After how many seconds the broker delivers a message again; 0 if that is not known."""
+        brokers = [ast.unparse(each.value).lower() for each in self.values("broker_url")]
+        kinds = (kind for kind in VISIBILITY_TIMEOUT_SECONDS if any(kind in b for b in brokers))
+        default = next((VISIBILITY_TIMEOUT_SECONDS[kind] for kind in kinds), 0)
+        options = self.values("broker_transport_options") if default else []
+        match options:
+            case []:
+                return default
+            case [Given(value=ast.Dict(keys=keys, values=values), scope=scope)]:
+                names = (getattr(key, "value", "") for key in keys)
+                given = dict(zip(names, values, strict=True))
+                if "visibility_timeout" in given:
+                    return seconds(given["visibility_timeout"], scope, self._names)
+                return 0 if "" in given else default
+        return 0
+
+    @cached_property
+    def _of_apps(self) -> dict[str, list[Given]]:
+        """What lines beside an app say: `app.conf.task_acks_late = True`, `app.conf.update(…)`."""
+        found: dict[str, list[Given]] = {}
+        for module in self._project.files:
+            if "celery" in module.text.lower():
+                for name, value in self._beside_app(module):
+                    found.setdefault(name, []).append(Given(value, module))
+        return found
+
+    def _beside_app(self, module: CodeScope) -> Iterator[tuple[str, ast.expr]]:
+        for node in ast.walk(module.node):
+            match node:
+                case ast.Assign(targets=[target], value=value) if name := _of_conf(target):
+                    yield name, value
+                case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="conf"), attr="update")):
+                    yield from ((each.arg or "", each.value) for each in node.keywords)
+                case ast.Call(func=made) if self._names.origin(made, module) in APPS:
+                    brokers = (each.value for each in node.keywords if each.arg == "broker")
+                    yield from (("broker_url", each) for each in brokers)
+
+
+def _of_conf(target: ast.expr) -> str:
+    """`name` of `app.conf.name` and `app.conf["name"]`; empty if this is something else."""
+    match target:
+        case ast.Attribute(value=ast.Attribute(attr="conf"), attr=name):
+            return name
+        case ast.Subscript(value=ast.Attribute(attr="conf"), slice=ast.Constant(value=name)):
+            return str(name)
+    return ""

@@ -1,0 +1,57 @@
+"""Messages that Redis or SQS delivers again while their task waits or runs."""
+
+import ast
+from collections.abc import Iterator
+
+from offload_dev.lint.celery_settings import CelerySettings
+from offload_dev.lint.durations import seconds
+from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.source import CodeScope, Module, own_nodes
+from offload_dev.lint.task_limits import TaskLimits
+from offload_dev.lint.violations import Violation, violation
+
+LIMIT_ADVICE = "a `visibility_timeout` above it, or early acknowledgement"
+DELAY_ADVICE = "a `visibility_timeout` above it, or a row with its time and a periodic task"
+
+
+def of_task(
+    decorator: ast.Call, limits: TaskLimits, settings: CelerySettings
+) -> Iterator[Violation]:
+    """A task that may run longer than its message stays hidden, and is acknowledged late."""
+    hidden = settings.visibility_timeout
+    if limits.has_own and limits.acks_late and limits.hard > hidden > 0:
+        subject = f"`time_limit={limits.hard}`, with a visibility timeout of {hidden},"
+        yield violation(decorator, subject, instead=LIMIT_ADVICE)
+
+
+def of_all_tasks(module: Module, settings: CelerySettings) -> Iterator[Violation]:
+    """The same for the time limit of all tasks, at the line of the limit."""
+    hidden, limit = settings.visibility_timeout, settings.seconds("task_time_limit")
+    if not (limit > hidden > 0 and settings.is_true("task_acks_late")):
+        return
+    for given in settings.values("task_time_limit"):
+        if given.scope is module:
+            subject = f"the time limit {limit}, with a visibility timeout of {hidden},"
+            yield violation(given.value, subject, instead=LIMIT_ADVICE)
+
+
+def of_delays(module: Module, resolver: Resolver) -> Iterator[Violation]:
+    """`task.apply_async(countdown=86400)`: a worker holds the message until then."""
+    hidden = resolver.celery.visibility_timeout
+    if not hidden or "apply_async" not in module.text:
+        return
+    inside = (scope for scope in resolver.project.functions if scope.module is module)
+    for scope in (module, *inside):
+        for node in own_nodes(scope.node):
+            match node:
+                case ast.Call(func=ast.Attribute(attr="apply_async")):
+                    yield from _of_delay(node, scope, resolver)
+
+
+def _of_delay(call: ast.Call, scope: CodeScope, resolver: Resolver) -> Iterator[Violation]:
+    hidden = resolver.celery.visibility_timeout
+    for each in call.keywords:
+        delay = seconds(each.value, scope, resolver) if each.arg in ("countdown", "eta") else 0
+        if delay > hidden:
+            subject = f"`{each.arg}`, of {delay} seconds, with a visibility timeout of {hidden},"
+            yield violation(call, subject, instead=DELAY_ADVICE)
