@@ -11,6 +11,37 @@ from twins import Twins, check
 
 # By name: the rule, its severity on the wrong code, the wrong code, the right code.
 KINDS = {
+    "socket_that_never_waits": Twins(
+        "OFF103",
+        "error",
+        """
+import socket
+
+class Wakeup:
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def drain(self):
+        self.socket.recvfrom(4096)
+
+async def view(request):
+    Wakeup().drain()
+""",
+        """
+import socket
+
+class Wakeup:
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.setblocking(False)
+
+    def drain(self):
+        self.socket.recvfrom(4096)
+
+async def view(request):
+    Wakeup().drain()
+""",
+    ),
     "attribute_of_the_class": Twins(
         "OFF103",
         "error",

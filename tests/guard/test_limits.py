@@ -27,6 +27,22 @@ CASES = {
         "def post(url):\n    return requests.post(url, json={})\n",
         "def post(url):\n    return requests.post(url, json={}, timeout=5)\n",
     ),
+    "session": Twins(
+        "OFF405",
+        "warning",
+        "def post(url):\n    session = requests.Session()\n    return session.post(url, json={})\n",
+        "import functools\n\ndef post(url):\n    session = requests.Session()\n"
+        "    session.request = functools.partial(\n        session.request, timeout=5\n    )\n"
+        "    return session.post(url, json={})\n",
+    ),
+    "session_with_an_adapter": Twins(
+        "OFF405",
+        "warning",
+        "def post(url):\n    session = requests.Session()\n    session.mount('https://', Retry())\n"
+        "    return session.post(url, json={})\n",
+        "def post(url):\n    session = requests.Session()\n"
+        "    session.mount('https://', TimeoutAdapter(5))\n    return session.post(url, json={})\n",
+    ),
     "options_may_have_a_timeout": Twins(
         "OFF405",
         "warning",

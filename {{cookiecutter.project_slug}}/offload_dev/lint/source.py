@@ -24,6 +24,11 @@ OTHER_CACHE = re.compile(
     r"""["']default["']:\s*\{(?:\s|#[^\n]*)*["']BACKEND["']:\s*["'](?![\w.]*locmem)[\w.]*cache""",
     re.IGNORECASE,
 )
+# `session.request = functools.partial(session.request, timeout=5)`, or an adapter with a timeout.
+SESSION_LIMIT = re.compile(
+    r"\.(?:request|send) = (?:functools\.)?partial\([^()]*timeout=|\.mount\(.*timeout",
+    re.IGNORECASE,
+)
 # A line of code that ends a task after so many seconds.
 SOFT_LIMIT = re.compile(
     r"""^[^#\n]*\b(?:celeryd?_)?(?:task_)?soft_time_limit["']?\s*[=:]\s*(\d[\d_]*)\b(?!\s*\*)""",
@@ -254,6 +259,11 @@ class Project:
         texts = (module.text for module in self.files if "time_limit" in module.text.lower())
         limits = (each for text in texts for each in SOFT_LIMIT.findall(text))
         return any(int(seconds) <= MAX_SOFT_LIMIT_SECONDS for seconds in limits)
+
+    @cached_property
+    def limits_sessions(self) -> bool:
+        """Whether a session of requests gets a timeout for all of its calls where it is made."""
+        return any(SESSION_LIMIT.search(module.text) for module in self.modules.values())
 
     @cached_property
     def local_caches(self) -> set[str]:

@@ -16,6 +16,7 @@ from offload_dev.lint.violations import Violation, call_violation, violation
 RESOLVES = Patterns("socket.{getaddrinfo,gethostbyname,gethostbyname_ex,gethostbyaddr}")
 NAME_OF_ADDRESS = re.compile(r"(\w*_)?(ip|addr|address)", re.IGNORECASE)
 NUMERIC = "short if it gets a numeric address, and no name"
+NON_BLOCKING = re.compile(r"SOCK_NONBLOCK|\.setblocking\((?:False|0)\)|\.settimeout\(0(?:\.0)?\)")
 OF_FILES = Patterns("{builtins,io,pathlib.Path*}.open.{read,readline,write,writelines}")
 SMALL = "short if the file is small and on a local disk"
 NAMED_CACHE = re.compile(r"""caches\[["'](\w+)["']\]""")
@@ -63,6 +64,8 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
     libraries = function.resolver.libraries
     if _is_default_cache_in_process(call, function) or _only_prepares(call.node):
         return
+    if _never_waits(call, function):
+        return
     # The methods of what a call has returned are not the library's calls: `get(…).json()`.
     if libraries.find("blocks", call.holder):
         return
@@ -83,6 +86,12 @@ def _may_be_numeric(call: CallSite) -> bool:
     first = call.node.args[0] if call.node.args else None
     name = getattr(first, "id", getattr(first, "attr", ""))
     return RESOLVES.matches(call.origin) and NAME_OF_ADDRESS.fullmatch(name) is not None
+
+
+def _never_waits(call: CallSite, function: Function) -> bool:
+    """Whether a socket raises instead of waiting, as one that its module makes non-blocking."""
+    is_of_socket = call.origin.startswith("socket.socket.")
+    return is_of_socket and NON_BLOCKING.search(function.scope.module.text) is not None
 
 
 def _only_prepares(call: ast.Call) -> bool:

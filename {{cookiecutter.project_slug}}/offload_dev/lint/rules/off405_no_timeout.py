@@ -18,6 +18,7 @@ DEADLINES = Patterns(
     "asyncio.{timeout,timeout_at}", "async_timeout.timeout", "anyio.{fail_after,move_on_after}"
 )
 WAIT_FOR = Patterns("asyncio.wait_for", "anyio.*", "django.test.*")
+SESSIONS = Patterns("requests.{Session,session,sessions.Session}.*")
 ANSWERED = "right if the other side always answers, or closes the connection"
 
 
@@ -47,6 +48,8 @@ def no_timeout(function: Function) -> Iterator[Violation]:
         elif library := function.resolver.libraries.find("unlimited", call.origin):
             is_limited = _is_given(library, call.node) or _has_deadline(call, function)
             is_limited |= call.method == "lock" and _never_waits(function)
+            is_session = SESSIONS.matches(call.origin)
+            is_limited |= is_session and function.resolver.project.limits_sessions
             if not is_limited and not _has_limited_calls(call, function) and not is_script:
                 found = call_violation(call.node, likely=_likely(library))
                 # What ends by itself after minutes matters only where a request waits for it.
