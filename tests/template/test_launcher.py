@@ -4,12 +4,15 @@ The kernel ends the children of a killed process on Linux alone; elsewhere the l
 is left.
 """
 
+import fcntl
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +20,7 @@ from collections.abc import Callable, Iterator
 from email.message import Message as Headers
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,10 +33,10 @@ from .running_demo import MARK, processes
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a dead parent")
 LAUNCHER = """
 import sys
-from honcho.printer import Printer
 from offload_dev.launcher.manager import ServiceManager
+from offload_dev.launcher.output import NonBlockingOutput, ProcessPrinter
 
-manager = ServiceManager(Printer(sys.stdout))
+manager = ServiceManager(ProcessPrinter(NonBlockingOutput(sys.stdout)))
 for number, command in enumerate(sys.argv[1:]):
     manager.add_process(f"process{number}", command)
 manager.loop()
@@ -55,7 +59,9 @@ LEAVES_A_CHILD = (
 class Launched:
     """The launcher with some commands, in a folder of its own."""
 
-    def __init__(self, folder: Path, *commands: str, code: str = WAITS) -> None:
+    def __init__(
+        self, folder: Path, *commands: str, code: str = WAITS, stdout: int | None = None
+    ) -> None:
         self.folder = folder
         (folder / "service").mkdir()
         (folder / "service" / "main.py").write_text(code)
@@ -70,7 +76,7 @@ class Launched:
                     "PYTHONUNBUFFERED": "1",
                     MARK: str(folder),
                 },
-                stdout=output,
+                stdout=output if stdout is None else stdout,
                 stderr=output,
                 start_new_session=True,
             )
@@ -105,7 +111,7 @@ class Launched:
 def launch(tmp_path: Path) -> Iterator[Callable[..., Launched]]:
     started: list[Launched] = []
 
-    def start(*commands: str, **more: str) -> Launched:
+    def start(*commands: str, **more: Any) -> Launched:
         started.append(Launched(tmp_path, *commands, **more))
         return started[-1]
 
@@ -153,6 +159,35 @@ def test_ctrl_c_stops_a_launcher_that_starts_its_processes(launch: Launch, start
     assert "Traceback" not in launched.printed()
 
 
+@pytest.mark.parametrize("reader", ["stands still", "is gone"])
+def test_a_launcher_whose_lines_nobody_reads_stops_when_told(launch: Launch, reader: str) -> None:
+    """A full pipe, or a terminal that was closed."""
+    lines = 200 if reader == "stands still" else 0
+    printed = f"('x' * 1000 + '\\n') * {lines} + 'started'"
+    code = f"import time; print({printed}, flush=True); time.sleep(600)"
+    read, write = os.pipe()
+    launched = launch(RELOADED, code=code, stdout=write)
+    os.close(write)
+    if lines:
+        # Half of what a pipe takes is there, and the rest follows.
+        launched.wait(lambda: waiting_bytes(read) > 32_000)
+    else:
+        while b"started\n" not in os.read(read, 65_536):
+            pass
+        os.close(read)
+    launched.process.send_signal(signal.SIGTERM)
+    assert launched.ended() == 143
+    assert "Traceback" not in launched.printed()
+    if lines:
+        os.close(read)
+
+
+def waiting_bytes(pipe: int) -> int:
+    """How many bytes of the pipe nobody has read."""
+    waiting = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
+    return int.from_bytes(waiting, sys.byteorder)
+
+
 @LINUX
 def test_a_killed_launcher_leaves_nothing_behind(launch: Launch) -> None:
     launched = launch(RELOADED, "exec sleep 600")
@@ -177,9 +212,7 @@ def test_ctrl_c_ends_the_launcher_although_it_cannot_kill_what_a_process_has_lef
 def test_a_service_whose_folder_was_deleted_stops_when_told(launch: Launch) -> None:
     launched = launch(RELOADED)
     launched.wait(lambda: "| started" in launched.printed())
-    folder = launched.folder / "service"
-    (folder / "main.py").unlink()
-    folder.rmdir()
+    shutil.rmtree(launched.folder / "service")
     launched.wait(lambda: "at its start" in launched.printed())
     launched.process.terminate()
     launched.ended()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from honcho.environ import parse
 
 from offload_dev.launcher.manager import ServiceManager
-from offload_dev.launcher.output import ProcessPrinter, print_box
+from offload_dev.launcher.output import NonBlockingOutput, ProcessPrinter, print_box
 from offload_dev.launcher.ports import wait_for_answer
 from offload_dev.launcher.preflight import check_database, check_port, check_redis, migrate
 from offload_dev.launcher.processes import choose_processes, environment_of, worker_metrics_port
@@ -46,8 +46,9 @@ def main() -> int:
 
     env = load()
     _prepare(env, processes)
-    _announce_when_ready(env, processes)
-    return _run(processes, env)
+    output = NonBlockingOutput(sys.stdout)
+    _announce_when_ready(env, processes, output)
+    return _run(processes, env, output)
 
 
 def _read_env_file() -> None:
@@ -86,7 +87,9 @@ def _prepare(env: "Env", processes: dict[str, str]) -> None:
     migrate()
 
 
-def _announce_when_ready(env: "Env", processes: dict[str, str]) -> None:
+def _announce_when_ready(
+    env: "Env", processes: dict[str, str], output: NonBlockingOutput
+) -> None:
     """Print where the service is as soon as it is ready, from a thread of its own."""
     address = f"http://127.0.0.1:{env.port}"
     lines = [f"Ready:  {address}/", f"API:    {address}/api/docs"]
@@ -107,21 +110,22 @@ def _announce_when_ready(env: "Env", processes: dict[str, str]) -> None:
 
     def announce() -> None:
         if wait_for_answer(probe, READY_TIMEOUT_SECONDS):
-            print_box(lines)
+            print_box(lines, output)
         else:
             print_box(
                 [
                     f"The service is not ready after {READY_TIMEOUT_SECONDS:.0f} s.",
                     f"Open {probe}: it names what is missing. The lines above say why.",
-                ]
+                ],
+                output,
             )
 
     threading.Thread(target=announce, daemon=True).start()
 
 
-def _run(processes: dict[str, str], env: "Env") -> int:
+def _run(processes: dict[str, str], env: "Env", output: NonBlockingOutput) -> int:
     """Run all processes until the first one ends or the launcher is stopped."""
-    printer = ProcessPrinter(sys.stdout)
+    printer = ProcessPrinter(output)
     manager = ServiceManager(printer)
     for name, command in processes.items():
         manager.add_process(name, command, env=environment_of(name, env))
