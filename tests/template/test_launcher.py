@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait_until
 
 from offload_dev.launcher import ports
 from offload_dev.launcher.repeated_errors import RepeatedErrors
@@ -85,10 +86,10 @@ class Launched:
         return self.log.read_text()
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, f"{processes(self.folder)}\n{self.printed()}"
-            time.sleep(0.05)
+        wait_until(condition, "the launcher", 60, logs=self._state)
+
+    def _state(self) -> str:
+        return f"{processes(self.folder)}\n{self.printed()}"
 
     def pid(self, arguments: str) -> int:
         """The process of Python with these arguments."""
@@ -157,6 +158,43 @@ def test_ctrl_c_stops_a_launcher_that_starts_its_processes(launch: Launch, start
     os.killpg(launched.process.pid, signal.SIGINT)
     assert launched.ended() == 130
     assert "Traceback" not in launched.printed()
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("stand_in", "condition"),
+    [
+        ("honcho.py", "True"),
+        # Python imports this file at each start.
+        ("sitecustomize.py", "'migrate' in sys.orig_argv"),
+    ],
+    ids=["while it imports", "while it migrates"],
+)
+def test_ctrl_c_before_the_processes_start_prints_no_traceback(
+    with_example: Path, tmp_path: Path, stand_in: str, condition: str
+) -> None:
+    waits = f"import sys, time\nif {condition}: print('waits', flush=True); time.sleep(600)\n"
+    (tmp_path / stand_in).write_text(waits)
+    environment = {"PORT": str(ports.first_free_port(5)), "PYTHONPATH": str(tmp_path)}
+    with (tmp_path / "log.txt").open("w+b") as log:
+        launcher = subprocess.Popen(
+            [PYTHON, "-m", "offload_dev.launcher", "dev"],
+            cwd=with_example,
+            env=os.environ | environment | {MARK: str(tmp_path)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            wait_until(lambda: b"waits" in (tmp_path / "log.txt").read_bytes(), "the wait", 60)
+            os.killpg(launcher.pid, signal.SIGINT)
+            assert launcher.wait(60) == -signal.SIGINT
+            wait_until(lambda: not processes(tmp_path), "no process", 60)
+        finally:
+            for pid in processes(tmp_path):
+                os.kill(pid, signal.SIGKILL)
+            launcher.wait(60)
+    assert (tmp_path / "log.txt").read_text() == "waits\n"
 
 
 @pytest.mark.parametrize("reader", ["stands still", "is gone"])

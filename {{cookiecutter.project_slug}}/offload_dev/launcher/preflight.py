@@ -7,8 +7,11 @@ import os
 import socket
 import subprocess
 import sys
+from functools import partial
 
 import redis
+
+from offload_dev.launcher.parent_death import end_with_parent
 
 ANSWER_TIMEOUT_SECONDS = 2.0
 CONNECT = (
@@ -66,6 +69,8 @@ def check_database() -> None:
 def migrate() -> None:
     """Create or change the tables; end the launcher if that fails, with Django's own message."""
     command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    migrated = subprocess.run(command, check=False)
+    # In a session of its own it gets no Ctrl-C, for which Django would print a traceback.
+    end = partial(end_with_parent, os.getpid())
+    migrated = subprocess.run(command, start_new_session=True, preexec_fn=end, check=False)
     if migrated.returncode:
         sys.exit(migrated.returncode)
