@@ -87,9 +87,7 @@ def _prepare(env: "Env", processes: dict[str, str]) -> None:
     migrate()
 
 
-def _announce_when_ready(
-    env: "Env", processes: dict[str, str], output: NonBlockingOutput
-) -> None:
+def _announce_when_ready(env: "Env", processes: dict[str, str], output: NonBlockingOutput) -> None:
     """Print where the service is as soon as it is ready, from a thread of its own."""
     address = f"http://127.0.0.1:{env.port}"
     lines = [f"Ready:  {address}/", f"API:    {address}/api/docs"]
