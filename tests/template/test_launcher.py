@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.message import Message as Headers
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +29,7 @@ from waiting import wait_until
 from offload_dev.launcher import ports
 from offload_dev.launcher.repeated_errors import RepeatedErrors
 
-from .conftest import ROOT
+from .conftest import ROOT, run
 from .running_demo import MARK, processes
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a dead parent")
@@ -173,28 +174,51 @@ def test_ctrl_c_stops_a_launcher_that_starts_its_processes(launch: Launch, start
 def test_ctrl_c_before_the_processes_start_prints_no_traceback(
     with_example: Path, tmp_path: Path, stand_in: str, condition: str
 ) -> None:
+    with starting(with_example, tmp_path, stand_in, condition) as launcher:
+        os.killpg(launcher.pid, signal.SIGINT)
+        assert launcher.wait(60) == -signal.SIGINT
+        wait_until(lambda: not processes(tmp_path), "no process", 60)
+    assert (tmp_path / "log.txt").read_text() == "waits\n"
+
+
+@LINUX
+def test_a_second_launcher_of_the_same_database_is_refused(
+    with_example: Path, tmp_path: Path
+) -> None:
+    """Each would have a broker of its own, and not hear of the other's jobs."""
+    with starting(with_example, tmp_path, "sitecustomize.py", "'migrate' in sys.orig_argv"):
+        port = str(ports.first_free_port(5))
+        told = run(PYTHON, "-m", "offload_dev.launcher", "serve", cwd=with_example, PORT=port)
+    assert told.returncode == 1
+    assert "Another `make dev` or `make serve` runs with the database" in told.stdout
+    assert "Traceback" not in told.stdout
+
+
+@contextmanager
+def starting(
+    project: Path, folder: Path, stand_in: str, condition: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A launcher that stands still in its start: a stand-in of a module waits under a condition."""
     waits = f"import sys, time\nif {condition}: print('waits', flush=True); time.sleep(600)\n"
-    (tmp_path / stand_in).write_text(waits)
-    environment = {"PORT": str(ports.first_free_port(5)), "PYTHONPATH": str(tmp_path)}
-    with (tmp_path / "log.txt").open("w+b") as log:
+    (folder / stand_in).write_text(waits)
+    log = folder / "log.txt"
+    environment = {"PORT": str(ports.first_free_port(5)), "PYTHONPATH": str(folder)}
+    with log.open("wb") as output:
         launcher = subprocess.Popen(
             [PYTHON, "-m", "offload_dev.launcher", "dev"],
-            cwd=with_example,
-            env=os.environ | environment | {MARK: str(tmp_path)},
-            stdout=log,
-            stderr=log,
+            cwd=project,
+            env=os.environ | environment | {MARK: str(folder)},
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
-        try:
-            wait_until(lambda: b"waits" in (tmp_path / "log.txt").read_bytes(), "the wait", 60)
-            os.killpg(launcher.pid, signal.SIGINT)
-            assert launcher.wait(60) == -signal.SIGINT
-            wait_until(lambda: not processes(tmp_path), "no process", 60)
-        finally:
-            for pid in processes(tmp_path):
-                os.kill(pid, signal.SIGKILL)
-            launcher.wait(60)
-    assert (tmp_path / "log.txt").read_text() == "waits\n"
+    try:
+        wait_until(lambda: "waits" in log.read_text(), "the wait", 60, logs=log.read_text)
+        yield launcher
+    finally:
+        for pid in processes(folder):
+            os.kill(pid, signal.SIGKILL)
+        launcher.wait(60)
 
 
 @pytest.mark.parametrize("reader", ["stands still", "is gone"])

@@ -3,11 +3,13 @@
 Each fault ends the launcher with one sentence: what is missing, and what to do.
 """
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
 from functools import partial
+from urllib.parse import urlsplit
 
 import redis
 
@@ -31,6 +33,28 @@ def check_port(name: str, port: int) -> None:
                 f"Port {port} is taken, and {name} needs it. Stop the program that uses it, or"
                 " choose other ports: `make dev PORT=8100` uses 8100 to 8104."
             )
+
+
+def check_alone(database_url: str) -> None:
+    """End the launcher if another one uses the same SQLite file; else keep others from it.
+
+    Each has a broker of its own, and so a job's messages and events would reach one of them only.
+    """
+    path = urlsplit(database_url).path.removeprefix("/")
+    try:
+        # It is closed when this process ends, and others may use the database then.
+        lock = os.open(f"{path}.launcher", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        # The migration says what is wrong with the folder.
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(
+            f"Another `make dev` or `make serve` runs with the database {path}. Stop it, or give"
+            " this one a database of its own: `make dev PORT=8100"
+            " DATABASE_URL=sqlite:///var/second.sqlite3`."
+        )
 
 
 def check_redis(url: str) -> None:

@@ -16,7 +16,13 @@ from honcho.environ import parse
 from offload_dev.launcher.manager import ServiceManager
 from offload_dev.launcher.output import NonBlockingOutput, ProcessPrinter, print_box
 from offload_dev.launcher.ports import wait_for_answer
-from offload_dev.launcher.preflight import check_database, check_port, check_redis, migrate
+from offload_dev.launcher.preflight import (
+    check_alone,
+    check_database,
+    check_port,
+    check_redis,
+    migrate,
+)
 from offload_dev.launcher.processes import choose_processes, environment_of, worker_metrics_port
 
 if TYPE_CHECKING:
@@ -70,6 +76,8 @@ def _complete_environment(mode: str) -> None:
 
 def _prepare(env: "Env", processes: dict[str, str]) -> None:
     """Check ports, broker and database, and create the tables; end the launcher at a fault."""
+    if "valkey" in processes and env.database_url.startswith("sqlite"):
+        check_alone(env.database_url)
     ports = {
         "web": env.port,
         "flower": env.flower_port,
