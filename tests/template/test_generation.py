@@ -95,7 +95,7 @@ def _normalized(name: str) -> str:
 
 
 def test_the_longest_names_pass_the_checks(tmp_path: Path) -> None:
-    made = bake(tmp_path, project_name="risk " * 16, websockets="yes")
+    made = bake(tmp_path, project_name="risk " * 40, websockets="yes")
     assert made.returncode == 0, made.stdout
     (project,) = tmp_path.iterdir()
     # Nine words and the underscores between them.

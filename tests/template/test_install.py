@@ -2,11 +2,13 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from .conftest import ROOT
 
@@ -68,6 +70,29 @@ def test_where_uv_fails_pip_installs_and_the_reason_is_shown(tmp_path: Path) -> 
     assert told.returncode == 0, told.stdout
     assert "so pip does: this uv is broken" in told.stdout
     assert is_installed(tmp_path)
+
+
+def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    uv, log, locked = tmp_path / "uv", tmp_path / "log.txt", tmp_path / "locked.txt"
+    uv.write_text("#!/bin/sh\n[ $1 = venv ] || { echo Resolved nothing yet; exec sleep 60; }\n")
+    uv.chmod(0o755)
+    locked.write_text(locked_entry())
+    with log.open("wb") as output:
+        installing = subprocess.Popen(
+            [sys.executable, INSTALL, tmp_path / "venv", locked],
+            env=os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        wait_until(lambda: "Resolved" in log.read_text(), "uv", 60, logs=log.read_text)
+    finally:
+        # What Ctrl-C in its terminal does.
+        os.killpg(installing.pid, signal.SIGINT)
+        status = installing.wait(60)
+    assert status == -signal.SIGINT
+    assert "Traceback" not in log.read_text()
 
 
 def test_uv_is_told_where_pip_finds_packages(tmp_path: Path) -> None:

@@ -4,35 +4,41 @@ The kernel ends the children of a killed process on Linux alone; elsewhere the l
 is left.
 """
 
+import fcntl
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.message import Message as Headers
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from waiting import wait_until
 
 from offload_dev.launcher import ports
 from offload_dev.launcher.repeated_errors import RepeatedErrors
 
-from .conftest import ROOT
+from .conftest import ROOT, run
 from .running_demo import MARK, processes
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a dead parent")
 LAUNCHER = """
 import sys
-from honcho.printer import Printer
 from offload_dev.launcher.manager import ServiceManager
+from offload_dev.launcher.output import NonBlockingOutput, ProcessPrinter
 
-manager = ServiceManager(Printer(sys.stdout))
+manager = ServiceManager(ProcessPrinter(NonBlockingOutput(sys.stdout)))
 for number, command in enumerate(sys.argv[1:]):
     manager.add_process(f"process{number}", command)
 manager.loop()
@@ -55,7 +61,9 @@ LEAVES_A_CHILD = (
 class Launched:
     """The launcher with some commands, in a folder of its own."""
 
-    def __init__(self, folder: Path, *commands: str, code: str = WAITS) -> None:
+    def __init__(
+        self, folder: Path, *commands: str, code: str = WAITS, stdout: int | None = None
+    ) -> None:
         self.folder = folder
         (folder / "service").mkdir()
         (folder / "service" / "main.py").write_text(code)
@@ -70,7 +78,7 @@ class Launched:
                     "PYTHONUNBUFFERED": "1",
                     MARK: str(folder),
                 },
-                stdout=output,
+                stdout=output if stdout is None else stdout,
                 stderr=output,
                 start_new_session=True,
             )
@@ -79,10 +87,10 @@ class Launched:
         return self.log.read_text()
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, f"{processes(self.folder)}\n{self.printed()}"
-            time.sleep(0.05)
+        wait_until(condition, "the launcher", 60, logs=self._state)
+
+    def _state(self) -> str:
+        return f"{processes(self.folder)}\n{self.printed()}"
 
     def pid(self, arguments: str) -> int:
         """The process of Python with these arguments."""
@@ -105,7 +113,7 @@ class Launched:
 def launch(tmp_path: Path) -> Iterator[Callable[..., Launched]]:
     started: list[Launched] = []
 
-    def start(*commands: str, **more: str) -> Launched:
+    def start(*commands: str, **more: Any) -> Launched:
         started.append(Launched(tmp_path, *commands, **more))
         return started[-1]
 
@@ -154,6 +162,95 @@ def test_ctrl_c_stops_a_launcher_that_starts_its_processes(launch: Launch, start
 
 
 @LINUX
+@pytest.mark.parametrize(
+    ("stand_in", "condition"),
+    [
+        ("honcho.py", "True"),
+        # Python imports this file at each start.
+        ("sitecustomize.py", "'migrate' in sys.orig_argv"),
+    ],
+    ids=["while it imports", "while it migrates"],
+)
+def test_ctrl_c_before_the_processes_start_prints_no_traceback(
+    with_example: Path, tmp_path: Path, stand_in: str, condition: str
+) -> None:
+    with starting(with_example, tmp_path, stand_in, condition) as launcher:
+        os.killpg(launcher.pid, signal.SIGINT)
+        assert launcher.wait(60) == -signal.SIGINT
+        wait_until(lambda: not processes(tmp_path), "no process", 60)
+    assert (tmp_path / "log.txt").read_text() == "waits\n"
+
+
+@LINUX
+def test_a_second_launcher_of_the_same_database_is_refused(
+    with_example: Path, tmp_path: Path
+) -> None:
+    """Each would have a broker of its own, and not hear of the other's jobs."""
+    with starting(with_example, tmp_path, "sitecustomize.py", "'migrate' in sys.orig_argv"):
+        port = str(ports.first_free_port(5))
+        told = run(PYTHON, "-m", "offload_dev.launcher", "serve", cwd=with_example, PORT=port)
+    assert told.returncode == 1
+    assert "Another `make dev` or `make serve` runs with the database" in told.stdout
+    assert "Traceback" not in told.stdout
+
+
+@contextmanager
+def starting(
+    project: Path, folder: Path, stand_in: str, condition: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A launcher that stands still in its start: a stand-in of a module waits under a condition."""
+    waits = f"import sys, time\nif {condition}: print('waits', flush=True); time.sleep(600)\n"
+    (folder / stand_in).write_text(waits)
+    log = folder / "log.txt"
+    environment = {"PORT": str(ports.first_free_port(5)), "PYTHONPATH": str(folder)}
+    with log.open("wb") as output:
+        launcher = subprocess.Popen(
+            [PYTHON, "-m", "offload_dev.launcher", "dev"],
+            cwd=project,
+            env=os.environ | environment | {MARK: str(folder)},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        wait_until(lambda: "waits" in log.read_text(), "the wait", 60, logs=log.read_text)
+        yield launcher
+    finally:
+        for pid in processes(folder):
+            os.kill(pid, signal.SIGKILL)
+        launcher.wait(60)
+
+
+@pytest.mark.parametrize("reader", ["stands still", "is gone"])
+def test_a_launcher_whose_lines_nobody_reads_stops_when_told(launch: Launch, reader: str) -> None:
+    """A full pipe, or a terminal that was closed."""
+    lines = 200 if reader == "stands still" else 0
+    printed = f"('x' * 1000 + '\\n') * {lines} + 'started'"
+    code = f"import time; print({printed}, flush=True); time.sleep(600)"
+    read, write = os.pipe()
+    launched = launch(RELOADED, code=code, stdout=write)
+    os.close(write)
+    if lines:
+        # Half of what a pipe takes is there, and the rest follows.
+        launched.wait(lambda: waiting_bytes(read) > 32_000)
+    else:
+        while b"started\n" not in os.read(read, 65_536):
+            pass
+        os.close(read)
+    launched.process.send_signal(signal.SIGTERM)
+    assert launched.ended() == 143
+    assert "Traceback" not in launched.printed()
+    if lines:
+        os.close(read)
+
+
+def waiting_bytes(pipe: int) -> int:
+    """How many bytes of the pipe nobody has read."""
+    waiting = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
+    return int.from_bytes(waiting, sys.byteorder)
+
+
+@LINUX
 def test_a_killed_launcher_leaves_nothing_behind(launch: Launch) -> None:
     launched = launch(RELOADED, "exec sleep 600")
     launched.wait(lambda: "| started" in launched.printed())
@@ -177,9 +274,7 @@ def test_ctrl_c_ends_the_launcher_although_it_cannot_kill_what_a_process_has_lef
 def test_a_service_whose_folder_was_deleted_stops_when_told(launch: Launch) -> None:
     launched = launch(RELOADED)
     launched.wait(lambda: "| started" in launched.printed())
-    folder = launched.folder / "service"
-    (folder / "main.py").unlink()
-    folder.rmdir()
+    shutil.rmtree(launched.folder / "service")
     launched.wait(lambda: "at its start" in launched.printed())
     launched.process.terminate()
     launched.ended()

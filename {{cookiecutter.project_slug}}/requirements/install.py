@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,8 @@ def main() -> None:
     """Install, and say how it goes. Exits with 1 and one sentence where it cannot."""
     if sys.version_info < MIN_PYTHON:
         sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")
+    # Ctrl-C ends it at once, without a traceback. The command that runs gets the Ctrl-C, too.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     target, locked = Path(sys.argv[1]), Path(sys.argv[2])
     total = locked.read_text(encoding="utf-8").count("==")
     say(f"Installing up to {total} packages into {target} ...")

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from honcho.printer import Message, Printer
 
+from offload.logs import NonBlockingHandler
 from offload_dev.launcher.repeated_errors import RepeatedErrors
 
 # What all processes have printed, for `make follow`: this file, and one older of the same size.
@@ -22,6 +23,30 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 MISLEADING = "Hitting Ctrl+C again"
 
 
+class NonBlockingOutput:
+    """What the launcher prints to: a terminal, a pipe or a file.
+
+    Nothing waits here for a reader that stands still, since the launcher could not be stopped then.
+    Nothing fails here if the terminal was closed: the service still has to be stopped.
+
+    Args:
+        output: where to print.
+    """
+
+    def __init__(self, output: TextIO) -> None:
+        self.isatty = output.isatty
+        self._handler = NonBlockingHandler(output.fileno())
+
+    def write(self, text: str) -> None:
+        """Print one or more lines, now or when the reader goes on; any thread may call it."""
+        # `print` writes the end of its line by itself, and the handler has written it.
+        if text != "\n":
+            self._handler.handle(logging.makeLogRecord({"msg": text}))
+
+    def flush(self) -> None:
+        """Do nothing: at its end Python itself waits for the reader, for a short time."""
+
+
 class ProcessPrinter(Printer):  # type: ignore[misc]
     """Prints each line with the name of its process, and leaves out what would mislead.
 
@@ -29,7 +54,7 @@ class ProcessPrinter(Printer):  # type: ignore[misc]
         output: where to print.
     """
 
-    def __init__(self, output: TextIO) -> None:
+    def __init__(self, output: NonBlockingOutput) -> None:
         super().__init__(output)
         KEPT_LINES.parent.mkdir(parents=True, exist_ok=True)
         self._kept = RotatingFileHandler(
@@ -76,7 +101,7 @@ class ProcessPrinter(Printer):  # type: ignore[misc]
         self._kept.close()
 
 
-def print_box(lines: list[str]) -> None:
+def print_box(lines: list[str], output: NonBlockingOutput) -> None:
     """Print lines between two rules, so that they are seen among the log lines."""
     width = max(map(len, lines))
-    print("\n".join(["", "─" * width, *lines, "─" * width, ""]), flush=True)  # noqa: T201
+    output.write("\n".join(["", "─" * width, *lines, "─" * width, ""]))

@@ -3,12 +3,17 @@
 Each fault ends the launcher with one sentence: what is missing, and what to do.
 """
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+from functools import partial
+from urllib.parse import urlsplit
 
 import redis
+
+from offload_dev.launcher.parent_death import end_with_parent
 
 ANSWER_TIMEOUT_SECONDS = 2.0
 CONNECT = (
@@ -28,6 +33,28 @@ def check_port(name: str, port: int) -> None:
                 f"Port {port} is taken, and {name} needs it. Stop the program that uses it, or"
                 " choose other ports: `make dev PORT=8100` uses 8100 to 8104."
             )
+
+
+def check_alone(database_url: str) -> None:
+    """End the launcher if another one uses the same SQLite file; else keep others from it.
+
+    Each has a broker of its own, and so a job's messages and events would reach one of them only.
+    """
+    path = urlsplit(database_url).path.removeprefix("/")
+    try:
+        # It is closed when this process ends, and others may use the database then.
+        lock = os.open(f"{path}.launcher", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        # The migration says what is wrong with the folder.
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(
+            f"Another `make dev` or `make serve` runs with the database {path}. Stop it, or give"
+            " this one a database of its own: `make dev PORT=8100"
+            " DATABASE_URL=sqlite:///var/second.sqlite3`."
+        )
 
 
 def check_redis(url: str) -> None:
@@ -66,6 +93,8 @@ def check_database() -> None:
 def migrate() -> None:
     """Create or change the tables; end the launcher if that fails, with Django's own message."""
     command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    migrated = subprocess.run(command, check=False)
+    # In a session of its own it gets no Ctrl-C, for which Django would print a traceback.
+    end = partial(end_with_parent, os.getpid())
+    migrated = subprocess.run(command, start_new_session=True, preexec_fn=end, check=False)
     if migrated.returncode:
         sys.exit(migrated.returncode)
