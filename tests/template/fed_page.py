@@ -5,8 +5,23 @@ from typing import Any
 
 from playwright.sync_api import Page
 
+# One source answers, however busy the machine is. Without `quotes` the service is asked.
+QUOTES = """
+window.quotes = JSON.stringify({
+  quotes: {}, sources: {harbor: {status: "ok", ms: 1, age: 0}}, requests: {harbor: []},
+});
+window.asks = 0;
+const realFetch = window.fetch;
+window.fetch = (path, options) => {
+  if (!path.startsWith("/api/portfolio/quotes") || !window.quotes) return realFetch(path, options);
+  window.asks++;
+  return Promise.resolve(new Response(window.quotes));
+};
+"""
 # The page's stream is one of the browser's own. After a loss it begins with the last state again.
-FED = """
+FED = (
+    QUOTES
+    + """
 window.last = {lag_ms: 0, breakers: {}, blocks: [], waiting: {}, broker: true, workers: []};
 window.last.jobs = [];
 window.states = 0;
@@ -15,9 +30,9 @@ window.tell = (jobs) => {
   window.last = {...window.last, jobs};
   window.stream?.enqueue(new TextEncoder().encode(`data: ${JSON.stringify(window.last)}\n\n`));
 };
-const realFetch = window.fetch;
+const fetchWithQuotes = window.fetch;
 window.fetch = (path, options) => {
-  if (path !== "/api/portfolio/live") return realFetch(path, options);
+  if (path !== "/api/portfolio/live") return fetchWithQuotes(path, options);
   const start = (stream) => {
     window.stream = stream;
     options.signal.addEventListener("abort", () => {
@@ -29,6 +44,7 @@ window.fetch = (path, options) => {
   return Promise.resolve(new Response(new ReadableStream({ start })));
 };
 """
+)
 
 
 def job(number: int, status: str = "running", **more: Any) -> dict[str, Any]:

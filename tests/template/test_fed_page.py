@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from . import axe
-from .fed_page import FED, accept, card, job, refuse, tell
+from .fed_page import FED, QUOTES, accept, card, job, refuse, tell
 from .test_live_page import PHONE, Open, browser, demo, open_page, until
 
 __all__ = ["browser", "demo", "open_page"]
@@ -85,19 +85,20 @@ def test_an_error_stays_until_the_user_acts_and_is_read_aloud_once(open_page: Op
     page.wait_for_selector("#error:not([hidden])")
     page.evaluate(COUNT_CHANGES, "error")
     page.get_by_label("again each second").check()
-    for _ in range(3):
-        with page.expect_response("**/api/portfolio/quotes*"):
-            pass
+    asks = page.evaluate("window.asks")
+    until(page, "(asks) => window.asks > asks + 2", asks)
     assert page.inner_text("#error") == "No source knows ACME."
 
     refuse(page, "**/api/portfolio/quotes*", 422, "There are too many.")
+    quotes = page.evaluate("window.quotes")
+    page.evaluate("window.quotes = ''")
     until(page, "document.querySelector('#error').textContent === 'There are too many.'")
     page.evaluate(COUNT_CHANGES, "error")
     for _ in range(3):
         with page.expect_response("**/api/portfolio/quotes*"):
             pass
     assert page.evaluate("window.changes") == 0
-    page.unroute("**/api/portfolio/quotes*")
+    page.evaluate("(quotes) => (window.quotes = quotes)", quotes)
     page.wait_for_selector("#error", state="hidden")
 
 
@@ -120,6 +121,7 @@ def test_the_result_that_was_asked_for_last_is_drawn(open_page: Open) -> None:
         second.click()
     with page.expect_response("**/results/1"):
         late[0].fulfill(body=result % 1)
+    page.evaluate("document.getElementById('waterfall').replaceChildren()")
     page.get_by_role("button", name="Ask the sources").click()
     page.wait_for_selector("#waterfall li")
     assert "2 portfolios" in page.inner_text("#caption")
@@ -127,7 +129,7 @@ def test_the_result_that_was_asked_for_last_is_drawn(open_page: Open) -> None:
 
 @pytest.mark.parametrize("token", ["two words", "\u043f\u0430\u0440\u043e\u043b\u044c"])
 def test_what_is_no_token_is_neither_sent_nor_shown(open_page: Open, token: str) -> None:
-    page = open_page()
+    page = open_page(script=QUOTES)
     asked: list[str] = []
     page.on("request", lambda each: asked.append(each.url))
     page.get_by_label("Token").fill(token)
@@ -142,7 +144,7 @@ def test_what_is_no_token_is_neither_sent_nor_shown(open_page: Open, token: str)
 
 def test_a_refused_token_is_sent_once(open_page: Open) -> None:
     """The service refuses an address for a minute that sends many wrong tokens."""
-    page = open_page(errors="401")
+    page = open_page(errors="401", script=QUOTES)
     asked: list[str] = []
     page.on("request", lambda each: asked.append(each.url) if "/live" in each.url else None)
     page.get_by_label("Token").fill("wrong")
