@@ -58,16 +58,18 @@ def demo(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def open_page(demo: Demo, browser: Browser) -> Iterator[Open]:
     """Opens the page. Every error of its scripts and every request to another host fails the test.
 
-    `errors=` is a pattern of errors that the test causes itself.
+    `errors=` is a pattern of errors that the test causes itself, and `script=` runs before those of
+    the page.
     """
     problems: list[str] = []
     patterns: list[str] = []
     contexts = []
 
-    def opened(*, errors: str = "^$", **options: Any) -> Page:
+    def opened(*, errors: str = "^$", script: str = "", **options: Any) -> Page:
         context = browser.new_context(**options)
         contexts.append(context)
         patterns.append(errors)
+        context.add_init_script(script)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: problems.append(str(error)))

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute
 
 from .conftest import bake
+from .fed_page import FED, card, job, tell
 from .running_demo import Demo, processes
-from .test_live_page import PATIENCE_MS, browser, cancel_all
+from .test_live_page import PATIENCE_MS, browser, cancel_all, until
 
 __all__ = ["browser"]
 
@@ -233,3 +234,145 @@ def test_each_module_is_loaded_once(opened: Opened) -> None:
     names = [re.sub(r"\.[0-9a-f]{12}\.js$", ".js", Path(each).name) for each in scripts]
     assert len(names) == len(set(names))
     assert {"page_with_socket.js", "job_socket.js", "live_page.js"} <= set(names)
+
+
+class FedSocket:
+    """The page with an event stream and a WebSocket that the test feeds."""
+
+    def __init__(self, context: BrowserContext, address: str) -> None:
+        self.said: list[Any] = []
+        self.routes: list[WebSocketRoute] = []
+        context.add_init_script(FED)
+        self.page = context.new_page()
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.page.route_web_socket("**/ws/jobs", self._open)
+        self.page.goto(address)
+        self.page.wait_for_selector("#socket.live")
+
+    def _open(self, route: WebSocketRoute) -> None:
+        self.routes.append(route)
+        route.on_message(self._hear)
+
+    def _hear(self, text: str | bytes) -> None:
+        said = json.loads(text)
+        self.said.append(said)
+        # A page whose question has no answer connects again.
+        if "ref" in said:
+            self.tell("subscribed", ref=said["ref"])
+
+    def tell(self, type_: str, one: dict[str, Any] | None = None, **more: Any) -> None:
+        """The service says something, about a job."""
+        about = {"id": one["id"], "version": one["version"], "job": one} if one else {}
+        self.routes[-1].send(json.dumps({"type": type_, "ref": None} | about | more))
+
+    def heard(self, type_: str, count: int = 1) -> Any:
+        """What the page has said of this type, once it has said so many."""
+        deadline = PATIENCE_MS // 100
+        while len(found := [each for each in self.said if each["type"] == type_]) < count:
+            deadline -= 1
+            assert deadline, (type_, self.said, self.page.inner_text("body"))
+            self.page.wait_for_timeout(100)
+        return found[count - 1]
+
+    def wait_for_connection(self, number: int) -> None:
+        deadline = PATIENCE_MS // 100
+        while len(self.routes) < number:
+            deadline -= 1
+            assert deadline, self.page.inner_text("body")
+            self.page.wait_for_timeout(100)
+
+
+@pytest.fixture
+def fed(demo: Demo, browser: Browser) -> Iterator[FedSocket]:
+    with browser.new_context() as context:
+        yield FedSocket(context, demo.address)
+
+
+def test_an_older_state_or_event_undoes_nothing(fed: FedSocket) -> None:
+    page = fed.page
+    tell(page, job(1))
+    fed.heard("subscribe")
+    fed.tell("succeeded", job(1, "succeeded", version=9))
+    page.wait_for_selector(card(job(1), "succeeded"))
+    tell(page, job(2, version=7), job(1, version=5))
+    page.wait_for_selector(card(job(2), "running"))
+    assert page.locator(card(job(1), "succeeded")).count() == 1
+
+    fed.tell("progress", job(1, version=4))
+    fed.tell("progress", job(2, "cancelled", version=6))
+    fed.tell("progress", job(2, message="the newest", version=8))
+    page.wait_for_selector("#jobs :text('the newest')")
+    assert page.locator(card(job(1), "succeeded")).count() == 1
+    assert fed.heard("subscribe", 2)["jobs"] == [{"id": job(2)["id"], "after": 7}]
+
+    # What was seen is not sent again, whoever has told of it.
+    tell(page, job(2, version=12))
+    until(page, "!document.querySelector('#jobs').textContent.includes('the newest')")
+    fed.routes[0].close(code=1012)
+    fed.wait_for_connection(2)
+    assert fed.heard("subscribe", 3)["jobs"] == [{"id": job(2)["id"], "after": 12}]
+
+
+def test_a_connection_that_is_dead_and_not_closed_is_noticed(demo: Demo, browser: Browser) -> None:
+    with browser.new_context() as context:
+        context.clock.install()
+        fed = FedSocket(context, demo.address)
+        context.clock.fast_forward(20_000)
+        fed.heard("ping")
+        fed.tell("pong")
+        tell(fed.page, job(1))
+        fed.heard("subscribe")
+        fed.tell("progress", job(1, message="it has arrived", version=2))
+        fed.page.wait_for_selector("#jobs :text('it has arrived')")
+        context.clock.fast_forward(5000)
+        fed.page.wait_for_timeout(500)
+        assert len(fed.routes) == 1, "it has answered"
+
+        context.clock.fast_forward(20_000)
+        fed.heard("ping", 2)
+        context.clock.fast_forward(5000)
+        fed.page.wait_for_selector("#socket.lost")
+        assert "does not answer" in fed.page.inner_text("#socket")
+        fed.wait_for_connection(2)
+
+
+def test_a_job_that_is_not_watched_is_said_and_one_that_is_gone_is_not(fed: FedSocket) -> None:
+    page = fed.page
+    tell(page, job(3), job(2), job(1))
+    ref = fed.heard("subscribe")["ref"]
+    gone = {"id": job(3)["id"], "problem": {"status": 404, "detail": "There is no such job."}}
+    many = {"id": job(1)["id"], "problem": {"status": 429, "detail": "You watch too many."}}
+    fed.tell("error", ref=ref, **gone)
+    fed.tell("subscribed", job(2), ref=ref)
+    fed.tell("progress", job(2, message="watched", version=2))
+    page.wait_for_selector("#jobs :text('watched')")
+    assert page.inner_text("#socket").startswith("The WebSocket is open")
+    fed.tell("error", ref=ref, **many)
+    until(page, "document.querySelector('#socket').textContent.startsWith('You watch too many.')")
+    assert page.locator("#socket.lost").count() == 1
+
+
+def test_a_token_that_was_refused_is_not_sent_again(fed: FedSocket) -> None:
+    page = fed.page
+    tell(page)
+    states = page.evaluate("window.states")
+    fed.routes[0].close(code=4401, reason="The token was revoked. Log in again.")
+    page.wait_for_selector("#socket.lost")
+    assert "Log in again" in page.inner_text("#socket")
+    page.wait_for_timeout(3500)
+    assert len(fed.routes) == 1 or page.evaluate("window.states") > states
+    tell(page)
+    fed.wait_for_connection(2)
+
+
+def test_spaces_around_a_token_are_not_sent(opened: Opened) -> None:
+    page = opened.page
+    with page.expect_websocket():
+        page.get_by_label("Token").fill(" dev-token ")
+        page.keyboard.press("Tab")
+    page.wait_for_selector("#socket.live")
+    assert "dev-token" not in page.inner_text("body")
+    page.get_by_label("Token").fill("wrong token")
+    page.keyboard.press("Tab")
+    until(page, "document.querySelector('#socket').textContent.includes('waits for the event')")
+    assert "wrong token" not in page.inner_text("body")

@@ -93,6 +93,24 @@ def test_a_token_that_may_only_read_watches_and_does_not_cancel(web: Lab, token:
     assert job.status == "queued"
 
 
+def test_a_socket_closes_when_its_token_gets_another_scope(web: Lab, token: str) -> None:
+    from offload.access.models import ApiToken
+    from offload.access.tokens import digest
+
+    job = web.submit("lab.burn", units=1)
+    other = ApiToken.make("lab")[1]
+    with opened(web, token) as client, opened(web, other) as goes_on:
+        subscribe(client, job)
+        until(client, "subscribed")
+        ApiToken.objects.filter(digest=digest(token)).update(scope="read")
+        assert closed(client)[0] == 4401
+        say(goes_on, "ping")
+        assert hear(goes_on)["type"] == "pong", "another token of the owner is not concerned"
+    with opened(web, token) as client:
+        say(client, "cancel", job=str(job.pk))
+        assert hear(client)["problem"]["status"] == 403
+
+
 def test_other_owners_jobs_and_those_that_are_none_are_404(web: Lab, token: str) -> None:
     foreign = web.submit("lab.burn", owner="another", units=1)
     with opened(web, token) as client:

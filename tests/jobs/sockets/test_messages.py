@@ -59,6 +59,16 @@ def test_a_malformed_message_is_a_422_and_the_socket_stays(web: Lab, token: str)
         assert hear(client)["problem"]["status"] == 404
 
 
+def test_a_ping_is_answered_in_its_turn(web: Lab, token: str) -> None:
+    with opened(web, token) as client:
+        say(client, "unsubscribe", jobs=[str(uuid4())], ref="first")
+        say(client, "ping", ref="second")
+        say(client, "ping")
+        told = [hear(client) for _ in range(3)]
+        answers = [("unsubscribed", "first"), ("pong", "second"), ("pong", None)]
+        assert [(each["type"], each["ref"]) for each in told] == answers
+
+
 def mutated(dice: random.Random, text: str) -> str:
     """The text with some of its characters removed, doubled, or replaced."""
     found = list(text)
@@ -80,6 +90,7 @@ def test_two_thousand_mutated_messages_are_answered_and_change_nothing(
         ),
         json.dumps({"type": "unsubscribe", "jobs": [str(foreign.pk)]}),
         json.dumps({"type": "cancel", "job": str(foreign.pk)}),
+        json.dumps({"type": "ping", "ref": "r"}),
     ]
     with opened(web, token) as client:
         for _ in range(20):
@@ -87,7 +98,7 @@ def test_two_thousand_mutated_messages_are_answered_and_change_nothing(
             for text in messages:
                 client.send(text)
             told = {hear(client)["type"] for _ in messages}
-            assert told <= {"error", "unsubscribed"}
+            assert told <= {"error", "unsubscribed", "pong"}
     foreign.refresh_from_db()
     assert foreign.status == "queued"
 

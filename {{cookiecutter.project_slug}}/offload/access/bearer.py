@@ -72,8 +72,6 @@ class BearerToken(HttpBearer):
             return DEV_GRANT if settings.DEBUG and _is_loopback(address) else None
 
         key = digest(token)
-        # For `watched_logins.py`.
-        request.login = Login("token", key)  # type: ignore[attr-defined]
         checked = self._app.checked_tokens.get(key)
         if checked is not None and checked.is_trusted():
             grant: Grant | None = checked.grant
@@ -85,6 +83,8 @@ class BearerToken(HttpBearer):
             self._log_failure(address)
             return None
 
+        # For `watched_logins.py`.
+        request.login = Login("token", key, grant)  # type: ignore[attr-defined]
         self._app.last_use.add(key)
         return grant
 

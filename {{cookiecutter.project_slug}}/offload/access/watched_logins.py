@@ -1,7 +1,8 @@
 """Checks the logins in use again and again.
 
 A token that was revoked or has expired opens nothing within `Offload.login_check`: the process
-trusts it no more. Each long response ends soon after its token or its session.
+trusts it no more. Each long response ends soon after its token or its session, and also where the
+token gives something else, such as another scope.
 """
 
 import asyncio
@@ -23,7 +24,9 @@ from offload.conf import conf
 
 logger = logging.getLogger("offload.access")
 
-LOGIN_ENDED = "The token was revoked or has expired, or the session has ended. Log in again."
+LOGIN_ENDED = (
+    "The token was revoked or changed or has expired, or the session has ended. Log in again."
+)
 
 
 class Login(NamedTuple):
@@ -31,6 +34,8 @@ class Login(NamedTuple):
 
     kind: Literal["token", "session"]
     key: str
+    grant: Grant | None = None
+    """What the token gave. A session has none."""
 
 
 def login_of(request: HttpRequest) -> Login | None:
@@ -45,7 +50,7 @@ class WatchedLogin:
 
     Attributes:
         wake: called when the login has ended, so that the response sees it.
-        ended: whether the token was revoked or has expired, or the session has ended.
+        ended: whether the token was revoked or changed or has expired, or the session has ended.
     """
 
     wake: Callable[[], None]
@@ -101,7 +106,7 @@ class WatchedLogins:
 
         checked.compare(digests, valid.tokens)
         for login in watched:
-            if login.key in (valid.tokens if login.kind == "token" else valid.sessions):
+            if valid.has(login):
                 continue
             for each in self._watched.get(login, ()):
                 each.ended = True
@@ -113,6 +118,12 @@ class _Valid(NamedTuple):
 
     tokens: dict[str, Grant]
     sessions: Collection[str]
+
+    def has(self, login: Login) -> bool:
+        """Whether a login is valid, and gives what it has given."""
+        if login.kind == "session":
+            return login.key in self.sessions
+        return login.key in self.tokens and self.tokens[login.key] == login.grant
 
 
 def _read_valid(digests: set[str], sessions: set[str]) -> _Valid | None:

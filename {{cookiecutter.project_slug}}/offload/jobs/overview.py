@@ -39,6 +39,8 @@ class WorkerOverview:
 class JobOverview(JobSummary):
     """A job with its first parts."""
 
+    version: int
+    """It grows with each change. What a reader has of an older version is older."""
     parts: list[PartOverview]
 
 
@@ -83,7 +85,10 @@ def _jobs(owner: str, max_jobs: int, max_parts: int) -> list[JobOverview]:
     shown: dict[object, list[PartOverview]] = {job.pk: [] for job in jobs}
     for parent, status, progress in parts.values_list("parent_id", "status", "progress"):
         shown[parent].append(PartOverview(status, progress))
-    return [JobOverview(**vars(summary_of(job)), parts=shown[job.pk]) for job in jobs]
+    return [
+        JobOverview(**vars(summary_of(job)), version=job.version, parts=shown[job.pk])
+        for job in jobs
+    ]
 
 
 def _workers() -> list[WorkerOverview]:

@@ -19,7 +19,9 @@ from offload.problems import Problem
 from offload.serving.types import Receive, Scope, Send
 from offload.serving.unavailable import unavailable
 from offload.sockets.messages import (
+    AnyCommand,
     Cancel,
+    Ping,
     Subscribe,
     Told,
     Unsubscribe,
@@ -102,7 +104,7 @@ class JobConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             else:
                 await self._say(told_problem(problem, ref))
 
-    async def _obey(self, command: Subscribe | Unsubscribe | Cancel) -> None:
+    async def _obey(self, command: AnyCommand) -> None:
         match command:
             case Subscribe():
                 await self._subscribe(command)
@@ -114,6 +116,8 @@ class JobConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 require_scope(WRITE, self.scope["scopes"])
                 job = await cancel(await find_summary(command.job, self.scope["owner"]))
                 await self._say(told_of(job, "accepted", command.ref))
+            case Ping():
+                await self._say(Told(type="pong", ref=command.ref))
 
     async def _subscribe(self, command: Subscribe) -> None:
         """Subscribe to each of the jobs. That one of them fails harms none of the others."""

@@ -1,7 +1,7 @@
 """What a client and `/ws/jobs` say to each other: JSON, one object in each text message."""
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -53,12 +53,17 @@ class Cancel(Command):
     job: UUID
 
 
-_commands: TypeAdapter[Subscribe | Unsubscribe | Cancel] = TypeAdapter(
-    Annotated[Subscribe | Unsubscribe | Cancel, Field(discriminator="type")]
-)
+class Ping(Command):
+    """Ask for an answer. A page sees no pings of the protocol: a dead connection looks silent."""
+
+    type: Literal["ping"]
 
 
-def read_command(text: str) -> Subscribe | Unsubscribe | Cancel:
+AnyCommand: TypeAlias = Subscribe | Unsubscribe | Cancel | Ping
+_commands: TypeAdapter[AnyCommand] = TypeAdapter(Annotated[AnyCommand, Field(discriminator="type")])
+
+
+def read_command(text: str) -> AnyCommand:
     """The command in a message.
 
     Raises:
@@ -83,8 +88,8 @@ class Told(BaseModel):
     """What the service says."""
 
     type: str
-    """`subscribed`, `unsubscribed`, `accepted` or `error`: the answer to a command. `progress`,
-    `succeeded`, `failed`, `cancelled` or `expired`: an event.
+    """`subscribed`, `unsubscribed`, `accepted`, `pong` or `error`: the answer to a command.
+    `progress`, `succeeded`, `failed`, `cancelled` or `expired`: an event.
     """
     ref: str | None = None
     """That of the command; null in an event."""

@@ -16,5 +16,16 @@ function filled(made, attributes, children) {
   return made;
 }
 
+// Says how a connection is. A text is read aloud when it changes, so it is set only then.
+export function say(region, state, sentence) {
+  if (region.textContent === sentence) return;
+  region.className = `connection ${state}`;
+  region.textContent = sentence;
+}
+
+// When the next try is; null is never, until the token changes.
+export const nextTry = (pause) =>
+  pause === null ? "Enter another token." : `The next try is in ${pause / 1000} s.`;
+
 // Numbers as people read them.
 export const milliseconds = (ms) => `${Math.round(ms).toLocaleString("en")} ms`;

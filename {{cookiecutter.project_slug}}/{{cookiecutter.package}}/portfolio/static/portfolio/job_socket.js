@@ -1,62 +1,78 @@
 // The WebSocket of jobs: their changes at once, and cancels. docs/reference/websockets.md has its
 // language. While there is no socket, the event stream of the page tells of jobs each second.
 
-import { ApiError } from "./api.js";
-import { $, element } from "./dom.js";
+import { ApiError, token } from "./api.js";
+import { $, element, nextTry, say } from "./dom.js";
 import { deadline, stayConnected } from "./reconnect.js";
 
 // A proxy that does not pass the upgrade on may answer nothing at all.
 const OPEN_TIMEOUT_MS = 5000;
 // A message that is not answered for so long says that the connection is lost.
 const ANSWER_TIMEOUT_MS = 5000;
+// After a silence of so long the server is asked for an answer. A connection that a network has
+// forgotten is not closed: nothing tells of it.
+const MAX_SILENCE_MS = 20_000;
+const NO_ANSWER = "The WebSocket does not answer.";
+const OPEN = "The WebSocket is open: each change of a job comes at once.";
 const NO_SOCKET =
   "There is no WebSocket: the server has refused it, or a proxy does not pass it on. Jobs come by " +
   "the event stream, once a second.";
 const REASONS = { 1006: "the connection broke", 1012: "the server stops" };
+const LOGIN_ENDED = 4401;
 
 export class JobSocket {
   #onJob;
   #reconnect = null;
   // The connection, if it is open.
   #socket = null;
-  // The jobs that are to be watched, and those that this connection watches.
-  #wanted = new Set();
+  // The jobs that are to be watched, and the ids of those that this connection watches.
+  #wanted = [];
   #watched = new Set();
-  // The last version of each job that was seen: what came later is sent again.
-  #seen = new Map();
   // By `ref`: what settles the promise of an answer.
   #answers = new Map();
   #lastRef = 0;
   // Ends the connection.
   #abort = null;
+  #silence = null;
+  // Its promise ends when the token may be sent.
+  #permission = withResolvers();
   #status = element("p", { id: "socket", class: "connection", role: "status" });
 
-  // Connects, and gives each change of a watched job to `onJob`. Called when the event stream is
-  // open: until then a refused token would be sent twice each time.
+  // Connects, and gives each change of a watched job to `onJob`. Called with each event of the event
+  // stream: a browser does not tell why a WebSocket was refused, but why a stream was.
   start(onJob) {
+    this.#permission.resolve();
     if (this.#onJob) return;
     this.#onJob = onJob;
     $("connection").after(this.#status);
-    const onLost = ({ message }, pause) =>
-      this.#say("lost", `${message} The next try is in ${pause / 1000} s.`);
+    const onLost = ({ message }, pause) => this.#say("lost", `${message} ${nextTry(pause)}`);
     this.#reconnect = stayConnected((abort) => this.#connect(abort), onLost);
   }
 
   // Connects again at once, as with a new token.
   restart() {
+    this.#permission.resolve();
     this.#reconnect?.();
   }
 
-  // Watches these jobs and no others.
-  watch(ids) {
-    this.#wanted = new Set(ids);
+  // Closes the connection, since the token was refused. There is none until `start` or `restart`.
+  stop() {
+    this.#permission = withResolvers();
+    this.#reconnect?.();
+    this.#say("lost", "The WebSocket waits for the event stream.");
+  }
+
+  // Watches these jobs and no others. Of each the changes after its `version` are sent.
+  watch(wanted) {
+    this.#wanted = wanted;
     if (!this.#socket) return;
-    const before = [...this.#watched].filter((id) => !this.#wanted.has(id));
-    const added = ids.filter((id) => !this.#watched.has(id));
-    this.#watched = new Set(ids);
+    const ids = new Set(wanted.map(({ id }) => id));
+    const before = [...this.#watched].filter((id) => !ids.has(id));
+    const added = wanted.filter(({ id }) => !this.#watched.has(id));
+    this.#watched = ids;
     if (before.length) this.#send({ type: "unsubscribe", jobs: before });
     if (added.length) {
-      const jobs = added.map((id) => ({ id, after: this.#seen.get(id) ?? -1 }));
+      const jobs = added.map(({ id, version }) => ({ id, after: version ?? -1 }));
       this.#ask({ type: "subscribe", jobs }).catch(({ message }) => this.#say("lost", message));
     }
   }
@@ -67,10 +83,12 @@ export class JobSocket {
   }
 
   // Ends with an error when the connection has ended.
-  #connect(abort) {
+  async #connect(abort) {
+    await this.#permission.promise;
+    abort.signal.throwIfAborted();
     return new Promise((_, reject) => {
       const address = `${location.origin.replace("http", "ws")}/ws/jobs`;
-      const socket = new WebSocket(address, ["offload.v1", `bearer.${$("token").value}`]);
+      const socket = new WebSocket(address, ["offload.v1", `bearer.${token()}`]);
       const end = (reason) => {
         opening.end();
         abort.signal.onabort = socket.onclose = socket.onopen = socket.onmessage = null;
@@ -87,6 +105,8 @@ export class JobSocket {
       socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
       socket.onclose = ({ code, reason }) => {
         const why = reason || REASONS[code] || "without a reason";
+        // The stream ends, too. The token is sent again if the stream goes on.
+        if (code === LOGIN_ENDED) this.#permission = withResolvers();
         const closed = `The WebSocket was closed (${code}): ${why}`.replace(/\.?$/, ".");
         end(new Error(this.#socket || code !== 1006 ? closed : NO_SOCKET));
       };
@@ -96,12 +116,23 @@ export class JobSocket {
   #open(socket, abort) {
     this.#socket = socket;
     this.#abort = abort;
-    this.#say("live", "The WebSocket is open: each change of a job comes at once.");
-    this.watch([...this.#wanted]);
+    this.#say("live", OPEN);
+    this.#expectMessage();
+    this.watch(this.#wanted);
+  }
+
+  // Ends the connection if nothing comes, not even an answer.
+  #expectMessage() {
+    this.#silence?.end();
+    this.#silence = deadline(MAX_SILENCE_MS, () => {
+      this.#send({ type: "ping" });
+      this.#silence = deadline(ANSWER_TIMEOUT_MS, () => this.#abort.abort(new Error(NO_ANSWER)));
+    });
   }
 
   #forget() {
     this.#socket = null;
+    this.#silence?.end();
     this.#watched.clear();
     for (const settle of this.#answers.values()) settle(false);
     this.#answers.clear();
@@ -115,13 +146,12 @@ export class JobSocket {
   #ask(message) {
     const ref = String(++this.#lastRef);
     const { promise, resolve, reject } = withResolvers();
-    const silence = deadline(ANSWER_TIMEOUT_MS, () =>
-      this.#abort.abort(new Error("The WebSocket does not answer.")),
-    );
+    const silence = deadline(ANSWER_TIMEOUT_MS, () => this.#abort.abort(new Error(NO_ANSWER)));
     this.#answers.set(ref, (told) => {
       silence.end();
       this.#answers.delete(ref);
-      if (told?.type === "error") reject(new ApiError(told.problem.status, told.problem.detail));
+      // An answer with an `id` is about one of several jobs.
+      if (told?.type === "error" && !told.id) reject(new ApiError(told.problem.status, told.problem.detail));
       else resolve(Boolean(told));
     });
     this.#send({ ...message, ref });
@@ -129,15 +159,18 @@ export class JobSocket {
   }
 
   #hear(told) {
-    if (told.ref) return this.#answers.get(told.ref)?.(told);
-    if (!told.job) return undefined;
-    this.#seen.set(told.id, told.version);
-    return this.#onJob(told.job);
+    this.#expectMessage();
+    if (told.ref) this.#answers.get(told.ref)?.(told);
+    if (told.type === "subscribed") this.#say("live", OPEN);
+    // A job that was deleted is in no state of the stream any more.
+    if (told.type === "error" && told.id && told.problem.status !== 404) {
+      this.#say("lost", `${told.problem.detail} Its changes come by the event stream.`);
+    }
+    if (told.job && !told.ref) this.#onJob({ ...told.job, version: told.version });
   }
 
   #say(state, sentence) {
-    this.#status.className = `connection ${state}`;
-    this.#status.textContent = sentence;
+    say(this.#status, state, sentence);
   }
 }
 

@@ -7,7 +7,8 @@ const cards = new Map();
 // Whether a job has not ended.
 export const isLively = ({ status }) => ["queued", "running"].includes(status);
 
-// Draws the jobs; `act.cancel(job)` and `act.show(job)` are called by their buttons.
+// Draws the jobs; `act.cancel(job)` and `act.show(job)` are called by their buttons. `cancel` tells
+// whether the job will stop.
 export function drawJobs(jobs, act) {
   const ids = new Set(jobs.map(({ id }) => id));
   for (const [id, card] of cards) {
@@ -16,14 +17,17 @@ export function drawJobs(jobs, act) {
       cards.delete(id);
     }
   }
+  const changes = [];
   jobs.forEach((job, index) => {
     if (!cards.has(job.id)) cards.set(job.id, makeCard(act));
     const card = cards.get(job.id);
-    update(card, job);
+    changes.push(update(card, job));
     // To move a card that stands where it should would take the focus from its buttons.
     if ($("jobs").children[index] !== card.root) $("jobs").insertBefore(card.root, $("jobs").children[index]);
   });
   $("no-jobs").hidden = jobs.length > 0;
+  const announced = changes.filter(Boolean).join(" ");
+  if (announced) $("announced").textContent = announced;
 }
 
 function makeCard(act) {
@@ -36,9 +40,9 @@ function makeCard(act) {
     parts: svg("svg", { class: "parts", preserveAspectRatio: "none", role: "img" }),
     message: element("p", { class: "note" }),
   };
-  card.cancel.addEventListener("click", () => {
+  card.cancel.addEventListener("click", async () => {
     card.cancel.disabled = true;
-    act.cancel(card.job);
+    card.cancel.disabled = await act.cancel(card.job);
   });
   card.show.addEventListener("click", () => act.show(card.job));
   const head = element("div", { class: "head" }, card.title, card.status, card.cancel, card.show);
@@ -46,17 +50,17 @@ function makeCard(act) {
   return card;
 }
 
+// Changes a card; returns what is read aloud. Only what changes seldom is: progress is not.
 function update(card, job) {
   const name = `${job.kind} ${job.id.slice(0, 8)}`;
   const lively = isLively(job);
+  const isNews = card.job ? card.job.status !== job.status : lively;
   if (card.job?.status !== job.status) {
     card.root.className = job.status;
     card.cancel.disabled = false;
     card.cancel.setAttribute("aria-label", `Cancel ${name}`);
     card.show.setAttribute("aria-label", `Show result of ${name}`);
     card.progress.setAttribute("aria-label", `Progress of ${name}`);
-    // Only what changes seldom is read aloud: progress is not.
-    if (card.job || lively) $("announced").textContent = `${name} is ${job.status}.`;
   }
   card.job = job;
   card.title.textContent = name;
@@ -66,6 +70,7 @@ function update(card, job) {
   card.show.hidden = !job.result_url || job.kind !== "portfolio.risk";
   card.message.textContent = job.error ?? job.blocked_by ?? job.message;
   drawParts(card.parts, job.parts ?? []);
+  return isNews ? `${name} is ${job.status}.` : "";
 }
 
 // A box for each part, filled as far as it is.

@@ -1,20 +1,23 @@
 // The live page: its buttons, and the event stream that the other modules draw. No build step, no
 // library.
 
-import { call } from "./api.js";
-import { $, element, milliseconds } from "./dom.js";
+import { ApiError, call } from "./api.js";
+import { $, element, milliseconds, nextTry, say } from "./dom.js";
 import { follow } from "./events.js";
 import { drawHistogram } from "./histogram.js";
+import { JobList } from "./job_list.js";
 import { drawJobs, isLively } from "./jobs.js";
 import { drawGap, drawLoop } from "./loop.js";
 import { drawService } from "./service.js";
 import { drawWaterfall } from "./waterfall.js";
 
-// Jobs that the server has accepted and that were in no event yet.
-const accepted = new Map();
-let jobs = [];
+const list = new JobList();
 // The job whose result was drawn by itself.
 let drawn = null;
+// The job whose result was asked for last. An answer to an earlier question is not drawn.
+let asked = null;
+// The action whose error is shown.
+let failed = null;
 // What tells of jobs sooner than the event stream, or null.
 let sooner = null;
 
@@ -27,15 +30,31 @@ function holdings() {
   return found;
 }
 
-// Runs an action, and shows why it failed.
+// Runs an action, and shows why it failed; returns whether it did not. What happens by itself does
+// not hide the error of something else, and an error that stays is read aloud once.
 async function attempt(action) {
-  $("error").hidden = true;
   try {
     await action();
+    if (failed === action) hideError();
+    return true;
   } catch (error) {
-    $("error").textContent = error instanceof TypeError ? "The server does not answer." : error.message;
+    const sentence = error instanceof ApiError ? error.message : "The server does not answer.";
+    failed = action;
+    if ($("error").textContent !== sentence) $("error").textContent = sentence;
     $("error").hidden = false;
+    return false;
   }
+}
+
+// Runs an action that the user has asked for.
+function attemptAsAsked(action) {
+  hideError();
+  return attempt(action);
+}
+
+function hideError() {
+  failed = null;
+  $("error").hidden = true;
 }
 
 async function ask() {
@@ -56,59 +75,62 @@ async function ask() {
 async function compute() {
   const [simulations, seed] = [Number($("simulations").value), Number($("seed").value)];
   const body = JSON.stringify({ holdings: holdings(), simulations, seed });
-  const job = await (await call("/api/portfolio/risk", { method: "POST", body })).json();
-  accepted.set(job.id, job);
+  list.accept(await (await call("/api/portfolio/risk", { method: "POST", body })).json());
   draw();
+}
+
+async function show(job) {
+  asked = job.id;
+  const result = await (await call(job.result_url)).json();
+  if (asked === job.id) drawHistogram(job, result);
 }
 
 const act = {
   cancel: (job) =>
-    attempt(
+    attemptAsAsked(
       async () =>
         (await sooner?.cancel(job.id)) || call(`/api/jobs/${job.id}`, { method: "DELETE" }),
     ),
-  show: (job) => attempt(async () => drawHistogram(job, await (await call(job.result_url)).json())),
+  show: (job) => attemptAsAsked(() => show(job)),
 };
 
 function draw() {
-  const shown = [...accepted.values()].reverse().concat(jobs);
-  drawJobs(shown, act);
-  sooner?.watch(shown.filter(isLively).map(({ id }) => id));
+  drawJobs(list.jobs, act);
+  sooner?.watch(list.jobs.filter(isLively));
 }
 
 function onJob(changed) {
-  const known = accepted.get(changed.id);
-  if (known) accepted.set(changed.id, { ...known, ...changed });
-  jobs = jobs.map((job) => (job.id === changed.id ? { ...job, ...changed } : job));
+  list.change(changed);
   draw();
 }
 
 function onState(state) {
-  say("live", "Live: the server sends its state each second.");
+  say($("connection"), "live", "Live: the server sends its state each second.");
   sooner?.start(onJob);
   drawLoop(state);
   drawService(state);
   // While the database is away, the jobs stay as they were.
   if (!state.jobs) return;
-  jobs = state.jobs;
-  for (const { id } of jobs) accepted.delete(id);
+  list.list(state.jobs);
   draw();
-  const newest = jobs.find(({ kind, result_url }) => kind === "portfolio.risk" && result_url);
-  if (newest && newest.id !== drawn) act.show(newest);
+  const newest = list.jobs.find(({ kind, result_url }) => kind === "portfolio.risk" && result_url);
+  if (newest && newest.id !== drawn) attempt(() => show(newest));
   drawn = newest?.id;
 }
 
 function onLost(reason, pause) {
   drawGap();
   const why = reason.status ? reason.message : "The connection to the server is lost.";
-  say("lost", `${why} The next try is in ${pause / 1000} s.`);
+  say($("connection"), "lost", `${why} ${nextTry(pause)}`);
+  if (reason.status === 401) sooner?.stop();
 }
 
-// A text is read aloud when it changes, so it is set only then.
-function say(state, sentence) {
-  if ($("connection").textContent === sentence) return;
-  $("connection").className = `connection ${state}`;
-  $("connection").textContent = sentence;
+// The token may be that of somebody else.
+function forget() {
+  list.clear();
+  draw();
+  asked = drawn = null;
+  $("result").hidden = true;
 }
 
 // A second after the answer, and not each second: a slow answer is not asked for twice.
@@ -117,18 +139,19 @@ async function askAgain() {
   setTimeout(askAgain, 1000);
 }
 
-// Starts the page. `jobEvents` has `start`, `restart`, `watch` and `cancel`, or is left out.
+// Starts the page. `jobEvents` has `start`, `restart`, `stop`, `watch` and `cancel`, or is left out.
 export function startPage(jobEvents = null) {
   sooner = jobEvents;
   const reconnect = follow("/api/portfolio/live", onState, onLost);
   $("token").addEventListener("change", () => {
+    forget();
     reconnect();
     sooner?.restart();
   });
-  $("ask").addEventListener("click", () => attempt(ask));
-  $("compute").addEventListener("click", () => attempt(compute));
+  $("ask").addEventListener("click", () => attemptAsAsked(ask));
+  $("compute").addEventListener("click", () => attemptAsAsked(compute));
   $("block")?.addEventListener("click", () =>
-    attempt(() => call("/api/portfolio/live/block", { method: "POST" })),
+    attemptAsAsked(() => call("/api/portfolio/live/block", { method: "POST" })),
   );
   $("controls").addEventListener("submit", (event) => event.preventDefault());
   attempt(ask).then(askAgain);

@@ -6,23 +6,29 @@ const MAX_PAUSE_MS = 10_000;
 const AGAIN = new Error("again");
 
 // Calls `connect(abort)`, whose promise ends with the connection. `abort`, an AbortController, ends
-// it. `onLost` gets the reason, an Error, and when the next try is, in ms. Returns a function that
-// connects again at once, as with a new token.
+// it. `onLost` gets the reason, an Error, and when the next try is, in ms. It is null where the token
+// was refused: the server counts wrong tokens, and refuses an address that sends many. Returns a
+// function that connects again at once, as with a new token.
 export function stayConnected(connect, onLost) {
   let restart = () => {};
 
   async function run() {
-    for (let pause = MIN_PAUSE_MS; ; pause = Math.min(2 * pause, MAX_PAUSE_MS)) {
+    for (let pause = MIN_PAUSE_MS; ; ) {
       await shown();
       const started = performance.now();
       const abort = new AbortController();
       restart = () => abort.abort(AGAIN);
       const reason = await connect(abort).catch((error) => error);
-      if (reason === AGAIN) continue;
       // A connection that had lasted says that the server is well: begin with the shortest pause.
-      if (performance.now() - started > MAX_PAUSE_MS) pause = MIN_PAUSE_MS;
-      onLost(reason ?? new Error("The server has ended the stream."), pause);
-      await new Promise((resolve) => setTimeout((restart = resolve), pause));
+      if (reason === AGAIN || performance.now() - started > MAX_PAUSE_MS) pause = MIN_PAUSE_MS;
+      if (reason === AGAIN) continue;
+      const isRefused = reason?.status === 401;
+      onLost(reason ?? new Error("The server has ended the stream."), isRefused ? null : pause);
+      await new Promise((resolve) => {
+        restart = resolve;
+        if (!isRefused) setTimeout(resolve, pause);
+      });
+      pause = Math.min(2 * pause, MAX_PAUSE_MS);
     }
   }
 
