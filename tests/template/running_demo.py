@@ -27,6 +27,9 @@ RISK = {
     "seed": 7,
 }
 
+# Workers give way: on a busy machine a job waits long, and one that cannot start ends after 40 s.
+PATIENCE_SECONDS = 400
+
 
 class Demo:
     """The running demo: where it is, what it printed, and what one does with it."""
@@ -99,18 +102,20 @@ class Demo:
         document: dict[str, Any] = self.client.get(location).json()
         return document
 
-    def until(self, location: str, *states: str, patience: float = 150) -> dict[str, Any]:
+    def until(self, location: str, *states: str) -> dict[str, Any]:
         def reached() -> dict[str, Any] | None:
             job = self.job(location)
             return job if job["status"] in states else None
 
         what = f"{location} to be {' or '.join(states)}"
-        job: dict[str, Any] = wait_until(reached, what, patience, logs=self._state)
+        job: dict[str, Any] = self._wait(reached, what)
         return job
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        # Workers give way: on a busy machine one that cannot start ends after 40 s.
-        wait_until(condition, "the demo", 150, logs=self._state)
+        self._wait(condition, "the demo")
+
+    def _wait(self, condition: Callable[[], Any], what: str) -> Any:
+        return wait_until(condition, what, PATIENCE_SECONDS, every=0.2, logs=self._state)
 
     def _state(self) -> str:
         return f"{processes()}\n{self.printed()[-10_000:]}"

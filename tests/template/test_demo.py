@@ -196,7 +196,7 @@ def test_delete_stops_a_running_job_and_one_that_never_reports(demo: Demo) -> No
         started = time.monotonic()
         assert demo.client.delete(location).status_code == 202
         # One that went on would end as succeeded, or as failed after its time limit.
-        ended = demo.until(location, "cancelled", patience=50)
+        ended = demo.until(location, "cancelled")
         print(f"{ended['kind']} stopped {time.monotonic() - started:.2f} s after DELETE")
         assert demo.client.delete(location).json()["status"] == "cancelled"
 
@@ -221,7 +221,6 @@ def test_quotes_go_on_while_jobs_saturate_both_cores(demo: Demo) -> None:
     print(f"quotes beside two computing jobs: p95 {p95:.3f} s (its slowest source is cut at 1 s)")
 
 
-@pytest.mark.timeout(900)
 def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> None:
     location = demo.risk(simulations=10_000_000)
     demo.until(location, "running")
@@ -237,8 +236,7 @@ def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> Non
             and "offload_dev.launcher.reloader" not in processes()[parents[pid]]
         ):
             os.kill(pid, signal.SIGKILL)
-    # Its parts are computed by niced processes, some of them twice.
-    demo.until(location, "succeeded", patience=500)
+    demo.until(location, "succeeded")
     demo.wait(lambda: "worker lost: its process" in demo.printed())
     demo.wait(lambda: "attempt 1 of 3" in demo.printed())
 
