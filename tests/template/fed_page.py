@@ -33,6 +33,9 @@ window.tell = (jobs) => {
 const fetchWithQuotes = window.fetch;
 window.fetch = (path, options) => {
   if (path !== "/api/portfolio/live") return fetchWithQuotes(path, options);
+  if (window.refused) {
+    return Promise.resolve(new Response(JSON.stringify(window.refused), window.refused));
+  }
   const start = (stream) => {
     window.stream = stream;
     options.signal.addEventListener("abort", () => {

@@ -365,6 +365,25 @@ def test_a_token_that_was_refused_is_not_sent_again(fed: FedSocket) -> None:
     fed.wait_for_connection(2)
 
 
+def test_another_token_opens_the_socket_again(fed: FedSocket) -> None:
+    page = fed.page
+    fed.routes[0].close(code=4401, reason="The token was revoked. Log in again.")
+    page.wait_for_selector("#socket.lost")
+    # The socket waits for the stream by now, which is refused, too.
+    page.wait_for_timeout(2500)
+    page.evaluate(
+        "window.refused = {status: 401, detail: 'The token was revoked.'};"
+        "window.stream?.error(new TypeError('lost'))"
+    )
+    page.wait_for_selector("#connection:has-text('Enter another token')")
+    assert len(fed.routes) == 1
+    page.evaluate("window.refused = null")
+    page.get_by_label("Token").fill("another-token")
+    page.keyboard.press("Tab")
+    fed.wait_for_connection(2)
+    page.wait_for_selector("#socket.live")
+
+
 def test_spaces_around_a_token_are_not_sent(opened: Opened) -> None:
     page = opened.page
     with page.expect_websocket():

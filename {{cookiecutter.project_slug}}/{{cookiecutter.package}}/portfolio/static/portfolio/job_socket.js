@@ -57,6 +57,8 @@ export class JobSocket {
 
   // Closes the connection, since the token was refused. There is none until `start` or `restart`.
   stop() {
+    // Who waits for it is woken, finds that the connection is to end, and waits for the new one.
+    this.#permission.resolve();
     this.#permission = withResolvers();
     this.#reconnect?.();
     this.#say("lost", "The WebSocket waits for the event stream.");

@@ -18,6 +18,8 @@ let drawn = null;
 let asked = null;
 // The action whose error is shown.
 let failed = null;
+// How `fetch` fails: without a connection, and after its deadline.
+const NO_ANSWER = new Set(["TypeError", "TimeoutError", "AbortError"]);
 // What tells of jobs sooner than the event stream, or null.
 let sooner = null;
 
@@ -38,8 +40,10 @@ async function attempt(action) {
     if (failed === action) hideError();
     return true;
   } catch (error) {
-    const sentence = error instanceof ApiError ? error.message : "The server does not answer.";
+    if (failed && failed !== action) return false;
     failed = action;
+    const sentence = NO_ANSWER.has(error.name) ? "The server does not answer." : error.message;
+    if (!(error instanceof ApiError)) console.error(error);
     if ($("error").textContent !== sentence) $("error").textContent = sentence;
     $("error").hidden = false;
     return false;
