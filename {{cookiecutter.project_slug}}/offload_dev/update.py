@@ -52,6 +52,7 @@ def main() -> int:
         ("git", "commit", "--quiet", "--message", message),
     ):
         if status := _run(*command, environment=environment):
+            _give_up(branch)
             return status
 
     for path in conflicts:
@@ -113,9 +114,13 @@ def _update(options: list[str]) -> int:
 
 
 def _give_up(branch: str) -> None:
-    """Go back to where the checkout was, so that the next try finds what this one found."""
+    """Go back to where the checkout was, or say how where files have changed."""
     if _output("git", "status", "--porcelain"):
-        print(f"The files on the branch {branch} are half updated.")  # noqa: T201
+        print(  # noqa: T201
+            f"The files on the branch {branch} are half updated. To go back: "
+            "`git switch --discard-changes -`, then `git clean -nd` shows the new files and "
+            f"`git clean -fd` removes them, and `git branch -D {branch}`."
+        )
     elif _run("git", "switch", "--quiet", "-") == 0:
         _run("git", "branch", "--quiet", "--delete", branch)
 
