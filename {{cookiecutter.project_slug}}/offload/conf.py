@@ -164,7 +164,8 @@ class Offload:
     # --- access ---
     # The tokens in use, and the sessions of open event streams and long polls, are checked this
     # often, with three queries for all of a process. A token that was revoked or has expired opens
-    # nothing after that; its event streams and long polls end, and those of a user who logged out.
+    # nothing after that; its event streams and long polls end, also where it was changed, and those
+    # of a user who logged out.
     login_check: float = 0.5
     # The most requests of one owner, and of one client address where a route has `AnyClient()`, in
     # the window below (seconds), counted in Redis for all web processes; then a request is answered

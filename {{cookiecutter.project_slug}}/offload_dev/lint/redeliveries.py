@@ -25,7 +25,7 @@ def of_task(
 
 
 def of_all_tasks(module: Module, settings: CelerySettings) -> Iterator[Violation]:
-    """The same for the time limit of all tasks, at the line of the limit."""
+    """Finds a time limit of all tasks above the visibility timeout, at the line of the limit."""
     hidden, limit = settings.visibility_timeout, settings.seconds("task_time_limit")
     if not (limit > hidden > 0 and settings.is_true("task_acks_late")):
         return
