@@ -92,6 +92,13 @@ def test_an_error_stays_until_the_user_acts_and_is_read_aloud_once(open_page: Op
     refuse(page, "**/api/portfolio/quotes*", 422, "There are too many.")
     quotes = page.evaluate("window.quotes")
     page.evaluate("window.quotes = ''")
+    # The error of what happens by itself is shown after the user has acted again.
+    for _ in range(2):
+        with page.expect_response("**/api/portfolio/quotes*"):
+            pass
+    assert page.inner_text("#error") == "No source knows ACME."
+    page.unroute("**/api/portfolio/risk")
+    accept(page, job(1))
     until(page, "document.querySelector('#error').textContent === 'There are too many.'")
     page.evaluate(COUNT_CHANGES, "error")
     for _ in range(3):

@@ -64,7 +64,8 @@ def _waiting(libraries: list[Library]) -> str:
     for library in libraries:
         if _lists(library, "blocks", "may_block"):
             has_counterpart = library.counterpart and not library.write
-            advice = f"`{library.counterpart}`" if has_counterpart else library.advice("client.call")
+            of_call = library.advice("client.call")
+            advice = f"`{library.counterpart}`" if has_counterpart else of_call
             rows.setdefault(advice, []).append(library)
     return "\n".join(f"| {_names(found)} | {advice} |" for advice, found in rows.items())
 
