@@ -42,8 +42,10 @@ async function attempt(action) {
   } catch (error) {
     if (failed && failed !== action) return false;
     failed = action;
-    const sentence = NO_ANSWER.has(error.name) ? "The server does not answer." : error.message;
-    if (!(error instanceof ApiError)) console.error(error);
+    const isAnswered = !NO_ANSWER.has(error.name);
+    const sentence = isAnswered ? error.message : "The server does not answer.";
+    // A fault of the page itself.
+    if (isAnswered && !(error instanceof ApiError)) console.error(error);
     if ($("error").textContent !== sentence) $("error").textContent = sentence;
     $("error").hidden = false;
     return false;
