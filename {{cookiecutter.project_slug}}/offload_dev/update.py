@@ -117,7 +117,7 @@ def _give_up(branch: str) -> None:
     """Go back to where the checkout was, or say how where files have changed."""
     if _output("git", "status", "--porcelain"):
         print(  # noqa: T201
-            f"The files on the branch {branch} are half updated. To go back: "
+            f"The branch {branch} has changes that are in no commit. To go back: "
             "`git switch --discard-changes -`, then `git clean -nd` shows the new files and "
             f"`git clean -fd` removes them, and `git branch -D {branch}`."
         )
