@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -195,6 +196,28 @@ def test_a_wrong_clock_changes_no_reason_of_waiting(wrong: Any) -> None:
 
     limited = [_limited() for _ in range(4)]
     assert summary_of(limited[-1]).blocked_by == "blocked by limit: at most 3 at once"
+
+
+def test_a_slow_answer_about_the_time_makes_no_due_job_one_for_later(
+    quiet: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import connection
+    from labyrinth.lab.jobs import burn
+
+    from offload.jobs import submit_sync
+    from offload.jobs.services import services
+    from offload.jobs.why_waiting import reasons_of_waiting
+
+    def slow(execute: Any, *statement: Any) -> Any:
+        answer = execute(*statement)
+        time.sleep(0.3)
+        return answer
+
+    with connection.execute_wrapper(slow):
+        stats = run_maintenance(RecordingBroker())
+    monkeypatch.setattr(services, "stats", stats)
+    job = submit_sync(burn, burn.params(log="x"), owner="lab")
+    assert not [reason for reason in reasons_of_waiting(job) if "later" in reason.text]
 
 
 def _limited() -> Any:

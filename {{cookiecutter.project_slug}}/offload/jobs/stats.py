@@ -73,9 +73,15 @@ class JobStats:
     # `time.monotonic()` when the leader read queues and workers.
     read_at: float | None = None
 
-    def read_clock(self, database_now: datetime) -> None:
-        """Note what the database's clock says just now."""
-        self.clock_error = database_now - timezone.now()
+    def read_clock(self, database_now: datetime, asked_at: datetime) -> None:
+        """Note what the database's clock said.
+
+        Args:
+            asked_at: this process's time just before it asked. With its time after the answer,
+                `database_time` would be behind, and a job that is due since a moment would seem to
+                be for later.
+        """
+        self.clock_error = database_now - asked_at
 
     def database_time(self) -> datetime:
         """The time by the database's clock, as far as this process knows it; it makes no query."""

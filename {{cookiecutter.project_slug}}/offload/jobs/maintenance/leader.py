@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from offload.jobs.database import from_now
 from offload.jobs.models import Leader
@@ -59,11 +60,12 @@ class Leadership:
             stats: get the database's time, and what the leader wrote where this process does not
                 lead.
         """
+        asked_at = timezone.now()
         rows = Leader.objects.filter(name=NAME).annotate(now=Now())
         row: Any = rows.first() or self._first_election()
         if row is None:
             return False
-        stats.read_clock(row.now)
+        stats.read_clock(row.now, asked_at)
 
         mine = row.holder == self._holder
         if mine and row.until > row.now and row.reaches_broker == reaches_broker:
