@@ -52,13 +52,13 @@ test: $(READY)  ## Run every test, three suites at a time: the rooms, the bakes,
 
 # A process a suite: each has Django settings of its own.
 $(ROOMS): $(READY)
-	$(ALONE) pytest $@ --ignore=tests/jobs/test_postgres.py
+	$(ALONE) python tests/suite.py $@ --ignore=tests/jobs/test_postgres.py
 
 postgresql: $(READY)  ## Run the tests of jobs that hang on rows and locks again, on PostgreSQL
-	$(ALONE) pytest tests/jobs/test_postgres.py
+	$(ALONE) pytest tests/jobs/test_postgres.py -rP
 
 stock: $(READY)  ## Run the serving room's tests on Django's stock handler and without the fast leaf
-	$(ALONE) OFFLOAD_LEAN=0 OFFLOAD_FAST=0 pytest tests/serving
+	$(ALONE) OFFLOAD_LEAN=0 OFFLOAD_FAST=0 python tests/suite.py tests/serving
 
 chaos: $(READY)  ## Attack a service (clients, databases, upstreams, names, logs, restarts) ten times as long as `make test` does
 	CHAOS_SECONDS=10 pytest tests/chaos -s

@@ -3,6 +3,7 @@ restarted under it.
 """
 
 import os
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from postgresql_server import postgres_server, programs_or_skip
 
 from .conftest import HERE, ROOT
 
+SUITE = HERE.parent / "suite.py"
 AGAIN = (
     "killed_worker_process or killed_worker_costs or wakes or hands_a_long_job_back or divided_job "
     "or one_failed_part or fails_for_good or unique or same_key or periodic or restarted_database "
@@ -36,7 +38,7 @@ def test_postgresql_keeps_the_same_promises() -> None:
     outside = {
         name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"
     }
-    again = [sys.executable, "-m", "pytest", HERE, "-q", "-k", AGAIN, "-p", "no:cacheprovider"]
+    again = [sys.executable, SUITE, HERE, "-q", "-k", AGAIN]
     programs = programs_or_skip("jobs were tried on SQLite alone")
     with postgres_server(programs) as database:
         ran = subprocess.run(
@@ -47,5 +49,5 @@ def test_postgresql_keeps_the_same_promises() -> None:
             text=True,
             check=False,
         )
-    print(ran.stdout[-300:])
+    print(ran.stdout[-300:], *re.findall("^UNSTABLE.*", ran.stdout, re.MULTILINE), sep="\n")
     assert ran.returncode == 0, ran.stdout

@@ -1,0 +1,62 @@
+"""The runner of the suites runs once more what failed, and says so."""
+
+from pathlib import Path
+
+import pytest
+import suite
+
+STABLE = "def test_stable(): pass\n"
+# Fails where it has not run before.
+ONCE = """
+from pathlib import Path
+
+def test_once():
+    ran = Path(__file__).with_name("ran")
+    if not ran.exists():
+        ran.touch()
+        raise AssertionError("the machine stood still")
+"""
+ALWAYS = "def test_always():\n    open('runs', 'a').write('x'); raise AssertionError\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of tests, in which pytest runs."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def printed(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    return [line for line in capfd.readouterr().out.splitlines() if line.startswith("UNSTABLE")]
+
+
+def test_what_passes_the_second_time_is_named(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "test_a.py").write_text(STABLE + ONCE)
+    assert suite.run(["-q"]) == 0
+    assert printed(capfd) == [
+        "UNSTABLE: test_a.py::test_once failed, and passed when it was run again"
+    ]
+
+
+def test_what_fails_twice_fails_the_run(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (folder / "test_a.py").write_text(STABLE + ONCE)
+    (folder / "test_b.py").write_text(ALWAYS)
+    assert suite.run(["-q"]) == 1
+    assert (folder / "runs").read_text() == "xx"
+    assert printed(capfd) == []
+
+
+def test_many_failures_are_no_accident(folder: Path) -> None:
+    (folder / "test_a.py").write_text(ONCE)
+    (folder / "test_b.py").write_text(ALWAYS)
+    assert suite.run(["-q"], max_again=1) == 1
+    assert (folder / "runs").read_text() == "x"
+
+
+@pytest.mark.parametrize(("text", "code"), [("import nothing_of_this_name", 2), ("", 5)])
+def test_what_collects_no_test_fails_the_run(folder: Path, text: str, code: int) -> None:
+    (folder / "test_a.py").write_text(text)
+    assert suite.run(["-q"]) == code
