@@ -141,7 +141,7 @@ class Conditions:
         """What the lines assign that lives as long as the process: `global x`, `cls.x`."""
         assigned = (
             (each.lineno, target)
-            for each in ast.walk(self.function.scope.node)
+            for each in own_nodes(self.function.scope.node)
             if isinstance(each, ast.Assign)
             for target in each.targets
         )

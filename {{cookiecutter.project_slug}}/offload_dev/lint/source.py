@@ -103,6 +103,12 @@ class CodeScope:
         """Its name inside of the module, for messages."""
         return self.dotted.removeprefix(self.module.dotted + ".")
 
+    @cached_property
+    def text_of_lines(self) -> str:
+        """Its lines, as they stand in the file. It saves writing the nodes out."""
+        first, last = getattr(self.node, "lineno", 1), getattr(self.node, "end_lineno", None)
+        return "\n".join(self.module.lines[first - 1 : last])
+
     def imported(self, *, in_functions: bool = False) -> Iterator[tuple[str, int]]:
         """The dotted name and the line of each import.
 
@@ -164,14 +170,22 @@ def _gets_request(scope: CodeScope) -> bool:
     return arguments is not None and any(each.arg == "request" for each in arguments.args)
 
 
-def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node of a scope in source order, without the bodies of the scopes inside of it."""
-    waiting = _children(node)[::-1]
+def own_nodes(node: ast.AST) -> list[ast.AST]:
+    """Every node of a scope in source order, without the bodies of the scopes inside of it.
+
+    The list of a scope is kept: some twenty rules ask for it.
+    """
+    if (known := node.__dict__.get("own_nodes")) is not None:
+        return known
+    found, waiting = [], _children(node)[::-1]
     while waiting:
         child = waiting.pop()
-        yield child
+        found.append(child)
         if not isinstance(child, SCOPES):
             waiting += _children(child)[::-1]
+    if isinstance(node, (*SCOPES, ast.Module)):
+        node.own_nodes = found
+    return found
 
 
 def _children(node: ast.AST) -> list[ast.AST]:

@@ -106,9 +106,11 @@ class Variables:
         A row that is created has what it was created with.
         """
         call = _without_await(value)
-        if not isinstance(call, ast.Call) or "_related(" in ast.unparse(call):
+        if not isinstance(call, ast.Call):
             return False
         origin = self.origin(call.func)
+        if not origin or "_related(" in ast.unparse(call):
+            return False
         if origin == f"{REQUEST}.auser" or self._returns_fresh_row(origin):
             return True
         head, _, method = origin.rpartition(".")
@@ -124,7 +126,7 @@ class Variables:
         if scope is None or not isinstance(scope.node, Def):
             return False
         is_plain = all(TO_THREAD.matches(each) for each, _ in resolver.decorators.of(scope))
-        if not is_plain or "_related(" in ast.unparse(scope.node):
+        if not is_plain or "_related(" in scope.text_of_lines:
             return False
         local = resolver.locals(scope)
         returned = resolver.local_types.returned(scope, yields=False)
