@@ -32,7 +32,7 @@ AGAIN = (
 )
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3000)
 @pytest.mark.skipif("LAB_DATABASE_URL" in os.environ, reason="this is the run on PostgreSQL")
 def test_postgresql_keeps_the_same_promises() -> None:
     outside = {
