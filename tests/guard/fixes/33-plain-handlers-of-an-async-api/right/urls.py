@@ -1,3 +1,0 @@
-from .handlers import api
-
-urlpatterns = api.urls

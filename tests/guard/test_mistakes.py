@@ -1,0 +1,57 @@
+"""Mistakes that others made: parts to learn from, and parts that nobody reads.
+
+`mistakes/README.md` says how they were written, and what the linter caught of each part at first.
+"""
+
+from pathlib import Path
+
+import pytest
+from mistakes import READ, UNREAD, Mistake, read
+
+from offload_dev.lint.grade import grade
+from offload_dev.lint.source import Project
+
+LEARNED = [mistake for part in READ for mistake in read(part)]
+# What the linter alone catches of the parts that nobody reads: it may only grow. And how many of
+# their mends it accuses with an error: that may only fall.
+MIN_CAUGHT = {"fixes_held_back": 12, "issues_unseen": 27, "strangers": 17}
+MAX_ACCUSED = {"fixes_held_back": 1, "issues_unseen": 0, "strangers": 1}
+
+
+def said(half: str, mistake: Mistake, folder: Path) -> tuple[set[tuple[str, str, str]], list[str]]:
+    """Where the linter says which number, by the line's text; and the numbers of its errors."""
+    tree = mistake.lay_out(half, folder / mistake.name / half)
+    project = Project(tree)
+    assert project.unreadable == []
+    found, errors = set(), []
+    for each in grade(project):
+        lines = (tree / each.path).read_text().splitlines()
+        found.add((each.path, lines[each.line - 1].strip(), each.rule))
+        errors += [each.rule] if each.severity == "error" else []
+    return found, errors
+
+
+def test_each_mistake_has_a_name_of_its_own() -> None:
+    names = [mistake.name for part in (*READ, *UNREAD) for mistake in read(part)]
+    assert len(set(names)) == len(names) >= 260
+
+
+@pytest.mark.parametrize("mistake", LEARNED, ids=lambda mistake: mistake.name)
+def test_a_learned_mistake_gets_its_number_and_its_mend_no_error(
+    tmp_path: Path, mistake: Mistake
+) -> None:
+    (wrong, _), (right, errors) = (said(half, mistake, tmp_path) for half in ("wrong", "right"))
+    numbers = {number for _, _, number in wrong - right}
+    assert mistake.expect in numbers or (mistake.expect is None and not numbers)
+    assert errors == []
+
+
+@pytest.mark.parametrize("part", UNREAD)
+def test_a_part_that_nobody_reads_is_caught_as_before(tmp_path: Path, part: str) -> None:
+    caught, accused = 0, 0
+    for mistake in read(part):
+        (wrong, _), (right, errors) = (said(half, mistake, tmp_path) for half in ("wrong", "right"))
+        caught += bool(wrong - right)
+        accused += bool(errors)
+    assert caught >= MIN_CAUGHT[part]
+    assert accused <= MAX_ACCUSED[part]
