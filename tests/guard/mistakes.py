@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import mends
 import nets
+from differences import FILE, half_of, lay_out
 
 MISTAKES = Path(__file__).parent / "mistakes"
 READ = ("fixes_read", "issues_learned", "issues_opened")
@@ -51,7 +51,7 @@ class Mistake:
 
     def lay_out(self, half: str, folder: Path) -> Path:
         """Write one half, `wrong` or `right`, as a package in a folder; returns the folder."""
-        return mends.lay_out(mends.half_of(self.files, half), folder)
+        return lay_out(half_of(self.files, half), folder)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def read(part: str) -> list[Mistake]:
             found["name"],
             found["source"],
             found["expect"],
-            dict(mends.FILE.findall(found["files"])),
+            dict(FILE.findall(found["files"])),
         )
         for path in sorted((MISTAKES / part).glob("*.md"))
         for found in CASE.finditer(path.read_text())
@@ -156,12 +156,13 @@ def main() -> None:
     parser.add_argument("--only-lint", action="store_true", help="without ruff and mypy")
     only_lint = parser.parse_args().only_lint
     for part in (*READ, *UNREAD):
-        cases = {each: measure(each, only_lint=only_lint) for each in read(part)}
-        for mistake, case in cases.items() if part in READ else ():
+        mistakes = read(part)
+        cases = [measure(each, only_lint=only_lint) for each in mistakes]
+        for mistake, case in zip(mistakes, cases, strict=True) if part in READ else ():
             accused = f"   ACCUSED {', '.join(case.accused)}" if case.accused else ""
             numbers = ", ".join(sorted(case.numbers)) or "-"
             print(f"{mistake.kind:<10} {mistake.name:<45} {numbers}{accused}")
-        print(figures(part, cases.values()))
+        print(figures(part, cases))
 
 
 if __name__ == "__main__":
