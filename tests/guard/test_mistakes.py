@@ -14,8 +14,8 @@ from offload_dev.lint.source import Project
 LEARNED = [mistake for part in READ for mistake in read(part)]
 # What the linter alone catches of the parts that nobody reads: it may only grow. And how many of
 # their mends it accuses with an error: that may only fall.
-MIN_CAUGHT = {"fixes_held_back": 12, "issues_unseen": 27, "strangers": 17}
-MAX_ACCUSED = {"fixes_held_back": 1, "issues_unseen": 0, "strangers": 1}
+MIN_CAUGHT = {"fixes_held_back": 12, "issues_unseen": 27, "strangers_unread": 9}
+MAX_ACCUSED = {"fixes_held_back": 1, "issues_unseen": 0, "strangers_unread": 1}
 
 
 def said(half: str, mistake: Mistake, folder: Path) -> tuple[set[tuple[str, str, str]], list[str]]:
