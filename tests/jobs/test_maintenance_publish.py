@@ -339,7 +339,7 @@ def test_a_periodic_job_is_submitted_once_an_interval_although_its_row_was_delet
 def test_a_queue_answers_when_it_has_room_for_so_many(
     monkeypatch: pytest.MonkeyPatch, stats: dict[str, float], count: int, shortest: int | None
 ) -> None:
-    from offload.jobs.client import admit
+    from offload.jobs.admission import admit
     from offload.jobs.services import services
     from offload.jobs.stats import JobStats, QueueStats
     from offload.problems import Problem

@@ -134,7 +134,7 @@ def test_the_leader_counts_the_owners_who_may_not_submit_for_now(
     quiet: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from offload.conf import conf
-    from offload.jobs.client import admit
+    from offload.jobs.admission import admit
     from offload.jobs.database import from_now
     from offload.jobs.maintenance import read_stats
     from offload.jobs.models import Job
