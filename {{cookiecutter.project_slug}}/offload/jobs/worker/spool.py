@@ -131,7 +131,7 @@ class Spool:
         return self._folder / f"{job_id}-{token}.json"
 
     def _bytes(self) -> int:
-        return sum(path.stat().st_size for path in self._folder.glob("*.json*"))
+        return sum(_size(path) for path in self._folder.glob("*.json*"))
 
     def _write(self, path: Path, document: bytes) -> SpoolFile:
         """A reader sees the whole file or none, also after a crash of the machine."""
@@ -146,6 +146,8 @@ class Spool:
             new.rename(path)
             _sync_folder(self._folder)
         except BaseException:
+            # A disk that is full has room for the next end.
+            new.unlink(missing_ok=True)
             os.close(descriptor)
             raise
         return SpoolFile(path, descriptor)
@@ -164,6 +166,13 @@ def _lock(path: Path) -> SpoolFile | None:
             pass
         os.close(descriptor)
     return None
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where its process has deleted it meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
 
 
 def _age(path: Path) -> float:
