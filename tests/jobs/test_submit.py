@@ -100,6 +100,12 @@ async def test_other_odd_texts_come_back_as_they_went(lab: Lab, text: str) -> No
     assert job.params["log"] == text
 
 
+@pytest.mark.parametrize("owner", ["x" * 151, "a\0b"])
+def test_an_owner_that_no_column_takes_is_an_error_on_every_database(lab: Lab, owner: str) -> None:
+    with pytest.raises(ValueError, match="an owner has at most 150 characters, and no NUL"):
+        lab.submit("lab.burn", owner=owner)
+
+
 def test_half_a_character_is_a_422_too(lab: Lab) -> None:
     from labyrinth.lab.jobs import Work, burn
 
