@@ -29,6 +29,9 @@ from offload.serving.middleware import request_id as current_request_id
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
 
+# Rows of one INSERT. PostgreSQL ends a statement after 8 s, and one of 10,000 rows took longer on a
+# busy machine.
+INSERT_BATCH_ROWS = 1000
 # How often an INSERT is tried that meets another job with its unique key, which ends meanwhile.
 MAX_INSERT_TRIES = 5
 # The clock of a process that has not read the database's may be so much ahead of it, or behind it.
@@ -118,7 +121,7 @@ def insert(job_type: JobType[P, R], params: P, owner: str, **columns: Any) -> Jo
 async def submit_many(
     job_type: JobType[P, R], params: Iterable[P], *, owner: str, **choices: Unpack[Choices]
 ) -> list[Job]:
-    """Accept several jobs in one INSERT, all or none. Raises as `submit` does."""
+    """Accept several jobs in one transaction, all or none. Raises as `submit` does."""
     columns = _columns(job_type, choices)
     jobs = [Job.new(job_type, each, owner, **columns) for each in params]
     admit(job_type.limits.queue, owner, len(jobs))
@@ -127,7 +130,7 @@ async def submit_many(
         is_planned = "due_at" in columns
         with turn_to_submit(job_type, owner, is_planned):
             admit_waiting(jobs, is_planned)
-            Job.objects.bulk_create(jobs)
+            Job.objects.bulk_create(jobs, batch_size=INSERT_BATCH_ROWS)
         count_new(jobs)
         add_submitted_event(jobs)
         if not is_planned:

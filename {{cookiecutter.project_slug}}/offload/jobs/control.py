@@ -116,6 +116,9 @@ def failed_jobs(kind: str = "", error: str = "", owner: str = "") -> QuerySet[Jo
     """
     rows = Job.objects.filter(status=Status.FAILED, number=0).defer(*Job.LARGE_FIELDS)
     asked = {"kind": kind, "error": error, "owner": owner}
+    if any("\0" in value for value in asked.values()):
+        # No row has it, and PostgreSQL refuses the question.
+        return rows.none()
     return rows.filter(**{name: value for name, value in asked.items() if value}).order_by(
         "-created_at", "-pk"
     )
