@@ -166,6 +166,20 @@ def test_a_refused_token_is_sent_once(open_page: Open) -> None:
     page.wait_for_selector("#connection.live")
 
 
+def test_a_block_is_shown_once_also_where_the_servers_clock_is_set_back(open_page: Open) -> None:
+    page = open_page(script=FED)
+    now, hour = 1_800_000_000, 3600
+    for clock, ids in ((now, [1]), (now + hour, [1]), (now - hour, [1, 2])):
+        blocks = [{"id": each, "at": clock + each, "sentence": f"block {each}"} for each in ids]
+        page.evaluate("(blocks) => { window.last.blocks = blocks; window.tell([]); }", blocks)
+        until(page, f"document.querySelector('#blocks').textContent.includes('block {ids[-1]}')")
+    # The state after those has been drawn.
+    tell(page, job(1))
+    page.wait_for_selector(card(job(1), "running"))
+    shown = page.locator("#blocks li").all_inner_texts()
+    assert [text.split(maxsplit=1)[1] for text in shown] == ["block 2", "block 1"]
+
+
 # Notes the pauses between two connections, and shortens them. Other timers have other times.
 NOTE_PAUSES = """
 Math.random = () => %s;
