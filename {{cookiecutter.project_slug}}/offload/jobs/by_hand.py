@@ -25,7 +25,7 @@ from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.past_attempts import with_attempt
 from offload.problems import Problem
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # The states from which a job can be retried.
 RETRIABLE = (Status.FAILED, Status.CANCELLED)
@@ -195,7 +195,7 @@ def _write(job: Job, **values: Any) -> None:
 
 def _log(job: Job, done: str, by: str) -> None:
     """Log what becomes of a job, and what it came to before: its row forgets it."""
-    log.warning(
+    logger.warning(
         "job %s is %s by %s; until now it was %s, after %s of %s attempts: %s",
         job.pk,
         done,

@@ -50,7 +50,7 @@ import offload.observe.no_fork  # noqa: F401
 from offload.conf import conf
 from offload.jobs.models import Job, Status, Worker
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 T = TypeVar("T")
 
@@ -367,7 +367,7 @@ def retry_conflicts(write: Callable[[], T]) -> T:
         except OperationalError as error:
             if not left or getattr(error.__cause__, "sqlstate", None) not in CONFLICT_CODES:
                 raise
-            log.info("a transaction met another one and is tried again: %s", error)
+            logger.info("a transaction met another one and is tried again: %s", error)
             # Not at the same time as the other one.
             time.sleep(random.uniform(0.0, MAX_CONFLICT_WAIT_SECONDS))
 

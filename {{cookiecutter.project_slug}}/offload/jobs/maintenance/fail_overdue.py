@@ -10,7 +10,7 @@ from offload.jobs.database import FORK_LOCK, bounded_transaction, is_lock_confli
 from offload.jobs.models import Job
 from offload.jobs.notifier import EventPublisher
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds between two runs. No worker claims an overdue job meanwhile: `database.due` leaves it out.
 OVERDUE_INTERVAL_SECONDS = 2.0
@@ -50,9 +50,9 @@ class FailOverdue:
         except Exception as fault:
             if not is_lock_conflict(fault):
                 raise
-            log.warning("job %s is overdue, but its row is locked: trying again", job_id)
+            logger.warning("job %s is overdue, but its row is locked: trying again", job_id)
             return
 
         if failed is not None:
-            log.warning("job %s: %s", job_id, error, extra=failed.log_fields())
+            logger.warning("job %s: %s", job_id, error, extra=failed.log_fields())
             self._events.publish(failed)

@@ -11,7 +11,7 @@ from offload.jobs.database import FORK_LOCK, bounded_transaction, due, due_or_bl
 from offload.jobs.models import Job, Worker
 from offload.jobs.notifier import EventPublisher
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds between two runs.
 UNKNOWN_INTERVAL_SECONDS = 60.0
@@ -81,4 +81,4 @@ class FailUnknown:
                 failed = transitions.give_up(job_id, reason, due_or_blocked())
             if failed is not None:
                 self._events.publish(failed)
-        log.error("%s jobs have failed: %s. Was it renamed or removed?", len(job_ids), reason)
+        logger.error("%s jobs have failed: %s. Was it renamed or removed?", len(job_ids), reason)

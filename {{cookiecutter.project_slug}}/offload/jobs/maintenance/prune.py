@@ -14,7 +14,7 @@ from offload.jobs.database import FORK_LOCK, bounded_transaction, from_now
 from offload.jobs.maintenance.file_deleter import FileDeleter
 from offload.jobs.models import Job, ResultFile, RunLimitKey, Worker
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds between two runs, and between two runs where more is left to delete.
 PRUNE_INTERVAL_SECONDS = 60.0

@@ -16,7 +16,7 @@ from offload.jobs.models import Job, Pause
 from offload.jobs.priority import COUNTED_OWNER_ROWS, MAX_COUNTED_OWNERS
 from offload.jobs.stats import Backlog, JobStats, QueueStats
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # The drain rate is the mean of this many seconds.
 DRAIN_WINDOW_SECONDS = 60.0
@@ -154,7 +154,7 @@ class ReadStats:
             for kind, count in kinds.items():
                 unserved[queue, kind] = count
                 if (queue, kind) not in self._reported:
-                    log.error(
+                    logger.error(
                         "%s jobs of type %r wait in the queue %r, and no running worker knows "
                         "this type. Deploy workers that declare it, or cancel the jobs",
                         count,

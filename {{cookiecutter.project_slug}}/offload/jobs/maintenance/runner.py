@@ -24,7 +24,7 @@ from offload.jobs.maintenance.unblock_limited import UnblockLimited
 from offload.jobs.notifier import EventPublisher
 from offload.jobs.stats import JobStats
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 
 class Maintenance:
@@ -64,11 +64,11 @@ class Maintenance:
             else:
                 self._mark_published()
         except LeadLost:
-            log.info("maintenance: another process has taken over")
+            logger.info("maintenance: another process has taken over")
         except DATABASE_ERRORS as error:
             self._database_is_down(error)
         except Exception:
-            log.exception("the maintenance failed, and tries again in a second: this is a bug")
+            logger.exception("the maintenance failed, and tries again in a second: this is a bug")
 
         self._stats.broker = self._reaches_broker = self._broker.check()
         with FORK_LOCK:
@@ -103,18 +103,18 @@ class Maintenance:
         except LeadLost:
             raise
         except DATABASE_ERRORS as error:
-            log.warning("maintenance: %s: the database refused, trying again: %s", name, error)
+            logger.warning("maintenance: %s: the database refused, trying again: %s", name, error)
             if not is_lock_conflict(error):
                 close_connections()
         except Exception:
-            log.exception("maintenance: %s failed, and tries again: this is a bug", name)
+            logger.exception("maintenance: %s failed, and tries again: this is a bug", name)
         self._observation.step()
 
     def _database_is_down(self, error: Exception) -> None:
         self._observation.database_was_down()
         close_connections()
         if self._stats.database is not False:
-            log.warning(
+            logger.warning(
                 "the database does not answer; no lost jobs are rescued until it does: %s", error
             )
         self._stats.database = False

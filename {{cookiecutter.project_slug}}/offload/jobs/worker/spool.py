@@ -20,7 +20,7 @@ from uuid import UUID
 
 from offload.conf import conf
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Spool:
         except OSError:
             writable = False
         if not writable:
-            log.error(
+            logger.error(
                 "the folder %s cannot be written: a worker that ends during an outage of the "
                 "database loses the results that it holds. Set SPOOL_FOLDER to a folder on a disk",
                 self._folder,
@@ -103,11 +103,11 @@ class Spool:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._bytes() + len(document) > conf().spool_limit:
-                log.error("job %s: the spool %s is full", end.job_id, self._folder)
+                logger.error("job %s: the spool %s is full", end.job_id, self._folder)
                 return None
             return self._write(self._path(end.job_id, end.token), document)
         except OSError as error:
-            log.error("job %s: the spool %s takes no file: %s", end.job_id, self._folder, error)
+            logger.error("job %s: the spool %s takes no file: %s", end.job_id, self._folder, error)
             return None
 
     def unowned(self) -> Iterator[SpoolFile]:
@@ -120,7 +120,7 @@ class Spool:
             if file is None:
                 continue
             if _age(path) > conf().spool_lifetime:
-                log.error("%s is too old, and is deleted: its job was started again", path)
+                logger.error("%s is too old, and is deleted: its job was started again", path)
                 file.delete()
             elif path.suffix == ".new":
                 file.delete()
