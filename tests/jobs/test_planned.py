@@ -10,10 +10,10 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from .conftest import Lab
+from .staff_pages import works
 from .test_maintenance import RecordingBroker, run_maintenance
 from .test_maintenance_publish import insert
 from .test_maintenance_publish import quiet as quiet
-from .test_operations import works
 from .test_submit import key, submit
 
 HOUR = timedelta(hours=1)
