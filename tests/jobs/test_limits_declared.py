@@ -18,8 +18,8 @@ def test_a_type_that_nobody_knows_blocks_no_other_and_fails_after_a_day(
     quiet: Lab, every_run: None
 ) -> None:
     from offload.jobs.blocked import unblock
-    from offload.jobs.database import from_now
     from offload.jobs.models import Job
+    from offload.jobs.row_states import from_now
 
     worker("lab.three")
     jobs = [submit(quiet, "lab.three") for _ in range(6)]

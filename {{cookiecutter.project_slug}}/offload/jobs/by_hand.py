@@ -20,9 +20,10 @@ from django.db import IntegrityError
 from django.db.models import F
 from django.db.models.functions import Now
 
-from offload.jobs.database import NOT_WAITING, UNHELD, due_again, in_transaction, lock_ancestors
 from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.past_attempts import with_attempt
+from offload.jobs.row_states import NOT_WAITING, UNHELD, due_again
+from offload.jobs.transactions import in_transaction, lock_ancestors
 from offload.problems import Problem
 
 logger = logging.getLogger("offload.jobs")

@@ -1,6 +1,6 @@
 """Pauses queues and job types, and resumes them.
 
-`database.due` leaves out the jobs of a pause: workers claim none of them, and none of them is
+`row_states.due` leaves out the jobs of a pause: workers claim none of them, and none of them is
 published. They wait in their rows. Submits go on, up to the queue's depth.
 """
 

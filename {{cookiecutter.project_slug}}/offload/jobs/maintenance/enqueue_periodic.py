@@ -9,16 +9,12 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from offload.jobs.blocked import give_ranks
-from offload.jobs.database import (
-    CONNECTION_ERRORS,
-    FORK_LOCK,
-    bounded_transaction,
-    is_lock_conflict,
-)
+from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
 from offload.jobs.declare import all_job_types
 from offload.jobs.job_type import JobType, scheduled_params
 from offload.jobs.models import Job, Leader, Pause, Schedule
 from offload.jobs.recurrence import Recurrence
+from offload.jobs.transactions import bounded_transaction, is_lock_conflict
 
 logger = logging.getLogger("offload.jobs")
 

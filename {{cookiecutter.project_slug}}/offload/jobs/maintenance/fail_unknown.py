@@ -7,9 +7,11 @@ from celery import current_app
 from django.db.models import QuerySet
 
 from offload.jobs import transitions
-from offload.jobs.database import FORK_LOCK, bounded_transaction, due, due_or_blocked, from_now
+from offload.jobs.database import FORK_LOCK
 from offload.jobs.models import Job, Worker
 from offload.jobs.notifier import EventPublisher
+from offload.jobs.row_states import due, due_or_blocked, from_now
+from offload.jobs.transactions import bounded_transaction
 
 logger = logging.getLogger("offload.jobs")
 

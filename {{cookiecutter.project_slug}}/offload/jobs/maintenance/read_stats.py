@@ -9,11 +9,12 @@ from django.db.models import Count, Min, Q
 from django.db.models.functions import Now
 
 from offload.conf import conf
-from offload.jobs.database import FORK_LOCK, from_now, running_workers, waiting
+from offload.jobs.database import FORK_LOCK
 from offload.jobs.maintenance.due_rows import DueRows
 from offload.jobs.maintenance.leader import Leadership
 from offload.jobs.models import Job, Pause
 from offload.jobs.priority import COUNTED_OWNER_ROWS, MAX_COUNTED_OWNERS
+from offload.jobs.row_states import from_now, running_workers, waiting
 from offload.jobs.stats import Backlog, JobStats, QueueStats
 
 logger = logging.getLogger("offload.jobs")

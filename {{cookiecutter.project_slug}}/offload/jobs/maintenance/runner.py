@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from offload.jobs import metrics
 from offload.jobs.broker import Broker
-from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections, is_lock_conflict
+from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections
 from offload.jobs.maintenance.enqueue_periodic import EnqueuePeriodic
 from offload.jobs.maintenance.fail_overdue import FailOverdue
 from offload.jobs.maintenance.fail_unknown import FailUnknown
@@ -23,6 +23,7 @@ from offload.jobs.maintenance.settle_divided import SettleDivided
 from offload.jobs.maintenance.unblock_limited import UnblockLimited
 from offload.jobs.notifier import EventPublisher
 from offload.jobs.stats import JobStats
+from offload.jobs.transactions import is_lock_conflict
 
 logger = logging.getLogger("offload.jobs")
 

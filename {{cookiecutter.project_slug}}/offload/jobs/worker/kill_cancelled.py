@@ -7,8 +7,8 @@ from functools import partial
 from uuid import UUID
 
 from offload.conf import conf
-from offload.jobs.database import from_now
 from offload.jobs.models import Job, Status
+from offload.jobs.row_states import from_now
 from offload.jobs.worker.assignments import Activity, Assignment, Assignments
 from offload.jobs.worker.processes import signal_if
 

@@ -3,15 +3,10 @@
 import logging
 import threading
 
-from offload.jobs.database import (
-    CONNECTION_ERRORS,
-    FORK_LOCK,
-    bounded_transaction,
-    close_connections,
-    held,
-    is_lock_conflict,
-)
+from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK, close_connections
 from offload.jobs.models import Job
+from offload.jobs.row_states import held
+from offload.jobs.transactions import bounded_transaction, is_lock_conflict
 from offload.jobs.worker.executor import tell_watchers_and_parent
 from offload.jobs.worker.kept_end import kept_end
 from offload.jobs.worker.spool import Spool, SpooledEnd
