@@ -16,8 +16,8 @@ from django.utils.text import capfirst
 
 from offload.conf import conf
 from offload.jobs.blocked import blocked, limit_of
-from offload.jobs.database import running_workers, waiting
 from offload.jobs.models import FINAL, Job, Leader, Pause, Status, Worker
+from offload.jobs.row_states import running_workers, waiting
 from offload.jobs.services import services
 
 # Jobs that are counted before this one; of more the page says "over 10,000".

@@ -14,7 +14,7 @@ from celery.worker.consumer import Consumer
 
 from offload.redis_answers import NONSENSE_ERRORS
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds between two tries. kombu's waits grow by 2 s up to 30 s: after an outage of 75 s the first
 # job began 17 s after the broker's return.
@@ -73,7 +73,7 @@ class SteadyConsumer(Consumer):
         except self.connection_errors as error:
             # Celery closes the lost connection, and asks the broker while it does so. It ignores
             # kombu's own errors only; any other one would end the worker.
-            log.warning("closing the lost connection to the broker failed: %r", error)
+            logger.warning("closing the lost connection to the broker failed: %r", error)
         if isinstance(exc, ANSWER_ERRORS):
             # The next one comes at once.
             time.sleep(BROKER_RETRY_SECONDS)
