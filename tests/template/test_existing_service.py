@@ -254,6 +254,10 @@ def test_settings_for_all_tasks_do_not_hold_for_jobs(running: Running) -> None:
         datetime.fromisoformat(ended[f"{name}_at"]) for name in ("started", "finished")
     )
     assert (finished - started).total_seconds() > 1, "the job was too short to tell"
+    # The page's format: the line of its end names the job and the request that has submitted it.
+    request = accepted.headers["x-request-id"]
+    line = f" INFO offload.jobs: job succeeded request={request} job={ended['id']}\n"
+    running.until(lambda: line in running.printed())
 
 
 def test_an_async_view_in_a_transaction_is_named(service: Path) -> None:
