@@ -134,6 +134,8 @@ def test_the_page_shows_queues_workers_limits_schedules_and_what_is_wrong(
     from offload.jobs.services import services
 
     worker = works("default")
+    # The worker of the other queue has vanished.
+    works("cpu", seen_at=timezone.now() - timedelta(minutes=1))
     job = claimed(lab.submit("lab.burn").pk)
     shift(job, worker=worker.pk)
     failed(lab, log="/dev/null")

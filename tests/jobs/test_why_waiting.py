@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from django.utils import timezone
 
 from .conftest import Lab
@@ -84,9 +85,28 @@ def test_a_job_says_how_many_wait_before_it_and_that_all_processes_are_busy(lab:
     transitions.claim(lab.submit("lab.burn").pk, worker.pk, 1)
     insert(3, seconds=60)
     assert reasons(lab.submit("lab.burn")) == [
-        "All 1 processes of the workers of the queue 'cpu' are busy.",
-        "3 jobs of the queue 'cpu' have waited longer.",
+        "All processes of the workers of the queue 'cpu' are busy: 1.",
+        "Jobs of the queue 'cpu' that have waited longer: 3.",
     ]
+
+
+def test_a_job_of_a_queue_that_nobody_reads_is_not_expected_to_start(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs.services import services
+    from offload.jobs.stats import JobStats, QueueStats
+
+    leads()
+    worker = works()
+    insert(3, seconds=60)
+    job = lab.submit("lab.burn")
+    # What the leader has counted: four jobs, and the ends of the last minute.
+    stats = JobStats(queues={"cpu": QueueStats(rows=4, drain=2.0)})
+    monkeypatch.setattr(services, "stats", stats)
+    assert reasons(job)[-1].endswith("At the rate of the last minute it begins in 2 s.")
+    worker.seen_at = timezone.now() - timedelta(hours=1)
+    worker.save()
+    assert reasons(job)[-1] == "Jobs of the queue 'cpu' that have waited longer: 3."
 
 
 def test_a_blocked_job_names_the_jobs_of_its_limit_and_its_owner_reads_the_same(lab: Lab) -> None:
@@ -102,7 +122,7 @@ def test_a_blocked_job_names_the_jobs_of_its_limit_and_its_owner_reads_the_same(
     reason = reasons_of_waiting(last)[0]
     assert reason.jobs == [placed.pk]
     assert reason.text.endswith(
-        "1 blocked jobs of this limit come before it. The limit's places are taken by:"
+        "Blocked jobs of this limit that come before it: 1. The limit's places are taken by:"
     )
     shown = summary_of(last).blocked_by
     assert shown is not None

@@ -104,7 +104,8 @@ def _faults(shown: dict[str, Any]) -> Iterator[str]:
     if services.notifier is not None and not services.notifier.subscribed:
         yield "This process gets no events from Redis. It reads watched rows once a second instead."
 
-    read = {queue for worker in shown.get("workers", ()) for queue in worker["row"].queues}
+    running = [each["row"] for each in shown.get("workers", ()) if not each["is_silent"]]
+    read = {queue for worker in running for queue in worker.queues}
     waiting = {backlog.queue for backlog in stats.backlogs}
     if "workers" in shown:
         for queue in sorted(waiting - read):

@@ -6,6 +6,7 @@ too. Celery's own consumer ends the worker then, since these are no errors of th
 
 import logging
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,10 @@ class SteadyConsumer(Consumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.connection_errors = (*self.connection_errors, *ANSWER_ERRORS)
+        # At each lost connection Celery warns, in seven lines, of a default of its next version. It
+        # is about late acknowledgements, which jobs do not have. Celery's own filters come before
+        # this consumer.
+        warnings.filterwarnings("ignore", message=r"\s*In Celery 5\.1 we introduced")
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Called by Celery whenever its loop begins."""
