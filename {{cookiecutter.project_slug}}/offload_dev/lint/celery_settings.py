@@ -10,6 +10,8 @@ from offload_dev.lint.settings_files import CELERY, SettingsFiles
 from offload_dev.lint.source import CodeScope, Project
 
 APPS = {"celery.Celery", "celery.app.Celery"}
+# Settings that the app itself may be given.
+OF_APP = {"broker": "broker_url", "backend": "result_backend"}
 # The names that Celery had for the same settings before version 4. It still reads them.
 OLD_NAMES = {
     "broker_url": "BROKER_URL",
@@ -17,6 +19,8 @@ OLD_NAMES = {
     "task_acks_late": "CELERY_ACKS_LATE",
     "task_time_limit": "CELERYD_TASK_TIME_LIMIT",
     "task_soft_time_limit": "CELERYD_TASK_SOFT_TIME_LIMIT",
+    "task_ignore_result": "CELERY_IGNORE_RESULT",
+    "task_reject_on_worker_lost": "CELERY_REJECT_ON_WORKER_LOST",
 }
 # After how many seconds a broker delivers a message again by default. Source: the pages of Celery
 # about its brokers, "Visibility timeout".
@@ -50,6 +54,11 @@ class CelerySettings:
         """The seconds that the only value of a setting says; 0 if there are several or none."""
         values = self.values(name)
         return seconds(*values[0], self._names) if len(values) == 1 else 0
+
+    @cached_property
+    def is_late_somewhere(self) -> bool:
+        """Whether a file names late acknowledgement, also of a single task."""
+        return any("acks_late" in module.text.lower() for module in self._project.files)
 
     @cached_property
     def visibility_timeout(self) -> int:
@@ -87,8 +96,9 @@ class CelerySettings:
                 case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="conf"), attr="update")):
                     yield from ((each.arg or "", each.value) for each in node.keywords)
                 case ast.Call(func=made) if self._names.origin(made, module) in APPS:
-                    brokers = (each.value for each in node.keywords if each.arg == "broker")
-                    yield from (("broker_url", each) for each in brokers)
+                    for each in node.keywords:
+                        if each.arg in OF_APP:
+                            yield OF_APP[each.arg], each.value
 
 
 def _of_conf(target: ast.expr) -> str:

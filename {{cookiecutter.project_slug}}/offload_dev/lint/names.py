@@ -56,6 +56,7 @@ TASK_DECORATORS = _patterns("tasks", "decorators")
 CELERY_TASKS = _patterns("tasks", "of_celery")
 PUBLISH = frozenset(NAMES["tasks"]["publish"])
 TASK_RESULTS = _patterns("tasks", "results")
+TASK_OPTIONS: list[str] = NAMES["tasks"]["options"]
 TASKS_IN_DATABASE = _patterns("tasks", "in_database")
 
 WAITING_PACKAGES: list[str] = NAMES["imports"]["waiting"]

@@ -17,6 +17,7 @@ class Variables:
         parameters: the names of the function's parameters.
         values: what the variables were assigned last.
         items: what was assigned to the items of the variables: `context["orders"] = orders`.
+        added: what was appended to the variables, as calls.
         rows: variables that hold a row whose relations were not fetched with it.
         fetched: variables that hold a queryset which `async for` has fetched: reading it again is
             free.
@@ -29,6 +30,7 @@ class Variables:
         self.parameters = set(self.local)
         self.values: dict[str, ast.expr] = {}
         self.items: dict[str, list[tuple[str, ast.expr]]] = {}
+        self.added: dict[str, list[ast.expr]] = {}
         self.rows: set[str] = set()
         self.fetched: set[str] = set()
         self.assigned: set[str] = set()
@@ -50,6 +52,7 @@ class Variables:
             return
 
         self.items.pop(target.id, None)
+        self.added.pop(target.id, None)
         origin = self.origin(value)
         # Each signal has receivers of its own.
         is_signal = SIGNALS.matches(origin)
@@ -71,6 +74,24 @@ class Variables:
     def value_of(self, node: ast.expr) -> ast.expr:
         """The value that a variable was assigned last; else the expression itself."""
         return self.values.get(node.id, node) if isinstance(node, ast.Name) else node
+
+    def element(self, source: ast.expr) -> str:
+        """The origin of the items of a list that this function makes of calls; else empty.
+
+        `futures = [pool.submit(load, key) for key in keys]` has futures.
+        """
+        match self.value_of(source):
+            case ast.ListComp(elt=made) | ast.SetComp(elt=made) | ast.GeneratorExp(elt=made):
+                items = [made]
+            case ast.List(elts=made) | ast.Set(elts=made) | ast.Tuple(elts=made):
+                items = made
+            case ast.DictComp(key=made):
+                items = [made]
+            case _:
+                return ""
+        items = [*items, *self.added.get(getattr(source, "id", ""), ())]
+        origins = {self.origin(item) if isinstance(item, ast.Call) else "" for item in items}
+        return origins.pop() if len(origins) == 1 else ""
 
     def is_fresh(self, node: ast.expr) -> bool:
         """Whether this is a row whose relations were not fetched with it."""

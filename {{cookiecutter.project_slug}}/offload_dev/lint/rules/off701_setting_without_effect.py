@@ -4,10 +4,10 @@ import ast
 import re
 from collections.abc import Iterator
 
-from offload_dev.lint import redeliveries
+from offload_dev.lint import redeliveries, schedules, task_options
 from offload_dev.lint.celery_settings import APPS, CelerySettings
 from offload_dev.lint.function import Function
-from offload_dev.lint.names import CELERY_SETTINGS, WITHOUT_GROUP
+from offload_dev.lint.names import CELERY_SETTINGS, CELERY_TASKS, WITHOUT_GROUP
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.settings_files import CELERY, assignments, is_settings
 from offload_dev.lint.source import CodeScope, Def, Module, own_nodes
@@ -29,6 +29,8 @@ COPY = re.compile(r"_(backup|bak|copy|old)$")
 UNLIMITED = "the app, whose tasks have no time limit,"
 ENDS = "right if the command of the worker limits them, or each task ends by itself"
 LIMIT_ADVICE = "`task_time_limit`, and a `task_soft_time_limit` below it"
+SOFT_ADVICE = "a soft limit below the hard one"
+LOST_SUBJECT = "`task_reject_on_worker_lost`, without `task_acks_late`,"
 UNDER_WSGI = "right where no async server runs this service"
 
 
@@ -60,6 +62,8 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     if isinstance(body.scope, Module):
         yield from redeliveries.of_all_tasks(body.scope, settings)
         yield from redeliveries.of_delays(body.scope, body.resolver)
+        yield from schedules.of_module(body.scope, body.resolver)
+        yield from _contradictions(body.scope, settings)
 
 
 def _async_unsafe(body: Function) -> Iterator[Violation]:
@@ -161,5 +165,21 @@ def _time_limits(scope: CodeScope, body: Function, settings: CelerySettings) -> 
         limits = TaskLimits(decorator, scope, body.resolver)
         if limits.soft > limits.hard > 0:
             subject = f"`soft_time_limit={limits.soft}`, with a `time_limit` of {limits.hard},"
-            yield violation(decorator, subject, instead="a soft limit below the hard one")
+            yield violation(decorator, subject, instead=SOFT_ADVICE)
         yield from redeliveries.of_task(decorator, limits, settings)
+        if CELERY_TASKS.matches(body.resolver.origin(decorator.func, scope.parent or scope)):
+            yield from task_options.of_task(decorator, limits, body.resolver)
+
+
+def _contradictions(module: Module, settings: CelerySettings) -> Iterator[Violation]:
+    """Settings of all tasks that another one takes their effect."""
+    soft, hard = (settings.seconds(f"task_{name}") for name in ("soft_time_limit", "time_limit"))
+    if soft > hard > 0:
+        subject = f"the soft time limit {soft}, with a time limit of {hard},"
+        for given in settings.values("task_soft_time_limit"):
+            if given.scope is module:
+                yield violation(given.value, subject, instead=SOFT_ADVICE)
+    for given in settings.values("task_reject_on_worker_lost"):
+        is_set = getattr(given.value, "value", None) is True
+        if given.scope is module and is_set and not settings.is_late_somewhere:
+            yield violation(given.value, LOST_SUBJECT, instead="`task_acks_late`")

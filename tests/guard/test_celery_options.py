@@ -1,0 +1,129 @@
+"""Options of tasks, schedules and settings of Celery that do not do what is wanted."""
+
+from pathlib import Path
+
+import pytest
+from example_shop import findings
+from twins import Twins, check, numbers
+
+HEAD = """
+from celery import Celery, shared_task
+from celery.schedules import crontab
+
+app = Celery("shop", broker="redis://localhost:6379/0")
+app.conf.task_time_limit = 60
+
+"""
+
+
+def _task(options: str) -> str:
+    return f"{HEAD}@shared_task({options})\ndef send(pk):\n    return pk\n"
+
+
+CASES = {
+    "backoff_without_autoretry": Twins(
+        "OFF701",
+        "error",
+        _task("retry_backoff=True, max_retries=3"),
+        _task("retry_backoff=True, autoretry_for=(OSError,)"),
+    ),
+    "backoff_that_the_project_reads": Twins(
+        "OFF701",
+        "error",
+        _task("retry_backoff=True, max_retries=3"),
+        _task("retry_backoff=True, max_retries=3")
+        + "\ndef wait(task):\n    return task.retry_backoff\n",
+    ),
+    "backoff_with_a_base": Twins(
+        "OFF701",
+        "error",
+        _task("retry_backoff=True"),
+        _task("retry_backoff=True, base=Retried"),
+    ),
+    "lost_workers_without_late_acknowledgement": Twins(
+        "OFF701",
+        "error",
+        _task("reject_on_worker_lost=True"),
+        _task("reject_on_worker_lost=True, acks_late=True"),
+    ),
+    "misspelt_option": Twins("OFF701", "error", _task("ack_late=True"), _task("acks_late=True")),
+    "option_of_another_library": Twins(
+        "OFF701", "error", _task("timeout=9"), _task("time_limit=9")
+    ),
+    "delay_before_the_next_attempt": Twins(
+        "OFF701",
+        "error",
+        _task("default_retry_delay=7200, max_retries=5"),
+        _task("default_retry_delay=720, max_retries=5"),
+    ),
+    "countdown_of_an_attempt": Twins(
+        "OFF701",
+        "error",
+        _task("bind=True") + "\ndef again(task):\n    task.retry(countdown=6 * 3600)\n",
+        _task("bind=True") + "\ndef again(task):\n    task.retry(countdown=600)\n",
+    ),
+    "countdown_of_a_signature": Twins(
+        "OFF701",
+        "error",
+        _task("bind=True") + "\ndef later(pk):\n    send.s(pk).set(countdown=86400).delay()\n",
+        _task("bind=True") + "\ndef later(pk):\n    send.s(pk).set(countdown=864).delay()\n",
+    ),
+    "message_that_expires_before_its_time": Twins(
+        "OFF701",
+        "error",
+        _task("bind=True") + "\ndef later(pk):\n"
+        "    send.apply_async((pk,), countdown=600, expires=60)\n",
+        _task("bind=True") + "\ndef later(pk):\n"
+        "    send.apply_async((pk,), countdown=60, expires=600)\n",
+    ),
+    "each_minute_of_an_hour": Twins(
+        "OFF701",
+        "warning",
+        HEAD
+        + 'DAILY = {"task": "shop.views.send", "schedule": crontab(hour=3)}\n'
+        + _task("time_limit=9"),
+        HEAD + 'DAILY = {"task": "shop.views.send", "schedule": crontab(hour=3, minute=0)}\n'
+        'HOURLY = {"task": "shop.views.send", "schedule": crontab("0", hour="*/2")}\n'
+        + _task("time_limit=9"),
+    ),
+    "schedule_of_no_task": Twins(
+        "OFF701",
+        "error",
+        _task("time_limit=9")
+        + 'app.conf.beat_schedule = {"a": {"task": "shop.views.sned", "schedule": 60.0}}\n',
+        _task('time_limit=9, name="shop.views.other"')
+        + 'app.conf.beat_schedule = {"a": {"task": "shop.views.other", "schedule": 60.0}}\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_celery_does_not_use_is_found(tmp_path: Path, name: str) -> None:
+    check(CASES[name], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_wrong"),
+    [
+        ("CELERY_TASK_SOFT_TIME_LIMIT = 600\nCELERY_TASK_TIME_LIMIT = 300", True),
+        ("CELERY_TASK_SOFT_TIME_LIMIT = 60\nCELERY_TASK_TIME_LIMIT = 300", False),
+        ("CELERY_TASK_REJECT_ON_WORKER_LOST = True", True),
+        ("CELERY_TASK_REJECT_ON_WORKER_LOST = True\nCELERY_TASK_ACKS_LATE = True", False),
+        ("CELERY_TASK_REJECT_ON_WORKER_LOST = False", False),
+    ],
+)
+def test_settings_that_contradict_each_other_are_found(
+    tmp_path: Path, settings: str, *, is_wrong: bool
+) -> None:
+    found = numbers(tmp_path, "", settings=f"{settings}\n")
+    assert (("OFF701", "error") in found) is is_wrong
+
+
+def test_a_schedule_says_what_it_runs_and_what_to_write(tmp_path: Path) -> None:
+    (found,) = (
+        each
+        for each in findings(tmp_path, CASES["each_minute_of_an_hour"].wrong)
+        if each.rule == "OFF701"
+    )
+    assert found.subject == "`crontab(hour=3)`, which runs each minute then,"
+    assert found.instead == "`crontab(minute=0, …)`"
