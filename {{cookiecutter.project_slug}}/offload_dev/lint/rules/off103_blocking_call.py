@@ -70,7 +70,7 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
     if libraries.find("blocks", call.holder):
         return
     name = snippet(call.node.func)
-    if library := libraries.find("blocks", call.origin):
+    if library := function.resolver.library("blocks", call.origin):
         likely = NUMERIC if _may_be_numeric(call) else ""
         found = call_violation(call.node, likely=likely, instead=library.advice(name))
         yield found._replace(near=library.near)
