@@ -110,13 +110,35 @@ def test_what_celery_does_not_use_is_found(tmp_path: Path, name: str) -> None:
         ("CELERY_TASK_REJECT_ON_WORKER_LOST = True", True),
         ("CELERY_TASK_REJECT_ON_WORKER_LOST = True\nCELERY_TASK_ACKS_LATE = True", False),
         ("CELERY_TASK_REJECT_ON_WORKER_LOST = False", False),
+        ("CELERY_WORKER_MAX_TASK_PER_CHILD = 9", True),
+        ("CELERY_WORKER_MAX_TASKS_PER_CHILD = 9", False),
+        ("CELERY_ACKS_ON_FAILURE_OR_TIMEOUT = False", False),
     ],
 )
 def test_settings_that_contradict_each_other_are_found(
     tmp_path: Path, settings: str, *, is_wrong: bool
 ) -> None:
-    found = numbers(tmp_path, "", settings=f"{settings}\n")
+    app = (
+        "from celery import Celery\n\napp = Celery('shop')\n"
+        "app.config_from_object('django.conf:settings', namespace='CELERY')\n"
+    )
+    found = numbers(tmp_path, "", settings=f"{settings}\n", celery=app)
     assert (("OFF701", "error") in found) is is_wrong
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("app.conf.update(prefetch_multiplier=1)", "worker_prefetch_multiplier"),
+        ("app.conf.worker_max_task_per_child = 9", "worker_max_tasks_per_child"),
+        ("app.conf.worker_max_tasks_per_child = 9", ""),
+        ("app.conf.redis_backend_use_ssl = {}", ""),
+    ],
+)
+def test_a_misspelt_setting_of_the_app_is_found(tmp_path: Path, line: str, meant: str) -> None:
+    found = findings(tmp_path, f"from celery import Celery\n\napp = Celery('shop')\n{line}\n")
+    advice = {each.instead for each in found if each.rule == "OFF701"}
+    assert advice == ({f"`app.conf.{meant} = …`"} if meant else set())
 
 
 def test_a_schedule_says_what_it_runs_and_what_to_write(tmp_path: Path) -> None:

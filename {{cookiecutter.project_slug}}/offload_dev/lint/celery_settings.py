@@ -83,12 +83,14 @@ class CelerySettings:
         """What lines beside an app say: `app.conf.task_acks_late = True`, `app.conf.update(…)`."""
         found: dict[str, list[Given]] = {}
         for module in self._project.files:
-            if "celery" in module.text.lower():
-                for name, value in self._beside_app(module):
-                    found.setdefault(name, []).append(Given(value, module))
+            for name, value in self.beside_app(module):
+                found.setdefault(name, []).append(Given(value, module))
         return found
 
-    def _beside_app(self, module: CodeScope) -> Iterator[tuple[str, ast.expr]]:
+    def beside_app(self, module: CodeScope) -> Iterator[tuple[str, ast.expr]]:
+        """The names and values that the lines of a file give to an app of Celery."""
+        if "celery" not in module.module.text.lower():
+            return
         for node in ast.walk(module.node):
             match node:
                 case ast.Assign(targets=[target], value=value) if name := _of_conf(target):

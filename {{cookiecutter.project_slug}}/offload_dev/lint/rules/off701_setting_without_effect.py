@@ -3,11 +3,17 @@
 import ast
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from offload_dev.lint import redeliveries, schedules, task_options
 from offload_dev.lint.celery_settings import APPS, CelerySettings
 from offload_dev.lint.function import Function
-from offload_dev.lint.names import CELERY_SETTINGS, CELERY_TASKS, WITHOUT_GROUP
+from offload_dev.lint.names import (
+    CELERY_SETTINGS,
+    CELERY_TASKS,
+    TAKEN_WITHOUT_GROUP,
+    WITHOUT_GROUP,
+)
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.settings_files import CELERY, assignments, is_settings
 from offload_dev.lint.source import CodeScope, Def, Module, own_nodes
@@ -24,6 +30,8 @@ OF_CELERY_3 = {
     "CELERY_TASK_SERIALIZER", "CELERY_TASK_PUBLISH_RETRY", "CELERY_TASK_PUBLISH_RETRY_POLICY",
     "CELERY_TASK_RESULT_EXPIRES", "CELERY_WORKER_DIRECT",
 }  # fmt: skip
+# How much alike a misspelt name and the right one are.
+ALIKE = 0.9
 # A file that somebody has put aside.
 COPY = re.compile(r"_(backup|bak|copy|old)$")
 UNLIMITED = "the app, whose tasks have no time limit,"
@@ -99,6 +107,8 @@ def _kept_connections(body: Function) -> Iterator[Violation]:
                 given = list(zip(names, values, strict=True))
             case ast.Call(keywords=keywords):
                 given = [(keyword.arg, keyword.value) for keyword in keywords]
+            case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=name))], value=value):
+                given = [(name, value)]
         for name, value in given:
             is_off = isinstance(value, ast.Constant) and value.value == 0
             if str(name).upper() == KEPT and not is_off:
@@ -119,9 +129,20 @@ def _unknown_names(body: Function) -> Iterator[Violation]:
         uses = sum(each.text.count(name) for each in settings.files) if is_plain else 0
         if uses == 1 and _has_needless_prefix(name):
             yield violation(node, f"`{name}`", instead=f"`{key}`, without the prefix")
-        if is_ignored and reads_settings and not settings.is_read(name):
-            advice = f"`{CELERY}{WITHOUT_GROUP[key].upper()}`"
-            yield violation(node, f"`{name}`", instead=advice)
+        meant = WITHOUT_GROUP[key] if is_ignored else _meant(key) if name.startswith(CELERY) else ""
+        if meant and reads_settings and not settings.is_read(name):
+            yield violation(node, f"`{name}`", instead=f"`{CELERY}{meant.upper()}`")
+    for key, node in body.resolver.celery.beside_app(module) if is_app else ():
+        if meant := WITHOUT_GROUP.get(key, "") or _meant(key):
+            yield violation(node, f"`{key}`", instead=f"`app.conf.{meant} = …`")
+
+
+def _meant(name: str) -> str:
+    """The setting that a misspelt name looks like; empty if there is none."""
+    known = CELERY_SETTINGS | TAKEN_WITHOUT_GROUP
+    is_known = name in known or f"{CELERY}{name.upper()}" in OF_CELERY_3
+    alike = [] if is_known else get_close_matches(name, CELERY_SETTINGS, 1, ALIKE)
+    return alike[0] if alike else ""
 
 
 def _has_needless_prefix(name: str) -> bool:
