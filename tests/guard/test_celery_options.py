@@ -149,3 +149,70 @@ def test_a_schedule_says_what_it_runs_and_what_to_write(tmp_path: Path) -> None:
     )
     assert found.subject == "`crontab(hour=3)`, which runs each minute then,"
     assert found.instead == "`crontab(minute=0, …)`"
+
+
+LIMITED = """
+from celery import Celery
+
+app = Celery("shop")
+app.conf.task_time_limit = 60
+app.conf.worker_max_tasks_per_child = 100
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "count"),
+    [
+        ("worker: celery -A shop worker", 0),
+        ("worker: celery -A shop worker --pool=prefork", 0),
+        ("worker: celery -A shop worker -P solo", 2),
+        ('CMD ["celery", "-A", "shop", "worker", "-P", "threads"]', 2),
+        ("worker: celery -A shop worker \\\n  --pool=gevent -c 100", 1),
+        ("a: celery -A shop worker -P solo\nb: celery -A shop worker", 0),
+        ("# worker: celery -A shop worker -P solo", 0),
+    ],
+)
+def test_limits_that_no_worker_heeds_are_found(tmp_path: Path, command: str, count: int) -> None:
+    (tmp_path / "Procfile").write_text(f"web: uvicorn shop.asgi:application\n{command}\n")
+    found = [each for each in findings(tmp_path, LIMITED) if each.rule == "OFF701"]
+    assert len(found) == count
+    assert all(each.likely == "right if another command starts the workers" for each in found)
+
+
+URLS = """
+from django.urls import path
+
+from .views import Page, view
+
+urlpatterns = [path("", view), path("page", Page.as_view())]
+"""
+VIEWS = """
+from django.db import transaction
+
+VIEW(request):
+    return None
+
+class Page(View):
+    HANDLER(self, request):
+        return None
+"""
+
+
+@pytest.mark.parametrize(
+    ("view", "handler", "refused"),
+    [
+        ("def view", "def get", ""),
+        ("async def view", "def get", "`view`"),
+        ("def view", "async def get", "`Page.get`"),
+        ("@transaction.non_atomic_requests\nasync def view", "def get", ""),
+    ],
+)
+def test_async_views_beside_atomic_requests_are_found(
+    tmp_path: Path, view: str, handler: str, refused: str
+) -> None:
+    views = VIEWS.replace("VIEW", view).replace("HANDLER", handler)
+    settings = 'DATABASES = {"default": {\n    "ENGINE": "x",\n    "ATOMIC_REQUESTS": True,\n}}\n'
+    found = findings(tmp_path, views, urls=URLS, settings=settings)
+    subjects = [(each.line, each.subject) for each in found if each.rule == "OFF701"]
+    text = f"`ATOMIC_REQUESTS`, with which Django refuses the async {refused},"
+    assert subjects == ([(3, text)] if refused else [])

@@ -20,6 +20,8 @@ MEANT = {
     "countdown": "`apply_async(countdown=…)`",
     "eta": "`apply_async(eta=…)`",
     "hard_time_limit": "`time_limit`",
+    "interval_start": "`retry_backoff`, with `autoretry_for`",
+    "interval_step": "`retry_backoff`, with `autoretry_for`",
     "retries": "`max_retries`",
     "retry_delay": "`default_retry_delay`",
     "task_acks_late": "`acks_late`",

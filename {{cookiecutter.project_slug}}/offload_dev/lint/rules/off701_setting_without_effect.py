@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from offload_dev.lint import redeliveries, schedules, task_options
+from offload_dev.lint import redeliveries, schedules, task_options, worker_pools
+from offload_dev.lint.async_urls import async_views
 from offload_dev.lint.celery_settings import APPS, CelerySettings
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import (
@@ -15,7 +16,8 @@ from offload_dev.lint.names import (
     WITHOUT_GROUP,
 )
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.settings_files import CELERY, assignments, is_settings
+from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.settings_files import ATOMIC_REQUESTS, CELERY, assignments, is_settings
 from offload_dev.lint.source import CodeScope, Def, Module, own_nodes
 from offload_dev.lint.task_limits import TaskLimits
 from offload_dev.lint.violations import Violation, violation
@@ -39,6 +41,7 @@ ENDS = "right if the command of the worker limits them, or each task ends by its
 LIMIT_ADVICE = "`task_time_limit`, and a `task_soft_time_limit` below it"
 SOFT_ADVICE = "a soft limit below the hard one"
 LOST_SUBJECT = "`task_reject_on_worker_lost`, without `task_acks_late`,"
+ATOMIC_ADVICE = "`transaction.atomic` in the sync views that need it"
 UNDER_WSGI = "right where no async server runs this service"
 
 
@@ -49,7 +52,7 @@ UNDER_WSGI = "right where no async server runs this service"
     target=Target.MODULE_BODY,
 )
 def setting_without_effect(body: Function) -> Iterator[Violation]:
-    """Finds settings that work against async code, or that Celery ignores. Eight cases:
+    """Finds settings that work against async code, or that Celery ignores. The cases:
 
     1. `DJANGO_ALLOW_ASYNC_UNSAFE` lets queries run on the event loop.
     2. `CONN_MAX_AGE` keeps connections of threads that end, under an async server.
@@ -59,6 +62,9 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     6. A time limit above the visibility timeout: Redis delivers the task again while it runs.
     7. No time limit in the whole project, so that a task that hangs keeps its worker.
     8. A `countdown` or `eta` above it: Redis delivers the task again before its time.
+    9. Options of a task that Celery does not use, and schedules that name no task.
+    10. Limits that the pool of the workers does not heed.
+    11. `ATOMIC_REQUESTS`, with which Django refuses async views.
     """
     yield from _async_unsafe(body)
     yield from _kept_connections(body)
@@ -72,6 +78,8 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
         yield from redeliveries.of_delays(body.scope, body.resolver)
         yield from schedules.of_module(body.scope, body.resolver)
         yield from _contradictions(body.scope, settings)
+        yield from worker_pools.of_module(body.scope, settings, body.resolver.project)
+        yield from _atomic_requests(body.scope, body.resolver)
 
 
 def _async_unsafe(body: Function) -> Iterator[Violation]:
@@ -107,12 +115,21 @@ def _kept_connections(body: Function) -> Iterator[Violation]:
                 given = list(zip(names, values, strict=True))
             case ast.Call(keywords=keywords):
                 given = [(keyword.arg, keyword.value) for keyword in keywords]
-            case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=name))], value=value):
-                given = [(name, value)]
+            case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=key))], value=value):
+                given = [(key, value)]
         for name, value in given:
             is_off = isinstance(value, ast.Constant) and value.value == 0
             if str(name).upper() == KEPT and not is_off:
                 yield violation(value, f"`{KEPT}`", likely=UNDER_WSGI, instead=KEPT_ADVICE)
+
+
+def _atomic_requests(module: Module, resolver: Resolver) -> Iterator[Violation]:
+    """`ATOMIC_REQUESTS` of a database, with which Django refuses each async view."""
+    found = ATOMIC_REQUESTS.search(module.text) if module in resolver.settings.modules else None
+    if found is not None and (views := list(async_views(resolver))):
+        line = module.text.count("\n", 0, found.end()) + 1
+        subject = f"`ATOMIC_REQUESTS`, with which Django refuses the async `{views[0].label}`,"
+        yield Violation(line, subject, instead=ATOMIC_ADVICE)
 
 
 def _unknown_names(body: Function) -> Iterator[Violation]:
@@ -132,9 +149,9 @@ def _unknown_names(body: Function) -> Iterator[Violation]:
         meant = WITHOUT_GROUP[key] if is_ignored else _meant(key) if name.startswith(CELERY) else ""
         if meant and reads_settings and not settings.is_read(name):
             yield violation(node, f"`{name}`", instead=f"`{CELERY}{meant.upper()}`")
-    for key, node in body.resolver.celery.beside_app(module) if is_app else ():
+    for key, value in body.resolver.celery.beside_app(module) if is_app else ():
         if meant := WITHOUT_GROUP.get(key, "") or _meant(key):
-            yield violation(node, f"`{key}`", instead=f"`app.conf.{meant} = …`")
+            yield violation(value, f"`{key}`", instead=f"`app.conf.{meant} = …`")
 
 
 def _meant(name: str) -> str:
