@@ -89,6 +89,42 @@ CASES = {
         VIEW + "    connection = await asyncpg.connect('x')\n"
         "    await connection.execute('delete')\n",
     ),
+    "writer_of_a_connection": Twins(
+        "OFF504",
+        "error",
+        VIEW + "    reader, writer = await asyncio.open_connection('x', 1)\n    writer.drain()\n",
+        VIEW + "    reader, writer = await asyncio.open_connection('x', 1)\n"
+        "    writer.close()\n    await writer.drain()\n",
+    ),
+    "pipe_of_processes": Twins(
+        "OFF105",
+        "error",
+        VIEW + "    here, there = multiprocessing.Pipe()\n    return here.recv()\n",
+        VIEW + "    here, there = multiprocessing.Pipe()\n"
+        "    return await asyncio.to_thread(here.recv)\n",
+    ),
+    "pause_between_two_attempts": Twins(
+        "OFF103",
+        "warning",
+        HEAD + "import tenacity\n\n@tenacity.retry(wait=tenacity.wait_fixed(2))\n"
+        "def parse(text):\n    return int(text)\n\n"
+        "async def view(request):\n    return parse('1')\n",
+        HEAD + "import tenacity\n\n@tenacity.retry(wait=tenacity.wait_fixed(2))\n"
+        "async def parse(text):\n    return int(text)\n\n"
+        "async def view(request):\n    return await parse('1')\n",
+    ),
+    "client_of_an_object_for_one_request": Twins(
+        "OFF403",
+        "warning",
+        HEAD + "class Prices:\n    def __init__(self):\n"
+        "        self.client = httpx.AsyncClient(timeout=5)\n\n"
+        "async def view(request):\n    prices = Prices()\n"
+        "    return await prices.client.get('https://x.test')\n",
+        HEAD + "class Prices:\n    def __init__(self):\n"
+        "        self.client = httpx.AsyncClient(timeout=5)\n\n"
+        "prices = Prices()\n\nasync def view(request):\n"
+        "    return await prices.client.get('https://x.test')\n",
+    ),
     "futures_of_a_list": Twins(
         "OFF105",
         "error",

@@ -6,6 +6,12 @@ from offload_dev.lint.names import FETCHING, FETCHING_PAIRS, SIGNALS, TO_THREAD
 from offload_dev.lint.resolver import REQUEST, Resolver
 from offload_dev.lint.source import CodeScope, Def, own_nodes
 
+# What calls return several values, and what these are.
+PAIRS = {
+    "asyncio.open_connection": ("asyncio.StreamReader", "asyncio.StreamWriter"),
+    "asyncio.open_unix_connection": ("asyncio.StreamReader", "asyncio.StreamWriter"),
+    "multiprocessing.Pipe": ("multiprocessing.Pipe", "multiprocessing.Pipe"),
+}
 GET_OR_404 = ("get_object_or_404", "aget_object_or_404")
 
 
@@ -166,10 +172,13 @@ class Variables:
         return self.resolver.queries.is_query(head)
 
     def _bind_pair(self, elements: list[ast.expr], value: ast.expr) -> None:
-        """`order, is_new = await Order.objects.aget_or_create(…)`."""
+        """`order, is_new = await Order.objects.aget_or_create(…)`, and `PAIRS`."""
         call = _without_await(value)
         origin = self.origin(call.func) if isinstance(call, ast.Call) else ""
         head, _, method = origin.rpartition(".")
+        for element, kind in zip(elements, PAIRS.get(origin, ()), strict=False):
+            if isinstance(element, ast.Name):
+                self.local[element.id] = kind
         first = elements[0] if elements else None
         if isinstance(first, ast.Name) and method in FETCHING_PAIRS:
             self.local[first.id] = self.resolver.queries.row(head)

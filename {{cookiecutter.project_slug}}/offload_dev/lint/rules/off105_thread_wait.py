@@ -20,6 +20,7 @@ WAITS = Patterns(
     "concurrent.futures.{*Executor.submit.result,Future.result,wait,as_completed}",
     "{multiprocessing,billiard}.{,get_context.}Process.join",
     "{multiprocessing,billiard}.{,queues.,get_context.}*Queue.{get,join}",
+    "multiprocessing.Pipe.recv*",
     "{multiprocessing,billiard}.*.{apply_async,map_async,starmap_async}.{get,wait}",
     "{multiprocessing,billiard}.{,pool.,get_context.}{Pool,ThreadPool}.{map,starmap,apply,join}",
 )

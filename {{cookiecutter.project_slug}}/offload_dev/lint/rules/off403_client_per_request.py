@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.kept import is_kept, makes_many_calls
+from offload_dev.lint.kept import is_kept, is_kept_by_instance, makes_many_calls
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
@@ -26,7 +26,8 @@ def client_per_request(function: Function) -> Iterator[Violation]:
     Creating one blocks the event loop for about 37 ms, which is the TLS context, and throws away
     the open connections that make calls cheap. One that is opened for many calls is right. A
     helper may be called rarely, so only the client of a view itself is certain. That of an async
-    helper that closes it was right in 11 of 12 public projects, and is no finding.
+    helper that closes it was right in 11 of 12 public projects, and is no finding. The client that
+    an object keeps is created for one request if the object is.
     """
     is_helper = "request" not in function.resolver.parameters(function.scope)
     if is_helper and function.scope.on_loop and _closes(function):
@@ -34,7 +35,11 @@ def client_per_request(function: Function) -> Iterator[Violation]:
     likely = "" if function.takes_request else RARELY
     for call in function.calls:
         library = function.resolver.libraries.find("clients", call.origin)
-        if library is None or is_kept(call.node, function):
+        # What an object keeps for itself, it creates for each request that creates the object.
+        is_long_lived = is_kept(call.node, function) and not is_kept_by_instance(
+            call.node, function
+        )
+        if library is None or is_long_lived:
             continue
         if not makes_many_calls(call.node, function):
             advice = "" if library.name in HTTP_CLIENTS else ONE_CLIENT
