@@ -1,6 +1,7 @@
 """Messages that Redis or SQS delivers again while their task waits or runs."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from offload_dev.lint.celery_settings import CelerySettings
@@ -11,6 +12,7 @@ from offload_dev.lint.task_limits import TaskLimits
 from offload_dev.lint.violations import Violation, violation
 
 LIMIT_ADVICE = "a `visibility_timeout` above it, or early acknowledgement"
+PLANNED = re.compile(r"\b(?:countdown|eta)=")
 RETRY_DELAY = "default_retry_delay"
 # They say when a task is to run: of a task, of its signature, and of the next attempt.
 PLANS = {"apply_async", "retry", "set", "signature", "subtask"}
@@ -51,7 +53,7 @@ def of_delays(module: Module, resolver: Resolver) -> Iterator[Violation]:
     1. `task.apply_async(countdown=86400)`: a worker holds the message until then.
     2. `task.apply_async(countdown=600, expires=60)`: the message expires before its time.
     """
-    if "countdown" not in module.text and "eta" not in module.text:
+    if PLANNED.search(module.text) is None:
         return
     inside = (scope for scope in resolver.project.functions if scope.module is module)
     for scope in (module, *inside):

@@ -35,11 +35,10 @@ def client_per_request(function: Function) -> Iterator[Violation]:
     likely = "" if function.takes_request else RARELY
     for call in function.calls:
         library = function.resolver.libraries.find("clients", call.origin)
+        if library is None:
+            continue
         # What an object keeps for itself, it creates for each request that creates the object.
-        is_long_lived = is_kept(call.node, function) and not is_kept_by_instance(
-            call.node, function
-        )
-        if library is None or is_long_lived:
+        if is_kept(call.node, function) and not is_kept_by_instance(call.node, function):
             continue
         if not makes_many_calls(call.node, function):
             advice = "" if library.name in HTTP_CLIENTS else ONE_CLIENT
