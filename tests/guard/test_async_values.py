@@ -198,6 +198,16 @@ CASES = {
         HEAD + "class Base:\n    async def open(self):\n"
         "        self.pool = await asyncpg.create_pool('x')\n",
     ),
+    "redis_for_one_request": Twins(
+        "OFF403",
+        "error",
+        HEAD + "from redis import asyncio as aredis\n\nasync def view(request):\n"
+        "    return await aredis.from_url('redis://x', socket_timeout=5).incr('count')\n",
+        HEAD + "from redis import asyncio as aredis\n\nasync def view(request):\n"
+        "    client = aredis.from_url('redis://x', socket_timeout=5)\n"
+        "    return client.pubsub()\n\nasync def count(request):\n"
+        "    return await aredis.Redis(connection_pool=POOL).incr('count')\n",
+    ),
     "timeout_of_none": Twins(
         "OFF405",
         "error",
