@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import asyncpg
 import httpx
+from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.http import HttpResponse, JsonResponse
 
@@ -57,6 +58,12 @@ CASES = {
         "error",
         SYNC_VIEW + "    transaction.on_commit(lambda: total())\n",
         SYNC_VIEW + "    transaction.on_commit(lambda: async_to_sync(total)())\n",
+    ),
+    "bridge_of_a_coroutine": Twins(
+        "OFF504",
+        "error",
+        SYNC_VIEW + "    async_to_sync(total())\n",
+        SYNC_VIEW + "    async_to_sync(total)()\n",
     ),
     "async_function_that_sorts": Twins(
         "OFF504",

@@ -113,6 +113,8 @@ def test_what_celery_does_not_use_is_found(tmp_path: Path, name: str) -> None:
         ("CELERY_WORKER_MAX_TASK_PER_CHILD = 9", True),
         ("CELERY_WORKER_MAX_TASKS_PER_CHILD = 9", False),
         ("CELERY_ACKS_ON_FAILURE_OR_TIMEOUT = False", False),
+        ("CELERRY_TASK_TIME_LIMIT = 30", True),
+        ("CELERYD_TASK_TIME_LIMIT = 30", False),
     ],
 )
 def test_settings_that_contradict_each_other_are_found(
@@ -149,6 +151,18 @@ def test_a_schedule_says_what_it_runs_and_what_to_write(tmp_path: Path) -> None:
     )
     assert found.subject == "`crontab(hour=3)`, which runs each minute then,"
     assert found.instead == "`crontab(minute=0, …)`"
+
+
+@pytest.mark.parametrize(("of", "count"), [("RESULT_BACKEND", 1), ("BROKER", 0)])
+def test_the_visibility_timeout_of_the_results_alone_is_found(
+    tmp_path: Path, of: str, count: int
+) -> None:
+    settings = (
+        "CELERY_BROKER_URL = 'redis://localhost'\nCELERY_TASK_TIME_LIMIT = 60\n"
+        f"CELERY_{of}_TRANSPORT_OPTIONS = {{'visibility_timeout': 43200}}\n"
+    )
+    found = [each for each in findings(tmp_path, "", settings=settings) if each.rule == "OFF701"]
+    assert [each.severity for each in found] == ["warning"] * count
 
 
 LIMITED = """

@@ -66,13 +66,14 @@ HTTP_METHODS = {"get", "post", "put", "patch", "delete"}
 AWAITING = ("adrf.", "djangochannelsrestframework.", "ninja_extra.", "aiodjango.")
 UNDER_WSGI = "right where no async server runs this service"
 MIDDLEWARE = "an async `__call__`, with `markcoroutinefunction(self)`"
+BRIDGES = {"asgiref.sync.async_to_sync", "asgiref.sync.sync_to_async"}
 GROUPS = (ast.List, ast.Set, ast.Tuple)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
 
 
 @rule("OFF504", message="is never awaited", instead="await it", target=Target.FUNCTION)
 def missing_await(function: Function) -> Iterator[Violation]:
-    """Finds coroutines that never run. Seven cases:
+    """Finds coroutines that never run. Eight cases:
 
     1. The coroutine is dropped.
     2. It is read like a result: a coroutine is always true, and has no attributes of a result.
@@ -83,6 +84,7 @@ def missing_await(function: Function) -> Iterator[Violation]:
        So does an async function below a decorator such as `api_view` of REST framework.
     6. A plain loop reads an async generator.
     7. `asyncio.create_task(send)` gets the function, and not the coroutine `send()`.
+    8. `async_to_sync(send(1))` gets the coroutine, and not the function.
 
     A plain middleware that says it is async gets a coroutine for a response; a warning.
     """
@@ -98,6 +100,8 @@ def missing_await(function: Function) -> Iterator[Violation]:
             yield from _called_and_forgotten(call, function)
         if RUN_COROUTINES.matches(call.origin):
             yield from _not_called(call, function)
+        elif call.origin in BRIDGES:
+            yield from _called_too_early(call, function)
     for call in generators_read(function):
         yield call_violation(call.node, instead="`async for`")
     for call in used_as_results(function):
@@ -201,6 +205,14 @@ def _not_called(call: CallSite, function: Function) -> Iterator[Violation]:
     for each in given:
         if isinstance(each, ast.Name | ast.Attribute) and _is_async(each, function):
             yield violation(each, f"{snippet(each)}", instead=f"`{snippet(each)}(…)`")
+
+
+def _called_too_early(bridge: CallSite, function: Function) -> Iterator[Violation]:
+    """`async_to_sync(send(1))`, which gets a coroutine instead of the function."""
+    made = function.calls_by_node.get(bridge.node.args[0]) if bridge.node.args else None
+    if made is not None and returns_coroutine(made, function):
+        name = snippet(made.node.func)
+        yield call_violation(made.node, instead=f"`{snippet(bridge.node.func)}({name})(…)`")
 
 
 def _is_async(named: ast.expr, function: Function) -> bool:

@@ -32,6 +32,7 @@ OF_CELERY_3 = {
     "CELERY_TASK_SERIALIZER", "CELERY_TASK_PUBLISH_RETRY", "CELERY_TASK_PUBLISH_RETRY_POLICY",
     "CELERY_TASK_RESULT_EXPIRES", "CELERY_WORKER_DIRECT",
 }  # fmt: skip
+PREFIXES_OF_CELERY_3 = {"CELERYD", "CELERYBEAT", "CELERYEV"}
 # How much alike a misspelt name and the right one are.
 ALIKE = 0.9
 # A file that somebody has put aside.
@@ -40,6 +41,9 @@ UNLIMITED = "the app, whose tasks have no time limit,"
 ENDS = "right if the command of the worker limits them, or each task ends by itself"
 LIMIT_ADVICE = "`task_time_limit`, and a `task_soft_time_limit` below it"
 SOFT_ADVICE = "a soft limit below the hard one"
+HIDDEN_SUBJECT = "the `visibility_timeout` of the results, without one of the broker,"
+HIDDEN_ADVICE = "`broker_transport_options`"
+LONG_ENOUGH = "right if no task waits or runs longer than the broker's default"
 LOST_SUBJECT = "`task_reject_on_worker_lost`, without `task_acks_late`,"
 ATOMIC_ADVICE = "`transaction.atomic` in the sync views that need it"
 UNDER_WSGI = "right where no async server runs this service"
@@ -146,12 +150,21 @@ def _unknown_names(body: Function) -> Iterator[Violation]:
         uses = sum(each.text.count(name) for each in settings.files) if is_plain else 0
         if uses == 1 and _has_needless_prefix(name):
             yield violation(node, f"`{name}`", instead=f"`{key}`, without the prefix")
-        meant = WITHOUT_GROUP[key] if is_ignored else _meant(key) if name.startswith(CELERY) else ""
+        meant = WITHOUT_GROUP[key] if is_ignored else _meant_by_prefix(name)
         if meant and reads_settings and not settings.is_read(name):
             yield violation(node, f"`{name}`", instead=f"`{CELERY}{meant.upper()}`")
     for key, value in body.resolver.celery.beside_app(module) if is_app else ():
         if meant := WITHOUT_GROUP.get(key, "") or _meant(key):
             yield violation(value, f"`{key}`", instead=f"`app.conf.{meant} = …`")
+
+
+def _meant_by_prefix(name: str) -> str:
+    """The setting that a name with the prefix of Celery, or with one like it, stands for."""
+    if name.startswith(CELERY):
+        return _meant(name.removeprefix(CELERY).lower())
+    prefix, _, key = name.partition("_")
+    is_prefix = prefix not in PREFIXES_OF_CELERY_3 and get_close_matches(prefix, ["CELERY"], 1, 0.8)
+    return key.lower() if is_prefix and key.lower() in CELERY_SETTINGS else ""
 
 
 def _meant(name: str) -> str:
@@ -217,6 +230,10 @@ def _contradictions(module: Module, settings: CelerySettings) -> Iterator[Violat
         for given in settings.values("task_soft_time_limit"):
             if given.scope is module:
                 yield violation(given.value, subject, instead=SOFT_ADVICE)
+    is_of_broker = settings.values("broker_transport_options") or not settings.visibility_timeout
+    for given in settings.values("result_backend_transport_options") if not is_of_broker else ():
+        if given.scope is module and "visibility_timeout" in ast.unparse(given.value):
+            yield violation(given.value, HIDDEN_SUBJECT, likely=LONG_ENOUGH, instead=HIDDEN_ADVICE)
     for given in settings.values("task_reject_on_worker_lost"):
         is_set = getattr(given.value, "value", None) is True
         if given.scope is module and is_set and not settings.is_late_somewhere:
