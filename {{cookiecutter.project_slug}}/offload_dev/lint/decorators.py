@@ -10,6 +10,7 @@ from offload_dev.lint.source import CodeScope, Def
 Origin = Callable[[ast.expr, CodeScope], str]
 
 RESOLVERS = Patterns("strawberry.{field,mutation}")
+PAGINATES = Patterns("{ninja,ninja_extra}.*.paginate", "{ninja,ninja_extra}.paginate")
 ENDPOINT_METHODS = {"get", "post", "put", "patch", "delete", "api_operation"}
 
 
@@ -63,6 +64,13 @@ class Decorators:
             and any(keyword.arg == "response" for keyword in node.keywords)
             for node in scope.node.decorator_list
         )
+
+    def is_paginated(self, scope: CodeScope) -> bool:
+        """Whether a decorator reads one page of the queryset that an endpoint returns.
+
+        It does so with `async for`.
+        """
+        return any(PAGINATES.matches(origin) for origin, _ in self.of(scope))
 
     def is_property(self, scope: CodeScope) -> bool:
         """Whether reading an attribute calls this method."""

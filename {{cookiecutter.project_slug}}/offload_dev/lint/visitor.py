@@ -45,8 +45,10 @@ class Visitor(ast.NodeVisitor):
         decorators = (origin for origin, _ in resolver.decorators.of(scope))
         self.evaluations.atomic = ATOMIC in decorators
 
-        self.returns_rows = isinstance(scope.node, Def) and resolver.decorators.is_typed_endpoint(
-            scope
+        self.returns_rows = (
+            isinstance(scope.node, Def)
+            and resolver.decorators.is_typed_endpoint(scope)
+            and not resolver.decorators.is_paginated(scope)
         )
         for statement in scope.node.body:
             self.visit(statement)

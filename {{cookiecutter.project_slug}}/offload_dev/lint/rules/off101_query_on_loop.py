@@ -1,9 +1,12 @@
 """OFF101: a query runs on the event loop."""
 
+import ast
 from collections.abc import Iterator
 
+from offload_dev.lint.arguments import is_cleared
 from offload_dev.lint.cached_rows import first_evaluations
 from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.local_types import assigned
 from offload_dev.lint.names import MAY_QUERY, ORM
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
@@ -19,6 +22,9 @@ QUERIES = Patterns(
     "django.contrib.auth.{authenticate,login,logout,get_user}",
     "django.db.{connection,connections}.cursor*",
 )
+
+PAGES = Patterns("django.core.paginator.Paginator.{page,get_page}")
+LISTS = (ast.List, ast.ListComp, ast.Tuple)
 
 # Their a-variants hash the password on the event loop in Django 5.2.
 IN_THREAD = {"django.contrib.auth.authenticate"}
@@ -83,7 +89,7 @@ def _may_query(call: CallSite, function: Function) -> str:
     5. The manager of a row of an unknown model.
     """
     resolver = function.resolver
-    if resolver.function(call.origin) is not None:
+    if resolver.function(call.origin) is not None or _only_reads_memory(call, function):
         return ""
     if any(map(MAY_QUERY.matches, (call.origin, *resolver.inherited(call.origin)))):
         return "queries in most classes: it asks permissions, reads a page, or saves"
@@ -97,6 +103,20 @@ def _may_query(call: CallSite, function: Function) -> str:
         return f"queries if the data has `{names[0]}`"
     manager = manager_of_unknown_row(call, function)
     return f"queries if `{manager}` is the manager of a row" if manager else ""
+
+
+def _only_reads_memory(call: CallSite, function: Function) -> bool:
+    """Whether a call of a method that queries mostly does not: `form.save(commit=False)`, and a
+    page of a list.
+    """
+    if is_cleared(call.node, "commit"):
+        return True
+    if not PAGES.matches(call.origin) or not isinstance(call.node.func, ast.Attribute):
+        return False
+    match assigned(call.node.func.value, function.scope.node):
+        case ast.Call(args=[paged, *_]):
+            return isinstance(assigned(paged, function.scope.node), LISTS)
+    return False
 
 
 def _likely(call: CallSite, function: Function) -> str:

@@ -86,18 +86,17 @@ def missing_await(function: Function) -> Iterator[Violation]:
 
 def _base_that_does_not_await(function: Function) -> str:
     """The class that calls an async method of this project without `await`; empty if none does."""
-    owner = function.scope.owner
-    if not function.scope.on_loop:
+    owner, classes = function.scope.owner, function.resolver.classes
+    lineage = classes.lineage(owner.dotted)[1:] if owner is not None else []
+    if not function.scope.on_loop or any(base.startswith(AWAITING) for base in lineage):
         return ""
     plain = (origin for origin, _ in function.decorators if PLAIN_DECORATORS.matches(origin))
     if decorator := next(plain, ""):
         return decorator.rpartition(".")[2]
     if owner is None or function.decorators:
         return ""
-    classes = function.resolver.classes
-    lineage = classes.lineage(owner.dotted)[1:]
     dispatch = classes.method(owner.dotted, "dispatch")
-    if any(base.startswith(AWAITING) for base in lineage) or dispatch is not None:
+    if dispatch is not None:
         return ""
     name = function.scope.label.rpartition(".")[2]
     bases = [base for base in lineage if PLAIN_METHODS.matches(f"{base}.{name}")]
