@@ -65,6 +65,36 @@ class Conventions:
         is_own = scope.node.name in GET_ROW and self._classes.is_a(scope.owner.dotted, WRITERS)
         return self._model_of_writer(scope.owner.dotted) if is_own else ""
 
+    def is_request(self, node: ast.Attribute | ast.Subscript, scope: CodeScope) -> bool:
+        """Whether a framework of Django keeps the request here. Three cases:
+
+        1. `self.context.request` in a controller of ninja-extra.
+        2. `info.context.request` in a resolver of Strawberry; also as an item.
+        3. `info.context` in a resolver of Graphene.
+        """
+        match node:
+            case ast.Attribute(
+                value=ast.Attribute(value=ast.Name(id="self"), attr="context"), attr="request"
+            ):
+                return scope.module.uses(("ninja_extra",))
+            case (
+                ast.Attribute(
+                    value=ast.Attribute(value=ast.Name(id="info"), attr="context"), attr="request"
+                )
+                | ast.Subscript(
+                    value=ast.Attribute(value=ast.Name(id="info"), attr="context"),
+                    slice=ast.Constant(value="request"),
+                )
+            ):
+                return self._is_django and scope.module.uses(("strawberry",))
+            case ast.Attribute(value=ast.Name(id="info"), attr="context"):
+                return self._is_django and scope.module.uses(("graphene",))
+        return False
+
+    @cached_property
+    def _is_django(self) -> bool:
+        return any(module.uses(("django.",)) for module in self._project.files)
+
     def _declared(self, owner: str, name: str) -> str:
         """The origin of what a class, or a base class, assigns to a name in its body."""
         found = self._classes.member(owner, name)

@@ -3,11 +3,20 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.function import CallSite, Evaluated, Function
-from offload_dev.lint.names import LOGGING, ORM, ORM_CONSUMERS, REDIRECTS, RENDERERS, TASK_RESULTS
-from offload_dev.lint.resolver import REQUEST
-from offload_dev.lint.schemas import relations_of_schema
+from offload_dev.lint.function import CallSite, Evaluated, Function, HiddenQuery
+from offload_dev.lint.names import (
+    LOGGING,
+    ORM,
+    ORM_CONSUMERS,
+    REDIRECTS,
+    RENDERERS,
+    TASK_RESULTS,
+    TO_THREAD,
+)
+from offload_dev.lint.resolver import REQUEST, REST_REQUEST
+from offload_dev.lint.schemas import relations_of_row, relations_of_schema
 from offload_dev.lint.serializers import relations_of
+from offload_dev.lint.snippet import snippet
 from offload_dev.lint.variables import Variables
 
 # Methods of managers that read what `prefetch_related` has fetched, if it has.
@@ -15,6 +24,9 @@ FREE_IF_PREFETCHED = {"all", "count", "exists", "first", "last"}
 # They read a generator only as far as somebody reads them.
 # Methods of schemas that read a row.
 FROM_ROW = {"from_orm", "model_validate"}
+MAY_KNOW = "right if this row got the related one before"
+WITH_USER = "right if the authentication fetched it with the user"
+USERS = (f"{REQUEST}.user", f"{REST_REQUEST}.user")
 LAZY_CONSUMERS = {f"builtins.{name}" for name in ("enumerate", "filter", "iter", "map", "zip")}
 
 
@@ -39,6 +51,8 @@ class Evaluations:
         base = self.origin(node.value)
         if node.attr == "user" and base == REQUEST:
             self.function.users.append(node)
+        elif self._is_relation_of_user(base, node):
+            self.function.hidden_queries.append(HiddenQuery(node, likely=WITH_USER))
         elif base == f"{REQUEST}.user" and not isinstance(node.value, ast.Attribute):
             # `user = request.user`, and then `user.name`.
             self.function.users.append(node.value)
@@ -46,10 +60,12 @@ class Evaluations:
             self.function.read_of_results.append(node)
         elif self.resolver.models.is_relation(base, node.attr):
             is_assigned = ast.unparse(node) in self.variables.assigned
-            if self.variables.is_fresh(node.value) and not is_assigned:
-                self.function.hidden_queries.append(node)
+            if self.variables.lacks(node) and not is_assigned:
+                self.function.hidden_queries.append(HiddenQuery(node))
             elif isinstance(node.value, ast.Name) and node.value.id == "self":
                 self.function.relations_of_self.append(node)
+            elif not is_assigned and self.variables.is_kept_row(node.value):
+                self.function.hidden_queries.append(HiddenQuery(node, likely=MAY_KNOW))
         elif node.attr == "data" and (rows := self._serialized(node.value)) is not None:
             self.evaluate(rows)
             self._note_serialized(node, rows)
@@ -60,6 +76,16 @@ class Evaluations:
                 self._add_implicit_call(node, node.value, f"{base}.{node.attr}")
             elif method is None and self._is_made_up(base, node.attr):
                 self.implicit_call(node.value, "__getattr__")
+
+    def _is_relation_of_user(self, base: str, node: ast.Attribute) -> bool:
+        """Whether this is `request.user.company`, where the user has been read before."""
+        if base not in USERS or not self.resolver.models.is_relation(
+            self.resolver.models.user, node.attr
+        ):
+            return False
+        project, text = self.resolver.project, self.function.scope.module.text
+        is_read = base != USERS[0] or project.sets_users or "django_auth" in text
+        return is_read and not project.fetches(node.attr)
 
     def _is_made_up(self, owner: str, name: str) -> bool:
         """Whether a class has no such attribute, so that its `__getattr__` answers."""
@@ -152,24 +178,23 @@ class Evaluations:
             self.implicit_call(source, "__iter__")
 
         origin = self.origin(source)
+        rows = None if source in self.function.maybe_prefetched else self.variables.iterated(source)
         local = self.variables.local
         element = self.resolver.containers.element(source, self.function.scope, local)
         self.variables.forget(target)
-        if not self.resolver.queries.is_query(origin):
-            if isinstance(target, ast.Name):
-                self.variables.local[target.id] = element
-            return
-
-        if is_async:
+        is_query = self.resolver.queries.is_query(origin)
+        if is_query and is_async:
             self.function.streamed.append(source)
             if isinstance(source, ast.Name):
                 self.variables.fetched.add(source.id)
-        if isinstance(target, ast.Name):
+        if not isinstance(target, ast.Name):
+            return
+        if rows is not None:
+            self.variables.keep_row(target.id, rows)
+        else:
             # `values_list` and the like give plain values, which have no relations.
-            row = self.variables.local[target.id] = self.resolver.queries.row(origin)
-            is_fresh = "_related" not in origin and source not in self.function.maybe_prefetched
-            if row and is_fresh and not self.variables.comes_from_function(source):
-                self.variables.rows.add(target.id)
+            row = self.resolver.queries.row(origin) if is_query else element
+            self.variables.local[target.id] = row
 
     def note_iteration(self, source: ast.expr) -> None:
         """Note that a line runs a generator. Calling its function alone runs nothing of it."""
@@ -189,7 +214,7 @@ class Evaluations:
 
     def evaluate(self, node: ast.expr, likely: str = "") -> None:
         """Note a queryset that a line evaluates. `await` of one fails before it is read."""
-        if isinstance(node, ast.Await):
+        if isinstance(node, ast.Await) and not self._is_returned(node.value):
             return
         origin = self.origin(node)
         is_fetched = isinstance(node, ast.Name) and node.id in self.variables.fetched
@@ -202,6 +227,17 @@ class Evaluations:
                 return
             likely = f"queries unless `prefetch_related` has fetched `{name}`"
         self.function.evaluated.append(Evaluated(node, origin, likely, self.atomic))
+
+    def _is_returned(self, node: ast.expr) -> bool:
+        """Whether a coroutine gives the queryset: of an async function, or of another thread."""
+        called = node.func if isinstance(node, ast.Call) else None
+        wrapper = called.func if isinstance(called, ast.Call) else called
+        origin = self.origin(wrapper)
+        scope = self.resolver.function(origin)
+        if scope is None:
+            return TO_THREAD.matches(origin)
+        decorators = self.resolver.decorators.of(scope)
+        return scope.on_loop or any(TO_THREAD.matches(each) for each, _ in decorators)
 
     def _note_prefetch(self, node: ast.expr, origin: str) -> None:
         """Note a query of related rows that `prefetch_related` may have fetched before."""
@@ -216,7 +252,8 @@ class Evaluations:
         root: ast.expr = node
         while isinstance(root, ast.Call | ast.Attribute):
             root = root.func if isinstance(root, ast.Call) else root.value
-        if not (isinstance(root, ast.Name) and root.id in self.variables.rows):
+        row = self.variables.rows.get(root.id) if isinstance(root, ast.Name) else None
+        if row is None or row.names(manager):
             self.function.maybe_prefetched[node] = manager
 
     def _context_of(self, call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
@@ -231,16 +268,29 @@ class Evaluations:
                         yield str(key.value), value
 
     def _note_serialized(self, read: ast.Attribute, row: ast.expr) -> None:
-        """Note the relation that a serializer reads of a row that was fetched without it."""
-        if self.variables.is_fresh(row):
-            names = relations_of(self.origin(read.value), self.origin(row), self.resolver)
-            self._note_relations(read, row, names)
+        """Note the relation that a serializer reads of rows that were fetched without it."""
+        rows = self.variables.rows_in(row)
+        if rows is not None:
+            names = relations_of(self.origin(read.value), rows.model, self.resolver)
+            lacking = (name for name in names if not rows.names(name))
+            self._note_relations(read, row, lacking)
+
+    def note_response(self, returned: ast.expr) -> None:
+        """Note the relation that the response type reads of the rows that an endpoint returns."""
+        row = returned.elts[-1] if isinstance(returned, ast.Tuple) and returned.elts else returned
+        rows = self.variables.rows_in(row)
+        if rows is not None:
+            names = relations_of_row(self.function.scope, rows.model, self.resolver)
+            self._note_relations(row, row, (name for name in names if not rows.names(name)))
 
     def _note_relations(self, node: ast.expr, row: ast.expr, names: Iterator[str]) -> None:
         """Note the first relation of a row that a line reads without naming it."""
         for name in names:
-            relation = ast.Attribute(row, name, ast.Load())
-            self.function.hidden_queries.append(ast.copy_location(relation, node))
+            relation = ast.copy_location(ast.Attribute(row, name, ast.Load()), node)
+            subject = f"`{snippet(node)}`, which reads `{name}`,"
+            rows = self.variables.rows_in(row)
+            is_many = rows is not None and self.resolver.models.rows(rows.model, name) is not None
+            self.function.hidden_queries.append(HiddenQuery(relation, subject, is_many))
             return
 
     def _serialized(self, node: ast.expr) -> ast.expr | None:

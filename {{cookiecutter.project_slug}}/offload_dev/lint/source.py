@@ -145,6 +145,11 @@ class Module(CodeScope):
         """Whether somebody starts the file: a management command, or a file with a main block."""
         return self.has_own_loop or "__main__" in self.text
 
+    def uses(self, packages: tuple[str, ...]) -> bool:
+        """Whether it imports something of these packages at its top."""
+        names = self.names.values()
+        return any(name.startswith(packages) for name in names if isinstance(name, str))
+
     def absolute(self, node: ast.ImportFrom, name: str = "") -> str:
         """The absolute name of what `from … import name` imports, or of the module itself."""
         parts = [*(node.module or "").split("."), name]

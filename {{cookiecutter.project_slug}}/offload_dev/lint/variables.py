@@ -2,11 +2,10 @@
 
 import ast
 
-from offload_dev.lint.names import FETCHING, FETCHING_PAIRS, SIGNALS, TO_THREAD
-from offload_dev.lint.resolver import REQUEST, Resolver
-from offload_dev.lint.source import CodeScope, Def, own_nodes
-
-GET_OR_404 = ("get_object_or_404", "aget_object_or_404")
+from offload_dev.lint.fetched_rows import FetchedRows, Rows
+from offload_dev.lint.names import FETCHING_PAIRS, SIGNALS
+from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.source import CodeScope, own_nodes
 
 
 class Variables:
@@ -17,7 +16,8 @@ class Variables:
         parameters: the names of the function's parameters.
         values: what the variables were assigned last.
         items: what was assigned to the items of the variables: `context["orders"] = orders`.
-        rows: variables that hold a row whose relations were not fetched with it.
+        rows: the variables that hold a row which was fetched here.
+        lists: the variables that hold a list of such rows.
         fetched: variables that hold a queryset which `async for` has fetched: reading it again is
             free.
         assigned: attributes that the function has assigned to.
@@ -29,7 +29,9 @@ class Variables:
         self.parameters = set(self.local)
         self.values: dict[str, ast.expr] = {}
         self.items: dict[str, list[tuple[str, ast.expr]]] = {}
-        self.rows: set[str] = set()
+        self.rows: dict[str, Rows] = {}
+        self.lists: dict[str, Rows] = {}
+        self._fetched_rows = FetchedRows(resolver)
         self.fetched: set[str] = set()
         self.assigned: set[str] = set()
 
@@ -51,14 +53,14 @@ class Variables:
 
         self.items.pop(target.id, None)
         origin = self.origin(value)
+        row, rows = self.row_of(value), self.listed(value)
+        origin = origin or (row.model if row is not None else "")
         # Each signal has receivers of its own.
         is_signal = SIGNALS.matches(origin)
         self.local[target.id] = f"{self.scope.dotted}.{target.id}" if is_signal else origin
         self.values[target.id] = value
         self.fetched.discard(target.id)
-        self.rows.discard(target.id)
-        if self._fetches_row(value):
-            self.rows.add(target.id)
+        self._hold(target.id, row, rows)
 
     def forget(self, target: ast.expr) -> None:
         """Note that the names in a target hold something that is not known."""
@@ -66,7 +68,7 @@ class Variables:
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self.local[node.id] = ""
                 self.values.pop(node.id, None)
-                self.rows.discard(node.id)
+                self._hold(node.id)
 
     def value_of(self, node: ast.expr) -> ast.expr:
         """The value that a variable was assigned last; else the expression itself."""
@@ -75,7 +77,7 @@ class Variables:
     def is_fresh(self, node: ast.expr) -> bool:
         """Whether this is a row whose relations were not fetched with it."""
         if isinstance(node, ast.Name):
-            return node.id in self.rows
+            return node.id in self.rows and not self.rows[node.id].fetched
         # `self.scope["user"]` of Channels, which its middleware has fetched.
         if isinstance(node, ast.Subscript):
             return self.origin(node) == self.resolver.models.user
@@ -84,6 +86,71 @@ class Variables:
             self.is_fresh(node.value)
             and self.resolver.models.is_relation(self.origin(node.value), node.attr)
         )
+
+    def lacks(self, node: ast.Attribute) -> bool:
+        """Whether this is a relation of a row that was fetched without it."""
+        root, path = node.value, [node.attr]
+        while isinstance(root, ast.Attribute):
+            root, path = root.value, [root.attr, *path]
+        row = self.rows.get(root.id) if isinstance(root, ast.Name) else None
+        if row is None or not row.fetched:
+            return self.is_fresh(node.value)
+        return not row.has("__".join(path))
+
+    def row_of(self, value: ast.expr) -> Rows | None:
+        """The row in a value, if it is fetched here: by a query, or as an item of a list."""
+        match value:
+            case ast.Subscript(value=held, slice=ast.Constant(value=int())):
+                return self.listed(held)
+        return self._fetched_rows.of_row(value, self.scope, self.local)
+
+    def listed(self, value: ast.expr) -> Rows | None:
+        """The rows in a list that were fetched here."""
+        if isinstance(value, ast.Name):
+            return self.lists.get(value.id)
+        return self._fetched_rows.of_list(value, self.scope, self.local)
+
+    def iterated(self, source: ast.expr) -> Rows | None:
+        """The rows that a loop over a queryset, or over a list of rows, gives to its variable."""
+        if rows := self.listed(source):
+            return rows
+        if self.comes_from_function(source):
+            return None
+        return self._fetched_rows.of_query(source, self.scope, self.local)
+
+    def rows_in(self, node: ast.expr) -> Rows | None:
+        """The row, or the rows of a list, that an expression holds and that were fetched here."""
+        if isinstance(node, ast.Name) and node.id in self.rows:
+            return self.rows[node.id]
+        if self.is_fresh(node):
+            return Rows(self.origin(node), frozenset())
+        return self.listed(node) or self.row_of(node)
+
+    def is_kept_row(self, node: ast.expr) -> bool:
+        """Whether this is an attribute to which methods only assign rows without relations."""
+        match node:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name) if self.scope.owner:
+                given = self.resolver.classes.assigned(self.scope.owner.dotted, name)
+            case _:
+                return False
+        rows = [
+            self._fetched_rows.of_row(value, scope, self.resolver.locals(scope))
+            for value, scope in given
+            if not (isinstance(value, ast.Constant) and value.value is None)
+        ]
+        return bool(rows) and all(row is not None and not row.fetched for row in rows)
+
+    def _hold(self, name: str, row: Rows | None = None, rows: Rows | None = None) -> None:
+        """Note the fetched row, or the list of them, that a variable holds now."""
+        for held, found in ((self.rows, row), (self.lists, rows)):
+            held.pop(name, None)
+            if found is not None:
+                held[name] = found
+
+    def keep_row(self, name: str, row: Rows) -> None:
+        """Note that a variable of a loop holds a row."""
+        self.local[name] = row.model
+        self._hold(name, row)
 
     def comes_from_function(self, query: ast.expr) -> bool:
         """Whether another function of this project makes a query, or begins it."""
@@ -99,48 +166,6 @@ class Variables:
             isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name
             for node in own_nodes(self.scope.node)
         )
-
-    def _fetches_row(self, value: ast.expr) -> bool:
-        """Whether a value is a row that is fetched here, without its relations.
-
-        A row that is created has what it was created with.
-        """
-        call = _without_await(value)
-        if not isinstance(call, ast.Call) or "_related(" in ast.unparse(call):
-            return False
-        origin = self.origin(call.func)
-        if origin == f"{REQUEST}.auser" or self._returns_fresh_row(origin):
-            return True
-        head, _, method = origin.rpartition(".")
-        if not self.resolver.queries.is_query(head):
-            query = self.origin(call.args[0]) if call.args else ""
-            return "_related" not in query and method in GET_OR_404
-        return "_related" not in head and method in FETCHING and not method.endswith("create")
-
-    def _returns_fresh_row(self, origin: str) -> bool:
-        """Whether a function of this project only fetches a row, without its relations."""
-        resolver = self.resolver
-        scope = resolver.function(origin)
-        if scope is None or not isinstance(scope.node, Def):
-            return False
-        is_plain = all(TO_THREAD.matches(each) for each, _ in resolver.decorators.of(scope))
-        if not is_plain or "_related(" in ast.unparse(scope.node):
-            return False
-        local = resolver.locals(scope)
-        returned = resolver.local_types.returned(scope, yields=False)
-        calls = [each.value if isinstance(each, ast.Await) else each for each in returned]
-        return bool(calls) and all(
-            isinstance(call, ast.Call) and self._fetches(resolver.origin(call.func, scope, local))
-            for call in calls
-        )
-
-    def _fetches(self, origin: str) -> bool:
-        """Whether a call of this origin fetches a row of a query that was begun here."""
-        head, _, method = origin.rpartition(".")
-        is_new = method.endswith("create")
-        if method not in FETCHING or is_new or "_related" in head:
-            return False
-        return self.resolver.queries.is_query(head)
 
     def _bind_pair(self, elements: list[ast.expr], value: ast.expr) -> None:
         """`order, is_new = await Order.objects.aget_or_create(…)`."""

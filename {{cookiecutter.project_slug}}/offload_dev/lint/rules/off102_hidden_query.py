@@ -2,19 +2,22 @@
 
 import ast
 import itertools
-from collections.abc import Iterator
-from typing import TypeGuard
+from collections.abc import Iterable, Iterator
 
 from offload_dev.lint.arguments import argument
+from offload_dev.lint.evaluations import MAY_KNOW
 from offload_dev.lint.function import Function
+from offload_dev.lint.names import ORM
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import Def, own_nodes
 from offload_dev.lint.violations import Violation, violation
 
+USER = f"{REQUEST}.user"
+LOOK_INTO = {"builtins.isinstance", "builtins.str", "builtins.bool", "builtins.repr"}
 HANDLERS = {"get", "post", "put", "patch", "delete", "head"}
-MAY_KNOW = "right if this row got the related one before"
 MIXINS = Patterns(
     "django.contrib.auth.mixins.{LoginRequiredMixin,PermissionRequiredMixin,UserPassesTestMixin}"
 )
@@ -36,17 +39,15 @@ def hidden_query(function: Function) -> Iterator[Violation]:
         subject = f"`request.user`, which {mixin.rpartition('.')[2]} reads,"
         advice = "`await request.auser()` in the handler"
         yield violation(function.scope.node, subject, instead=advice)
-    read = {node.value for node in own_nodes(function.scope.node) if _reads(node)}
     # Where a line gives `request.user` a value, reading it may run no query. Ninja's `django_auth`
     # has read it in a thread before the endpoint.
     is_read = function.resolver.project.sets_users or "django_auth" in function.scope.module.text
-    # The user is fetched when an attribute of it is read for the first time, and may be handed to a
-    # thread.
-    users = (node for node in function.users if node in read and not is_read)
-    for node in itertools.islice(users, 1):
-        yield violation(node, instead=_advice_for_user(node, function))
-    for node in function.hidden_queries:
-        yield violation(node, instead=_advice(node))
+    if function.users and not is_read:
+        for node in itertools.islice(_read_users(function), 1):
+            yield violation(node, instead=_advice_for_user(node, function))
+    for node, subject, many, likely in function.hidden_queries:
+        advice = _advice_for_rows(node) if many else _advice(node)
+        yield violation(node, subject, likely=likely, instead=advice)
     yield from _of_own_row(function)
     for call, row in function.fresh_arguments:
         yield from _read_by_called(call, row, function)
@@ -89,9 +90,43 @@ def _read_by_called(call: ast.Call, row: ast.expr, function: Function) -> Iterat
             return
 
 
-def _reads(node: ast.AST) -> TypeGuard[ast.Attribute]:
-    """Whether a node reads an attribute. `request.user` alone does not yet fetch the user."""
-    return isinstance(node, ast.Attribute)
+def _read_users(function: Function) -> Iterator[ast.expr]:
+    """Where `request.user`, or a variable that holds it, is fetched.
+
+    `request.user` alone does not fetch the user, so it may be handed to a thread.
+    """
+    users = set(function.users)
+    for node in own_nodes(function.scope.node):
+        for value in _looked_into(node, function):
+            is_variable = isinstance(value, ast.Name) and function.origin_of(value) == USER
+            if value in users or is_variable:
+                yield value
+
+
+def _looked_into(node: ast.AST, function: Function) -> Iterable[ast.expr]:
+    """The values that a node has to know at once. Five cases:
+
+    1. An attribute of it is read.
+    2. It is written into a text, or it is a condition.
+    3. It is compared; `is` compares no values.
+    4. `isinstance` and the like ask for its class or its text.
+    5. A query or a new row gets it. The a-methods look into it in a thread.
+    """
+    match node:
+        case ast.Attribute(value=value) | ast.FormattedValue(value=value):
+            return [value]
+        case ast.If(test=value) | ast.IfExp(test=value) | ast.UnaryOp(op=ast.Not(), operand=value):
+            return [value]
+        case ast.Compare(ops=ops) if not any(isinstance(op, ast.Is | ast.IsNot) for op in ops):
+            return [node.left, *node.comparators]
+        case ast.Call():
+            call, models = function.calls_by_node[node], function.resolver.models
+            if call.origin in LOOK_INTO:
+                return node.args[:1]
+            is_lazy = call.method in ORM["lazy"] and function.resolver.queries.is_query(call.holder)
+            if is_lazy or models.is_model(call.origin):
+                return [*node.args, *(each.value for each in node.keywords)]
+    return []
 
 
 def _mixin_that_reads_user(function: Function) -> str:
@@ -117,3 +152,7 @@ def _advice_for_user(node: ast.expr, function: Function) -> str:
 
 def _advice(node: ast.Attribute) -> str:
     return f'`select_related("{node.attr}")` in the query, or `{snippet(node)}_id`'
+
+
+def _advice_for_rows(node: ast.Attribute) -> str:
+    return f'`prefetch_related("{node.attr}")` in the query'
