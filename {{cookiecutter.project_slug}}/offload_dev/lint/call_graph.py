@@ -14,6 +14,7 @@ from offload_dev.lint.hooks import hooks_of
 from offload_dev.lint.kept import is_kept, reads_cache
 from offload_dev.lint.names import (
     CALLBACKS,
+    CALLING_DECORATORS,
     LOOP_HOOKS,
     MAY_BE_HOOKS,
     MAY_BE_ON_LOOP,
@@ -111,18 +112,21 @@ class CallGraph:
         return self.functions[scope].takes_request and scope not in self._passed_on
 
     def runs_on_loop(self, scope: CodeScope) -> bool:
-        """Whether the event loop runs a function. Four cases:
+        """Whether the event loop runs a function. Five cases:
 
         1. An async function.
         2. A method that an async view runs before its handler.
         3. A plain function that a framework calls on the loop, as its decorator says.
         4. A callback of the loop.
+        5. A plain `__call__` of an ASGI application, such as a middleware of Channels.
         """
         if scope.on_loop or scope in self._callbacks or self.may_run_on_loop(scope):
             return True
         if any(ON_LOOP.matches(origin) for origin, _ in self.functions[scope].decorators):
             return True
-        return self._is_hook(scope, LOOP_HOOKS) or self._runs_before_handler(scope)
+        if self._is_hook(scope, LOOP_HOOKS) or self._runs_before_handler(scope):
+            return True
+        return _is_application(scope)
 
     def may_run_on_loop(self, scope: CodeScope) -> bool:
         """Whether a framework calls a plain function on the loop if an async server runs it.
@@ -208,13 +212,22 @@ class CallGraph:
 
     @cached_property
     def _callbacks(self) -> set[CodeScope | None]:
-        """The plain functions that the event loop gets as callbacks."""
-        return {
+        """The plain functions that the event loop gets as callbacks.
+
+        Also those that a decorator calls before an async view: `@last_modified(newest)`.
+        """
+        found = {
             self.resolver.function(argument)
             for function in self.functions.values()
             for call in function.calls
             if CALLBACKS.matches(call.origin)
             for argument in call.arguments
+        }
+        views = (scope for scope in self.functions if scope.on_loop)
+        return found | {
+            self.resolver.function(self.resolver.origin(each, scope.parent or scope))
+            for scope in views
+            for each in self.resolver.decorators.given(scope, CALLING_DECORATORS)
         }
 
     @cached_property
@@ -493,6 +506,13 @@ def _needs_of_caller(
 
 def _step(function: Function, found: Violation) -> ChainStep:
     return ChainStep(function.scope, found.line, function.scope.label)
+
+
+def _is_application(scope: CodeScope) -> bool:
+    """Whether a plain method takes what a server gives to an ASGI application."""
+    if not scope.label.endswith(".__call__") or not isinstance(scope.node, ast.FunctionDef):
+        return False
+    return [each.arg for each in scope.node.args.args[1:]] == ["scope", "receive", "send"]
 
 
 def _runs_once(function: Function) -> bool:

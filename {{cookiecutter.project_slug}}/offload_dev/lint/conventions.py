@@ -13,6 +13,7 @@ from offload_dev.lint.source import CodeScope, Def, Project
 
 VIEWS = Patterns("django.views.generic.*", "{rest_framework,adrf}.*")
 WRITERS = Patterns("django.forms.*ModelForm", "{rest_framework,adrf}.*Serializer")
+FILTERS = Patterns("django_filters.*FilterSet")
 RECEIVER = "django.dispatch.receiver"
 OF_ROWS = "django.db.models.signals."
 # Methods of forms and serializers that get a row, or return one.
@@ -39,6 +40,8 @@ class Conventions:
         """The origin of an attribute: `self.object` of a view, `self.instance` of a form."""
         if name == "object" and self._classes.is_a(owner, VIEWS):
             return self._model_of_view(owner)
+        if name == "qs" and self._classes.is_a(owner, FILTERS):
+            return self._rows_of(self._model_of_writer(owner))
         if name == "instance" and self._classes.is_a(owner, WRITERS):
             return self._model_of_writer(owner)
         return ""
@@ -52,7 +55,8 @@ class Conventions:
         if method == "get_object":
             return self._model_of_view(owner)
         if method == "get_queryset":
-            return self._declared(owner, "queryset")
+            rows = self._rows_of(self._declared(owner, "model"))
+            return self._declared(owner, "queryset") or rows
         return self._declared(owner, MAKES[method]) if method in MAKES else ""
 
     def parameter(self, scope: CodeScope, name: str) -> str:
@@ -101,6 +105,10 @@ class Conventions:
         if found is None or not isinstance(found.value, ast.expr):
             return ""
         return self._origin(found.value, found.scope)
+
+    def _rows_of(self, model: str) -> str:
+        """The origin of a query for all rows of a model."""
+        return f"{model}._default_manager.all" if model else ""
 
     def _model_of_view(self, owner: str) -> str:
         return self._declared(owner, "model") or self._row(self._declared(owner, "queryset"))

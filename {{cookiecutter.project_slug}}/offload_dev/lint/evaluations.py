@@ -2,8 +2,10 @@
 
 import ast
 from collections.abc import Iterator
+from copy import copy
 
 from offload_dev.lint.function import CallSite, Evaluated, Function, HiddenQuery
+from offload_dev.lint.hooks import FORMS
 from offload_dev.lint.names import (
     LOGGING,
     ORM,
@@ -13,6 +15,7 @@ from offload_dev.lint.names import (
     TASK_RESULTS,
     TO_THREAD,
 )
+from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.resolver import REQUEST, REST_REQUEST
 from offload_dev.lint.schemas import relations_of_row, relations_of_schema
 from offload_dev.lint.serializers import relations_of
@@ -27,6 +30,12 @@ FROM_ROW = {"from_orm", "model_validate"}
 MAY_KNOW = "right if this row got the related one before"
 WITH_USER = "right if the authentication fetched it with the user"
 USERS = (f"{REQUEST}.user", f"{REST_REQUEST}.user")
+PAGINATOR = "django.core.paginator.Paginator"
+SERIALIZES = Patterns("django.core.serializers.serialize")
+MAKES_DICT = Patterns("django.forms.{,models.}model_to_dict")
+VALIDATING = {"is_valid", "errors", "full_clean"}
+COUNTED = {"count", "num_pages", "page_range"}
+ROWS_OF_PAGE = {"object_list"}
 LAZY_CONSUMERS = {f"builtins.{name}" for name in ("enumerate", "filter", "iter", "map", "zip")}
 
 
@@ -43,6 +52,8 @@ class Evaluations:
         self.resolver, self.origin = variables.resolver, variables.origin
         self.atomic = False
         self.awaited: set[ast.AST] = set()
+        # The forms that a line above has validated, here or in a thread, as they are written.
+        self.validated: set[str] = set()
 
     # Attributes and special methods.
 
@@ -66,6 +77,10 @@ class Evaluations:
                 self.function.relations_of_self.append(node)
             elif not is_assigned and self.variables.is_kept_row(node.value):
                 self.function.hidden_queries.append(HiddenQuery(node, likely=MAY_KNOW))
+        elif node.attr in VALIDATING and self.resolver.classes.is_a(base, FORMS):
+            self._validate(node, base)
+        elif base == PAGINATOR and node.attr in COUNTED and (rows := self._paged(node.value, node)):
+            self.evaluate(rows)
         elif node.attr == "data" and (rows := self._serialized(node.value)) is not None:
             self.evaluate(rows)
             self._note_serialized(node, rows)
@@ -76,6 +91,15 @@ class Evaluations:
                 self._add_implicit_call(node, node.value, f"{base}.{node.attr}")
             elif method is None and self._is_made_up(base, node.attr):
                 self.implicit_call(node.value, "__getattr__")
+            elif self.resolver.libraries.find("special", f"{base}.__getattr__"):
+                self._add_implicit_call(node, node.value, f"{base}.__getattr__")
+
+    def _validate(self, node: ast.Attribute, form: str) -> None:
+        """Note what `form.errors` calls, if nothing has validated the form before."""
+        name = ast.unparse(node.value)
+        if node.attr == "errors" and name not in self.validated:
+            self._add_implicit_call(node, node.value, f"{form}.errors")
+        self.validated.add(name)
 
     def _is_relation_of_user(self, base: str, node: ast.Attribute) -> bool:
         """Whether this is `request.user.company`, where the user has been read before."""
@@ -101,9 +125,13 @@ class Evaluations:
         origin = self.origin(node)
         named = getattr(node, "id", getattr(node, "attr", ""))
         is_class = named in ("cls", origin.rpartition(".")[2])
-        if self.resolver.classes.scope(origin) is None or is_class:
+        if self.resolver.classes.scope(origin) is None:
+            find = self.resolver.libraries.find
+            found = (name for name in names if find("special", f"{origin}.{name}"))
+        elif is_class:
             return
-        found = (name for name in names if self.resolver.classes.method(origin, name))
+        else:
+            found = (name for name in names if self.resolver.classes.method(origin, name))
         if name := next(found, None):
             function = ast.copy_location(ast.Attribute(node, name, ast.Load()), node)
             self._add_implicit_call(function, node, f"{origin}.{name}")
@@ -152,6 +180,12 @@ class Evaluations:
         elif isinstance(node.func, ast.Attribute) and _reads_all(node.func):
             self.note_iteration(first)
             self.evaluate(first)
+        if SERIALIZES.matches(origin) and len(node.args) > 1:
+            self.evaluate(node.args[1])
+        if MAKES_DICT.matches(origin) and not node.keywords and len(node.args) == 1:
+            rows = self.variables.rows_in(first)
+            names = self.resolver.models.to_many(rows.model) if rows is not None else []
+            self._note_relations(node, first, iter(names))
         if REDIRECTS.matches(origin):
             self.implicit_call(first, "get_absolute_url")
         if isinstance(node.func, ast.Attribute) and is_text(node.func.value):
@@ -216,6 +250,7 @@ class Evaluations:
         """Note a queryset that a line evaluates. `await` of one fails before it is read."""
         if isinstance(node, ast.Await) and not self._is_returned(node.value):
             return
+        node = self._of_page(node) or node
         origin = self.origin(node)
         is_fetched = isinstance(node, ast.Name) and node.id in self.variables.fetched
         if not self.resolver.queries.is_query(origin) or node in self.awaited or is_fetched:
@@ -227,6 +262,27 @@ class Evaluations:
                 return
             likely = f"queries unless `prefetch_related` has fetched `{name}`"
         self.function.evaluated.append(Evaluated(node, origin, likely, self.atomic))
+
+    def _of_page(self, node: ast.expr) -> ast.expr | None:
+        """The queryset of a page, which reads its rows when somebody iterates over it."""
+        held = node.value if isinstance(node, ast.Attribute) and node.attr in ROWS_OF_PAGE else node
+        made = self.variables.run(self.variables.value_of(held))
+        match made:
+            case ast.Call(func=ast.Attribute(value=paginator, attr="page" | "get_page")):
+                return self._paged(paginator, node)
+        return None
+
+    def _paged(self, node: ast.expr, at: ast.expr) -> ast.expr | None:
+        """The queryset of which a `Paginator` is made; None if it is made of something else.
+
+        Args:
+            at: the line that reads it.
+        """
+        made = self.variables.value_of(node)
+        if not isinstance(made, ast.Call) or not made.args or self.origin(made.func) != PAGINATOR:
+            return None
+        is_query = self.resolver.queries.is_query(self.origin(made.args[0]))
+        return ast.copy_location(copy(made.args[0]), at) if is_query else None
 
     def _is_returned(self, node: ast.expr) -> bool:
         """Whether a coroutine gives the queryset: of an async function, or of another thread."""

@@ -53,7 +53,7 @@ class FetchedRows:
 
         A row that is created has what it was created with.
         """
-        call = self._run(value, scope, local)
+        call = self.run(value, scope, local)
         if isinstance(call, ast.Subscript):
             return self._user_of_channels(call, scope, local)
         if not isinstance(call, ast.Call):
@@ -86,7 +86,7 @@ class FetchedRows:
         """The rows of a list: `[order async for order in orders]`, `list(orders)`."""
         if FETCHES_LATER in scope.module.text:
             return None
-        made = self._run(value, scope, local)
+        made = self.run(value, scope, local)
         match made:
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
                 return self.of_query(source, scope, local) if (source := _source(made)) else None
@@ -140,7 +140,7 @@ class FetchedRows:
         begun = self._resolver.origin(query, scope, local)
         return None if "_related" in begun else frozenset(found)
 
-    def _run(self, value: ast.expr, scope: CodeScope, local: Types) -> ast.expr:
+    def run(self, value: ast.expr, scope: CodeScope, local: Types) -> ast.expr:
         """What an expression runs, in this thread or in another one: `sync_to_async(f)(1)`."""
         call = value.value if isinstance(value, ast.Await) else value
         match call:

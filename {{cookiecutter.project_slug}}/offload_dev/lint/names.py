@@ -51,6 +51,7 @@ COROUTINES = _patterns("loops", "coroutines")
 LOOP_HOOKS = _patterns("loops", "hooks")
 MAY_BE_HOOKS = _patterns("loops", "may_be_hooks")
 CALLBACKS = _patterns("loops", "callbacks")
+CALLING_DECORATORS = _patterns("loops", "calling_decorators")
 
 TASK_DECORATORS = _patterns("tasks", "decorators")
 CELERY_TASKS = _patterns("tasks", "of_celery")

@@ -1,13 +1,14 @@
-"""What the fields of a serializer of REST framework read and look up."""
+"""What the fields of serializers of REST framework, and of forms, read and look up."""
 
 import ast
 from collections.abc import Iterator
 
+from offload_dev.lint.hooks import FORMS, SERIALIZERS
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope
 
-SERIALIZERS = Patterns("{rest_framework,adrf}.*Serializer")
+ROWS_OF_FORMS = Patterns("django.forms.{,models.}{ModelChoiceField,ModelMultipleChoiceField}")
 LOOKUPS = Patterns("{rest_framework,adrf}.*.{PrimaryKeyRelatedField,SlugRelatedField}")
 UNIQUE = Patterns("{rest_framework,adrf}.*.{UniqueValidator,UniqueTogetherValidator}")
 # They read only the column with the key.
@@ -50,7 +51,13 @@ def _listed_rows(serializer: str, model: str, resolver: Resolver) -> Iterator[st
 
 
 def looked_up(serializer: str, resolver: Resolver) -> Iterator[str]:
-    """The fields whose row, or whose uniqueness, `is_valid()` asks the database for."""
+    """The fields whose row, or whose uniqueness, `is_valid()` asks the database for.
+
+    Of a serializer, or of a form of Django.
+    """
+    for scope, name, field in _declared(serializer, FORMS, resolver):
+        if ROWS_OF_FORMS.matches(resolver.origin(field.func, scope)):
+            yield name
     for scope, name, field in _fields(serializer, resolver):
         keywords = {each.arg: each.value for each in field.keywords}
         is_read = _is_true(keywords.get("read_only"))
@@ -96,8 +103,14 @@ def _model(meta: CodeScope, resolver: Resolver) -> str:
 
 def _fields(serializer: str, resolver: Resolver) -> Iterator[tuple[CodeScope, str, ast.Call]]:
     """The fields that a serializer of this project declares, with the class that does."""
-    if resolver.classes.is_a(serializer, SERIALIZERS):
-        for each in resolver.classes.lineage(serializer):
+    return _declared(serializer, SERIALIZERS, resolver)
+
+
+def _declared(
+    owner: str, bases: Patterns, resolver: Resolver
+) -> Iterator[tuple[CodeScope, str, ast.Call]]:
+    if resolver.classes.is_a(owner, bases):
+        for each in resolver.classes.lineage(owner):
             scope = resolver.classes.scope(each)
             for name, value in scope.names.items() if scope else ():
                 if isinstance(value, ast.Call) and scope is not None:

@@ -110,6 +110,10 @@ class Variables:
             return self.lists.get(value.id)
         return self._fetched_rows.of_list(value, self.scope, self.local)
 
+    def run(self, value: ast.expr) -> ast.expr:
+        """What an expression runs, in this thread or in another one: `sync_to_async(f)(1)`."""
+        return self._fetched_rows.run(value, self.scope, self.local)
+
     def iterated(self, source: ast.expr) -> Rows | None:
         """The rows that a loop over a queryset, or over a list of rows, gives to its variable."""
         if rows := self.listed(source):

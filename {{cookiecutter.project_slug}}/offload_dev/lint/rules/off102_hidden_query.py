@@ -119,8 +119,8 @@ def _looked_into(node: ast.AST, function: Function) -> Iterable[ast.expr]:
             return [value]
         case ast.Compare(ops=ops) if not any(isinstance(op, ast.Is | ast.IsNot) for op in ops):
             return [node.left, *node.comparators]
-        case ast.Call():
-            call, models = function.calls_by_node[node], function.resolver.models
+        case ast.Call() if call := function.calls_by_node.get(node):
+            models = function.resolver.models
             if call.origin in LOOK_INTO:
                 return node.args[:1]
             is_lazy = call.method in ORM["lazy"] and function.resolver.queries.is_query(call.holder)

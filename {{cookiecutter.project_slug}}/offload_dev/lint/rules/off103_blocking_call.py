@@ -2,10 +2,11 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from offload_dev.lint.arguments import is_set
 from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.libraries import Library
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
@@ -69,16 +70,37 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
     # The methods of what a call has returned are not the library's calls: `get(…).json()`.
     if libraries.find("blocks", call.holder):
         return
-    name = snippet(call.node.func)
-    if library := libraries.find("blocks", call.origin):
+    name, subject = snippet(call.node.func), _subject(call)
+    names = (call.origin, *function.resolver.inherited(call.origin))
+    if call.method.startswith("__"):
+        if library := libraries.find("special", call.origin):
+            advice = library.advice(name)
+            yield violation(call.node, subject, likely=library.likely, instead=advice)
+    elif library := _first(libraries.find("blocks", each) for each in names):
         likely = NUMERIC if _may_be_numeric(call) else ""
-        found = call_violation(call.node, likely=likely, instead=library.advice(name))
+        found = violation(call.node, subject, likely=likely, instead=library.advice(name))
         yield found._replace(near=library.near)
-    elif library := libraries.find("may_block", call.origin):
+    elif library := _first(libraries.find("may_block", each) for each in names):
         if _reads_kernel(call) or _is_in_process(call, function):
             return
-        found = call_violation(call.node, likely=library.likely, instead=library.advice(name))
+        found = violation(call.node, subject, likely=library.likely, instead=library.advice(name))
         yield found._replace(near=library.near)
+
+
+def _first(found: Iterable[Library | None]) -> Library | None:
+    return next(filter(None, found), None)
+
+
+def _subject(call: CallSite) -> str:
+    """What calls, as it is written: `send()`, and `x in cache` for a special method."""
+    match call.node.func:
+        case ast.Attribute(value=held, attr="__enter__"):
+            return f"`with {snippet(held)}`"
+        case ast.Attribute(value=held, attr="__contains__"):
+            return f"`… in {snippet(held)}`"
+    if call.method == "__getattr__":
+        return snippet(call.node.func)
+    return f"{snippet(call.node.func)}()"
 
 
 def _may_be_numeric(call: CallSite) -> bool:

@@ -32,16 +32,36 @@ PLAIN_METHODS = Patterns(
     "django.forms.*Form.{clean,clean_*,save,is_valid}",
     "django.apps.AppConfig.ready",
     "django.contrib.admin.*Admin.{save_model,delete_model,get_queryset,has_*_permission}",
+    "django.contrib.admin.*Admin.{save_related,save_formset,delete_queryset,get_urls,changelist_view}",
+    "django.contrib.auth.backends.*Backend.{authenticate,get_user,has_perm}",
+    "django.contrib.{sitemaps.Sitemap,syndication.views.Feed}.{items,location,get_object}",
+    "django.db.models.{,manager.}*Manager.get_queryset",
+    "django.core.files.storage.*Storage.{_save,_open,save,delete,exists,url,size}",
+    "django.template.{,base.}Node.render",
+    "channels.generic.websocket.{WebsocketConsumer,JsonWebsocketConsumer}.{connect,disconnect,receive}",
+    "channels.generic.websocket.JsonWebsocketConsumer.receive_json",
+    "allauth.*Adapter.{save_user,populate_user,pre_social_login,is_open_for_signup,send_mail}",
+    "import_export.resources.*Resource.{before_import_row,after_import_row,before_import,after_import}",
     "django.views.generic.*.{get_queryset,get_context_data,get_object,form_valid,form_invalid}",
     "django.contrib.auth.mixins.*.{test_func,has_permission}",
     "django.utils.deprecation.MiddlewareMixin.process_*",
     "rest_framework.*Permission.{has_permission,has_object_permission}",
     "rest_framework.{views.APIView,generics.*,viewsets.*,mixins.*}.{get,post,put,patch,delete}",
     "rest_framework.{generics.*,viewsets.*,mixins.*}.{list,retrieve,create,update,destroy}",
+    "rest_framework.{generics.*,viewsets.*,mixins.*}.{get_queryset,get_object,perform_create}",
+    "rest_framework.{generics.*,viewsets.*,mixins.*}.{perform_update,perform_destroy}",
+    "rest_framework.{views.APIView,generics.*,viewsets.*}.{get_permissions,get_serializer_context}",
+    "rest_framework.authentication.*Authentication.{authenticate,authenticate_credentials}",
+    "rest_framework.throttling.*Throttle.{allow_request,get_cache_key}",
+    "rest_framework.filters.*.filter_queryset",
     "rest_framework.*Serializer.{validate,validate_*,create,update,to_representation}",
     "threading.Thread.run",
 )
-PLAIN_DECORATORS = Patterns("rest_framework.decorators.{api_view,action}")
+PLAIN_DECORATORS = Patterns(
+    "rest_framework.decorators.{api_view,action}",
+    "django.template.{,library.}Library.{simple_tag,inclusion_tag,filter}",
+    "django.contrib.admin.{,decorators.}{action,display}",
+)
 HTTP_METHODS = {"get", "post", "put", "patch", "delete"}
 # Packages whose own classes await such methods.
 AWAITING = ("adrf.", "djangochannelsrestframework.", "ninja_extra.", "aiodjango.")
