@@ -193,6 +193,23 @@ async def view(request):
         "    @http_get('/', response=list[int])\n    async def all(self):\n"
         "        return [order async for order in Order.objects.all()]\n",
     ),
+    "stream_of_a_map": Twins(
+        "OFF108",
+        "error",
+        "from django.http import StreamingHttpResponse\n\nclass Lines(StreamingHttpResponse):\n"
+        "    pass\n\nasync def view(request):\n    return Lines(map(str, range(9)))\n",
+        "from django.http import StreamingHttpResponse\n\nclass Lines(StreamingHttpResponse):\n"
+        "    pass\n\nasync def lines():\n    yield '1'\n\nasync def view(request):\n"
+        "    return Lines(lines())\n",
+    ),
+    "task_of_django": Twins(
+        "OFF301",
+        "error",
+        "from django.tasks import task\n\n@task\ndef send(pk):\n    return pk\n\n"
+        "async def view(request, pk):\n    send.enqueue(pk)\n",
+        "from django.tasks import task\n\n@task\ndef send(pk):\n    return pk\n\n"
+        "async def view(request, pk):\n    await send.aenqueue(pk)\n",
+    ),
     "decorator_of_a_library": Twins(
         "OFF107",
         "error",

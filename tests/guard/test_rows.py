@@ -215,6 +215,52 @@ class Chat(AsyncWebsocketConsumer):
         "    order = await Order.objects.prefetch_related('tags').aget(pk=pk)\n"
         "    return TagSerializer(order).data\n",
     ),
+    "row_that_a_class_method_reads": Twins(
+        "OFF102",
+        "warning",
+        """
+class Shown:
+    @classmethod
+    def of(cls, order):
+        return cls(order.customer.name)
+
+async def view(request):
+    return [Shown.of(order) async for order in Order.objects.all()]
+""",
+        """
+class Shown:
+    @classmethod
+    def of(cls, order):
+        return cls(order.customer.name)
+
+async def view(request):
+    return [Shown.of(order) async for order in Order.objects.select_related("customer")]
+""",
+    ),
+    "row_of_a_view": Twins(
+        "OFF102",
+        "error",
+        """
+from adrf.generics import GenericAPIView
+
+class Page(GenericAPIView):
+    queryset = Order.objects.all()
+
+    async def get(self, request, pk):
+        order = await self.aget_object()
+        return order.customer.name
+""",
+        """
+from adrf.generics import GenericAPIView
+
+class Page(GenericAPIView):
+    queryset = Order.objects.select_related("customer")
+
+    async def get(self, request, pk):
+        order = await self.aget_object()
+        return order.customer.name
+""",
+    ),
     "relation_of_a_plain_schema": Twins(
         "OFF102",
         "error",

@@ -15,6 +15,7 @@ from offload_dev.lint.kept import is_kept, reads_cache
 from offload_dev.lint.names import (
     CALLBACKS,
     CALLING_DECORATORS,
+    HOOKS_OF_OLD_NINJA,
     LOOP_HOOKS,
     MAY_BE_HOOKS,
     MAY_BE_ON_LOOP,
@@ -35,6 +36,8 @@ Find = Callable[[Function], Iterable[Violation]]
 # What a call adds to the function that it calls: the function, the call, the caller.
 FindAtCall = Callable[[Function, ast.Call, Function], Iterable[Violation]]
 
+UNDER_ASGI = "right where no async server calls it"
+NEW_NINJA = "right with django-ninja 1.5 or newer, which calls it in a thread"
 ON_COMMIT = "django.db.transaction.on_commit"
 CACHES = Patterns("functools.{cache,lru_cache}")
 # Channels runs its methods in a thread, although it inherits from the async one.
@@ -128,18 +131,22 @@ class CallGraph:
             return True
         return _is_application(scope)
 
-    def may_run_on_loop(self, scope: CodeScope) -> bool:
-        """Whether a framework calls a plain function on the loop if an async server runs it.
+    def may_run_on_loop(self, scope: CodeScope) -> str:
+        """Why a plain function may run on the loop and may not; empty if nothing says so.
 
-        Ninja does so only for async endpoints. A library has none, but is used by some.
+        A framework calls it there if an async server runs it. Ninja does so only for async
+        endpoints. A library has none, but is used by some.
         """
         if scope.on_loop:
-            return False
+            return ""
         if any(MAY_BE_ON_LOOP.matches(origin) for origin, _ in self.functions[scope].decorators):
-            return True
+            return UNDER_ASGI
         are_plain = self._endpoints and not any(each.on_loop for each in self._endpoints)
-        is_of_ninja = "ninja" in scope.module.text
-        return not (is_of_ninja and are_plain) and self._is_hook(scope, MAY_BE_HOOKS)
+        if "ninja" in scope.module.text and are_plain:
+            return ""
+        if self._is_hook(scope, HOOKS_OF_OLD_NINJA):
+            return NEW_NINJA
+        return UNDER_ASGI if self._is_hook(scope, MAY_BE_HOOKS) else ""
 
     @cached_property
     def _endpoints(self) -> list[CodeScope]:

@@ -13,6 +13,7 @@ from offload_dev.lint.source import CodeScope, Def, Project
 
 VIEWS = Patterns("django.views.generic.*", "{rest_framework,adrf}.*")
 WRITERS = Patterns("django.forms.*ModelForm", "{rest_framework,adrf}.*Serializer")
+GET_OBJECT = {"get_object", "aget_object"}
 FILTERS = Patterns("django_filters.*FilterSet")
 RECEIVER = "django.dispatch.receiver"
 OF_ROWS = "django.db.models.signals."
@@ -52,12 +53,20 @@ class Conventions:
             return self._model_of_writer(owner)
         if not self._classes.is_a(owner, VIEWS):
             return ""
-        if method == "get_object":
+        if method in GET_OBJECT:
             return self._model_of_view(owner)
         if method == "get_queryset":
             rows = self._rows_of(self._declared(owner, "model"))
             return self._declared(owner, "queryset") or rows
         return self._declared(owner, MAKES[method]) if method in MAKES else ""
+
+    def fetches_no_relations(self, owner: str, method: str) -> bool:
+        """Whether a view's own way to fetch its row brings no relation with it."""
+        if method not in GET_OBJECT or not self._classes.is_a(owner, VIEWS):
+            return False
+        names = ("get_object", "aget_object", "get_queryset")
+        is_own = any(self._classes.method(owner, name) for name in names)
+        return not is_own and "_related" not in self._declared(owner, "queryset")
 
     def parameter(self, scope: CodeScope, name: str) -> str:
         """The origin of the row that a signal gives its receiver, or a form its method."""

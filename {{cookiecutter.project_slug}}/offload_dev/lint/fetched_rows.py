@@ -67,6 +67,9 @@ class FetchedRows:
             if self._resolver.models.is_model(found):
                 return Rows(found, frozenset())
             return self.of_query(call.args[0], scope, local)
+        if self._resolver.conventions.fetches_no_relations(head, method):
+            model = self._resolver.conventions.returned(head, method)
+            return Rows(model, frozenset()) if model else None
         is_fetched = method in FETCHING and not method.endswith("create")
         is_of_query = is_fetched and self._resolver.queries.is_query(head)
         if is_of_query and isinstance(call.func, ast.Attribute):

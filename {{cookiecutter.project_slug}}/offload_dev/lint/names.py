@@ -50,6 +50,7 @@ MAY_BE_ON_LOOP = _patterns("loops", "may_be_on_loop")
 COROUTINES = _patterns("loops", "coroutines")
 LOOP_HOOKS = _patterns("loops", "hooks")
 MAY_BE_HOOKS = _patterns("loops", "may_be_hooks")
+HOOKS_OF_OLD_NINJA = _patterns("loops", "hooks_of_old_ninja")
 CALLBACKS = _patterns("loops", "callbacks")
 CALLING_DECORATORS = _patterns("loops", "calling_decorators")
 

@@ -16,6 +16,7 @@ from offload_dev.lint.source import Def, own_nodes
 from offload_dev.lint.violations import Violation, violation
 
 USER = f"{REQUEST}.user"
+OF_CLASSES = {"builtins.classmethod", "builtins.staticmethod"}
 LOOK_INTO = {"builtins.isinstance", "builtins.str", "builtins.bool", "builtins.repr"}
 HANDLERS = {"get", "post", "put", "patch", "delete", "head"}
 MIXINS = Patterns(
@@ -74,11 +75,13 @@ def _read_by_called(call: ast.Call, row: ast.expr, function: Function) -> Iterat
     """The first relation of a row that the function reads which gets the row."""
     resolver = function.resolver
     called = resolver.function(function.calls_by_node[call].origin)
-    if called is None or not isinstance(called.node, Def) or resolver.decorators.of(called):
+    if called is None or not isinstance(called.node, Def):
+        return
+    if any(origin not in OF_CLASSES for origin, _ in resolver.decorators.of(called)):
         return
     given = (each.arg for each in (*called.node.args.args, *called.node.args.kwonlyargs))
     name = next((each for each in given if argument(each, called.node, call).value is row), "")
-    model = resolver.origin(row, function.scope, resolver.locals(function.scope))
+    model = function.given.get(row, "")
     for node in own_nodes(called.node):
         if not isinstance(node, ast.Attribute) or getattr(node.value, "id", "") != name:
             continue
