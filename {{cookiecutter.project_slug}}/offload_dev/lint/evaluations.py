@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 from copy import copy
 
+from offload_dev.lint.fetched_rows import Rows
 from offload_dev.lint.function import CallSite, Evaluated, Function, HiddenQuery
 from offload_dev.lint.hooks import FORMS
 from offload_dev.lint.names import (
@@ -17,7 +18,7 @@ from offload_dev.lint.names import (
 )
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.resolver import REQUEST, REST_REQUEST
-from offload_dev.lint.schemas import relations_of_row, relations_of_schema
+from offload_dev.lint.schemas import relations_of_fields, relations_of_row, relations_of_schema
 from offload_dev.lint.serializers import relations_of
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.variables import Variables
@@ -34,6 +35,7 @@ PAGINATOR = "django.core.paginator.Paginator"
 SERIALIZES = Patterns("django.core.serializers.serialize")
 MAKES_DICT = Patterns("django.forms.{,models.}model_to_dict")
 VALIDATING = {"is_valid", "errors", "full_clean"}
+READS = {"builtins.getattr", "builtins.hasattr"}
 COUNTED = {"count", "num_pages", "page_range"}
 ROWS_OF_PAGE = {"object_list"}
 LAZY_CONSUMERS = {f"builtins.{name}" for name in ("enumerate", "filter", "iter", "map", "zip")}
@@ -156,14 +158,23 @@ class Evaluations:
         if on is not None and self.variables.is_fresh(on):
             self.function.calls_on_rows.add(node)
         given = [*node.args, *(keyword.value for keyword in node.keywords)]
-        rows = filter(self.variables.is_fresh, given)
-        self.function.fresh_arguments += ((node, row) for row in rows)
+        fresh = filter(self.variables.is_fresh, given)
+        self.function.fresh_arguments += ((node, row) for row in fresh)
         first = node.args[0] if node.args else None
         if first is not None:
             self._note_first_argument(node, origin, first)
             schema = self._named_schema(node.func)
-            if schema and self.variables.is_fresh(first):
-                self._note_relations(node, first, relations_of_schema(schema, self.resolver))
+            rows = self.variables.rows_in(first) if schema else None
+            if rows is not None:
+                names = [*relations_of_schema(schema, self.resolver)]
+                names += relations_of_fields(schema, rows.model, self.resolver)
+                lacking = (name for name in names if not rows.names(name))
+                self._note_relations(node, first, lacking)
+        match node:
+            case ast.Call(args=[held, ast.Constant(value=str() as name), *_]) if origin in READS:
+                self.read_attribute(ast.copy_location(ast.Attribute(held, name, ast.Load()), node))
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="append"), args=[row]):
+                self.variables.add_row(name, row)
         if LOGGING.matches(origin):
             self.write_as_text(node.args[1:])
         if RENDERERS.matches(origin):
@@ -212,7 +223,7 @@ class Evaluations:
             self.implicit_call(source, "__iter__")
 
         origin = self.origin(source)
-        rows = None if source in self.function.maybe_prefetched else self.variables.iterated(source)
+        pairs = [(each, self._iterated(part)) for each, part in self._pairs(target, source)]
         local = self.variables.local
         element = self.resolver.containers.element(source, self.function.scope, local)
         self.variables.forget(target)
@@ -221,14 +232,33 @@ class Evaluations:
             self.function.streamed.append(source)
             if isinstance(source, ast.Name):
                 self.variables.fetched.add(source.id)
-        if not isinstance(target, ast.Name):
-            return
-        if rows is not None:
-            self.variables.keep_row(target.id, rows)
-        else:
+        if isinstance(target, ast.Name):
             # `values_list` and the like give plain values, which have no relations.
             row = self.resolver.queries.row(origin) if is_query else element
             self.variables.local[target.id] = row
+        for each, rows in pairs:
+            if isinstance(each, ast.Name) and rows is not None:
+                self.variables.keep_row(each.id, rows)
+
+    def _iterated(self, source: ast.expr) -> Rows | None:
+        is_unsure = source in self.function.maybe_prefetched
+        return None if is_unsure else self.variables.iterated(source)
+
+    def _pairs(self, target: ast.expr, source: ast.expr) -> list[tuple[ast.expr, ast.expr]]:
+        """The variables of a loop, each with what it goes through; `enumerate` has two."""
+        match target, source:
+            case ast.Tuple(elts=[_, each]), ast.Call(func=called, args=[held, *_]) if (
+                self.origin(called) == "builtins.enumerate"
+            ):
+                return [(each, held)]
+            case ast.Tuple(elts=elements), ast.Call(func=called, args=args) if (
+                self.origin(called) == "builtins.zip"
+            ):
+                return list(zip(elements, args, strict=False))
+            case ast.Tuple(elts=[_, each]), ast.Call(func=ast.Attribute(value=held, attr="items")):
+                values = ast.Call(ast.Attribute(held, "values", ast.Load()), [], [])
+                return [(each, ast.copy_location(values, source))]
+        return [(target, source)]
 
     def note_iteration(self, source: ast.expr) -> None:
         """Note that a line runs a generator. Calling its function alone runs nothing of it."""

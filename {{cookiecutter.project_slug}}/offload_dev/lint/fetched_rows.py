@@ -1,10 +1,11 @@
 """Rows that a query fetches, and the relations that come with them."""
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from offload_dev.lint.names import FETCHING, TO_THREAD
+from offload_dev.lint.models import Query
+from offload_dev.lint.names import FETCHING, ORM, TO_THREAD
 from offload_dev.lint.resolver import REQUEST, Resolver
 from offload_dev.lint.source import CodeScope, Def
 
@@ -41,10 +42,15 @@ class Rows(NamedTuple):
 
 
 class FetchedRows:
-    """Finds the rows in a value, where the source tells all relations that come with them."""
+    """Finds the rows in a value, where the source tells all relations that come with them.
 
-    def __init__(self, resolver: Resolver) -> None:
-        self._resolver = resolver
+    Args:
+        scope: the function whose lines are visited.
+        lists: its variables that hold a list of rows; `orders.values()` for a dictionary of rows.
+    """
+
+    def __init__(self, resolver: Resolver, scope: CodeScope, lists: Mapping[str, Rows]) -> None:
+        self._resolver, self._scope, self._lists = resolver, scope, lists
 
     def of_row(
         self, value: ast.expr, scope: CodeScope, local: Types, depth: int = 0
@@ -90,18 +96,38 @@ class FetchedRows:
         if FETCHES_LATER in scope.module.text:
             return None
         made = self.run(value, scope, local)
+        if self._lists and scope is self._scope and (known := self._lists.get(ast.unparse(made))):
+            return known
         match made:
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
-                return self.of_query(source, scope, local) if (source := _source(made)) else None
+                return self._of_source(_source(made), scope, local, depth)
             case ast.Subscript(value=held, slice=ast.Slice()):
                 return self.of_list(held, scope, local, depth)
             case ast.Call(func=called, args=args):
                 origin = self._resolver.origin(called, scope, local)
                 if origin in LISTS and args:
-                    query = self.of_query(args[0], scope, local)
-                    return query or self.of_list(args[0], scope, local, depth)
+                    return self._of_source(args[0], scope, local, depth)
                 return self._returned(origin, self.of_list, depth)
         return None
+
+    def of_values(self, value: ast.expr, scope: CodeScope, local: Types) -> Rows | None:
+        """The rows of a dictionary: `{order.pk: order async for order in orders}`."""
+        made = self.run(value, scope, local)
+        match made:
+            case ast.DictComp(value=kept, generators=generators):
+                same = ast.copy_location(ast.ListComp(kept, generators), made)
+                return self._of_source(_source(same), scope, local, 0)
+            case ast.Call(func=ast.Attribute(value=query, attr="ain_bulk" | "in_bulk")):
+                return self.of_query(query, scope, local)
+        return None
+
+    def _of_source(
+        self, source: ast.expr | None, scope: CodeScope, local: Types, depth: int
+    ) -> Rows | None:
+        """The rows of a query or of a list."""
+        if source is None:
+            return None
+        return self.of_query(source, scope, local) or self.of_list(source, scope, local, depth)
 
     def of_query(self, query: ast.expr, scope: CodeScope, local: Types) -> Rows | None:
         """The rows of a queryset; None if they may come with relations that no line names here."""
@@ -114,9 +140,17 @@ class FetchedRows:
         is_own = self._resolver.queries.method(found.manager, "get_queryset")
         if not model or fetched is None or (is_own and "_related(" in ast.unparse(is_own.node)):
             return None
+        if self._may_be_prefetched(found):
+            return None
         # The rows of `customer.orders` know their customer.
         holder = found.manager.rpartition(".")[0]
         return Rows(model, fetched | self._relations_to(holder, model))
+
+    def _may_be_prefetched(self, query: Query) -> bool:
+        """Whether `order.lines.all()` may give what `prefetch_related` has fetched."""
+        name = query.manager.rpartition(".")[2]
+        is_free = name not in ORM["managers"] and set(query.methods) <= {"all"}
+        return is_free and self._resolver.project.prefetches(name)
 
     def _relations_to(self, holder: str, model: str) -> frozenset[str]:
         if holder == model:
@@ -149,6 +183,8 @@ class FetchedRows:
         match call:
             case ast.Call(func=ast.Call(func=wrapper, args=[made, *_]), args=args):
                 given, keywords = args, call.keywords
+            case ast.Call(func=ast.Attribute(attr="run_in_executor"), args=[_, made, *args]):
+                return made.body if isinstance(made, ast.Lambda) else ast.Call(made, args, [])
             case ast.Call(func=wrapper, args=[made, *args]):
                 given, keywords = args, call.keywords
             case _:

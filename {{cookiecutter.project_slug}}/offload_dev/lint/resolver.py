@@ -373,7 +373,7 @@ class Resolver:
         if made := self._returned_by_super(call.func, scope):
             return made
 
-        # 2. `sync_to_async(f)(1)` and `to_thread(f, 1)` return what `f` returns.
+        # 2. `sync_to_async(f)(1)`, `to_thread(f, 1)` and the like return what `f` returns.
         origin = self.origin(call.func, scope, local)
         wrapper = call.func if isinstance(call.func, ast.Call) else None
         wraps = self.origin(wrapper.func, scope, local) if wrapper and wrapper.args else ""
@@ -382,6 +382,8 @@ class Resolver:
         if call.args:
             if origin == "asyncio.to_thread":
                 return self._result_of(call.args[0], scope, local)
+            if origin.endswith(".run_in_executor") and len(call.args) > 1:
+                return self._result_of(call.args[1], scope, local)
 
             # 3. `partial(f)` and `Depends(f)` stand for `f`, and for what it returns.
             if origin == "functools.partial":

@@ -35,10 +35,15 @@ def relations_of_row(scope: CodeScope, model: str, resolver: Resolver) -> Iterat
     responses = (each.value for each in given if each.arg == "response")
     for named in (node for response in responses for node in _answers(response)):
         origin = resolver.origin(named, scope.parent or scope)
-        schema = resolver.classes.scope(origin)
-        is_plain = schema is not None and not _model_of(schema, resolver)[0]
-        if schema is not None and is_plain and resolver.classes.is_a(origin, SCHEMAS):
-            yield from _read_of(schema, model, resolver)
+        if resolver.classes.is_a(origin, SCHEMAS):
+            yield from relations_of_fields(origin, model, resolver)
+
+
+def relations_of_fields(origin: str, model: str, resolver: Resolver) -> Iterator[str]:
+    """The relations of a row that the fields of a schema read which names no model in `Meta`."""
+    schema = resolver.classes.scope(origin)
+    if schema is not None and not _model_of(schema, resolver)[0]:
+        yield from _read_of(schema, model, resolver)
 
 
 def _answers(response: ast.expr) -> Iterator[ast.expr]:

@@ -31,7 +31,7 @@ class Variables:
         self.items: dict[str, list[tuple[str, ast.expr]]] = {}
         self.rows: dict[str, Rows] = {}
         self.lists: dict[str, Rows] = {}
-        self._fetched_rows = FetchedRows(resolver)
+        self._fetched_rows = FetchedRows(resolver, scope, self.lists)
         self.fetched: set[str] = set()
         self.assigned: set[str] = set()
 
@@ -45,6 +45,8 @@ class Variables:
             for element in target.elts:
                 self.forget(element)
             self._bind_pair(target.elts, value)
+            for element, part in zip(target.elts, self._parts(value), strict=False):
+                self.bind(element, part)
         match target:
             case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str() as key)):
                 self.items.setdefault(name, []).append((key, value))
@@ -54,6 +56,7 @@ class Variables:
         self.items.pop(target.id, None)
         origin = self.origin(value)
         row, rows = self.row_of(value), self.listed(value)
+        values = self._fetched_rows.of_values(value, self.scope, self.local)
         origin = origin or (row.model if row is not None else "")
         # Each signal has receivers of its own.
         is_signal = SIGNALS.matches(origin)
@@ -61,6 +64,8 @@ class Variables:
         self.values[target.id] = value
         self.fetched.discard(target.id)
         self._hold(target.id, row, rows)
+        if values is not None:
+            self.lists[f"{target.id}.values()"] = values
 
     def forget(self, target: ast.expr) -> None:
         """Note that the names in a target hold something that is not known."""
@@ -91,8 +96,12 @@ class Variables:
         """Whether this is a relation of a row that was fetched without it."""
         root, path = node.value, [node.attr]
         while isinstance(root, ast.Attribute):
-            root, path = root.value, [root.attr, *path]
+            path.insert(0, root.attr)
+            root = root.value
         row = self.rows.get(root.id) if isinstance(root, ast.Name) else None
+        if isinstance(root, ast.Await):
+            row = self.row_of(root)
+            return row is not None and not row.has("__".join(path))
         if row is None or not row.fetched:
             return self.is_fresh(node.value)
         return not row.has("__".join(path))
@@ -106,8 +115,6 @@ class Variables:
 
     def listed(self, value: ast.expr) -> Rows | None:
         """The rows in a list that were fetched here."""
-        if isinstance(value, ast.Name):
-            return self.lists.get(value.id)
         return self._fetched_rows.of_list(value, self.scope, self.local)
 
     def run(self, value: ast.expr) -> ast.expr:
@@ -130,6 +137,15 @@ class Variables:
             return Rows(self.origin(node), frozenset())
         return self.listed(node) or self.row_of(node)
 
+    def add_row(self, name: str, row: ast.expr) -> None:
+        """Note that a list gets a row: `found.append(order)`."""
+        rows, known = self.rows_in(row), self.lists.get(name)
+        made = self.values.get(name)
+        is_new = isinstance(made, ast.List) and not made.elts and known is None
+        if rows is not None and (is_new or (known is not None and known.model == rows.model)):
+            fetched = rows.fetched | (known.fetched if known is not None else frozenset())
+            self.lists[name] = Rows(rows.model, fetched)
+
     def is_kept_row(self, node: ast.expr) -> bool:
         """Whether this is an attribute to which methods only assign rows without relations."""
         match node:
@@ -146,6 +162,7 @@ class Variables:
 
     def _hold(self, name: str, row: Rows | None = None, rows: Rows | None = None) -> None:
         """Note the fetched row, or the list of them, that a variable holds now."""
+        self.lists.pop(f"{name}.values()", None)
         for held, found in ((self.rows, row), (self.lists, rows)):
             held.pop(name, None)
             if found is not None:
@@ -170,6 +187,14 @@ class Variables:
             isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name
             for node in own_nodes(self.scope.node)
         )
+
+    def _parts(self, value: ast.expr) -> list[ast.expr]:
+        """What `await asyncio.gather(first(), second())` gives to two variables."""
+        match value:
+            case ast.Await(value=ast.Call(func=called, args=args)):
+                if self.origin(called) == "asyncio.gather":
+                    return [ast.copy_location(ast.Await(each), each) for each in args]
+        return []
 
     def _bind_pair(self, elements: list[ast.expr], value: ast.expr) -> None:
         """`order, is_new = await Order.objects.aget_or_create(…)`."""

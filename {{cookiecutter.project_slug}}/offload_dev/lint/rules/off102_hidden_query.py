@@ -10,14 +10,16 @@ from offload_dev.lint.function import Function
 from offload_dev.lint.names import ORM
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.resolver import REQUEST
+from offload_dev.lint.resolver import REQUEST, Resolver
 from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import Def, own_nodes
+from offload_dev.lint.source import CodeScope, Def, own_nodes
 from offload_dev.lint.violations import Violation, violation
 
 USER = f"{REQUEST}.user"
 OF_CLASSES = {"builtins.classmethod", "builtins.staticmethod"}
 LOOK_INTO = {"builtins.isinstance", "builtins.str", "builtins.bool", "builtins.repr"}
+# A row is followed through this many functions.
+MAX_DEPTH = 3
 HANDLERS = {"get", "post", "put", "patch", "delete", "head"}
 MIXINS = Patterns(
     "django.contrib.auth.mixins.{LoginRequiredMixin,PermissionRequiredMixin,UserPassesTestMixin}"
@@ -75,22 +77,48 @@ def _read_by_called(call: ast.Call, row: ast.expr, function: Function) -> Iterat
     """The first relation of a row that the function reads which gets the row."""
     resolver = function.resolver
     called = resolver.function(function.calls_by_node[call].origin)
-    if called is None or not isinstance(called.node, Def):
-        return
+    found = _relation_read(called, call, row, function.given.get(row, ""), resolver)
+    if found is not None:
+        node, scope = found
+        advice = f'`select_related("{node.attr}")` in the query, or `{snippet(node)}_id`'
+        subject = f"`{snippet(node)}` in {scope.label}()"
+        yield violation(call, subject, likely=MAY_KNOW, instead=advice)
+
+
+def _relation_read(
+    called: CodeScope | None,
+    call: ast.Call,
+    row: ast.expr,
+    model: str,
+    resolver: Resolver,
+    depth: int = 0,
+) -> tuple[ast.Attribute, CodeScope] | None:
+    """The first relation of a row that a function reads, or a function that gets the row from it.
+
+    None if the function assigns to the relation, or if it does nothing with it.
+    """
+    if called is None or not isinstance(called.node, Def) or depth > MAX_DEPTH:
+        return None
     if any(origin not in OF_CLASSES for origin, _ in resolver.decorators.of(called)):
-        return
+        return None
     given = (each.arg for each in (*called.node.args.args, *called.node.args.kwonlyargs))
     name = next((each for each in given if argument(each, called.node, call).value is row), "")
-    model = function.given.get(row, "")
     for node in own_nodes(called.node):
-        if not isinstance(node, ast.Attribute) or getattr(node.value, "id", "") != name:
-            continue
-        if resolver.models.is_relation(model, node.attr):
-            if isinstance(node.ctx, ast.Load):
-                advice = f'`select_related("{node.attr}")` in the query, or `{snippet(node)}_id`'
-                subject = f"`{snippet(node)}` in {called.label}()"
-                yield violation(call, subject, likely=MAY_KNOW, instead=advice)
-            return
+        match node:
+            case ast.Attribute(value=ast.Name(id=held), attr=attr) if held == name:
+                if resolver.models.is_relation(model, attr):
+                    return (node, called) if isinstance(node.ctx, ast.Load) else None
+            case ast.Call(args=args, keywords=keywords):
+                passed = [*args, *(each.value for each in keywords)]
+                mine = next((each for each in passed if getattr(each, "id", "") == name), None)
+                if name and mine is not None:
+                    inner = resolver.function(
+                        resolver.origin(node.func, called, resolver.locals(called))
+                    )
+                    found = _relation_read(inner, node, mine, model, resolver, depth + 1)
+                    if found is not None:
+                        return found
+    return None
 
 
 def _read_users(function: Function) -> Iterator[ast.expr]:

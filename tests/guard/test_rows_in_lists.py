@@ -1,0 +1,101 @@
+"""Rows stay rows in lists and dictionaries, in threads, and in the functions that get them."""
+
+from pathlib import Path
+
+import pytest
+from twins import numbers
+
+WITHOUT, WITH = "Order.objects", 'Order.objects.select_related("customer")'
+LISTED = "async def view(request):\n    orders = [order async for order in QUERY.all()]\n"
+# By name: what reads the customers of the orders of QUERY.
+READS = {
+    "with_their_numbers": LISTED
+    + "    for number, order in enumerate(orders):\n        print(number, order.customer.name)\n",
+    "beside_others": LISTED
+    + "    for order, number in zip(orders, range(9)):\n        print(order.customer.name)\n",
+    "some_of_them": LISTED
+    + "    some = [order for order in orders if order.pk]\n"
+    + "    return [order.customer.name for order in some]\n",
+    "in_a_dictionary": """
+async def view(request):
+    found = {order.pk: order async for order in QUERY.all()}
+    return [order.customer.name for order in found.values()]
+""",
+    "in_bulk": """
+async def view(request):
+    found = await QUERY.ain_bulk([1])
+    for key, order in found.items():
+        print(key, order.customer.name)
+""",
+    "appended": """
+async def view(request):
+    found = []
+    async for order in QUERY.all():
+        found.append(order)
+    return [order.customer.name for order in found]
+""",
+    "of_an_async_iterator": """
+async def view(request):
+    async for order in QUERY.all().aiterator():
+        print(order.customer.name)
+""",
+    "of_an_executor": """
+async def view(request):
+    loop = asyncio.get_running_loop()
+    order = await loop.run_in_executor(None, lambda: QUERY.get(pk=1))
+    return order.customer.name
+""",
+    "gathered": """
+async def view(request):
+    order, customer = await asyncio.gather(QUERY.aget(pk=1), Customer.objects.aget(pk=1))
+    return order.customer.name, customer.name
+""",
+    "without_a_name": """
+async def view(request):
+    return (await QUERY.aget(pk=1)).customer.name
+""",
+    "by_getattr": """
+async def view(request):
+    order = await QUERY.aget(pk=1)
+    return getattr(order, "customer", None)
+""",
+    "of_a_pydantic_model": """
+from pydantic import BaseModel
+
+class Shown(BaseModel):
+    customer: str
+
+async def view(request):
+    order = await QUERY.aget(pk=1)
+    return Shown.model_validate(order)
+""",
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_relation_of_a_row_is_found_wherever_the_row_is(tmp_path: Path, name: str) -> None:
+    code = READS[name]
+    assert ("OFF102", "error") in numbers(tmp_path / "a", code.replace("QUERY", WITHOUT))
+    found = numbers(tmp_path / "b", code.replace("QUERY", WITH))
+    assert "OFF102" not in {rule for rule, _ in found}
+
+
+def test_a_row_is_followed_through_the_functions_that_pass_it_on(tmp_path: Path) -> None:
+    code = """
+def name(order):
+    return order.customer.name
+
+def shown(order):
+    return {"name": name(order)}
+
+async def view(request):
+    order = await QUERY.aget(pk=1)
+    return shown(order)
+"""
+    assert ("OFF102", "warning") in numbers(tmp_path / "a", code.replace("QUERY", WITHOUT))
+    assert not numbers(tmp_path / "b", code.replace("QUERY", WITH))
+
+
+def test_a_list_that_gets_something_else_is_no_list_of_rows(tmp_path: Path) -> None:
+    code = LISTED + "    orders = load()\n    return [order.customer.name for order in orders]\n"
+    assert "OFF102" not in {rule for rule, _ in numbers(tmp_path, code.replace("QUERY", WITHOUT))}
