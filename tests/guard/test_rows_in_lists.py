@@ -59,6 +59,32 @@ async def view(request):
     order = await QUERY.aget(pk=1)
     return getattr(order, "customer", None)
 """,
+    "of_a_repository": """
+class Orders:
+    def base(self):
+        return QUERY.filter(paid=True)
+
+    async def get(self):
+        return await self.base().aget(pk=1)
+
+async def view(request):
+    order = await Orders().get()
+    return order.customer.name
+""",
+    "of_a_transaction": """
+from django.db import transaction
+
+@sync_to_async
+@transaction.atomic
+def load():
+    order = QUERY.select_for_update().get(pk=1)
+    order.save()
+    return order
+
+async def view(request):
+    order = await load()
+    return order.customer.name
+""",
     "of_a_pydantic_model": """
 from pydantic import BaseModel
 
@@ -99,3 +125,35 @@ async def view(request):
 def test_a_list_that_gets_something_else_is_no_list_of_rows(tmp_path: Path) -> None:
     code = LISTED + "    orders = load()\n    return [order.customer.name for order in orders]\n"
     assert "OFF102" not in {rule for rule, _ in numbers(tmp_path, code.replace("QUERY", WITHOUT))}
+
+
+def test_a_relation_that_a_function_read_before_it_returned_the_row_is_free(tmp_path: Path) -> None:
+    code = """
+@sync_to_async
+def load():
+    order = Order.objects.get(pk=1)
+    READ
+    return order
+
+async def view(request):
+    order = await load()
+    return order.customer.name
+"""
+    assert ("OFF102", "error") in numbers(tmp_path / "a", code.replace("READ", "order.save()"))
+    assert not numbers(tmp_path / "b", code.replace("READ", "print(order.customer)"))
+
+
+def test_the_generator_of_a_class_runs_where_a_loop_goes_through_it(tmp_path: Path) -> None:
+    code = """
+class Orders:
+    def __iter__(self):
+        for order in Order.objects.all():
+            yield order
+
+async def view(request):
+    orders = Orders()
+    return LINE
+"""
+    wrong = code.replace("LINE", "[order.pk for order in orders]")
+    assert ("OFF101", "error") in numbers(tmp_path / "a", wrong)
+    assert not numbers(tmp_path / "b", code.replace("LINE", "orders"))

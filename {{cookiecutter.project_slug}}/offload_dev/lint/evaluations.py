@@ -141,6 +141,8 @@ class Evaluations:
     def _add_implicit_call(self, function: ast.Attribute, on: ast.expr, origin: str) -> None:
         call = ast.copy_location(ast.Call(function, [], []), function)
         self.function.calls_by_node[call] = CallSite(call, origin, (), False, False, self.atomic)
+        if function.attr == "__iter__":
+            self.function.iterated.add(call)
         if self.variables.is_fresh(on):
             self.function.calls_on_rows.add(call)
 

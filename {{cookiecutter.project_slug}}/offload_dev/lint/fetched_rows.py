@@ -1,15 +1,19 @@
 """Rows that a query fetches, and the relations that come with them."""
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import NamedTuple
 
+from offload_dev.lint.local_types import assigned
 from offload_dev.lint.models import Query
 from offload_dev.lint.names import FETCHING, ORM, TO_THREAD
+from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.resolver import REQUEST, Resolver
-from offload_dev.lint.source import CodeScope, Def
+from offload_dev.lint.source import CodeScope, Def, own_nodes
 
 GET_OR_404 = ("get_object_or_404", "aget_object_or_404")
+# Decorators that hand on what the function returns.
+PASS_ON = Patterns("django.db.transaction.atomic", "builtins.{staticmethod,classmethod}")
 WITH_RELATIONS = ("select_related", "prefetch_related")
 # They return the rows that they get.
 LISTS = {f"builtins.{name}" for name in ("list", "tuple", "set", "sorted", "reversed")}
@@ -159,23 +163,40 @@ class FetchedRows:
         names = self._resolver.classes.method_names(model)
         return frozenset(name for name in names if models.target(model, name) == holder)
 
-    def _named(self, query: ast.expr, scope: CodeScope, local: Types) -> frozenset[str] | None:
+    def _named(
+        self, query: ast.expr, scope: CodeScope, local: Types, depth: int = 0
+    ) -> frozenset[str] | None:
         """The relations that the methods of a query name; None if one of them is not known."""
         found: set[str] = set()
         while isinstance(query, ast.Call | ast.Attribute):
-            if isinstance(query, ast.Call):
-                if self._resolver.function(self._resolver.origin(query.func, scope, local)):
-                    return None
-                if isinstance(query.func, ast.Attribute) and query.func.attr in WITH_RELATIONS:
-                    names = _texts(query.args)
-                    if names is None:
-                        return None
-                    found |= names
-                query = query.func
-            else:
+            if isinstance(query, ast.Attribute):
                 query = query.value
+                continue
+            names = self._named_by_call(query, scope, local, depth)
+            if names is None:
+                return None
+            found |= names
+            query = query.func
         begun = self._resolver.origin(query, scope, local)
         return None if "_related" in begun else frozenset(found)
+
+    def _named_by_call(
+        self, call: ast.Call, scope: CodeScope, local: Types, depth: int
+    ) -> Set[str] | None:
+        """The relations that one method of a query names, or a function that begins the query."""
+        if isinstance(call.func, ast.Attribute) and call.func.attr in WITH_RELATIONS:
+            return _texts(call.args)
+        function = self._resolver.function(self._resolver.origin(call.func, scope, local))
+        if function is None:
+            return set()
+        locals_, found = self._resolver.locals(function), set[str]()
+        values = self._resolver.local_types.returned(function, yields=False)
+        for value in values if depth < MAX_DEPTH else ():
+            names = self._named(assigned(value, function.node), function, locals_, depth + 1)
+            if names is None:
+                return None
+            found |= names
+        return found if values and depth < MAX_DEPTH else None
 
     def run(self, value: ast.expr, scope: CodeScope, local: Types) -> ast.expr:
         """What an expression runs, in this thread or in another one: `sync_to_async(f)(1)`."""
@@ -198,12 +219,26 @@ class FetchedRows:
         scope = self._resolver.function(origin)
         if scope is None or not isinstance(scope.node, Def) or depth >= MAX_DEPTH:
             return None
-        decorators = self._resolver.decorators.of(scope)
-        if not all(TO_THREAD.matches(each) for each, _ in decorators):
+        decorators = (origin for origin, _ in self._resolver.decorators.of(scope))
+        if not all(TO_THREAD.matches(each) or PASS_ON.matches(each) for each in decorators):
             return None
         local = self._resolver.locals(scope)
         values = self._resolver.local_types.returned(scope, yields=False)
-        return _common(kind(value, scope, local, depth + 1) for value in values)
+        found = _common(
+            kind(assigned(value, scope.node), scope, local, depth + 1) for value in values
+        )
+        return self._with_relations_read(found, values, scope) if found is not None else None
+
+    def _with_relations_read(self, rows: Rows, values: list[ast.expr], scope: CodeScope) -> Rows:
+        """The rows with the relations that a function reads before it returns them."""
+        names = {value.id for value in values if isinstance(value, ast.Name)}
+        read = {
+            node.attr
+            for node in own_nodes(scope.node)
+            if isinstance(node, ast.Attribute) and names
+            if self._resolver.models.is_relation(rows.model, node.attr)
+        }
+        return Rows(rows.model, rows.fetched | read)
 
 
 Kind = Callable[[ast.expr, CodeScope, Types, int], Rows | None]

@@ -125,7 +125,7 @@ class Variables:
         """The rows that a loop over a queryset, or over a list of rows, gives to its variable."""
         if rows := self.listed(source):
             return rows
-        if self.comes_from_function(source):
+        if isinstance(source, ast.Name) and source.id not in self.values:
             return None
         return self._fetched_rows.of_query(source, self.scope, self.local)
 
@@ -172,14 +172,6 @@ class Variables:
         """Note that a variable of a loop holds a row."""
         self.local[name] = row.model
         self._hold(name, row)
-
-    def comes_from_function(self, query: ast.expr) -> bool:
-        """Whether another function of this project makes a query, or begins it."""
-        return any(
-            isinstance(node, ast.Call)
-            and self.resolver.function(self.origin(node.func)) is not None
-            for node in ast.walk(query)
-        ) or (isinstance(query, ast.Name) and query.id not in self.values)
 
     def is_unchanged_parameter(self, name: str) -> bool:
         """Whether the caller gives this value: a parameter that the function never assigns to."""

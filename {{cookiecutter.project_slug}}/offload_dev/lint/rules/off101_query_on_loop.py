@@ -20,7 +20,7 @@ from offload_dev.lint.violations import Violation, call_violation, violation
 QUERIES = Patterns(
     "django.shortcuts.{get_object_or_404,get_list_or_404}",
     "django.contrib.auth.{authenticate,login,logout,get_user,update_session_auth_hash}",
-    "django.db.{connection,connections}.cursor*",
+    "django.db.{connection,connections}.cursor{,.execute*,.callproc,.fetch*,.copy*}",
 )
 
 PAGES = Patterns("django.core.paginator.Paginator.{page,get_page}")
