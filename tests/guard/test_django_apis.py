@@ -210,6 +210,24 @@ async def view(request):
         "from django.tasks import task\n\n@task\ndef send(pk):\n    return pk\n\n"
         "async def view(request, pk):\n    await send.aenqueue(pk)\n",
     ),
+    "resolver_of_a_field": Twins(
+        "OFF101",
+        "warning",
+        "import strawberry\n\ndef count():\n    return Order.objects.count()\n\n@strawberry.type\n"
+        "class Query:\n    total: int = strawberry.field(resolver=count)\n",
+        "import strawberry\n\nasync def count():\n    return await Order.objects.acount()\n\n"
+        "@strawberry.type\nclass Query:\n    total: int = strawberry.field(resolver=count)\n",
+    ),
+    "handler_of_errors": Twins(
+        "OFF101",
+        "warning",
+        "from ninja import NinjaAPI\n\napi = NinjaAPI()\n\n@api.exception_handler(ValueError)\n"
+        "def failed(request, error):\n    return Order.objects.count()\n\n"
+        "@api.get('/')\nasync def view(request):\n    return 1\n",
+        "from ninja import NinjaAPI\n\napi = NinjaAPI()\n\n@api.exception_handler(ValueError)\n"
+        "def failed(request, error):\n    return Order.objects.count()\n\n"
+        "@api.get('/')\ndef view(request):\n    return 1\n",
+    ),
     "decorator_of_a_library": Twins(
         "OFF107",
         "error",
