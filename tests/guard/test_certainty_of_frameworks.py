@@ -60,6 +60,14 @@ async def view(request):
         VIEW_SET + "class Orders(AsyncModelViewSet):\n    @action(detail=True)\n"
         "    async def total(self, request, pk):\n        return await Order.objects.acount()\n",
     ),
+    "user_that_ninja_jwt_has_read": Twins(
+        "OFF102",
+        "error",
+        "@router.get('/me')\nasync def me(request):\n    return request.user.username\n",
+        "from ninja_jwt.authentication import AsyncJWTAuth\n\n"
+        "@router.get('/me', auth=AsyncJWTAuth())\nasync def me(request):\n"
+        "    return request.user.username\n",
+    ),
     "page_that_ninja_reads_itself": Twins(
         "OFF101",
         "error",

@@ -238,8 +238,14 @@ class Project:
 
     @cached_property
     def sets_users(self) -> bool:
-        """Whether a line gives `request.user` a value, as authentication of its own does."""
-        return any(SETS_USER.search(module.text) is not None for module in self.modules.values())
+        """Whether a line gives `request.user` a value, as authentication of its own does.
+
+        That of `ninja_jwt` does so, too.
+        """
+        return any(
+            "ninja_jwt" in module.text or SETS_USER.search(module.text) is not None
+            for module in self.modules.values()
+        )
 
     @cached_property
     def has_thread_locals(self) -> bool:
