@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from offload_dev.lint.conditions import Conditions
 from offload_dev.lint.evaluations import Evaluations, is_text
 from offload_dev.lint.function import CallSite, Evaluated, Function, Loop, WithBlock, awaits
+from offload_dev.lint.plain_calls import is_plain
 from offload_dev.lint.resolver import REQUEST, REST_REQUEST, Resolver
 from offload_dev.lint.source import SCOPES, CodeScope, Def
 from offload_dev.lint.variables import Variables
@@ -74,6 +75,7 @@ class Visitor(ast.NodeVisitor):
         origin = self.origin(node.func)
         arguments = tuple(self.origin(argument) for argument in node.args)
         is_awaited, is_dropped = node in self.evaluations.awaited, node in self.dropped
+        is_awaited = is_awaited and not is_plain(origin, self.resolver)
         self.function.calls_by_node[node] = CallSite(
             node, origin, arguments, is_awaited, is_dropped, self.evaluations.atomic
         )
