@@ -157,3 +157,54 @@ async def view(request):
     wrong = code.replace("LINE", "[order.pk for order in orders]")
     assert ("OFF101", "error") in numbers(tmp_path / "a", wrong)
     assert not numbers(tmp_path / "b", code.replace("LINE", "orders"))
+
+
+# By name: functions whose query may bring relations that no line of the view names.
+UNKNOWN = {
+    "relations_as_an_argument": """
+from django.db.models import QuerySet
+
+ALL = Order.objects.all()
+
+def paid(query: QuerySet[Order]) -> QuerySet[Order]:
+    return query.filter(paid=True)
+
+def with_relations(query: QuerySet[Order], names) -> QuerySet[Order]:
+    return query.select_related(*names)
+
+@sync_to_async
+def load(names):
+    query = paid(ALL)
+    query = with_relations(query, names)
+    return list(query[:9])
+
+async def view(request):
+    return [order.customer.name for order in await load(["customer"])]
+""",
+    "query_as_an_argument": """
+from django.db.models import QuerySet
+
+class Orders:
+    def __init__(self, query: QuerySet[Order]):
+        self.query = query
+
+    async def names(self):
+        return [order.customer.name async for order in self.query.all()]
+
+async def view(request):
+    return await Orders(Order.objects.select_related("customer")).names()
+""",
+    "one_of_two_queries": """
+async def view(request, wanted):
+    query = Order.objects.select_related("customer")
+    if wanted:
+        query = query.filter(paid=True)
+    order = await query.afirst()
+    return order.customer.name
+""",
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_nothing_is_said_of_rows_whose_relations_are_not_known(tmp_path: Path, name: str) -> None:
+    assert not numbers(tmp_path, UNKNOWN[name])

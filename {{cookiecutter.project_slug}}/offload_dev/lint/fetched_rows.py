@@ -1,20 +1,20 @@
 """Rows that a query fetches, and the relations that come with them."""
 
 import ast
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from offload_dev.lint.local_types import assigned
 from offload_dev.lint.models import Query
 from offload_dev.lint.names import FETCHING, ORM, TO_THREAD
 from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.query_relations import QueryRelations
 from offload_dev.lint.resolver import REQUEST, Resolver
 from offload_dev.lint.source import CodeScope, Def, own_nodes
 
 GET_OR_404 = ("get_object_or_404", "aget_object_or_404")
 # Decorators that hand on what the function returns.
 PASS_ON = Patterns("django.db.transaction.atomic", "builtins.{staticmethod,classmethod}")
-WITH_RELATIONS = ("select_related", "prefetch_related")
 # They return the rows that they get.
 LISTS = {f"builtins.{name}" for name in ("list", "tuple", "set", "sorted", "reversed")}
 # It fetches relations of rows that a list has already.
@@ -55,6 +55,7 @@ class FetchedRows:
 
     def __init__(self, resolver: Resolver, scope: CodeScope, lists: Mapping[str, Rows]) -> None:
         self._resolver, self._scope, self._lists = resolver, scope, lists
+        self._relations = QueryRelations(resolver)
 
     def of_row(
         self, value: ast.expr, scope: CodeScope, local: Types, depth: int = 0
@@ -140,7 +141,7 @@ class FetchedRows:
         if not self._resolver.queries.is_query(origin) or found is None:
             return None
         model = self._resolver.queries.row(origin)
-        fetched = self._named(query, scope, local)
+        fetched = self._relations.of(query, scope, local)
         is_own = self._resolver.queries.method(found.manager, "get_queryset")
         if not model or fetched is None or (is_own and "_related(" in ast.unparse(is_own.node)):
             return None
@@ -162,41 +163,6 @@ class FetchedRows:
         models = self._resolver.models
         names = self._resolver.classes.method_names(model)
         return frozenset(name for name in names if models.target(model, name) == holder)
-
-    def _named(
-        self, query: ast.expr, scope: CodeScope, local: Types, depth: int = 0
-    ) -> frozenset[str] | None:
-        """The relations that the methods of a query name; None if one of them is not known."""
-        found: set[str] = set()
-        while isinstance(query, ast.Call | ast.Attribute):
-            if isinstance(query, ast.Attribute):
-                query = query.value
-                continue
-            names = self._named_by_call(query, scope, local, depth)
-            if names is None:
-                return None
-            found |= names
-            query = query.func
-        begun = self._resolver.origin(query, scope, local)
-        return None if "_related" in begun else frozenset(found)
-
-    def _named_by_call(
-        self, call: ast.Call, scope: CodeScope, local: Types, depth: int
-    ) -> Set[str] | None:
-        """The relations that one method of a query names, or a function that begins the query."""
-        if isinstance(call.func, ast.Attribute) and call.func.attr in WITH_RELATIONS:
-            return _texts(call.args)
-        function = self._resolver.function(self._resolver.origin(call.func, scope, local))
-        if function is None:
-            return set()
-        locals_, found = self._resolver.locals(function), set[str]()
-        values = self._resolver.local_types.returned(function, yields=False)
-        for value in values if depth < MAX_DEPTH else ():
-            names = self._named(assigned(value, function.node), function, locals_, depth + 1)
-            if names is None:
-                return None
-            found |= names
-        return found if values and depth < MAX_DEPTH else None
 
     def run(self, value: ast.expr, scope: CodeScope, local: Types) -> ast.expr:
         """What an expression runs, in this thread or in another one: `sync_to_async(f)(1)`."""
@@ -265,14 +231,3 @@ def _source(made: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> ast.expr | N
             is_same = getattr(first.target, "id", "") == kept and len(made.generators) == 1
             return first.iter if is_same else None
     return None
-
-
-def _texts(arguments: list[ast.expr]) -> set[str] | None:
-    """The names that a call gives: as texts, or in a `Prefetch`; None if one is not known."""
-    found = set()
-    for each in arguments:
-        first = each.args[0] if isinstance(each, ast.Call) and each.args else each
-        if not isinstance(first, ast.Constant) or not isinstance(first.value, str):
-            return None
-        found.add(first.value)
-    return found or None
