@@ -56,6 +56,7 @@ class Evaluations:
         self.awaited: set[ast.AST] = set()
         # The forms that a line above has validated, here or in a thread, as they are written.
         self.validated: set[str] = set()
+        self.has_pages = "Paginator" in function.scope.module.text
 
     # Attributes and special methods.
 
@@ -282,7 +283,8 @@ class Evaluations:
         """Note a queryset that a line evaluates. `await` of one fails before it is read."""
         if isinstance(node, ast.Await) and not self._is_returned(node.value):
             return
-        node = self._of_page(node) or node
+        if self.has_pages:
+            node = self._of_page(node) or node
         origin = self.origin(node)
         is_fetched = isinstance(node, ast.Name) and node.id in self.variables.fetched
         if not self.resolver.queries.is_query(origin) or node in self.awaited or is_fetched:

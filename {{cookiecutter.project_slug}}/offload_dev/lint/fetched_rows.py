@@ -64,6 +64,8 @@ class FetchedRows:
 
         A row that is created has what it was created with.
         """
+        if not isinstance(value, ast.Await | ast.Call | ast.Subscript | ast.Name):
+            return None
         call = self.run(value, scope, local)
         if isinstance(call, ast.Subscript):
             return self._user_of_channels(call, scope, local)
@@ -98,7 +100,7 @@ class FetchedRows:
         self, value: ast.expr, scope: CodeScope, local: Types, depth: int = 0
     ) -> Rows | None:
         """The rows of a list: `[order async for order in orders]`, `list(orders)`."""
-        if FETCHES_LATER in scope.module.text:
+        if isinstance(value, ast.Constant | ast.Attribute) or FETCHES_LATER in scope.module.text:
             return None
         made = self.run(value, scope, local)
         if self._lists and scope is self._scope and (known := self._lists.get(ast.unparse(made))):
@@ -185,6 +187,16 @@ class FetchedRows:
         scope = self._resolver.function(origin)
         if scope is None or not isinstance(scope.node, Def) or depth >= MAX_DEPTH:
             return None
+        key, answers = (scope, kind.__name__), self._resolver.answers
+        if key in answers:
+            known: Rows | None = answers[key]
+            return known
+        found = self._read_returned(scope, kind, depth)
+        if not depth:
+            answers[key] = found
+        return found
+
+    def _read_returned(self, scope: CodeScope, kind: "Kind", depth: int) -> Rows | None:
         decorators = (origin for origin, _ in self._resolver.decorators.of(scope))
         if not all(TO_THREAD.matches(each) or PASS_ON.matches(each) for each in decorators):
             return None

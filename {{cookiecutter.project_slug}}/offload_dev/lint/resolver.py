@@ -6,6 +6,7 @@ The origin of `Path("x").read_text` is `pathlib.Path.read_text`.
 import ast
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import Any
 
 from offload_dev.lint import annotations, libraries
 from offload_dev.lint.celery_settings import CelerySettings
@@ -64,6 +65,8 @@ class Resolver:
         self._functions: dict[str, CodeScope | None] = {}
         self._returned: dict[CodeScope, str] = {}
         self._attributes: dict[str, str] = {}
+        # The answers that others keep until more is known, by the function and the question.
+        self.answers: dict[tuple[CodeScope, str], Any] = {}
 
         self.classes = Classes(project, self.origin)
         self.decorators = Decorators(self.origin)
@@ -90,7 +93,7 @@ class Resolver:
         self.models.forget()
         self.local_types.forget()
         self.queries.forget()
-        for answers in (self._functions, self._returned, self._attributes):
+        for answers in (self._functions, self._returned, self._attributes, self.answers):
             answers.clear()
 
     # Origins.
