@@ -194,6 +194,14 @@ class Orders:
 async def view(request):
     return await Orders(Order.objects.select_related("customer")).names()
 """,
+    "rows_of_two_branches": """
+async def view(request, wanted):
+    if wanted:
+        order = await Order.objects.select_related("customer").aget(pk=1)
+    else:
+        order = await Order.objects.afirst()
+    return order.customer.name
+""",
     "one_of_two_queries": """
 async def view(request, wanted):
     query = Order.objects.select_related("customer")

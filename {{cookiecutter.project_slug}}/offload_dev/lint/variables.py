@@ -63,7 +63,7 @@ class Variables:
         self.local[target.id] = f"{self.scope.dotted}.{target.id}" if is_signal else origin
         self.values[target.id] = value
         self.fetched.discard(target.id)
-        self._hold(target.id, row, rows)
+        self._hold(target.id, self._of_all_branches(target.id, row, value), rows)
         if values is not None:
             self.lists[f"{target.id}.values()"] = values
 
@@ -159,6 +159,14 @@ class Variables:
             if not (isinstance(value, ast.Constant) and value.value is None)
         ]
         return bool(rows) and all(row is not None and not row.fetched for row in rows)
+
+    def _of_all_branches(self, name: str, row: Rows | None, value: ast.expr) -> Rows | None:
+        """The row with what another branch has fetched: `else: order = …`."""
+        known = self.rows.get(name)
+        if row is None or known is None or known.model != row.model:
+            return row
+        is_always = any(getattr(each, "value", None) is value for each in self.scope.node.body)
+        return row if is_always else Rows(row.model, row.fetched | known.fetched)
 
     def _hold(self, name: str, row: Rows | None = None, rows: Rows | None = None) -> None:
         """Note the fetched row, or the list of them, that a variable holds now."""
