@@ -202,6 +202,16 @@ async def view(request, wanted):
         order = await Order.objects.afirst()
     return order.customer.name
 """,
+    "row_of_a_branch_that_is_not_known": """
+from orders import load
+
+async def view(request, wanted):
+    if wanted:
+        order = await load(wanted)
+    else:
+        order = await Order.objects.afirst()
+    return order.customer.name
+""",
     "one_of_two_queries": """
 async def view(request, wanted):
     query = Order.objects.select_related("customer")

@@ -61,9 +61,10 @@ class Variables:
         # Each signal has receivers of its own.
         is_signal = SIGNALS.matches(origin)
         self.local[target.id] = f"{self.scope.dotted}.{target.id}" if is_signal else origin
+        row = self._of_all_branches(target.id, row, value)
         self.values[target.id] = value
         self.fetched.discard(target.id)
-        self._hold(target.id, self._of_all_branches(target.id, row, value), rows)
+        self._hold(target.id, row, rows)
         if values is not None:
             self.lists[f"{target.id}.values()"] = values
 
@@ -161,12 +162,13 @@ class Variables:
         return bool(rows) and all(row is not None and not row.fetched for row in rows)
 
     def _of_all_branches(self, name: str, row: Rows | None, value: ast.expr) -> Rows | None:
-        """The row with what another branch has fetched: `else: order = …`."""
-        known = self.rows.get(name)
-        if row is None or known is None or known.model != row.model:
-            return row
+        """The row with what another branch has fetched; None if that is not known."""
+        known, before = self.rows.get(name), self.values.get(name)
         is_always = any(getattr(each, "value", None) is value for each in self.scope.node.body)
-        return row if is_always else Rows(row.model, row.fetched | known.fetched)
+        if row is None or is_always or before is None or isinstance(before, ast.Constant):
+            return row
+        is_same = known is not None and known.model == row.model
+        return Rows(row.model, row.fetched | known.fetched) if known and is_same else None
 
     def _hold(self, name: str, row: Rows | None = None, rows: Rows | None = None) -> None:
         """Note the fetched row, or the list of them, that a variable holds now."""
