@@ -7,6 +7,7 @@ from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.request_hooks import answers_request
 from offload_dev.lint.source import own_nodes
 from offload_dev.lint.threads import Moved, moved_to_threads
 from offload_dev.lint.violations import ChainStep, Violation, call_violation, violation
@@ -60,11 +61,11 @@ def _runs_in_thread(function: Function, graph: CallGraph) -> bool:
     """Whether a thread of the web process runs a function: a sync view, or `Thread.run`."""
     scope = function.scope
     if scope.on_loop or scope.owner is None:
-        return not scope.on_loop and graph.is_view(scope)
+        return answers_request(function, graph)
     is_run = scope.label.endswith(".run") and graph.resolver.classes.is_a(
         scope.owner.dotted, THREADS
     )
-    return is_run or graph.is_view(scope)
+    return is_run or answers_request(function, graph)
 
 
 def _exports(view: Function) -> Iterator[Violation]:
@@ -88,7 +89,7 @@ def _in_own_thread(function: Function, graph: CallGraph) -> Iterator[Violation]:
             step.scope.label.endswith(CONDITIONAL) for step in found.chain
         )
         is_short = found.in_view and not _is_repeated(found, function)
-        is_right = found.near or is_far or (is_short and graph.is_view(function.scope))
+        is_right = found.near or is_far or (is_short and answers_request(function, graph))
         if found.computes and not found.likely and not is_right:
             chain = found.chain if len(found.chain) > 1 else ()
             yield found._replace(chain=chain, likely=LITTLE_DATA, instead="")
