@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from offload_dev.lint import redeliveries
+from offload_dev.lint import redeliveries, waiting_settings
 from offload_dev.lint.celery_settings import APPS, CelerySettings
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import CELERY_SETTINGS, WITHOUT_GROUP
@@ -39,7 +39,7 @@ UNDER_WSGI = "right where no async server runs this service"
     target=Target.MODULE_BODY,
 )
 def setting_without_effect(body: Function) -> Iterator[Violation]:
-    """Finds settings that work against async code, or that Celery ignores. Eight cases:
+    """Finds settings that work against async code, or that Celery ignores. Nine cases:
 
     1. `DJANGO_ALLOW_ASYNC_UNSAFE` lets queries run on the event loop.
     2. `CONN_MAX_AGE` keeps connections of threads that end, under an async server.
@@ -49,6 +49,7 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     6. A time limit above the visibility timeout: Redis delivers the task again while it runs.
     7. No time limit in the whole project, so that a task that hangs keeps its worker.
     8. A `countdown` or `eta` above it: Redis delivers the task again before its time.
+    9. A mail server, a cache or tasks without the setting that limits how long they wait.
     """
     yield from _async_unsafe(body)
     yield from _kept_connections(body)
@@ -60,6 +61,7 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     if isinstance(body.scope, Module):
         yield from redeliveries.of_all_tasks(body.scope, settings)
         yield from redeliveries.of_delays(body.scope, body.resolver)
+        yield from waiting_settings.of_module(body.scope, body.resolver)
 
 
 def _async_unsafe(body: Function) -> Iterator[Violation]:

@@ -1,0 +1,161 @@
+"""Settings that say only together how long something waits: mail, caches, limits of tasks."""
+
+from pathlib import Path
+
+import pytest
+from twins import numbers
+
+MAIL = (
+    "from django.core.mail import send_mail\n\ndef tell():\n    send_mail('a', 'b', None, ['c'])\n"
+)
+REDIS = "redis://cache:6379/1"
+APP = """
+from celery import Celery
+
+app = Celery("shop", broker="{broker}")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+"""
+TASKS = """
+from celery import shared_task
+
+@shared_task(time_limit=60)
+def limited():
+    return 1
+
+@shared_task
+def load():
+    return requests.get("https://bank.example", timeout=5)
+"""
+ERRORS = {
+    "CELERRY_TASK_TIME_LIMIT = 30\n",
+    "CELRY_WORKER_PREFETCH_MULTIPLIER = 1\n",
+    "CELEYR_TASK_ACKS_LATE = True\n",
+    "CELERY_BROKER_VISIBILITY_TIMEOUT = 43200\n",
+}
+
+
+def cache(backend: str, location: str, options: str = "{}") -> str:
+    return (
+        'INSTALLED_APPS = []\nCACHES = {"default": {"BACKEND": '
+        f'"{backend}", "LOCATION": {location!r}, "OPTIONS": {options}}}}}\n'
+    )
+
+
+def said_of(folder: Path, code: str, settings: str, **others: str) -> set[str]:
+    found = numbers(folder, code, settings=settings, **others)
+    return {severity for rule, severity in found if rule == "OFF701"}
+
+
+@pytest.mark.parametrize("settings", sorted(ERRORS))
+def test_a_name_that_nobody_reads_is_an_error(tmp_path: Path, settings: str) -> None:
+    assert said_of(tmp_path, "", settings, celery=APP.format(broker="amqp://x")) == {"error"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "CELERYD_TASK_TIME_LIMIT = 30\n",
+        "CELERY_TASK_TIME_LIMIT = 30\n",
+        "GALLERY_TASK_TIME_LIMIT = 30\n",
+        "CELERRY_TASK_TIME_LIMIT = 30\nCELERY_TASK_TIME_LIMIT = CELERRY_TASK_TIME_LIMIT\n",
+        "VISIBILITY_TIMEOUT = 43200\n",
+    ],
+)
+def test_other_names_are_no_misspelt_ones(tmp_path: Path, settings: str) -> None:
+    assert said_of(tmp_path, "", settings, celery=APP.format(broker="amqp://x")) == set()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        'EMAIL_HOST = "smtp.example"\n',
+        'import os\nEMAIL_HOST = os.environ["MAIL_HOST"]\nEMAIL_PORT = 587\n',
+        'EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"\nEMAIL_HOST = "mail"\n',
+    ],
+)
+def test_mail_to_another_host_needs_a_timeout(tmp_path: Path, settings: str) -> None:
+    assert said_of(tmp_path / "wrong", MAIL, settings) == {"warning"}
+    assert said_of(tmp_path / "right", MAIL, settings + "EMAIL_TIMEOUT = 10\n") == set()
+    assert said_of(tmp_path / "sends_nothing", "", settings) == set()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        'EMAIL_HOST = "localhost"\n',
+        'EMAIL_HOST = ""\n',
+        'EMAIL_BACKEND = "anymail.backends.mailgun.EmailBackend"\nEMAIL_HOST = "smtp.example"\n',
+    ],
+)
+def test_mail_that_another_host_does_not_take_is_right(tmp_path: Path, settings: str) -> None:
+    assert said_of(tmp_path, MAIL, settings) == set()
+
+
+@pytest.mark.parametrize(
+    ("backend", "limit"),
+    [
+        ("django_redis.cache.RedisCache", "SOCKET_TIMEOUT"),
+        ("django.core.cache.backends.redis.RedisCache", "socket_timeout"),
+        ("django.core.cache.backends.memcached.PyMemcacheCache", "timeout"),
+    ],
+)
+def test_a_cache_on_another_host_needs_a_timeout(tmp_path: Path, backend: str, limit: str) -> None:
+    for number, options in enumerate(("{}", '{"CLIENT_CLASS": "x"}')):
+        assert said_of(tmp_path / f"{number}", "", cache(backend, REDIS, options)) == {"warning"}
+    limited = cache(backend, REDIS, f'{{"{limit}": 1}}')
+    assert said_of(tmp_path / "limited", "", limited) == set()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        cache("django_redis.cache.RedisCache", "redis://127.0.0.1:6379/1"),
+        cache("django_redis.cache.RedisCache", f"{REDIS}?socket_timeout=1"),
+        cache("django_redis.cache.RedisCache", REDIS, "{**SHARED}"),
+        cache("django.core.cache.backends.locmem.LocMemCache", "x"),
+    ],
+)
+def test_a_cache_that_ends_its_waits_is_right(tmp_path: Path, settings: str) -> None:
+    assert said_of(tmp_path, "", settings) == set()
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "",
+        "@shared_task\ndef run():\n    import subprocess\n    subprocess.run(['ls'])\n",
+        "@shared_task(bind=True)\ndef again(self):\n    time.sleep(9)\n",
+    ],
+)
+def test_a_limit_of_one_task_does_not_limit_the_others(tmp_path: Path, task: str) -> None:
+    app = APP.format(broker="amqp://x")
+    assert said_of(tmp_path / "wrong", TASKS + task, "", celery=app) == {"warning"}
+    limit = "CELERY_TASK_TIME_LIMIT = 600\n"
+    assert said_of(tmp_path / "right", TASKS + task, limit, celery=app) == set()
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        TASKS.replace("@shared_task\n", "@shared_task(soft_time_limit=60)\n"),
+        TASKS.replace('requests.get("https://bank.example", timeout=5)', "1"),
+        TASKS + "\napp.conf.update(task_time_limit=600)\n",
+    ],
+)
+def test_tasks_that_end_need_no_limit(tmp_path: Path, tasks: str) -> None:
+    assert said_of(tmp_path, tasks, "", celery=APP.format(broker="amqp://x")) == set()
+
+
+def test_the_visibility_timeout_belongs_to_the_broker(tmp_path: Path) -> None:
+    options = 'TRANSPORT_OPTIONS = {"visibility_timeout": 43200}\n'
+    limit = "CELERY_TASK_TIME_LIMIT = 60\n"
+    of_results, of_broker = (
+        f"{limit}CELERY_{each}_{options}" for each in ("RESULT_BACKEND", "BROKER")
+    )
+    redis, rabbit = (APP.format(broker=f"{each}://x") for each in ("redis", "amqp"))
+    assert said_of(tmp_path / "wrong", "", of_results, celery=redis) == {"warning"}
+    assert said_of(tmp_path / "of_broker", "", of_broker, celery=redis) == set()
+    assert said_of(tmp_path / "both", "", of_results + of_broker, celery=redis) == set()
+    assert said_of(tmp_path / "rabbit", "", of_results, celery=rabbit) == set()
+    by_app = redis + 'app.conf.result_backend_transport_options = {"visibility_timeout": 9000}\n'
+    assert said_of(tmp_path / "by_app", "", limit, celery=by_app) == {"warning"}
