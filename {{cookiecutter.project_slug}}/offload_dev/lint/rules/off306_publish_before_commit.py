@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.call_graph import ON_COMMIT, CallGraph
 from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.handed_results import of_commits
 from offload_dev.lint.names import PUBLISH
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.transactions import names_row, writes_before
@@ -35,8 +36,10 @@ def publish_before_commit(function: Function, graph: CallGraph) -> Iterator[Viol
 
     A receiver of `post_save` and a `save` of a model run in the transaction of whoever saves the
     row, as Django's admin does. With `ATOMIC_REQUESTS`, each view runs in one. A task that reads no
-    row, and one that gets only keys of related rows, finds there what it needs.
+    row, and one that gets only keys of related rows, finds there what it needs. Wrong is also
+    `on_commit(report.delay(1))`, which publishes at once.
     """
+    yield from of_commits(function)
     yield from _of_row(function, graph)
     for call, found in graph.publications.of_transactions(function):
         steps = found.chain[1:]

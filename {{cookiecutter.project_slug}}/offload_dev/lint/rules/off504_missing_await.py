@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.coroutine_values import returns_coroutine, used_as_results
 from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.handed_results import of_bridges
 from offload_dev.lint.local_types import assigned
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
@@ -53,7 +54,7 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
 
 @rule("OFF504", message="is never awaited", instead="await it", target=Target.FUNCTION)
 def missing_await(function: Function) -> Iterator[Violation]:
-    """Finds coroutines that never run. Five cases:
+    """Finds coroutines that never run. Six cases:
 
     1. The coroutine is dropped.
     2. It is read like a result: a coroutine is always true, and has no attributes of a result.
@@ -62,6 +63,7 @@ def missing_await(function: Function) -> Iterator[Violation]:
     4. Something calls an async function like a plain one: `Thread(target=send)`.
     5. An async method takes the place of a plain one of a framework: `async def handle(self)`.
        So does an async function below a decorator such as `api_view` of REST framework.
+    6. `async_to_sync(send(1))` gets a coroutine, `asyncio.run(main)` a function.
 
     A plain middleware that says it is async gets a coroutine for a response; a warning.
     """
@@ -75,6 +77,8 @@ def missing_await(function: Function) -> Iterator[Violation]:
             yield from _gathered_as_one(call, function)
         elif CALL_AND_FORGET.matches(call.origin):
             yield from _called_and_forgotten(call, function)
+        else:
+            yield from of_bridges(call, function)
     for call in used_as_results(function):
         yield call_violation(call.node)
     if response := _response_of_coroutine(function):
