@@ -9,6 +9,7 @@ from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.libraries import Library
 from offload_dev.lint.names import TASK_RESULTS
 from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.programs import waits_without_limit
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, call_violation, violation
@@ -19,6 +20,7 @@ DEADLINES = Patterns(
 )
 WAIT_FOR = Patterns("asyncio.wait_for", "anyio.*", "django.test.*")
 SESSIONS = Patterns("requests.{Session,session,sessions.Session}.*")
+ENDS = "right if the program ends by itself, whatever its input is"
 ANSWERED = "right if the other side always answers, or closes the connection"
 
 
@@ -29,12 +31,13 @@ ANSWERED = "right if the other side always answers, or closes the connection"
     target=Target.FUNCTION,
 )
 def no_timeout(function: Function) -> Iterator[Violation]:
-    """Finds calls and clients of other services without a timeout. Three cases:
+    """Finds calls and clients of other services without a timeout. Four cases:
 
     1. HTTP calls and clients with `timeout=None`.
     2. Calls whose library has no limit of its own, such as `requests.get(url)`, and locks that do
        not expire; a warning. A script ends with whoever has started it.
     3. `.get()` of a task's result.
+    4. Programs that a file or a server of others can keep for ever, such as `ffmpeg`.
 
     One upstream that does not answer then keeps its request, its connection and its caller.
     """
@@ -60,6 +63,9 @@ def no_timeout(function: Function) -> Iterator[Violation]:
             is_limited |= call.node.func in set(known_by_condition(function))
             if not (is_limited or is_script or function.is_task or function.scope.on_loop):
                 yield call_violation(call.node, likely="right if a worker always runs")
+    for call in () if is_script else waits_without_limit(function):
+        if not _has_deadline(call, function):
+            yield call_violation(call.node, likely=ENDS)._replace(near=is_limited_task)
 
 
 def _likely(library: Library) -> str:
