@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from example_shop import findings
 from twins import numbers
 
 MAIL = (
@@ -159,3 +160,32 @@ def test_the_visibility_timeout_belongs_to_the_broker(tmp_path: Path) -> None:
     assert said_of(tmp_path / "rabbit", "", of_results, celery=rabbit) == set()
     by_app = redis + 'app.conf.result_backend_transport_options = {"visibility_timeout": 9000}\n'
     assert said_of(tmp_path / "by_app", "", limit, celery=by_app) == {"warning"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_older"),
+    [
+        ("requirements.txt", "django\nredis==5.0.1\n", True),
+        ("requirements.txt", "redis[hiredis]<8\n", True),
+        ("requirements.txt", "redis~=8.1\n", False),
+        ("requirements.txt", "redis\n", False),
+        ("requirements.txt", "django-redis==5.4\n", False),
+        ("pyproject.toml", '[tool.poetry.dependencies]\nredis = "^4.5"\n', True),
+        ("pyproject.toml", 'dependencies = ["redis<=6.2"]\n', True),
+        ("uv.lock", '[[package]]\nname = "redis"\nversion = "6.4.0"\n', True),
+        ("uv.lock", '[[package]]\nname = "redis"\nversion = "8.0.0"\n', False),
+        ("Pipfile.lock", '{"redis": {"hashes": [], "version": "==4.6.0"}}\n', True),
+    ],
+)
+def test_newer_clients_of_redis_have_a_timeout(
+    tmp_path: Path, name: str, text: str, is_older: bool
+) -> None:
+    (tmp_path / name).write_text(text)
+    settings = cache("django_redis.cache.RedisCache", REDIS)
+    assert said_of(tmp_path, "", settings) == ({"warning"} if is_older else set())
+
+
+def test_one_server_is_said_once(tmp_path: Path) -> None:
+    settings = 'INSTALLED_APPS = []\nDATABASES = {}\nEMAIL_HOST = "smtp.example"\n'
+    found = findings(tmp_path, MAIL, settings=settings, settings_production=settings)
+    assert [each.rule for each in found].count("OFF701") == 1

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 
 from offload_dev.lint.celery_settings import APPS, VISIBILITY_TIMEOUT_SECONDS, CelerySettings
 from offload_dev.lint.names import CELERY_SETTINGS
+from offload_dev.lint.requirements_files import requires_below
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.settings_files import CELERY, assignments, is_settings
 from offload_dev.lint.source import CodeScope, Def, Module, own_nodes
@@ -25,6 +26,8 @@ LIMIT_OF_CACHE = {
     "django.core.cache.backends.redis.RedisCache": "socket_timeout",
     "django.core.cache.backends.memcached.PyMemcacheCache": "timeout",
 }
+# Since this version the package waits for 5 seconds at most by default.
+LIMITED_REDIS = 8
 ANSWERS = "right if this server always answers, or closes the connection"
 SOON_ENDED = "right if no task waits or runs for longer than the broker's own visibility timeout"
 SOME_LIMITED = "the app, only some of whose tasks have a time limit,"
@@ -41,14 +44,14 @@ def of_module(module: Module, resolver: Resolver) -> Iterator[Violation]:
     yield from _result_store(module, resolver.celery)
     if is_settings(module):
         yield from _misspelt(module, resolver)
-        if not NOT_SERVED.search(module.path.stem):
+        if _is_served(module):
             yield from _mail(module, resolver)
-            yield from _caches(module)
+            yield from _caches(module, resolver)
 
 
 def _mail(module: Module, resolver: Resolver) -> Iterator[Violation]:
     """`EMAIL_HOST` of another host, and no `EMAIL_TIMEOUT` in the whole project."""
-    host = module.names.get("EMAIL_HOST")
+    host = module.names.get("EMAIL_HOST") if _is_first("EMAIL_HOST", module, resolver) else None
     files, backends = resolver.project.files, resolver.settings.text("EMAIL_BACKEND")
     if not isinstance(host, ast.expr) or (backends and "smtp" not in backends):
         return
@@ -59,10 +62,22 @@ def _mail(module: Module, resolver: Resolver) -> Iterator[Violation]:
         yield violation(host, subject, likely=ANSWERS, instead="`EMAIL_TIMEOUT = 10`")
 
 
-def _caches(module: Module) -> Iterator[Violation]:
+def _is_first(name: str, module: Module, resolver: Resolver) -> bool:
+    """Whether no other file that is served sets this name before: one finding is enough."""
+    served = (each for _, each in resolver.settings.values(name) if _is_served(each))
+    return next(served, None) is module
+
+
+def _is_served(module: Module) -> bool:
+    return not NOT_SERVED.search(module.path.stem)
+
+
+def _caches(module: Module, resolver: Resolver) -> Iterator[Violation]:
     """The first cache on another host whose socket waits without a limit."""
     caches = module.names.get("CACHES")
-    if not isinstance(caches, ast.Dict) or "timeout" in _locations(caches).lower():
+    if not isinstance(caches, ast.Dict) or not _is_first("CACHES", module, resolver):
+        return
+    if "timeout" in _locations(caches).lower():
         return
     for cache in caches.values:
         given = _items(cache)
@@ -71,6 +86,9 @@ def _caches(module: Module) -> Iterator[Violation]:
         place, options = given.get("LOCATION"), given.get("OPTIONS", ast.Dict([], []))
         is_known = limit and place is not None and isinstance(options, ast.Dict)
         if not is_known or THIS_HOST.match(ast.unparse(place).lstrip("[(")):
+            continue
+        of_redis = backend.endswith(".RedisCache")
+        if of_redis and not requires_below(resolver.project.root, "redis", LIMITED_REDIS):
             continue
         if "" not in _items(options) and limit not in _items(options):
             subject = f"the cache of {backend.rpartition('.')[2]}, without a `{limit}`,"
