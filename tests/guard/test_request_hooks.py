@@ -112,3 +112,45 @@ def test_what_is_outside_of_the_transactions_of_requests_is_right(
 ) -> None:
     said = numbers(tmp_path, OUTSIDE[name], settings=ATOMIC)
     assert "OFF110" not in {rule for rule, _ in said}
+
+
+EXPORTS = """
+import csv
+import io
+from celery import shared_task
+from django.http import HttpResponse
+from reportlab.pdfgen import canvas
+
+def filled(orders, file):
+    paper = canvas.Canvas(file)
+    for order in orders:
+        paper.drawString(72, 760, str(order.pk))
+        paper.showPage()
+    paper.save()
+
+def listed(file):
+    writer = csv.writer(file)
+    for order in Order.objects.order_by("pk"):
+        writer.writerow([order.pk])
+"""
+LONG_FILES = {
+    "given_rows": "def view(request):\n    filled(Order.objects.all(), io.BytesIO())\n",
+    "own_rows": "def view(request):\n    listed(HttpResponse())\n",
+    "rows_of_a_row": "def view(request):\n    customer = get_object_or_404(Customer, pk=1)\n"
+    "    filled(customer.orders.all(), io.BytesIO())\n",
+}
+SHORT_FILES = {
+    "task": "@shared_task\ndef export():\n    listed(io.StringIO())\n",
+    "few": "def view(request):\n    filled([Order.objects.get(pk=1)], io.BytesIO())\n",
+    "no_request": "def export():\n    filled(Order.objects.all(), io.BytesIO())\n",
+}
+
+
+@pytest.mark.parametrize("name", LONG_FILES)
+def test_a_file_with_a_line_for_each_row_is_written_below_a_view(tmp_path: Path, name: str) -> None:
+    assert ("OFF203", "warning") in numbers(tmp_path, EXPORTS + LONG_FILES[name])
+
+
+@pytest.mark.parametrize("name", SHORT_FILES)
+def test_a_file_that_no_request_waits_for_is_right(tmp_path: Path, name: str) -> None:
+    assert "OFF203" not in {rule for rule, _ in numbers(tmp_path, EXPORTS + SHORT_FILES[name])}
