@@ -50,6 +50,7 @@ ENDS = {
     "short_program": 'def show(path):\n    return subprocess.check_output(["ls", path])\n',
     "limit_of_its_own": 'def f(url):\n    subprocess.run(["curl", "--max-time", "5", url])\n',
     "limited_by_a_program": 'def f(p):\n    subprocess.run(["timeout", "60", "ffmpeg", p])\n',
+    "this_host": 'def f(port):\n    subprocess.run(["curl", f"http://127.0.0.1:{port}/x"])\n',
     "unknown": "def run(command):\n    subprocess.run(command)\n",
     "no_process": "class Box:\n    def send(self, bus):\n        bus.communicate()\n",
     "killed": """

@@ -172,6 +172,8 @@ def test_the_visibility_timeout_belongs_to_the_broker(tmp_path: Path) -> None:
         ("requirements.txt", "django-redis==5.4\n", False),
         ("pyproject.toml", '[tool.poetry.dependencies]\nredis = "^4.5"\n', True),
         ("pyproject.toml", 'dependencies = ["redis<=6.2"]\n', True),
+        ("pyproject.toml", 'dependencies = ["redis>=7.0.0,<8"]\n', True),
+        ("pyproject.toml", 'dependencies = ["redis>=5"]\n', False),
         ("uv.lock", '[[package]]\nname = "redis"\nversion = "6.4.0"\n', True),
         ("uv.lock", '[[package]]\nname = "redis"\nversion = "8.0.0"\n', False),
         ("Pipfile.lock", '{"redis": {"hashes": [], "version": "==4.6.0"}}\n', True),

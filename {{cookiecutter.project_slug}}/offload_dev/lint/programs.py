@@ -1,6 +1,7 @@
 """Other programs that a function starts, and waits for without a limit."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from offload_dev.lint.function import CallSite, Function
@@ -10,6 +11,7 @@ from offload_dev.lint.patterns import Patterns
 
 RUN = Patterns("subprocess.{run,call,check_call,check_output}")
 ASYNC = Patterns("asyncio.{create_subprocess_exec,create_subprocess_shell}")
+THIS_HOST = re.compile(r"\b(localhost|127\.0\.0\.1)\b")
 WAITS = {"communicate", "wait"}
 ENDS = {"kill", "terminate", "send_signal"}
 # `process.wait(5)` and `communicate(data, 5)`.
@@ -38,7 +40,8 @@ def may_hang(words: list[str]) -> bool:
     """Whether a command works on files of others or asks the network, and names no limit."""
     while words and (words[0] in PREFIXES or "=" in words[0]):
         words = words[1:]
-    if not words or any(each.partition("=")[0] in LIMITING_OPTIONS for each in words):
+    is_limited = any(each.partition("=")[0] in LIMITING_OPTIONS for each in words)
+    if not words or is_limited or any(THIS_HOST.search(each) for each in words):
         return False
     program = words[0].rpartition("/")[2]
     if program in NETWORK_COMMANDS:

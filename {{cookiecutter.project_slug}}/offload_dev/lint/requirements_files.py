@@ -10,7 +10,7 @@ FILES = (
 # `redis==5.0.1`, `"redis[hiredis]<6"`, `redis = "^5.0"`, and the two lines of a lock file.
 VERSION = (
     r"""(?im)(?:^|["'])\s*{name}(?:\[[^\]]*\])?["']?\s*(?:=\s*["']|:\s*{{[^}}]*?"version":\s*["'])?"""
-    r"""\s*(==|~=|<=|<|\^|~)\s*(\d+)|name = "{name}"\s*version = "()(\d+)"""
+    r"""\s*(?:>=?[\d.\s]+,\s*)?(==|~=|<=|<|\^|~)\s*(\d+)|name = "{name}"\s*version = "()(\d+)"""
 )
 
 
