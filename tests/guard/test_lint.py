@@ -227,7 +227,8 @@ def test_a_sync_view_with_a_second_loop_warns_where_it_may_run_under_wsgi(tmp_pa
 def test_a_second_loop_that_leaves_the_request_s_thread_alone_is_right(
     tmp_path: Path, code: str
 ) -> None:
-    assert grade(Project(write(tmp_path, views=f"{SECOND_LOOP}\n{code}\n"))) == []
+    found = grade(Project(write(tmp_path, views=f"{SECOND_LOOP}\n{code}\n")))
+    assert {each.rule for each in found}.isdisjoint({"OFF106", "OFF109"})
 
 
 COMPUTING = """

@@ -147,21 +147,6 @@ def test_tasks_that_end_need_no_limit(tmp_path: Path, tasks: str) -> None:
     assert said_of(tmp_path, tasks, "", celery=APP.format(broker="amqp://x")) == set()
 
 
-def test_the_visibility_timeout_belongs_to_the_broker(tmp_path: Path) -> None:
-    options = 'TRANSPORT_OPTIONS = {"visibility_timeout": 43200}\n'
-    limit = "CELERY_TASK_TIME_LIMIT = 60\n"
-    of_results, of_broker = (
-        f"{limit}CELERY_{each}_{options}" for each in ("RESULT_BACKEND", "BROKER")
-    )
-    redis, rabbit = (APP.format(broker=f"{each}://x") for each in ("redis", "amqp"))
-    assert said_of(tmp_path / "wrong", "", of_results, celery=redis) == {"warning"}
-    assert said_of(tmp_path / "of_broker", "", of_broker, celery=redis) == set()
-    assert said_of(tmp_path / "both", "", of_results + of_broker, celery=redis) == set()
-    assert said_of(tmp_path / "rabbit", "", of_results, celery=rabbit) == set()
-    by_app = redis + 'app.conf.result_backend_transport_options = {"visibility_timeout": 9000}\n'
-    assert said_of(tmp_path / "by_app", "", limit, celery=by_app) == {"warning"}
-
-
 @pytest.mark.parametrize(
     ("name", "text", "is_older"),
     [

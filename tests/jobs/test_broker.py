@@ -135,6 +135,9 @@ def test_a_redis_restart_while_one_of_two_slots_is_busy_harms_neither_worker_nor
     assert (ended.attempts, running.executions(job)) == (1, 1)
     assert running.processes["worker"].poll() is None
     running.reaches(running.submit("lab.burn", units=1), "succeeded")
+    # One line says what was lost. Celery would add a warning about one of its defaults.
+    assert "Connection to broker lost" in running.log("worker")
+    assert "CPendingDeprecationWarning" not in running.log("worker")
 
 
 def test_a_job_that_finishes_while_redis_is_down_has_succeeded(running: Lab) -> None:

@@ -320,6 +320,7 @@ def test_what_failed_and_why_is_counted(lab: Lab) -> None:
     ]
     assert counted("another") == [("lab.burn", "the disk is full", 1)]
     assert failed_jobs(kind="lab.burn", error="another one").count() == 0
+    assert failed_jobs(kind="lab.burn", error="a\0b").count() == failed_jobs("\0").count() == 0
 
 
 def test_only_the_newest_failures_are_counted(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,9 +51,9 @@ def test_of_two_discards_one_is_done(lab: Lab) -> None:
 
 def test_a_retry_beside_a_purge_is_whole_or_a_404(lab: Lab, monkeypatch: Any) -> None:
     from offload.jobs import by_hand, transitions
-    from offload.jobs.database import from_now
     from offload.jobs.maintenance import prune
     from offload.jobs.models import Job
+    from offload.jobs.row_states import from_now
 
     # Several batches for one family.
     monkeypatch.setattr(prune, "DELETE_BATCH_ROWS", 2)

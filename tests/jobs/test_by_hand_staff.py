@@ -121,6 +121,18 @@ def test_the_admin_pauses_and_resumes() -> None:
     assert pages("view_pause").post(added, {"queue": "cpu"}).status_code == 403
 
 
+def test_a_second_pause_says_who_has_paused_it_first_and_a_resume_wants_a_name() -> None:
+    from django.core.management import CommandError
+
+    first = command("pause", "--queue", "cpu", "--reason", "repairs")
+    assert first.startswith("paused: the queue cpu, by ")
+    assert first.endswith(" UTC: repairs\n")
+    assert command("pause", "--queue", "cpu", "--reason", "a full disk") == first
+    command("resume", "--queue", "cpu")
+    with pytest.raises(CommandError, match="name a queue or a job type"):
+        command("resume")
+
+
 def test_the_command_acts_on_ids_and_on_filters(monkeypatch: pytest.MonkeyPatch) -> None:
     from django.core.management import CommandError
 

@@ -167,8 +167,8 @@ def test_the_last_two_parts_end_together_and_their_whole_is_due(lab: Lab) -> Non
 
 
 def test_a_transaction_that_was_a_deadlocks_victim_is_tried_again(lab: Lab) -> None:
-    from offload.jobs.database import in_transaction
     from offload.jobs.models import Job
+    from offload.jobs.transactions import in_transaction
 
     first, second = (lab.submit("lab.burn", units=1).pk for _ in range(2))
     meet = threading.Barrier(2)

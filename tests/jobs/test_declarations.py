@@ -55,6 +55,11 @@ def declare_with(model: type[BaseModel], **limits: Any) -> Any:
         (Empty, {"retry_delay": 700.0}, "retry_delay must be between 0 and .* of 600 s, not 700"),
         (Empty, {"result_lifetime": -1.0}, "result_lifetime must be positive, not -1"),
         (Empty, {"start_within": 0.0}, "start_within must be positive, not 0"),
+        (Empty, {"start_within": 1e300}, "start_within is at most 3155760000 .* not 1e\\+300"),
+        (Empty, {"result_lifetime": float("inf")}, "result_lifetime is at most .*, not inf"),
+        (Empty, {"retry_delay_max": float("inf")}, "retry_delay_max is at most .*, not inf"),
+        (Empty, {"time_limit": float("nan")}, "time_limit is at most .*, not nan"),
+        (Empty, {"max_attempts": 32_768}, "max_attempts is at most 32767, not 32768"),
     ],
 )
 def test_a_wrong_declaration_is_refused_at_import(
@@ -64,6 +69,17 @@ def test_a_wrong_declaration_is_refused_at_import(
 
     with pytest.raises(InvalidJob, match=sentence):
         declare_with(model, **limits)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 101, "a\0b", "a\nb", "\ud800"])
+def test_a_name_that_no_column_takes_is_refused_at_import(name: str) -> None:
+    from offload.jobs import InvalidJob, MiB, Report, job
+
+    def declared(params: Empty, report: Report) -> Empty:
+        return params
+
+    with pytest.raises(InvalidJob, match="a name has 1 to 100 characters"):
+        job(name, time_limit=1, memory_limit=MiB)(declared)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])

@@ -171,7 +171,7 @@ def test_a_failed_job_ends_the_chain_and_its_callback_is_told_why(lab: Lab) -> N
 
 def test_a_job_that_nobody_can_compute_calls_back_when_it_is_given_up(lab: Lab) -> None:
     from offload.jobs import transitions
-    from offload.jobs.database import due
+    from offload.jobs.row_states import due
 
     job = lab.submit("lab.burn", units=1, **CHAIN)
     assert transitions.give_up(job.pk, "no worker knows it", due())
@@ -236,7 +236,8 @@ def test_a_job_that_is_started_again_by_hand_calls_back_at_its_second_end_too(la
     from django.db.models.functions import Now
 
     from offload.jobs import transitions
-    from offload.jobs.database import due, fenced_update
+    from offload.jobs.fenced_update import fenced_update
+    from offload.jobs.row_states import due
 
     job = lab.submit("lab.burn", units=1, **CHAIN)
     assert transitions.give_up(job.pk, "no worker knows it", due())

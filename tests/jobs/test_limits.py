@@ -64,7 +64,7 @@ def cancel_while_due(job: Any) -> Any:
 
 def give_up(job: Any) -> Any:
     from offload.jobs import transitions
-    from offload.jobs.database import due_or_blocked
+    from offload.jobs.row_states import due_or_blocked
 
     return transitions.give_up(job.pk, "nobody knows it", due_or_blocked())
 

@@ -74,7 +74,7 @@ def test_an_end_waits_for_another_unblocking_of_its_key_and_is_not_missed(
 ) -> None:
     from django.db import connection, transaction
 
-    from offload.jobs import database
+    from offload.jobs import transactions
     from offload.jobs.blocked import unblock
     from offload.jobs.models import RunLimitKey
 
@@ -82,7 +82,7 @@ def test_an_end_waits_for_another_unblocking_of_its_key_and_is_not_missed(
         pytest.skip("SQLITE HAS NO ROW LOCKS: test_postgres.py runs this on PostgreSQL")
 
     # It waits for as long as this test needs.
-    monkeypatch.setattr(database, "MAINTENANCE_LOCK_TIMEOUT_SECONDS", 60.0)
+    monkeypatch.setattr(transactions, "MAINTENANCE_LOCK_TIMEOUT_SECONDS", 60.0)
     jobs = [submit(lab, "lab.three") for _ in range(4)]
     key, found = jobs[0].limit_key, []
 

@@ -18,8 +18,8 @@ def test_a_type_that_nobody_knows_blocks_no_other_and_fails_after_a_day(
     quiet: Lab, every_run: None
 ) -> None:
     from offload.jobs.blocked import unblock
-    from offload.jobs.database import from_now
     from offload.jobs.models import Job
+    from offload.jobs.row_states import from_now
 
     worker("lab.three")
     jobs = [submit(quiet, "lab.three") for _ in range(6)]
@@ -65,15 +65,15 @@ def test_a_limit_that_a_deploy_changes_holds_from_then_on(
 
 async def test_too_many_blocked_jobs_are_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     from offload.conf import conf
-    from offload.jobs import Idempotency, client
+    from offload.jobs import Idempotency, admission, client
     from offload.jobs.declare import find_job_type
     from offload.problems import Problem
 
     three = find_job_type("lab.three")
     few = dataclasses.replace(conf(), queue_depth=5)
-    monkeypatch.setattr(client, "conf", lambda: few)
+    monkeypatch.setattr(admission, "conf", lambda: few)
     params = three.params(log="x", name="a")
-    for number in range(9):
+    for number in range(8):
         key = Idempotency(f"key-{number}", "the body")
         last = await client.submit(three, params, owner="lab", idempotency=key)
 

@@ -109,9 +109,9 @@ def test_the_maintenance_unblocks_the_next_job_after_an_end_that_it_or_a_main_pr
     quiet: Lab, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     from offload.jobs import transitions
-    from offload.jobs.database import from_now
     from offload.jobs.maintenance.rescue_lost import Observation
     from offload.jobs.models import Job
+    from offload.jobs.row_states import from_now
 
     limit_type(monkeypatch, "lab.burn", at_once=1)
     first, second = (quiet.submit("lab.burn", units=1) for _ in range(2))

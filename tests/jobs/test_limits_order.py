@@ -77,8 +77,8 @@ def test_a_rate_spreads_its_starts_evenly() -> None:
 def test_a_rate_holds_although_workers_were_busy(lab: Lab) -> None:
     from offload.jobs import transitions
     from offload.jobs.blocked import unblock
-    from offload.jobs.database import from_now
     from offload.jobs.models import Job, RunLimitKey
+    from offload.jobs.row_states import from_now
 
     jobs = [submit(lab, "lab.paced") for _ in range(30)]
     key = jobs[0].limit_key

@@ -52,8 +52,8 @@ def waiting(lab: Lab) -> Any:
 
 
 def aged(job: Any) -> Any:
-    from offload.jobs.database import from_now
     from offload.jobs.models import Job
+    from offload.jobs.row_states import from_now
 
     Job.objects.filter(pk=job.pk).update(due_at=from_now(-60))
     job.refresh_from_db()
@@ -62,8 +62,8 @@ def aged(job: Any) -> Any:
 
 def expired(job: Any, *files: str) -> Any:
     """The job has ended, and the time that it is kept for has passed."""
-    from offload.jobs.database import from_now
     from offload.jobs.models import Job, ResultFile
+    from offload.jobs.row_states import from_now
 
     long_ago = {"finished_at": from_now(-86_400), "expires_at": from_now(-86_400), "due_at": None}
     Job.objects.filter(pk=job.pk).update(status="succeeded", **long_ago)

@@ -52,9 +52,9 @@ def process(broker: Any) -> Any:
 
 def insert(count: int, seconds: float = 60.0, **values: Any) -> None:
     """Jobs that have been due for `seconds`."""
-    from offload.jobs.database import from_now
     from offload.jobs.declare import find_job_type
     from offload.jobs.models import Job
+    from offload.jobs.row_states import from_now
 
     burn = find_job_type("lab.burn")
     rows = [Job.new(burn, burn.params(log="x"), "lab") for _ in range(count)]
@@ -250,8 +250,8 @@ def test_a_silent_broker_does_not_hinder_the_rescue_of_lost_jobs(
 
 
 def test_every_process_knows_what_the_leader_read_and_when(quiet: Lab) -> None:
-    from offload.jobs.database import from_now
     from offload.jobs.models import Leader
+    from offload.jobs.row_states import from_now
 
     worker("lab.burn")
     insert(7)
@@ -270,8 +270,8 @@ def test_every_process_knows_what_the_leader_read_and_when(quiet: Lab) -> None:
 
 def test_back_pressure_counts_no_parts_and_no_time_before_a_job_was_due(quiet: Lab) -> None:
     from offload.jobs import transitions
-    from offload.jobs.database import from_now
     from offload.jobs.models import Job
+    from offload.jobs.row_states import from_now
 
     _, parts = divided_job(quiet, 4)
     for part in parts:
@@ -339,7 +339,7 @@ def test_a_periodic_job_is_submitted_once_an_interval_although_its_row_was_delet
 def test_a_queue_answers_when_it_has_room_for_so_many(
     monkeypatch: pytest.MonkeyPatch, stats: dict[str, float], count: int, shortest: int | None
 ) -> None:
-    from offload.jobs.client import admit
+    from offload.jobs.admission import admit
     from offload.jobs.services import services
     from offload.jobs.stats import JobStats, QueueStats
     from offload.problems import Problem

@@ -1,11 +1,8 @@
-"""The operations page: why a job does not run, its life, and the lists. Moved by the test."""
+"""The pages for staff: jobs, the lists, and what the service does. Moved by the test."""
 
 import os
 import signal
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -14,239 +11,14 @@ from django.utils import timezone
 
 from .conftest import Lab
 from .families import claimed, divided
+from .staff_pages import JOBS, OPERATIONS, page_of, reasons, shift, works
+from .staff_pages import _no_workers as _no_workers
 from .test_by_hand import failed
 from .test_by_hand_staff import _no_jobs as _no_jobs
 from .test_by_hand_staff import pages
 from .test_maintenance import RecordingBroker, run_maintenance
 from .test_maintenance_publish import insert
 from .test_web_process import frozen_database
-
-OPERATIONS = "/admin/offload_jobs/operations/"
-JOBS = "/admin/offload_jobs/job/"
-
-
-@pytest.fixture(autouse=True)
-def _no_workers(lab: Lab) -> Iterator[None]:
-    from offload.jobs.services import services
-    from offload.jobs.stats import JobStats
-
-    yield
-    services.stats = JobStats()
-
-
-def works(queue: str = "cpu", *kinds: str, slots: int = 2, **values: Any) -> Any:
-    """The row of a running worker."""
-    from offload.jobs.models import Worker
-
-    return Worker.objects.create(
-        id=uuid4(), name=f"{queue}@lab", queues=[queue], slots=slots, kinds=kinds, **values
-    )
-
-
-def leads(**values: Any) -> None:
-    """The row of a process that does the maintenance."""
-    from offload.jobs.models import Leader
-
-    until = timezone.now() + timedelta(minutes=5)
-    Leader.objects.update_or_create(
-        name="relay", defaults={"holder": uuid4(), "until": until, **values}
-    )
-
-
-def shift(job: Any, **values: Any) -> Any:
-    from offload.jobs.models import Job
-
-    Job.objects.filter(pk=job.pk).update(**values)
-    return Job.objects.get(pk=job.pk)
-
-
-def reasons(job: Any) -> list[str]:
-    from offload.jobs.models import Job
-    from offload.jobs.why_waiting import reasons_of_waiting
-
-    return [reason.text for reason in reasons_of_waiting(Job.objects.get(pk=job.pk))]
-
-
-def page_of(job: Any, *permissions: str) -> str:
-    """The page of a job, as staff with these permissions see it."""
-    answer = pages("view_job", *permissions).get(f"{JOBS}{job.pk}/change/")
-    assert answer.status_code == 200
-    found: str = answer.content.decode()
-    return found
-
-
-def test_a_job_that_only_has_to_be_taken_has_no_other_reason(lab: Lab) -> None:
-    works()
-    leads()
-    assert reasons(lab.submit("lab.burn")) == [
-        "It is due and a process of a worker is free: it begins in a moment."
-    ]
-
-
-def test_a_job_says_that_no_worker_reads_its_queue_or_knows_its_type(lab: Lab) -> None:
-    leads()
-    job = lab.submit("lab.burn")
-    works("default")
-    assert reasons(job) == [
-        "No worker reads the queue 'cpu'; workers read: default. Start one: "
-        "python -m offload.jobs -Q cpu"
-    ]
-    works("cpu", "lab.other")
-    assert "No running worker of the queue 'cpu' knows the job type 'lab.burn'" in reasons(job)[0]
-    silent = works()
-    silent.seen_at = timezone.now() - timedelta(hours=1)
-    silent.save()
-    assert "knows the job type" in reasons(job)[0]
-    gone = shift(lab.submit("lab.burn"), queue="gpu")
-    assert reasons(gone)[0].startswith("config/celery.py declares no queue 'gpu'.")
-
-
-def test_a_job_says_who_paused_it_and_why(lab: Lab) -> None:
-    from offload.jobs.pauses import pause
-
-    works()
-    leads()
-    job = lab.submit("lab.burn")
-    pause(queue="cpu", by="anna", reason="the disk is full")
-    pause(kind="lab.burn", by="bob")
-    first, second = sorted(reasons(job)[:2])
-    assert first.startswith("The job type lab.burn is paused by bob since 20")
-    assert second.startswith("The queue cpu is paused by anna since 20")
-    assert second.endswith(": the disk is full.")
-
-
-def test_a_job_says_that_it_is_due_later_and_nothing_else(lab: Lab) -> None:
-    later = timezone.now() + timedelta(hours=1)
-    job = shift(lab.submit("lab.burn"), due_at=later)
-    (reason,) = reasons(job)
-    assert (
-        reason == f"It is due later, at {later:%Y-%m-%d %H:%M:%S} UTC: it was submitted for "
-        "that time."
-    )
-    from offload.jobs import transitions
-
-    tried = transitions.retry(claimed(lab.submit("lab.burn").pk), "the disk is full", 60.0)
-    assert "its last attempt failed" in reasons(tried)[0]
-
-
-def test_a_job_says_that_its_broker_is_away_or_nobody_publishes(lab: Lab) -> None:
-    works()
-    job = lab.submit("lab.burn")
-    assert "No process does the maintenance" in reasons(job)[0]
-    leads(reaches_broker=False)
-    assert reasons(job) == [
-        "The broker (Redis) does not answer. Jobs wait in their rows until it does."
-    ]
-
-
-def test_a_job_says_how_many_wait_before_it_and_that_all_processes_are_busy(lab: Lab) -> None:
-    worker = works(slots=1)
-    leads()
-    from offload.jobs import transitions
-
-    transitions.claim(lab.submit("lab.burn").pk, worker.pk, 1)
-    insert(3, seconds=60)
-    assert reasons(lab.submit("lab.burn")) == [
-        "All 1 processes of the workers of the queue 'cpu' are busy.",
-        "3 jobs of the queue 'cpu' have waited longer.",
-    ]
-
-
-def test_a_blocked_job_names_the_jobs_of_its_limit_and_its_owner_reads_the_same(lab: Lab) -> None:
-    from offload.jobs.job_view import summary_of
-    from offload.jobs.models import Job
-    from offload.jobs.why_waiting import reasons_of_waiting
-
-    works()
-    leads()
-    jobs = [lab.submit("lab.by_owner", name="x") for _ in range(3)]
-    placed, _, last = (Job.objects.get(pk=job.pk) for job in jobs)
-    assert (placed.place, last.place) == (0, None)
-    reason = reasons_of_waiting(last)[0]
-    assert reason.jobs == [placed.pk]
-    assert reason.text.endswith(
-        "1 blocked jobs of this limit come before it. The limit's places are taken by:"
-    )
-    shown = summary_of(last).blocked_by
-    assert shown is not None
-    assert reason.text.lower().startswith(shown.lower())
-    assert f'<a href="{JOBS}{placed.pk}/change/">' in page_of(last)
-
-
-def test_a_divided_job_names_its_unfinished_parts_and_a_held_one_its_lost_worker(lab: Lab) -> None:
-    from offload.jobs import transitions
-
-    whole, parts = divided(lab, 2)
-    assert transitions.succeed(parts[0], {"value": 1}, "")
-    assert reasons(whole) == ["It waits for its parts: 1 of 2 have ended, 1 run, 0 wait."]
-    assert reasons(parts[1]) == []
-    shift(parts[1], lease_until=timezone.now() - timedelta(seconds=1))
-    assert reasons(parts[1])[0].startswith("Nothing was heard from the worker")
-
-
-def test_a_jobs_life_has_each_attempt_with_its_reason(lab: Lab) -> None:
-    from offload.jobs import transitions
-    from offload.jobs.models import Job
-
-    job = lab.submit("lab.burn")
-    worker = works()
-    ends = (
-        lambda row: transitions.retry(row, "the disk is full, attempt 1 of 3", 0.0),
-        lambda row: transitions.reclaim(row, "worker lost: signal 9"),
-        transitions.hand_back,
-        lambda row: transitions.fail(row, "the disk burns", "secret"),
-    )
-    for end in ends:
-        row = transitions.claim(job.pk, worker.pk, 1)
-        assert row is not None
-        assert end(row)
-    row = Job.objects.get(pk=job.pk)
-    assert [(each["number"], each["reason"]) for each in row.past_attempts] == [
-        (1, "the disk is full, attempt 1 of 3"),
-        (2, "worker lost: signal 9, attempt 2 of 3"),
-        (3, "handed back: its worker was told to stop"),
-    ]
-    page = page_of(job)
-    places = [
-        page.index(text)
-        for text in (
-            "submitted by lab",
-            "attempt 1 by cpu@lab",
-            "attempt 2 by cpu@lab",
-            "handed back",
-            "claimed: attempt 3",
-            "failed: the disk burns",
-            "is deleted",
-        )
-    ]
-    assert places == sorted(places)
-
-
-def test_a_jobs_life_remembers_who_retried_it_and_is_bounded(lab: Lab) -> None:
-    from offload.jobs import by_hand, transitions
-    from offload.jobs.past_attempts import MAX_PAST_ATTEMPTS, MAX_REASON_LENGTH
-
-    job = failed(lab, log="/dev/null")
-    by_hand.retry(job.pk, "anna (admin)")
-    page = page_of(job)
-    assert "retried by anna (admin); it was failed: the disk is full" in page
-    for _ in range(MAX_PAST_ATTEMPTS + 5):
-        row = claimed(job.pk)
-        row.attempts = 1
-        assert transitions.retry(row, "x" * 4000, 0.0)
-        shift(job, attempts=0)
-    found = shift(job, attempts=0).past_attempts
-    assert len(found) == MAX_PAST_ATTEMPTS
-    assert {len(each["reason"]) for each in found} == {MAX_REASON_LENGTH}
-
-
-def test_a_job_that_succeeds_at_once_remembers_no_attempt(lab: Lab) -> None:
-    from offload.jobs import transitions
-
-    row = claimed(lab.submit("lab.burn").pk)
-    assert transitions.succeed(row, {"value": 1}, "")
-    done = shift(row, owner="lab")
-    assert (done.past_attempts, done.claimed_at) == (None, row.claimed_at)
 
 
 def test_the_page_of_a_job_offers_what_its_user_may_do(lab: Lab) -> None:
@@ -362,6 +134,8 @@ def test_the_page_shows_queues_workers_limits_schedules_and_what_is_wrong(
     from offload.jobs.services import services
 
     worker = works("default")
+    # The worker of the other queue has vanished.
+    works("cpu", seen_at=timezone.now() - timedelta(minutes=1))
     job = claimed(lab.submit("lab.burn").pk)
     shift(job, worker=worker.pk)
     failed(lab, log="/dev/null")

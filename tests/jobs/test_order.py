@@ -134,10 +134,10 @@ def test_the_leader_counts_the_owners_who_may_not_submit_for_now(
     quiet: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from offload.conf import conf
-    from offload.jobs.client import admit
-    from offload.jobs.database import from_now
+    from offload.jobs.admission import admit
     from offload.jobs.maintenance import read_stats
     from offload.jobs.models import Job
+    from offload.jobs.row_states import from_now
     from offload.jobs.services import services
     from offload.problems import Problem
 
@@ -190,10 +190,10 @@ def test_an_emptied_broker_gets_the_messages_of_small_owners_first(
 
 
 def test_a_tenth_of_what_is_computed_goes_to_the_rows_that_wait_longest(quiet: Lab) -> None:
-    from offload.jobs.database import from_now
     from offload.jobs.maintenance.due_rows import DueRows
     from offload.jobs.maintenance.publish_oldest import PublishOldest
     from offload.jobs.models import Job
+    from offload.jobs.row_states import from_now
     from offload.jobs.stats import JobStats, QueueStats
 
     insert(20, published_at=from_now(-30))

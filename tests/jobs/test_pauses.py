@@ -101,7 +101,7 @@ def test_messages_that_were_consumed_during_a_pause_are_published_again(quiet: L
 def test_a_paused_queue_takes_jobs_up_to_its_depth(
     quiet: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from offload.jobs.client import admit
+    from offload.jobs.admission import admit
     from offload.jobs.services import services
     from offload.problems import Problem
 

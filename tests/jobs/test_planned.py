@@ -1,7 +1,6 @@
 """Jobs for a later time have bounds, and a wrong clock changes no answer. On both databases."""
 
 import dataclasses
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,10 +10,10 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from .conftest import Lab
+from .staff_pages import works
 from .test_maintenance import RecordingBroker, run_maintenance
 from .test_maintenance_publish import insert
 from .test_maintenance_publish import quiet as quiet
-from .test_operations import works
 from .test_submit import key, submit
 
 HOUR = timedelta(hours=1)
@@ -72,42 +71,6 @@ async def test_an_owner_plans_a_bounded_number_of_jobs_of_a_queue(quiet: Lab, fe
     await Job.objects.filter(pk=first.pk).aupdate(due_at=timezone.now() - HOUR)
     assert await refused() == (0, "")
     assert await refused() == (429, "60")
-
-
-def test_jobs_that_are_planned_at_once_keep_the_bound(quiet: Lab, few: None) -> None:
-    """The other owner's are planned beside them, and do not wait for them."""
-    from django.db import connection
-    from labyrinth.lab.jobs import burn
-
-    from offload.jobs import submit_sync
-    from offload.jobs.models import Job
-    from offload.problems import Problem
-
-    threads = 32 if connection.vendor == "postgresql" else 8
-    begin = threading.Barrier(threads, timeout=120)
-    refusals: list[int] = []
-
-    def plan(owner: str) -> None:
-        connection.ensure_connection()
-        begin.wait()
-        try:
-            submit_sync(burn, burn.params(log="x"), owner=owner, run_at=later())
-        except Problem as problem:
-            refusals.append(problem.status)
-        finally:
-            connection.close()
-
-    owners = ["lab", "other"] * (threads // 2)
-    running = [threading.Thread(target=plan, args=[owner]) for owner in owners]
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join(120)
-    assert {owner: Job.objects.filter(owner=owner).count() for owner in owners} == {
-        "lab": 3,
-        "other": 3,
-    }
-    assert refusals == [429] * (threads - 6)
 
 
 async def test_a_limited_job_for_later_counts_whatever_its_key_is(quiet: Lab, few: None) -> None:

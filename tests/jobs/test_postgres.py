@@ -24,10 +24,11 @@ AGAIN = (
     "or test_by_hand or test_pauses or test_start_times or test_planned or test_session_login "
     "or over_the_socket or has_what_it_missed "
     "or test_spool or test_saved_rows or test_statements or test_pgbouncer "
-    "or test_operations.py "
+    "or test_operations.py or test_why_waiting or test_timeline "
     "or totals_are_what or one_trace_leads or handed_back_have_spans or near_request "
     "or place_of_its_error or unsampled_trace "
     "or test_doors or test_scaling "
+    "or test_read_only or test_turns or another_scope or an_old_worker "
     "or test_limits or counts_the_owners or small_owners_first or tenth_of_what or test_pairs"
 )
 

@@ -290,7 +290,7 @@ def test_a_full_queue_answers_503_with_an_honest_retry_after(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from offload.conf import conf
-    from offload.jobs.client import admit
+    from offload.jobs.admission import admit
     from offload.jobs.services import services
     from offload.jobs.stats import JobStats, QueueStats
     from offload.problems import Problem

@@ -159,8 +159,8 @@ def test_a_divided_job_counts_by_its_parts_and_then_for_its_join(lab: Lab) -> No
 
 def test_the_number_is_that_of_the_jobs_that_a_worker_could_claim(lab: Lab) -> None:
     """In one table with everything, by the condition of the claim itself."""
-    from offload.jobs.database import due
     from offload.jobs.models import Job
+    from offload.jobs.row_states import due
 
     for number in range(6):
         lab.submit(("lab.burn", "lab.silent", "lab.tick")[number % 3])

@@ -45,8 +45,8 @@ def submitted() -> list[str]:
 
 def finish_all() -> None:
     from offload.jobs import transitions
-    from offload.jobs.database import due
     from offload.jobs.models import Job
+    from offload.jobs.row_states import due
 
     for row in Job.objects.filter(status="queued"):
         assert transitions.give_up(row.pk, "it is enough", due())
@@ -149,9 +149,9 @@ def test_what_a_paused_schedule_did_not_submit_is_not_caught_up(
 def test_the_moments_of_a_paused_type_are_caught_up_after_its_resume(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, catch_up: str, count: int, target: dict[str, str]
 ) -> None:
-    from offload.jobs.database import from_now
     from offload.jobs.maintenance import enqueue_periodic
     from offload.jobs.models import Job, Pause, Schedule
+    from offload.jobs.row_states import from_now
 
     nightly = declared(monkeypatch, cron=None, every=3600.0, catch_up=catch_up)
     look(nightly, NOON)
@@ -222,12 +222,12 @@ def test_two_leaders_at_once_submit_a_moment_once(
 ) -> None:
     from django.db import connection
 
-    from offload.jobs import database
+    from offload.jobs import transactions
 
     if connection.vendor != "postgresql":
         pytest.skip("SQLITE HAS ONE WRITER: test_postgres.py runs this file on PostgreSQL")
     # The leader that has the lock may be stopped for a while.
-    monkeypatch.setattr(database, "MAINTENANCE_LOCK_TIMEOUT_SECONDS", 30.0)
+    monkeypatch.setattr(transactions, "MAINTENANCE_LOCK_TIMEOUT_SECONDS", 30.0)
     nightly = declared(monkeypatch, cron="0 * * * *", catch_up="all")
     look(nightly, NOON)
     for hours in range(1, 6):
@@ -271,12 +271,12 @@ def test_the_leader_asks_for_the_time_alone_until_the_next_moment(
 def test_a_locked_schedule_holds_up_no_other(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     from django.db import connection, transaction
 
-    from offload.jobs import database, declare
+    from offload.jobs import declare, transactions
     from offload.jobs.models import Job, Schedule
 
     if connection.vendor != "postgresql":
         pytest.skip("SQLITE HAS NO ROW LOCKS: test_postgres.py runs this file on PostgreSQL")
-    monkeypatch.setattr(database, "MAINTENANCE_LOCK_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(transactions, "MAINTENANCE_LOCK_TIMEOUT_SECONDS", 0.2)
     first = declared(monkeypatch, cron=None, every=3600.0)
     second = dataclasses.replace(first, name="lab.second")
     monkeypatch.setattr(declare, "_job_types", {first.name: first, second.name: second})

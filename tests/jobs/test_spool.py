@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import errno
 import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -153,6 +155,44 @@ def test_the_spool_takes_only_so_much_and_deletes_what_is_too_old(
     os.utime(path, (0, time.time() - 61))
     assert not list(spool.unowned())
     assert not path.exists()
+
+
+def test_a_file_that_is_deleted_while_the_spool_is_measured_stops_no_other(
+    lab: Lab, spool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs.worker.spool import SpooledEnd
+
+    end = SpooledEnd(str(uuid4()), 1, "stop")
+    other = spool.keep(end)
+    found = Path.glob
+
+    def delete_before(folder: Path, pattern: str) -> Iterator[Path]:
+        for path in list(found(folder, pattern)):
+            other.delete()
+            yield path
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "glob", delete_before)
+        kept = spool.keep(dataclasses.replace(end, token=2))
+    assert kept.read().token == 2
+
+
+def test_a_disk_that_was_full_takes_the_next_end(
+    lab: Lab, spool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written of the first one does not stay on the disk."""
+    from offload.jobs.worker.spool import SpooledEnd
+
+    end = SpooledEnd(str(uuid4()), 1, "stop")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        assert spool.keep(end) is None
+    assert not list((lab.folder / "spool").iterdir())
+    assert spool.keep(end).read() == end
 
 
 def test_a_file_that_is_no_end_harms_no_other(lab: Lab, spool: Any) -> None:

@@ -118,7 +118,7 @@ def _fresh_connection() -> Iterator[None]:
 
 
 def test_a_statement_about_all_parts_may_take_longer_than_a_requests(lab: Lab) -> None:
-    from offload.jobs.database import long_statements
+    from offload.jobs.transactions import long_statements
 
     if connection.vendor != "postgresql":
         pytest.skip("POSTGRESQL ALONE limits statements")
@@ -223,7 +223,7 @@ def test_a_row_that_an_update_returns_is_the_row_that_a_query_reads(lab: Lab) ->
     """Of a part, too: its parent's id is a UUID on SQLite, where the column is a text."""
     from django.db.models import Q
 
-    from offload.jobs.database import fenced_update
+    from offload.jobs.fenced_update import fenced_update
     from offload.jobs.models import Job
 
     parent = lab.submit("lab.whole", logs=["/dev/null"], units=1)

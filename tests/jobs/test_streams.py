@@ -83,7 +83,9 @@ def test_a_stream_has_what_an_event_source_needs(web: Lab, api: httpx.Client) ->
     assert ended
     for reader in readers:
         reader.join(30)
-    assert all("retry: 2000" in lines for lines in (seen, fresh))
+    for lines in (seen, fresh):
+        (retry,) = (line for line in lines if line.startswith("retry: "))
+        assert 1000 <= int(retry.removeprefix("retry: ")) <= 4000
     # The first client has seen the state of the begin.
     assert "event: progress" not in seen
     assert "event: progress" in fresh
@@ -91,6 +93,22 @@ def test_a_stream_has_what_an_event_source_needs(web: Lab, api: httpx.Client) ->
     assert "event: succeeded" in fresh
     after = api.get(f"/api/jobs/{job.pk}/events", headers={"Last-Event-ID": str(ended.version)})
     assert (after.status_code, after.content) == (204, b"")
+
+
+def test_clients_of_a_process_that_stops_do_not_come_back_together(
+    web: Lab, api: httpx.Client
+) -> None:
+    from offload.jobs import transitions
+
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    heard: list[list[str]] = [[] for _ in range(STREAMS_PER_OWNER)]
+    readers = [watch(api, job, lines) for lines in heard]
+    assert transitions.succeed(job, {"value": 1}, "")
+    for reader in readers:
+        reader.join(30)
+    retries = [line for lines in heard for line in lines if line.startswith("retry: ")]
+    assert len(retries) == STREAMS_PER_OWNER
+    assert len(set(retries)) > 1
 
 
 def test_the_stream_of_a_job_that_expires_ends(web: Lab, api: httpx.Client) -> None:

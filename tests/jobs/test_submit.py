@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 
 from .conftest import Lab
 from .families import claimed
@@ -98,6 +98,45 @@ async def test_other_odd_texts_come_back_as_they_went(lab: Lab, text: str) -> No
     job = await submit("lab.burn", text)
     await sync_to_async(job.refresh_from_db)()
     assert job.params["log"] == text
+
+
+def test_a_long_list_is_several_statements_and_accepted_as_a_whole_or_not_at_all(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL ends a statement after 8 s, and one of 10,000 rows took longer."""
+    from django.db import DatabaseError, connection
+    from labyrinth.lab.jobs import Work, burn
+
+    from offload.jobs import client
+    from offload.jobs.models import Job
+
+    inserts: list[int] = []
+
+    def refuse_the_third(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("INSERT INTO"):
+            inserts.append(1)
+            if len(inserts) == 3:
+                raise DatabaseError("no")
+        return execute(sql, *rest)
+
+    def submit_five() -> None:
+        params = [Work(log="/dev/null", units=units) for units in range(5)]
+        with connection.execute_wrapper(refuse_the_third):
+            async_to_sync(client.submit_many)(burn, params, owner="lab")
+
+    monkeypatch.setattr(client, "INSERT_BATCH_ROWS", 2)
+    with pytest.raises(DatabaseError):
+        submit_five()
+    assert Job.objects.count() == 0
+    submit_five()
+    assert Job.objects.count() == 5
+    assert len(inserts) == 6
+
+
+@pytest.mark.parametrize("owner", ["x" * 151, "a\0b"])
+def test_an_owner_that_no_column_takes_is_an_error_on_every_database(lab: Lab, owner: str) -> None:
+    with pytest.raises(ValueError, match="an owner has at most 150 characters, and no NUL"):
+        lab.submit("lab.burn", owner=owner)
 
 
 def test_half_a_character_is_a_422_too(lab: Lab) -> None:

@@ -22,6 +22,23 @@ def test_a_bake_passes_its_own_checks(request: pytest.FixtureRequest, name: str)
     assert checked.returncode == 0, checked.stdout
 
 
+def test_the_last_lines_of_make_check_name_the_tools_that_found_faults(
+    with_example: Path, tmp_path: Path
+) -> None:
+    """The tools print hundreds of lines, and the fault is above most of them."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("python", "ruff", "lint-imports", "mypy"):
+        (tools / name).write_text('#!/bin/sh\ncase "$*" in check|*.lint*) exit 1;; esac\n')
+        (tools / name).chmod(0o755)
+    installed = str(tmp_path / ".installed")
+    checked = run("make", "check", f"VENV={tmp_path}", "-o", installed, cwd=with_example)
+    assert checked.returncode != 0
+    named = checked.stdout.partition("Faults were found by (see above):\n")[2].splitlines()
+    assert named[:2] == ["  python -m offload_dev.lint .", "  ruff check"]
+    assert not named[2].startswith(" ")
+
+
 @pytest.mark.parametrize("name", BAKES)
 @pytest.mark.timeout(900)
 def test_a_bake_passes_its_own_tests(request: pytest.FixtureRequest, name: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.capacity.__main__ import figure
 from benchmarks.capacity.bounds import uses
 from benchmarks.capacity.costs import FIGURES, Costs
 from benchmarks.capacity.drawn import drawn
@@ -117,6 +118,11 @@ def test_a_new_project_says_what_it_needs_without_a_service(without_example: Pat
     assert said.returncode == 0, said.stdout
     for part in ("1 x", "100 x", "connections of PostgreSQL", "places of a queue"):
         assert part in said.stdout
+
+
+def test_a_figure_is_written_without_an_exponent() -> None:
+    written = [figure(each) for each in (0, 0.0009, 0.3264, 28, 36.89, 1140.2, 1.681e8)]
+    assert written == ["0", "< 0.01", "0.33", "28", "36.9", "1,140", "168,100,000"]
 
 
 @pytest.mark.parametrize(

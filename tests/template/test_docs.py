@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import BIN, SHARED, bake, run
-from .pages import DOCS, PROJECT, blocks, commands, follow
+from .pages import BLOCK, DOCS, PROJECT, blocks, commands, follow
 
 PACKAGE = "atlas_core"
 PAGES = ["tutorial.md", "testing.md", "recipes.md"]
@@ -131,6 +131,13 @@ def test_no_page_of_a_service_links_out_of_it() -> None:
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).resolve().is_relative_to(PROJECT), (page, target)
+
+
+def test_no_page_types_an_installer_that_a_service_may_lack() -> None:
+    """uv brings no pip into `.venv`, and pip no uv: `requirements/install.py` finds either."""
+    for page in (PROJECT / "README.md", *DOCS.rglob("*.md")):
+        for _, text in BLOCK.findall(page.read_text()):
+            assert not re.search(r"^(uv|pip) ", text, re.MULTILINE), (page, text)
 
 
 def test_a_link_to_a_heading_finds_it() -> None:

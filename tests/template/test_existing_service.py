@@ -242,7 +242,7 @@ def test_settings_for_all_tasks_do_not_hold_for_jobs(running: Running) -> None:
     headers = {"Authorization": "Bearer token-of-ann"}
     address = f"http://127.0.0.1:{running.port}"
     with httpx.Client(base_url=address, headers=headers, trust_env=False, timeout=90) as client:
-        accepted = client.post("/next/shop/squares", json={"steps": 100_000})
+        accepted = client.post("/next/shop/squares", json={"steps": 40_000})
         assert accepted.status_code == 202, accepted.text
         job = accepted.headers["location"]
         assert job.startswith("/next/jobs/")
@@ -254,6 +254,10 @@ def test_settings_for_all_tasks_do_not_hold_for_jobs(running: Running) -> None:
         datetime.fromisoformat(ended[f"{name}_at"]) for name in ("started", "finished")
     )
     assert (finished - started).total_seconds() > 1, "the job was too short to tell"
+    # The page's format: the line of its end names the job and the request that has submitted it.
+    request = accepted.headers["x-request-id"]
+    line = f" INFO offload.jobs: job succeeded request={request} job={ended['id']}\n"
+    running.until(lambda: line in running.printed())
 
 
 def test_an_async_view_in_a_transaction_is_named(service: Path) -> None:

@@ -166,6 +166,58 @@ def test_a_refused_token_is_sent_once(open_page: Open) -> None:
     page.wait_for_selector("#connection.live")
 
 
+def test_a_block_is_shown_once_also_where_the_servers_clock_is_set_back(open_page: Open) -> None:
+    page = open_page(script=FED)
+    now, hour = 1_800_000_000, 3600
+    for clock, ids in ((now, [1]), (now + hour, [1]), (now - hour, [1, 2])):
+        blocks = [{"id": each, "at": clock + each, "sentence": f"block {each}"} for each in ids]
+        page.evaluate("(blocks) => { window.last.blocks = blocks; window.tell([]); }", blocks)
+        until(page, f"document.querySelector('#blocks').textContent.includes('block {ids[-1]}')")
+    # The state after those has been drawn.
+    tell(page, job(1))
+    page.wait_for_selector(card(job(1), "running"))
+    shown = page.locator("#blocks li").all_inner_texts()
+    assert [text.split(maxsplit=1)[1] for text in shown] == ["block 2", "block 1"]
+
+
+# Notes the pauses between two connections, and shortens them. Other timers have other times.
+NOTE_PAUSES = """
+Math.random = () => %s;
+window.pauses = [];
+const realSetTimeout = window.setTimeout;
+window.setTimeout = (run, ms) => {
+  if (ms === 1000 || ms === 8000) return realSetTimeout(run, ms);
+  window.pauses.push(Math.round(ms));
+  return realSetTimeout(run, 10);
+};
+"""
+
+
+@pytest.mark.parametrize(
+    ("luck", "retry_after", "pauses"),
+    [
+        (0.99, "", [990, 1980, 3960, 7920, 9900, 9900]),
+        (0.1, "", [100, 200, 400, 800, 1000]),
+        (0.3, "7", [300, 7600, 8200, 9400, 10_000]),
+    ],
+)
+def test_pages_that_lose_the_server_at_once_return_at_random_moments(
+    open_page: Open, luck: float, retry_after: str, pauses: list[int]
+) -> None:
+    """And not before the time that the server says."""
+    page = open_page(errors="503", script=NOTE_PAUSES % luck + FED)
+    headers = {"Retry-After": retry_after} if retry_after else {}
+    refused = {"status": 503, "headers": headers, "detail": "Many pages are open."}
+    page.evaluate("(refused) => (window.refused = refused)", refused)
+    page.evaluate("window.stream.error(new TypeError('lost'))")
+    # A timer of 1000 ms is that of the page's questions, too.
+    noted = [pause for pause in pauses if pause != 1000]
+    until(page, "(count) => window.pauses.length >= count", len(noted))
+    assert page.evaluate("window.pauses")[: len(noted)] == noted
+    said = page.inner_text("#connection")
+    assert said.startswith("Many pages are open. The next try is in "), said
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_hostile_texts_are_shown_as_they_are_and_fit_the_page(open_page: Open, scheme: str) -> None:
     page = open_page(errors="422", script=FED, color_scheme=scheme, bypass_csp=True)

@@ -137,6 +137,53 @@ def test_a_killed_reloader_ends_its_command_and_the_service(launch: Launch) -> N
     assert "sending SIGKILL" not in launched.printed()
 
 
+# It fails when it is told to stop, as a worker does whose broker is gone.
+FAILS_AT_ITS_STOP = """
+import pathlib, signal, time
+
+def stop(*_):
+    try:
+        raise OSError("the broker is gone")
+    except OSError:
+        raise RuntimeError("cannot say goodbye")
+
+signal.signal(signal.SIGTERM, stop)
+pathlib.Path("ready").touch()
+time.sleep(600)
+"""
+
+
+def test_what_follows_from_the_end_of_a_process_is_in_the_file_alone(launch: Launch) -> None:
+    launched = launch(
+        f"exec {PYTHON} main.py",
+        "until [ -e ready ]; do sleep 0.05; done; kill -KILL $$",
+        code=FAILS_AT_ITS_STOP,
+    )
+    assert launched.ended() != 0
+    printed = launched.printed()
+    assert "Traceback" not in printed
+    assert "another exception" not in printed
+    assert "The service has stopped, because process1 was killed (SIGKILL)." in printed
+    kept = (launched.folder / "service" / "var" / "log" / "launcher.log").read_text()
+    assert "process0 | RuntimeError: cannot say goodbye" in kept
+
+
+def test_the_traceback_of_a_process_that_has_ended_by_itself_is_printed(launch: Launch) -> None:
+    launched = launch("exec sleep 600", f"exec {PYTHON} main.py", code="raise OSError('no disk')")
+    assert launched.ended() == 1
+    assert "OSError: no disk" in launched.printed()
+    assert "because process1 ended with status 1." in launched.printed()
+
+
+def test_a_traceback_at_a_stop_that_was_asked_for_is_printed(launch: Launch) -> None:
+    launched = launch(f"exec {PYTHON} main.py", code=FAILS_AT_ITS_STOP)
+    launched.wait(lambda: (launched.folder / "service" / "ready").exists())
+    launched.process.terminate()
+    assert launched.ended() == 143
+    assert "RuntimeError: cannot say goodbye" in launched.printed()
+    assert "because" not in launched.printed()
+
+
 @LINUX
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_killed_reader_of_lines_ends_the_service(launch: Launch, number: int) -> None:

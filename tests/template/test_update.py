@@ -95,6 +95,8 @@ def test_an_edited_service_takes_the_newest_version_over(
     updated = run("python", tmp_path / "update.py", "standard", cwd=service)
 
     assert updated.returncode == 0, updated.stdout
+    # That is cruft's word for a newer version.
+    assert "FAILURE" not in updated.stdout
     conflicts = [line for line in updated.stdout.splitlines() if "resolve the conflict" in line]
     # A step of the team's stands where the jobs of the CI were written anew.
     assert conflicts in ([], [".github/workflows/ci.yml: resolve the conflict"])
@@ -108,6 +110,12 @@ def test_an_edited_service_takes_the_newest_version_over(
         assert_same(service / folder, newest / folder)
     assert run("python", "-m", "offload_dev.standard_files", cwd=service).returncode == 0
     assert run("python", "manage.py", "check", cwd=service).returncode == 0
+
+    again = run("python", tmp_path / "update.py", "later", cwd=service)
+    assert (again.returncode, again.stdout) == (
+        0,
+        "This service has the newest version of the standard.\n",
+    )
 
 
 def with_example_removed(newest: Path, service: Path, *, feature: bool) -> str:

@@ -32,7 +32,8 @@ def main() -> int:
     _check_record(record)
     _check_checkout(branch)
     answers = dict(each.split("=", 1) for each in given)
-    if not answers and _run("cruft", "check") == 0:
+    if not answers and _output("cruft", "check"):
+        print("This service has the newest version of the standard.")  # noqa: T201
         return 0
 
     options, message = _update_of(record, answers)

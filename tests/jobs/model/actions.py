@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from offload.jobs import blocked, by_hand, divided, followers, transitions
-from offload.jobs.database import due_or_blocked
 from offload.jobs.declare import find_job_type
 from offload.jobs.errors import JobError
 from offload.jobs.maintenance import prune
 from offload.jobs.maintenance.rescue_lost import Observation, RescueLost
 from offload.jobs.models import Job
 from offload.jobs.notifier import EventPublisher
+from offload.jobs.row_states import due_or_blocked
 from offload.problems import Problem
 
 from .rows import OLD_TOKEN, PID, WORKERS, Row, Rows, Table, job_id

@@ -13,9 +13,10 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from offload.jobs import blocked, divided, transitions
-from offload.jobs.database import fenced_update, held
+from offload.jobs.fenced_update import fenced_update
 from offload.jobs.maintenance import prune
 from offload.jobs.models import Job, Status
+from offload.jobs.row_states import held
 
 from .explorer import Broken, Explorer
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from offload.jobs import database
+from offload.jobs import transactions
 from offload.jobs.declare import find_job_type
 from offload.jobs.models import Job
 
@@ -154,7 +154,7 @@ class Table:
     def write(self, rows: Rows) -> None:
         """Make these the only rows."""
         # It remembers that a row was missing. In a real life no id comes back.
-        database._parent_of.cache_clear()
+        transactions._parent_of.cache_clear()
         values = [self._values_of(n, row) for n, row in enumerate(rows) if row is not None]
         connection.ensure_connection()
         connection.connection.execute("DELETE FROM offload_job")

@@ -10,10 +10,11 @@ from template.conftest import run
 
 from .manifests import Documents, containers, of_kind, pods
 
-# Stands in for the cluster: it notes how it is called, and fails where it is told to.
+# Stands in for the cluster: it notes how it is called, and fails where it is told to. There a `$`
+# stands for the end of a call.
 KUBECTL = """#!/bin/sh
 echo "$*" >> calls
-case "$*" in *"$FAILS"*) [ -z "$FAILS" ] || exit 1;; esac
+case "$*\\$" in *"$FAILS"*) [ -z "$FAILS" ] || exit 1;; esac
 """
 # A part of each command, in their order.
 STEPS = (
@@ -33,6 +34,7 @@ FAILURES = {
     "wait job/migrate": ("the migrations did not end within 0 s, and may still run.", 2),
     "overlays/production --selector step=workers": ("the workers were not replaced.", 3),
     "rollout status deployment --selector": ("new workers do not start. The old ones", 4),
+    "overlays/production$": ("the workers are new, and web processes may be old.", 5),
     "rollout status deployment/web": ("new web processes do not get ready. The old ones", 6),
 }
 

@@ -99,13 +99,22 @@ def main() -> None:
     console.print(_uses(sizes, needs, costs, limits, asked.database_cores))
 
 
+def figure(value: float) -> str:
+    """A figure as people write it: without an exponent, and with no digit that says nothing."""
+    if value >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    if value >= 0.01:
+        return f"{value:.{1 if value >= 1 else 2}f}"
+    return "< 0.01"
+
+
 def _own_or_ours() -> Path:
     return MEASURED if MEASURED.exists() else FIGURES
 
 
 def _needs(sizes: list[Traffic], needs: list[Need]) -> Table:
     def numbers(*names: str) -> list[str]:
-        return [" / ".join(f"{getattr(found, name):,.4g}" for name in names) for found in needs]
+        return [" / ".join(figure(getattr(found, name)) for name in names) for found in needs]
 
     table = Table("", *(f"{factor} x" for factor in FACTORS), title="What it needs")
     for what in ("requests", "jobs", "streams"):

@@ -20,7 +20,7 @@ RENEW_MAX_SECONDS = 60.0
 # costs the authorization server one request a second, and not one for each call.
 REFRESH_PAUSE_SECONDS = 1.0
 
-log = logging.getLogger("offload.fanout")
+logger = logging.getLogger("offload.fanout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class TokenAuth:
         try:
             token = await self._fetch()
         except (*FAILURES, OSError) as error:
-            log.warning("No access token could be fetched: %r", error)
+            logger.warning("No access token could be fetched: %r", error)
             failed = AuthFailed("No access token could be fetched.")
             failed.__cause__ = error
             return failed

@@ -39,7 +39,7 @@ from .traced_call import add_call_event
 T = TypeVar("T")
 U = TypeVar("U")
 
-log = logging.getLogger("offload.fanout")
+logger = logging.getLogger("offload.fanout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +232,7 @@ class PendingCall(Generic[T]):
         # The other statuses are logged and counted elsewhere: an open circuit breaker when it
         # opens, a full bulkhead by the metric of outcomes.
         if status in ("timeout", "error"):
-            log.log(
+            logger.log(
                 self._client.log_level(request, error),
                 "Upstream %s: %s %s failed: %r",
                 self._client.name,

@@ -24,7 +24,7 @@ USUAL_SHARE = 0.125
 # A timer of uvloop may fire so much before its instant.
 TIMER_TOLERANCE_SECONDS = 0.005
 
-log = logging.getLogger("offload.fanout")
+logger = logging.getLogger("offload.fanout")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +191,7 @@ class CircuitBreakerStrategy:
             return
 
         if now == "open":
-            log.warning(
+            logger.warning(
                 "Upstream %s: circuit breaker open, was %s. Too many attempts failed or were slow; "
                 "nothing is sent to this upstream for %g s. Check the upstream.",
                 self._upstream,
@@ -199,7 +199,7 @@ class CircuitBreakerStrategy:
                 self._breaker.break_duration,
             )
         else:
-            log.warning(
+            logger.warning(
                 "Upstream %s: circuit breaker %s, was %s. The probes succeeded; calls are sent "
                 "again.",
                 self._upstream,

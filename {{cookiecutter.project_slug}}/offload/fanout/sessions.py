@@ -13,7 +13,7 @@ from .connector import UpstreamConnector
 from .resolver import UpstreamResolver
 from .tls import TlsFiles, tls_context
 
-log = logging.getLogger("offload.fanout")
+logger = logging.getLogger("offload.fanout")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ class Sessions:
         try:
             self._tls = await tls_context(files)
         except OSError as error:
-            log.warning(
+            logger.warning(
                 "Upstream %s: its TLS files cannot be read (%s). The certificates read before are "
                 "used; the next try is in %g s.",
                 self._settings.upstream,

@@ -22,11 +22,12 @@ from django.db import connection
 from django.db.models import F, Max, QuerySet
 from django.db.models.functions import Now
 
-from offload.jobs.database import NOT_PAUSED, bounded_transaction
 from offload.jobs.declare import all_job_types
 from offload.jobs.models import Job, RunLimitKey
 from offload.jobs.priority import Priority
+from offload.jobs.row_states import NOT_PAUSED
 from offload.jobs.run_limit import SEPARATOR, RunLimit
+from offload.jobs.transactions import bounded_transaction
 
 # Rows that one call unblocks.
 UNBLOCK_BATCH_ROWS = 100

@@ -18,7 +18,7 @@ from offload.jobs.models import Job, Phase
 from offload.jobs.priority import OwnerBacklogs, Priority
 from offload.jobs.stats import JobStats
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 T = TypeVar("T")
 
@@ -141,7 +141,7 @@ class Broker:
             self._open.close()
         except Exception:
             # Nobody needs this connection any more.
-            log.debug("closing the broker connection failed", exc_info=True)
+            logger.debug("closing the broker connection failed", exc_info=True)
 
     def _send(self, message: JobMessage) -> None:
         """Publish one message, by the task's name: only workers know the task.
@@ -181,7 +181,7 @@ class Broker:
         """Log an unknown queue once, not every second."""
         if queue not in self._reported_queues:
             self._reported_queues.add(queue)
-            log.error("jobs are not published: %s. Declare the queue, or cancel its jobs", error)
+            logger.error("jobs are not published: %s. Declare the queue, or cancel its jobs", error)
 
     def _refused(self) -> bool:
         return time.monotonic() - self._refused_at < REFUSAL_SECONDS
@@ -197,7 +197,7 @@ class Broker:
             if isinstance(error, ResponseError) or isinstance(error.__cause__, ResponseError):
                 self._refused_at = self._failed_at
             if self._available:
-                log.warning(
+                logger.warning(
                     "the broker does not answer; jobs wait in their rows until it does: %s", error
                 )
             self._available = False
@@ -206,5 +206,5 @@ class Broker:
 
         if not self._available and not self._refused():
             self._available = True
-            log.warning("the broker answers again; waiting jobs are published")
+            logger.warning("the broker answers again; waiting jobs are published")
         return answer

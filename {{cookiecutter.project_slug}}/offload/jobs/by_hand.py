@@ -20,12 +20,13 @@ from django.db import IntegrityError
 from django.db.models import F
 from django.db.models.functions import Now
 
-from offload.jobs.database import NOT_WAITING, UNHELD, due_again, in_transaction, lock_ancestors
 from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.past_attempts import with_attempt
+from offload.jobs.row_states import NOT_WAITING, UNHELD, due_again
+from offload.jobs.transactions import in_transaction, lock_ancestors
 from offload.problems import Problem
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # The states from which a job can be retried.
 RETRIABLE = (Status.FAILED, Status.CANCELLED)
@@ -195,7 +196,7 @@ def _write(job: Job, **values: Any) -> None:
 
 def _log(job: Job, done: str, by: str) -> None:
     """Log what becomes of a job, and what it came to before: its row forgets it."""
-    log.warning(
+    logger.warning(
         "job %s is %s by %s; until now it was %s, after %s of %s attempts: %s",
         job.pk,
         done,

@@ -1,8 +1,6 @@
 """What a service calls: submit a job, find it, cancel it. Nothing here talks to the broker."""
 
 import contextlib
-import math
-import random
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypedDict, TypeVar, Unpack
@@ -14,32 +12,30 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from pydantic import BaseModel
 
-from offload.conf import conf
+from offload.jobs.admission import admit, admit_waiting
 from offload.jobs.attempt_span import add_submitted_event
-from offload.jobs.blocked import blocked, give_ranks
 from offload.jobs.control import cancel_job, discard_job, no_such_job, retry_job
 from offload.jobs.followers import follower_columns
 from offload.jobs.idempotency import Idempotency, find_kept, find_repeated, keep_key, repeated
 from offload.jobs.job_type import JobType
 from offload.jobs.metrics import count_new
 from offload.jobs.models import FINAL, Job
-from offload.jobs.planned import admit_planned, turn_to_plan
 from offload.jobs.priority import Priority, PriorityName
 from offload.jobs.services import services
-from offload.jobs.stats import QueueStats
+from offload.jobs.turns import turn_to_submit
 from offload.problems import Problem
 from offload.serving.middleware import request_id as current_request_id
 
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
 
+# Rows of one INSERT. PostgreSQL ends a statement after 8 s, and one of 10,000 rows took longer on a
+# busy machine.
+INSERT_BATCH_ROWS = 1000
 # How often an INSERT is tried that meets another job with its unique key, which ends meanwhile.
 MAX_INSERT_TRIES = 5
 # The clock of a process that has not read the database's may be so much ahead of it, or behind it.
 MAX_CLOCK_ERROR = timedelta(minutes=5)
-# Bounds of `Retry-After`, in seconds. The larger one is also the answer where nothing has ended.
-MIN_QUEUE_RETRY_AFTER_SECONDS = 1.0
-MAX_QUEUE_RETRY_AFTER_SECONDS = 60.0
 
 
 class Choices(TypedDict, total=False):
@@ -125,16 +121,16 @@ def insert(job_type: JobType[P, R], params: P, owner: str, **columns: Any) -> Jo
 async def submit_many(
     job_type: JobType[P, R], params: Iterable[P], *, owner: str, **choices: Unpack[Choices]
 ) -> list[Job]:
-    """Accept several jobs in one INSERT, all or none. Raises as `submit` does."""
+    """Accept several jobs in one transaction, all or none. Raises as `submit` does."""
     columns = _columns(job_type, choices)
     jobs = [Job.new(job_type, each, owner, **columns) for each in params]
     admit(job_type.limits.queue, owner, len(jobs))
 
     def insert_all() -> list[Job]:
         is_planned = "due_at" in columns
-        with _turn(job_type, owner, is_planned):
-            _admit_waiting(jobs, is_planned)
-            Job.objects.bulk_create(jobs)
+        with turn_to_submit(job_type, owner, is_planned):
+            admit_waiting(jobs, is_planned)
+            Job.objects.bulk_create(jobs, batch_size=INSERT_BATCH_ROWS)
         count_new(jobs)
         add_submitted_event(jobs)
         if not is_planned:
@@ -190,92 +186,6 @@ async def discard(job: Job, by: str = "") -> None:
     await sync_to_async(discard_job)(job.pk, by or job.owner)
 
 
-def admit(queue: str, owner: str, count: int = 1) -> None:
-    """Refuse jobs that would wait too long, from stats that are a second or two old.
-
-    Args:
-        queue: the queue of the jobs.
-        owner: whose jobs they are.
-        count: how many there are.
-
-    Raises:
-        Problem: with a `Retry-After`. 429, too many jobs of the owner wait in the queue; 503, the
-            queue is too deep, or its oldest job is too old. For a deep queue the time follows
-            from its drain rate. For an old one, and for an owner, it is the longest one, because
-            nobody knows when workers take these jobs.
-            (AWS Builders' Library, "Avoiding insurmountable queue backlogs": refuse early, by age.)
-    """
-    _admit_owner(queue, owner)
-    stats = services.stats.queues.get(queue, QueueStats())
-    too_old = stats.age >= conf().queue_age
-    excess = stats.depth + count - conf().queue_depth
-    if excess <= 0 and not too_old:
-        return
-
-    knows_when = stats.drain and not too_old
-    wait = excess / stats.drain if knows_when else MAX_QUEUE_RETRY_AFTER_SECONDS
-    wait = min(max(wait, MIN_QUEUE_RETRY_AFTER_SECONDS), MAX_QUEUE_RETRY_AFTER_SECONDS)
-
-    # Up to 20 % more, so that refused callers do not come back together.
-    retry_after = math.ceil(wait * random.uniform(1.0, 1.2))
-    raise Problem(
-        503,
-        f"the queue {queue!r} holds {stats.depth} jobs, the oldest for {stats.age:.0f} s: "
-        f"try again in {retry_after} s",
-        headers={"Retry-After": str(retry_after)},
-    )
-
-
-def _admit_owner(queue: str, owner: str) -> None:
-    """Refuse the jobs of an owner who has `conf().jobs_per_owner` waiting in the queue.
-
-    Raises:
-        Problem: 429, with a `Retry-After`.
-    """
-    if owner in services.stats.full_owners.get(queue, ()):
-        raise Problem(
-            429,
-            f"{conf().jobs_per_owner} of your jobs wait in the queue {queue!r}, which is the "
-            f"limit: try again in {MAX_QUEUE_RETRY_AFTER_SECONDS:g} s, or cancel some",
-            headers={"Retry-After": f"{MAX_QUEUE_RETRY_AFTER_SECONDS:g}"},
-        )
-
-
-def _admit_waiting(jobs: list[Job], is_planned: bool) -> None:
-    """Refuse jobs for later, and limited ones, where too many wait. Give limited ones their ranks.
-
-    Raises:
-        Problem: as `admit_planned` and `_admit_blocked`.
-    """
-    if is_planned and jobs:
-        admit_planned(jobs)
-    _admit_blocked(jobs)
-    give_ranks(jobs)
-
-
-def _admit_blocked(jobs: list[Job]) -> None:
-    """Refuse limited jobs where the same limit blocks too many of their owner's jobs.
-
-    Too many are as many as a queue may hold. Other owners' jobs do not count: owners take turns.
-
-    Raises:
-        Problem: 503, with a `Retry-After`.
-    """
-    bound = conf().queue_depth
-    for key, owner in {(job.limit_key, job.owner) for job in jobs}:
-        if key is None:
-            continue
-        # This order names the index `offload_job_owner_blocked`.
-        theirs = blocked(key).filter(owner=owner).order_by("priority", "rank")
-        if theirs.values_list("pk")[bound : bound + 1]:
-            raise Problem(
-                503,
-                f"{bound} of your jobs wait for the same limit: try again in "
-                f"{MAX_QUEUE_RETRY_AFTER_SECONDS:g} s",
-                headers={"Retry-After": f"{MAX_QUEUE_RETRY_AFTER_SECONDS:g}"},
-            )
-
-
 async def _first(rows: QuerySet[Job], job_id: UUID) -> Job:
     found = await rows.afirst()
     if found is None:
@@ -329,25 +239,26 @@ def _insert(
         if job_type.limits.unique and (kept := find_kept(job_type, owner, idempotency)):
             return kept
     is_planned = "due_at" in columns
-    with _turn(job_type, owner, is_planned):
-        return _insert_new(job_type, job, idempotency, is_planned)
+    with turn_to_submit(job_type, owner, is_planned):
+        accepted = _insert_new(job_type, job, idempotency, is_planned)
+    if accepted is not job:
+        return accepted
 
-
-def _turn(
-    job_type: JobType[P, R], owner: str, is_planned: bool
-) -> contextlib.AbstractContextManager[None]:
-    """What an INSERT waits for: jobs for later are counted before."""
-    return turn_to_plan(job_type.limits.queue, owner) if is_planned else contextlib.nullcontext()
+    count_new([job])
+    add_submitted_event([job])
+    # A row that is due later is published by the maintenance.
+    return job if is_planned else _dispatched(job)
 
 
 def _insert_new(
     job_type: JobType[P, R], job: Job, idempotency: Idempotency | None, is_planned: bool
 ) -> Job:
+    """Insert a job, or find the one that stands in its way."""
     owner = job.owner
     if is_planned or job.limit_key is not None:
         if idempotency is not None and (found := find_repeated(job_type, owner, idempotency)):
             return found
-        _admit_waiting([job], is_planned)
+        admit_waiting([job], is_planned)
 
     for _ in range(MAX_INSERT_TRIES):
         # Within a caller's transaction a savepoint keeps it usable. Else it is one statement.
@@ -359,10 +270,7 @@ def _insert_new(
             if found := _existing(job_type, job, idempotency):
                 return found
         else:
-            count_new([job])
-            add_submitted_event([job])
-            # A row that is due later is published by the maintenance.
-            return job if is_planned else _dispatched(job)
+            return job
 
     raise Problem(
         409, f"jobs of the type {job_type.name!r} with these parameters end and begin: try again"

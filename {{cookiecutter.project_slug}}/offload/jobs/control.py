@@ -17,7 +17,7 @@ from offload.jobs.models import Job, Status
 from offload.jobs.services import services
 from offload.problems import Problem
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # The newest failed jobs that are grouped by what failed and why.
 MAX_GROUPED_JOBS = 10_000
@@ -88,7 +88,7 @@ def cancel_job(job_id: UUID, by: str) -> Job:
     except Job.DoesNotExist:
         raise no_such_job(job_id) from None
 
-    log.info("%s has asked job %s to stop; it is %s", by, job_id, row.status)
+    logger.info("%s has asked job %s to stop; it is %s", by, job_id, row.status)
     services.events.publish(row)
     if row.final:
         services.unblock_beside([row])
@@ -116,6 +116,9 @@ def failed_jobs(kind: str = "", error: str = "", owner: str = "") -> QuerySet[Jo
     """
     rows = Job.objects.filter(status=Status.FAILED, number=0).defer(*Job.LARGE_FIELDS)
     asked = {"kind": kind, "error": error, "owner": owner}
+    if any("\0" in value for value in asked.values()):
+        # No row has it, and PostgreSQL refuses the question.
+        return rows.none()
     return rows.filter(**{name: value for name, value in asked.items() if value}).order_by(
         "-created_at", "-pk"
     )

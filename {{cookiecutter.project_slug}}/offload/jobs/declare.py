@@ -15,6 +15,7 @@ from offload.jobs.errors import InvalidJob, UnknownJobType
 from offload.jobs.job_type import FailedPart, JobType, P, R, scheduled_params
 from offload.jobs.limits import Limits
 from offload.jobs.recurrence import Recurrence
+from offload.jobs.run_limit import MAX_NAME_LENGTH
 
 
 class Report(Protocol):
@@ -160,6 +161,12 @@ class job(Limits):  # noqa: N801 - a decorator
         return f"parts: list[{self.part.result.__name__}{failed}]"
 
     def _check_name(self, function: Callable[..., Any]) -> None:
+        # PostgreSQL takes no NUL, no driver takes half a character, and the column has an end.
+        if not 0 < len(self.name) <= MAX_NAME_LENGTH or not self.name.isprintable():
+            raise InvalidJob(
+                f"job {self.name!r}: a name has 1 to {MAX_NAME_LENGTH} characters, which can all "
+                "be printed"
+            )
         if self.name in _job_types:
             other = _job_types[self.name].function
             raise InvalidJob(

@@ -14,7 +14,7 @@
 7. A job that is cancelled cancels its parts, and the parts of its parts (`_cancel_parts`).
 
 Every transition that writes more than one row of a divided job is in this file. The order of its
-locks is documented at `database.lock_ancestors`.
+locks is documented at `transactions.lock_ancestors`.
 """
 
 from collections.abc import Iterable
@@ -27,22 +27,19 @@ from django.db.models.functions import Now
 from pydantic import BaseModel
 
 from offload.jobs.blocked import give_ranks
-from offload.jobs.database import (
-    UNHELD,
-    due_again,
-    end_columns,
-    fenced_update,
-    held_and_wanted,
+from offload.jobs.errors import JobError
+from offload.jobs.fenced_update import fenced_update
+from offload.jobs.followers import insert_followers
+from offload.jobs.job_type import FailedPart, JobType
+from offload.jobs.metrics import ENDED, count, count_new
+from offload.jobs.models import FINAL, Job, Phase, Status
+from offload.jobs.row_states import UNHELD, due_again, end_columns, held_and_wanted
+from offload.jobs.transactions import (
     in_transaction,
     lock_ancestors,
     long_statements,
     retry_conflicts,
 )
-from offload.jobs.errors import JobError
-from offload.jobs.followers import insert_followers
-from offload.jobs.job_type import FailedPart, JobType
-from offload.jobs.metrics import ENDED, count, count_new
-from offload.jobs.models import FINAL, Job, Phase, Status
 
 WAITS_FOR_PARTS = Q(status=Status.RUNNING, phase=Phase.PARTS)
 

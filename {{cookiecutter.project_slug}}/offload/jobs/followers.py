@@ -30,7 +30,7 @@ from offload.jobs.job_type import JobType
 from offload.jobs.metrics import count_new
 from offload.jobs.models import Job, Status
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 
 class JobEnded(BaseModel):
@@ -169,7 +169,7 @@ def _limit_key(kind: str, owner: str, params: Any) -> str | None:
     try:
         return limit.key(kind, owner, job_type.params.model_validate(params))
     except Exception:
-        log.exception(
+        logger.exception(
             "the RunLimit of the job type %r has no key for a job that follows another one; it "
             "shares the limit with all such jobs. Correct `per`, or the parameter model",
             kind,

@@ -15,6 +15,18 @@ from offload.jobs.run_limit import SEPARATOR, RunLimit
 RETRY_JITTER = 0.2
 # The name of the app that Celery makes where no other was made (celery/_state.py).
 STAND_IN_APP = "default"
+# As the column has it.
+MAX_ATTEMPTS = 32_767
+# A hundred years. Neither Python nor the databases have times for what is much longer, as `inf`.
+MAX_SECONDS = 100 * 365.25 * 86_400
+# The limits that are seconds; `recurrence.py` checks `every`.
+SECONDS = (
+    "time_limit",
+    "retry_delay",
+    "retry_delay_max",
+    "result_lifetime",
+    "start_within",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +121,7 @@ class Limits:
         Raises:
             InvalidJob: the sentence says what to write instead.
         """
+        self._check_bounds(name)
         if self.time_limit <= 0 or self.memory_limit <= 0 or self.max_attempts < 1:
             raise InvalidJob(
                 f"job {name!r}: time_limit, memory_limit and max_attempts must be positive"
@@ -134,6 +147,20 @@ class Limits:
         self._check_recurrence(name)
         self._check_order(name)
         self._check_queue(name)
+
+    def _check_bounds(self, name: str) -> None:
+        for field in SECONDS:
+            seconds = getattr(self, field)
+            # No comparison with NaN holds.
+            if seconds is not None and not seconds <= MAX_SECONDS:
+                raise InvalidJob(
+                    f"job {name!r}: {field} is at most {MAX_SECONDS:.0f} seconds (100 years), "
+                    f"not {seconds:g}"
+                )
+        if self.max_attempts > MAX_ATTEMPTS:
+            raise InvalidJob(
+                f"job {name!r}: max_attempts is at most {MAX_ATTEMPTS}, not {self.max_attempts}"
+            )
 
     def _check_queue(self, name: str) -> None:
         queues = current_app.amqp.queues

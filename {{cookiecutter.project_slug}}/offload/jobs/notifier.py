@@ -31,7 +31,7 @@ from offload.redis_answers import strict_answers
 from offload.serving import release
 from offload.validation_faults import faults_of
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds between two reads of the watched rows while events arrive, and while Redis is down.
 REREAD_INTERVAL_SECONDS = 5.0
@@ -65,7 +65,7 @@ class EventPublisher:
                 self._connected().publish(_channel(), message)
         except redis.RedisError as error:
             self._paused_until = time.monotonic() + PUBLISH_PAUSE_SECONDS
-            log.warning(
+            logger.warning(
                 "Redis does not answer, no events are sent for %.0f s; watchers read rows: %s",
                 PUBLISH_PAUSE_SECONDS,
                 error,
@@ -209,7 +209,7 @@ class Notifier:
                 await work()
             except Exception:
                 metrics.RESTARTS.inc()
-                log.exception(
+                logger.exception(
                     "the notifier of event streams failed and starts again in %g s; streams get "
                     "their changes later meanwhile: this is a bug",
                     RESTART_PAUSE_SECONDS,
@@ -238,7 +238,7 @@ class Notifier:
                     await self._receive(subscription)
             except (redis.RedisError, OSError) as error:
                 if self._subscribed:
-                    log.warning(
+                    logger.warning(
                         "Redis does not answer, events are lost; watched rows are read every "
                         "second: %s",
                         error,
@@ -270,7 +270,7 @@ class Notifier:
             metrics.MALFORMED_EVENTS.inc()
             if not self._reported_malformed:
                 self._reported_malformed = True
-                log.warning(
+                logger.warning(
                     "a message on the channel %s is no event and is ignored, as all further ones "
                     "are; see offload_jobs_malformed_events_total. Does another service use the "
                     "same events_prefix? %s",
@@ -334,7 +334,7 @@ def _read_rows(job_ids: list[UUID]) -> list[Job] | None:
         return list(Job.objects.filter(pk__in=job_ids).defer(*Job.LARGE_FIELDS))
     except DATABASE_ERRORS as error:
         connections.close_all()
-        log.warning("the database does not answer, watched jobs are not read: %s", error)
+        logger.warning("the database does not answer, watched jobs are not read: %s", error)
         return None
 
 

@@ -17,11 +17,12 @@ from django.utils.text import capfirst
 from offload.conf import conf
 from offload.fanout.overview import open_upstreams
 from offload.jobs.blocked import blocked, blocked_keys, limit_of
-from offload.jobs.database import DATABASE_ERRORS, close_connections, short_reads
+from offload.jobs.database import DATABASE_ERRORS, close_connections
 from offload.jobs.declare import find_recurrence
 from offload.jobs.models import Job, Pause, Schedule, Status, Worker
 from offload.jobs.run_limit import SEPARATOR
 from offload.jobs.services import services
+from offload.jobs.transactions import short_reads
 
 # Seconds that one statement of the page may take (PostgreSQL).
 STATEMENT_TIMEOUT_SECONDS = 2.0
@@ -103,7 +104,8 @@ def _faults(shown: dict[str, Any]) -> Iterator[str]:
     if services.notifier is not None and not services.notifier.subscribed:
         yield "This process gets no events from Redis. It reads watched rows once a second instead."
 
-    read = {queue for worker in shown.get("workers", ()) for queue in worker["row"].queues}
+    running = [each["row"] for each in shown.get("workers", ()) if not each["is_silent"]]
+    read = {queue for worker in running for queue in worker.queues}
     waiting = {backlog.queue for backlog in stats.backlogs}
     if "workers" in shown:
         for queue in sorted(waiting - read):

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from django.db.models import Count
 
-from offload.jobs.database import DATABASE_ERRORS, close_connections, running_workers
+from offload.jobs.database import DATABASE_ERRORS, close_connections
 from offload.jobs.job_view import JobSummary, summary_of
 from offload.jobs.listing import listed
 from offload.jobs.models import Job
+from offload.jobs.row_states import running_workers
 from offload.jobs.services import services
 
 

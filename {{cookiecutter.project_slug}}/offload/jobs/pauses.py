@@ -1,6 +1,6 @@
 """Pauses queues and job types, and resumes them.
 
-`database.due` leaves out the jobs of a pause: workers claim none of them, and none of them is
+`row_states.due` leaves out the jobs of a pause: workers claim none of them, and none of them is
 published. They wait in their rows. Submits go on, up to the queue's depth.
 """
 
@@ -12,7 +12,7 @@ from django.db import transaction
 from offload.jobs.declare import all_job_types
 from offload.jobs.models import Pause
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 
 def fault_of_target(queue: str, kind: str) -> str | None:
@@ -63,7 +63,7 @@ def resume(*, queue: str = "", kind: str = "", by: str) -> bool:
 
 def log_pause(paused: Pause) -> None:
     """Log the begin of a pause."""
-    log.warning(
+    logger.warning(
         "%s is paused by %s, its jobs wait: %s",
         paused,
         paused.paused_by,
@@ -73,4 +73,4 @@ def log_pause(paused: Pause) -> None:
 
 def log_resume(paused: Pause, by: str) -> None:
     """Log the end of a pause."""
-    log.warning("%s is resumed by %s; it was paused at %s", paused, by, paused.paused_at)
+    logger.warning("%s is resumed by %s; it was paused at %s", paused, by, paused.paused_at)

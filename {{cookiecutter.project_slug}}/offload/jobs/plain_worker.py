@@ -11,7 +11,7 @@ from celery.signals import celeryd_after_setup
 
 from offload.jobs.declare import all_job_types
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 
 def leave_queues_of_jobs(instance: Any, **_: object) -> None:
@@ -35,7 +35,7 @@ def leave_queues_of_jobs(instance: Any, **_: object) -> None:
         raise SystemExit(
             f"A worker of Celery alone would discard the jobs of its queues ({names}): start {own}."
         )
-    log.warning("this worker does not read %s, which have jobs: %s does", names, own)
+    logger.warning("this worker does not read %s, which have jobs: %s does", names, own)
 
 
 def watch_plain_workers() -> None:

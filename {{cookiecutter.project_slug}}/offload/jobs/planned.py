@@ -4,10 +4,8 @@ They count neither for the depth of their queue nor for the due jobs of their ow
 of their own a caller could plan a million jobs for next year, which would all become due at once.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
@@ -18,28 +16,6 @@ from offload.problems import Problem
 
 # The time for which a refused caller is asked to wait: nobody knows when jobs are cancelled.
 PLANNED_RETRY_AFTER_SECONDS = 60
-# Until the end of the transaction.
-LOCK_TURN = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
-
-
-@contextmanager
-def turn_to_plan(queue: str, owner: str) -> Iterator[None]:
-    """A transaction that counts an owner's planned jobs of a queue and adds to them: one at a time.
-
-    Without turns, as many jobs would pass the limit as are submitted at once. Other owners do not
-    wait. In a caller's own transaction there are no turns, because it may last, and two of them
-    could wait for each other.
-    """
-    if connection.in_atomic_block:
-        yield
-        return
-
-    with transaction.atomic():
-        # SQLite has one writer at a time, which this transaction is from its begin on.
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute(LOCK_TURN, [f"plan {queue} {owner}"])
-        yield
 
 
 def planned_jobs(queue: str, owner: str) -> QuerySet[Job]:
@@ -63,10 +39,8 @@ def admit_planned(jobs: Sequence[Job]) -> None:
     """
     queue, owner = jobs[0].queue, jobs[0].owner
     limit = conf().jobs_per_owner
-    # Counting ends at the limit. OFFSET of a negative number is an error: a list that is longer
-    # than the limit is always refused.
-    first_refused = max(limit - len(jobs), 0)
-    if limit and (len(jobs) > limit or _has_more(planned_jobs(queue, owner), first_refused)):
+    theirs = planned_jobs(queue, owner).order_by()
+    if limit and would_exceed(theirs, len(jobs), limit):
         raise _refusal(
             429, f"{limit} of your jobs wait in the queue {queue!r} for a later time", "cancel some"
         )
@@ -78,9 +52,11 @@ def admit_planned(jobs: Sequence[Job]) -> None:
         )
 
 
-def _has_more(rows: QuerySet[Job], count: int) -> bool:
-    """Whether there are more rows than so many."""
-    return bool(rows.order_by().values_list("pk")[count : count + 1])
+def would_exceed(rows: QuerySet[Job], new: int, bound: int) -> bool:
+    """Whether there were more rows than the bound with so many new ones. Counting ends there."""
+    room = bound - new
+    # OFFSET of a negative number is an error.
+    return room < 0 or bool(rows.values_list("pk")[room : room + 1])
 
 
 def _refusal(status: int, why: str, instead: str) -> Problem:

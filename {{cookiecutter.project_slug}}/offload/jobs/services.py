@@ -23,7 +23,7 @@ from offload.jobs.relay import Relay
 from offload.jobs.stats import JobStats
 from offload.serving.database_probe import DatabaseProbe
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Keys of limits whose next jobs are unblocked at once, for example for the parts of one job. The
 # maintenance unblocks for the others.
@@ -83,7 +83,7 @@ class JobServices:
             jobs = unblock(key)
         except DATABASE_ERRORS:
             # The job that is the reason has ended, or is inserted.
-            log.info(
+            logger.info(
                 "jobs of the limit %r are not unblocked now; the maintenance does it within a "
                 "second",
                 key,

@@ -34,21 +34,21 @@ from django.db.models.functions import Coalesce, Now
 from offload.conf import conf
 from offload.jobs import divided
 from offload.jobs.attempt_span import trace_interrupted
-from offload.jobs.database import (
+from offload.jobs.divided import update_job
+from offload.jobs.fenced_update import fenced_claim
+from offload.jobs.metrics import HANDED_BACK, LOST, RETRIED, count
+from offload.jobs.models import Job, ResultFile, Status
+from offload.jobs.past_attempts import with_attempt
+from offload.jobs.row_states import (
     NOT_WAITING,
     UNHELD,
     due,
     due_again,
-    fenced_claim,
     from_now,
     held,
     held_and_wanted,
-    retry_conflicts,
 )
-from offload.jobs.divided import update_job
-from offload.jobs.metrics import HANDED_BACK, LOST, RETRIED, count
-from offload.jobs.models import Job, ResultFile, Status
-from offload.jobs.past_attempts import with_attempt
+from offload.jobs.transactions import retry_conflicts
 
 
 def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
@@ -174,7 +174,7 @@ def give_up(job_id: UUID, error: str, where: Q) -> Job | None:
     """queued → failed, because no worker will ever claim the job.
 
     Args:
-        where: why it is given up, asked again: `database.due_or_blocked` or `database.overdue`.
+        where: why it is given up, asked again: `row_states.due_or_blocked` or `row_states.overdue`.
 
     Raises:
         Job.DoesNotExist: no such job.

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 from django.http import HttpRequest
@@ -15,8 +16,11 @@ from offload.jobs.services import services
 from offload.problems import Problem
 from offload.serving.request_state import state_of
 
-# Milliseconds until a browser's EventSource connects again. Without it browsers choose: 3 to 5 s.
-RETRY_MILLISECONDS = 2000
+# Bounds of the milliseconds until a browser's EventSource connects again: random for each stream,
+# so that those of a process that has stopped do not come back together. Without it browsers choose:
+# always 3 or 5 s.
+MIN_RETRY_MILLISECONDS = 1000
+MAX_RETRY_MILLISECONDS = 4000
 
 
 def watch_login(
@@ -104,7 +108,8 @@ async def _events(
     async with notifier.watch(job.pk, job.owner) as changes:
         with logins.watch(caller_login, changes.wake) as login:
             job = notifier.newest(job)
-            retry = f"retry: {RETRY_MILLISECONDS}\n"
+            milliseconds = random.randint(MIN_RETRY_MILLISECONDS, MAX_RETRY_MILLISECONDS)
+            retry = f"retry: {milliseconds}\n"
             yield _event(job, retry) if job.version > last_seen else f"{retry}\n".encode()
 
             while not (job.final or notifier.has_expired(job.pk)):

@@ -16,8 +16,8 @@ from django.utils.text import capfirst
 
 from offload.conf import conf
 from offload.jobs.blocked import blocked, limit_of
-from offload.jobs.database import running_workers, waiting
 from offload.jobs.models import FINAL, Job, Leader, Pause, Status, Worker
+from offload.jobs.row_states import running_workers, waiting
 from offload.jobs.services import services
 
 # Jobs that are counted before this one; of more the page says "over 10,000".
@@ -156,7 +156,7 @@ def _of_limit(job: Job) -> Iterator[Reason]:
     places = Job.objects.filter(limit_key=job.limit_key, place__isnull=False).order_by("place")
     holders = list(places.values_list("pk", flat=True)[:MAX_NAMED_JOBS])
     yield Reason(
-        f"{capfirst(words)}. {before} blocked jobs of this limit come before it."
+        f"{capfirst(words)}. Blocked jobs of this limit that come before it: {before}."
         + (" The limit's places are taken by:" if holders else ""),
         holders,
     )
@@ -188,7 +188,7 @@ def _of_workers(job: Job) -> Iterator[Reason]:
         held = Job.objects.filter(worker__in=[worker.pk for worker in knowing])
         if held.count() >= slots:
             yield Reason(
-                f"All {slots} processes of the workers of the queue {job.queue!r} are busy."
+                f"All processes of the workers of the queue {job.queue!r} are busy: {slots}."
             )
 
 
@@ -214,9 +214,11 @@ def _of_those_before(job: Job, due_at: datetime) -> Iterator[Reason]:
     before = _counted(queue.exclude(pk=job.pk))
     if before == "0":
         return
-    seconds = expected_start_seconds(job)
+    # The rate is that of workers which may be gone.
+    is_read = any(job.queue in worker.queues for worker in running_workers())
+    seconds = expected_start_seconds(job) if is_read else None
     expected = f" At the rate of the last minute it begins in {seconds:g} s." if seconds else ""
-    yield Reason(f"{before} jobs of the queue {job.queue!r} have waited longer.{expected}")
+    yield Reason(f"Jobs of the queue {job.queue!r} that have waited longer: {before}.{expected}")
 
 
 def _counted(rows: Any) -> str:

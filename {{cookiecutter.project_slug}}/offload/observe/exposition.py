@@ -10,7 +10,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from offload.observe import process_files
 
-log = logging.getLogger("offload.metrics")
+logger = logging.getLogger("offload.metrics")
 
 
 def make_text() -> bytes:
@@ -46,7 +46,7 @@ class ReadableFiles(MultiProcessCollector):
         # A file that is empty was made a moment ago.
         damaged = [file.name for file in files if file not in whole and _size(file)]
         if damaged:
-            log.warning(
+            logger.warning(
                 "The metrics lack what was counted in damaged files of %s: %s. The next process "
                 "that takes one of these numbers removes its files.",
                 self._folder,

@@ -17,7 +17,7 @@ from typing import Any
 from offload.observe import Counter
 from offload.observe.no_fork import NO_FORK
 
-log = logging.getLogger("offload.traces")
+logger = logging.getLogger("offload.traces")
 
 # OpenTelemetry's own default. In full it has some 4 MB.
 MAX_QUEUED_SPANS = 2048
@@ -111,20 +111,20 @@ class SpanQueue:
             fault = send(batch)
         except Exception as error:
             # Whatever it is, the thread goes on.
-            log.exception("Spans could not be sent: this is a bug.")
+            logger.exception("Spans could not be sent: this is a bug.")
             fault = type(error).__name__
 
         if fault:
             _count_dropped(len(batch))
         if fault and not self._fault:
-            log.warning(
+            logger.warning(
                 "The collector of traces takes no spans (%s): they are dropped and counted until "
                 "it does. Nothing else is affected. Check the collector, and "
                 "OTEL_EXPORTER_OTLP_... in the environment of this process.",
                 fault,
             )
         elif self._fault and not fault:
-            log.info("The collector of traces takes spans again.")
+            logger.info("The collector of traces takes spans again.")
         self._fault = fault
 
     def flush(self) -> None:

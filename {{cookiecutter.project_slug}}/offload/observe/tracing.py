@@ -20,7 +20,7 @@ from offload.observe.span_queue import SpanQueue
 if TYPE_CHECKING:
     from offload.observe.tracer import Tracer
 
-log = logging.getLogger("offload.traces")
+logger = logging.getLogger("offload.traces")
 
 ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
@@ -64,7 +64,7 @@ class Tracing:
                 queue = SpanQueue(connect)
                 self._tracer, self._queue = Tracer(service, queue.add), queue
             except Exception as error:  # noqa: BLE001  # of whatever a variable is about
-                log.error(
+                logger.error(
                     "Nothing is traced, because a variable OTEL_... in the environment has a wrong "
                     "value (%s). Correct it, and start this process again.",
                     error,
@@ -219,7 +219,7 @@ def _is_possible() -> bool:
     except ModuleNotFoundError:
         missing = [*PACKAGES]
     if missing:
-        log.warning(
+        logger.warning(
             "The environment asks for traces (OTEL_...), and %s is not installed: nothing is "
             "traced. Install requirements/tracing.txt, or set OTEL_SDK_DISABLED=true.",
             " and ".join(missing),

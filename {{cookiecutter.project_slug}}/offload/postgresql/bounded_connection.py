@@ -1,18 +1,28 @@
-"""A psycopg connection that waits for the server only for a limited time."""
+"""A psycopg connection that gives up a server that does not answer, or refuses to work."""
 
 import traceback
 from collections.abc import Generator
 from typing import Any, Self
 
 import psycopg
-from psycopg.errors import OperationalError
+from psycopg.errors import (
+    IdleInTransactionSessionTimeout,
+    OperationalError,
+    ReadOnlySqlTransaction,
+    TransactionTimeout,
+)
 
 # psycopg wakes this often while it waits, so that a Ctrl-C is heard (its own default).
 WAKE_INTERVAL_SECONDS = 0.1
 
+# psycopg calls them errors of the program (`InternalError`). Another session may not meet them. Two
+# cases: 1. the server only reads, as the old one after a failover, or where an operator chose it
+# for a full disk; 2. it has ended the session of a process that stood still in a transaction.
+OUTAGE_ERRORS = (ReadOnlySqlTransaction, IdleInTransactionSessionTimeout, TransactionTimeout)
+
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """Gives up a server that does not answer, and closes the connection.
+    """Gives up a server that does not answer or only reads, and closes the connection.
 
     PostgreSQL's `statement_timeout` is kept by the server, so it says nothing about a server that
     is frozen. TCP's timeouts do not help either: the kernel of the frozen server still acknowledges
@@ -49,8 +59,18 @@ class BoundedConnection(psycopg.Connection[Any]):
         """Wait for an answer; every query, commit and rollback of psycopg does so here.
 
         Raises:
-            OperationalError: the server did not answer in time.
+            OperationalError: the server did not answer in time, or it is one of `OUTAGE_ERRORS`.
         """
+        try:
+            return self._wait_bounded(gen, interval, timeout)
+        except OUTAGE_ERRORS as error:
+            # The next connection may lead to another server.
+            self.pgconn.finish()
+            raise OperationalError(str(error)) from error
+
+    def _wait_bounded(
+        self, gen: Generator[Any, Any, Any], interval: float, timeout: float | None
+    ) -> Any:
         if timeout is not None or self.answer_timeout is None:
             return super().wait(gen, interval, timeout)
 

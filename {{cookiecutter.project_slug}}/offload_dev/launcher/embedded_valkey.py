@@ -54,7 +54,7 @@ def run(port: int) -> int:
     """Run the server until SIGTERM or SIGINT and until its clients have left.
 
     Returns:
-        the server's exit status.
+        the server's exit status, as a shell gives it: above 128 if a signal has ended it.
     """
     # In a session of its own the server gets no signal that is sent to this process's group.
     end = partial(end_with_parent, os.getpid())
@@ -68,7 +68,8 @@ def run(port: int) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    return server.wait()
+    status = server.wait()
+    return 128 - status if status < 0 else status
 
 
 def _has_clients(port: int) -> bool:

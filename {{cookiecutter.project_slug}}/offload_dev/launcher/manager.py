@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 import honcho.manager
-from honcho.printer import Printer
 from honcho.process import Popen, Process
 
+from offload_dev.launcher.output import KEPT_LINES, ProcessPrinter
 from offload_dev.launcher.parent_death import end_with_parent
 from offload_dev.launcher.stop_timeouts import (
     KILLED_TIMEOUT_SECONDS,
@@ -40,7 +40,9 @@ class ManagedProcess(Process):  # type: ignore[misc]
 
 
 class ServiceManager(honcho.manager.Manager):  # type: ignore[misc]
-    """Starts all processes, and stops all of them as soon as one ends.
+    """Starts all processes, and stops all of them as soon as one ends; says at the end which one.
+
+    The others fail then by what they have lost. Their tracebacks are in the file of kept lines.
 
     Three cases in which honcho would wait for ever or fail:
 
@@ -53,7 +55,7 @@ class ServiceManager(honcho.manager.Manager):  # type: ignore[misc]
         printer: of the lines.
     """
 
-    def __init__(self, printer: Printer) -> None:
+    def __init__(self, printer: ProcessPrinter) -> None:
         if sys.platform == "linux":
             # Python 3.14 forks in another process by default, which a killed launcher leaves.
             multiprocessing.set_start_method("fork", force=True)
@@ -62,8 +64,20 @@ class ServiceManager(honcho.manager.Manager):  # type: ignore[misc]
         self._killed_at: float | None = None
         # It was told to stop, or a process has stopped.
         self._is_stopping = False
+        # The process that has ended by itself, and so all others.
+        self._ended_first: str | None = None
         # honcho has no argument for it, and its 5 s are too short for a busy machine.
         honcho.manager.KILL_WAIT = LAUNCHER_STOP_TIMEOUT_SECONDS
+
+    def loop(self) -> None:
+        """Run all processes until the first one ends or the launcher is stopped."""
+        super().loop()
+        if self._ended_first:
+            status = self._processes[self._ended_first]["returncode"]
+            self._system_print(
+                f"The service has stopped, because {self._ended_first} {describe_end(status)}."
+                f" {KEPT_LINES} has all lines, also tracebacks that followed.\n"
+            )
 
     def kill(self) -> None:
         """Kill what did not stop in time. honcho calls this again until everything has ended."""
@@ -81,6 +95,7 @@ class ServiceManager(honcho.manager.Manager):  # type: ignore[misc]
     def _all_started(self) -> bool:
         # honcho's loop asks this in each turn.
         self._note_lost_readers()
+        self._note_first_end()
         if not super()._all_started():
             return False
         if self._is_stopping:
@@ -99,6 +114,14 @@ class ServiceManager(honcho.manager.Manager):  # type: ignore[misc]
             process.setdefault("pid", process["process"].pid)
             process["returncode"] = self.returncode = KILLED_STATUS
 
+    def _note_first_end(self) -> None:
+        """Remember which process has ended without being told to."""
+        ended = [name for name, each in self._processes.items() if "returncode" in each]
+        if ended and not self._is_stopping:
+            self._ended_first = ended[0]
+            self._is_stopping = True
+            self._printer.keep_tracebacks()
+
     def _any_stopped(self) -> bool:
         # honcho kills what does not obey only after another process has stopped.
         return bool(self._terminating or super()._any_stopped())
@@ -113,3 +136,15 @@ class ServiceManager(honcho.manager.Manager):  # type: ignore[misc]
                 )
                 process["process"].kill()
                 process["returncode"] = self.returncode = KILLED_STATUS
+
+
+def describe_end(status: int) -> str:
+    """How a process has ended, by its exit status: `ended with status 3`, `was killed (SIGKILL)`.
+
+    Args:
+        status: negative or above 128 if a signal has ended the process.
+    """
+    number = -status if status < 0 else status - 128
+    if number in set(signal.Signals):
+        return f"was killed ({signal.Signals(number).name})"
+    return f"ended with status {status}"

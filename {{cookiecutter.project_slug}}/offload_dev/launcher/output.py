@@ -94,6 +94,10 @@ class ProcessPrinter(Printer):  # type: ignore[misc]
             for shown in self._repeated.choose(name, line):
                 super().write(message._replace(data=shown))
 
+    def keep_tracebacks(self) -> None:
+        """Write tracebacks into the file alone from now on."""
+        self._repeated.silence()
+
     def close(self) -> None:
         """Print what is held back, and keep no more lines."""
         for name, line in self._repeated.rest():

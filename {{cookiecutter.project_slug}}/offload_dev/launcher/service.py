@@ -98,18 +98,18 @@ def _prepare(env: "Env", processes: dict[str, str]) -> None:
 def _announce_when_ready(env: "Env", processes: dict[str, str], output: NonBlockingOutput) -> None:
     """Print where the service is as soon as it is ready, from a thread of its own."""
     address = f"http://127.0.0.1:{env.port}"
-    lines = [f"Ready:  {address}/", f"API:    {address}/api/docs"]
+    box = [("Ready", f"{address}/"), ("API", f"{address}/api/docs")]
     if env.debug:
-        lines.append("Token:  dev-token   (Authorization: Bearer dev-token)")
+        box.append(("Token", "dev-token   (Authorization: Bearer dev-token)"))
     else:
-        lines.append("Token:  make token NAME=you")
+        box.append(("Token", "make token NAME=you"))
     if "flower" in processes:
         flower = f"http://127.0.0.1:{env.flower_port}/{env.flower_prefix}"
-        lines.append(f"Flower: {flower}   (admin / {env.flower_password})")
-
+        box.append(("Flower", f"{flower}   (admin / {env.flower_password})"))
     if "cpu" in processes:
         port = worker_metrics_port(env)
-        lines.append(f"Metrics: {address}/metrics, and of the workers :{port}/metrics")
+        box.append(("Metrics", f"{address}/metrics, and of the workers :{port}/metrics"))
+    lines = [f"{label + ':':<9}{text}" for label, text in box]
 
     # Ready means that a worker was heard from. Workers that run elsewhere are not waited for.
     probe = address + ("/health/dependencies" if "cpu" in processes else "/health/live")

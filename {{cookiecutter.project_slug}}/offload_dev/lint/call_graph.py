@@ -7,6 +7,7 @@ from functools import cached_property
 
 from offload_dev.lint.arguments import WITHOUT, argument, default, is_falsy, is_truthy
 from offload_dev.lint.callables import Callables
+from offload_dev.lint.canvas import result_waits
 from offload_dev.lint.deadlocks import Deadlocks
 from offload_dev.lint.function import CallSite, Function, is_abstract
 from offload_dev.lint.given import Given, affected
@@ -61,7 +62,8 @@ class CallGraph:
 
     Rules that need more than one function get this object. `blocking` follows calls to what blocks
     a thread or computes in it, `deadlocks` to what waits for its own thread, `publications` to the
-    tasks that are published, and `service_calls` to the calls of other services.
+    tasks that are published, `service_calls` to the calls of other services, and `result_waits` to
+    what waits for the results of tasks.
     """
 
     def __init__(self, project: Project, rules: ThreadRules) -> None:
@@ -86,6 +88,7 @@ class CallGraph:
         self.deadlocks = Reach(self, deadlocks.violations)
         self.publications = Reach(self, publications)
         self.service_calls = Reach(self, service_calls)
+        self.result_waits = Reach(self, result_waits)
 
     def _follow_arguments(self) -> Given:
         """Visit the functions again that know more of their parameters by what calls give."""

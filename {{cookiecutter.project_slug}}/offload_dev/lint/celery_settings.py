@@ -10,6 +10,8 @@ from offload_dev.lint.settings_files import CELERY, SettingsFiles
 from offload_dev.lint.source import CodeScope, Project
 
 APPS = {"celery.Celery", "celery.app.Celery"}
+# Settings that the app itself may be given.
+OF_APP = {"broker": "broker_url", "backend": "result_backend"}
 # The names that Celery had for the same settings before version 4. It still reads them.
 OLD_NAMES = {
     "broker_url": "BROKER_URL",
@@ -17,6 +19,8 @@ OLD_NAMES = {
     "task_acks_late": "CELERY_ACKS_LATE",
     "task_time_limit": "CELERYD_TASK_TIME_LIMIT",
     "task_soft_time_limit": "CELERYD_TASK_SOFT_TIME_LIMIT",
+    "task_ignore_result": "CELERY_IGNORE_RESULT",
+    "task_reject_on_worker_lost": "CELERY_REJECT_ON_WORKER_LOST",
 }
 # After how many seconds a broker delivers a message again by default. Source: the pages of Celery
 # about its brokers, "Visibility timeout".
@@ -52,6 +56,11 @@ class CelerySettings:
         return seconds(*values[0], self._names) if len(values) == 1 else 0
 
     @cached_property
+    def is_late_somewhere(self) -> bool:
+        """Whether a file names late acknowledgement, also of a single task."""
+        return any("acks_late" in module.text.lower() for module in self._project.files)
+
+    @cached_property
     def visibility_timeout(self) -> int:
         """After how many seconds the broker delivers a message again; 0 if that is not known."""
         brokers = [ast.unparse(each.value).lower() for each in self.values("broker_url")]
@@ -74,12 +83,14 @@ class CelerySettings:
         """What lines beside an app say: `app.conf.task_acks_late = True`, `app.conf.update(…)`."""
         found: dict[str, list[Given]] = {}
         for module in self._project.files:
-            if "celery" in module.text.lower():
-                for name, value in self._beside_app(module):
-                    found.setdefault(name, []).append(Given(value, module))
+            for name, value in self.beside_app(module):
+                found.setdefault(name, []).append(Given(value, module))
         return found
 
-    def _beside_app(self, module: CodeScope) -> Iterator[tuple[str, ast.expr]]:
+    def beside_app(self, module: CodeScope) -> Iterator[tuple[str, ast.expr]]:
+        """The names and values that the lines of a file give to an app of Celery."""
+        if "celery" not in module.module.text.lower():
+            return
         for node in ast.walk(module.node):
             match node:
                 case ast.Assign(targets=[target], value=value) if name := _of_conf(target):
@@ -87,8 +98,9 @@ class CelerySettings:
                 case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="conf"), attr="update")):
                     yield from ((each.arg or "", each.value) for each in node.keywords)
                 case ast.Call(func=made) if self._names.origin(made, module) in APPS:
-                    brokers = (each.value for each in node.keywords if each.arg == "broker")
-                    yield from (("broker_url", each) for each in brokers)
+                    for each in node.keywords:
+                        if each.arg in OF_APP:
+                            yield OF_APP[each.arg], each.value
 
 
 def _of_conf(target: ast.expr) -> str:

@@ -4,10 +4,11 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.arguments import argument
-from offload_dev.lint.function import CallSite, Function, is_async_query
+from offload_dev.lint.function import CallSite, Function, is_async_query, is_generator
 from offload_dev.lint.names import COROUTINES, TO_THREAD
 from offload_dev.lint.source import Def, own_nodes
 
+RESPONSES = ("django.http.", "django.shortcuts.", "rest_framework.response.")
 WRAPPERS = {"asgiref.sync.sync_to_async", "channels.db.database_sync_to_async"}
 # They read their argument at once.
 READERS = {"bool", "dict", "float", "int", "len", "list", "max", "min", "set", "sorted", "str"}
@@ -46,10 +47,11 @@ def _is_wrapped(call: CallSite, function: Function) -> bool:
 
 
 def used_as_results(function: Function) -> Iterator[CallSite]:
-    """The calls whose coroutine is read, but never awaited. Two cases:
+    """The calls whose coroutine is read, but never awaited. Three cases:
 
     1. In the same expression: `if is_member(user):`.
-    2. Through a variable that is only read, here or in a plain function that gets it.
+    2. Django gets it: a response, a query or a row.
+    3. Through a variable that is only read, here or in a plain function that gets it.
     """
     made = [
         call
@@ -62,8 +64,32 @@ def used_as_results(function: Function) -> Iterator[CallSite]:
     for call in made:
         node = _through_choices(call.node, parents)
         name = _variable(node, parents)
-        if _is_read(node, parents) or (name and _is_only_read(name, function, parents)):
+        if (
+            _is_read(node, parents)
+            or _is_given_to_django(node, function, parents)
+            or (name and _is_only_read(name, function, parents))
+        ):
             yield call
+
+
+def generators_read(function: Function) -> Iterator[CallSite]:
+    """The calls of async generators that a plain loop, `list()` or an `await` reads."""
+    made = [call for call in function.calls if _makes_generator(call, function)]
+    parents = _parents(function.scope.node) if made else {}
+    for call in made:
+        around = parents.get(call.node)
+        is_awaited = isinstance(around, ast.Await)
+        is_looped = isinstance(around, ast.For | ast.comprehension) and _is_read(call.node, parents)
+        is_listed = isinstance(around, ast.Call) and _is_read(call.node, parents)
+        if is_awaited or is_looped or is_listed:
+            yield call
+
+
+def _makes_generator(call: CallSite, function: Function) -> bool:
+    scope = function.resolver.function(call.origin)
+    if scope is None or not scope.on_loop or function.resolver.decorators.of(scope):
+        return False
+    return is_generator(scope)
 
 
 def _parents(node: ast.AST) -> Parents:
@@ -119,16 +145,31 @@ def _is_only_read(name: str, function: Function, parents: Parents) -> bool:
     return bool(uses) and all(
         _is_read(use, parents)
         or _is_read_by_called(use, function, parents)
-        or _is_put_into_response(use, function, parents)
+        or _is_given_to_django(use, function, parents)
         for use in uses
     )
 
 
-def _is_put_into_response(use: ast.AST, function: Function, parents: Parents) -> bool:
-    """Whether a response of Django gets a value, which it cannot await."""
+def _is_given_to_django(use: ast.AST, function: Function, parents: Parents) -> bool:
+    """Whether a value, also one inside of a dictionary, goes where Django cannot await it.
+
+    A response gets it, a query, a new row, or a column of a row.
+    """
     around = parents.get(use)
-    call = function.calls_by_node.get(around) if isinstance(around, ast.Call) else None
-    return call is not None and call.origin.startswith(("django.http.", "django.shortcuts."))
+    while isinstance(around, ast.Dict | ast.List | ast.Tuple | ast.keyword):
+        use, around = around, parents.get(around)
+    models, queries = function.resolver.models, function.resolver.queries
+    match around:
+        case ast.Call(func=called) if use is not called:
+            call = function.calls_by_node.get(around)
+            if call is None:
+                return False
+            is_row = call.method[:1].isupper() and models.is_model(call.origin)
+            return call.origin.startswith(RESPONSES) or is_row or queries.is_query(call.holder)
+        case ast.Assign(targets=[ast.Attribute(value=ast.Name() as row, attr=attr)], value=value):
+            is_column = not attr.startswith("_") and row.id not in ("self", "cls")
+            return value is use and is_column and models.is_model(function.origin_of(row))
+    return False
 
 
 def _is_read_by_called(use: ast.AST, function: Function, parents: Parents) -> bool:

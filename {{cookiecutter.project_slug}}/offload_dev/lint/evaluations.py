@@ -154,6 +154,7 @@ class Evaluations:
         origin = self.origin(source)
         local = self.variables.local
         element = self.resolver.containers.element(source, self.function.scope, local)
+        element = element or self.variables.element(source)
         self.variables.forget(target)
         if not self.resolver.queries.is_query(origin):
             if isinstance(target, ast.Name):

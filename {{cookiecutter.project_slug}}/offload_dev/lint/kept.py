@@ -30,6 +30,15 @@ def is_kept(created: ast.Call, function: Function) -> bool:
     )
 
 
+def is_kept_by_instance(created: ast.Call, function: Function) -> bool:
+    """Whether an object keeps what its constructor creates, for as long as it lives itself."""
+    targets = list(_targets(created, function.scope.node))
+    return function.scope.label.endswith(".__init__") and all(
+        isinstance(target, ast.Attribute) and getattr(target.value, "id", "") == "self"
+        for target in targets
+    )
+
+
 def makes_many_calls(created: ast.Call, function: Function) -> bool:
     """Whether a client is opened for a loop, or for calls that `gather` starts."""
     for block in function.blocks:

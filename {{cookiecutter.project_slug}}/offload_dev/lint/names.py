@@ -56,6 +56,7 @@ TASK_DECORATORS = _patterns("tasks", "decorators")
 CELERY_TASKS = _patterns("tasks", "of_celery")
 PUBLISH = frozenset(NAMES["tasks"]["publish"])
 TASK_RESULTS = _patterns("tasks", "results")
+TASK_OPTIONS: list[str] = NAMES["tasks"]["options"]
 TASKS_IN_DATABASE = _patterns("tasks", "in_database")
 
 WAITING_PACKAGES: list[str] = NAMES["imports"]["waiting"]
@@ -65,12 +66,14 @@ COMPUTING_PACKAGES: list[str] = NAMES["imports"]["computing"]
 # `broker_pool_limit`.
 _GROUPS: dict[str, list[str]] = NAMES["celery_settings"]
 CELERY_SETTINGS = {f"{group}_{name}" for group, names in _GROUPS.items() for name in names}
+# Celery still takes these names without their group.
+TAKEN_WITHOUT_GROUP = set(NAMES["celery_names"]["without_group"])
 WITHOUT_GROUP = {
     name: f"{group}_{name}"
     # Of two groups that know a name, the first one counts.
     for group, names in reversed(_GROUPS.items())
     for name in names
-    if name not in NAMES["celery_names"]["without_group"]
+    if name not in TAKEN_WITHOUT_GROUP
 }
 
 PROGRAMS = frozenset(NAMES["programs"]["hanging"])

@@ -13,6 +13,7 @@ from offload_dev.lint.classes import Classes
 from offload_dev.lint.containers import Containers, only
 from offload_dev.lint.conventions import Conventions
 from offload_dev.lint.decorators import Decorators
+from offload_dev.lint.libraries import Library
 from offload_dev.lint.local_types import LocalTypes, Types
 from offload_dev.lint.middleware import is_of_middleware
 from offload_dev.lint.models import Models
@@ -225,6 +226,14 @@ class Resolver:
             return []
         bases = self.classes.lineage(owner)
         return [f"{base}.{name}" for base in bases if base and self.classes.scope(base) is None]
+
+    def library(self, kind: str, origin: str) -> Library | None:
+        """The library that has a call in a list, also by a class that a class here derives from.
+
+        In `class Api(requests.Session)`, `self.get` is a call of requests.
+        """
+        names = (origin, *self.inherited(origin))
+        return next(filter(None, (self.libraries.find(kind, name) for name in names)), None)
 
     def functions_of_table(self, origin: str) -> Iterator[CodeScope | None]:
         """The functions in a dictionary or list of this project: `{"csv": write_csv}`."""

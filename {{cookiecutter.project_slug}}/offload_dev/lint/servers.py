@@ -11,6 +11,10 @@ STARTS = re.compile(
 )
 ASYNC = re.compile(r"\b(daphne|uvicorn|hypercorn|granian|asgi)\b", re.IGNORECASE)
 SYNC = re.compile(r"\b(gunicorn|uwsgi|waitress|mod_wsgi|wsgi)\b", re.IGNORECASE)
+# A command that starts a worker, also as a list: `["celery", "-A", "shop", "worker"]`.
+WORKER = re.compile(r"^[^#\n]*\bcelery\b[^\n]*\bworker\b[^\n]*", re.MULTILINE)
+POOL = re.compile(r"""(?:-P|--pool)["',\s=]*([a-z]+)""")
+CONTINUED = re.compile(r"\\\n")
 # Files deeper in the tree seldom start the service.
 MAX_DEPTH = 3
 MAX_BYTES = 100_000
@@ -21,6 +25,13 @@ def runs_plain_server(root: Path) -> bool:
     """Whether the files that start a project name a WSGI server, and no ASGI server."""
     texts = list(_texts(root))
     return any(map(SYNC.search, texts)) and not any(map(ASYNC.search, texts))
+
+
+def worker_pools(root: Path) -> set[str]:
+    """The pools of all commands that start Celery's workers; `prefork` where none is named."""
+    commands = (each for text in _texts(root) for each in WORKER.findall(CONTINUED.sub(" ", text)))
+    pools = (POOL.search(command) for command in commands)
+    return {found[1] if found else "prefork" for found in pools}
 
 
 def _texts(root: Path) -> Iterator[str]:

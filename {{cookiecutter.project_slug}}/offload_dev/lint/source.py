@@ -175,16 +175,18 @@ def own_nodes(node: ast.AST) -> list[ast.AST]:
 
     The list of a scope is kept: some twenty rules ask for it.
     """
-    if (known := node.__dict__.get("own_nodes")) is not None:
+    known: list[ast.AST] | None = node.__dict__.get("own_nodes")
+    if known is not None:
         return known
-    found, waiting = [], _children(node)[::-1]
+    found: list[ast.AST] = []
+    waiting = _children(node)[::-1]
     while waiting:
         child = waiting.pop()
         found.append(child)
         if not isinstance(child, SCOPES):
             waiting += _children(child)[::-1]
     if isinstance(node, (*SCOPES, ast.Module)):
-        node.own_nodes = found
+        node.__dict__["own_nodes"] = found
     return found
 
 

@@ -27,6 +27,12 @@ class TaskLimits:
         return self._limit("time_limit")
 
     @property
+    def retry_delay(self) -> int:
+        """After how many seconds it is tried again, if its own options say so."""
+        given = self._given.get("default_retry_delay")
+        return seconds(given, self._scope, self._resolver) if given is not None else 0
+
+    @property
     def acks_late(self) -> bool:
         """Whether the message is acknowledged after the task has ended."""
         if "acks_late" in self._given:

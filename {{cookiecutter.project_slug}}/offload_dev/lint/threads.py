@@ -43,16 +43,29 @@ def moved_to_threads(function: Function) -> Iterator[Moved]:
         if TO_THREAD.matches(call.origin) and call.arguments:
             made = _call_of_result(call, function) or _without(call.node, 1)
             in_request = uses_request_thread(call.origin, call.node)
-            yield Moved(call.node, call.arguments[0], made, in_request)
+            moved = Moved(call.node, call.arguments[0], made, in_request)
+            yield from _moved(moved, call.node.args[0], function)
 
         elif THREAD_POOLS.matches(call.holder) and call.method in ("submit", "map", "apply_async"):
             if call.arguments:
-                yield Moved(call.node, call.arguments[0], _without(call.node, 1))
+                moved = Moved(call.node, call.arguments[0], _without(call.node, 1))
+                yield from _moved(moved, call.node.args[0], function)
 
         elif call.origin.endswith(".run_in_executor") and len(call.arguments) > 1:
-            pool, moved = call.arguments[:2]
+            pool, origin = call.arguments[:2]
+            moved = Moved(call.node, origin, _without(call.node, 2))
             if not PROCESS_POOLS.matches(pool):
-                yield Moved(call.node, moved, _without(call.node, 2))
+                yield from _moved(moved, call.node.args[1], function)
+
+
+def _moved(moved: Moved, given: ast.expr, function: Function) -> Iterator[Moved]:
+    """What is handed over; for a lambda, what it calls."""
+    if not isinstance(given, ast.Lambda):
+        yield moved
+        return
+    for node in ast.walk(given.body):
+        if isinstance(node, ast.Call):
+            yield moved._replace(origin=function.origin_of(node.func), call=node)
 
 
 def uses_request_thread(origin: str, wrapper: ast.expr) -> bool:

@@ -4,8 +4,9 @@ import ast
 import re
 from collections.abc import Iterator
 
+from offload_dev.lint.canvas import messages
 from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.names import PUBLISH, TASKS_IN_DATABASE
+from offload_dev.lint.names import TASKS_IN_DATABASE
 from offload_dev.lint.other_queues import published
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, own_nodes
@@ -36,23 +37,19 @@ WRITES = {
 
 def publications(function: Function) -> Iterator[Violation]:
     """The tasks that a function publishes. Those that are rows wait for the commit, too."""
-    resolver = function.resolver
     for call in function.calls:
-        if call.method in PUBLISH - AFTER_COMMIT:
-            of_table = resolver.functions_of_table(call.holder)
-            tasks = [each for each in (resolver.function(call.holder), *of_table) if each]
-            if any(_is_published(task, resolver) for task in tasks):
-                likely = "" if names_row(call, function) else OTHER_ROWS
-                likely = RETRIES if all(map(_retries_for_row, tasks)) else likely
-                yield call_violation(call.node, likely=likely)
+        sent = messages(call, function) if call.method not in AFTER_COMMIT else []
+        if any(_is_published(each.task, function.resolver) for each in sent):
+            names = any(names_row(each.call, function) for each in sent)
+            likely = "" if names else OTHER_ROWS
+            likely = RETRIES if all(_retries_for_row(each.task) for each in sent) else likely
+            yield call_violation(call.node, likely=likely)
     for call in published(function):
-        yield call_violation(call.node, likely="" if names_row(call, function) else OTHER_ROWS)
+        yield call_violation(call.node, likely="" if names_row(call.node, function) else OTHER_ROWS)
 
 
 def _is_published(task: CodeScope, resolver: Resolver) -> bool:
-    """Whether a function is a task whose message is not a row itself."""
-    if not resolver.decorators.is_task(task):
-        return False
+    """Whether the message of a task is not a row itself."""
     decorators = resolver.decorators.of(task)
     return not any(TASKS_IN_DATABASE.matches(origin) for origin, _ in decorators)
 
@@ -68,12 +65,13 @@ def _retries_for_row(task: CodeScope) -> bool:
     )
 
 
-def names_row(call: CallSite, function: Function) -> bool:
+def names_row(call: ast.Call, function: Function) -> bool:
     """Whether a task gets a row, or what names one. A text that it gets is no row."""
-    given = [*call.node.args, *(keyword.value for keyword in call.node.keywords)]
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
     names = (name for each in given for name in NAME.findall(ast.unparse(each)))
     is_named = any(map(NAME_OF_ROW.fullmatch, names))
-    return is_named or any(function.resolver.models.is_model(each) for each in call.arguments)
+    origins = (function.given.get(each, "") for each in call.args)
+    return is_named or any(map(function.resolver.models.is_model, origins))
 
 
 def service_calls(function: Function) -> Iterator[Violation]:

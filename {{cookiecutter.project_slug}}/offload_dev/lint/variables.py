@@ -6,6 +6,12 @@ from offload_dev.lint.names import FETCHING, FETCHING_PAIRS, SIGNALS, TO_THREAD
 from offload_dev.lint.resolver import REQUEST, Resolver
 from offload_dev.lint.source import CodeScope, Def, own_nodes
 
+# What calls return several values, and what these are.
+PAIRS = {
+    "asyncio.open_connection": ("asyncio.StreamReader", "asyncio.StreamWriter"),
+    "asyncio.open_unix_connection": ("asyncio.StreamReader", "asyncio.StreamWriter"),
+    "multiprocessing.Pipe": ("multiprocessing.Pipe", "multiprocessing.Pipe"),
+}
 GET_OR_404 = ("get_object_or_404", "aget_object_or_404")
 
 
@@ -17,6 +23,7 @@ class Variables:
         parameters: the names of the function's parameters.
         values: what the variables were assigned last.
         items: what was assigned to the items of the variables: `context["orders"] = orders`.
+        added: what was appended to the variables, as calls.
         rows: variables that hold a row whose relations were not fetched with it.
         fetched: variables that hold a queryset which `async for` has fetched: reading it again is
             free.
@@ -29,6 +36,7 @@ class Variables:
         self.parameters = set(self.local)
         self.values: dict[str, ast.expr] = {}
         self.items: dict[str, list[tuple[str, ast.expr]]] = {}
+        self.added: dict[str, list[ast.expr]] = {}
         self.rows: set[str] = set()
         self.fetched: set[str] = set()
         self.assigned: set[str] = set()
@@ -50,6 +58,7 @@ class Variables:
             return
 
         self.items.pop(target.id, None)
+        self.added.pop(target.id, None)
         origin = self.origin(value)
         # Each signal has receivers of its own.
         is_signal = SIGNALS.matches(origin)
@@ -71,6 +80,24 @@ class Variables:
     def value_of(self, node: ast.expr) -> ast.expr:
         """The value that a variable was assigned last; else the expression itself."""
         return self.values.get(node.id, node) if isinstance(node, ast.Name) else node
+
+    def element(self, source: ast.expr) -> str:
+        """The origin of the items of a list that this function makes of calls; else empty.
+
+        `futures = [pool.submit(load, key) for key in keys]` has futures.
+        """
+        match self.value_of(source):
+            case ast.ListComp(elt=made) | ast.SetComp(elt=made) | ast.GeneratorExp(elt=made):
+                items = [made]
+            case ast.List(elts=made) | ast.Set(elts=made) | ast.Tuple(elts=made):
+                items = made
+            case ast.DictComp(key=made):
+                items = [made]
+            case _:
+                return ""
+        items = [*items, *self.added.get(getattr(source, "id", ""), ())]
+        origins = {self.origin(item) if isinstance(item, ast.Call) else "" for item in items}
+        return origins.pop() if len(origins) == 1 else ""
 
     def is_fresh(self, node: ast.expr) -> bool:
         """Whether this is a row whose relations were not fetched with it."""
@@ -145,10 +172,13 @@ class Variables:
         return self.resolver.queries.is_query(head)
 
     def _bind_pair(self, elements: list[ast.expr], value: ast.expr) -> None:
-        """`order, is_new = await Order.objects.aget_or_create(…)`."""
+        """`order, is_new = await Order.objects.aget_or_create(…)`, and `PAIRS`."""
         call = _without_await(value)
         origin = self.origin(call.func) if isinstance(call, ast.Call) else ""
         head, _, method = origin.rpartition(".")
+        for element, kind in zip(elements, PAIRS.get(origin, ()), strict=False):
+            if isinstance(element, ast.Name):
+                self.local[element.id] = kind
         first = elements[0] if elements else None
         if isinstance(first, ast.Name) and method in FETCHING_PAIRS:
             self.local[first.id] = self.resolver.queries.row(head)

@@ -81,6 +81,9 @@ class Visitor(ast.NodeVisitor):
         self.function.given |= zip(node.args, arguments, strict=True)
         self.function.given |= zip((each.value for each in node.keywords), keywords, strict=True)
         self.evaluations.note_call(node, origin)
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="append"), args=[added]):
+                self.variables.added.setdefault(name, []).append(added)
         self.generic_visit(node)
 
     def visit_Return(self, node: ast.Return) -> None:

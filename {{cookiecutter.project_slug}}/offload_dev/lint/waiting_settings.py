@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from offload_dev.lint.celery_settings import APPS, VISIBILITY_TIMEOUT_SECONDS, CelerySettings
+from offload_dev.lint.celery_settings import APPS
 from offload_dev.lint.names import CELERY_SETTINGS
 from offload_dev.lint.requirements_files import requires_below
 from offload_dev.lint.resolver import Resolver
@@ -29,7 +29,6 @@ LIMIT_OF_CACHE = {
 # Since this version the package waits for 5 seconds at most by default.
 LIMITED_REDIS = 8
 ANSWERS = "right if this server always answers, or closes the connection"
-SOON_ENDED = "right if no task waits or runs for longer than the broker's own visibility timeout"
 SOME_LIMITED = "the app, only some of whose tasks have a time limit,"
 BY_COMMAND = "right if the command of the worker limits them, or each task ends by itself"
 LIMIT_ADVICE = "`task_time_limit`, and a `task_soft_time_limit` below it"
@@ -41,7 +40,6 @@ OLD_PREFIXES = {"CELERY", "CELERYD", "CELERYBEAT", "CELERYMON"}
 def of_module(module: Module, resolver: Resolver) -> Iterator[Violation]:
     """What the settings in a module say, and what a Celery app in it leaves without a limit."""
     yield from _some_limited(module, resolver)
-    yield from _result_store(module, resolver.celery)
     if is_settings(module):
         yield from _misspelt(module, resolver)
         if _is_served(module):
@@ -125,20 +123,6 @@ def _misspelt(module: Module, resolver: Resolver) -> Iterator[Violation]:
         elif is_lost:
             advice = f'`{CELERY}BROKER_TRANSPORT_OPTIONS = {{"{VISIBILITY}": …}}`'
             yield violation(node, f"`{name}`", instead=advice)
-
-
-def _result_store(module: Module, settings: CelerySettings) -> Iterator[Violation]:
-    """A visibility timeout of the result store, where the broker has none."""
-    brokers = " ".join(ast.unparse(each.value).lower() for each in settings.values("broker_url"))
-    if not any(kind in brokers for kind in VISIBILITY_TIMEOUT_SECONDS):
-        return
-    if settings.values("broker_transport_options"):
-        return
-    for given in settings.values("result_backend_transport_options"):
-        if given.scope is module and VISIBILITY in _items(given.value):
-            subject = f"the `{VISIBILITY}` of the result store, without one of the broker,"
-            advice = f"the same `{VISIBILITY}` in `broker_transport_options`, too"
-            yield violation(given.value, subject, likely=SOON_ENDED, instead=advice)
 
 
 def _some_limited(module: Module, resolver: Resolver) -> Iterator[Violation]:

@@ -92,7 +92,9 @@ def _process(request: HttpRequest, since: float) -> dict[str, Any]:
         offset = time.time() - time.monotonic()
         blocks = [block for block in guard.blocks.recent() if not block.excused][-SHOWN_BLOCKS:]
         state["blocks"] = [
-            {"at": round(block.ended + offset, 1), "sentence": str(block)} for block in blocks
+            # By `id` a page knows what it has shown: `at` changes with the wall clock.
+            {"id": block.ended, "at": round(block.ended + offset, 1), "sentence": str(block)}
+            for block in blocks
         ]
     return state
 

@@ -17,9 +17,9 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from offload.jobs.database import from_now
 from offload.jobs.declare import all_job_types
 from offload.jobs.models import FINAL, Job, Status
+from offload.jobs.row_states import from_now
 from offload.jobs.services import services
 
 # The list ends after so many jobs.

@@ -9,18 +9,14 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from offload.jobs.blocked import give_ranks
-from offload.jobs.database import (
-    CONNECTION_ERRORS,
-    FORK_LOCK,
-    bounded_transaction,
-    is_lock_conflict,
-)
+from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
 from offload.jobs.declare import all_job_types
 from offload.jobs.job_type import JobType, scheduled_params
 from offload.jobs.models import Job, Leader, Pause, Schedule
 from offload.jobs.recurrence import Recurrence
+from offload.jobs.transactions import bounded_transaction, is_lock_conflict
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # The owner of periodic jobs.
 OWNER = "schedule"
@@ -76,11 +72,11 @@ class EnqueuePeriodic:
             _enqueue(job_type, recurrence, now)
         except Exception as error:
             if is_lock_conflict(error):
-                log.warning("the schedule of %s is locked: trying again", job_type.name)
+                logger.warning("the schedule of %s is locked: trying again", job_type.name)
                 return
             if isinstance(error, CONNECTION_ERRORS):
                 raise
-            log.exception(
+            logger.exception(
                 "the periodic job %s cannot be submitted; trying again at its next time",
                 job_type.name,
             )
@@ -114,7 +110,7 @@ def _wanted(job_type: JobType[Any, Any], moments: list[datetime], now: datetime)
             return moments[-1:]
 
     if len(moments) > MAX_CATCH_UP_JOBS:
-        log.warning(
+        logger.warning(
             "the periodic job %s was missed more than %s times: the last ones are submitted",
             job_type.name,
             MAX_CATCH_UP_JOBS,
@@ -134,7 +130,7 @@ def _submit(job_type: JobType[Any, Any], moment: datetime) -> None:
             give_ranks([row])
             row.save(force_insert=True)
     except IntegrityError:
-        log.info(
+        logger.info(
             "the periodic job %s of %s is skipped: an earlier one is unfinished",
             job_type.name,
             moment,

@@ -6,13 +6,16 @@ from datetime import datetime
 from uuid import UUID
 
 from offload.jobs import transitions
-from offload.jobs.database import FORK_LOCK, bounded_transaction, is_lock_conflict, overdue
+from offload.jobs.database import FORK_LOCK
 from offload.jobs.models import Job
 from offload.jobs.notifier import EventPublisher
+from offload.jobs.row_states import overdue
+from offload.jobs.transactions import bounded_transaction, is_lock_conflict
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
-# Seconds between two runs. No worker claims an overdue job meanwhile: `database.due` leaves it out.
+# Seconds between two runs. No worker claims an overdue job meanwhile, since `row_states.due` leaves
+# it out.
 OVERDUE_INTERVAL_SECONDS = 2.0
 # Rows that one run fails.
 OVERDUE_BATCH_ROWS = 100
@@ -50,9 +53,9 @@ class FailOverdue:
         except Exception as fault:
             if not is_lock_conflict(fault):
                 raise
-            log.warning("job %s is overdue, but its row is locked: trying again", job_id)
+            logger.warning("job %s is overdue, but its row is locked: trying again", job_id)
             return
 
         if failed is not None:
-            log.warning("job %s: %s", job_id, error, extra=failed.log_fields())
+            logger.warning("job %s: %s", job_id, error, extra=failed.log_fields())
             self._events.publish(failed)

@@ -7,11 +7,13 @@ from celery import current_app
 from django.db.models import QuerySet
 
 from offload.jobs import transitions
-from offload.jobs.database import FORK_LOCK, bounded_transaction, due, due_or_blocked, from_now
+from offload.jobs.database import FORK_LOCK
 from offload.jobs.models import Job, Worker
 from offload.jobs.notifier import EventPublisher
+from offload.jobs.row_states import due, due_or_blocked, from_now
+from offload.jobs.transactions import bounded_transaction
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds between two runs.
 UNKNOWN_INTERVAL_SECONDS = 60.0
@@ -81,4 +83,4 @@ class FailUnknown:
                 failed = transitions.give_up(job_id, reason, due_or_blocked())
             if failed is not None:
                 self._events.publish(failed)
-        log.error("%s jobs have failed: %s. Was it renamed or removed?", len(job_ids), reason)
+        logger.error("%s jobs have failed: %s. Was it renamed or removed?", len(job_ids), reason)

@@ -9,7 +9,7 @@ import threading
 
 from django.core.files.storage import default_storage
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 
 class FileDeleter:
@@ -54,7 +54,7 @@ class FileDeleter:
         """Log a file once, not in every round."""
         if name not in self._reported:
             self._reported.add(name)
-            log.exception(
+            logger.exception(
                 "the stored result %s cannot be deleted; its job is deleted already. Check the "
                 "permissions of file storage; the delete is tried again every minute",
                 name,

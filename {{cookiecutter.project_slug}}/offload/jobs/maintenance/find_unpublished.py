@@ -7,9 +7,11 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from offload.jobs.broker import Broker, BrokerUnavailable, JobMessage, UnknownQueue
-from offload.jobs.database import FORK_LOCK, bounded_transaction, due, from_now, waiting
+from offload.jobs.database import FORK_LOCK
 from offload.jobs.maintenance.due_rows import DueRows
 from offload.jobs.models import Job
+from offload.jobs.row_states import due, from_now, waiting
+from offload.jobs.transactions import bounded_transaction
 
 # Rows that became due so many seconds ago are left to the process that inserted them.
 MIN_AGE_SECONDS = 0.5

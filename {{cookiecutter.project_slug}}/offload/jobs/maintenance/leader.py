@@ -9,8 +9,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from offload.jobs.database import from_now
 from offload.jobs.models import Leader
+from offload.jobs.row_states import from_now
 from offload.jobs.stats import JobStats
 
 # Seconds that the lead lasts without renewal: so long nobody does the maintenance after a leader's

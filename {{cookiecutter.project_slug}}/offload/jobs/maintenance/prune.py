@@ -10,11 +10,13 @@ import time
 from django.db.models.functions import Now
 
 from offload.jobs.by_hand import DELETE_BATCH_ROWS, delete_batch
-from offload.jobs.database import FORK_LOCK, bounded_transaction, from_now
+from offload.jobs.database import FORK_LOCK
 from offload.jobs.maintenance.file_deleter import FileDeleter
 from offload.jobs.models import Job, ResultFile, RunLimitKey, Worker
+from offload.jobs.row_states import from_now
+from offload.jobs.transactions import bounded_transaction
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds between two runs, and between two runs where more is left to delete.
 PRUNE_INTERVAL_SECONDS = 60.0

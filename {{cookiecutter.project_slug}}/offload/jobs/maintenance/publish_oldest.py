@@ -9,13 +9,14 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from offload.jobs.broker import Broker, JobMessage
-from offload.jobs.database import FORK_LOCK, from_now
+from offload.jobs.database import FORK_LOCK
 from offload.jobs.maintenance.due_rows import DueRows
 from offload.jobs.maintenance.find_unpublished import (
     PUBLISH_BATCH_ROWS,
     mark_published,
     publishable,
 )
+from offload.jobs.row_states import from_now
 from offload.jobs.stats import JobStats
 
 # Seconds that a message waits before its row may be published again.

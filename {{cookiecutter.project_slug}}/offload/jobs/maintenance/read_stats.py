@@ -9,14 +9,15 @@ from django.db.models import Count, Min, Q
 from django.db.models.functions import Now
 
 from offload.conf import conf
-from offload.jobs.database import FORK_LOCK, from_now, running_workers, waiting
+from offload.jobs.database import FORK_LOCK
 from offload.jobs.maintenance.due_rows import DueRows
 from offload.jobs.maintenance.leader import Leadership
 from offload.jobs.models import Job, Pause
 from offload.jobs.priority import COUNTED_OWNER_ROWS, MAX_COUNTED_OWNERS
+from offload.jobs.row_states import from_now, running_workers, waiting
 from offload.jobs.stats import Backlog, JobStats, QueueStats
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # The drain rate is the mean of this many seconds.
 DRAIN_WINDOW_SECONDS = 60.0
@@ -154,7 +155,7 @@ class ReadStats:
             for kind, count in kinds.items():
                 unserved[queue, kind] = count
                 if (queue, kind) not in self._reported:
-                    log.error(
+                    logger.error(
                         "%s jobs of type %r wait in the queue %r, and no running worker knows "
                         "this type. Deploy workers that declare it, or cancel the jobs",
                         count,

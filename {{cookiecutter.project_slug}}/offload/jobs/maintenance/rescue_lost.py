@@ -9,16 +9,12 @@ from django.db.models.functions import Now
 
 from offload.conf import conf
 from offload.jobs import transitions
-from offload.jobs.database import (
-    CONNECTION_ERRORS,
-    FORK_LOCK,
-    bounded_transaction,
-    is_lock_conflict,
-)
+from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
 from offload.jobs.models import Job, Status
 from offload.jobs.notifier import EventPublisher
+from offload.jobs.transactions import bounded_transaction, is_lock_conflict
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds between two steps of the maintenance that count as one observation. A longer gap means
 # that this host was suspended, or the database stalled. A wait for the broker lasts 2 s at most.
@@ -84,11 +80,11 @@ class RescueLost:
             self._rescue(job_id, parent_id, reason)
         except Exception as error:
             if is_lock_conflict(error):
-                log.warning("job %s is lost, but its row is locked: trying again", job_id)
+                logger.warning("job %s is lost, but its row is locked: trying again", job_id)
             elif isinstance(error, CONNECTION_ERRORS):
                 raise
             else:
-                log.exception(
+                logger.exception(
                     "job %s is lost and cannot be rescued, but others can: this is a bug", job_id
                 )
 
@@ -104,7 +100,7 @@ class RescueLost:
         if job is None or rescued is None:
             return
 
-        log.warning(
+        logger.warning(
             "job %s: %s, attempt %s of %s",
             job.pk,
             reason,

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from offload.jobs import metrics
 from offload.jobs.broker import Broker
-from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections, is_lock_conflict
+from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections
 from offload.jobs.maintenance.enqueue_periodic import EnqueuePeriodic
 from offload.jobs.maintenance.fail_overdue import FailOverdue
 from offload.jobs.maintenance.fail_unknown import FailUnknown
@@ -23,8 +23,9 @@ from offload.jobs.maintenance.settle_divided import SettleDivided
 from offload.jobs.maintenance.unblock_limited import UnblockLimited
 from offload.jobs.notifier import EventPublisher
 from offload.jobs.stats import JobStats
+from offload.jobs.transactions import is_lock_conflict
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 
 class Maintenance:
@@ -64,11 +65,11 @@ class Maintenance:
             else:
                 self._mark_published()
         except LeadLost:
-            log.info("maintenance: another process has taken over")
+            logger.info("maintenance: another process has taken over")
         except DATABASE_ERRORS as error:
             self._database_is_down(error)
         except Exception:
-            log.exception("the maintenance failed, and tries again in a second: this is a bug")
+            logger.exception("the maintenance failed, and tries again in a second: this is a bug")
 
         self._stats.broker = self._reaches_broker = self._broker.check()
         with FORK_LOCK:
@@ -103,18 +104,18 @@ class Maintenance:
         except LeadLost:
             raise
         except DATABASE_ERRORS as error:
-            log.warning("maintenance: %s: the database refused, trying again: %s", name, error)
+            logger.warning("maintenance: %s: the database refused, trying again: %s", name, error)
             if not is_lock_conflict(error):
                 close_connections()
         except Exception:
-            log.exception("maintenance: %s failed, and tries again: this is a bug", name)
+            logger.exception("maintenance: %s failed, and tries again: this is a bug", name)
         self._observation.step()
 
     def _database_is_down(self, error: Exception) -> None:
         self._observation.database_was_down()
         close_connections()
         if self._stats.database is not False:
-            log.warning(
+            logger.warning(
                 "the database does not answer; no lost jobs are rescued until it does: %s", error
             )
         self._stats.database = False

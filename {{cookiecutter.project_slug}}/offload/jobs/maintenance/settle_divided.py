@@ -10,16 +10,12 @@ from datetime import datetime
 from uuid import UUID
 
 from offload.jobs import divided
-from offload.jobs.database import (
-    CONNECTION_ERRORS,
-    FORK_LOCK,
-    bounded_transaction,
-    is_lock_conflict,
-)
+from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
 from offload.jobs.models import Job
 from offload.jobs.notifier import EventPublisher
+from offload.jobs.transactions import bounded_transaction, is_lock_conflict
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds between two runs: this is a net under rare faults.
 SETTLE_INTERVAL_SECONDS = 10.0
@@ -73,11 +69,13 @@ class SettleDivided:
         except Exception as error:
             if isinstance(error, CONNECTION_ERRORS) and not is_lock_conflict(error):
                 raise
-            log.warning("job %s waits for parts that have ended; trying again: %s", job_id, error)
+            logger.warning(
+                "job %s waits for parts that have ended; trying again: %s", job_id, error
+            )
             return
 
         if settled is not None:
-            log.warning(
+            logger.warning(
                 "job %s waited for parts that had all ended; it is %s now: its last part could "
                 "not tell it. Is the database's isolation level READ COMMITTED?",
                 job_id,

@@ -20,6 +20,8 @@ from offload.observe.tracing import sampled_trace_id, tracing
 
 # Characters of a request's id, as `serving/response_headers.py` accepts it.
 MAX_REQUEST_ID_LENGTH = 128
+# Characters of an owner's name, as of a user's.
+MAX_OWNER_LENGTH = 150
 # W3C Trace Context, section 3.2.2.
 TRACEPARENT_LENGTH = 55
 
@@ -63,7 +65,7 @@ class Job(models.Model):
     # The job type's name.
     kind = models.CharField(max_length=100)
     queue = models.CharField(max_length=50)
-    owner = models.CharField(max_length=150)
+    owner = models.CharField(max_length=MAX_OWNER_LENGTH)
     params = models.JSONField()
     priority = models.PositiveSmallIntegerField(
         choices=Priority, default=Priority.NORMAL, db_default=Priority.NORMAL
@@ -301,7 +303,12 @@ class Job(models.Model):
 
         Raises:
             TypeError, ParamsTooLarge, ParamsUnfit: as `JobType.to_json`.
+            ValueError: the database has no such owner.
         """
+        if len(owner) > MAX_OWNER_LENGTH or "\0" in owner:
+            raise ValueError(
+                f"an owner has at most {MAX_OWNER_LENGTH} characters, and no NUL: {owner!r}"
+            )
         document = job_type.to_json(params)
 
         if job_type.limits.unique:

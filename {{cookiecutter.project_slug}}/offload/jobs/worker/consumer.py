@@ -6,6 +6,7 @@ too. Celery's own consumer ends the worker then, since these are no errors of th
 
 import logging
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from celery.worker.consumer import Consumer
 
 from offload.redis_answers import NONSENSE_ERRORS
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds between two tries. kombu's waits grow by 2 s up to 30 s: after an outage of 75 s the first
 # job began 17 s after the broker's return.
@@ -36,6 +37,10 @@ class SteadyConsumer(Consumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.connection_errors = (*self.connection_errors, *ANSWER_ERRORS)
+        # At each lost connection Celery warns, in seven lines, of a default of its next version. It
+        # is about late acknowledgements, which jobs do not have. Celery's own filters come before
+        # this consumer.
+        warnings.filterwarnings("ignore", message=r"\s*In Celery 5\.1 we introduced")
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Called by Celery whenever its loop begins."""
@@ -73,7 +78,7 @@ class SteadyConsumer(Consumer):
         except self.connection_errors as error:
             # Celery closes the lost connection, and asks the broker while it does so. It ignores
             # kombu's own errors only; any other one would end the worker.
-            log.warning("closing the lost connection to the broker failed: %r", error)
+            logger.warning("closing the lost connection to the broker failed: %r", error)
         if isinstance(exc, ANSWER_ERRORS):
             # The next one comes at once.
             time.sleep(BROKER_RETRY_SECONDS)

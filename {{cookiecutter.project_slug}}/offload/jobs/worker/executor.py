@@ -39,7 +39,7 @@ from offload.observe.log_context import log_context
 from offload.observe.tracing import tracing
 from offload.validation_faults import faults_of
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Writes how a job's function ended. Returns the new row; None where the lease was lost.
 End = Callable[[], Job | None]
@@ -97,7 +97,7 @@ def _run_and_write(job_type: JobType[Any, Any], job: Job, slot: Slot, spooler: S
             ended = _write(_retry_or_fail(job_type, job, failed.__cause__ or failed), job, spooler)
     except Exception as error:
         tracing.record_error(error)
-        log.exception(
+        logger.exception(
             "job %s: the database refuses its end; the job is started again, or fails after its "
             "last attempt",
             job.pk,
@@ -107,13 +107,13 @@ def _run_and_write(job_type: JobType[Any, Any], job: Job, slot: Slot, spooler: S
 
     if ended is None:
         tracing.set_attribute("offload.job.status", "fenced")
-        log.warning("job %s: another worker has taken over, this result is dropped", job.pk)
+        logger.warning("job %s: another worker has taken over, this result is dropped", job.pk)
         return "fenced"
 
     tracing.set_attribute("offload.job.status", ended.status)
     tell_watchers_and_parent(ended)
     seconds = round(time.perf_counter() - started, 3)
-    log.info("job %s", ended.status, extra=job.log_fields() | {"seconds": seconds})
+    logger.info("job %s", ended.status, extra=job.log_fields() | {"seconds": seconds})
 
     if ended.status == Status.FAILED:
         raise JobFailed(ended.error)
@@ -246,7 +246,7 @@ def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) 
 
     if isinstance(error, limits.retry_on) and job.attempts < job.max_attempts:
         delay = limits.delay_before_retry(job.attempts)
-        log.warning(
+        logger.warning(
             "job %s of type %s is tried again in %.1f s: %s",
             job.pk,
             job_type.name,
@@ -257,7 +257,7 @@ def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) 
         reason = f"{reason}, attempt {job.attempts} of {job.max_attempts}"
         return KeptEnd(job, "retry", error=reason, delay=delay, detail=detail)
 
-    log.error(
+    logger.error(
         "job %s of type %s failed", job.pk, job_type.name, exc_info=error, extra=job.log_fields()
     )
     return KeptEnd(job, "fail", error=reason, detail=detail)

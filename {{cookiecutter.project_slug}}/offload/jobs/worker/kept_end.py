@@ -13,7 +13,7 @@ from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
 from offload.jobs.models import Job
 from offload.jobs.worker.spool import SpooledEnd
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds between the tries to store a large result, and all tries together. After them the job is
 # started again: storage that refuses for so long may be full or wrongly configured.
@@ -107,7 +107,7 @@ class KeptResult(KeptEnd):
             except Exception as error:
                 if time.monotonic() > deadline:
                     raise
-                log.warning(
+                logger.warning(
                     "job %s: file storage does not take its result; trying again in %.0f s: %s",
                     self._job.pk,
                     STORAGE_RETRY_SECONDS,
@@ -125,7 +125,7 @@ class KeptResult(KeptEnd):
         try:
             default_storage.delete(file)
         except Exception:
-            log.warning("the result %s of no job is left in file storage", file, exc_info=True)
+            logger.warning("the result %s of no job is left in file storage", file, exc_info=True)
 
 
 def kept_end(job: Job, spooled: SpooledEnd) -> KeptEnd:

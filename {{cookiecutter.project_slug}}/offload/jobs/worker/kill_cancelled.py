@@ -7,12 +7,12 @@ from functools import partial
 from uuid import UUID
 
 from offload.conf import conf
-from offload.jobs.database import from_now
 from offload.jobs.models import Job, Status
+from offload.jobs.row_states import from_now
 from offload.jobs.worker.assignments import Activity, Assignment, Assignments
 from offload.jobs.worker.processes import signal_if
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 
 def kill_cancelled(
@@ -36,7 +36,7 @@ def kill_cancelled(
     for job in silent.defer(*Job.LARGE_FIELDS):
         for assignment in working:
             if assignment.activity == Activity.COMPUTING and assignment.is_for(job):
-                log.warning(
+                logger.warning(
                     "job %s: it was cancelled and does not report, its process %s is killed",
                     job.pk,
                     assignment.pid,

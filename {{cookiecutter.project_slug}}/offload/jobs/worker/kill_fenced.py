@@ -9,7 +9,7 @@ from offload.jobs.models import Job
 from offload.jobs.worker.assignments import Activity, Assignment, Assignments
 from offload.jobs.worker.processes import signal_if
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 
 class KillFenced:
@@ -37,7 +37,7 @@ class KillFenced:
         for each in fenced & self._seen:
             condition = partial(self._assignments.still_there, each)
             if signal_if(condition, each.pid, signal.SIGKILL):
-                log.warning(
+                logger.warning(
                     "job %s: another worker has taken over, the process %s that still computed it "
                     "is killed",
                     each.job_id,

@@ -20,7 +20,7 @@ from offload.observe import process_files
 from offload.observe.exposition import make_text
 from offload.serving.scrape import TEXT_LIFETIME_SECONDS, is_allowed
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # A scrape that takes longer is cut off: the others wait for it meanwhile. It takes some 20 ms.
 SCRAPE_TIMEOUT_SECONDS = 3.0
@@ -54,7 +54,7 @@ class MetricsServer(HTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """The client left, or was cut off. The inherited method prints a traceback."""
-        log.debug("a scrape of %s failed", client_address, exc_info=True)
+        logger.debug("a scrape of %s failed", client_address, exc_info=True)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -120,4 +120,4 @@ def serve(server: MetricsServer) -> None:
     """Answer scrapes from now on, in a thread that ends with the process."""
     threading.Thread(target=server.serve_forever, name="offload-metrics", daemon=True).start()
     host, port = server.server_address[:2]
-    log.info("the metrics of this host's workers are at http://%s:%s/metrics", host, port)
+    logger.info("the metrics of this host's workers are at http://%s:%s/metrics", host, port)

@@ -23,7 +23,7 @@ from offload.jobs.worker.processes import process_is_alive
 from offload.jobs.worker.shutdown import Shutdown
 from offload.jobs.worker.spool import Spool
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # A job's id and its token.
 Key = tuple[UUID, int]
@@ -79,7 +79,7 @@ class Orphans:
             except CONNECTION_ERRORS:
                 raise
             except Exception:
-                log.exception(
+                logger.exception(
                     "job %s: nobody works on it and it cannot be settled, but others can: this is "
                     "a bug",
                     job.pk,
@@ -123,7 +123,7 @@ class Orphans:
 
     def _tell(self, job: Job | None) -> None:
         if job is not None:
-            log.warning("job %s: %s", job.pk, job.error or job.status, extra=job.log_fields())
+            logger.warning("job %s: %s", job.pk, job.error or job.status, extra=job.log_fields())
             services.events.publish(job)
 
 

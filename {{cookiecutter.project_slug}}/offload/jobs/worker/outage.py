@@ -9,7 +9,7 @@ from django.db import connections
 
 from offload.jobs.database import CONNECTION_ERRORS
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ def retry_while_database_is_down(
             tries += 1
             if not logged_at or time.monotonic() - logged_at > OUTAGE_LOG_INTERVAL_SECONDS:
                 logged_at = time.monotonic()
-                log.warning(
+                logger.warning(
                     "the database does not answer (try %s); this process keeps what it has to "
                     "write and tries until the database answers: %s",
                     tries,
@@ -70,4 +70,4 @@ def _close_connections() -> None:
     try:
         connections.close_all()
     except CONNECTION_ERRORS:
-        log.debug("closing a broken connection failed", exc_info=True)
+        logger.debug("closing a broken connection failed", exc_info=True)

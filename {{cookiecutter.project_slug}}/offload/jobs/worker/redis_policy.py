@@ -7,7 +7,7 @@ import redis
 from offload.conf import conf
 from offload.redis_answers import strict_answers
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds to connect and to wait for an answer.
 REDIS_TIMEOUT_SECONDS = 2.0
@@ -26,10 +26,12 @@ def check_redis_policy() -> None:
         ):
             policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
     except redis.RedisError as error:
-        log.info("Redis does not tell its maxmemory-policy; see that it is noeviction: %s", error)
+        logger.info(
+            "Redis does not tell its maxmemory-policy; see that it is noeviction: %s", error
+        )
         return
 
     if policy != "noeviction":
-        log.warning(
+        logger.warning(
             "Redis has maxmemory-policy %s and may drop messages: set it to noeviction", policy
         )

@@ -15,7 +15,7 @@ from offload.jobs.models import Job
 from offload.jobs.services import services
 from offload.jobs.worker.failure import clean_text
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 MAX_MESSAGE_LENGTH = 200
 
@@ -79,7 +79,7 @@ def _write(job: Job, fraction: float, message: str, state: Any) -> None:
     except DATABASE_ERRORS:
         # A job does not fail because its progress cannot be written: only its lease counts.
         connections.close_all()
-        log.warning(
+        logger.warning(
             "job %s: the database does not answer, its progress is not written; it goes on",
             job.pk,
             extra=job.log_fields(),

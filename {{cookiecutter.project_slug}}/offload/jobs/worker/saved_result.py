@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 from django.db import DatabaseError, connection
 
-from offload.jobs.database import CONNECTION_ERRORS, held, in_transaction
+from offload.jobs.database import CONNECTION_ERRORS
 from offload.jobs.limits import Limits
 from offload.jobs.models import Job
+from offload.jobs.row_states import held
+from offload.jobs.transactions import in_transaction
 from offload.jobs.worker.assignments import Slot
 from offload.jobs.worker.kept_end import KeptResult
 

@@ -18,7 +18,7 @@ from offload.jobs.worker.heartbeat import Heartbeat
 from offload.jobs.worker.spool import Spool, SpooledEnd
 from offload.jobs.worker.write_spooled import WriteSpooled
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds that the end of a worker waits for the last statements of its supervisor and its relay.
 LAST_STATEMENTS_SECONDS = 3.0
@@ -117,18 +117,20 @@ def hand_back_jobs(
         Whether the database has taken all of it.
     """
     if not FORK_LOCK.acquire(timeout=lock_timeout):
-        log.warning("the database is slow; the jobs of this worker are handed back later")
+        logger.warning("the database is slow; the jobs of this worker are handed back later")
         return False
 
     try:
         spooled.write_all()
         for job in Job.objects.filter(worker=worker_id, status=Status.RUNNING):
             if handed := transitions.hand_back(job):
-                log.warning("job %s: %s at shutdown", job.pk, handed.status, extra=job.log_fields())
+                logger.warning(
+                    "job %s: %s at shutdown", job.pk, handed.status, extra=job.log_fields()
+                )
                 services.events.publish(handed)
         heartbeat.end()
     except DATABASE_ERRORS as error:
-        log.warning(
+        logger.warning(
             "the database does not answer; the jobs of this worker are handed back later: %s", error
         )
         close_connections()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds between two signs.
 SIGN_INTERVAL_SECONDS = 1.0
@@ -73,7 +73,7 @@ class SignOfLife(threading.Thread):
             self._is_written = True
         except OSError as error:
             if self._is_written:
-                log.error(
+                logger.error(
                     "the worker's sign of life cannot be written, and a probe that reads it fails: "
                     "%s. Set WORKER_LIFE_FILE to a file in a folder that can be written",
                     error,

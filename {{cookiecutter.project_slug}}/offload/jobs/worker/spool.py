@@ -20,7 +20,7 @@ from uuid import UUID
 
 from offload.conf import conf
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Spool:
         except OSError:
             writable = False
         if not writable:
-            log.error(
+            logger.error(
                 "the folder %s cannot be written: a worker that ends during an outage of the "
                 "database loses the results that it holds. Set SPOOL_FOLDER to a folder on a disk",
                 self._folder,
@@ -103,11 +103,11 @@ class Spool:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._bytes() + len(document) > conf().spool_limit:
-                log.error("job %s: the spool %s is full", end.job_id, self._folder)
+                logger.error("job %s: the spool %s is full", end.job_id, self._folder)
                 return None
             return self._write(self._path(end.job_id, end.token), document)
         except OSError as error:
-            log.error("job %s: the spool %s takes no file: %s", end.job_id, self._folder, error)
+            logger.error("job %s: the spool %s takes no file: %s", end.job_id, self._folder, error)
             return None
 
     def unowned(self) -> Iterator[SpoolFile]:
@@ -120,7 +120,7 @@ class Spool:
             if file is None:
                 continue
             if _age(path) > conf().spool_lifetime:
-                log.error("%s is too old, and is deleted: its job was started again", path)
+                logger.error("%s is too old, and is deleted: its job was started again", path)
                 file.delete()
             elif path.suffix == ".new":
                 file.delete()
@@ -131,7 +131,7 @@ class Spool:
         return self._folder / f"{job_id}-{token}.json"
 
     def _bytes(self) -> int:
-        return sum(path.stat().st_size for path in self._folder.glob("*.json*"))
+        return sum(_size(path) for path in self._folder.glob("*.json*"))
 
     def _write(self, path: Path, document: bytes) -> SpoolFile:
         """A reader sees the whole file or none, also after a crash of the machine."""
@@ -146,6 +146,8 @@ class Spool:
             new.rename(path)
             _sync_folder(self._folder)
         except BaseException:
+            # A disk that is full has room for the next end.
+            new.unlink(missing_ok=True)
             os.close(descriptor)
             raise
         return SpoolFile(path, descriptor)
@@ -164,6 +166,13 @@ def _lock(path: Path) -> SpoolFile | None:
             pass
         os.close(descriptor)
     return None
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where its process has deleted it meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
 
 
 def _age(path: Path) -> float:

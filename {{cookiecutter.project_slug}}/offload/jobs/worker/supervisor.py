@@ -41,7 +41,7 @@ from offload.observe.span_queue import SENT_AFTER_SECONDS
 from offload.observe.traced_queries import trace_queries
 from offload.observe.tracing import tracing
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds between two looks at the worker's rows while it has any.
 SUPERVISOR_INTERVAL_SECONDS = 0.5
@@ -108,7 +108,7 @@ class Supervisor(bootsteps.StartStopStep):
         self._time_limits.start()
         self._relay.start()
         check_redis_policy()
-        log.info(
+        logger.info(
             "worker %s is ready: queues %s, %s at a time",
             worker.hostname,
             ", ".join(sorted(worker.app.amqp.queues.consume_from)),
@@ -168,14 +168,14 @@ class Supervisor(bootsteps.StartStopStep):
                 self._report_outage(error)
                 close_connections()
             except Exception:
-                log.exception("the supervisor failed, and looks again: this is a bug")
+                logger.exception("the supervisor failed, and looks again: this is a bug")
 
         close_connections()
 
     def _report_outage(self, error: Exception) -> None:
         """Log one line for an outage, and not one for each look."""
         if self._database_answers:
-            log.warning(
+            logger.warning(
                 "the database does not answer, leases are not renewed until it does: %s", error
             )
         self._database_answers = False

@@ -14,7 +14,7 @@ from functools import partial
 from offload.jobs.worker.assignments import Activity, Assignment, Assignments
 from offload.jobs.worker.processes import signal_if
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds between two looks at the table: a limit is enforced so much late at most.
 TIME_LIMIT_INTERVAL_SECONDS = 0.2
@@ -46,7 +46,7 @@ class TimeLimits(threading.Thread):
             try:
                 self._look()
             except Exception:
-                log.exception("the time limits failed, and are looked at again: this is a bug")
+                logger.exception("the time limits failed, and are looked at again: this is a bug")
 
     def _look(self) -> None:
         now = time.monotonic()

@@ -3,20 +3,15 @@
 import logging
 import threading
 
-from offload.jobs.database import (
-    CONNECTION_ERRORS,
-    FORK_LOCK,
-    bounded_transaction,
-    close_connections,
-    held,
-    is_lock_conflict,
-)
+from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK, close_connections
 from offload.jobs.models import Job
+from offload.jobs.row_states import held
+from offload.jobs.transactions import bounded_transaction, is_lock_conflict
 from offload.jobs.worker.executor import tell_watchers_and_parent
 from offload.jobs.worker.kept_end import kept_end
 from offload.jobs.worker.spool import Spool, SpooledEnd
 
-log = logging.getLogger("offload.jobs")
+logger = logging.getLogger("offload.jobs")
 
 # Seconds between two looks at the folder.
 LOOK_INTERVAL_SECONDS = 1.0
@@ -45,10 +40,10 @@ class WriteSpooled(threading.Thread):
                 self.write_all()
             except CONNECTION_ERRORS as error:
                 # The supervisor logs the outage.
-                log.debug("the spool waits for the database: %s", error)
+                logger.debug("the spool waits for the database: %s", error)
                 close_connections()
             except Exception:
-                log.exception("the spool is not read, and tried again: this is a bug")
+                logger.exception("the spool is not read, and tried again: this is a bug")
             self._stopping.wait(LOOK_INTERVAL_SECONDS)
         close_connections()
 
@@ -67,7 +62,7 @@ class WriteSpooled(threading.Thread):
                 if not is_lock_conflict(error):
                     raise
             except Exception:
-                log.exception("a file of the spool is deleted, its job is started again")
+                logger.exception("a file of the spool is deleted, its job is started again")
                 file.delete()
             else:
                 file.delete()
@@ -78,7 +73,7 @@ def _write(spooled: SpooledEnd) -> None:
         rows = Job.objects.filter(held(spooled.token), pk=spooled.job_id)
         job = rows.defer(*Job.LARGE_FIELDS).first()
     if job is None:
-        log.info("job %s: its end in the spool counts no more: fenced", spooled.job_id)
+        logger.info("job %s: its end in the spool counts no more: fenced", spooled.job_id)
         return
 
     end = kept_end(job, spooled)
@@ -89,7 +84,7 @@ def _write(spooled: SpooledEnd) -> None:
             ended = end()
         if ended is not None:
             tell_watchers_and_parent(ended)
-            log.warning(
+            logger.warning(
                 "job %s: %s, from the spool: its process ended during an outage",
                 job.pk,
                 ended.status,

@@ -10,11 +10,16 @@ from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import own_nodes
+from offload_dev.lint.source import Def, own_nodes
 from offload_dev.lint.violations import Violation, call_violation, violation
 
 RESOLVES = Patterns("socket.{getaddrinfo,gethostbyname,gethostbyname_ex,gethostbyaddr}")
 NAME_OF_ADDRESS = re.compile(r"(\w*_)?(ip|addr|address)", re.IGNORECASE)
+RETRIES = Patterns("tenacity.retry", "backoff.on_*", "retry.{,api.}retry", "retrying.retry")
+# Arguments that say how long they sleep.
+PAUSES = {"wait", "delay", "wait_fixed", "wait_random_min", "wait_exponential_multiplier"}
+IF_FAILS = "it sleeps only after an attempt that has failed"
+AWAITED = "an async function below the decorator, which then awaits the pause"
 NUMERIC = "short if it gets a numeric address, and no name"
 NON_BLOCKING = re.compile(r"SOCK_NONBLOCK|\.setblocking\((?:False|0)\)|\.settimeout\(0(?:\.0)?\)")
 OF_FILES = Patterns("{builtins,io,pathlib.Path*}.open.{read,readline,write,writelines}")
@@ -32,7 +37,7 @@ def blocking_call(function: Function) -> Iterator[Violation]:
     """Finds calls that wait for a disk, a network or a timer, and reads of `request.session`.
 
     One thread runs the event loop, so every request of the process waits with the call. The names
-    are in `libraries.toml`.
+    are in `libraries.toml`. So does a plain function that sleeps between two attempts.
     """
     for found in function.evaluated:
         if found.origin == f"{REQUEST}.session":
@@ -40,6 +45,22 @@ def blocking_call(function: Function) -> Iterator[Violation]:
     for call in function.calls_not_awaited:
         yield from _of_library(call, function)
     yield from _of_files(function)
+    yield from _between_attempts(function)
+
+
+def _between_attempts(function: Function) -> Iterator[Violation]:
+    """`@tenacity.retry(wait=wait_fixed(2))` of a plain function, which sleeps after an error."""
+    for (origin, _), node in zip(function.decorators, _decorators(function), strict=True):
+        if RETRIES.matches(origin) and not function.scope.on_loop:
+            given = {each.arg for each in node.keywords} if isinstance(node, ast.Call) else set()
+            if origin.startswith("backoff.") or not given.isdisjoint(PAUSES):
+                found = violation(node, likely=IF_FAILS, instead=AWAITED)
+                yield found._replace(near=True)
+
+
+def _decorators(function: Function) -> list[ast.expr]:
+    node = function.scope.node
+    return node.decorator_list if isinstance(node, Def) else []
 
 
 def _of_files(function: Function) -> Iterator[Violation]:
@@ -70,7 +91,7 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
     if libraries.find("blocks", call.holder):
         return
     name = snippet(call.node.func)
-    if library := libraries.find("blocks", call.origin):
+    if library := function.resolver.library("blocks", call.origin):
         likely = NUMERIC if _may_be_numeric(call) else ""
         found = call_violation(call.node, likely=likely, instead=library.advice(name))
         yield found._replace(near=library.near)

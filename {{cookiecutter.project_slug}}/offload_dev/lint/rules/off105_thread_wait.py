@@ -11,12 +11,17 @@ from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import own_nodes
 from offload_dev.lint.violations import Violation, call_violation, violation
 
-LOCKS = Patterns("threading.{Lock,RLock,Condition,Semaphore,BoundedSemaphore}")
+LOCKS = Patterns(
+    "{threading,multiprocessing,billiard}.{Lock,RLock,Condition,Semaphore,BoundedSemaphore}"
+)
 WAITS = Patterns(
     "threading.{Event.wait,Condition.wait*,Barrier.wait,Thread.join}",
     "queue.*Queue.{get,join}",
     "concurrent.futures.{*Executor.submit.result,Future.result,wait,as_completed}",
     "{multiprocessing,billiard}.{,get_context.}Process.join",
+    "{multiprocessing,billiard}.{,queues.,get_context.}*Queue.{get,join}",
+    "multiprocessing.Pipe.recv*",
+    "{multiprocessing,billiard}.*.{apply_async,map_async,starmap_async}.{get,wait}",
     "{multiprocessing,billiard}.{,pool.,get_context.}{Pool,ThreadPool}.{map,starmap,apply,join}",
 )
 ACQUIRES = Patterns("threading.{Lock,RLock,Condition,Semaphore,BoundedSemaphore}.acquire")
@@ -43,7 +48,8 @@ def thread_wait(function: Function) -> Iterator[Violation]:
         if is_sync and LOCKS.matches(block.origin) and awaits(block.node.body):
             yield violation(block.node, snippet(block.manager))
     for call in function.calls_to(WAITS):
-        yield call_violation(call.node)
+        if not (call.method == "get" and _returns_at_once(call.node)):
+            yield call_violation(call.node)
     for call in function.calls_to(ACQUIRES):
         if not _returns_at_once(call.node) and _is_held_across_await(call, function):
             yield call_violation(call.node)
@@ -70,6 +76,7 @@ def _is_held_across_await(acquire: CallSite, function: Function) -> bool:
 
 
 def _returns_at_once(call: ast.Call) -> bool:
-    """Whether a lock is only tried: `lock.acquire(blocking=False)`."""
-    given = [*call.args[:1], *(each.value for each in call.keywords if each.arg == "blocking")]
+    """Whether this is only tried: `lock.acquire(blocking=False)`, `queue.get(block=False)`."""
+    named = (each.value for each in call.keywords if each.arg in ("blocking", "block"))
+    given = [*call.args[:1], *named]
     return any(isinstance(each, ast.Constant) and each.value is False for each in given)

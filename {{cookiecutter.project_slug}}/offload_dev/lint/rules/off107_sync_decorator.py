@@ -14,7 +14,14 @@ from offload_dev.lint.violations import Violation, violation
 SYNC_DECORATORS = Patterns(
     "django.views.decorators.cache.cache_page",
     "django.db.transaction.atomic",
-    "functools.{cache,lru_cache}",
+    "functools.{cache,lru_cache,cached_property}",
+    "django.utils.functional.cached_property",
+    "cachetools.{cached,cachedmethod}",
+    "retry.{,api.}retry",
+    "retrying.retry",
+    "ratelimit.sleep_and_retry",
+    "timeout_decorator.timeout",
+    "func_timeout.func_set_timeout",
 )
 METHOD_DECORATOR = "django.utils.decorators.method_decorator"
 HANDLERS = {"get", "post", "put", "patch", "delete", "head", "options"}

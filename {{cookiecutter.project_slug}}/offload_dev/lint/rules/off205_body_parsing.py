@@ -9,7 +9,8 @@ from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.violations import Violation, call_violation
 
-PARSERS = Patterns("{json,orjson,ujson,simplejson,rapidjson}.loads")
+PARSERS = Patterns("{json,orjson,ujson,simplejson,rapidjson}.{loads,load}")
+BROUGHT = (f"{REQUEST}.body", f"{REQUEST}.FILES")
 
 
 @rule(
@@ -20,7 +21,7 @@ PARSERS = Patterns("{json,orjson,ujson,simplejson,rapidjson}.loads")
     severity="warning",
 )
 def body_parsing(function: Function) -> Iterator[Violation]:
-    """Finds `json.loads(request.body)`.
+    """Finds `json.loads(request.body)`, and the same for a file that the request brings.
 
     The client decides how long that takes: one megabyte is about 10 ms on the event loop. A
     function that looks at the length of the body has decided for itself.
@@ -29,7 +30,7 @@ def body_parsing(function: Function) -> Iterator[Violation]:
         return
     for call in function.calls_not_awaited:
         parsed = call.arguments[0] if call.arguments else ""
-        if PARSERS.matches(call.origin) and parsed.startswith(f"{REQUEST}.body"):
+        if PARSERS.matches(call.origin) and parsed.startswith(BROUGHT):
             yield call_violation(call.node)
 
 

@@ -3,16 +3,13 @@
 import ast
 from collections.abc import Iterator
 
+from offload_dev.lint.canvas import CANVAS, messages, publishes
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import PUBLISH
 from offload_dev.lint.other_queues import published
-from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, call_violation
-
-# `group(…)()` publishes what `group(…)` has put together.
-CANVAS = Patterns("celery.{,canvas.}{group,chain,chord,signature}")
 
 
 @rule(
@@ -32,12 +29,11 @@ def publishing(function: Function) -> Iterator[Violation]:
     of_others = list(published(function))
     yield from (call_violation(call.node) for call in of_others)
     for call in function.calls_not_awaited:
-        if isinstance(call.node.func, ast.Call) and CANVAS.matches(call.origin):
+        if CANVAS.matches(call.origin) and publishes(call, function):
             yield call_violation(call.node)
         if not isinstance(call.node.func, ast.Attribute) or call in of_others:
             continue
         if call.node.func.attr in PUBLISH and not resolver.function(call.origin):
-            is_task = resolver.decorators.is_task(resolver.function(call.holder))
-            is_known = is_task or call.origin.startswith("celery.")
+            is_known = bool(messages(call, function)) or call.origin.startswith("celery.")
             likely = "" if is_known else f"publishes if `{snippet(call.node.func.value)}` is a task"
             yield call_violation(call.node, likely=likely)

@@ -8,7 +8,8 @@ from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, violation
 
-METHODS = {"get", "ready", "successful", "failed", "wait"}
+METHODS = {"get", "ready", "successful", "failed", "wait", "forget", "restore", "join"}
+METHODS |= {"completed_count", "waiting"}
 # Only the task's id is known without the backend.
 PROPERTIES = {
     *("state", "status", "result", "info", "traceback", "date_done"),

@@ -4,12 +4,14 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.call_graph import ON_COMMIT, CallGraph
-from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.handed_results import of_commits
-from offload_dev.lint.names import PUBLISH
+from offload_dev.lint.canvas import messages
+from offload_dev.lint.function import Function
+from offload_dev.lint.other_queues import published
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.snippet import snippet
+from offload_dev.lint.source import CodeScope
 from offload_dev.lint.transactions import names_row, writes_before
-from offload_dev.lint.violations import Violation
+from offload_dev.lint.violations import Violation, violation
 
 # Further away a task is often about other rows than those that the transaction has written.
 MAX_STEPS = 2
@@ -39,7 +41,7 @@ def publish_before_commit(function: Function, graph: CallGraph) -> Iterator[Viol
     row, and one that gets only keys of related rows, finds there what it needs. Wrong is also
     `on_commit(report.delay(1))`, which publishes at once.
     """
-    yield from of_commits(function)
+    yield from _of_commits(function)
     yield from _of_row(function, graph)
     for call, found in graph.publications.of_transactions(function):
         steps = found.chain[1:]
@@ -52,24 +54,35 @@ def publish_before_commit(function: Function, graph: CallGraph) -> Iterator[Viol
             yield found
 
 
+def _of_commits(function: Function) -> Iterator[Violation]:
+    """`on_commit(report.delay(1))`: it publishes at once, and after the commit calls a result."""
+    gets = [call for call in function.calls if call.origin == ON_COMMIT and call.node.args]
+    of_others = list(published(function)) if gets else []
+    for call in gets:
+        made = function.calls_by_node.get(call.node.args[0])
+        if made is not None and (made in of_others or messages(made, function)):
+            subject = f"{snippet(made.node.func)}() in {snippet(call.node.func)}()"
+            advice = f"`{snippet(call.node.func)}(lambda: {snippet(made.node.func)}(…))`"
+            yield violation(made.node, subject, instead=advice)
+
+
 def _last_reads(found: Violation, function: Function, graph: CallGraph) -> bool:
     """Whether a task that a line, or the last step of its chain, publishes may read rows."""
     line = found.line
     if found.chain:
         function, line = graph.functions[found.chain[-1].scope], found.chain[-1].line
     calls = (call for call in function.calls if call.node.lineno == line)
-    return any(_reads(call, graph) for call in calls if call.method in PUBLISH)
+    return any(_reads(each.task, graph) for call in calls for each in messages(call, function))
 
 
-def _reads(call: CallSite, graph: CallGraph) -> bool:
-    """Whether a published task may read rows. One whose function is not known may."""
-    task = graph.function(call.holder)
-    return task is None or task.scope.on_loop or "OFF101" in graph.blocking.of_function(task)
+def _reads(task: CodeScope, graph: CallGraph) -> bool:
+    """Whether a published task may read rows."""
+    return task.on_loop or "OFF101" in graph.blocking.of_function(graph.functions[task])
 
 
-def _names_related(call: CallSite) -> bool:
+def _names_related(call: ast.Call) -> bool:
     """Whether a task gets keys of related rows only, as in `task.delay(instance.author.pk)`."""
-    given = [*call.node.args, *(keyword.value for keyword in call.node.keywords)]
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
     keys = [each for each in given if isinstance(each, ast.Attribute) and each.attr in KEYS]
     return bool(keys) and all(isinstance(each.value, ast.Attribute) for each in keys)
 
@@ -92,12 +105,17 @@ def _of_row(function: Function, graph: CallGraph) -> Iterator[Violation]:
     later = {call for call in function.calls if call.origin == ON_COMMIT}
     inside = {node for call in later for node in ast.walk(call.node)}
     for found in graph.publications.own(function):
-        calls = [c for c in function.calls if c.node.lineno == found.line and c.method in PUBLISH]
-        for call in calls:
-            is_own = likely is BY_OTHERS or writes_before(call, function, ROW_WRITES)
-            if likely is BY_OTHERS and (_names_related(call) or not _reads(call, graph)):
+        for call in (each for each in function.calls if each.node.lineno == found.line):
+            if call.atomic or call.node in inside:
                 continue
-            if is_own and not call.atomic and call.node not in inside and names_row(call, function):
+            sent = [m for m in messages(call, function) if names_row(m.call, function)]
+            if likely is BY_OTHERS:
+                is_wrong = any(
+                    _reads(each.task, graph) and not _names_related(each.call) for each in sent
+                )
+            else:
+                is_wrong = bool(sent) and writes_before(call, function, ROW_WRITES)
+            if is_wrong:
                 # A view alone runs in the transaction of its request.
                 yield found._replace(likely=likely, near=likely is BY_REQUEST)
                 break

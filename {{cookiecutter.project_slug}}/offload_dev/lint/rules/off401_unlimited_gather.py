@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Function
+from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.serialized_queries import serialized_queries
@@ -19,6 +19,8 @@ LIMITS = re.compile(
 SEMAPHORES = Patterns(
     "asyncio.{Semaphore,BoundedSemaphore}", "anyio.{Semaphore,CapacityLimiter}", "aiolimiter.*"
 )
+WAITS_FOR_ALL = Patterns("asyncio.{wait,as_completed}")
+OF_GROUPS = Patterns("asyncio.TaskGroup.create_task")
 # A started function may wait for the semaphore in a function that it calls.
 MAX_DEPTH = 2
 Started = tuple[ast.Call, list[ast.expr]]
@@ -34,11 +36,19 @@ Started = tuple[ast.Call, list[ast.expr]]
 def unlimited_gather(function: Function) -> Iterator[Violation]:
     """Finds `asyncio.gather` of as many calls as the data has items.
 
+    So are `asyncio.wait` and `as_completed`, and a `TaskGroup` whose tasks a loop starts.
     A fixed number of calls is wrong only where an `except` drops the error of one of them: the
     function goes on while the others still run. Right are `return_exceptions=True`, a handler that
     cancels the others, and a semaphore or a thread in what is started. A list of tasks that other
     lines have started is only waited for. Gathered queries are OFF402.
     """
+    for call in function.calls:
+        if WAITS_FOR_ALL.matches(call.origin) and call.node.args:
+            is_wrong = _starts_any_number(call.node.args[0], function)
+        else:
+            is_wrong = OF_GROUPS.matches(call.origin) and _is_started_many_times(call, function)
+        if is_wrong:
+            yield call_violation(call.node)
     gathers = [call for call in function.calls if call.origin == "asyncio.gather"]
     queries = set(serialized_queries(function)) if gathers else set()
     for call in gathers:
@@ -54,6 +64,21 @@ def _is_wrong(call: ast.Call, function: Function) -> bool:
     if not starred:
         return any(map(_drops_error, handlers))
     return any(_starts_any_number(each, function) for each in starred)
+
+
+def _is_started_many_times(call: CallSite, function: Function) -> bool:
+    """Whether a loop as long as the data starts a task of a group, and nothing limits it."""
+    started = call.node.args[0] if call.node.args else None
+    sources: list[ast.expr] = []
+    for node in own_nodes(function.scope.node):
+        match node:
+            case ast.For(iter=source) | ast.AsyncFor(iter=source):
+                sources += [source] if call.node in ast.walk(node) else []
+            case ast.ListComp(generators=made) | ast.SetComp(generators=made):
+                sources += [each.iter for each in made if call.node in ast.walk(node)]
+    if started is None or not any(is_unbounded(source, function) for source in sources):
+        return False
+    return not _is_limited(started, function.scope, function)
 
 
 def _holds(block: ast.Try, call: ast.Call) -> bool:

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.arguments import is_falsy
+from offload_dev.lint.canvas import is_ready_loop
 from offload_dev.lint.ended_results import known_by_condition
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.libraries import Library
@@ -12,6 +13,7 @@ from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.programs import waits_without_limit
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
+from offload_dev.lint.source import own_nodes
 from offload_dev.lint.violations import Violation, call_violation, violation
 
 HTTP_LIBRARIES = ("httpx", "aiohttp.", "requests.")
@@ -19,7 +21,9 @@ DEADLINES = Patterns(
     "asyncio.{timeout,timeout_at}", "async_timeout.timeout", "anyio.{fail_after,move_on_after}"
 )
 WAIT_FOR = Patterns("asyncio.wait_for", "anyio.*", "django.test.*")
+TIMEOUTS = Patterns("{httpx,httpx2}.Timeout", "aiohttp.ClientTimeout")
 SESSIONS = Patterns("requests.{Session,session,sessions.Session}.*")
+WORKER_RUNS = "right if a worker always runs"
 ENDS = "right if the program ends by itself, whatever its input is"
 ANSWERED = "right if the other side always answers, or closes the connection"
 
@@ -36,7 +40,7 @@ def no_timeout(function: Function) -> Iterator[Violation]:
     1. HTTP calls and clients with `timeout=None`.
     2. Calls whose library has no limit of its own, such as `requests.get(url)`, and locks that do
        not expire; a warning. A script ends with whoever has started it.
-    3. `.get()` of a task's result.
+    3. `.get()` of a task's result, and a loop until it is `ready()`.
     4. Programs that a file or a server of others can keep for ever, such as `ffmpeg`.
 
     One upstream that does not answer then keeps its request, its connection and its caller.
@@ -44,11 +48,11 @@ def no_timeout(function: Function) -> Iterator[Violation]:
     is_script = function.scope.module.is_script
     is_limited_task = function.resolver.project.limits_tasks
     for call in function.calls:
-        if call.origin.startswith(HTTP_LIBRARIES) and _has_no_timeout(call.node):
+        if call.origin.startswith(HTTP_LIBRARIES) and _has_no_timeout(call.node, function):
             likely = "right for a stream that never ends" if call.method == "stream" else ""
             subject = f"{snippet(call.node.func)}() with timeout=None"
             yield violation(call.node, subject, likely=likely)
-        elif library := function.resolver.libraries.find("unlimited", call.origin):
+        elif library := function.resolver.library("unlimited", call.origin):
             is_limited = _is_given(library, call.node) or _has_deadline(call, function)
             is_limited |= call.method == "lock" and _never_waits(function)
             is_session = SESSIONS.matches(call.origin)
@@ -62,10 +66,20 @@ def no_timeout(function: Function) -> Iterator[Violation]:
             is_limited = bool(call.node.args or call.node.keywords)
             is_limited |= call.node.func in set(known_by_condition(function))
             if not (is_limited or is_script or function.is_task or function.scope.on_loop):
-                yield call_violation(call.node, likely="right if a worker always runs")
+                yield call_violation(call.node, likely=WORKER_RUNS)
+    if not (is_script or function.is_task or function.scope.on_loop):
+        yield from _waits_for_task(function)
     for call in () if is_script else waits_without_limit(function):
         if not _has_deadline(call, function):
             yield call_violation(call.node, likely=ENDS)._replace(near=is_limited_task)
+
+
+def _waits_for_task(function: Function) -> Iterator[Violation]:
+    """`while not result.ready(): time.sleep(1)`, without another end."""
+    if ".ready()" in function.scope.module.text:
+        for node in own_nodes(function.scope.node):
+            if is_ready_loop(node, function):
+                yield violation(node, f"`while {snippet(node.test)}`", likely=WORKER_RUNS)
 
 
 def _likely(library: Library) -> str:
@@ -107,10 +121,15 @@ def _never_waits(function: Function) -> bool:
     )
 
 
-def _has_no_timeout(call: ast.Call) -> bool:
-    return any(
-        keyword.arg == "timeout"
-        and isinstance(keyword.value, ast.Constant)
-        and keyword.value.value is None
-        for keyword in call.keywords
-    )
+def _has_no_timeout(call: ast.Call, function: Function) -> bool:
+    """Whether a call gives `timeout=None`, or `httpx.Timeout(None)`."""
+    for keyword in call.keywords:
+        given = [keyword.value] if keyword.arg == "timeout" else []
+        match given:
+            case [ast.Call(func=made, args=[only], keywords=[])] | [
+                ast.Call(func=made, args=[], keywords=[ast.keyword(arg="total", value=only)])
+            ] if TIMEOUTS.matches(function.origin_of(made)):
+                given = [only]
+        if given and isinstance(given[0], ast.Constant) and given[0].value is None:
+            return True
+    return False

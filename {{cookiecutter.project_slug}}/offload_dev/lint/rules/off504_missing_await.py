@@ -4,9 +4,8 @@ import ast
 import re
 from collections.abc import Iterator
 
-from offload_dev.lint.coroutine_values import returns_coroutine, used_as_results
-from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.handed_results import of_bridges
+from offload_dev.lint.coroutine_values import generators_read, returns_coroutine, used_as_results
+from offload_dev.lint.function import CallSite, Function, is_generator
 from offload_dev.lint.local_types import assigned
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
@@ -23,8 +22,26 @@ CALL_AND_FORGET = Patterns(
     "concurrent.futures.*Executor.submit",
     "threading.{Thread,Timer}",
     "asyncio.*.{call_soon,call_soon_threadsafe,call_later,call_at,add_signal_handler}",
+    "asyncio.*.run_in_executor",
+    "asyncio.*{create_task,ensure_future}.add_done_callback",
     "atexit.register",
     "weakref.finalize",
+    "signal.signal",
+    "builtins.{filter,sorted,min,max}",
+    "django.db.transaction.on_commit",
+    "django.core.cache.cache.get_or_set",
+    "apscheduler.schedulers.{background,blocking}.*Scheduler.add_job",
+    "schedule.*.do",
+)
+# The function that they call is their second argument.
+SECOND = {"call_later", "call_at", "run_in_executor", "add_signal_handler", "finalize", "signal"}
+# By name: a thread's function, and what sorts.
+NAMES_OF_CALLED = {"target", "key"}
+# They get a coroutine, and refuse the function that makes one.
+RUN_COROUTINES = Patterns(
+    "asyncio.{create_task,ensure_future,gather,run,shield,wait_for,run_coroutine_threadsafe}",
+    "asyncio.TaskGroup.create_task",
+    "asyncio.*.{create_task,run_until_complete}",
 )
 # Methods that their framework calls without `await`, by the class that calls them.
 PLAIN_METHODS = Patterns(
@@ -41,6 +58,7 @@ PLAIN_METHODS = Patterns(
     "rest_framework.{generics.*,viewsets.*,mixins.*}.{list,retrieve,create,update,destroy}",
     "rest_framework.*Serializer.{validate,validate_*,create,update,to_representation}",
     "threading.Thread.run",
+    "celery.*Task.{run,before_start,after_return,on_failure,on_success,on_retry}",
 )
 PLAIN_DECORATORS = Patterns("rest_framework.decorators.{api_view,action}")
 HTTP_METHODS = {"get", "post", "put", "patch", "delete"}
@@ -48,13 +66,14 @@ HTTP_METHODS = {"get", "post", "put", "patch", "delete"}
 AWAITING = ("adrf.", "djangochannelsrestframework.", "ninja_extra.", "aiodjango.")
 UNDER_WSGI = "right where no async server runs this service"
 MIDDLEWARE = "an async `__call__`, with `markcoroutinefunction(self)`"
+BRIDGES = {"asgiref.sync.async_to_sync", "asgiref.sync.sync_to_async"}
 GROUPS = (ast.List, ast.Set, ast.Tuple)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
 
 
 @rule("OFF504", message="is never awaited", instead="await it", target=Target.FUNCTION)
 def missing_await(function: Function) -> Iterator[Violation]:
-    """Finds coroutines that never run. Six cases:
+    """Finds coroutines that never run. Eight cases:
 
     1. The coroutine is dropped.
     2. It is read like a result: a coroutine is always true, and has no attributes of a result.
@@ -63,7 +82,9 @@ def missing_await(function: Function) -> Iterator[Violation]:
     4. Something calls an async function like a plain one: `Thread(target=send)`.
     5. An async method takes the place of a plain one of a framework: `async def handle(self)`.
        So does an async function below a decorator such as `api_view` of REST framework.
-    6. `async_to_sync(send(1))` gets a coroutine, `asyncio.run(main)` a function.
+    6. A plain loop reads an async generator.
+    7. `asyncio.create_task(send)` gets the function, and not the coroutine `send()`.
+    8. `async_to_sync(send(1))` gets the coroutine, and not the function.
 
     A plain middleware that says it is async gets a coroutine for a response; a warning.
     """
@@ -77,8 +98,12 @@ def missing_await(function: Function) -> Iterator[Violation]:
             yield from _gathered_as_one(call, function)
         elif CALL_AND_FORGET.matches(call.origin):
             yield from _called_and_forgotten(call, function)
-        else:
-            yield from of_bridges(call, function)
+        if RUN_COROUTINES.matches(call.origin):
+            yield from _not_called(call, function)
+        elif call.origin in BRIDGES:
+            yield from _called_too_early(call, function)
+    for call in generators_read(function):
+        yield call_violation(call.node, instead="`async for`")
     for call in used_as_results(function):
         yield call_violation(call.node)
     if response := _response_of_coroutine(function):
@@ -163,11 +188,39 @@ def _coroutines_in(arguments: list[ast.expr], function: Function) -> Iterator[as
 
 
 def _called_and_forgotten(call: CallSite, function: Function) -> Iterator[Violation]:
-    given = [*call.node.args, *(each.value for each in call.node.keywords if each.arg == "target")]
-    for each in given:
-        resolver = function.resolver
-        called = resolver.function(resolver.origin(each, function.scope, {}))
-        if called is not None and called.on_loop and not resolver.decorators.of(called):
-            subject = f"{snippet(each)}() in {snippet(call.node.func)}()"
+    place = 1 if call.method in SECOND else 0
+    named = (each.value for each in call.node.keywords if each.arg in NAMES_OF_CALLED)
+    for each in (*call.node.args[place : place + 1], *named):
+        made = each.body if isinstance(each, ast.Lambda) else each
+        made = made.func if isinstance(each, ast.Lambda) and isinstance(made, ast.Call) else made
+        if _is_async(made, function):
+            subject = f"{snippet(made)}() in {snippet(call.node.func)}()"
             advice = "`asyncio.create_task`, or a plain function"
             yield violation(call.node, subject, instead=advice)
+
+
+def _not_called(call: CallSite, function: Function) -> Iterator[Violation]:
+    """`asyncio.create_task(send)`, without the brackets that make the coroutine."""
+    given = call.node.args if GATHER.matches(call.origin) else call.node.args[:1]
+    for each in given:
+        if isinstance(each, ast.Name | ast.Attribute) and _is_async(each, function):
+            yield violation(each, f"{snippet(each)}", instead=f"`{snippet(each)}(…)`")
+
+
+def _called_too_early(bridge: CallSite, function: Function) -> Iterator[Violation]:
+    """`async_to_sync(send(1))`, which gets a coroutine instead of the function."""
+    made = function.calls_by_node.get(bridge.node.args[0]) if bridge.node.args else None
+    if made is not None and returns_coroutine(made, function):
+        name = snippet(made.node.func)
+        yield call_violation(made.node, instead=f"`{snippet(bridge.node.func)}({name})(…)`")
+
+
+def _is_async(named: ast.expr, function: Function) -> bool:
+    """Whether an expression names an async function of the project, without decorators."""
+    if isinstance(named, ast.Call):
+        return False
+    resolver = function.resolver
+    called = resolver.function(function.origin_of(named))
+    if called is None or not called.on_loop or resolver.decorators.of(called):
+        return False
+    return not is_generator(called)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
+from offload_dev.lint.names import ORM
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.source import CodeScope
 from offload_dev.lint.threads import moved_to_threads
@@ -35,16 +36,30 @@ def connection_of_thread(function: Function, graph: CallGraph) -> Iterator[Viola
     if function.scope.module.has_own_loop:
         return
     for moved in moved_to_threads(function):
+        if moved.to_request_thread:
+            continue
+        if _is_query(moved.origin, function) and not _closes(function.scope):
+            yield violation(moved.node, f"{_end_of(moved.origin)}()")
         called = graph.function(moved.origin)
-        if called is None or moved.to_request_thread or called.is_task:
+        if called is None or called.is_task:
             continue
         is_of_request = OF_REQUEST in ast.unparse(moved.node)
         if is_of_request or any(origin == CLOSING for origin in _wrappers(function)):
             continue
         found = graph.blocking.of_function(called).get(QUERY)
         if found is not None and not found.likely and not _closes(called.scope, function.scope):
-            subject = f"{moved.origin.rpartition('.')[2]}()"
+            subject = f"{_end_of(moved.origin)}()"
             yield violation(moved.node, subject)._replace(chain=found.chain)
+
+
+def _is_query(origin: str, function: Function) -> bool:
+    """Whether a thread gets a method that queries: `to_thread(Order.objects.count)`."""
+    holder, _, method = origin.rpartition(".")
+    return method in ORM["evaluating"] and function.resolver.queries.is_query(holder)
+
+
+def _end_of(origin: str) -> str:
+    return origin.rpartition(".")[2]
 
 
 def _wrappers(function: Function) -> Iterator[str]:

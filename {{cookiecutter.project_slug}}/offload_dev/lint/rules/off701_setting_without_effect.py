@@ -3,13 +3,21 @@
 import ast
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 
-from offload_dev.lint import redeliveries, waiting_settings
+from offload_dev.lint import redeliveries, schedules, task_options, waiting_settings, worker_pools
+from offload_dev.lint.async_urls import async_views
 from offload_dev.lint.celery_settings import APPS, CelerySettings
 from offload_dev.lint.function import Function
-from offload_dev.lint.names import CELERY_SETTINGS, WITHOUT_GROUP
+from offload_dev.lint.names import (
+    CELERY_SETTINGS,
+    CELERY_TASKS,
+    TAKEN_WITHOUT_GROUP,
+    WITHOUT_GROUP,
+)
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.settings_files import CELERY, assignments, is_settings
+from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.settings_files import ATOMIC_REQUESTS, CELERY, assignments, is_settings
 from offload_dev.lint.source import CodeScope, Def, Module, own_nodes
 from offload_dev.lint.task_limits import TaskLimits
 from offload_dev.lint.violations import Violation, violation
@@ -24,11 +32,20 @@ OF_CELERY_3 = {
     "CELERY_TASK_SERIALIZER", "CELERY_TASK_PUBLISH_RETRY", "CELERY_TASK_PUBLISH_RETRY_POLICY",
     "CELERY_TASK_RESULT_EXPIRES", "CELERY_WORKER_DIRECT",
 }  # fmt: skip
+PREFIXES_OF_CELERY_3 = {"CELERYD", "CELERYBEAT", "CELERYEV"}
+# How much alike a misspelt name and the right one are.
+ALIKE = 0.9
 # A file that somebody has put aside.
 COPY = re.compile(r"_(backup|bak|copy|old)$")
 UNLIMITED = "the app, whose tasks have no time limit,"
 ENDS = "right if the command of the worker limits them, or each task ends by itself"
 LIMIT_ADVICE = "`task_time_limit`, and a `task_soft_time_limit` below it"
+SOFT_ADVICE = "a soft limit below the hard one"
+HIDDEN_SUBJECT = "the `visibility_timeout` of the results, without one of the broker,"
+HIDDEN_ADVICE = "`broker_transport_options`"
+LONG_ENOUGH = "right if no task waits or runs longer than the broker's default"
+LOST_SUBJECT = "`task_reject_on_worker_lost`, without `task_acks_late`,"
+ATOMIC_ADVICE = "`transaction.atomic` in the sync views that need it"
 UNDER_WSGI = "right where no async server runs this service"
 
 
@@ -39,7 +56,7 @@ UNDER_WSGI = "right where no async server runs this service"
     target=Target.MODULE_BODY,
 )
 def setting_without_effect(body: Function) -> Iterator[Violation]:
-    """Finds settings that work against async code, or that Celery ignores. Nine cases:
+    """Finds settings that work against async code, or that Celery ignores. The cases:
 
     1. `DJANGO_ALLOW_ASYNC_UNSAFE` lets queries run on the event loop.
     2. `CONN_MAX_AGE` keeps connections of threads that end, under an async server.
@@ -49,7 +66,10 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     6. A time limit above the visibility timeout: Redis delivers the task again while it runs.
     7. No time limit in the whole project, so that a task that hangs keeps its worker.
     8. A `countdown` or `eta` above it: Redis delivers the task again before its time.
-    9. A mail server, a cache or tasks without the setting that limits how long they wait.
+    9. Options of a task that Celery does not use, and schedules that name no task.
+    10. Limits that the pool of the workers does not heed.
+    11. `ATOMIC_REQUESTS`, with which Django refuses async views.
+    12. A mail server, a cache or tasks without the setting that limits how long they wait.
     """
     yield from _async_unsafe(body)
     yield from _kept_connections(body)
@@ -61,6 +81,10 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     if isinstance(body.scope, Module):
         yield from redeliveries.of_all_tasks(body.scope, settings)
         yield from redeliveries.of_delays(body.scope, body.resolver)
+        yield from schedules.of_module(body.scope, body.resolver)
+        yield from _contradictions(body.scope, settings)
+        yield from worker_pools.of_module(body.scope, settings, body.resolver.project)
+        yield from _atomic_requests(body.scope, body.resolver)
         yield from waiting_settings.of_module(body.scope, body.resolver)
 
 
@@ -97,10 +121,21 @@ def _kept_connections(body: Function) -> Iterator[Violation]:
                 given = list(zip(names, values, strict=True))
             case ast.Call(keywords=keywords):
                 given = [(keyword.arg, keyword.value) for keyword in keywords]
+            case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=key))], value=value):
+                given = [(key, value)]
         for name, value in given:
             is_off = isinstance(value, ast.Constant) and value.value == 0
             if str(name).upper() == KEPT and not is_off:
                 yield violation(value, f"`{KEPT}`", likely=UNDER_WSGI, instead=KEPT_ADVICE)
+
+
+def _atomic_requests(module: Module, resolver: Resolver) -> Iterator[Violation]:
+    """`ATOMIC_REQUESTS` of a database, with which Django refuses each async view."""
+    found = ATOMIC_REQUESTS.search(module.text) if module in resolver.settings.modules else None
+    if found is not None and (views := list(async_views(resolver))):
+        line = module.text.count("\n", 0, found.end()) + 1
+        subject = f"`ATOMIC_REQUESTS`, with which Django refuses the async `{views[0].label}`,"
+        yield Violation(line, subject, instead=ATOMIC_ADVICE)
 
 
 def _unknown_names(body: Function) -> Iterator[Violation]:
@@ -117,9 +152,29 @@ def _unknown_names(body: Function) -> Iterator[Violation]:
         uses = sum(each.text.count(name) for each in settings.files) if is_plain else 0
         if uses == 1 and _has_needless_prefix(name):
             yield violation(node, f"`{name}`", instead=f"`{key}`, without the prefix")
-        if is_ignored and reads_settings and not settings.is_read(name):
-            advice = f"`{CELERY}{WITHOUT_GROUP[key].upper()}`"
-            yield violation(node, f"`{name}`", instead=advice)
+        meant = WITHOUT_GROUP[key] if is_ignored else _meant_by_prefix(name)
+        if meant and reads_settings and not settings.is_read(name):
+            yield violation(node, f"`{name}`", instead=f"`{CELERY}{meant.upper()}`")
+    for key, value in body.resolver.celery.beside_app(module) if is_app else ():
+        if meant := WITHOUT_GROUP.get(key, "") or _meant(key):
+            yield violation(value, f"`{key}`", instead=f"`app.conf.{meant} = …`")
+
+
+def _meant_by_prefix(name: str) -> str:
+    """The setting that a name with the prefix of Celery, or with one like it, stands for."""
+    if name.startswith(CELERY):
+        return _meant(name.removeprefix(CELERY).lower())
+    prefix, _, key = name.partition("_")
+    is_prefix = prefix not in PREFIXES_OF_CELERY_3 and get_close_matches(prefix, ["CELERY"], 1, 0.8)
+    return key.lower() if is_prefix and key.lower() in CELERY_SETTINGS else ""
+
+
+def _meant(name: str) -> str:
+    """The setting that a misspelt name looks like; empty if there is none."""
+    known = CELERY_SETTINGS | TAKEN_WITHOUT_GROUP
+    is_known = name in known or f"{CELERY}{name.upper()}" in OF_CELERY_3
+    alike = [] if is_known else get_close_matches(name, CELERY_SETTINGS, 1, ALIKE)
+    return alike[0] if alike else ""
 
 
 def _has_needless_prefix(name: str) -> bool:
@@ -163,5 +218,25 @@ def _time_limits(scope: CodeScope, body: Function, settings: CelerySettings) -> 
         limits = TaskLimits(decorator, scope, body.resolver)
         if limits.soft > limits.hard > 0:
             subject = f"`soft_time_limit={limits.soft}`, with a `time_limit` of {limits.hard},"
-            yield violation(decorator, subject, instead="a soft limit below the hard one")
+            yield violation(decorator, subject, instead=SOFT_ADVICE)
         yield from redeliveries.of_task(decorator, limits, settings)
+        if CELERY_TASKS.matches(body.resolver.origin(decorator.func, scope.parent or scope)):
+            yield from task_options.of_task(decorator, limits, body.resolver)
+
+
+def _contradictions(module: Module, settings: CelerySettings) -> Iterator[Violation]:
+    """Settings of all tasks that another one takes their effect."""
+    soft, hard = (settings.seconds(f"task_{name}") for name in ("soft_time_limit", "time_limit"))
+    if soft > hard > 0:
+        subject = f"the soft time limit {soft}, with a time limit of {hard},"
+        for given in settings.values("task_soft_time_limit"):
+            if given.scope is module:
+                yield violation(given.value, subject, instead=SOFT_ADVICE)
+    is_of_broker = settings.values("broker_transport_options") or not settings.visibility_timeout
+    for given in settings.values("result_backend_transport_options") if not is_of_broker else ():
+        if given.scope is module and "visibility_timeout" in ast.unparse(given.value):
+            yield violation(given.value, HIDDEN_SUBJECT, likely=LONG_ENOUGH, instead=HIDDEN_ADVICE)
+    for given in settings.values("task_reject_on_worker_lost"):
+        is_set = getattr(given.value, "value", None) is True
+        if given.scope is module and is_set and not settings.is_late_somewhere:
+            yield violation(given.value, LOST_SUBJECT, instead="`task_acks_late`")

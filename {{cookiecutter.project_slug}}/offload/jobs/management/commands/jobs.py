@@ -59,10 +59,7 @@ class Command(BaseCommand):
                 self._pause_or_resume(word, options, by)
             case "paused":
                 for paused in Pause.objects.order_by("paused_at"):
-                    self.stdout.write(
-                        f"{paused}, by {paused.paused_by} at {paused.paused_at:%Y-%m-%d %H:%M} UTC"
-                        f": {paused.reason or 'no reason given'}"
-                    )
+                    self.stdout.write(_in_words(paused))
             case _:
                 self._act(word, options, by)
 
@@ -76,13 +73,17 @@ class Command(BaseCommand):
     def _pause_or_resume(self, word: str, options: dict[str, Any], by: str) -> None:
         queue, kind = options["queue"], options["kind"]
         if word == "resume":
+            if not (queue or kind):
+                raise CommandError("name a queue or a job type")
             if not resume(queue=queue, kind=kind, by=by):
-                raise CommandError(f"{queue or kind or 'nothing'} is not paused")
+                raise CommandError(f"{queue or kind} is not paused")
             return
         try:
-            pause(queue=queue, kind=kind, by=by, reason=options["reason"])
+            paused = pause(queue=queue, kind=kind, by=by, reason=options["reason"])
         except ValueError as error:
             raise CommandError(str(error)) from error
+        # After a second pause these are the name and the reason of the first one.
+        self.stdout.write(f"paused: {_in_words(paused)}")
 
     def _act(self, word: str, options: dict[str, Any], by: str) -> None:
         filtered = any(options.get(name) for name in ("kind", "error", "owner", "all"))
@@ -102,6 +103,14 @@ class Command(BaseCommand):
             self.stderr.write(detail)
         if outcome.refused:
             raise CommandError(f"{word}: not done with {len(outcome.refused)} jobs")
+
+
+def _in_words(paused: Pause) -> str:
+    """What is paused, by whom, since when and why."""
+    return (
+        f"{paused}, by {paused.paused_by} at {paused.paused_at:%Y-%m-%d %H:%M} UTC: "
+        f"{paused.reason or 'no reason given'}"
+    )
 
 
 def _add_filters(parser: ArgumentParser) -> None:

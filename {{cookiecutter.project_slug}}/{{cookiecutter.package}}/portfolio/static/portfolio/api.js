@@ -5,10 +5,12 @@ import { $ } from "./dom.js";
 // A request that is not answered for so long fails. The slowest view has a second for its sources.
 const ANSWER_TIMEOUT_MS = 30_000;
 
+// `retryAfter` are the seconds of the response's `Retry-After`; 0 if it has none.
 export class ApiError extends Error {
-  constructor(status, detail) {
+  constructor(status, detail, retryAfter = 0) {
     super(detail);
     this.status = status;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -27,5 +29,7 @@ export async function call(path, options = {}) {
   const response = await fetch(path, { ...options, headers, signal });
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
-  throw new ApiError(response.status, problem.detail ?? `The server answered ${response.status}.`);
+  const retryAfter = Number(response.headers.get("Retry-After")) || 0;
+  const detail = problem.detail ?? `The server answered ${response.status}.`;
+  throw new ApiError(response.status, detail, retryAfter);
 }

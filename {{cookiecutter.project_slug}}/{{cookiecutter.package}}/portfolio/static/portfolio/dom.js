@@ -25,7 +25,7 @@ export function say(region, state, sentence) {
 
 // When the next try is; null is never, until the token changes.
 export const nextTry = (pause) =>
-  pause === null ? "Enter another token." : `The next try is in ${pause / 1000} s.`;
+  pause === null ? "Enter another token." : `The next try is in ${Math.ceil(pause / 1000)} s.`;
 
 // Numbers as people read them.
 export const milliseconds = (ms) => `${Math.round(ms).toLocaleString("en")} ms`;

@@ -59,15 +59,16 @@ function add(sample) {
   $("chart").setAttribute("aria-label", `Lag of the event loop in the last minute: ${milliseconds(worst)} at most`);
 }
 
-let newest = 0;
+// The ids of the blocks that the last state had.
+let known = new Set();
 
 function drawBlocks(blocks) {
-  for (const { at, sentence } of blocks) {
-    if (at <= newest) continue;
-    newest = at;
+  for (const { id, at, sentence } of blocks) {
+    if (known.has(id)) continue;
     const time = new Date(1000 * at).toLocaleTimeString("en-GB");
     $("blocks").prepend(element("li", {}, element("time", {}, time), ` ${sentence}`));
     while ($("blocks").children.length > 3) $("blocks").lastChild.remove();
   }
+  known = new Set(blocks.map(({ id }) => id));
   $("no-blocks").hidden = $("blocks").children.length > 0;
 }

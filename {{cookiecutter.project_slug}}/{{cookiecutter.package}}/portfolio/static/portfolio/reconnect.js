@@ -1,5 +1,8 @@
-// Keeps a connection open: connects again when it is lost, after pauses that grow.
+// Keeps a connection open: connects again when it is lost, after random pauses that grow.
 
+// Bounds of the longest pause. Each pause is random between nothing and the longest one, since all
+// pages lose a server that restarts at the same moment (Marc Brooker, "Exponential Backoff And
+// Jitter", AWS Architecture Blog, 2015: "full jitter").
 const MIN_PAUSE_MS = 1000;
 const MAX_PAUSE_MS = 10_000;
 // Why a connection was ended that is to be made again at once.
@@ -13,22 +16,24 @@ export function stayConnected(connect, onLost) {
   let restart = () => {};
 
   async function run() {
-    for (let pause = MIN_PAUSE_MS; ; ) {
+    for (let longest = MIN_PAUSE_MS; ; ) {
       await shown();
       const started = performance.now();
       const abort = new AbortController();
       restart = () => abort.abort(AGAIN);
       const reason = await connect(abort).catch((error) => error);
       // A connection that had lasted says that the server is well: begin with the shortest pause.
-      if (reason === AGAIN || performance.now() - started > MAX_PAUSE_MS) pause = MIN_PAUSE_MS;
+      if (reason === AGAIN || performance.now() - started > MAX_PAUSE_MS) longest = MIN_PAUSE_MS;
       if (reason === AGAIN) continue;
       const isRefused = reason?.status === 401;
+      // A server that has no room says when to come again (`Retry-After`).
+      const pause = 1000 * (reason?.retryAfter ?? 0) + Math.random() * longest;
       onLost(reason ?? new Error("The server has ended the stream."), isRefused ? null : pause);
       await new Promise((resolve) => {
         restart = resolve;
         if (!isRefused) setTimeout(resolve, pause);
       });
-      pause = Math.min(2 * pause, MAX_PAUSE_MS);
+      longest = Math.min(2 * longest, MAX_PAUSE_MS);
     }
   }
 

@@ -1,0 +1,152 @@
+"""Submits that are counted take turns: at once they keep the bound, and none waits for long."""
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from .conftest import Lab
+from .test_maintenance_publish import quiet as quiet
+
+BOUND = 3
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an owner's jobs 3 may wait for a later time, and 3 for a limit."""
+    from offload.conf import conf
+    from offload.jobs import admission, planned
+
+    limits = dataclasses.replace(conf(), jobs_per_owner=BOUND, queue_depth=BOUND)
+    for module in (admission, planned):
+        monkeypatch.setattr(module, "conf", lambda: limits)
+
+
+def at_once(submit: Callable[[str], Any], owners: list[str]) -> list[int]:
+    """Call `submit` in a thread for each of these owners; the status of each refusal."""
+    from django.db import connection
+
+    from offload.problems import Problem
+
+    begin = threading.Barrier(len(owners), timeout=120)
+    refusals: list[int] = []
+
+    def call(owner: str) -> None:
+        connection.ensure_connection()
+        begin.wait()
+        try:
+            submit(owner)
+        except Problem as problem:
+            refusals.append(problem.status)
+        finally:
+            connection.close()
+
+    running = [threading.Thread(target=call, args=[owner]) for owner in owners]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join(120)
+    return refusals
+
+
+def owners() -> list[str]:
+    """Half of the submits are one owner's, and half another one's."""
+    from django.db import connection
+
+    return ["lab", "other"] * (16 if connection.vendor == "postgresql" else 4)
+
+
+def jobs_of(owners: list[str]) -> dict[str, int]:
+    from offload.jobs.models import Job
+
+    return {owner: Job.objects.filter(owner=owner).count() for owner in owners}
+
+
+def plan(owner: str) -> None:
+    from labyrinth.lab.jobs import burn
+
+    from offload.jobs import submit_sync
+
+    submit_sync(burn, burn.params(log="x"), owner=owner, run_at=datetime.now(UTC) + HOUR)
+
+
+def limited(owner: str) -> None:
+    from labyrinth.lab.jobs import three
+
+    from offload.jobs import submit_sync
+
+    submit_sync(three, three.params(log="x", name="a"), owner=owner)
+
+
+def test_jobs_that_are_planned_at_once_keep_the_bound(quiet: Lab, few: None) -> None:
+    submitted = owners()
+    refusals = at_once(plan, submitted)
+    assert jobs_of(submitted) == {"lab": BOUND, "other": BOUND}
+    assert refusals == [429] * (len(submitted) - 2 * BOUND)
+
+
+def test_limited_jobs_that_are_submitted_at_once_keep_the_bound(quiet: Lab, few: None) -> None:
+    # They take the places, so that all others are blocked.
+    for _ in range(3):
+        limited("first")
+    submitted = owners()
+    refusals = at_once(limited, submitted)
+    assert jobs_of(submitted) == {"lab": BOUND, "other": BOUND}
+    assert refusals == [503] * (len(submitted) - 2 * BOUND)
+
+
+async def test_a_list_of_limited_jobs_keeps_the_bound(quiet: Lab, few: None) -> None:
+    from labyrinth.lab.jobs import three
+
+    from offload.jobs import submit_many
+    from offload.problems import Problem
+
+    params = [three.params(log="x", name="a")] * 2
+    # Three jobs get the places, and three are blocked.
+    for _ in range(3):
+        await submit_many(three, params, owner="lab")
+    with pytest.raises(Problem, match="3 of your jobs wait for the same limit"):
+        await submit_many(three, params[:1], owner="lab")
+    assert await sync_to_async(jobs_of)(["lab"]) == {"lab": 6}
+
+
+@pytest.mark.parametrize("submit", [plan, limited])
+def test_who_stands_still_in_his_turn_keeps_nobody_for_long(
+    quiet: Lab, submit: Callable[[str], None]
+) -> None:
+    """A process that was stopped between its count and its commit, for example."""
+    from django.db import connection
+    from labyrinth.lab.jobs import three
+
+    from offload.jobs.turns import turn_to_submit
+    from offload.problems import Problem
+
+    if connection.vendor != "postgresql":
+        pytest.skip("POSTGRESQL ALONE has turns")
+    is_in_turn, goes_on = threading.Event(), threading.Event()
+
+    def stand_still() -> None:
+        try:
+            with turn_to_submit(three, "lab", is_planned=True):
+                is_in_turn.set()
+                goes_on.wait(120)
+        finally:
+            connection.close()
+
+    stands_still = threading.Thread(target=stand_still)
+    stands_still.start()
+    try:
+        assert is_in_turn.wait(120)
+        with pytest.raises(Problem, match="does not end: try again in 5 s") as problem:
+            submit("lab")
+        assert (problem.value.status, problem.value.headers["Retry-After"]) == (503, "5")
+        submit("other")
+    finally:
+        goes_on.set()
+        stands_still.join(120)
+    submit("lab")
