@@ -82,6 +82,9 @@ OUTSIDE = {
     f"def view(request):\n    {CALL}\n",
     "async_view": "async def view(request):\n"
     "    await sync_to_async(requests.get)('https://bank.example', timeout=5)\n",
+    "middleware": "class Middleware:\n    def __init__(self, get_response):\n"
+    "        self.get_response = get_response\n\n    def __call__(self, request):\n"
+    f"        {CALL}\n        return self.get_response(request)\n",
     "task": f"from celery import shared_task\n\n@shared_task\ndef load():\n    {CALL}\n",
     "thread": "import threading\n\ndef load(request):\n"
     f"    {CALL}\n\ndef view(request):\n    threading.Thread(target=load).start()\n",

@@ -27,12 +27,11 @@ def limited():
 def load():
     return requests.get("https://bank.example", timeout=5)
 """
-ERRORS = {
-    "CELERRY_TASK_TIME_LIMIT = 30\n",
-    "CELRY_WORKER_PREFETCH_MULTIPLIER = 1\n",
-    "CELEYR_TASK_ACKS_LATE = True\n",
+LOST = [
     "CELERY_BROKER_VISIBILITY_TIMEOUT = 43200\n",
-}
+    "CELERY_VISIBILITY_TIMEOUT = 43200\n",
+    "BROKER_VISIBILITY_TIMEOUT = 43200\n",
+]
 
 
 def cache(backend: str, location: str, options: str = "{}") -> str:
@@ -47,7 +46,7 @@ def said_of(folder: Path, code: str, settings: str, **others: str) -> set[str]:
     return {severity for rule, severity in found if rule == "OFF701"}
 
 
-@pytest.mark.parametrize("settings", sorted(ERRORS))
+@pytest.mark.parametrize("settings", LOST)
 def test_a_name_that_nobody_reads_is_an_error(tmp_path: Path, settings: str) -> None:
     assert said_of(tmp_path, "", settings, celery=APP.format(broker="amqp://x")) == {"error"}
 
@@ -55,14 +54,13 @@ def test_a_name_that_nobody_reads_is_an_error(tmp_path: Path, settings: str) -> 
 @pytest.mark.parametrize(
     "settings",
     [
-        "CELERYD_TASK_TIME_LIMIT = 30\n",
-        "CELERY_TASK_TIME_LIMIT = 30\n",
-        "GALLERY_TASK_TIME_LIMIT = 30\n",
-        "CELERRY_TASK_TIME_LIMIT = 30\nCELERY_TASK_TIME_LIMIT = CELERRY_TASK_TIME_LIMIT\n",
         "VISIBILITY_TIMEOUT = 43200\n",
+        "CELERY_VISIBILITY_TIMEOUT = 9\n"
+        'CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": CELERY_VISIBILITY_TIMEOUT}\n',
+        "QUEUE_VISIBILITY_TIMEOUT = 43200\n",
     ],
 )
-def test_other_names_are_no_misspelt_ones(tmp_path: Path, settings: str) -> None:
+def test_names_that_somebody_reads_are_right(tmp_path: Path, settings: str) -> None:
     assert said_of(tmp_path, "", settings, celery=APP.format(broker="amqp://x")) == set()
 
 

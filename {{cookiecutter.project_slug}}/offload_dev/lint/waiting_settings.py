@@ -6,10 +6,8 @@ Each says something only together with others: a mail server without `EMAIL_TIME
 import ast
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from offload_dev.lint.celery_settings import APPS
-from offload_dev.lint.names import CELERY_SETTINGS
 from offload_dev.lint.requirements_files import requires_below
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.settings_files import CELERY, assignments, is_settings
@@ -32,16 +30,14 @@ ANSWERS = "right if this server always answers, or closes the connection"
 SOME_LIMITED = "the app, only some of whose tasks have a time limit,"
 BY_COMMAND = "right if the command of the worker limits them, or each task ends by itself"
 LIMIT_ADVICE = "`task_time_limit`, and a `task_soft_time_limit` below it"
-VISIBILITY = "visibility_timeout"
-# Old names of Celery, which are no misspelt ones.
-OLD_PREFIXES = {"CELERY", "CELERYD", "CELERYBEAT", "CELERYMON"}
+LOST = re.compile(r"CELERY_(BROKER_|REDIS_)?VISIBILITY_TIMEOUT|BROKER_VISIBILITY_TIMEOUT")
 
 
 def of_module(module: Module, resolver: Resolver) -> Iterator[Violation]:
     """What the settings in a module say, and what a Celery app in it leaves without a limit."""
     yield from _some_limited(module, resolver)
     if is_settings(module):
-        yield from _misspelt(module, resolver)
+        yield from _lost_names(module, resolver)
         if _is_served(module):
             yield from _mail(module, resolver)
             yield from _caches(module, resolver)
@@ -108,20 +104,11 @@ def _items(node: ast.expr | None) -> dict[str, ast.expr]:
     return dict(zip(names, node.values, strict=True))
 
 
-def _misspelt(module: Module, resolver: Resolver) -> Iterator[Violation]:
-    """Names that nobody reads: `CELERRY_TASK_TIME_LIMIT`, `BROKER_VISIBILITY_TIMEOUT`."""
+def _lost_names(module: Module, resolver: Resolver) -> Iterator[Violation]:
+    """A timeout that nobody reads: `CELERY_BROKER_VISIBILITY_TIMEOUT`."""
     for name, node in assignments(module):
-        prefix, _, rest = name.partition("_")
-        is_near = prefix not in OLD_PREFIXES and get_close_matches(prefix, ["CELERY"], 1, 0.8)
-        is_misspelt = is_near and rest.lower() in CELERY_SETTINGS
-        is_lost = name.endswith(VISIBILITY.upper()) and ("CELERY" in name or "BROKER" in name)
-        uses = sum(e.text.count(name) for e in resolver.project.files) if is_near or is_lost else 0
-        if uses != 1:
-            continue
-        if is_misspelt:
-            yield violation(node, f"`{name}`", instead=f"`{CELERY}{rest}`")
-        elif is_lost:
-            advice = f'`{CELERY}BROKER_TRANSPORT_OPTIONS = {{"{VISIBILITY}": …}}`'
+        if LOST.fullmatch(name) and sum(e.text.count(name) for e in resolver.project.files) == 1:
+            advice = f'`{CELERY}BROKER_TRANSPORT_OPTIONS = {{"visibility_timeout": …}}`'
             yield violation(node, f"`{name}`", instead=advice)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
+from offload_dev.lint.middleware import is_of_middleware
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.request_hooks import answers_request
 from offload_dev.lint.violations import Violation
@@ -44,7 +45,10 @@ def service_in_transaction(function: Function, graph: CallGraph) -> Iterator[Vio
 
 def _is_one_transaction(function: Function, graph: CallGraph) -> bool:
     """Whether `ATOMIC_REQUESTS` makes a transaction of all that a sync view does."""
-    if not graph.resolver.settings.has_atomic_requests or function.scope.on_loop:
+    scope = function.scope
+    if not graph.resolver.settings.has_atomic_requests or scope.on_loop:
         return False
-    is_left_out = WITHOUT_TRANSACTION in function.scope.module.text
+    # A middleware runs around the transaction of the view.
+    is_left_out = WITHOUT_TRANSACTION in scope.module.text or is_of_middleware(scope)
+    is_left_out |= "middleware" in scope.module.dotted
     return not is_left_out and answers_request(function, graph)
