@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 
+from offload_dev.lint import streams
 from offload_dev.lint.arguments import is_falsy
 from offload_dev.lint.canvas import is_ready_loop
 from offload_dev.lint.ended_results import known_by_condition
@@ -42,6 +43,7 @@ def no_timeout(function: Function) -> Iterator[Violation]:
        not expire; a warning. A script ends with whoever has started it.
     3. `.get()` of a task's result, and a loop until it is `ready()`.
     4. Programs that a file or a server of others can keep for ever, such as `ffmpeg`.
+    5. Reads of asyncio's streams.
 
     One upstream that does not answer then keeps its request, its connection and its caller.
     """
@@ -69,6 +71,11 @@ def no_timeout(function: Function) -> Iterator[Violation]:
                 yield call_violation(call.node, likely=WORKER_RUNS)
     if not (is_script or function.is_task or function.scope.on_loop):
         yield from _waits_for_task(function)
+    for call in () if is_script else streams.reads(function):
+        if not _has_deadline(call, function):
+            yield call_violation(call.node, likely=ANSWERED)
+            # The others of the same function wait for the same side.
+            break
     for call in () if is_script else waits_without_limit(function):
         if not _has_deadline(call, function):
             yield call_violation(call.node, likely=ENDS)._replace(near=is_limited_task)
