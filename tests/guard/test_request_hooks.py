@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from example_shop import HEAD
 from twins import numbers
 
 ATOMIC = 'DATABASES = {"default": {"ENGINE": "x", "ATOMIC_REQUESTS": True}}\nINSTALLED_APPS = []\n'
@@ -157,3 +158,10 @@ def test_a_file_with_a_line_for_each_row_is_written_below_a_view(tmp_path: Path,
 @pytest.mark.parametrize("name", SHORT_FILES)
 def test_a_file_that_no_request_waits_for_is_right(tmp_path: Path, name: str) -> None:
     assert "OFF203" not in {rule for rule, _ in numbers(tmp_path, EXPORTS + SHORT_FILES[name])}
+
+
+def test_an_export_of_an_admin_is_rare(tmp_path: Path) -> None:
+    code = EXPORTS + LONG_FILES["own_rows"]
+    of_admin = numbers(tmp_path / "admin", "", admin_panel=HEAD + code)
+    of_others = numbers(tmp_path / "others", "", panel=HEAD + code)
+    assert ("OFF203", "warning") in of_others - of_admin

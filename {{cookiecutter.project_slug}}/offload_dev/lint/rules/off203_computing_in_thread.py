@@ -75,7 +75,7 @@ def _exports(view: Function, graph: CallGraph) -> Iterator[Violation]:
 
     An export of the admin is rare.
     """
-    if not view.takes_request or "admin" in view.scope.module.dotted.split("."):
+    if not view.takes_request or "admin" in view.scope.module.dotted:
         return
     yield from _written(view)
     for call, called in graph.called_on_same_thread(view):
