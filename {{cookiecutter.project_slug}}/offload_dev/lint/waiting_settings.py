@@ -78,8 +78,9 @@ def _caches(module: Module, resolver: Resolver) -> Iterator[Violation]:
         backend = getattr(given.get("BACKEND"), "value", "")
         limit = LIMIT_OF_CACHE.get(backend, "")
         place, options = given.get("LOCATION"), given.get("OPTIONS", ast.Dict([], []))
-        is_known = limit and place is not None and isinstance(options, ast.Dict)
-        if not is_known or THIS_HOST.match(ast.unparse(place).lstrip("[(")):
+        if not limit or place is None or not isinstance(options, ast.Dict):
+            continue
+        if THIS_HOST.match(ast.unparse(place).lstrip("[(")):
             continue
         of_redis = backend.endswith(".RedisCache")
         if of_redis and not requires_below(resolver.project.root, "redis", LIMITED_REDIS):
