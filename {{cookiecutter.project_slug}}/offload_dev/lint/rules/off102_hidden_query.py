@@ -7,6 +7,7 @@ from typing import TypeGuard
 
 from offload_dev.lint.arguments import argument
 from offload_dev.lint.function import Function
+from offload_dev.lint.graphql_nodes import relations_of_node
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
@@ -48,6 +49,8 @@ def hidden_query(function: Function) -> Iterator[Violation]:
     for node in function.hidden_queries:
         yield violation(node, instead=_advice(node))
     yield from _of_own_row(function)
+    for node in relations_of_node(function):
+        yield violation(node, likely=MAY_KNOW, instead=_advice(node))
     for call, row in function.fresh_arguments:
         yield from _read_by_called(call, row, function)
 
