@@ -43,6 +43,26 @@ class Page(View):
         TASK + "def view(request):\n    with transaction.atomic():\n"
         "        order = Order.objects.create()\n        report.delay_on_commit(order.pk)\n",
     ),
+    "result_after_the_commit": Twins(
+        "OFF306",
+        "error",
+        TASK + "def view(request):\n    transaction.on_commit(report.delay(1))\n",
+        TASK + "def view(request):\n    transaction.on_commit(lambda: report.delay(1))\n",
+    ),
+    "result_of_options_after_the_commit": Twins(
+        "OFF306",
+        "error",
+        TASK
+        + "def view(request):\n    transaction.on_commit(report.apply_async([1], countdown=9))\n",
+        TASK + "def view(request):\n    transaction.on_commit(report.si(1).delay)\n",
+    ),
+    "result_of_another_database": Twins(
+        "OFF306",
+        "error",
+        TASK + "def view(request):\n    transaction.on_commit(report.delay(1), using='other')\n",
+        TASK
+        + "def view(request):\n    transaction.on_commit(functools.partial(report.delay, 1))\n",
+    ),
     "function_of_a_table": Twins(
         "OFF306",
         "error",

@@ -2,10 +2,12 @@
 
 import ast
 from collections.abc import Iterable
+from functools import reduce
 from typing import Protocol
 
 from offload_dev.lint import annotations
 from offload_dev.lint.classes import Classes
+from offload_dev.lint.joined import joined
 from offload_dev.lint.local_types import Types
 from offload_dev.lint.source import CodeScope, Def, Project
 
@@ -98,5 +100,5 @@ def _annotation_of_local(name: str, scope: CodeScope) -> ast.expr | None:
 
 def only(origins: Iterable[str]) -> str:
     """The one origin that all of these have, as far as it is known; empty if there are several."""
-    known = {origin for origin in origins if origin}
-    return known.pop() if len(known) == 1 else ""
+    known = [origin for origin in origins if origin]
+    return reduce(joined, known) if known else ""

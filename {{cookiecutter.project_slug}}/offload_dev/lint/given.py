@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from offload_dev.lint.arguments import argument
 from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.joined import joined
 from offload_dev.lint.names import TO_THREAD
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import Assigned, CodeScope, Def
@@ -98,9 +99,9 @@ class Given:
             origin = made.origins.get(value, "") if value is not None else ""
             if not origin and isinstance(value, ast.Name):
                 origin = self._origins.get((made.scope, value.id), "")
-            if not origin or origin != (found or origin) or origin.startswith(MAY_NOT_BLOCK):
+            found = joined(found or origin, origin)
+            if not found or origin.startswith(MAY_NOT_BLOCK):
                 return ""
-            found = origin
         return found
 
     def _value(self, scope: CodeScope, name: str, call: ast.Call) -> ast.expr | None:

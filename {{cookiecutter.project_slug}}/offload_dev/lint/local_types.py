@@ -7,6 +7,7 @@ assigns to `self`; for them a variable has an origin if all its values have the 
 import ast
 from collections.abc import Callable, Iterator
 
+from offload_dev.lint.joined import joined
 from offload_dev.lint.source import CodeScope, Def, own_nodes, own_statements
 
 Types = dict[str, str]
@@ -48,7 +49,7 @@ class LocalTypes:
             known = self._known[scope] = self.parameters(scope)
             for name, value in _bindings(scope):
                 origin = self._origin(value, scope, known)
-                known[name] = origin if known.get(name, origin) == origin else ""
+                known[name] = joined(known.get(name, origin), origin)
         return self._known[scope]
 
     def returned(self, scope: CodeScope, *, yields: bool) -> list[ast.expr]:

@@ -5,9 +5,18 @@ from collections.abc import Iterator
 
 from offload_dev.lint.classes import Classes
 from offload_dev.lint.settings_files import SettingsFiles
-from offload_dev.lint.source import CodeScope
+from offload_dev.lint.source import CodeScope, Def
 
 ASYNC_CALL = "__acall__"
+NEXT = "get_response"
+
+
+def is_of_middleware(scope: CodeScope) -> bool:
+    """Whether Django calls a function with a request: it keeps `get_response`, or stands in it."""
+    if scope.owner is not None:
+        return NEXT in scope.owner.attributes
+    around = scope.parent.node if scope.parent is not None else None
+    return isinstance(around, Def) and [each.arg for each in around.args.args] == [NEXT]
 
 
 def in_sync_mode(settings: SettingsFiles, classes: Classes) -> Iterator[CodeScope]:

@@ -78,3 +78,8 @@ WITHOUT_GROUP = {
     for name in names
     if name not in TAKEN_WITHOUT_GROUP
 }
+
+PROGRAMS = frozenset(NAMES["programs"]["hanging"])
+PREFIXES = frozenset(NAMES["programs"]["prefixes"])
+LIMITING_OPTIONS = frozenset(NAMES["programs"]["limiting"])
+NETWORK_COMMANDS: dict[str, list[str]] = NAMES["programs"]["network"]

@@ -69,7 +69,7 @@ def kept_for_the_process(node: ast.expr, function: Function) -> ast.expr | None:
             cached = any(
                 o.startswith("functools.") for o, _ in function.resolver.decorators.of(scope)
             )
-            return node if cached or _returns_global(scope.node) else None
+            return node if cached or returns_global(scope.node) else None
     return None
 
 
@@ -83,7 +83,7 @@ def _kept_by_class(owner: CodeScope, name: str, resolver: Resolver) -> ast.expr 
     return made[0] if is_made_once and owner.dotted in resolver.kept_classes else None
 
 
-def _returns_global(function: Def) -> bool:
+def returns_global(function: Def) -> bool:
     """Whether a function makes a variable of its module when it is first asked for it."""
     nodes = list(own_nodes(function))
     names = {name for node in nodes if isinstance(node, ast.Global) for name in node.names}

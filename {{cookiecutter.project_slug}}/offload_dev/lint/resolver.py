@@ -16,6 +16,7 @@ from offload_dev.lint.conventions import Conventions
 from offload_dev.lint.decorators import Decorators
 from offload_dev.lint.libraries import Library
 from offload_dev.lint.local_types import LocalTypes, Types
+from offload_dev.lint.middleware import is_of_middleware
 from offload_dev.lint.models import Models
 from offload_dev.lint.names import (
     FETCHING,
@@ -513,6 +514,8 @@ class Resolver:
             return self._given(argument, scope) if is_open else named
         if argument.arg == "request" and scope.module.uses(FRAMEWORKS):
             return self._request_of_view(scope)
+        if argument.arg == "request" and is_of_middleware(scope):
+            return REQUEST
         found = self.origin(default, scope) if isinstance(default, ast.Call) else ""
         found = found or self.conventions.parameter(scope, argument.arg)
         return found or self._given(argument, scope)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from offload_dev.lint.canvas import messages
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.names import TASKS_IN_DATABASE
+from offload_dev.lint.other_queues import published
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, own_nodes
 from offload_dev.lint.violations import Violation, call_violation
@@ -43,6 +44,8 @@ def publications(function: Function) -> Iterator[Violation]:
             likely = "" if names else OTHER_ROWS
             likely = RETRIES if all(_retries_for_row(each.task) for each in sent) else likely
             yield call_violation(call.node, likely=likely)
+    for call in published(function):
+        yield call_violation(call.node, likely="" if names_row(call.node, function) else OTHER_ROWS)
 
 
 def _is_published(task: CodeScope, resolver: Resolver) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from offload_dev.lint.arguments import argument
 from offload_dev.lint.evaluations import MAY_KNOW
 from offload_dev.lint.function import Function
+from offload_dev.lint.graphql_nodes import relations_of_node
 from offload_dev.lint.names import ORM
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
@@ -52,6 +53,8 @@ def hidden_query(function: Function) -> Iterator[Violation]:
         advice = _advice_for_rows(node) if many else _advice(node)
         yield violation(node, subject, likely=likely, instead=advice)
     yield from _of_own_row(function)
+    for node in relations_of_node(function):
+        yield violation(node, likely=MAY_KNOW, instead=_advice(node))
     for call, row in function.fresh_arguments:
         yield from _read_by_called(call, row, function)
 

@@ -4,8 +4,15 @@ from collections.abc import Iterator
 
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
+from offload_dev.lint.middleware import is_of_middleware
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.request_hooks import answers_request
 from offload_dev.lint.violations import Violation
+
+WITHOUT_TRANSACTION = "non_atomic_requests"
+# Further away a condition stands on the way, as a rule.
+MAX_STEPS = 4
+BY_REQUEST = "right if few requests come here: `ATOMIC_REQUESTS` makes each one a transaction"
 
 
 @rule(
@@ -20,9 +27,28 @@ def service_in_transaction(function: Function, graph: CallGraph) -> Iterator[Vio
 
     The transaction keeps its database connection, and the locks of the rows that it has written or
     selected for update, for as long as the service takes to answer. A management command is left
-    out: somebody runs it, and waits.
+    out: somebody runs it, and waits. With `ATOMIC_REQUESTS`, each view is a transaction.
     """
     if function.scope.module.has_own_loop:
         return
+    lines = set()
     for _, found in graph.service_calls.of_transactions(function):
+        lines.add(found.line)
         yield found
+    if _is_one_transaction(function, graph):
+        reach = graph.service_calls
+        for found in (*reach.own(function), *reach.through_calls(function)):
+            if found.line not in lines and len(found.chain) <= MAX_STEPS:
+                yield found._replace(likely=found.likely or BY_REQUEST)
+                return
+
+
+def _is_one_transaction(function: Function, graph: CallGraph) -> bool:
+    """Whether `ATOMIC_REQUESTS` makes a transaction of all that a sync view does."""
+    scope = function.scope
+    if not graph.resolver.settings.has_atomic_requests or scope.on_loop:
+        return False
+    # A middleware runs around the transaction of the view.
+    is_left_out = WITHOUT_TRANSACTION in scope.module.text or is_of_middleware(scope)
+    is_left_out |= "middleware" in scope.module.dotted
+    return not is_left_out and answers_request(function, graph)

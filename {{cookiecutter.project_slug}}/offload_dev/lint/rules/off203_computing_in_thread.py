@@ -7,14 +7,17 @@ from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.request_hooks import answers_request
 from offload_dev.lint.source import own_nodes
 from offload_dev.lint.threads import Moved, moved_to_threads
 from offload_dev.lint.violations import ChainStep, Violation, call_violation, violation
 
 THREADS = Patterns("threading.Thread")
 WRITES_ROW = Patterns(
-    "csv.{writer,DictWriter}.writerow", "xlsxwriter.*.write*", "openpyxl.*.append"
-)
+    "csv.{writer,DictWriter}.writerow", "xlsxwriter.*.write*", "openpyxl.*.append",
+    "reportlab.pdfgen.canvas.Canvas.{draw*,showPage}", "{docx,pptx}.*.add_*", "xlwt.*.write",
+    "fpdf.FPDF.{add_page,cell,multi_cell}",
+)  # fmt: skip
 FEW_ROWS = "short with few rows"
 LITTLE_DATA = "short with little data"
 # Further away a condition stands on the way, as a rule. A `save` computes only for a new file.
@@ -42,7 +45,7 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
     # Under a plain server no event loop waits for the core.
     if not graph.resolver.settings.runs_under_wsgi and _runs_in_thread(function, graph):
         yield from _in_own_thread(function, graph)
-        yield from _exports(function)
+        yield from _exports(function, graph)
     for moved in moved_to_threads(function):
         found = violation(moved.node, f"{moved.origin.rpartition('.')[2]}()")
         computing = _first_that_computes(moved, function, graph)
@@ -60,25 +63,40 @@ def _runs_in_thread(function: Function, graph: CallGraph) -> bool:
     """Whether a thread of the web process runs a function: a sync view, or `Thread.run`."""
     scope = function.scope
     if scope.on_loop or scope.owner is None:
-        return not scope.on_loop and graph.is_view(scope)
+        return answers_request(function, graph)
     is_run = scope.label.endswith(".run") and graph.resolver.classes.is_a(
         scope.owner.dotted, THREADS
     )
-    return is_run or graph.is_view(scope)
+    return is_run or answers_request(function, graph)
 
 
-def _exports(view: Function) -> Iterator[Violation]:
-    """The loops of a sync view that write one line of a file for each row of a query.
+def _exports(view: Function, graph: CallGraph) -> Iterator[Violation]:
+    """The loops that write one line of a file for each row, in a sync view or below its calls.
 
     An export of the admin is rare.
     """
-    resolver, scope = view.resolver, view.scope
-    is_public = view.takes_request and "admin" not in scope.module.dotted.split(".")
-    for loop in own_nodes(scope.node) if is_public else ():
-        if isinstance(loop, ast.For) and resolver.queries.is_query(view.origin_of(loop.iter)):
+    if not view.takes_request or "admin" in view.scope.module.dotted:
+        return
+    yield from _written(view)
+    for call, called in graph.called_on_same_thread(view):
+        for found in _written(called):
+            line = call.node.lineno
+            steps = (view.scope, line), (called.scope, found.line)
+            chain = tuple(ChainStep(scope, at, scope.label) for scope, at in steps)
+            yield found._replace(line=line, chain=chain)
+            break
+
+
+def _written(function: Function) -> Iterator[Violation]:
+    """What a function writes in a loop over the rows of a query."""
+    resolver = function.resolver
+    written = function.calls_to(WRITES_ROW)
+    for loop in own_nodes(function.scope.node) if written else ():
+        if isinstance(loop, ast.For) and resolver.queries.is_query(function.origin_of(loop.iter)):
             inside = {node for statement in loop.body for node in ast.walk(statement)}
-            written = (c for c in view.calls_to(WRITES_ROW) if c.node in inside)
-            yield from (call_violation(call.node, likely=FEW_ROWS) for call in written)
+            for call in written:
+                if call.node in inside:
+                    yield call_violation(call.node, likely=FEW_ROWS)
 
 
 def _in_own_thread(function: Function, graph: CallGraph) -> Iterator[Violation]:
@@ -88,7 +106,7 @@ def _in_own_thread(function: Function, graph: CallGraph) -> Iterator[Violation]:
             step.scope.label.endswith(CONDITIONAL) for step in found.chain
         )
         is_short = found.in_view and not _is_repeated(found, function)
-        is_right = found.near or is_far or (is_short and graph.is_view(function.scope))
+        is_right = found.near or is_far or (is_short and answers_request(function, graph))
         if found.computes and not found.likely and not is_right:
             chain = found.chain if len(found.chain) > 1 else ()
             yield found._replace(chain=chain, likely=LITTLE_DATA, instead="")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from offload_dev.lint.canvas import CANVAS, messages, publishes
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.names import PUBLISH
+from offload_dev.lint.other_queues import published
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import Resolver
@@ -24,15 +25,17 @@ OF_DJANGO = Patterns("{django.tasks,django_tasks}.{,base.}task")
 def publishing(function: Function) -> Iterator[Violation]:
     """Finds `.delay()`, `.apply_async()`, `.send_task()`, and calls of a group, chain or chord.
 
-    They call the broker over a socket. With a frozen broker that never ends. It is a warning if the
-    object is not known to be a task. `.enqueue()` of Django's own tasks writes a row, or runs the
-    task at once.
+    Also the calls of other queues: Huey, dramatiq, RQ and spinach. They call the broker over a
+    socket. With a frozen broker that never ends. It is a warning if the object is not known to be a
+    task. `.enqueue()` of Django's own tasks writes a row, or runs the task at once.
     """
     resolver = function.resolver
+    of_others = list(published(function))
+    yield from (call_violation(call.node) for call in of_others)
     for call in function.calls_not_awaited:
         if CANVAS.matches(call.origin) and publishes(call, function):
             yield call_violation(call.node)
-        if not isinstance(call.node.func, ast.Attribute):
+        if not isinstance(call.node.func, ast.Attribute) or call in of_others:
             continue
         if call.method == "enqueue" and _is_of_django(call, resolver):
             yield call_violation(call.node, instead=f"`await {async_name(call.node.func)}(…)`")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
+from offload_dev.lint.other_queues import is_published_by_call
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
@@ -24,5 +25,5 @@ def task_called(function: Function) -> Iterator[Violation]:
         is_applied = call.method == "apply" and resolver.decorators.is_task(
             resolver.function(call.holder)
         )
-        if is_called or is_applied:
+        if (is_called or is_applied) and not is_published_by_call(call.origin, function):
             yield call_violation(call.node)

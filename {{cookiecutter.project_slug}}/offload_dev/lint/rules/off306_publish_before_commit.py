@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from offload_dev.lint.call_graph import ON_COMMIT, CallGraph
 from offload_dev.lint.canvas import messages
 from offload_dev.lint.function import Function
+from offload_dev.lint.other_queues import published
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import CodeScope
 from offload_dev.lint.transactions import names_row, writes_before
-from offload_dev.lint.violations import Violation
+from offload_dev.lint.violations import Violation, violation
 
 # Further away a task is often about other rows than those that the transaction has written.
 MAX_STEPS = 2
@@ -36,8 +38,10 @@ def publish_before_commit(function: Function, graph: CallGraph) -> Iterator[Viol
 
     A receiver of `post_save` and a `save` of a model run in the transaction of whoever saves the
     row, as Django's admin does. With `ATOMIC_REQUESTS`, each view runs in one. A task that reads no
-    row, and one that gets only keys of related rows, finds there what it needs.
+    row, and one that gets only keys of related rows, finds there what it needs. Wrong is also
+    `on_commit(report.delay(1))`, which publishes at once.
     """
+    yield from _of_commits(function)
     yield from _of_row(function, graph)
     for call, found in graph.publications.of_transactions(function):
         steps = found.chain[1:]
@@ -48,6 +52,18 @@ def publish_before_commit(function: Function, graph: CallGraph) -> Iterator[Viol
         is_written = writes_before(call, function) or any(map(_writes, called))
         if is_written and (not found.likely or _last_reads(found, function, graph)):
             yield found
+
+
+def _of_commits(function: Function) -> Iterator[Violation]:
+    """`on_commit(report.delay(1))`: it publishes at once, and after the commit calls a result."""
+    gets = [call for call in function.calls if call.origin == ON_COMMIT and call.node.args]
+    of_others = list(published(function)) if gets else []
+    for call in gets:
+        made = function.calls_by_node.get(call.node.args[0])
+        if made is not None and (made in of_others or messages(made, function)):
+            subject = f"{snippet(made.node.func)}() in {snippet(call.node.func)}()"
+            advice = f"`{snippet(call.node.func)}(lambda: {snippet(made.node.func)}(…))`"
+            yield violation(made.node, subject, instead=advice)
 
 
 def _last_reads(found: Violation, function: Function, graph: CallGraph) -> bool:

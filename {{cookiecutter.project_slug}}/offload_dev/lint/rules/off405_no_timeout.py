@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 
+from offload_dev.lint import streams
 from offload_dev.lint.arguments import is_falsy
 from offload_dev.lint.canvas import is_ready_loop
 from offload_dev.lint.ended_results import known_by_condition
@@ -10,6 +11,7 @@ from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.libraries import Library
 from offload_dev.lint.names import TASK_RESULTS
 from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.programs import waits_without_limit
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import own_nodes
@@ -23,6 +25,7 @@ WAIT_FOR = Patterns("asyncio.wait_for", "anyio.*", "django.test.*")
 TIMEOUTS = Patterns("{httpx,httpx2}.Timeout", "aiohttp.ClientTimeout")
 SESSIONS = Patterns("requests.{Session,session,sessions.Session}.*")
 WORKER_RUNS = "right if a worker always runs"
+ENDS = "right if the program ends by itself, whatever its input is"
 ANSWERED = "right if the other side always answers, or closes the connection"
 
 
@@ -33,12 +36,14 @@ ANSWERED = "right if the other side always answers, or closes the connection"
     target=Target.FUNCTION,
 )
 def no_timeout(function: Function) -> Iterator[Violation]:
-    """Finds calls and clients of other services without a timeout. Three cases:
+    """Finds calls and clients of other services without a timeout. Four cases:
 
     1. HTTP calls and clients with `timeout=None`.
     2. Calls whose library has no limit of its own, such as `requests.get(url)`, and locks that do
        not expire; a warning. A script ends with whoever has started it.
     3. `.get()` of a task's result, and a loop until it is `ready()`.
+    4. Programs that a file or a server of others can keep for ever, such as `ffmpeg`.
+    5. Reads of asyncio's streams.
 
     One upstream that does not answer then keeps its request, its connection and its caller.
     """
@@ -66,6 +71,14 @@ def no_timeout(function: Function) -> Iterator[Violation]:
                 yield call_violation(call.node, likely=WORKER_RUNS)
     if not (is_script or function.is_task or function.scope.on_loop):
         yield from _waits_for_task(function)
+    for call in () if is_script else streams.reads(function):
+        if not _has_deadline(call, function):
+            yield call_violation(call.node, likely=ANSWERED)
+            # The others of the same function wait for the same side.
+            break
+    for call in () if is_script else waits_without_limit(function):
+        if not _has_deadline(call, function):
+            yield call_violation(call.node, likely=ENDS)._replace(near=is_limited_task)
 
 
 def _waits_for_task(function: Function) -> Iterator[Violation]:

@@ -3,9 +3,12 @@
 import ast
 from collections.abc import Iterator
 
+from offload_dev.lint import repeated_calls
+from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.request_hooks import answers_request
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, own_nodes
 from offload_dev.lint.violations import Violation, call_violation
@@ -15,21 +18,29 @@ CALLS_SERVICE = Patterns(
 )
 # An awaited function may call the service in a function that it calls.
 MAX_DEPTH = 2
+JOB = "a job, which the request starts"
 
 
 @rule(
     "OFF406",
     message="waits for each service before it calls the next one",
     instead="`offload.fanout.gather`, or a `TaskGroup` with a limit",
-    target=Target.ASYNC_FUNCTION,
+    target=Target.CALL_GRAPH,
     severity="warning",
 )
-def calls_one_by_one(function: Function) -> Iterator[Violation]:
+def calls_one_by_one(function: Function, graph: CallGraph) -> Iterator[Violation]:
     """Finds loops that only collect the answers of other services, one after the other.
+
+    In a sync view also loops over rows that call a service, or send a mail, for each one.
 
     The loop takes as long as all services together, and a slow one takes the time of the others. A
     loop that does more with an answer may need it before the next call, and is not reported.
     """
+    if not function.scope.on_loop:
+        if answers_request(function, graph):
+            for found in repeated_calls.of_request(function, graph):
+                yield found._replace(instead=JOB)
+        return
     for node in own_nodes(function.scope.node):
         awaited = _collected(node)
         call = function.calls_by_node.get(awaited) if awaited is not None else None

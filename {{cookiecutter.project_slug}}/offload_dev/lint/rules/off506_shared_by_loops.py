@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.own_loops import kept_for_the_process
+from offload_dev.lint.own_loops import kept_for_the_process, returns_global
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.source import own_nodes
+from offload_dev.lint.source import Def, own_nodes
+from offload_dev.lint.thread_locals import THREAD_LOCAL, entered_across_awaits
 from offload_dev.lint.violations import Violation, call_violation, violation
 
 # What keeps connections, waiters or tasks of the loop that used it first.
@@ -22,7 +23,6 @@ OF_LOOP = Patterns(
 KEPT_OF_LOOP = Patterns(*OF_LOOP.patterns, "asyncio.*create_task", "channels.layers.*")
 RUN = Patterns("asyncio.run")
 LAYERS = Patterns("channels.layers.BaseChannelLayer")
-THREAD_LOCAL = Patterns("threading.local", "_threading_local.local")
 THREAD_ID = Patterns("threading.{get_ident,current_thread,currentThread,get_native_id}")
 OF_THREAD = "right for what belongs to a thread, such as a connection"
 CONTEXT_VAR = "a `ContextVar`, or `asgiref.local.Local`"
@@ -37,7 +37,7 @@ IN_LOOP = "a new object in each turn, made in the coroutine"
     severity="warning",
 )
 def shared_by_loops(function: Function, graph: CallGraph) -> Iterator[Violation]:
-    """Finds what belongs to an event loop that has ended, or to another thread. Four cases:
+    """Finds what belongs to an event loop that has ended, or to another thread. Five cases:
 
     1. `asyncio.run(manager.run())` in a loop, with an object that was made before the loop.
     2. A client or lock of the whole process in a coroutine that sync code runs, each time in a new
@@ -45,16 +45,21 @@ def shared_by_loops(function: Function, graph: CallGraph) -> Iterator[Violation]
     3. The clients that a channel layer keeps, which sync code and the server use.
     4. Values in a `threading.local`, or in a dictionary by the thread's id: all requests of an
        event loop share one thread.
+    5. A context manager around an `await` that keeps its value in a `threading.local`.
     """
     yield from _runs_again(function)
     yield from _of_thread(function)
+    for manager in entered_across_awaits(function, graph):
+        yield violation(manager, instead=CONTEXT_VAR)
     is_run_again = function.scope in graph.run_by_sync_code
     for block in function.blocks if is_run_again else ():
         is_of_loop = isinstance(block.node, ast.AsyncWith) and OF_LOOP.matches(block.origin)
         if is_of_loop and kept_for_the_process(block.manager, function) is not None:
             yield violation(block.manager)
     for call in function.calls:
-        is_shared = is_run_again and _is_shared_client(call, function)
+        is_shared = is_run_again and (
+            _is_shared_client(call, function) or _makes_shared_client(call, graph)
+        )
         if is_shared or _is_of_layer(call, function, graph):
             yield call_violation(call.node)
 
@@ -107,6 +112,15 @@ def _is_shared_client(call: CallSite, function: Function) -> bool:
     if not is_of_loop or kept_for_the_process(held, function) is None:
         return False
     return not (call.origin.startswith("sqlalchemy.") and _has_no_pool(function))
+
+
+def _makes_shared_client(call: CallSite, graph: CallGraph) -> bool:
+    """Whether a call gets a client that is made once: `session = await get_session()`."""
+    made = graph.function(call.origin)
+    if made is None or not isinstance(made.scope.node, Def) or not returns_global(made.scope.node):
+        return False
+    asks_for_loop = "_loop(" in made.scope.text_of_lines
+    return not asks_for_loop and any(OF_LOOP.matches(each.origin) for each in made.calls)
 
 
 def _is_of_instance(held: ast.Attribute) -> bool:

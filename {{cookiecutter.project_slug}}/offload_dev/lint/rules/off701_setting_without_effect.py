@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from offload_dev.lint import redeliveries, schedules, task_options, worker_pools
+from offload_dev.lint import redeliveries, schedules, task_options, waiting_settings, worker_pools
 from offload_dev.lint.async_urls import async_views
 from offload_dev.lint.celery_settings import APPS, CelerySettings
 from offload_dev.lint.function import Function
@@ -69,6 +69,7 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     9. Options of a task that Celery does not use, and schedules that name no task.
     10. Limits that the pool of the workers does not heed.
     11. `ATOMIC_REQUESTS`, with which Django refuses async views.
+    12. A mail server, a cache or tasks without the setting that limits how long they wait.
     """
     yield from _async_unsafe(body)
     yield from _kept_connections(body)
@@ -84,6 +85,7 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
         yield from _contradictions(body.scope, settings)
         yield from worker_pools.of_module(body.scope, settings, body.resolver.project)
         yield from _atomic_requests(body.scope, body.resolver)
+        yield from waiting_settings.of_module(body.scope, body.resolver)
 
 
 def _async_unsafe(body: Function) -> Iterator[Violation]:

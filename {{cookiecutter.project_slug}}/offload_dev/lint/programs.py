@@ -1,0 +1,102 @@
+"""Other programs that a function starts, and waits for without a limit."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.local_types import assigned
+from offload_dev.lint.names import LIMITING_OPTIONS, NETWORK_COMMANDS, PREFIXES, PROGRAMS
+from offload_dev.lint.patterns import Patterns
+
+RUN = Patterns("subprocess.{run,call,check_call,check_output}")
+ASYNC = Patterns("asyncio.{create_subprocess_exec,create_subprocess_shell}")
+THIS_HOST = re.compile(r"\b(localhost|127\.0\.0\.1)\b")
+WAITS = {"communicate", "wait"}
+ENDS = {"kill", "terminate", "send_signal"}
+# `process.wait(5)` and `communicate(data, 5)`.
+PLACE = {"communicate": 2, "wait": 1}
+
+
+def waits_without_limit(function: Function) -> Iterator[CallSite]:
+    """The calls that wait for a program which may run for ever: two cases.
+
+    1. `subprocess.run(["git", "clone", url])` without a `timeout`.
+    2. `process.communicate()` of `subprocess.Popen`, or of a process of asyncio.
+    """
+    if "subprocess" not in function.scope.module.text:
+        return
+    for call in function.calls:
+        if RUN.matches(call.origin):
+            if not _is_limited(call.node, "") and may_hang(_words(call.node, function)):
+                yield call
+        elif call.method in WAITS and not _is_limited(call.node, call.method):
+            started = None if _is_killed(call, function) else _started(call, function)
+            if started is not None and may_hang(_words(started, function)):
+                yield call
+
+
+def may_hang(words: list[str]) -> bool:
+    """Whether a command works on files of others or asks the network, and names no limit."""
+    while words and (words[0] in PREFIXES or "=" in words[0]):
+        words = words[1:]
+    is_limited = any(each.partition("=")[0] in LIMITING_OPTIONS for each in words)
+    if not words or is_limited or any(THIS_HOST.search(each) for each in words):
+        return False
+    program = words[0].rpartition("/")[2]
+    if program in NETWORK_COMMANDS:
+        return not set(NETWORK_COMMANDS[program]).isdisjoint(words[1:])
+    return program in PROGRAMS
+
+
+def _is_limited(call: ast.Call, method: str) -> bool:
+    is_at_place = method in PLACE and len(call.args) >= PLACE[method]
+    return is_at_place or any(each.arg in ("timeout", None) for each in call.keywords)
+
+
+def _is_killed(wait: CallSite, function: Function) -> bool:
+    """Whether a line above has ended the process."""
+    return any(
+        call.method in ENDS and call.node.lineno < wait.node.lineno for call in function.calls
+    )
+
+
+def _started(call: CallSite, function: Function) -> ast.Call | None:
+    """The call that started the process whose method is called."""
+    func = call.node.func
+    value = assigned(func.value, function.scope.node) if isinstance(func, ast.Attribute) else None
+    value = value.value if isinstance(value, ast.Await) else value
+    made = function.calls_by_node.get(value) if isinstance(value, ast.Call) else None
+    if made is None or not (made.origin == "subprocess.Popen" or ASYNC.matches(made.origin)):
+        return None
+    return made.node
+
+
+def _words(call: ast.Call, function: Function) -> list[str]:
+    """The words of a command, as far as they are written; the first has to be."""
+    given: list[ast.expr] = call.args[:1]
+    if ASYNC.matches(function.calls_by_node[call].origin):
+        given = call.args
+    value = _value(given[0], function) if given else None
+    if isinstance(value, ast.List | ast.Tuple):
+        given = value.elts
+    elif isinstance(value, ast.BinOp) and isinstance(value.left, ast.List):
+        given = value.left.elts
+    elif value is not None and len(given) == 1:
+        # One text for a shell.
+        return _text(value).split()
+    return [_text(each) for each in given] if given and _text(given[0]) else []
+
+
+def _value(given: ast.expr, function: Function) -> ast.expr:
+    """What a variable of the function, or of its module, holds."""
+    value = assigned(given, function.scope.node)
+    named = function.scope.module.names.get(value.id) if isinstance(value, ast.Name) else None
+    return named if isinstance(named, ast.expr) else value
+
+
+def _text(node: ast.expr) -> str:
+    """A text, or how a text begins whose rest is not known."""
+    if isinstance(node, ast.JoinedStr) and node.values:
+        node = node.values[0]
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

@@ -1,0 +1,147 @@
+"""Settings that leave a wait without a limit: of mail, of caches, of Celery.
+
+Each says something only together with others: a mail server without `EMAIL_TIMEOUT`.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from offload_dev.lint.celery_settings import APPS
+from offload_dev.lint.requirements_files import requires_below
+from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.settings_files import CELERY, assignments, is_settings
+from offload_dev.lint.source import CodeScope, Def, Module, own_nodes
+from offload_dev.lint.violations import Violation, violation
+
+# Files for the machine of a developer, or put aside.
+NOT_SERVED = re.compile(r"local|dev|test|example|sample|docker|_(backup|bak|copy|old)$|^ci$")
+THIS_HOST = re.compile(r"""["']?(localhost|127\.0\.0\.1|unix:|.*@?//(localhost|127\.0\.0\.1))""")
+SENDS_MAIL = re.compile(r"\b(send_mail|EmailMessage|EmailMultiAlternatives|email_user)\(")
+# Their sockets wait for ever without this option. Source: the pages of the packages.
+LIMIT_OF_CACHE = {
+    "django_redis.cache.RedisCache": "SOCKET_TIMEOUT",
+    "django.core.cache.backends.redis.RedisCache": "socket_timeout",
+    "django.core.cache.backends.memcached.PyMemcacheCache": "timeout",
+}
+# Since this version the package waits for 5 seconds at most by default.
+LIMITED_REDIS = 8
+ANSWERS = "right if this server always answers, or closes the connection"
+SOME_LIMITED = "the app, only some of whose tasks have a time limit,"
+BY_COMMAND = "right if the command of the worker limits them, or each task ends by itself"
+LIMIT_ADVICE = "`task_time_limit`, and a `task_soft_time_limit` below it"
+LOST = re.compile(r"CELERY_(BROKER_|REDIS_)?VISIBILITY_TIMEOUT|BROKER_VISIBILITY_TIMEOUT")
+
+
+def of_module(module: Module, resolver: Resolver) -> Iterator[Violation]:
+    """What the settings in a module say, and what a Celery app in it leaves without a limit."""
+    yield from _some_limited(module, resolver)
+    if is_settings(module):
+        yield from _lost_names(module, resolver)
+        if _is_served(module):
+            yield from _mail(module, resolver)
+            yield from _caches(module, resolver)
+
+
+def _mail(module: Module, resolver: Resolver) -> Iterator[Violation]:
+    """`EMAIL_HOST` of another host, and no `EMAIL_TIMEOUT` in the whole project."""
+    host = module.names.get("EMAIL_HOST") if _is_first("EMAIL_HOST", module, resolver) else None
+    files, backends = resolver.project.files, resolver.settings.text("EMAIL_BACKEND")
+    if not isinstance(host, ast.expr) or (backends and "smtp" not in backends):
+        return
+    is_other = not THIS_HOST.match(ast.unparse(host)) and getattr(host, "value", "?") != ""
+    is_limited = any("EMAIL_TIMEOUT" in each.text for each in files)
+    if is_other and not is_limited and any(SENDS_MAIL.search(each.text) for each in files):
+        subject = "`EMAIL_HOST`, without an `EMAIL_TIMEOUT`,"
+        yield violation(host, subject, likely=ANSWERS, instead="`EMAIL_TIMEOUT = 10`")
+
+
+def _is_first(name: str, module: Module, resolver: Resolver) -> bool:
+    """Whether no other file that is served sets this name before: one finding is enough."""
+    served = (each for _, each in resolver.settings.values(name) if _is_served(each))
+    return next(served, None) is module
+
+
+def _is_served(module: Module) -> bool:
+    return not NOT_SERVED.search(module.path.stem)
+
+
+def _caches(module: Module, resolver: Resolver) -> Iterator[Violation]:
+    """The first cache on another host whose socket waits without a limit."""
+    caches = module.names.get("CACHES")
+    if not isinstance(caches, ast.Dict) or not _is_first("CACHES", module, resolver):
+        return
+    if "timeout" in _locations(caches).lower():
+        return
+    for cache in caches.values:
+        given = _items(cache)
+        backend = getattr(given.get("BACKEND"), "value", "")
+        limit = LIMIT_OF_CACHE.get(backend, "")
+        place, options = given.get("LOCATION"), given.get("OPTIONS", ast.Dict([], []))
+        if not limit or place is None or not isinstance(options, ast.Dict):
+            continue
+        if THIS_HOST.match(ast.unparse(place).lstrip("[(")):
+            continue
+        of_redis = backend.endswith(".RedisCache")
+        if of_redis and not requires_below(resolver.project.root, "redis", LIMITED_REDIS):
+            continue
+        if "" not in _items(options) and limit not in _items(options):
+            subject = f"the cache of {backend.rpartition('.')[2]}, without a `{limit}`,"
+            advice = f'`"{limit}"` in its `OPTIONS`'
+            yield violation(cache, subject, likely=ANSWERS, instead=advice)
+            return
+
+
+def _locations(caches: ast.Dict) -> str:
+    """Where the servers of the caches are: an address may say `?socket_timeout=1`."""
+    return " ".join(ast.unparse(_items(each).get("LOCATION") or each) for each in caches.values)
+
+
+def _items(node: ast.expr | None) -> dict[str, ast.expr]:
+    """The items of a dictionary, by their keys as texts; `**more` under the empty text."""
+    if not isinstance(node, ast.Dict):
+        return {}
+    names = (str(getattr(key, "value", "")) for key in node.keys)
+    return dict(zip(names, node.values, strict=True))
+
+
+def _lost_names(module: Module, resolver: Resolver) -> Iterator[Violation]:
+    """A timeout that nobody reads: `CELERY_BROKER_VISIBILITY_TIMEOUT`."""
+    for name, node in assignments(module):
+        if LOST.fullmatch(name) and sum(e.text.count(name) for e in resolver.project.files) == 1:
+            advice = f'`{CELERY}BROKER_TRANSPORT_OPTIONS = {{"visibility_timeout": …}}`'
+            yield violation(node, f"`{name}`", instead=advice)
+
+
+def _some_limited(module: Module, resolver: Resolver) -> Iterator[Violation]:
+    """The app of a project that limits some tasks, and another one that waits has no limit."""
+    project = resolver.project
+    if "Celery(" not in module.text or module.is_script:
+        return
+    apps = [
+        node
+        for node in own_nodes(module.node)
+        if isinstance(node, ast.Call) and resolver.origin(node.func, module) in APPS
+    ]
+    tasks = [each for each in project.functions if resolver.decorators.is_task(each)]
+    limits = sum(map(_limits, tasks)) if apps else 0
+    # What is written elsewhere may limit all of them.
+    if not limits or limits != sum(each.text.lower().count("time_limit") for each in project.files):
+        return
+    if any(not _limits(each) and _waits(each, resolver) for each in tasks):
+        yield violation(apps[0], SOME_LIMITED, likely=BY_COMMAND, instead=LIMIT_ADVICE)
+
+
+def _limits(task: CodeScope) -> int:
+    """How many limits the decorators of a task name."""
+    assert isinstance(task.node, Def)
+    return sum(ast.unparse(each).count("time_limit=") for each in task.node.decorator_list)
+
+
+def _waits(task: CodeScope, resolver: Resolver) -> bool:
+    """Whether a line of a task waits for another service or process."""
+    local = resolver.locals(task)
+    calls = (node for node in own_nodes(task.node) if isinstance(node, ast.Call))
+    return any(
+        resolver.libraries.find("blocks", resolver.origin(each.func, task, local)) for each in calls
+    )
