@@ -159,7 +159,7 @@ CASES = {
     ),
     "cached_coroutine": Twins(
         "OFF107",
-        "error",
+        "warning",
         HEAD + "class Basket:\n    @functools.cached_property\n    async def total(self):\n"
         "        return 1\n",
         HEAD + "class Basket:\n    @property\n    async def total(self):\n        return 1\n",

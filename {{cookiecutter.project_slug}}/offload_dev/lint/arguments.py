@@ -69,6 +69,11 @@ def is_set(call: ast.Call, *names: str) -> bool:
     return any(each.arg in names and not is_falsy(each.value) for each in call.keywords)
 
 
+def is_cleared(call: ast.Call, name: str) -> bool:
+    """Whether a call gives an argument a value that is written as a falsy one: `commit=False`."""
+    return any(each.arg == name and is_falsy(each.value) for each in call.keywords)
+
+
 def needed(test: ast.expr) -> Iterator[str]:
     """The names that must have a value if a condition is to be true."""
     match test:

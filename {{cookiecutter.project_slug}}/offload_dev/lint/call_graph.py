@@ -13,14 +13,8 @@ from offload_dev.lint.function import CallSite, Function, is_abstract
 from offload_dev.lint.given import Given, affected
 from offload_dev.lint.hooks import hooks_of
 from offload_dev.lint.kept import is_kept, reads_cache
-from offload_dev.lint.names import (
-    CALLBACKS,
-    LOOP_HOOKS,
-    MAY_BE_HOOKS,
-    MAY_BE_ON_LOOP,
-    ON_LOOP,
-    TO_THREAD,
-)
+from offload_dev.lint.loop_functions import LoopFunctions
+from offload_dev.lint.names import TO_THREAD
 from offload_dev.lint.own_loops import run_by_sync_code
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.receivers import Receivers
@@ -37,14 +31,6 @@ FindAtCall = Callable[[Function, ast.Call, Function], Iterable[Violation]]
 
 ON_COMMIT = "django.db.transaction.on_commit"
 CACHES = Patterns("functools.{cache,lru_cache}")
-# Channels runs its methods in a thread, although it inherits from the async one.
-SYNC_CONSUMERS = Patterns("channels.*SyncConsumer")
-VIEWS = Patterns("django.views.*", "adrf.*")
-# Decorators of Ninja: `@router.get("/orders")`.
-ENDPOINTS = {"get", "post", "put", "patch", "delete", "api_operation"}
-# What a class-based view runs on the event loop before its async handler, and the handlers.
-BEFORE_HANDLER = {"setup", "dispatch", "test_func", "has_permission"}
-HANDLERS = ("get", "post", "put", "patch", "delete", "head")
 # Arguments are followed from call to call this many times.
 MAX_ROUNDS = 2
 
@@ -72,6 +58,7 @@ class CallGraph:
         self.functions = {s: visit(s, self.resolver) for s in project.functions}
         self.bodies = {module: visit(module, self.resolver) for module in project.files}
         given = self._follow_arguments()
+        self._loop_functions = LoopFunctions(self.functions, self.resolver)
         everything = (*self.functions.values(), *self.bodies.values())
         self._callables = Callables(everything, given, self.resolver)
         self._called: dict[Function, list[tuple[CallSite, Function]]] = {}
@@ -114,63 +101,12 @@ class CallGraph:
         return self.functions[scope].takes_request and scope not in self._passed_on
 
     def runs_on_loop(self, scope: CodeScope) -> bool:
-        """Whether the event loop runs a function. Four cases:
+        """Whether the event loop runs a function."""
+        return self._loop_functions.runs_on_loop(scope)
 
-        1. An async function.
-        2. A method that an async view runs before its handler.
-        3. A plain function that a framework calls on the loop, as its decorator says.
-        4. A callback of the loop.
-        """
-        if scope.on_loop or scope in self._callbacks or self.may_run_on_loop(scope):
-            return True
-        if any(ON_LOOP.matches(origin) for origin, _ in self.functions[scope].decorators):
-            return True
-        return self._is_hook(scope, LOOP_HOOKS) or self._runs_before_handler(scope)
-
-    def may_run_on_loop(self, scope: CodeScope) -> bool:
-        """Whether a framework calls a plain function on the loop if an async server runs it.
-
-        Ninja does so only for async endpoints. A library has none, but is used by some.
-        """
-        if scope.on_loop:
-            return False
-        if any(MAY_BE_ON_LOOP.matches(origin) for origin, _ in self.functions[scope].decorators):
-            return True
-        are_plain = self._endpoints and not any(each.on_loop for each in self._endpoints)
-        is_of_ninja = "ninja" in scope.module.text
-        return not (is_of_ninja and are_plain) and self._is_hook(scope, MAY_BE_HOOKS)
-
-    @cached_property
-    def _endpoints(self) -> list[CodeScope]:
-        """The endpoints of Ninja."""
-        return [
-            scope
-            for scope, function in self.functions.items()
-            if any(getattr(name, "attr", "") in ENDPOINTS for _, name in function.decorators)
-        ]
-
-    def _is_hook(self, scope: CodeScope, hooks: Patterns) -> bool:
-        """Whether a framework calls a method, by the class that it comes from and its name."""
-        name = scope.label.rpartition(".")[2]
-        lineage = self.resolver.classes.lineage(scope.owner.dotted) if scope.owner else []
-        if any(map(SYNC_CONSUMERS.matches, lineage)):
-            return False
-        return any(hooks.matches(f"{base}.{name}") for base in lineage)
-
-    def _runs_before_handler(self, scope: CodeScope) -> bool:
-        """Whether an async view runs a method before its handler. A heir may be the view."""
-        if scope.owner is None or scope.label.rpartition(".")[2] not in BEFORE_HANDLER:
-            return False
-        classes = self.resolver.classes
-        owners = (scope.owner, *classes.heirs(scope.owner.dotted))
-        return any(
-            classes.is_a(owner.dotted, VIEWS)
-            and any(
-                method is not None and method.on_loop
-                for method in (classes.method(owner.dotted, name) for name in HANDLERS)
-            )
-            for owner in owners
-        )
+    def may_run_on_loop(self, scope: CodeScope) -> str:
+        """Why a plain function may run on the loop and may not; empty if nothing says so."""
+        return self._loop_functions.may_run_on_loop(scope)
 
     @cached_property
     def run_by_sync_code(self) -> set[CodeScope]:
@@ -208,17 +144,6 @@ class CallGraph:
     def of_saved_rows(self) -> set[CodeScope]:
         """The receivers that run inside of the `save` or `delete` of a row."""
         return self._receivers.of_saved_rows()
-
-    @cached_property
-    def _callbacks(self) -> set[CodeScope | None]:
-        """The plain functions that the event loop gets as callbacks."""
-        return {
-            self.resolver.function(argument)
-            for function in self.functions.values()
-            for call in function.calls
-            if CALLBACKS.matches(call.origin)
-            for argument in call.arguments
-        }
 
     @cached_property
     def after_commit(self) -> set[CodeScope | None]:

@@ -13,6 +13,8 @@ from offload_dev.lint.source import CodeScope, Def, Project
 
 VIEWS = Patterns("django.views.generic.*", "{rest_framework,adrf}.*")
 WRITERS = Patterns("django.forms.*ModelForm", "{rest_framework,adrf}.*Serializer")
+GET_OBJECT = {"get_object", "aget_object"}
+FILTERS = Patterns("django_filters.*FilterSet")
 RECEIVER = "django.dispatch.receiver"
 OF_ROWS = "django.db.models.signals."
 # Methods of forms and serializers that get a row, or return one.
@@ -39,6 +41,8 @@ class Conventions:
         """The origin of an attribute: `self.object` of a view, `self.instance` of a form."""
         if name == "object" and self._classes.is_a(owner, VIEWS):
             return self._model_of_view(owner)
+        if name == "qs" and self._classes.is_a(owner, FILTERS):
+            return self._rows_of(self._model_of_writer(owner))
         if name == "instance" and self._classes.is_a(owner, WRITERS):
             return self._model_of_writer(owner)
         return ""
@@ -49,11 +53,20 @@ class Conventions:
             return self._model_of_writer(owner)
         if not self._classes.is_a(owner, VIEWS):
             return ""
-        if method == "get_object":
+        if method in GET_OBJECT:
             return self._model_of_view(owner)
         if method == "get_queryset":
-            return self._declared(owner, "queryset")
+            rows = self._rows_of(self._declared(owner, "model"))
+            return self._declared(owner, "queryset") or rows
         return self._declared(owner, MAKES[method]) if method in MAKES else ""
+
+    def fetches_no_relations(self, owner: str, method: str) -> bool:
+        """Whether a view's own way to fetch its row brings no relation with it."""
+        if method not in GET_OBJECT or not self._classes.is_a(owner, VIEWS):
+            return False
+        names = ("get_object", "aget_object", "get_queryset")
+        is_own = any(self._classes.method(owner, name) for name in names)
+        return not is_own and "_related" not in self._declared(owner, "queryset")
 
     def parameter(self, scope: CodeScope, name: str) -> str:
         """The origin of the row that a signal gives its receiver, or a form its method."""
@@ -65,12 +78,46 @@ class Conventions:
         is_own = scope.node.name in GET_ROW and self._classes.is_a(scope.owner.dotted, WRITERS)
         return self._model_of_writer(scope.owner.dotted) if is_own else ""
 
+    def is_request(self, node: ast.Attribute | ast.Subscript, scope: CodeScope) -> bool:
+        """Whether a framework of Django keeps the request here. Three cases:
+
+        1. `self.context.request` in a controller of ninja-extra.
+        2. `info.context.request` in a resolver of Strawberry; also as an item.
+        3. `info.context` in a resolver of Graphene.
+        """
+        match node:
+            case ast.Attribute(
+                value=ast.Attribute(value=ast.Name(id="self"), attr="context"), attr="request"
+            ):
+                return scope.module.uses(("ninja_extra",))
+            case (
+                ast.Attribute(
+                    value=ast.Attribute(value=ast.Name(id="info"), attr="context"), attr="request"
+                )
+                | ast.Subscript(
+                    value=ast.Attribute(value=ast.Name(id="info"), attr="context"),
+                    slice=ast.Constant(value="request"),
+                )
+            ):
+                return self._is_django and scope.module.uses(("strawberry",))
+            case ast.Attribute(value=ast.Name(id="info"), attr="context"):
+                return self._is_django and scope.module.uses(("graphene",))
+        return False
+
+    @cached_property
+    def _is_django(self) -> bool:
+        return any(module.uses(("django.",)) for module in self._project.files)
+
     def _declared(self, owner: str, name: str) -> str:
         """The origin of what a class, or a base class, assigns to a name in its body."""
         found = self._classes.member(owner, name)
         if found is None or not isinstance(found.value, ast.expr):
             return ""
         return self._origin(found.value, found.scope)
+
+    def _rows_of(self, model: str) -> str:
+        """The origin of a query for all rows of a model."""
+        return f"{model}._default_manager.all" if model else ""
 
     def _model_of_view(self, owner: str) -> str:
         return self._declared(owner, "model") or self._row(self._declared(owner, "queryset"))

@@ -1,7 +1,7 @@
 """What the decorators of a function make of it: a task, a property, an endpoint."""
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from offload_dev.lint.names import CONTEXT_MANAGERS, PROPERTIES, TASK_DECORATORS
 from offload_dev.lint.patterns import Patterns
@@ -10,6 +10,7 @@ from offload_dev.lint.source import CodeScope, Def
 Origin = Callable[[ast.expr, CodeScope], str]
 
 RESOLVERS = Patterns("strawberry.{field,mutation}")
+PAGINATES = Patterns("{ninja,ninja_extra}.*.paginate", "{ninja,ninja_extra}.paginate")
 ENDPOINT_METHODS = {"get", "post", "put", "patch", "delete", "api_operation"}
 
 
@@ -35,6 +36,15 @@ class Decorators:
         ]
         return [(self._origin(name, scope.parent or scope), name) for name in names]
 
+    def given(self, scope: CodeScope, decorators: Patterns) -> Iterator[ast.expr]:
+        """The arguments of some decorators of a function."""
+        assert isinstance(scope.node, Def)
+        for node in scope.node.decorator_list:
+            if isinstance(node, ast.Call) and decorators.matches(
+                self._origin(node.func, scope.parent or scope)
+            ):
+                yield from (*node.args, *(each.value for each in node.keywords))
+
     def is_task(self, scope: CodeScope | None) -> bool:
         """Whether a decorator makes a function a task or a job."""
         if scope is None:
@@ -58,11 +68,17 @@ class Decorators:
             return False
         return any(
             isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in ENDPOINT_METHODS
+            and _last_name(node.func).removeprefix("http_") in ENDPOINT_METHODS
             and any(keyword.arg == "response" for keyword in node.keywords)
             for node in scope.node.decorator_list
         )
+
+    def is_paginated(self, scope: CodeScope) -> bool:
+        """Whether a decorator reads one page of the queryset that an endpoint returns.
+
+        It does so with `async for`.
+        """
+        return any(PAGINATES.matches(origin) for origin, _ in self.of(scope))
 
     def is_property(self, scope: CodeScope) -> bool:
         """Whether reading an attribute calls this method."""
@@ -75,3 +91,13 @@ class Decorators:
     def is_context_manager(self, scope: CodeScope) -> bool:
         """Whether a decorator makes a generator a context manager."""
         return any(CONTEXT_MANAGERS.matches(origin) for origin, _ in self.of(scope))
+
+
+def _last_name(called: ast.expr) -> str:
+    """`get` of `router.get`, and `http_get` of `http_get`."""
+    match called:
+        case ast.Attribute(attr=name):
+            return name
+        case ast.Name(id=name) if name.startswith("http_"):
+            return name
+    return ""

@@ -2,12 +2,25 @@
 
 import ast
 from collections.abc import Iterator
+from copy import copy
 
-from offload_dev.lint.function import CallSite, Evaluated, Function
-from offload_dev.lint.names import LOGGING, ORM, ORM_CONSUMERS, REDIRECTS, RENDERERS, TASK_RESULTS
-from offload_dev.lint.resolver import REQUEST
-from offload_dev.lint.schemas import relations_of_schema
+from offload_dev.lint.fetched_rows import Rows
+from offload_dev.lint.function import CallSite, Evaluated, Function, HiddenQuery
+from offload_dev.lint.hooks import FORMS
+from offload_dev.lint.names import (
+    LOGGING,
+    ORM,
+    ORM_CONSUMERS,
+    REDIRECTS,
+    RENDERERS,
+    TASK_RESULTS,
+    TO_THREAD,
+)
+from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.resolver import REQUEST, REST_REQUEST
+from offload_dev.lint.schemas import relations_of_fields, relations_of_row, relations_of_schema
 from offload_dev.lint.serializers import relations_of
+from offload_dev.lint.snippet import snippet
 from offload_dev.lint.variables import Variables
 
 # Methods of managers that read what `prefetch_related` has fetched, if it has.
@@ -15,6 +28,16 @@ FREE_IF_PREFETCHED = {"all", "count", "exists", "first", "last"}
 # They read a generator only as far as somebody reads them.
 # Methods of schemas that read a row.
 FROM_ROW = {"from_orm", "model_validate"}
+MAY_KNOW = "right if this row got the related one before"
+WITH_USER = "right if the authentication fetched it with the user"
+USERS = (f"{REQUEST}.user", f"{REST_REQUEST}.user")
+PAGINATOR = "django.core.paginator.Paginator"
+SERIALIZES = Patterns("django.core.serializers.serialize")
+MAKES_DICT = Patterns("django.forms.{,models.}model_to_dict")
+VALIDATING = {"is_valid", "errors", "full_clean"}
+READS = {"builtins.getattr", "builtins.hasattr"}
+COUNTED = {"count", "num_pages", "page_range"}
+ROWS_OF_PAGE = {"object_list"}
 LAZY_CONSUMERS = {f"builtins.{name}" for name in ("enumerate", "filter", "iter", "map", "zip")}
 
 
@@ -31,6 +54,9 @@ class Evaluations:
         self.resolver, self.origin = variables.resolver, variables.origin
         self.atomic = False
         self.awaited: set[ast.AST] = set()
+        # The forms that a line above has validated, here or in a thread, as they are written.
+        self.validated: set[str] = set()
+        self.has_pages = "Paginator" in function.scope.module.text
 
     # Attributes and special methods.
 
@@ -39,6 +65,8 @@ class Evaluations:
         base = self.origin(node.value)
         if node.attr == "user" and base == REQUEST:
             self.function.users.append(node)
+        elif self._is_relation_of_user(base, node):
+            self.function.hidden_queries.append(HiddenQuery(node, likely=WITH_USER))
         elif base == f"{REQUEST}.user" and not isinstance(node.value, ast.Attribute):
             # `user = request.user`, and then `user.name`.
             self.function.users.append(node.value)
@@ -46,10 +74,16 @@ class Evaluations:
             self.function.read_of_results.append(node)
         elif self.resolver.models.is_relation(base, node.attr):
             is_assigned = ast.unparse(node) in self.variables.assigned
-            if self.variables.is_fresh(node.value) and not is_assigned:
-                self.function.hidden_queries.append(node)
+            if self.variables.lacks(node) and not is_assigned:
+                self.function.hidden_queries.append(HiddenQuery(node))
             elif isinstance(node.value, ast.Name) and node.value.id == "self":
                 self.function.relations_of_self.append(node)
+            elif not is_assigned and self.variables.is_kept_row(node.value):
+                self.function.hidden_queries.append(HiddenQuery(node, likely=MAY_KNOW))
+        elif node.attr in VALIDATING and self.resolver.classes.is_a(base, FORMS):
+            self._validate(node, base)
+        elif base == PAGINATOR and node.attr in COUNTED and (rows := self._paged(node.value, node)):
+            self.evaluate(rows)
         elif node.attr == "data" and (rows := self._serialized(node.value)) is not None:
             self.evaluate(rows)
             self._note_serialized(node, rows)
@@ -60,6 +94,25 @@ class Evaluations:
                 self._add_implicit_call(node, node.value, f"{base}.{node.attr}")
             elif method is None and self._is_made_up(base, node.attr):
                 self.implicit_call(node.value, "__getattr__")
+            elif self.resolver.libraries.find("special", f"{base}.__getattr__"):
+                self._add_implicit_call(node, node.value, f"{base}.__getattr__")
+
+    def _validate(self, node: ast.Attribute, form: str) -> None:
+        """Note what `form.errors` calls, if nothing has validated the form before."""
+        name = ast.unparse(node.value)
+        if node.attr == "errors" and name not in self.validated:
+            self._add_implicit_call(node, node.value, f"{form}.errors")
+        self.validated.add(name)
+
+    def _is_relation_of_user(self, base: str, node: ast.Attribute) -> bool:
+        """Whether this is `request.user.company`, where the user has been read before."""
+        if base not in USERS or not self.resolver.models.is_relation(
+            self.resolver.models.user, node.attr
+        ):
+            return False
+        project, text = self.resolver.project, self.function.scope.module.text
+        is_read = base != USERS[0] or project.sets_users or "django_auth" in text
+        return is_read and not project.fetches(node.attr)
 
     def _is_made_up(self, owner: str, name: str) -> bool:
         """Whether a class has no such attribute, so that its `__getattr__` answers."""
@@ -75,9 +128,13 @@ class Evaluations:
         origin = self.origin(node)
         named = getattr(node, "id", getattr(node, "attr", ""))
         is_class = named in ("cls", origin.rpartition(".")[2])
-        if self.resolver.classes.scope(origin) is None or is_class:
+        if self.resolver.classes.scope(origin) is None:
+            find = self.resolver.libraries.find
+            found = (name for name in names if find("special", f"{origin}.{name}"))
+        elif is_class:
             return
-        found = (name for name in names if self.resolver.classes.method(origin, name))
+        else:
+            found = (name for name in names if self.resolver.classes.method(origin, name))
         if name := next(found, None):
             function = ast.copy_location(ast.Attribute(node, name, ast.Load()), node)
             self._add_implicit_call(function, node, f"{origin}.{name}")
@@ -85,6 +142,8 @@ class Evaluations:
     def _add_implicit_call(self, function: ast.Attribute, on: ast.expr, origin: str) -> None:
         call = ast.copy_location(ast.Call(function, [], []), function)
         self.function.calls_by_node[call] = CallSite(call, origin, (), False, False, self.atomic)
+        if function.attr == "__iter__":
+            self.function.iterated.add(call)
         if self.variables.is_fresh(on):
             self.function.calls_on_rows.add(call)
 
@@ -102,14 +161,23 @@ class Evaluations:
         if on is not None and self.variables.is_fresh(on):
             self.function.calls_on_rows.add(node)
         given = [*node.args, *(keyword.value for keyword in node.keywords)]
-        rows = filter(self.variables.is_fresh, given)
-        self.function.fresh_arguments += ((node, row) for row in rows)
+        fresh = filter(self.variables.is_fresh, given)
+        self.function.fresh_arguments += ((node, row) for row in fresh)
         first = node.args[0] if node.args else None
         if first is not None:
             self._note_first_argument(node, origin, first)
             schema = self._named_schema(node.func)
-            if schema and self.variables.is_fresh(first):
-                self._note_relations(node, first, relations_of_schema(schema, self.resolver))
+            rows = self.variables.rows_in(first) if schema else None
+            if rows is not None:
+                names = [*relations_of_schema(schema, self.resolver)]
+                names += relations_of_fields(schema, rows.model, self.resolver)
+                lacking = (name for name in names if not rows.names(name))
+                self._note_relations(node, first, lacking)
+        match node:
+            case ast.Call(args=[held, ast.Constant(value=str() as name), *_]) if origin in READS:
+                self.read_attribute(ast.copy_location(ast.Attribute(held, name, ast.Load()), node))
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="append"), args=[row]):
+                self.variables.add_row(name, row)
         if LOGGING.matches(origin):
             self.write_as_text(node.args[1:])
         if RENDERERS.matches(origin):
@@ -126,6 +194,12 @@ class Evaluations:
         elif isinstance(node.func, ast.Attribute) and _reads_all(node.func):
             self.note_iteration(first)
             self.evaluate(first)
+        if SERIALIZES.matches(origin) and len(node.args) > 1:
+            self.evaluate(node.args[1])
+        if MAKES_DICT.matches(origin) and not node.keywords and len(node.args) == 1:
+            rows = self.variables.rows_in(first)
+            names = self.resolver.models.to_many(rows.model) if rows is not None else []
+            self._note_relations(node, first, iter(names))
         if REDIRECTS.matches(origin):
             self.implicit_call(first, "get_absolute_url")
         if isinstance(node.func, ast.Attribute) and is_text(node.func.value):
@@ -152,25 +226,43 @@ class Evaluations:
             self.implicit_call(source, "__iter__")
 
         origin = self.origin(source)
+        pairs = [(each, self._iterated(part)) for each, part in self._pairs(target, source)]
         local = self.variables.local
         element = self.resolver.containers.element(source, self.function.scope, local)
         element = element or self.variables.element(source)
         self.variables.forget(target)
-        if not self.resolver.queries.is_query(origin):
-            if isinstance(target, ast.Name):
-                self.variables.local[target.id] = element
-            return
-
-        if is_async:
+        is_query = self.resolver.queries.is_query(origin)
+        if is_query and is_async:
             self.function.streamed.append(source)
             if isinstance(source, ast.Name):
                 self.variables.fetched.add(source.id)
         if isinstance(target, ast.Name):
             # `values_list` and the like give plain values, which have no relations.
-            row = self.variables.local[target.id] = self.resolver.queries.row(origin)
-            is_fresh = "_related" not in origin and source not in self.function.maybe_prefetched
-            if row and is_fresh and not self.variables.comes_from_function(source):
-                self.variables.rows.add(target.id)
+            row = self.resolver.queries.row(origin) if is_query else element
+            self.variables.local[target.id] = row
+        for each, rows in pairs:
+            if isinstance(each, ast.Name) and rows is not None:
+                self.variables.keep_row(each.id, rows)
+
+    def _iterated(self, source: ast.expr) -> Rows | None:
+        is_unsure = source in self.function.maybe_prefetched
+        return None if is_unsure else self.variables.iterated(source)
+
+    def _pairs(self, target: ast.expr, source: ast.expr) -> list[tuple[ast.expr, ast.expr]]:
+        """The variables of a loop, each with what it goes through; `enumerate` has two."""
+        match target, source:
+            case ast.Tuple(elts=[_, each]), ast.Call(func=called, args=[held, *_]) if (
+                self.origin(called) == "builtins.enumerate"
+            ):
+                return [(each, held)]
+            case ast.Tuple(elts=elements), ast.Call(func=called, args=args) if (
+                self.origin(called) == "builtins.zip"
+            ):
+                return list(zip(elements, args, strict=False))
+            case ast.Tuple(elts=[_, each]), ast.Call(func=ast.Attribute(value=held, attr="items")):
+                values = ast.Call(ast.Attribute(held, "values", ast.Load()), [], [])
+                return [(each, ast.copy_location(values, source))]
+        return [(target, source)]
 
     def note_iteration(self, source: ast.expr) -> None:
         """Note that a line runs a generator. Calling its function alone runs nothing of it."""
@@ -190,8 +282,10 @@ class Evaluations:
 
     def evaluate(self, node: ast.expr, likely: str = "") -> None:
         """Note a queryset that a line evaluates. `await` of one fails before it is read."""
-        if isinstance(node, ast.Await):
+        if isinstance(node, ast.Await) and not self._is_returned(node.value):
             return
+        if self.has_pages:
+            node = self._of_page(node) or node
         origin = self.origin(node)
         is_fetched = isinstance(node, ast.Name) and node.id in self.variables.fetched
         if not self.resolver.queries.is_query(origin) or node in self.awaited or is_fetched:
@@ -203,6 +297,38 @@ class Evaluations:
                 return
             likely = f"queries unless `prefetch_related` has fetched `{name}`"
         self.function.evaluated.append(Evaluated(node, origin, likely, self.atomic))
+
+    def _of_page(self, node: ast.expr) -> ast.expr | None:
+        """The queryset of a page, which reads its rows when somebody iterates over it."""
+        held = node.value if isinstance(node, ast.Attribute) and node.attr in ROWS_OF_PAGE else node
+        made = self.variables.run(self.variables.value_of(held))
+        match made:
+            case ast.Call(func=ast.Attribute(value=paginator, attr="page" | "get_page")):
+                return self._paged(paginator, node)
+        return None
+
+    def _paged(self, node: ast.expr, at: ast.expr) -> ast.expr | None:
+        """The queryset of which a `Paginator` is made; None if it is made of something else.
+
+        Args:
+            at: the line that reads it.
+        """
+        made = self.variables.value_of(node)
+        if not isinstance(made, ast.Call) or not made.args or self.origin(made.func) != PAGINATOR:
+            return None
+        is_query = self.resolver.queries.is_query(self.origin(made.args[0]))
+        return ast.copy_location(copy(made.args[0]), at) if is_query else None
+
+    def _is_returned(self, node: ast.expr) -> bool:
+        """Whether a coroutine gives the queryset: of an async function, or of another thread."""
+        called = node.func if isinstance(node, ast.Call) else None
+        wrapper = called.func if isinstance(called, ast.Call) else called
+        origin = self.origin(wrapper)
+        scope = self.resolver.function(origin)
+        if scope is None:
+            return TO_THREAD.matches(origin)
+        decorators = self.resolver.decorators.of(scope)
+        return scope.on_loop or any(TO_THREAD.matches(each) for each, _ in decorators)
 
     def _note_prefetch(self, node: ast.expr, origin: str) -> None:
         """Note a query of related rows that `prefetch_related` may have fetched before."""
@@ -217,7 +343,8 @@ class Evaluations:
         root: ast.expr = node
         while isinstance(root, ast.Call | ast.Attribute):
             root = root.func if isinstance(root, ast.Call) else root.value
-        if not (isinstance(root, ast.Name) and root.id in self.variables.rows):
+        row = self.variables.rows.get(root.id) if isinstance(root, ast.Name) else None
+        if row is None or row.names(manager):
             self.function.maybe_prefetched[node] = manager
 
     def _context_of(self, call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
@@ -232,16 +359,29 @@ class Evaluations:
                         yield str(key.value), value
 
     def _note_serialized(self, read: ast.Attribute, row: ast.expr) -> None:
-        """Note the relation that a serializer reads of a row that was fetched without it."""
-        if self.variables.is_fresh(row):
-            names = relations_of(self.origin(read.value), self.origin(row), self.resolver)
-            self._note_relations(read, row, names)
+        """Note the relation that a serializer reads of rows that were fetched without it."""
+        rows = self.variables.rows_in(row)
+        if rows is not None:
+            names = relations_of(self.origin(read.value), rows.model, self.resolver)
+            lacking = (name for name in names if not rows.names(name))
+            self._note_relations(read, row, lacking)
+
+    def note_response(self, returned: ast.expr) -> None:
+        """Note the relation that the response type reads of the rows that an endpoint returns."""
+        row = returned.elts[-1] if isinstance(returned, ast.Tuple) and returned.elts else returned
+        rows = self.variables.rows_in(row)
+        if rows is not None:
+            names = relations_of_row(self.function.scope, rows.model, self.resolver)
+            self._note_relations(row, row, (name for name in names if not rows.names(name)))
 
     def _note_relations(self, node: ast.expr, row: ast.expr, names: Iterator[str]) -> None:
         """Note the first relation of a row that a line reads without naming it."""
         for name in names:
-            relation = ast.Attribute(row, name, ast.Load())
-            self.function.hidden_queries.append(ast.copy_location(relation, node))
+            relation = ast.copy_location(ast.Attribute(row, name, ast.Load()), node)
+            subject = f"`{snippet(node)}`, which reads `{name}`,"
+            rows = self.variables.rows_in(row)
+            is_many = rows is not None and self.resolver.models.rows(rows.model, name) is not None
+            self.function.hidden_queries.append(HiddenQuery(relation, subject, is_many))
             return
 
     def _serialized(self, node: ast.expr) -> ast.expr | None:

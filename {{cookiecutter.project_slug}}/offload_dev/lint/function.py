@@ -70,6 +70,22 @@ class Evaluated(NamedTuple):
     atomic: bool = False
 
 
+class HiddenQuery(NamedTuple):
+    """A relation of a row that runs a query when it is read.
+
+    Args:
+        node: the relation: `order.customer`.
+        subject: what reads it, if no line names it; else empty.
+        many: whether it leads to many rows.
+        likely: why the line may still be right; empty if it is certain.
+    """
+
+    node: ast.Attribute
+    subject: str = ""
+    many: bool = False
+    likely: str = ""
+
+
 class WithBlock(NamedTuple):
     """A context manager of a `with` or `async with` statement."""
 
@@ -119,7 +135,7 @@ class Function:
     iterated: set[ast.expr] = field(default_factory=set)
     streamed: list[ast.expr] = field(default_factory=list)
     users: list[ast.expr] = field(default_factory=list)
-    hidden_queries: list[ast.Attribute] = field(default_factory=list)
+    hidden_queries: list[HiddenQuery] = field(default_factory=list)
     relations_of_self: list[ast.Attribute] = field(default_factory=list)
     read_of_results: list[ast.Attribute] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)

@@ -19,7 +19,6 @@ from offload_dev.lint.violations import Violation
 # Further away from a sync view a condition stands on the way, as a rule.
 MAX_STEPS = 3
 FEW_REQUESTS = "right if only few requests come here"
-UNDER_ASGI = "right where no async server calls it"
 
 
 def grade(project: Project) -> list[Finding]:
@@ -81,7 +80,7 @@ def _violations(graph: CallGraph, callers: Callers) -> Iterator[tuple[CodeScope,
             yield from _found(async_functions, scope, function)
         if graph.runs_on_loop(scope):
             for each in _on_loop(function, graph, callers):
-                unsure = UNDER_ASGI if graph.may_run_on_loop(scope) else ""
+                unsure = graph.may_run_on_loop(scope)
                 yield scope, each._replace(likely=each.likely or unsure)
         elif graph.is_view(scope):
             for each in (*graph.blocking.own(function), *graph.blocking.through_calls(function)):

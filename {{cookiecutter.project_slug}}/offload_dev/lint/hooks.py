@@ -25,7 +25,14 @@ class Hooks(NamedTuple):
 
 
 HOOKS = (
-    Hooks(FORMS, {"is_valid": ("clean", "clean_*"), "full_clean": ("clean", "clean_*")}),
+    Hooks(
+        FORMS,
+        {
+            "is_valid": ("clean", "clean_*"),
+            "full_clean": ("clean", "clean_*"),
+            "errors": ("clean", "clean_*"),
+        },
+    ),
     Hooks(
         SERIALIZERS,
         {

@@ -16,6 +16,7 @@ from offload_dev.lint.patterns import Patterns
 LISTS = {
     "blocks",
     "may_block",
+    "special",
     "passes",
     "computes",
     "may_compute",

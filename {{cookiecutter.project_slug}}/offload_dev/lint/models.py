@@ -126,6 +126,11 @@ class Models:
             return self.named(name.removesuffix("_set"))
         return OF_USERS[name] if name in OF_USERS and self._is_user(model) else None
 
+    def to_many(self, model: str) -> list[str]:
+        """The relations to many rows that a model itself declares."""
+        scopes = filter(None, map(self._classes.scope, self._classes.lineage(model)))
+        return [n for scope in scopes for n, v in scope.names.items() if _is_call(v, TO_MANY)]
+
     def _is_user(self, model: str) -> bool:
         return model == self.user or self._classes.is_a(model, USER_BASES)
 

@@ -6,6 +6,7 @@ The origin of `Path("x").read_text` is `pathlib.Path.read_text`.
 import ast
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import Any
 
 from offload_dev.lint import annotations, libraries
 from offload_dev.lint.celery_settings import CelerySettings
@@ -66,6 +67,8 @@ class Resolver:
         self._functions: dict[str, CodeScope | None] = {}
         self._returned: dict[CodeScope, str] = {}
         self._attributes: dict[str, str] = {}
+        # The answers that others keep until more is known, by the function and the question.
+        self.answers: dict[tuple[CodeScope, str], Any] = {}
 
         self.classes = Classes(project, self.origin)
         self.decorators = Decorators(self.origin)
@@ -92,7 +95,7 @@ class Resolver:
         self.models.forget()
         self.local_types.forget()
         self.queries.forget()
-        for answers in (self._functions, self._returned, self._attributes):
+        for answers in (self._functions, self._returned, self._attributes, self.answers):
             answers.clear()
 
     # Origins.
@@ -111,11 +114,15 @@ class Resolver:
             case ast.Attribute(value=value, attr=attr):
                 if attr == "request" and isinstance(value, ast.Name) and value.id == "self":
                     return self._request_of_view(scope)
+                if attr in ("request", "context") and self.conventions.is_request(node, scope):
+                    return REQUEST
                 base = self.origin(value, scope, local)
                 return self.follow(f"{base}.{attr}") if base else ""
             case ast.Await(value=value) | ast.NamedExpr(value=value) | ast.Starred(value=value):
                 return self.origin(value, scope, local)
             case ast.Subscript(value=value, slice=key):
+                if self.conventions.is_request(node, scope):
+                    return REQUEST
                 if known := self._of_scope(node, scope) or self.containers.element(
                     value, scope, local
                 ):
@@ -153,7 +160,7 @@ class Resolver:
             case ast.Subscript(
                 value=ast.Attribute(attr="scope") | ast.Name(id="scope"),
                 slice=ast.Constant(value="user" | "session" as name),
-            ) if _uses(scope.module, ("channels.",)):
+            ) if scope.module.uses(("channels.",)):
                 return self.models.user if name == "user" else CHANNELS_SESSION
         return ""
 
@@ -379,15 +386,17 @@ class Resolver:
         if made := self._returned_by_super(call.func, scope):
             return made
 
-        # 2. `sync_to_async(f)(1)` and `to_thread(f, 1)` return what `f` returns.
+        # 2. `sync_to_async(f)(1)`, `to_thread(f, 1)` and the like return what `f` returns.
         origin = self.origin(call.func, scope, local)
         wrapper = call.func if isinstance(call.func, ast.Call) else None
         wraps = self.origin(wrapper.func, scope, local) if wrapper and wrapper.args else ""
         if wrapper is not None and TO_THREAD.matches(wraps):
-            return self._result(self.origin(wrapper.args[0], scope, local))
+            return self._result_of(wrapper.args[0], scope, local)
         if call.args:
             if origin == "asyncio.to_thread":
-                return self._result(self.origin(call.args[0], scope, local))
+                return self._result_of(call.args[0], scope, local)
+            if origin.endswith(".run_in_executor") and len(call.args) > 1:
+                return self._result_of(call.args[1], scope, local)
 
             # 3. `partial(f)` and `Depends(f)` stand for `f`, and for what it returns.
             if origin == "functools.partial":
@@ -405,6 +414,12 @@ class Resolver:
                 texts = [a.value for a in call.args if isinstance(a, ast.Constant)]
                 return self.models.named(".".join(map(str, texts))) or origin
         return self._result(origin)
+
+    def _result_of(self, called: ast.expr, scope: CodeScope, local: Types | None) -> str:
+        """The origin of what a function returns that another thread runs; of a lambda, its body."""
+        if isinstance(called, ast.Lambda):
+            return self.origin(called.body, scope, local)
+        return self._result(self.origin(called, scope, local))
 
     def _returned_by_super(self, called: ast.expr, scope: CodeScope) -> str:
         """The origin of what the framework's own method returns: `super().update(row, data)`."""
@@ -497,7 +512,7 @@ class Resolver:
             named = self.annotation(argument.annotation, scope)
             is_open = not named or named.startswith(OPEN_TYPES)
             return self._given(argument, scope) if is_open else named
-        if argument.arg == "request" and _uses(scope.module, FRAMEWORKS):
+        if argument.arg == "request" and scope.module.uses(FRAMEWORKS):
             return self._request_of_view(scope)
         if argument.arg == "request" and is_of_middleware(scope):
             return REQUEST
@@ -518,9 +533,3 @@ class Resolver:
         """The one origin of requests, for a class that the project derives from `HttpRequest`."""
         is_own = self.classes.scope(origin) is not None
         return REQUEST if is_own and REQUEST in self.classes.lineage(origin) else origin
-
-
-def _uses(module: Module, packages: tuple[str, ...]) -> bool:
-    """Whether a module imports something of these packages at its top."""
-    names = module.names.values()
-    return any(name.startswith(packages) for name in names if isinstance(name, str))

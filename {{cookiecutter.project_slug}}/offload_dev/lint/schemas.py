@@ -7,6 +7,7 @@ from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, Def
 
+SUCCESS = range(200, 300)
 SCHEMAS = Patterns("ninja*.{Schema,ModelSchema}", "ninja_schema.*Schema", "ninja.*.ModelSchema")
 
 
@@ -25,6 +26,51 @@ def relations_read(scope: CodeScope, resolver: Resolver) -> Iterator[tuple[ast.e
                     origin = resolver.origin(named, scope.parent or scope)
                     for name, is_many in _of_schema(origin, resolver):
                         yield named, name, is_many
+
+
+def relations_of_row(scope: CodeScope, model: str, resolver: Resolver) -> Iterator[str]:
+    """The relations that the response type of an endpoint reads of a row, without a `Meta`."""
+    assert isinstance(scope.node, Def)
+    given = (each for node in scope.node.decorator_list for each in getattr(node, "keywords", ()))
+    responses = (each.value for each in given if each.arg == "response")
+    for named in (node for response in responses for node in _answers(response)):
+        origin = resolver.origin(named, scope.parent or scope)
+        if resolver.classes.is_a(origin, SCHEMAS):
+            yield from relations_of_fields(origin, model, resolver)
+
+
+def relations_of_fields(origin: str, model: str, resolver: Resolver) -> Iterator[str]:
+    """The relations of a row that the fields of a schema read which names no model in `Meta`."""
+    schema = resolver.classes.scope(origin)
+    if schema is not None and not _model_of(schema, resolver)[0]:
+        yield from _read_of(schema, model, resolver)
+
+
+def _answers(response: ast.expr) -> Iterator[ast.expr]:
+    """The types that a response names; of `{200: OrderOut, 404: Message}` those of success."""
+    types = [response]
+    if isinstance(response, ast.Dict):
+        pairs = zip(response.keys, response.values, strict=True)
+        types = [type_ for code, type_ in pairs if getattr(code, "value", 0) in SUCCESS]
+    for each in types:
+        yield from (n for n in ast.walk(each) if isinstance(n, ast.Name | ast.Attribute))
+
+
+def _read_of(schema: CodeScope, model: str, resolver: Resolver) -> Iterator[str]:
+    """The relations of a row that the fields of a schema read, by their name or their alias."""
+    for name in schema.annotations:
+        if f"resolve_{name}" not in schema.names:
+            first = _alias(schema.names.get(name)) or name
+            is_many = resolver.models.rows(model, first) is not None
+            if is_many or resolver.models.is_relation(model, first):
+                yield first
+
+
+def _alias(field: str | ast.expr | None) -> str:
+    """`customer` of `Field(..., alias="customer.name")`."""
+    keywords = field.keywords if isinstance(field, ast.Call) else ()
+    value = next((each.value for each in keywords if each.arg == "alias"), None)
+    return str(value.value).partition(".")[0] if isinstance(value, ast.Constant) else ""
 
 
 def _of_schema(origin: str, resolver: Resolver) -> Iterator[tuple[str, bool]]:

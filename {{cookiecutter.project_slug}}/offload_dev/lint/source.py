@@ -151,6 +151,11 @@ class Module(CodeScope):
         """Whether somebody starts the file: a management command, or a file with a main block."""
         return self.has_own_loop or "__main__" in self.text
 
+    def uses(self, packages: tuple[str, ...]) -> bool:
+        """Whether it imports something of these packages at its top."""
+        names = self.names.values()
+        return any(name.startswith(packages) for name in names if isinstance(name, str))
+
     def absolute(self, node: ast.ImportFrom, name: str = "") -> str:
         """The absolute name of what `from … import name` imports, or of the module itself."""
         parts = [*(node.module or "").split("."), name]
@@ -249,8 +254,14 @@ class Project:
 
     @cached_property
     def sets_users(self) -> bool:
-        """Whether a line gives `request.user` a value, as authentication of its own does."""
-        return any(SETS_USER.search(module.text) is not None for module in self.modules.values())
+        """Whether a line gives `request.user` a value, as authentication of its own does.
+
+        That of `ninja_jwt` does so, too.
+        """
+        return any(
+            "ninja_jwt" in module.text or SETS_USER.search(module.text) is not None
+            for module in self.modules.values()
+        )
 
     @cached_property
     def has_thread_locals(self) -> bool:

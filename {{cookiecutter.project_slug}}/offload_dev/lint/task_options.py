@@ -54,7 +54,7 @@ def of_task(decorator: ast.Call, limits: TaskLimits, resolver: Resolver) -> Iter
             advice = "`acks_late=True`"
             yield violation(decorator, f"`{name}`, without `acks_late`,", instead=advice)
         if advice := _meant(name):
-            yield violation(decorator, f"`{name}`", instead=advice)
+            yield violation(decorator, f"`{name}`, which no task reads,", instead=advice)
 
 
 def _meant(name: str) -> str:

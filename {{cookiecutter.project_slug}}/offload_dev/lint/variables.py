@@ -2,9 +2,10 @@
 
 import ast
 
-from offload_dev.lint.names import FETCHING, FETCHING_PAIRS, SIGNALS, TO_THREAD
-from offload_dev.lint.resolver import REQUEST, Resolver
-from offload_dev.lint.source import CodeScope, Def, own_nodes
+from offload_dev.lint.fetched_rows import FetchedRows, Rows
+from offload_dev.lint.names import FETCHING_PAIRS, SIGNALS
+from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.source import CodeScope, own_nodes
 
 # What calls return several values, and what these are.
 PAIRS = {
@@ -12,7 +13,6 @@ PAIRS = {
     "asyncio.open_unix_connection": ("asyncio.StreamReader", "asyncio.StreamWriter"),
     "multiprocessing.Pipe": ("multiprocessing.Pipe", "multiprocessing.Pipe"),
 }
-GET_OR_404 = ("get_object_or_404", "aget_object_or_404")
 
 
 class Variables:
@@ -24,7 +24,8 @@ class Variables:
         values: what the variables were assigned last.
         items: what was assigned to the items of the variables: `context["orders"] = orders`.
         added: what was appended to the variables, as calls.
-        rows: variables that hold a row whose relations were not fetched with it.
+        rows: the variables that hold a row which was fetched here.
+        lists: the variables that hold a list of such rows.
         fetched: variables that hold a queryset which `async for` has fetched: reading it again is
             free.
         assigned: attributes that the function has assigned to.
@@ -37,7 +38,9 @@ class Variables:
         self.values: dict[str, ast.expr] = {}
         self.items: dict[str, list[tuple[str, ast.expr]]] = {}
         self.added: dict[str, list[ast.expr]] = {}
-        self.rows: set[str] = set()
+        self.rows: dict[str, Rows] = {}
+        self.lists: dict[str, Rows] = {}
+        self._fetched_rows = FetchedRows(resolver, scope, self.lists)
         self.fetched: set[str] = set()
         self.assigned: set[str] = set()
 
@@ -51,6 +54,8 @@ class Variables:
             for element in target.elts:
                 self.forget(element)
             self._bind_pair(target.elts, value)
+            for element, part in zip(target.elts, self._parts(value), strict=False):
+                self.bind(element, part)
         match target:
             case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str() as key)):
                 self.items.setdefault(name, []).append((key, value))
@@ -60,14 +65,18 @@ class Variables:
         self.items.pop(target.id, None)
         self.added.pop(target.id, None)
         origin = self.origin(value)
+        row, rows = self.row_of(value), self.listed(value)
+        values = self._fetched_rows.of_values(value, self.scope, self.local)
+        origin = origin or (row.model if row is not None else "")
         # Each signal has receivers of its own.
         is_signal = SIGNALS.matches(origin)
         self.local[target.id] = f"{self.scope.dotted}.{target.id}" if is_signal else origin
+        row = self._of_all_branches(target.id, row, value)
         self.values[target.id] = value
         self.fetched.discard(target.id)
-        self.rows.discard(target.id)
-        if self._fetches_row(value):
-            self.rows.add(target.id)
+        self._hold(target.id, row, rows)
+        if values is not None:
+            self.lists[f"{target.id}.values()"] = values
 
     def forget(self, target: ast.expr) -> None:
         """Note that the names in a target hold something that is not known."""
@@ -75,7 +84,7 @@ class Variables:
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self.local[node.id] = ""
                 self.values.pop(node.id, None)
-                self.rows.discard(node.id)
+                self._hold(node.id)
 
     def value_of(self, node: ast.expr) -> ast.expr:
         """The value that a variable was assigned last; else the expression itself."""
@@ -102,7 +111,7 @@ class Variables:
     def is_fresh(self, node: ast.expr) -> bool:
         """Whether this is a row whose relations were not fetched with it."""
         if isinstance(node, ast.Name):
-            return node.id in self.rows
+            return node.id in self.rows and not self.rows[node.id].fetched
         # `self.scope["user"]` of Channels, which its middleware has fetched.
         if isinstance(node, ast.Subscript):
             return self.origin(node) == self.resolver.models.user
@@ -112,13 +121,95 @@ class Variables:
             and self.resolver.models.is_relation(self.origin(node.value), node.attr)
         )
 
-    def comes_from_function(self, query: ast.expr) -> bool:
-        """Whether another function of this project makes a query, or begins it."""
-        return any(
-            isinstance(node, ast.Call)
-            and self.resolver.function(self.origin(node.func)) is not None
-            for node in ast.walk(query)
-        ) or (isinstance(query, ast.Name) and query.id not in self.values)
+    def lacks(self, node: ast.Attribute) -> bool:
+        """Whether this is a relation of a row that was fetched without it."""
+        root, path = node.value, [node.attr]
+        while isinstance(root, ast.Attribute):
+            path.insert(0, root.attr)
+            root = root.value
+        row = self.rows.get(root.id) if isinstance(root, ast.Name) else None
+        if isinstance(root, ast.Await):
+            row = self.row_of(root)
+            return row is not None and not row.has("__".join(path))
+        if row is None or not row.fetched:
+            return self.is_fresh(node.value)
+        return not row.has("__".join(path))
+
+    def row_of(self, value: ast.expr) -> Rows | None:
+        """The row in a value, if it is fetched here: by a query, or as an item of a list."""
+        match value:
+            case ast.Subscript(value=held, slice=ast.Constant(value=int())):
+                return self.listed(held)
+        return self._fetched_rows.of_row(value, self.scope, self.local)
+
+    def listed(self, value: ast.expr) -> Rows | None:
+        """The rows in a list that were fetched here."""
+        return self._fetched_rows.of_list(value, self.scope, self.local)
+
+    def run(self, value: ast.expr) -> ast.expr:
+        """What an expression runs, in this thread or in another one: `sync_to_async(f)(1)`."""
+        return self._fetched_rows.run(value, self.scope, self.local)
+
+    def iterated(self, source: ast.expr) -> Rows | None:
+        """The rows that a loop over a queryset, or over a list of rows, gives to its variable."""
+        if rows := self.listed(source):
+            return rows
+        if isinstance(source, ast.Name) and source.id not in self.values:
+            return None
+        return self._fetched_rows.of_query(source, self.scope, self.local)
+
+    def rows_in(self, node: ast.expr) -> Rows | None:
+        """The row, or the rows of a list, that an expression holds and that were fetched here."""
+        if isinstance(node, ast.Name) and node.id in self.rows:
+            return self.rows[node.id]
+        if self.is_fresh(node):
+            return Rows(self.origin(node), frozenset())
+        return self.listed(node) or self.row_of(node)
+
+    def add_row(self, name: str, row: ast.expr) -> None:
+        """Note that a list gets a row: `found.append(order)`."""
+        rows, known = self.rows_in(row), self.lists.get(name)
+        made = self.values.get(name)
+        is_new = isinstance(made, ast.List) and not made.elts and known is None
+        if rows is not None and (is_new or (known is not None and known.model == rows.model)):
+            fetched = rows.fetched | (known.fetched if known is not None else frozenset())
+            self.lists[name] = Rows(rows.model, fetched)
+
+    def is_kept_row(self, node: ast.expr) -> bool:
+        """Whether this is an attribute to which methods only assign rows without relations."""
+        match node:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name) if self.scope.owner:
+                given = self.resolver.classes.assigned(self.scope.owner.dotted, name)
+            case _:
+                return False
+        rows = [
+            self._fetched_rows.of_row(value, scope, self.resolver.locals(scope))
+            for value, scope in given
+            if not (isinstance(value, ast.Constant) and value.value is None)
+        ]
+        return bool(rows) and all(row is not None and not row.fetched for row in rows)
+
+    def _of_all_branches(self, name: str, row: Rows | None, value: ast.expr) -> Rows | None:
+        """The row with what another branch has fetched; None if that is not known."""
+        known, before = self.rows.get(name), self.values.get(name)
+        is_always = any(getattr(each, "value", None) is value for each in self.scope.node.body)
+        if row is None or is_always or before is None or isinstance(before, ast.Constant):
+            return row
+        is_same = known is not None and known.model == row.model
+        return Rows(row.model, row.fetched | known.fetched) if known and is_same else None
+
+    def _hold(self, name: str, row: Rows | None = None, rows: Rows | None = None) -> None:
+        """Note the fetched row, or the list of them, that a variable holds now."""
+        self.lists.pop(f"{name}.values()", None)
+        for held, found in ((self.rows, row), (self.lists, rows)):
+            held.pop(name, None)
+            if found is not None:
+                held[name] = found
+
+    def keep_row(self, name: str, row: Rows) -> None:
+        """Note that a variable of a loop holds a row."""
+        self.local[name] = row.model
+        self._hold(name, row)
 
     def is_unchanged_parameter(self, name: str) -> bool:
         """Whether the caller gives this value: a parameter that the function never assigns to."""
@@ -127,49 +218,13 @@ class Variables:
             for node in own_nodes(self.scope.node)
         )
 
-    def _fetches_row(self, value: ast.expr) -> bool:
-        """Whether a value is a row that is fetched here, without its relations.
-
-        A row that is created has what it was created with.
-        """
-        call = _without_await(value)
-        if not isinstance(call, ast.Call):
-            return False
-        origin = self.origin(call.func)
-        if not origin or "_related(" in ast.unparse(call):
-            return False
-        if origin == f"{REQUEST}.auser" or self._returns_fresh_row(origin):
-            return True
-        head, _, method = origin.rpartition(".")
-        if not self.resolver.queries.is_query(head):
-            query = self.origin(call.args[0]) if call.args else ""
-            return "_related" not in query and method in GET_OR_404
-        return "_related" not in head and method in FETCHING and not method.endswith("create")
-
-    def _returns_fresh_row(self, origin: str) -> bool:
-        """Whether a function of this project only fetches a row, without its relations."""
-        resolver = self.resolver
-        scope = resolver.function(origin)
-        if scope is None or not isinstance(scope.node, Def):
-            return False
-        is_plain = all(TO_THREAD.matches(each) for each, _ in resolver.decorators.of(scope))
-        if not is_plain or "_related(" in scope.text_of_lines:
-            return False
-        local = resolver.locals(scope)
-        returned = resolver.local_types.returned(scope, yields=False)
-        calls = [each.value if isinstance(each, ast.Await) else each for each in returned]
-        return bool(calls) and all(
-            isinstance(call, ast.Call) and self._fetches(resolver.origin(call.func, scope, local))
-            for call in calls
-        )
-
-    def _fetches(self, origin: str) -> bool:
-        """Whether a call of this origin fetches a row of a query that was begun here."""
-        head, _, method = origin.rpartition(".")
-        is_new = method.endswith("create")
-        if method not in FETCHING or is_new or "_related" in head:
-            return False
-        return self.resolver.queries.is_query(head)
+    def _parts(self, value: ast.expr) -> list[ast.expr]:
+        """What `await asyncio.gather(first(), second())` gives to two variables."""
+        match value:
+            case ast.Await(value=ast.Call(func=called, args=args)):
+                if self.origin(called) == "asyncio.gather":
+                    return [ast.copy_location(ast.Await(each), each) for each in args]
+        return []
 
     def _bind_pair(self, elements: list[ast.expr], value: ast.expr) -> None:
         """`order, is_new = await Order.objects.aget_or_create(…)`, and `PAIRS`."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from offload_dev.lint.conditions import Conditions
 from offload_dev.lint.evaluations import Evaluations, is_text
 from offload_dev.lint.function import CallSite, Evaluated, Function, Loop, WithBlock, awaits
+from offload_dev.lint.plain_calls import is_plain
 from offload_dev.lint.resolver import REQUEST, REST_REQUEST, Resolver
 from offload_dev.lint.source import SCOPES, CodeScope, Def
 from offload_dev.lint.variables import Variables
@@ -45,8 +46,10 @@ class Visitor(ast.NodeVisitor):
         decorators = (origin for origin, _ in resolver.decorators.of(scope))
         self.evaluations.atomic = ATOMIC in decorators
 
-        self.returns_rows = isinstance(scope.node, Def) and resolver.decorators.is_typed_endpoint(
-            scope
+        self.returns_rows = (
+            isinstance(scope.node, Def)
+            and resolver.decorators.is_typed_endpoint(scope)
+            and not resolver.decorators.is_paginated(scope)
         )
         for statement in scope.node.body:
             self.visit(statement)
@@ -72,6 +75,7 @@ class Visitor(ast.NodeVisitor):
         origin = self.origin(node.func)
         arguments = tuple(self.origin(argument) for argument in node.args)
         is_awaited, is_dropped = node in self.evaluations.awaited, node in self.dropped
+        is_awaited = is_awaited and not is_plain(origin, self.resolver)
         self.function.calls_by_node[node] = CallSite(
             node, origin, arguments, is_awaited, is_dropped, self.evaluations.atomic
         )
@@ -91,6 +95,7 @@ class Visitor(ast.NodeVisitor):
             # A typed endpoint reads the queryset that it returns, on the event loop.
             if self.returns_rows:
                 self.evaluations.evaluate(node.value)
+                self.evaluations.note_response(node.value)
             self.visit(node.value)
 
     # Variables.

@@ -27,7 +27,7 @@ LIMIT_OF_CACHE = {
 # Since this version the package waits for 5 seconds at most by default.
 LIMITED_REDIS = 8
 ANSWERS = "right if this server always answers, or closes the connection"
-SOME_LIMITED = "the app, only some of whose tasks have a time limit,"
+SOME_LIMITED = "the Celery app, some of whose tasks may run for ever,"
 BY_COMMAND = "right if the command of the worker limits them, or each task ends by itself"
 LIMIT_ADVICE = "`task_time_limit`, and a `task_soft_time_limit` below it"
 LOST = re.compile(r"CELERY_(BROKER_|REDIS_)?VISIBILITY_TIMEOUT|BROKER_VISIBILITY_TIMEOUT")
@@ -52,7 +52,7 @@ def _mail(module: Module, resolver: Resolver) -> Iterator[Violation]:
     is_other = not THIS_HOST.match(ast.unparse(host)) and getattr(host, "value", "?") != ""
     is_limited = any("EMAIL_TIMEOUT" in each.text for each in files)
     if is_other and not is_limited and any(SENDS_MAIL.search(each.text) for each in files):
-        subject = "`EMAIL_HOST`, without an `EMAIL_TIMEOUT`,"
+        subject = "`EMAIL_HOST`, for which a mail may wait for ever,"
         yield violation(host, subject, likely=ANSWERS, instead="`EMAIL_TIMEOUT = 10`")
 
 
@@ -86,7 +86,7 @@ def _caches(module: Module, resolver: Resolver) -> Iterator[Violation]:
         if of_redis and not requires_below(resolver.project.root, "redis", LIMITED_REDIS):
             continue
         if "" not in _items(options) and limit not in _items(options):
-            subject = f"the cache of {backend.rpartition('.')[2]}, without a `{limit}`,"
+            subject = f"the cache of {backend.rpartition('.')[2]}, which may wait for ever,"
             advice = f'`"{limit}"` in its `OPTIONS`'
             yield violation(cache, subject, likely=ANSWERS, instead=advice)
             return
@@ -110,7 +110,7 @@ def _lost_names(module: Module, resolver: Resolver) -> Iterator[Violation]:
     for name, node in assignments(module):
         if LOST.fullmatch(name) and sum(e.text.count(name) for e in resolver.project.files) == 1:
             advice = f'`{CELERY}BROKER_TRANSPORT_OPTIONS = {{"visibility_timeout": …}}`'
-            yield violation(node, f"`{name}`", instead=advice)
+            yield violation(node, f"`{name}`, which nobody reads,", instead=advice)
 
 
 def _some_limited(module: Module, resolver: Resolver) -> Iterator[Violation]:

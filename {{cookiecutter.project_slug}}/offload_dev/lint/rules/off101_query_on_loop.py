@@ -1,9 +1,12 @@
 """OFF101: a query runs on the event loop."""
 
+import ast
 from collections.abc import Iterator
 
+from offload_dev.lint.arguments import is_cleared
 from offload_dev.lint.cached_rows import first_evaluations
 from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.local_types import assigned
 from offload_dev.lint.names import MAY_QUERY, ORM
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
@@ -16,9 +19,13 @@ from offload_dev.lint.violations import Violation, call_violation, violation
 
 QUERIES = Patterns(
     "django.shortcuts.{get_object_or_404,get_list_or_404}",
-    "django.contrib.auth.{authenticate,login,logout,get_user}",
-    "django.db.{connection,connections}.cursor*",
+    "django.contrib.auth.{authenticate,login,logout,get_user,update_session_auth_hash}",
+    "django.db.{connection,connections}.cursor{,.execute*,.callproc,.fetch*,.copy*}",
 )
+
+PAGES = Patterns("django.core.paginator.Paginator.{page,get_page}")
+VALIDATING = {"is_valid", "errors", "full_clean"}
+LISTS = (ast.List, ast.ListComp, ast.Tuple)
 
 # Their a-variants hash the password on the event loop in Django 5.2.
 IN_THREAD = {"django.contrib.auth.authenticate"}
@@ -49,7 +56,7 @@ def query_on_loop(function: Function) -> Iterator[Violation]:
         yield from _by_response(function)
     for call in function.calls_not_awaited:
         is_query = call.method in ORM["evaluating"] and resolver.queries.is_query(call.holder)
-        is_on_row = call.method in ORM["on_rows"] and resolver.models.is_model(call.holder)
+        is_on_row = _is_of_rows(call.method) and resolver.models.is_model(call.holder)
         name = function.maybe_prefetched.get(call.node, "")
         if name and resolver.project.prefetches(name):
             continue
@@ -59,6 +66,17 @@ def query_on_loop(function: Function) -> Iterator[Violation]:
             is_on_manager = call.method in ORM["evaluating"]
             advice = _advice(call) if is_on_manager else _in_thread(call)
             yield call_violation(call.node, likely=likely, instead=advice)
+
+
+def _is_of_rows(method: str) -> bool:
+    """Whether a method of a row queries: `save`, `full_clean`, `get_next_by_created`."""
+    return method in ORM["on_rows"] or _has_no_async_name(method)
+
+
+def _has_no_async_name(method: str) -> bool:
+    """Whether Django has no a-variant of a method that queries."""
+    in_thread = method in ORM["on_rows_in_thread"] or method in HASHING
+    return in_thread or method.startswith(("get_next_by_", "get_previous_by_"))
 
 
 def _by_response(function: Function) -> Iterator[Violation]:
@@ -79,11 +97,11 @@ def _may_query(call: CallSite, function: Function) -> str:
     1. A method of a framework's class, which asks permission classes, reads a page or saves a row.
     2. A method that caches its answer, such as `ContentType.objects.get_for_model`.
     3. The permissions of a user, which are read once for each row.
-    4. `is_valid()` of a serializer whose fields look up rows.
+    4. `is_valid()` of a serializer or of a form whose fields look up rows; also `form.errors`.
     5. The manager of a row of an unknown model.
     """
     resolver = function.resolver
-    if resolver.function(call.origin) is not None:
+    if resolver.function(call.origin) is not None or _only_reads_memory(call, function):
         return ""
     if any(map(MAY_QUERY.matches, (call.origin, *resolver.inherited(call.origin)))):
         return "queries in most classes: it asks permissions, reads a page, or saves"
@@ -93,10 +111,24 @@ def _may_query(call: CallSite, function: Function) -> str:
         return "queries unless the answer was cached before"
     if call.method in ORM["of_users"] and resolver.models.is_model(call.holder):
         return "queries unless the permissions of this row were read before"
-    if call.method == "is_valid" and (names := list(looked_up(call.holder, resolver))):
+    if call.method in VALIDATING and (names := list(looked_up(call.holder, resolver))):
         return f"queries if the data has `{names[0]}`"
     manager = manager_of_unknown_row(call, function)
     return f"queries if `{manager}` is the manager of a row" if manager else ""
+
+
+def _only_reads_memory(call: CallSite, function: Function) -> bool:
+    """Whether a call of a method that queries mostly does not: `form.save(commit=False)`, and a
+    page of a list.
+    """
+    if is_cleared(call.node, "commit"):
+        return True
+    if not PAGES.matches(call.origin) or not isinstance(call.node.func, ast.Attribute):
+        return False
+    match assigned(call.node.func.value, function.scope.node):
+        case ast.Call(args=[paged, *_]):
+            return isinstance(assigned(paged, function.scope.node), LISTS)
+    return False
 
 
 def _likely(call: CallSite, function: Function) -> str:
@@ -107,7 +139,7 @@ def _likely(call: CallSite, function: Function) -> str:
 
 def _advice(call: CallSite) -> str:
     """The one line that does the same, and waits for it."""
-    if call.origin in IN_THREAD or call.method in HASHING:
+    if call.origin in IN_THREAD or _has_no_async_name(call.method):
         return _in_thread(call)
     if ".cursor" in call.origin:
         return "one sync function with the cursor, called through `sync_to_async`"

@@ -2,20 +2,26 @@
 
 import ast
 import itertools
-from collections.abc import Iterator
-from typing import TypeGuard
+from collections.abc import Iterable, Iterator
 
 from offload_dev.lint.arguments import argument
+from offload_dev.lint.evaluations import MAY_KNOW
 from offload_dev.lint.function import Function
 from offload_dev.lint.graphql_nodes import relations_of_node
+from offload_dev.lint.names import ORM
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.resolver import REQUEST, Resolver
 from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import Def, own_nodes
+from offload_dev.lint.source import CodeScope, Def, own_nodes
 from offload_dev.lint.violations import Violation, violation
 
+USER = f"{REQUEST}.user"
+OF_CLASSES = {"builtins.classmethod", "builtins.staticmethod"}
+LOOK_INTO = {"builtins.isinstance", "builtins.str", "builtins.bool", "builtins.repr"}
+# A row is followed through this many functions.
+MAX_DEPTH = 3
 HANDLERS = {"get", "post", "put", "patch", "delete", "head"}
-MAY_KNOW = "right if this row got the related one before"
 MIXINS = Patterns(
     "django.contrib.auth.mixins.{LoginRequiredMixin,PermissionRequiredMixin,UserPassesTestMixin}"
 )
@@ -37,17 +43,15 @@ def hidden_query(function: Function) -> Iterator[Violation]:
         subject = f"`request.user`, which {mixin.rpartition('.')[2]} reads,"
         advice = "`await request.auser()` in the handler"
         yield violation(function.scope.node, subject, instead=advice)
-    read = {node.value for node in own_nodes(function.scope.node) if _reads(node)}
     # Where a line gives `request.user` a value, reading it may run no query. Ninja's `django_auth`
     # has read it in a thread before the endpoint.
     is_read = function.resolver.project.sets_users or "django_auth" in function.scope.module.text
-    # The user is fetched when an attribute of it is read for the first time, and may be handed to a
-    # thread.
-    users = (node for node in function.users if node in read and not is_read)
-    for node in itertools.islice(users, 1):
-        yield violation(node, instead=_advice_for_user(node, function))
-    for node in function.hidden_queries:
-        yield violation(node, instead=_advice(node))
+    if function.users and not is_read:
+        for node in itertools.islice(_read_users(function), 1):
+            yield violation(node, instead=_advice_for_user(node, function))
+    for node, subject, many, likely in function.hidden_queries:
+        advice = _advice_for_rows(node) if many else _advice(node)
+        yield violation(node, subject, likely=likely, instead=advice)
     yield from _of_own_row(function)
     for node in relations_of_node(function):
         yield violation(node, likely=MAY_KNOW, instead=_advice(node))
@@ -76,25 +80,87 @@ def _read_by_called(call: ast.Call, row: ast.expr, function: Function) -> Iterat
     """The first relation of a row that the function reads which gets the row."""
     resolver = function.resolver
     called = resolver.function(function.calls_by_node[call].origin)
-    if called is None or not isinstance(called.node, Def) or resolver.decorators.of(called):
-        return
+    found = _relation_read(called, call, row, function.given.get(row, ""), resolver)
+    if found is not None:
+        node, scope = found
+        advice = f'`select_related("{node.attr}")` in the query, or `{snippet(node)}_id`'
+        subject = f"`{snippet(node)}` in {scope.label}()"
+        yield violation(call, subject, likely=MAY_KNOW, instead=advice)
+
+
+def _relation_read(
+    called: CodeScope | None,
+    call: ast.Call,
+    row: ast.expr,
+    model: str,
+    resolver: Resolver,
+    depth: int = 0,
+) -> tuple[ast.Attribute, CodeScope] | None:
+    """The first relation of a row that a function reads, or a function that gets the row from it.
+
+    None if the function assigns to the relation, or if it does nothing with it.
+    """
+    if called is None or not isinstance(called.node, Def) or depth > MAX_DEPTH:
+        return None
+    if any(origin not in OF_CLASSES for origin, _ in resolver.decorators.of(called)):
+        return None
     given = (each.arg for each in (*called.node.args.args, *called.node.args.kwonlyargs))
     name = next((each for each in given if argument(each, called.node, call).value is row), "")
-    model = resolver.origin(row, function.scope, resolver.locals(function.scope))
     for node in own_nodes(called.node):
-        if not isinstance(node, ast.Attribute) or getattr(node.value, "id", "") != name:
-            continue
-        if resolver.models.is_relation(model, node.attr):
-            if isinstance(node.ctx, ast.Load):
-                advice = f'`select_related("{node.attr}")` in the query, or `{snippet(node)}_id`'
-                subject = f"`{snippet(node)}` in {called.label}()"
-                yield violation(call, subject, likely=MAY_KNOW, instead=advice)
-            return
+        match node:
+            case ast.Attribute(value=ast.Name(id=held), attr=attr) if held == name:
+                if resolver.models.is_relation(model, attr):
+                    return (node, called) if isinstance(node.ctx, ast.Load) else None
+            case ast.Call(args=args, keywords=keywords):
+                passed = [*args, *(each.value for each in keywords)]
+                mine = next((each for each in passed if getattr(each, "id", "") == name), None)
+                if name and mine is not None:
+                    inner = resolver.function(
+                        resolver.origin(node.func, called, resolver.locals(called))
+                    )
+                    found = _relation_read(inner, node, mine, model, resolver, depth + 1)
+                    if found is not None:
+                        return found
+    return None
 
 
-def _reads(node: ast.AST) -> TypeGuard[ast.Attribute]:
-    """Whether a node reads an attribute. `request.user` alone does not yet fetch the user."""
-    return isinstance(node, ast.Attribute)
+def _read_users(function: Function) -> Iterator[ast.expr]:
+    """Where `request.user`, or a variable that holds it, is fetched.
+
+    `request.user` alone does not fetch the user, so it may be handed to a thread.
+    """
+    users = set(function.users)
+    for node in own_nodes(function.scope.node):
+        for value in _looked_into(node, function):
+            is_variable = isinstance(value, ast.Name) and function.origin_of(value) == USER
+            if value in users or is_variable:
+                yield value
+
+
+def _looked_into(node: ast.AST, function: Function) -> Iterable[ast.expr]:
+    """The values that a node has to know at once. Five cases:
+
+    1. An attribute of it is read.
+    2. It is written into a text, or it is a condition.
+    3. It is compared; `is` compares no values.
+    4. `isinstance` and the like ask for its class or its text.
+    5. A query or a new row gets it. The a-methods look into it in a thread.
+    """
+    match node:
+        case ast.Attribute(value=value) | ast.FormattedValue(value=value):
+            return [value]
+        case ast.If(test=value) | ast.IfExp(test=value) | ast.UnaryOp(op=ast.Not(), operand=value):
+            return [value]
+        case ast.Compare(ops=ops) if not any(isinstance(op, ast.Is | ast.IsNot) for op in ops):
+            return [node.left, *node.comparators]
+        case ast.Call() if call := function.calls_by_node.get(node):
+            models = function.resolver.models
+            if call.origin in LOOK_INTO:
+                return node.args[:1]
+            is_lazy = call.method in ORM["lazy"] and function.resolver.queries.is_query(call.holder)
+            if is_lazy or models.is_model(call.origin):
+                return [*node.args, *(each.value for each in node.keywords)]
+    return []
 
 
 def _mixin_that_reads_user(function: Function) -> str:
@@ -120,3 +186,7 @@ def _advice_for_user(node: ast.expr, function: Function) -> str:
 
 def _advice(node: ast.Attribute) -> str:
     return f'`select_related("{node.attr}")` in the query, or `{snippet(node)}_id`'
+
+
+def _advice_for_rows(node: ast.Attribute) -> str:
+    return f'`prefetch_related("{node.attr}")` in the query'

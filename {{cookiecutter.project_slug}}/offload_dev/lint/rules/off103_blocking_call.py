@@ -90,16 +90,32 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
     # The methods of what a call has returned are not the library's calls: `get(…).json()`.
     if libraries.find("blocks", call.holder):
         return
-    name = snippet(call.node.func)
-    if library := function.resolver.library("blocks", call.origin):
+    name, subject = snippet(call.node.func), _subject(call)
+    if call.method.startswith("__"):
+        if library := libraries.find("special", call.origin):
+            advice = library.advice(name)
+            yield violation(call.node, subject, likely=library.likely, instead=advice)
+    elif library := function.resolver.library("blocks", call.origin):
         likely = NUMERIC if _may_be_numeric(call) else ""
-        found = call_violation(call.node, likely=likely, instead=library.advice(name))
+        found = violation(call.node, subject, likely=likely, instead=library.advice(name))
         yield found._replace(near=library.near)
-    elif library := libraries.find("may_block", call.origin):
+    elif library := function.resolver.library("may_block", call.origin):
         if _reads_kernel(call) or _is_in_process(call, function):
             return
-        found = call_violation(call.node, likely=library.likely, instead=library.advice(name))
+        found = violation(call.node, subject, likely=library.likely, instead=library.advice(name))
         yield found._replace(near=library.near)
+
+
+def _subject(call: CallSite) -> str:
+    """What calls, as it is written: `send()`, and `x in cache` for a special method."""
+    match call.node.func:
+        case ast.Attribute(value=held, attr="__enter__"):
+            return f"`with {snippet(held)}`"
+        case ast.Attribute(value=held, attr="__contains__"):
+            return f"`… in {snippet(held)}`"
+    if call.method == "__getattr__":
+        return snippet(call.node.func)
+    return f"{snippet(call.node.func)}()"
 
 
 def _may_be_numeric(call: CallSite) -> bool:

@@ -14,15 +14,24 @@ from offload_dev.lint.violations import Violation, violation
 SYNC_DECORATORS = Patterns(
     "django.views.decorators.cache.cache_page",
     "django.db.transaction.atomic",
-    "functools.{cache,lru_cache,cached_property}",
-    "django.utils.functional.cached_property",
+    "functools.{cache,lru_cache}",
     "cachetools.{cached,cachedmethod}",
     "retry.{,api.}retry",
     "retrying.retry",
     "ratelimit.sleep_and_retry",
     "timeout_decorator.timeout",
     "func_timeout.func_set_timeout",
+    # They call the view, and hand on the coroutine as if it were the response.
+    "{django_ratelimit,ratelimit}.decorators.ratelimit",
+    "waffle.decorators.{waffle_flag,waffle_switch}",
+    "guardian.decorators.permission_required*",
+    "csp.decorators.{csp,csp_exempt,csp_replace,csp_update}",
+    "honeypot.decorators.*",
+    "allauth.account.decorators.{verified_email_required,reauthentication_required}",
+    "axes.decorators.axes_dispatch",
 )
+CACHED_PROPERTIES = Patterns("functools.cached_property", "django.utils.functional.cached_property")
+ONCE = "right if it is awaited only once for each object"
 METHOD_DECORATOR = "django.utils.decorators.method_decorator"
 HANDLERS = {"get", "post", "put", "patch", "delete", "head", "options"}
 LIKELY = "right if the wrapper works with the coroutine that it gets"
@@ -54,6 +63,8 @@ def sync_decorator(function: Function) -> Iterator[Violation]:
     for origin, name in (*function.decorators, *_by_method_decorator(function)):
         if SYNC_DECORATORS.matches(origin) or TO_THREAD.matches(origin):
             yield violation(function.scope.node, f"@{snippet(name)}")
+        elif CACHED_PROPERTIES.matches(origin):
+            yield violation(function.scope.node, f"@{snippet(name)}", likely=ONCE)
 
     # Only the lowest decorator gets the async function itself.
     for origin, name in function.decorators[-1:]:

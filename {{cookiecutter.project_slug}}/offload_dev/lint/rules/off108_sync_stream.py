@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function, is_generator
 from offload_dev.lint.local_types import assigned
+from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
 
 # Methods of responses, of files in stores and of queries that give a sync iterator.
 ITERATORS = {"iter_chunks", "iter_content", "iter_lines", "iter_bytes", "iter_raw", "iterator"}
+STREAMS = Patterns("django.http.{,response.}StreamingHttpResponse")
+LAZY = {"builtins.map", "builtins.filter", "builtins.zip"}
 MAY_BE_ASYNC = "right if this is an async iterator"
 UNDER_WSGI = "right where no async server runs this view"
 
@@ -30,7 +33,7 @@ def sync_stream(function: Function, _: CallGraph) -> Iterator[Violation]:
         return
     likely = "" if function.scope.on_loop else UNDER_WSGI
     for call in function.calls:
-        if call.origin != "django.http.StreamingHttpResponse":
+        if not function.resolver.classes.is_a(call.origin, STREAMS):
             continue
         bodies = [assigned(body, function.scope.node) for body in _bodies(call.node)]
         if any(map(_is_of_method, bodies)):
@@ -56,6 +59,8 @@ def _is_sync_iterator(body: ast.expr, function: Function) -> bool:
         case ast.GeneratorExp(generators=[first, *_]):
             return not first.is_async
         case ast.Call() as call:
+            if function.calls_by_node[call].origin in LAZY:
+                return True
             made_by = function.resolver.function(function.calls_by_node[call].origin)
             return made_by is not None and not made_by.on_loop and is_generator(made_by)
     return False

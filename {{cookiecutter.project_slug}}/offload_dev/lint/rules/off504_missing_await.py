@@ -50,17 +50,37 @@ PLAIN_METHODS = Patterns(
     "django.forms.*Form.{clean,clean_*,save,is_valid}",
     "django.apps.AppConfig.ready",
     "django.contrib.admin.*Admin.{save_model,delete_model,get_queryset,has_*_permission}",
+    "django.contrib.admin.*Admin.{save_related,save_formset,delete_queryset,get_urls,changelist_view}",
+    "django.contrib.auth.backends.*Backend.{authenticate,get_user,has_perm}",
+    "django.contrib.{sitemaps.Sitemap,syndication.views.Feed}.{items,location,get_object}",
+    "django.db.models.{,manager.}*Manager.get_queryset",
+    "django.core.files.storage.*Storage.{_save,_open,save,delete,exists,url,size}",
+    "django.template.{,base.}Node.render",
+    "channels.generic.websocket.{WebsocketConsumer,JsonWebsocketConsumer}.{connect,disconnect,receive}",
+    "channels.generic.websocket.JsonWebsocketConsumer.receive_json",
+    "allauth.*Adapter.{save_user,populate_user,pre_social_login,is_open_for_signup,send_mail}",
+    "import_export.resources.*Resource.{before_import_row,after_import_row,before_import,after_import}",
     "django.views.generic.*.{get_queryset,get_context_data,get_object,form_valid,form_invalid}",
     "django.contrib.auth.mixins.*.{test_func,has_permission}",
     "django.utils.deprecation.MiddlewareMixin.process_*",
     "rest_framework.*Permission.{has_permission,has_object_permission}",
     "rest_framework.{views.APIView,generics.*,viewsets.*,mixins.*}.{get,post,put,patch,delete}",
     "rest_framework.{generics.*,viewsets.*,mixins.*}.{list,retrieve,create,update,destroy}",
+    "rest_framework.{generics.*,viewsets.*,mixins.*}.{get_queryset,get_object,perform_create}",
+    "rest_framework.{generics.*,viewsets.*,mixins.*}.{perform_update,perform_destroy}",
+    "rest_framework.{views.APIView,generics.*,viewsets.*}.{get_permissions,get_serializer_context}",
+    "rest_framework.authentication.*Authentication.{authenticate,authenticate_credentials}",
+    "rest_framework.throttling.*Throttle.{allow_request,get_cache_key}",
+    "rest_framework.filters.*.filter_queryset",
     "rest_framework.*Serializer.{validate,validate_*,create,update,to_representation}",
     "threading.Thread.run",
     "celery.*Task.{run,before_start,after_return,on_failure,on_success,on_retry}",
 )
-PLAIN_DECORATORS = Patterns("rest_framework.decorators.{api_view,action}")
+PLAIN_DECORATORS = Patterns(
+    "rest_framework.decorators.{api_view,action}",
+    "django.template.{,library.}Library.{simple_tag,inclusion_tag,filter}",
+    "django.contrib.admin.{,decorators.}{action,display}",
+)
 HTTP_METHODS = {"get", "post", "put", "patch", "delete"}
 # Packages whose own classes await such methods.
 AWAITING = ("adrf.", "djangochannelsrestframework.", "ninja_extra.", "aiodjango.")
@@ -115,18 +135,17 @@ def missing_await(function: Function) -> Iterator[Violation]:
 
 def _base_that_does_not_await(function: Function) -> str:
     """The class that calls an async method of this project without `await`; empty if none does."""
-    owner = function.scope.owner
-    if not function.scope.on_loop:
+    owner, classes = function.scope.owner, function.resolver.classes
+    lineage = classes.lineage(owner.dotted)[1:] if owner is not None else []
+    if not function.scope.on_loop or any(base.startswith(AWAITING) for base in lineage):
         return ""
     plain = (origin for origin, _ in function.decorators if PLAIN_DECORATORS.matches(origin))
     if decorator := next(plain, ""):
         return decorator.rpartition(".")[2]
     if owner is None or function.decorators:
         return ""
-    classes = function.resolver.classes
-    lineage = classes.lineage(owner.dotted)[1:]
     dispatch = classes.method(owner.dotted, "dispatch")
-    if any(base.startswith(AWAITING) for base in lineage) or dispatch is not None:
+    if dispatch is not None:
         return ""
     name = function.scope.label.rpartition(".")[2]
     bases = [base for base in lineage if PLAIN_METHODS.matches(f"{base}.{name}")]

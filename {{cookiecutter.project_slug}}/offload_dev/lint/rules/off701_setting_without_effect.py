@@ -26,6 +26,7 @@ UNSAFE = "DJANGO_ALLOW_ASYNC_UNSAFE"
 UNSAFE_SUBJECT = f"`{UNSAFE}`, which lets queries block the event loop,"
 UNSAFE_ADVICE = "delete it, and await the queries that Django refuses then"
 KEPT = "CONN_MAX_AGE"
+KEPT_SUBJECT = f"`{KEPT}`, beside threads that come and go,"
 KEPT_ADVICE = "`CONN_MAX_AGE = 0`, and a pool of connections"
 # They have had the prefix before Celery 4, which still reads them.
 OF_CELERY_3 = {
@@ -35,9 +36,10 @@ OF_CELERY_3 = {
 PREFIXES_OF_CELERY_3 = {"CELERYD", "CELERYBEAT", "CELERYEV"}
 # How much alike a misspelt name and the right one are.
 ALIKE = 0.9
+UNREAD = ", which Celery does not read,"
 # A file that somebody has put aside.
 COPY = re.compile(r"_(backup|bak|copy|old)$")
-UNLIMITED = "the app, whose tasks have no time limit,"
+UNLIMITED = "the Celery app, whose tasks may run for ever,"
 ENDS = "right if the command of the worker limits them, or each task ends by itself"
 LIMIT_ADVICE = "`task_time_limit`, and a `task_soft_time_limit` below it"
 SOFT_ADVICE = "a soft limit below the hard one"
@@ -51,7 +53,7 @@ UNDER_WSGI = "right where no async server runs this service"
 
 @rule(
     "OFF701",
-    message="is a setting that does not do what is wanted",
+    message="does not do what is wanted",
     instead="the setting that does",
     target=Target.MODULE_BODY,
 )
@@ -126,7 +128,7 @@ def _kept_connections(body: Function) -> Iterator[Violation]:
         for name, value in given:
             is_off = isinstance(value, ast.Constant) and value.value == 0
             if str(name).upper() == KEPT and not is_off:
-                yield violation(value, f"`{KEPT}`", likely=UNDER_WSGI, instead=KEPT_ADVICE)
+                yield violation(value, KEPT_SUBJECT, likely=UNDER_WSGI, instead=KEPT_ADVICE)
 
 
 def _atomic_requests(module: Module, resolver: Resolver) -> Iterator[Violation]:
@@ -147,17 +149,17 @@ def _unknown_names(body: Function) -> Iterator[Violation]:
     for name, node in assignments(module):
         key = name.removeprefix(CELERY).lower()
         if is_app and name in CELERY_SETTINGS and module.text.count(name) == 1:
-            yield violation(node, f"`{name}`", instead=f"`app.conf.{name} = …`")
+            yield violation(node, f"`{name}`{UNREAD}", instead=f"`app.conf.{name} = …`")
         is_ignored = name.startswith(CELERY) and key in WITHOUT_GROUP
         uses = sum(each.text.count(name) for each in settings.files) if is_plain else 0
         if uses == 1 and _has_needless_prefix(name):
-            yield violation(node, f"`{name}`", instead=f"`{key}`, without the prefix")
+            yield violation(node, f"`{name}`{UNREAD}", instead=f"`{key}`, without the prefix")
         meant = WITHOUT_GROUP[key] if is_ignored else _meant_by_prefix(name)
         if meant and reads_settings and not settings.is_read(name):
-            yield violation(node, f"`{name}`", instead=f"`{CELERY}{meant.upper()}`")
+            yield violation(node, f"`{name}`{UNREAD}", instead=f"`{CELERY}{meant.upper()}`")
     for key, value in body.resolver.celery.beside_app(module) if is_app else ():
         if meant := WITHOUT_GROUP.get(key, "") or _meant(key):
-            yield violation(value, f"`{key}`", instead=f"`app.conf.{meant} = …`")
+            yield violation(value, f"`{key}`{UNREAD}", instead=f"`app.conf.{meant} = …`")
 
 
 def _meant_by_prefix(name: str) -> str:

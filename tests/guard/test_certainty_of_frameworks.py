@@ -1,0 +1,85 @@
+"""What was said wrongly of right code that only a framework's documentation tells from the mistake.
+
+Each kind stands beside the mistake that it resembles.
+"""
+
+from pathlib import Path
+
+import pytest
+from twins import Twins, check
+
+FORM = """
+from django import forms
+
+class OrderForm(forms.ModelForm):
+    class Meta:
+        model = Order
+        fields = ["paid"]
+
+"""
+VIEW_SET = """
+from adrf.viewsets import ModelViewSet as AsyncModelViewSet
+from rest_framework.decorators import action
+from rest_framework.viewsets import ModelViewSet
+
+"""
+# By name: the rule, its severity on the wrong code, the wrong code, the right code.
+KINDS = {
+    "form_that_only_makes_the_row": Twins(
+        "OFF101",
+        "warning",
+        FORM + "async def view(request):\n    form = OrderForm(request.POST)\n"
+        "    return form.save()\n",
+        FORM + "async def view(request):\n    form = OrderForm(request.POST)\n"
+        "    return form.save(commit=False)\n",
+    ),
+    "page_of_a_list": Twins(
+        "OFF101",
+        "warning",
+        """
+from django.core.paginator import Paginator
+
+async def view(request):
+    pages = Paginator(Order.objects.all(), 20)
+    return pages.get_page(1)
+""",
+        """
+from django.core.paginator import Paginator
+
+async def view(request):
+    orders = [order async for order in Order.objects.all()]
+    pages = Paginator(orders, 20)
+    return pages.get_page(1)
+""",
+    ),
+    "action_of_an_async_view_set": Twins(
+        "OFF504",
+        "error",
+        VIEW_SET + "class Orders(ModelViewSet):\n    @action(detail=True)\n"
+        "    async def total(self, request, pk):\n        return await Order.objects.acount()\n",
+        VIEW_SET + "class Orders(AsyncModelViewSet):\n    @action(detail=True)\n"
+        "    async def total(self, request, pk):\n        return await Order.objects.acount()\n",
+    ),
+    "user_that_ninja_jwt_has_read": Twins(
+        "OFF102",
+        "error",
+        "@router.get('/me')\nasync def me(request):\n    return request.user.username\n",
+        "from ninja_jwt.authentication import AsyncJWTAuth\n\n"
+        "@router.get('/me', auth=AsyncJWTAuth())\nasync def me(request):\n"
+        "    return request.user.username\n",
+    ),
+    "page_that_ninja_reads_itself": Twins(
+        "OFF101",
+        "error",
+        "@router.get('/orders', response=list[int])\nasync def orders(request):\n"
+        "    return Order.objects.all()\n",
+        "from ninja.pagination import PageNumberPagination, paginate\n\n"
+        "@router.get('/orders', response=list[int])\n@paginate(PageNumberPagination)\n"
+        "async def orders(request):\n    return Order.objects.all()\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_mistake_is_found_and_what_resembles_it_is_not(tmp_path: Path, name: str) -> None:
+    check(KINDS[name], tmp_path)
