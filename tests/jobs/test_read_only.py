@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, connections, transaction
+from django.db import InternalError, OperationalError, connection, connections, transaction
 
 from .conftest import Lab
 from .web_process import client_of
@@ -78,6 +78,45 @@ def test_a_submit_to_a_database_that_only_reads_is_a_503(lab: Lab) -> None:
             lambda: client.post("/api/lab/burn", json=body).status_code == 202,
             "a submit to be accepted",
         )
+
+
+def test_a_transaction_that_the_service_made_read_only_is_no_outage(lab: Lab) -> None:
+    from offload.jobs.models import Job
+
+    with transaction.atomic():
+        with pytest.raises(InternalError), transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION READ ONLY")
+            Job.objects.update(message="")
+        # The transaction around it goes on, in the same session.
+        assert Job.objects.update(message="") == 0
+
+
+def test_a_transaction_on_a_server_that_only_reads_is_an_outage(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs.models import Job
+
+    def write() -> None:
+        with transaction.atomic():
+            Job.objects.update(message="")
+
+    with read_only():
+        lab.until(is_read_only, "the server to be read-only")
+        # An open session learns it, and a new one knows it.
+        for _ in range(2):
+            with pytest.raises(OperationalError):
+                write()
+            connection.close()
+
+    # A pooler does not say what has become of the server.
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+    connection.close()
+    with pytest.raises(OperationalError), transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION READ ONLY")
+        write()
+    connection.close()
 
 
 def test_a_session_that_the_server_ended_in_a_transaction_is_an_outage(lab: Lab) -> None:

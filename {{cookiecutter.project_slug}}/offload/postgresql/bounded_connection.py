@@ -11,6 +11,7 @@ from psycopg.errors import (
     ReadOnlySqlTransaction,
     TransactionTimeout,
 )
+from psycopg.pq import TransactionStatus
 
 # psycopg wakes this often while it waits, so that a Ctrl-C is heard (its own default).
 WAKE_INTERVAL_SECONDS = 0.1
@@ -19,6 +20,8 @@ WAKE_INTERVAL_SECONDS = 0.1
 # cases: 1. the server only reads, as the old one after a failover, or where an operator chose it
 # for a full disk; 2. it has ended the session of a process that stood still in a transaction.
 OUTAGE_ERRORS = (ReadOnlySqlTransaction, IdleInTransactionSessionTimeout, TransactionTimeout)
+# The server reports these at the begin of a session and whenever they change, since PostgreSQL 14.
+READ_ONLY_REPORTS = (b"in_hot_standby", b"default_transaction_read_only")
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -32,9 +35,12 @@ class BoundedConnection(psycopg.Connection[Any]):
         answer_timeout: the longest wait for an answer, in seconds; None means no limit. It has to
             be longer than `statement_timeout`, which ends a slow query with a better message and
             keeps the connection.
+        is_pooled: whether it leads to a pooler of transactions. A pooler does not pass on what the
+            server reports later.
     """
 
     answer_timeout: float | None = None
+    is_pooled = False
 
     @classmethod
     def connect(cls, conninfo: str = "", **options: Any) -> Self:
@@ -60,13 +66,25 @@ class BoundedConnection(psycopg.Connection[Any]):
 
         Raises:
             OperationalError: the server did not answer in time, or it is one of `OUTAGE_ERRORS`.
+            ReadOnlySqlTransaction: the program itself made its transaction read-only, and writes.
         """
         try:
             return self._wait_bounded(gen, interval, timeout)
         except OUTAGE_ERRORS as error:
+            if isinstance(error, ReadOnlySqlTransaction) and self._server_writes():
+                raise
             # The next connection may lead to another server.
             self.pgconn.finish()
             raise OperationalError(str(error)) from error
+
+    def _server_writes(self) -> bool:
+        """Whether only this transaction is read-only, by a `SET TRANSACTION READ ONLY` for example.
+
+        Where that is not certain, the server counts as one that only reads. Nothing is lost then.
+        """
+        in_transaction = self.pgconn.transaction_status == TransactionStatus.INERROR
+        reports = [self.pgconn.parameter_status(name) for name in READ_ONLY_REPORTS]
+        return in_transaction and not self.is_pooled and all(each == b"off" for each in reports)
 
     def _wait_bounded(
         self, gen: Generator[Any, Any, Any], interval: float, timeout: float | None
