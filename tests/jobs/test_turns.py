@@ -142,7 +142,9 @@ def test_who_stands_still_in_his_turn_keeps_nobody_for_long(
     stands_still.start()
     try:
         assert is_in_turn.wait(120)
-        with pytest.raises(Problem, match="does not end: try again in 5 s") as problem:
+        with pytest.raises(
+            Problem, match="submit jobs at this moment: try again in 5 s"
+        ) as problem:
             submit("lab")
         assert (problem.value.status, problem.value.headers["Retry-After"]) == (503, "5")
         submit("other")
@@ -150,3 +152,34 @@ def test_who_stands_still_in_his_turn_keeps_nobody_for_long(
         goes_on.set()
         stands_still.join(120)
     submit("lab")
+
+
+def test_a_submit_waits_for_a_longer_turn_than_the_maintenance_would(
+    quiet: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of 10,000 jobs, or 31 other submits on a busy machine."""
+    from django.db import connection
+    from labyrinth.lab.jobs import three
+
+    from offload.jobs import transactions, turns
+
+    if connection.vendor != "postgresql":
+        pytest.skip("POSTGRESQL ALONE has turns")
+    monkeypatch.setattr(transactions, "MAINTENANCE_LOCK_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(turns, "TURN_TIMEOUT_SECONDS", 120.0, raising=False)
+    refusals: list[int] = []
+    submits = threading.Thread(target=lambda: refusals.extend(at_once(limited, ["lab"])))
+
+    def has_waited() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                " AND waitstart < clock_timestamp() - interval '1 s'"
+            )
+            return not submits.is_alive() or bool(cursor.fetchone() == (1,))
+
+    with turns.turn_to_submit(three, "lab", is_planned=False):
+        submits.start()
+        quiet.until(has_waited, "the submit to wait for longer than the maintenance would")
+    submits.join(120)
+    assert (refusals, jobs_of(["lab"])) == ([], {"lab": 1})

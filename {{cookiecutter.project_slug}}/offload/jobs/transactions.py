@@ -69,17 +69,20 @@ def lock_ancestors(job: Job) -> Job | None:
 
 
 @contextlib.contextmanager
-def bounded_transaction() -> Iterator[None]:
-    """A transaction of the maintenance: it never waits long for a lock of another transaction.
+def bounded_transaction(seconds: float | None = None) -> Iterator[None]:
+    """A transaction that never waits long for a lock of another one.
+
+    Args:
+        seconds: for a lock; if not given, what a duty of the maintenance waits.
 
     Raises:
-        OperationalError: a row was locked for 2 s. `is_lock_conflict` tells it from an outage.
+        OperationalError: it was not free in time. `is_lock_conflict` tells it from an outage.
     """
+    seconds = MAINTENANCE_LOCK_TIMEOUT_SECONDS if seconds is None else seconds
     with transaction.atomic():
         if connection.vendor == "postgresql":
-            milliseconds = int(MAINTENANCE_LOCK_TIMEOUT_SECONDS * 1000)
             with connection.cursor() as cursor:
-                cursor.execute(f"SET LOCAL lock_timeout = {milliseconds}")
+                cursor.execute(f"SET LOCAL lock_timeout = {int(seconds * 1000)}")
         yield
 
 

@@ -15,6 +15,9 @@ from offload.problems import Problem
 
 # Until the end of the transaction.
 LOCK_TURN = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+# A submit waits this long for its turn: less than a statement may take, and longer than 32 submits
+# at once on a busy machine, which took 1.2 s.
+TURN_TIMEOUT_SECONDS = 5.0
 # A process that stands still in its turn keeps it until the server ends its session, by default
 # after 60 s (`idle_in_transaction_session_timeout`).
 TURN_RETRY_AFTER_SECONDS = 5
@@ -33,7 +36,7 @@ def turn_to_submit(job_type: JobType[Any, Any], owner: str, is_planned: bool) ->
         is_planned: whether they are for a later time.
 
     Raises:
-        Problem: 503 with a `Retry-After`, another submit has kept its turn for 2 s.
+        Problem: 503 with a `Retry-After`, its turn did not come within 5 s.
     """
     names = _names(job_type, owner, is_planned)
     if not names or connection.in_atomic_block:
@@ -41,7 +44,7 @@ def turn_to_submit(job_type: JobType[Any, Any], owner: str, is_planned: bool) ->
         return
 
     # SQLite's one writer is this transaction, from its begin on.
-    with bounded_transaction():
+    with bounded_transaction(TURN_TIMEOUT_SECONDS):
         if connection.vendor == "postgresql":
             _wait(names, owner)
         yield
@@ -66,7 +69,7 @@ def _wait(names: Sequence[str], owner: str) -> None:
             raise
         raise Problem(
             503,
-            f"another request of {owner!r} submits jobs and does not end: try again in "
+            f"other requests of {owner!r} submit jobs at this moment: try again in "
             f"{TURN_RETRY_AFTER_SECONDS} s",
             headers={"Retry-After": str(TURN_RETRY_AFTER_SECONDS)},
         ) from error
