@@ -199,6 +199,8 @@ window.setTimeout = (run, ms) => {
         (0.99, "", [990, 1980, 3960, 7920, 9900, 9900]),
         (0.1, "", [100, 200, 400, 800, 1000]),
         (0.3, "7", [300, 7600, 8200, 9400, 10_000]),
+        # A browser's timer of more than 24.8 days ends at once.
+        (0.3, "9999999", [300, 600_600, 601_200]),
     ],
 )
 def test_pages_that_lose_the_server_at_once_return_at_random_moments(

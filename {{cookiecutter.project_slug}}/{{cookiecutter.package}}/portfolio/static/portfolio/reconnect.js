@@ -5,6 +5,9 @@
 // Jitter", AWS Architecture Blog, 2015: "full jitter").
 const MIN_PAUSE_MS = 1000;
 const MAX_PAUSE_MS = 10_000;
+// The longest `Retry-After` that counts. Who left a page open sees it live again soon after a repair,
+// and a browser's timer of more than 24.8 days would end at once.
+const MAX_RETRY_AFTER_MS = 600_000;
 // Why a connection was ended that is to be made again at once.
 const AGAIN = new Error("again");
 
@@ -27,7 +30,8 @@ export function stayConnected(connect, onLost) {
       if (reason === AGAIN) continue;
       const isRefused = reason?.status === 401;
       // A server that has no room says when to come again (`Retry-After`).
-      const pause = 1000 * (reason?.retryAfter ?? 0) + Math.random() * longest;
+      const asked = Math.min(1000 * (reason?.retryAfter ?? 0), MAX_RETRY_AFTER_MS);
+      const pause = asked + Math.random() * longest;
       onLost(reason ?? new Error("The server has ended the stream."), isRefused ? null : pause);
       await new Promise((resolve) => {
         restart = resolve;
