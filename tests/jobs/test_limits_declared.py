@@ -98,6 +98,7 @@ async def test_too_many_blocked_jobs_are_refused(lab: Lab, monkeypatch: pytest.M
         ({"rate": 1, "period": 90_000.0}, "period must be between 0 and 86400"),
         ({"at_once": 1, "per": "tenant"}, "per must be 'type', 'owner' or a function"),
         ({"at_once": 1, "name": "a:b"}, "has no ':'"),
+        ({"at_once": 1, "name": "a\0b"}, "can all be printed"),
         ({"at_once": 1, "name": "upstream"}, "share the limit 'upstream'"),
     ],
 )

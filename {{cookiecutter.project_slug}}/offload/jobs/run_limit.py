@@ -56,8 +56,12 @@ class RunLimit:
             return f"period must be between 0 and {MAX_PERIOD_SECONDS:g} s, not {self.period:g}"
         if self.per not in ("type", "owner") and not callable(self.per):
             return f"per must be 'type', 'owner' or a function of the parameters, not {self.per!r}"
-        if SEPARATOR in self.name or len(self.name) > MAX_NAME_LENGTH:
-            return f"a limit's name has no {SEPARATOR!r} and at most {MAX_NAME_LENGTH} characters"
+        is_long = len(self.name) > MAX_NAME_LENGTH
+        if is_long or SEPARATOR in self.name or not self.name.isprintable():
+            return (
+                f"a limit's name has no {SEPARATOR!r} and at most {MAX_NAME_LENGTH} characters, "
+                "which can all be printed"
+            )
         return None
 
     def same_numbers(self, other: "RunLimit") -> bool:
