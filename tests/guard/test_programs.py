@@ -35,7 +35,7 @@ def convert(path):
 """,
     "process_of_asyncio": """
 async def probe(request):
-    process = await asyncio.create_subprocess_exec("ffprobe", "x", stdout=-1)
+    process = await asyncio.create_subprocess_exec("ffmpeg", "x", stdout=-1)
     return await process.communicate()
 """,
     "more_words": """
@@ -64,7 +64,7 @@ def convert(sound):
 """,
     "deadline": """
 async def probe(request):
-    process = await asyncio.create_subprocess_exec("ffprobe", "x", stdout=-1)
+    process = await asyncio.create_subprocess_exec("ffmpeg", "x", stdout=-1)
     return await asyncio.wait_for(process.communicate(), 5)
 """,
 }

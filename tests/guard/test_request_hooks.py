@@ -72,13 +72,16 @@ class Importer:
 """,
 }
 WAITING = {
-    "view": f"def view(request):\n    {CALL}\n",
-    "below_a_view": f"def rate():\n    return {CALL}\n\ndef view(request):\n    return rate()\n",
-    "class": f"class Page(View):\n    def post(self, request):\n        return {CALL}\n",
+    "view": f"def view(request):\n    request.order.save()\n    {CALL}\n",
+    "below_a_view": f"def rate():\n    return {CALL}\n\ndef view(request):\n"
+    "    order = Order.objects.select_for_update().get()\n    return rate()\n",
+    "class": f"class Page(View):\n    def post(self, request):\n        {CALL}\n"
+    "        return Order.objects.create()\n",
     "hook": "from django.views.generic import CreateView\n\nclass Page(CreateView):\n"
     f"    def form_valid(self, form):\n        {CALL}\n        return super().form_valid(form)\n",
 }
 OUTSIDE = {
+    "reads": f"def view(request):\n    {CALL}\n",
     "left_out": "from django.db import transaction\n\n@transaction.non_atomic_requests\n"
     f"def view(request):\n    {CALL}\n",
     "async_view": "async def view(request):\n"

@@ -41,6 +41,9 @@ def cache(backend: str, location: str, options: str = "{}") -> str:
     )
 
 
+USES_CACHE = "from django.core.cache import cache\n"
+
+
 def said_of(folder: Path, code: str, settings: str, **others: str) -> set[str]:
     found = numbers(folder, code, settings=settings, **others)
     return {severity for rule, severity in found if rule == "OFF701"}
@@ -100,9 +103,12 @@ def test_mail_that_another_host_does_not_take_is_right(tmp_path: Path, settings:
 )
 def test_a_cache_on_another_host_needs_a_timeout(tmp_path: Path, backend: str, limit: str) -> None:
     for number, options in enumerate(("{}", '{"CLIENT_CLASS": "x"}')):
-        assert said_of(tmp_path / f"{number}", "", cache(backend, REDIS, options)) == {"warning"}
+        assert said_of(tmp_path / f"{number}", USES_CACHE, cache(backend, REDIS, options)) == {
+            "warning"
+        }
+    assert said_of(tmp_path / "unused", "", cache(backend, REDIS)) == set()
     limited = cache(backend, REDIS, f'{{"{limit}": 1}}')
-    assert said_of(tmp_path / "limited", "", limited) == set()
+    assert said_of(tmp_path / "limited", USES_CACHE, limited) == set()
 
 
 @pytest.mark.parametrize(
@@ -115,7 +121,7 @@ def test_a_cache_on_another_host_needs_a_timeout(tmp_path: Path, backend: str, l
     ],
 )
 def test_a_cache_that_ends_its_waits_is_right(tmp_path: Path, settings: str) -> None:
-    assert said_of(tmp_path, "", settings) == set()
+    assert said_of(tmp_path, USES_CACHE, settings) == set()
 
 
 @pytest.mark.parametrize(
@@ -167,7 +173,7 @@ def test_newer_clients_of_redis_have_a_timeout(
 ) -> None:
     (tmp_path / name).write_text(text)
     settings = cache("django_redis.cache.RedisCache", REDIS)
-    assert said_of(tmp_path, "", settings) == ({"warning"} if is_older else set())
+    assert said_of(tmp_path, USES_CACHE, settings) == ({"warning"} if is_older else set())
 
 
 def test_one_server_is_said_once(tmp_path: Path) -> None:

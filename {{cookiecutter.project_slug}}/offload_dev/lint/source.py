@@ -47,6 +47,8 @@ SKIPPED_DIRECTORIES = {
     "scripts",
     "example",
     "examples",
+    "sample",
+    "samples",
     "ideas",
     "migrations",
     "node_modules",

@@ -4,7 +4,7 @@ import ast
 
 from offload_dev.lint.durations import seconds
 from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.source import CodeScope
+from offload_dev.lint.source import CodeScope, own_nodes
 
 
 class TaskLimits:
@@ -17,6 +17,16 @@ class TaskLimits:
     def __init__(self, decorator: ast.Call, scope: CodeScope, resolver: Resolver) -> None:
         self._scope, self._resolver, self._settings = scope, resolver, resolver.celery
         self._given = {keyword.arg: keyword.value for keyword in decorator.keywords}
+
+    @property
+    def paces_retries(self) -> bool:
+        """Whether the task says itself when it runs again: `self.retry(countdown=60)`."""
+        calls = (node for node in own_nodes(self._scope.node) if isinstance(node, ast.Call))
+        return any(
+            getattr(call.func, "attr", "") == "retry"
+            and not {"countdown", "eta"}.isdisjoint(keyword.arg for keyword in call.keywords)
+            for call in calls
+        )
 
     @property
     def soft(self) -> int:

@@ -46,7 +46,8 @@ def of_task(decorator: ast.Call, limits: TaskLimits, resolver: Resolver) -> Iter
     if "base" in names or len(names) < len(decorator.keywords):
         return
     for name in (each for each in names if not _is_read(each, resolver)):
-        if name in OF_AUTORETRY and AUTORETRY not in names and is_set(decorator, name):
+        is_lost = name in OF_AUTORETRY and AUTORETRY not in names and is_set(decorator, name)
+        if is_lost and not limits.paces_retries:
             subject = f"`{name}`, without `{AUTORETRY}`,"
             yield violation(decorator, subject, instead=AUTORETRY_ADVICE)
             return

@@ -14,6 +14,10 @@ from offload_dev.lint.settings_files import CELERY, assignments, is_settings
 from offload_dev.lint.source import CodeScope, Def, Module, own_nodes
 from offload_dev.lint.violations import Violation, violation
 
+# A file that reads or writes the cache, by itself or by its sessions and pages.
+USES_CACHE = re.compile(
+    r"from django\.core(\.cache)? import [\w, ]*cache|cache_page|sessions\.backends\.cache"
+)
 # Files for the machine of a developer, or put aside.
 NOT_SERVED = re.compile(r"local|dev|test|example|sample|docker|_(backup|bak|copy|old)$|^ci$")
 THIS_HOST = re.compile(r"""["']?(localhost|127\.0\.0\.1|unix:|.*@?//(localhost|127\.0\.0\.1))""")
@@ -71,7 +75,8 @@ def _caches(module: Module, resolver: Resolver) -> Iterator[Violation]:
     caches = module.names.get("CACHES")
     if not isinstance(caches, ast.Dict) or not _is_first("CACHES", module, resolver):
         return
-    if "timeout" in _locations(caches).lower():
+    is_used = any(USES_CACHE.search(each.text) is not None for each in resolver.project.files)
+    if "timeout" in _locations(caches).lower() or not is_used:
         return
     for cache in caches.values:
         given = _items(cache)

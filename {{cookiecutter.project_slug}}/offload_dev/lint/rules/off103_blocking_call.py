@@ -92,7 +92,7 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
         return
     name, subject = snippet(call.node.func), _subject(call)
     if call.method.startswith("__"):
-        if library := libraries.find("special", call.origin):
+        if (library := libraries.find("special", call.origin)) and not _gives_up(call):
             advice = library.advice(name)
             yield violation(call.node, subject, likely=library.likely, instead=advice)
     elif library := function.resolver.library("blocks", call.origin):
@@ -104,6 +104,14 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
             return
         found = violation(call.node, subject, likely=library.likely, instead=library.advice(name))
         yield found._replace(near=library.near)
+
+
+def _gives_up(call: CallSite) -> bool:
+    """Whether a lock is not waited for: `cache.lock(…, blocking=False)`."""
+    match call.node.func:
+        case ast.Attribute(value=ast.Call(keywords=given)):
+            return any(each.arg == "blocking" for each in given)
+    return False
 
 
 def _subject(call: CallSite) -> str:

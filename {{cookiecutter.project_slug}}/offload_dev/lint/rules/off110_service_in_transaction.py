@@ -10,6 +10,12 @@ from offload_dev.lint.request_hooks import answers_request
 from offload_dev.lint.violations import Violation
 
 WITHOUT_TRANSACTION = "non_atomic_requests"
+# What locks a row until the transaction ends, and hooks that save one.
+LOCKS_ROW = {
+    *("save", "create", "delete", "get_or_create", "update_or_create", "select_for_update"),
+    *("bulk_create", "bulk_update"),
+}
+HOOKS_THAT_SAVE = {"form_valid", "perform_create", "perform_update", "perform_destroy"}
 # Further away a condition stands on the way, as a rule.
 MAX_STEPS = 4
 BY_REQUEST = "right if few requests come here: `ATOMIC_REQUESTS` makes each one a transaction"
@@ -27,7 +33,8 @@ def service_in_transaction(function: Function, graph: CallGraph) -> Iterator[Vio
 
     The transaction keeps its database connection, and the locks of the rows that it has written or
     selected for update, for as long as the service takes to answer. A management command is left
-    out: somebody runs it, and waits. With `ATOMIC_REQUESTS`, each view is a transaction.
+    out: somebody runs it, and waits. With `ATOMIC_REQUESTS`, each view is a transaction; of those
+    only what saves or locks a row by itself is reported.
     """
     if function.scope.module.has_own_loop:
         return
@@ -35,12 +42,20 @@ def service_in_transaction(function: Function, graph: CallGraph) -> Iterator[Vio
     for _, found in graph.service_calls.of_transactions(function):
         lines.add(found.line)
         yield found
-    if _is_one_transaction(function, graph):
+    if _is_one_transaction(function, graph) and _locks_row(function):
         reach = graph.service_calls
         for found in (*reach.own(function), *reach.through_calls(function)):
             if found.line not in lines and len(found.chain) <= MAX_STEPS:
                 yield found._replace(likely=found.likely or BY_REQUEST)
                 return
+
+
+def _locks_row(function: Function) -> bool:
+    """Whether a view saves a row or selects one for update, by itself or as a hook."""
+    name = function.scope.label.rpartition(".")[2]
+    return name in HOOKS_THAT_SAVE or any(
+        getattr(call.node.func, "attr", "") in LOCKS_ROW for call in function.calls
+    )
 
 
 def _is_one_transaction(function: Function, graph: CallGraph) -> bool:

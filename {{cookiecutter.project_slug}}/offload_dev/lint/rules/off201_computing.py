@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 
+from offload_dev.lint.archives import only_stores
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.libraries import Library
 from offload_dev.lint.patterns import Patterns
@@ -59,7 +60,7 @@ def _of_call(call: CallSite, function: Function) -> Iterator[Violation]:
             advice = _in_thread(call, "sync_to_async")
             yield call_violation(call.node, likely=LITTLE_DATA, instead=advice)._replace(near=True)
     # The methods of what a call has returned are not the library's calls.
-    elif libraries.find("computes", call.holder):
+    elif libraries.find("computes", call.holder) or only_stores(call.origin, function.scope.module):
         return
     elif library := libraries.find("computes", call.origin):
         yield _of_library(call, library)

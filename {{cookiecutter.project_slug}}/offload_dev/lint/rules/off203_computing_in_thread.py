@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 
+from offload_dev.lint.archives import only_stores
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
@@ -51,6 +52,8 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
         computing = _first_that_computes(moved, function, graph)
         if computing is not None:
             yield found._replace(chain=computing.chain, likely=computing.likely)
+            continue
+        if only_stores(moved.origin, function.scope.module):
             continue
         libraries = function.resolver.libraries
         if (library := libraries.find("computes", moved.origin)) and not library.in_thread:
