@@ -9,7 +9,8 @@ FILES = (
 )  # fmt: skip
 # `redis==5.0.1`, `"redis[hiredis]<6"`, `redis = "^5.0"`, and the two lines of a lock file.
 VERSION = (
-    r"""(?im)(?:^|["'])\s*{name}(?:\[[^\]]*\])?["']?\s*(?:=\s*["']|:\s*{{[^}}]*?"version":\s*["'])?"""
+    r"""(?im)(?:^|["'])\s*{name}(?:\[[^\]]*\])?["']?\s*"""
+    r"""(?:=\s*["']|:\s*{{[^}}]*?"version":\s*["'])?"""
     r"""\s*(?:>=?[\d.\s]+,\s*)?(==|~=|<=|<|\^|~)\s*(\d+)|name = "{name}"\s*version = "()(\d+)"""
 )
 

@@ -120,17 +120,8 @@ class Resolver:
                 return self.follow(f"{base}.{attr}") if base else ""
             case ast.Await(value=value) | ast.NamedExpr(value=value) | ast.Starred(value=value):
                 return self.origin(value, scope, local)
-            case ast.Subscript(value=value, slice=key):
-                if self.conventions.is_request(node, scope):
-                    return REQUEST
-                if known := self._of_scope(node, scope) or self.containers.element(
-                    value, scope, local
-                ):
-                    return known
-                base = self.origin(value, scope, local)
-                if base.endswith((".QuerySet", ".Manager")):
-                    return f"{self.annotation(key, scope)}.objects"
-                return base
+            case ast.Subscript():
+                return self._item(node, scope, local)
             case ast.BinOp(left=left, op=ast.BitOr(), right=right):
                 first = self.origin(left, scope, local)
                 # The chain `prompt | model | parser` of LangChain does what its last part does.
@@ -153,6 +144,18 @@ class Resolver:
         ):
             return owner.dotted
         return self._request(origin)
+
+    def _item(self, node: ast.Subscript, scope: CodeScope, local: Types | None) -> str:
+        """The origin of `rows[0]`, of `scope["user"]`, and of the type `QuerySet[Order]`."""
+        if self.conventions.is_request(node, scope):
+            return REQUEST
+        known = self._of_scope(node, scope) or self.containers.element(node.value, scope, local)
+        if known:
+            return known
+        base = self.origin(node.value, scope, local)
+        if base.endswith((".QuerySet", ".Manager")):
+            return f"{self.annotation(node.slice, scope)}.objects"
+        return base
 
     def _of_scope(self, node: ast.Subscript, scope: CodeScope) -> str:
         """The user and the session of Channels: `self.scope["user"]`."""

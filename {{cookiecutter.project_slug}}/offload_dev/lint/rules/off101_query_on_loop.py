@@ -118,9 +118,7 @@ def _may_query(call: CallSite, function: Function) -> str:
 
 
 def _only_reads_memory(call: CallSite, function: Function) -> bool:
-    """Whether a call of a method that queries mostly does not: `form.save(commit=False)`, and a
-    page of a list.
-    """
+    """Whether a call that queries mostly does not: `form.save(commit=False)`, a page of a list."""
     if is_cleared(call.node, "commit"):
         return True
     if not PAGES.matches(call.origin) or not isinstance(call.node.func, ast.Attribute):

@@ -36,7 +36,7 @@ ANSWERED = "right if the other side always answers, or closes the connection"
     target=Target.FUNCTION,
 )
 def no_timeout(function: Function) -> Iterator[Violation]:
-    """Finds calls and clients of other services without a timeout. Four cases:
+    """Finds calls and clients of other services without a timeout. Five cases:
 
     1. HTTP calls and clients with `timeout=None`.
     2. Calls whose library has no limit of its own, such as `requests.get(url)`, and locks that do
@@ -55,11 +55,7 @@ def no_timeout(function: Function) -> Iterator[Violation]:
             subject = f"{snippet(call.node.func)}() with timeout=None"
             yield violation(call.node, subject, likely=likely)
         elif library := function.resolver.library("unlimited", call.origin):
-            is_limited = _is_given(library, call.node) or _has_deadline(call, function)
-            is_limited |= call.method == "lock" and _never_waits(function)
-            is_session = SESSIONS.matches(call.origin)
-            is_limited |= is_session and function.resolver.project.limits_sessions
-            if not is_limited and not _has_limited_calls(call, function) and not is_script:
+            if not _is_limited(call, library, function) and not is_script:
                 found = call_violation(call.node, likely=_likely(library))
                 # What ends by itself after minutes matters only where a request waits for it.
                 ends = library.without_limit.startswith("up to") or is_limited_task
@@ -79,6 +75,18 @@ def no_timeout(function: Function) -> Iterator[Violation]:
     for call in () if is_script else waits_without_limit(function):
         if not _has_deadline(call, function):
             yield call_violation(call.node, likely=ENDS)._replace(near=is_limited_task)
+
+
+def _is_limited(call: CallSite, library: Library, function: Function) -> bool:
+    """Whether something else ends a call of a library that has no limit of its own."""
+    if SESSIONS.matches(call.origin) and function.resolver.project.limits_sessions:
+        return True
+    return (
+        _is_given(library, call.node)
+        or _has_deadline(call, function)
+        or (call.method == "lock" and _never_waits(function))
+        or _has_limited_calls(call, function)
+    )
 
 
 def _waits_for_task(function: Function) -> Iterator[Violation]:
