@@ -54,14 +54,29 @@ def default(name: str, node: ast.AST) -> ast.expr | None:
     return defaults.get(name)
 
 
+def parameters(node: ast.AST) -> dict[str, ast.expr | None]:
+    """The parameters of a function, and their annotations."""
+    if not isinstance(node, Def):
+        return {}
+    arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+    return {each.arg: each.annotation for each in arguments}
+
+
 def is_falsy(node: ast.expr | None) -> bool:
     """Whether a value is written as `None`, `False`, `0` or an empty text."""
     return isinstance(node, ast.Constant) and not node.value
 
 
 def is_truthy(node: ast.expr | None) -> bool:
-    """Whether a value is written as `True`, a number or a text."""
-    return isinstance(node, ast.Constant) and bool(node.value)
+    """Whether a value is written as `True`, a number, a text, or a collection with items."""
+    match node:
+        case ast.Constant(value=value):
+            return bool(value)
+        case ast.JoinedStr() | ast.Lambda():
+            return True
+        case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Dict(values=items):
+            return bool(items)
+    return False
 
 
 def is_set(call: ast.Call, *names: str) -> bool:
@@ -77,11 +92,31 @@ def is_cleared(call: ast.Call, name: str) -> bool:
 def needed(test: ast.expr) -> Iterator[str]:
     """The names that must have a value if a condition is to be true."""
     match test:
-        case ast.Name(id=name):
-            yield name
-        case ast.Compare(left=ast.Name(id=name), ops=[ast.IsNot()], comparators=[right]):
-            if is_falsy(right):
+        case ast.Name() | ast.Compare():
+            if name := given(test):
                 yield name
         case ast.BoolOp(op=ast.And(), values=values):
             for value in values:
                 yield from needed(value)
+
+
+def given(test: ast.expr) -> str:
+    """The only name that a condition asks for: `if currency`, `if currency is not None`."""
+    match test:
+        case ast.Name(id=name):
+            return name
+        case ast.Compare(left=ast.Name(id=name), ops=[ast.IsNot()], comparators=[right]):
+            return name if is_falsy(right) else ""
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return missing(operand)
+    return ""
+
+
+def missing(test: ast.expr) -> str:
+    """The only name that must have no value: `if not currency`, `if currency is None`."""
+    match test:
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return given(operand)
+        case ast.Compare(left=ast.Name(id=name), ops=[ast.Is()], comparators=[right]):
+            return name if is_falsy(right) else ""
+    return ""

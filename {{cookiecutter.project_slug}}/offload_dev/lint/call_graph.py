@@ -5,7 +5,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from offload_dev.lint.arguments import WITHOUT, argument, default, is_falsy, is_truthy
+from offload_dev.lint.arguments import (
+    WITHOUT,
+    argument,
+    default,
+    is_falsy,
+    is_truthy,
+    parameters,
+)
 from offload_dev.lint.call_targets import CallTargets
 from offload_dev.lint.callables import Callables
 from offload_dev.lint.canvas import result_waits
@@ -20,6 +27,7 @@ from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.receivers import Receivers
 from offload_dev.lint.registry import RULES
 from offload_dev.lint.resolver import Resolver
+from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import CodeScope, Def, Project
 from offload_dev.lint.transactions import publications, service_calls
 from offload_dev.lint.violations import ChainStep, Violation
@@ -275,9 +283,10 @@ class Reach:
     ) -> Iterator[Violation]:
         """What a function comes to by itself, and by what this call gives it."""
         for found in self.of_function(called).values():
-            needs = () if call is None else _needs_of_caller(found, call, called, caller)
-            if needs is not None:
-                yield found._replace(needs=needs)
+            if call is None:
+                yield found._replace(needs=())
+            elif met := _in_call(found, called, call, caller):
+                yield met
         if call is not None and self._find_at_call is not None:
             for found in self._find_at_call(called, call, caller):
                 yield found._replace(chain=(_step(called, found),))
@@ -324,28 +333,45 @@ def _keeps_result(call: ast.Call, found: Violation, function: Function) -> bool:
     return rule is not None and rule.once_is_right and is_kept(call, function)
 
 
-def _needs_of_caller(
-    found: Violation, call: ast.Call, called: Function, caller: Function
-) -> tuple[str, ...] | None:
-    """The caller's parameters that must have a value if a line of the called function is to run.
+def _in_call(
+    found: Violation, called: Function, call: ast.Call, caller: Function
+) -> Violation | None:
+    """A violation of a function as one call of it meets it; None if its line does not run there.
 
-    A name with `WITHOUT` before it is a parameter that must have none.
-
-    None if the line does not run in this call, or if `**options` may leave a parameter out.
+    Its line may run only if a parameter has a value, or only if it has none. The caller's own
+    parameters that are passed on are needed instead.
     """
-    node, needs = called.scope.node, []
-    for name in found.needs if isinstance(node, Def) else ():
+    node, needs, likely = called.scope.node, [], found.likely
+    for need in found.needs if isinstance(node, Def) else ():
         assert isinstance(node, Def)
-        value = argument(name.removeprefix(WITHOUT), node, call).value
-        if name.startswith(WITHOUT):
-            if is_truthy(value):
+        name = need.removeprefix(WITHOUT)
+        value, by_default = argument(name, node, call)
+        if need == name:
+            # `**options` may leave a parameter out.
+            if value is None or is_falsy(value):
                 return None
-            continue
-        if value is None or is_falsy(value):
+            if isinstance(value, ast.Name) and is_falsy(default(value.id, caller.scope.node)):
+                needs.append(value.id)
+        elif is_truthy(value) or _has_value(value, caller):
             return None
-        if isinstance(value, ast.Name) and is_falsy(default(value.id, caller.scope.node)):
-            needs.append(value.id)
-    return tuple(needs)
+        elif isinstance(value, ast.Name) and value.id in parameters(caller.scope.node):
+            needs.append(f"{WITHOUT}{value.id}")
+            if not is_falsy(default(value.id, caller.scope.node)):
+                likely = likely or f"right if `{value.id}` always has a value"
+        elif not by_default and not is_falsy(value):
+            given = snippet(value) if value is not None else name
+            likely = likely or f"right if `{given}` always has a value"
+    return found._replace(needs=tuple(needs), likely=likely)
+
+
+def _has_value(value: ast.expr | None, caller: Function) -> bool:
+    """Whether a value is a parameter that must be given, of a type without `None`: `code: str`."""
+    match value:
+        case ast.Name(id=name):
+            annotation = parameters(caller.scope.node).get(name)
+            is_optional = default(name, caller.scope.node) is not None
+            return isinstance(annotation, ast.Name | ast.Attribute) and not is_optional
+    return False
 
 
 def _step(function: Function, found: Violation) -> ChainStep:

@@ -1,9 +1,10 @@
 """Blocks of a function that run only under a condition, as the linter needs to know it."""
 
 import ast
+from collections.abc import Sequence
 from functools import cached_property
 
-from offload_dev.lint.arguments import WITHOUT, needed
+from offload_dev.lint.arguments import WITHOUT, given, missing, needed
 from offload_dev.lint.function import Function
 from offload_dev.lint.source import Def, own_nodes, own_statements
 
@@ -49,17 +50,24 @@ class Conditions:
             if name in self.parameters:
                 first, last = node.body[0].lineno, node.body[-1].end_lineno or 0
                 self.function.guards.append((first, last, name))
-        match node.test:
-            case ast.UnaryOp(op=ast.Not(), operand=ast.Name(id=name)):
-                self._note_without(name, node.body)
-            case ast.Name(id=name):
-                self._note_without(name, node.orelse)
+        self._note_without(missing(node.test), node.body)
+        self._note_without(given(node.test), node.orelse)
 
     def note_choice(self, node: ast.IfExp) -> None:
         """Note the half of `await_it() if is_async() else call()` that runs without a loop."""
         if self._asks_if_async(node.test):
             half = node.body if isinstance(node.test, ast.UnaryOp) else node.orelse
             self.function.without_loop.append((half.lineno, half.end_lineno or half.lineno))
+
+    def note_fallback(self, value: ast.expr | None) -> None:
+        """Note what runs only without a parameter: `load()` of `code = code or load()`."""
+        match value:
+            case ast.BoolOp(op=ast.Or(), values=[ast.Name(id=name), *others]):
+                self._note_without(name, others)
+            case ast.IfExp(test=test, body=ast.Name(), orelse=other):
+                self._note_without(given(test), [other])
+            case ast.IfExp(test=test, body=other, orelse=ast.Name()):
+                self._note_without(missing(test), [other])
 
     def _asks_if_async(self, test: ast.expr) -> bool:
         """Whether a condition asks for a loop.
@@ -92,22 +100,24 @@ class Conditions:
             last = _end_of_block(node, self.function.scope.node)
             self.function.without_loop.append(((node.end_lineno or 0) + 1, last))
 
-    def _note_without(self, name: str, block: list[ast.stmt]) -> None:
+    def _note_without(self, name: str, block: Sequence[ast.stmt | ast.expr]) -> None:
         """Note a block that runs only if a parameter has no value."""
         if name in self.parameters and block:
             lines = block[0].lineno, block[-1].end_lineno or 0
             self.function.guards.append((*lines, f"{WITHOUT}{name}"))
 
     def _note_early_end(self, node: ast.If) -> None:
-        """`if not remote: return`: the lines below run only if the parameter has a value."""
-        match node:
-            case ast.If(
-                test=ast.UnaryOp(op=ast.Not(), operand=ast.Name(id=name)),
-                body=[*_, ast.Return() | ast.Raise()],
-                orelse=[],
-            ) if name in self.parameters:
-                last = _end_of_block(node, self.function.scope.node)
-                self.function.guards.append(((node.end_lineno or 0) + 1, last, name))
+        """`if not remote: return`: the lines below run only if the parameter has a value.
+
+        Below `if remote: return` they run only if it has none.
+        """
+        if not isinstance(node.body[-1], ast.Return | ast.Raise) or node.orelse:
+            return
+        lines = (node.end_lineno or 0) + 1, _end_of_block(node, self.function.scope.node)
+        if (name := missing(node.test)) in self.parameters:
+            self.function.guards.append((*lines, name))
+        if (name := given(node.test)) in self.parameters:
+            self.function.guards.append((*lines, f"{WITHOUT}{name}"))
 
     def _note_context(self, node: ast.If) -> None:
         """`if tenant := current.get(): return`: source does not tell what runs with a tenant."""

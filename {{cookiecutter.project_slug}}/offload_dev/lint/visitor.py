@@ -97,11 +97,13 @@ class Visitor(ast.NodeVisitor):
             if self.returns_rows:
                 self.evaluations.evaluate(node.value)
                 self.evaluations.note_response(node.value)
+            self.conditions.note_fallback(node.value)
             self.visit(node.value)
 
     # Variables.
 
     def visit_Assign(self, node: ast.Assign) -> None:
+        self.conditions.note_fallback(node.value)
         self.visit(node.value)
         for target in node.targets:
             self.variables.bind(target, node.value)
