@@ -244,6 +244,16 @@ class Chaos:
         while True:
             await self.write(writer, b"X-More: and more\r\n" * 1000)
 
+    async def do_endless_interim(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        """Says without end that the response will come."""
+        while True:
+            await self.write(writer, b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+    async def do_early_hints(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        """Says a few times that the response will come, and then sends it."""
+        await self.write(writer, b"HTTP/1.1 103 Early Hints\r\nLink: </style>\r\n\r\n" * 3)
+        await self.answer(writer, b"{}")
+
     async def do_too_short(self, writer: asyncio.StreamWriter, _: bytes) -> None:
         """Says 100 bytes, sends two, and keeps the connection open."""
         await self.write(writer, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}")

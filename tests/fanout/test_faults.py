@@ -35,6 +35,7 @@ FAULTS = {
     "half_head": ("timeout", LATE, 2),
     "too_short": ("timeout", LATE, 2),
     "endless_head": ("error", httpx.RemoteProtocolError, 3),
+    "endless_interim": ("error", httpx.RemoteProtocolError, 3),
     "torn": ("error", httpx.RemoteProtocolError, 3),
     "reset": ("error", httpx.RemoteProtocolError, 3),
     "cut": ("error", httpx.RemoteProtocolError, 3),
