@@ -312,12 +312,14 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
     def check_time(self, now: float) -> None:
         """Close the connection if its client keeps it waiting.
 
-        Four cases: 1. the client reads nothing of what was sent; 2. it sends no head; 3. it sends
-        no further request; 4. it does not close what this side has closed. How long a body and a
-        response may take, `body_timeout.py` and `request_timeout.py` decide.
+        Four cases: 1. the client reads too little of what was sent; 2. it sends no head; 3. it
+        sends no further request; 4. it does not close what this side has closed. How long a body
+        and a response may take, `body_timeout.py` and `request_timeout.py` decide.
         """
         waited = now - self._phase_since
-        if self.reads_nothing(self.transport, now, self._limits.write_timeout):
+        if self.reads_too_slowly(
+            self.transport, now, self._limits.write_timeout, self._limits.write_min_rate
+        ):
             self.transport.abort()
         elif self.transport.is_closing():
             self._closing_since = self._closing_since or now

@@ -42,7 +42,7 @@ class LimitedWebSocket(SlowReader, _Protocol):  # type: ignore[misc]
 
     1. It stays in the count of all connections. The HTTP protocol hands its transport to another
        object (`handle_websocket_upgrade`), and hears nothing of it any more.
-    2. A client that reads nothing is cut off.
+    2. A client that reads too little is cut off.
     3. Nothing is read from a client that does not read: each ping that it sends is answered.
     4. A message has a limit of fragments.
     5. What a client sends ahead of a message that the application has not read is parsed later.
@@ -147,12 +147,14 @@ class LimitedWebSocket(SlowReader, _Protocol):  # type: ignore[misc]
     # --- time ---
 
     def check_time(self, now: float) -> None:
-        """Cut off a client that reads nothing.
+        """Cut off a client that reads too little.
 
         uvicorn itself closes a WebSocket whose client does not answer its pings (40 s).
         """
         self._idle_frames = 0
-        if self.reads_nothing(self.transport, now, self.limits.write_timeout):
+        if self.reads_too_slowly(
+            self.transport, now, self.limits.write_timeout, self.limits.write_min_rate
+        ):
             self.transport.abort()
 
     def evict(self) -> None:
