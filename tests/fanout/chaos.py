@@ -244,6 +244,12 @@ class Chaos:
         while True:
             await self.write(writer, b"X-More: and more\r\n" * 1000)
 
+    async def do_long_header(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await self.answer(writer, b"{}", more=("Set-Cookie: s3cr3t=" + "s" * 9000,))
+
+    async def do_odd_header(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await self.answer(writer, b"{}", more=("Set-Cookie: s3cr3t=\x00",))
+
     async def do_endless_interim(self, writer: asyncio.StreamWriter, _: bytes) -> None:
         """Says without end that the response will come."""
         while True:

@@ -217,6 +217,17 @@ async def test_no_log_line_of_a_failed_call_has_the_query_the_headers_or_the_bod
     assert "s3cr3t" not in caplog.text
 
 
+@pytest.mark.parametrize("fault", ["long_header", "odd_header"])
+async def test_no_log_line_has_a_header_that_could_not_be_read(
+    chaos: Chaos, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    async with opened(chaos.url, retry=Retry(attempts=1), **PATIENT) as upstream:
+        outcome = await upstream.get_json(f"/{fault}").outcome()
+    assert isinstance(outcome.error, httpx.RemoteProtocolError)
+    assert f"GET /{fault} failed: RemoteProtocolError" in caplog.text
+    assert "s3cr3t" not in caplog.text
+
+
 class Priced(BaseModel):
     price: float
 
