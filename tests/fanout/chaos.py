@@ -250,6 +250,11 @@ class Chaos:
     async def do_odd_header(self, writer: asyncio.StreamWriter, _: bytes) -> None:
         await self.answer(writer, b"{}", more=("Set-Cookie: s3cr3t=\x00",))
 
+    async def do_long_content_type(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        """The standard library's parser takes a second for it."""
+        more = ('Content-Type: a;b="' + ";" * 8000, "Content-Type: " + ";" * 8000)
+        await self.answer(writer, b"{}", more=more)
+
     async def do_endless_interim(self, writer: asyncio.StreamWriter, _: bytes) -> None:
         """Says without end that the response will come."""
         while True:

@@ -36,6 +36,7 @@ FAULTS = {
     "too_short": ("timeout", LATE, 2),
     "endless_head": ("error", httpx.RemoteProtocolError, 3),
     "endless_interim": ("error", httpx.RemoteProtocolError, 3),
+    "long_content_type": ("error", httpx.RemoteProtocolError, 3),
     "torn": ("error", httpx.RemoteProtocolError, 3),
     "reset": ("error", httpx.RemoteProtocolError, 3),
     "cut": ("error", httpx.RemoteProtocolError, 3),
@@ -163,6 +164,13 @@ async def test_a_connection_that_hangs_in_the_tls_handshake_is_a_connect_timeout
         outcome = await upstream.get_json("/").outcome()
         assert (outcome.status, type(outcome.error)) == ("timeout", httpx.ConnectTimeout)
         await until(lambda: not chaos.open and not tasks())
+
+
+async def test_a_stream_with_a_long_content_type_is_refused(chaos: Chaos) -> None:
+    async with opened(chaos.url, retry=Retry(attempts=1)) as upstream:
+        with pytest.raises(httpx.RemoteProtocolError, match="Content-Type is too long"):
+            async with upstream.stream("/long_content_type", max_bytes=MEGABYTE, within=5.0):
+                pass
 
 
 async def test_a_redirect_is_not_followed(chaos: Chaos) -> None:
