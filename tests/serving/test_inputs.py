@@ -125,6 +125,21 @@ def test_a_content_type_that_is_hard_to_parse_is_refused(
     assert "Content-Type" in refused.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/api/ping", "/session"])
+def test_cookies_that_take_long_to_parse_are_refused(server: Server, path: str) -> None:
+    """31,000 quotes took the standard library 14 s (CVE-2024-7592)."""
+    refused = server.get(path, headers={"Cookie": 'sessionid="' + '\\"' * 4000 + '"'})
+    assert refused.status_code == 400
+    assert "backslashes" in refused.json()["detail"]
+
+
+def test_cookies_that_browsers_send_are_taken(server: Server) -> None:
+    """Large ones, and one of Django's messages, whose JSON is full of quotes."""
+    message = '"' + '\\"__json_message\\"\\0540\\054' * 90 + '"'
+    cookies = f"messages={message}; " + "; ".join(f"c{number}={'x' * 1000}" for number in range(4))
+    assert server.get("/api/ping", headers={"Cookie": cookies}).status_code == 200
+
+
 def test_the_parts_of_a_content_type_in_several_headers_count_together(server: Server) -> None:
     parts = ["Content-Type: a/b" + "x" * 100] * 3
     asked = request("GET", "/api/ping", *parts, "Connection: close")

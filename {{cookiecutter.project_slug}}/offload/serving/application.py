@@ -17,7 +17,7 @@ from offload.problems import Problem
 from offload.serving import metrics
 from offload.serving.body_limit import BodyLimit
 from offload.serving.body_timeout import BodyTimeout
-from offload.serving.content_type_check import ContentTypeCheck, check_content_type
+from offload.serving.costly_headers import CostlyHeaders, check_costly_headers
 from offload.serving.disconnect import ClientDisconnect
 from offload.serving.handler import TwoChains, build_handler
 from offload.serving.host_check import HostCheck, is_served_host
@@ -87,8 +87,8 @@ class Application:
             MethodCheck,
             # 4. 400 for a foreign host: before anything is counted or read.
             HostCheck,
-            # 5. 400 for a Content-Type that Django could not parse, or not soon.
-            ContentTypeCheck,
+            # 5. 400 for a header that Django could not parse, or not soon.
+            CostlyHeaders,
             # 6. 413 for a body that is too large: before the body is kept.
             partial(BodyLimit, max_bytes=conf.body_limits, default_max_bytes=conf.body_limit),
             # 7. 503 for a request, an unfinished body or an event stream too many.
@@ -174,7 +174,7 @@ class Application:
         """
         state = new_request_state(scope, self.probes)
         try:
-            check_content_type(scope["headers"])
+            check_costly_headers(scope["headers"])
             self.in_flight.add_stream(state)
         except Problem as problem:
             await deny_websocket(problem, send, choose_request_id(""))
