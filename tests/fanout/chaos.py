@@ -244,6 +244,27 @@ class Chaos:
         while True:
             await self.write(writer, b"X-More: and more\r\n" * 1000)
 
+    async def do_long_header(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await self.answer(writer, b"{}", more=("Set-Cookie: s3cr3t=" + "s" * 9000,))
+
+    async def do_odd_header(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        await self.answer(writer, b"{}", more=("Set-Cookie: s3cr3t=\x00",))
+
+    async def do_long_content_type(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        """The standard library's parser takes a second for it."""
+        more = ('Content-Type: a;b="' + ";" * 8000, "Content-Type: " + ";" * 8000)
+        await self.answer(writer, b"{}", more=more)
+
+    async def do_endless_interim(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        """Says without end that the response will come."""
+        while True:
+            await self.write(writer, b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+    async def do_early_hints(self, writer: asyncio.StreamWriter, _: bytes) -> None:
+        """Says a few times that the response will come, and then sends it."""
+        await self.write(writer, b"HTTP/1.1 103 Early Hints\r\nLink: </style>\r\n\r\n" * 3)
+        await self.answer(writer, b"{}")
+
     async def do_too_short(self, writer: asyncio.StreamWriter, _: bytes) -> None:
         """Says 100 bytes, sends two, and keeps the connection open."""
         await self.write(writer, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}")

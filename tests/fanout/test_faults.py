@@ -35,6 +35,8 @@ FAULTS = {
     "half_head": ("timeout", LATE, 2),
     "too_short": ("timeout", LATE, 2),
     "endless_head": ("error", httpx.RemoteProtocolError, 3),
+    "endless_interim": ("error", httpx.RemoteProtocolError, 3),
+    "long_content_type": ("error", httpx.RemoteProtocolError, 3),
     "torn": ("error", httpx.RemoteProtocolError, 3),
     "reset": ("error", httpx.RemoteProtocolError, 3),
     "cut": ("error", httpx.RemoteProtocolError, 3),
@@ -164,6 +166,13 @@ async def test_a_connection_that_hangs_in_the_tls_handshake_is_a_connect_timeout
         await until(lambda: not chaos.open and not tasks())
 
 
+async def test_a_stream_with_a_long_content_type_is_refused(chaos: Chaos) -> None:
+    async with opened(chaos.url, retry=Retry(attempts=1)) as upstream:
+        with pytest.raises(httpx.RemoteProtocolError, match="Content-Type is too long"):
+            async with upstream.stream("/long_content_type", max_bytes=MEGABYTE, within=5.0):
+                pass
+
+
 async def test_a_redirect_is_not_followed(chaos: Chaos) -> None:
     async with opened(chaos.url) as upstream:
         outcome = await upstream.get_json("/redirect").outcome()
@@ -213,6 +222,17 @@ async def test_no_log_line_of_a_failed_call_has_the_query_the_headers_or_the_bod
         sent = {"params": {"key": "s3cr3t"}, "headers": {"X-Key": "s3cr3t"}}
         await upstream.post_json(f"/{fault}", {"key": "s3cr3t"}, **sent).outcome()
     assert f"POST /{fault} failed" in caplog.text
+    assert "s3cr3t" not in caplog.text
+
+
+@pytest.mark.parametrize("fault", ["long_header", "odd_header"])
+async def test_no_log_line_has_a_header_that_could_not_be_read(
+    chaos: Chaos, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    async with opened(chaos.url, retry=Retry(attempts=1), **PATIENT) as upstream:
+        outcome = await upstream.get_json(f"/{fault}").outcome()
+    assert isinstance(outcome.error, httpx.RemoteProtocolError)
+    assert f"GET /{fault} failed: RemoteProtocolError" in caplog.text
     assert "s3cr3t" not in caplog.text
 
 

@@ -104,6 +104,58 @@ def test_a_head_with_very_many_headers_is_refused(server: Server) -> None:
     assert server.get("/api/ping").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/api/ping", "/ping", "/health/live"])
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        # The standard library's parser took 13 s for 63,000 of them, and nobody was served.
+        'text/plain;a="' + ";" * 1000,
+        # Its parser, or Django around it, raised an error.
+        "text/plain;a*=nonsense''x",
+        "text/plain;a*=idna''x",
+        f"text/plain;a*{'9' * 20}=x",
+    ],
+    ids=["long", "unknown encoding", "not an encoding of text", "number"],
+)
+def test_a_content_type_that_is_hard_to_parse_is_refused(
+    server: Server, path: str, content_type: str
+) -> None:
+    refused = server.get(path, headers={"Content-Type": content_type})
+    assert refused.status_code == 400
+    assert "Content-Type" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/api/ping", "/session"])
+def test_cookies_that_take_long_to_parse_are_refused(server: Server, path: str) -> None:
+    """31,000 quotes took the standard library 14 s (CVE-2024-7592)."""
+    refused = server.get(path, headers={"Cookie": 'sessionid="' + '\\"' * 4000 + '"'})
+    assert refused.status_code == 400
+    assert "backslashes" in refused.json()["detail"]
+
+
+def test_cookies_that_browsers_send_are_taken(server: Server) -> None:
+    """Large ones, and one of Django's messages, whose JSON is full of quotes."""
+    message = '"' + '\\"__json_message\\"\\0540\\054' * 90 + '"'
+    cookies = f"messages={message}; " + "; ".join(f"c{number}={'x' * 1000}" for number in range(4))
+    assert server.get("/api/ping", headers={"Cookie": cookies}).status_code == 200
+
+
+def test_the_parts_of_a_content_type_in_several_headers_count_together(server: Server) -> None:
+    parts = ["Content-Type: a/b" + "x" * 100] * 3
+    asked = request("GET", "/api/ping", *parts, "Connection: close")
+    assert exchange(server, asked).startswith(b"HTTP/1.1 400")
+
+
+def test_a_content_type_that_clients_send_is_taken(server: Server) -> None:
+    boundary = "b" * 70
+    for content_type in (
+        "application/json; charset=utf-8",
+        f"multipart/form-data; boundary={boundary}",
+    ):
+        headers = {"Content-Type": content_type}
+        assert server.get("/api/ping", headers=headers).status_code == 200
+
+
 def test_garbage_behind_a_request_does_not_become_its_answer(server: Server) -> None:
     asked = request("GET", "/api/wait?seconds=0.3")
     for pieces in ((asked + b"\x00\x01garbage\r\n\r\n",), (asked, b"\x00\x01garbage\r\n\r\n")):

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 
 import pytest
-from conftest import Serve, Server, lean
-from raw_http import connect, exchange, request
+from conftest import Serve, Server, eventually, lean
+from raw_http import connect, everything, exchange, request
 
 from offload.serving.fast.coalescing import (
     MAX_BUFFERED_BYTES,
@@ -150,6 +150,20 @@ def test_requests_in_one_packet_are_answered_in_their_order(server: Server) -> N
     assert ids == [b"first", b"second", b"third"]
     assert answer.count(b"HTTP/1.1 200") == 3
     assert answer.count(b'{"pong": true') == 2, "a HEAD has no body"
+
+
+@pytest.mark.parametrize("path", ["/api/stream", "/stream"])
+def test_a_head_of_an_event_stream_keeps_neither_connection_nor_stream(
+    server: Server, path: str
+) -> None:
+    with connect(server) as client:
+        client.sendall(request("HEAD", path) + request("GET", "/api/ping", "Connection: close"))
+        answer = everything(client)
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert b"text/event-stream" in answer
+    assert b"\r\n\r\nHTTP/1.1 200 OK" in answer, "the first answer has no body"
+    assert b'{"pong": true' in answer
+    eventually(lambda: server.metric("offload_serving_streams_in_flight") == 0, "its end")
 
 
 def test_requests_in_one_packet_share_no_context(server: Server) -> None:

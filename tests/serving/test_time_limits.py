@@ -31,7 +31,9 @@ def hasty(directory: Any) -> Any:
         body_min_rate=100_000,
         request_timeout=SHORT_SECONDS,
         keep_alive_timeout=SHORT_SECONDS,
-        write_timeout=SHORT_SECONDS,
+        # The metrics are made once a second, and a test sees in them that a client is there.
+        write_timeout=3 * SHORT_SECONDS,
+        write_min_rate=100_000,
     )
     with running(directory, (), True, {"SERVING_TEST_OFFLOAD": settings}) as server:
         yield server
@@ -126,6 +128,21 @@ def test_a_client_that_reads_nothing_is_cut_off(hasty: Server, path: str) -> Non
         eventually(lambda: hasty.metric("offload_serving_connections") >= 2, "its connection")
         eventually(lambda: hasty.metric("offload_serving_connections") == 1, "its end")
         eventually(lambda: hasty.metric("offload_serving_requests_in_flight") == 0, "the request's")
+
+
+@pytest.mark.parametrize("path", ["/api/large", "/api/export"])
+def test_a_client_that_reads_a_trickle_is_cut_off(hasty: Server, path: str) -> None:
+    with connect(hasty, receive_buffer=4096) as client:
+        client.sendall(request("GET", path))
+        eventually(lambda: hasty.metric("offload_serving_connections") >= 2, "its connection")
+
+        def is_cut_off() -> bool:
+            """After another 512 bytes, some of which the kernel has still to deliver then."""
+            client.recv(512)
+            return hasty.metric("offload_serving_connections") == 1
+
+        eventually(is_cut_off, "its end")
+    eventually(lambda: hasty.metric("offload_serving_requests_in_flight") == 0, "the request's")
 
 
 def test_a_client_that_reads_slowly_is_not_cut_off(hasty: Server) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from raw_http import exchange, request
 from offload.conf import conf
 from offload.serving.connection_limits import ConnectionLimits
 from offload.serving.protocol import HttpProtocol
+from offload.serving.types import ASGIApp, Receive, Scope, Send
 from offload.serving.websocket_protocol import limited
 
 H2C = (
@@ -127,6 +129,8 @@ class Handed(asyncio.Protocol):
     def __init__(self, **_: object) -> None:
         self.transport: Any = None
         self.conn: Any = SimpleNamespace()
+        self.read_paused = False
+        self.handshake_initiated = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -135,11 +139,17 @@ class Handed(asyncio.Protocol):
         self.transport.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
 
 
-async def test_a_connection_that_becomes_a_websocket_stays_limited() -> None:
-    limits = ConnectionLimits(conf(), 100)
+UPGRADE = request("GET", "/ws", "Connection: Upgrade", "Upgrade: websocket")
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    limits: ConnectionLimits, app: ASGIApp | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A client of a server in this process, which has WebSockets."""
     config = uvicorn.Config("", interface="asgi3", log_config=None)
     config.loaded = True
-    config.loaded_app = None
+    config.loaded_app = app
     config.ws_protocol_class = limited(Handed, limits)
 
     def connection() -> HttpProtocol:
@@ -151,7 +161,37 @@ async def test_a_connection_that_becomes_a_websocket_stays_limited() -> None:
     client = socket.create_connection(server.sockets[0].getsockname(), TIMEOUT_SECONDS)
     async with server, asyncio.timeout(TIMEOUT_SECONDS):
         reader, writer = await asyncio.open_connection(sock=client)
-        writer.write(request("GET", "/ws", "Connection: Upgrade", "Upgrade: websocket"))
+        yield reader, writer
+        writer.close()
+
+
+@pytest.mark.parametrize("parts", [1, 2, 7], ids=["at once", "in two parts", "in seven parts"])
+async def test_an_upgrade_waits_for_the_answer_before_it(parts: int) -> None:
+    """Else the answer is sent behind the 101, as if it were a frame."""
+    may_answer = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await may_answer.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"first"})
+
+    async with connected(ConnectionLimits(conf(), 100), app) as (reader, writer):
+        writer.write(request("GET", "/slow"))
+        size = len(UPGRADE) // parts + 1
+        for start in range(0, len(UPGRADE), size):
+            writer.write(UPGRADE[start : start + size])
+            await asyncio.sleep(0.01)
+        asyncio.get_running_loop().call_later(0.1, may_answer.set)
+        first = await reader.readuntil(b"first")
+        assert first.startswith(b"HTTP/1.1 200")
+        assert b"101 Switching" not in first
+        assert b"101 Switching" in await reader.readuntil(b"Protocols")
+
+
+async def test_a_connection_that_becomes_a_websocket_stays_limited() -> None:
+    limits = ConnectionLimits(conf(), 100)
+    async with connected(limits) as (reader, writer):
+        writer.write(UPGRADE)
         assert (await reader.readline()).startswith(b"HTTP/1.1 101")
         (websocket,) = limits.open
         assert isinstance(websocket, Handed)
@@ -160,6 +200,5 @@ async def test_a_connection_that_becomes_a_websocket_stays_limited() -> None:
         websocket.evict()
         with contextlib.suppress(ConnectionResetError):
             await reader.read()
-        writer.close()
         while limits.open:  # noqa: ASYNC110  the connection is lost in the loop's own time
             await asyncio.sleep(0.01)

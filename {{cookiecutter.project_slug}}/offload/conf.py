@@ -137,8 +137,11 @@ class Offload:
     # A request, from its last byte to the start of its response; then it is cancelled and answered
     # 503. Proxies wait 60 s (nginx, AWS ALB), so nobody would read what comes later.
     request_timeout: float = 60.0
-    # A client that reads nothing of its response for this time is cut off.
+    # A client that reads nothing of its response for this time is cut off. For every
+    # `write_min_rate` bytes that it has read it is given a second more. Kestrel asks for 240 a
+    # second; the slowest mobile networks (GPRS) take 1,000.
     write_timeout: float = 20.0
+    write_min_rate: int = 1000
     # A connection without a request is closed after this time. It is longer than at a proxy (nginx,
     # AWS ALB: 60 s; Azure: 240 s; Google Cloud: 600 s), so that no request meets a closing socket,
     # for which its caller would see a 502.

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import dataclasses
+import json
+import re
 import socket
 import time
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 from jobs.conftest import Lab
 from jobs.families import claimed
+from offload.serving.websocket_protocol import MAX_IDLE_FRAMES
 
 from .client import closed, frame, hear, opened, raw_socket, say, subscribe, until
 from .conftest import PLACES, figure
@@ -91,6 +94,70 @@ def test_a_message_in_countless_empty_fragments_is_cut_off(web: Lab, token: str)
     with raw_socket(web, token) as client:
         client.sendall(frame(1, b"x", fin=False))
         assert flood(client, frame(0, fin=False) * 100, FLOOD_SECONDS)
+
+
+@pytest.mark.parametrize("opcode", [9, 10], ids=["pings", "pongs"])
+def test_a_client_with_countless_pings_is_cut_off_and_delays_nobody(
+    web: Lab, token: str, opcode: int
+) -> None:
+    """It took the library 20 us for each, and all that had arrived at once."""
+    with raw_socket(web, token) as client:
+        client.sendall(frame(opcode) * 10)
+        client.sendall(frame(1, b'{"type": "ping"}'))
+        received = b""
+        while b"pong" not in received:
+            received += client.recv(65536)
+        client.settimeout(FLOOD_SECONDS)
+        with contextlib.suppress(ConnectionError):
+            client.sendall(frame(opcode) * 40 * MAX_IDLE_FRAMES)
+            while client.recv(65536):
+                pass
+
+
+def test_messages_that_are_sent_ahead_are_answered_in_their_order(web: Lab, token: str) -> None:
+    refs = [str(number) for number in range(1000)]
+    asked = [frame(1, json.dumps({"type": "ping", "ref": ref}).encode()) for ref in refs]
+    with raw_socket(web, token) as client:
+        client.sendall(b"".join(asked) + frame(8, b"\x03\xe8"))
+        received = b""
+        while piece := client.recv(65536):
+            received += piece
+    answered = re.findall(rb'"type":"pong","ref":"(\d+)"', received)
+    # The client closes, and the last of its messages may come after that has been seen.
+    assert [ref.decode() for ref in answered] == refs[: len(answered)]
+    assert answered
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [f"X-{number}: 1" for number in range(150)],
+        ["X-Long: " + "x" * 9000],
+        ["Content-Length: 1"],
+        ["Content-Type: " + ";" * 1000],
+    ],
+    ids=["many fields", "a long field", "a body", "a long Content-Type"],
+)
+def test_a_handshake_that_cannot_be_read_is_refused(web: Lab, fields: list[str]) -> None:
+    """The library refused it, and uvicorn sent nothing and kept the connection."""
+    head = [
+        "GET /ws/jobs HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==",
+        *fields,
+        "",
+        "",
+    ]
+    with socket.create_connection(("127.0.0.1", web.port), 60) as client:
+        client.sendall("\r\n".join(head).encode())
+        received = b""
+        while piece := client.recv(65536):
+            received += piece
+    assert received.startswith(b"HTTP/1.1 400")
+    assert b"application/problem+json" in received
 
 
 @pytest.mark.parametrize("what", ["pings", "messages"])

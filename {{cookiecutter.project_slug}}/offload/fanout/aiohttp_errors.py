@@ -38,8 +38,9 @@ def map_aiohttp_exception(error: Exception) -> httpx.TransportError:
         case aiohttp.ClientHttpProxyError():
             return httpx.ProxyError(f"The proxy refused the connection: HTTP {error.status}")
         case aiohttp.ClientResponseError():
-            # Its text has the URL with the query, and further lines of its message have what came.
-            fault = error.message.partition("\n")[0].rstrip(": ")
+            # Its text has the URL with the query. Further lines of its message, and what stands
+            # behind a colon, have what came, such as a cookie.
+            fault = error.message.partition("\n")[0].partition(":")[0]
             return httpx.RemoteProtocolError(f"Not an HTTP response: {fault}")
         case aiohttp.ClientPayloadError():
             return httpx.RemoteProtocolError(f"Not a whole HTTP response: {error}")

@@ -6,10 +6,11 @@ from functools import partial
 from typing import Any
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
+
+from .bounded_reader import BoundedReader
 
 
-class SilentWhenIdle(ResponseHandler):
+class SilentWhenIdle(BoundedReader):
     """A kept connection counts as closed once something came that no request asked for.
 
     Such as the rest of a response whose Content-Length was too small. aiohttp would read it as the

@@ -18,6 +18,9 @@ from .upload import Upload
 # The encodings that aiohttp decodes. It does so in bounded steps, so that a decompression bomb
 # cannot fill the memory.
 DECODED_ENCODINGS = frozenset({"gzip", "deflate", "br", "zstd"})
+# httpx has the standard library parse the header where a caller reads text. In some versions its
+# time grows with the square of the length: 64 kB in 8 headers stopped the loop for 28 s.
+MAX_CONTENT_TYPE_CHARACTERS = 256
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -115,7 +118,7 @@ class _Body(httpx.AsyncByteStream):
 async def _send(
     generation: Generation, method: str, url: URL, headers: Headers, body: bytes | Upload | None
 ) -> aiohttp.ClientResponse:
-    return await generation.session.request(
+    response = await generation.session.request(
         method,
         url,
         headers=headers,
@@ -123,6 +126,10 @@ async def _send(
         # A redirect could lead anywhere, into the private network too.
         allow_redirects=False,
     )
+    if sum(map(len, response.headers.getall("Content-Type", ()))) > MAX_CONTENT_TYPE_CHARACTERS:
+        response.close()
+        raise httpx.RemoteProtocolError("Not an HTTP response: its Content-Type is too long")
+    return response
 
 
 async def _chunks(response: aiohttp.ClientResponse, limit: int | None) -> AsyncIterator[bytes]:

@@ -17,6 +17,7 @@ from offload.problems import Problem
 from offload.serving import metrics
 from offload.serving.body_limit import BodyLimit
 from offload.serving.body_timeout import BodyTimeout
+from offload.serving.costly_headers import CostlyHeaders, check_costly_headers
 from offload.serving.disconnect import ClientDisconnect
 from offload.serving.handler import TwoChains, build_handler
 from offload.serving.host_check import HostCheck, is_served_host
@@ -86,19 +87,21 @@ class Application:
             MethodCheck,
             # 4. 400 for a foreign host: before anything is counted or read.
             HostCheck,
-            # 5. 413 for a body that is too large: before the body is kept.
+            # 5. 400 for a header that Django could not parse, or not soon.
+            CostlyHeaders,
+            # 6. 413 for a body that is too large: before the body is kept.
             partial(BodyLimit, max_bytes=conf.body_limits, default_max_bytes=conf.body_limit),
-            # 6. 503 for a request, an unfinished body or an event stream too many.
+            # 7. 503 for a request, an unfinished body or an event stream too many.
             partial(LoadShedding, in_flight=in_flight),
-            # 7. 408 for a body that arrives too slowly.
+            # 8. 408 for a body that arrives too slowly.
             partial(BodyTimeout, sweeps, seconds=conf.body_timeout, min_rate=conf.body_min_rate),
-            # 8. 503 for a request that has no response after a time. No request passes it.
+            # 9. 503 for a request that has no response after a time. No request passes it.
             partial(request_timeout, sweeps, in_flight, seconds=conf.request_timeout),
-            # 9. One large body an iteration of the loop: others are served between them.
+            # 10. One large body an iteration of the loop: others are served between them.
             LargeBodies,
-            # 10. Ends the event streams at a stop. Layer 6 counts a stream until it has ended.
+            # 11. Ends the event streams at a stop. Layer 7 counts a stream until it has ended.
             partial(StreamShutdown, streams=self.streams),
-            # 11. Django, by path: the API's middleware or the full stack.
+            # 12. Django, by path: the API's middleware or the full stack.
             around=TwoChains(
                 api=build_handler(api_middleware, self.api_threads),
                 pages=build_handler(settings.MIDDLEWARE, self.page_threads),
@@ -165,9 +168,13 @@ class Application:
             state.task = None
 
     async def _websocket(self, served: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count it as an event stream, since it waits as long; one too many is answered 503."""
+        """Count it as an event stream, since it waits as long; one too many is answered 503.
+
+        Its login parses the head of the request as Django does.
+        """
         state = new_request_state(scope, self.probes)
         try:
+            check_costly_headers(scope["headers"])
             self.in_flight.add_stream(state)
         except Problem as problem:
             await deny_websocket(problem, send, choose_request_id(""))

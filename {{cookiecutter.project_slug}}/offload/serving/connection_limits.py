@@ -52,6 +52,7 @@ class ConnectionLimits:
         self.head_timeout = conf.head_timeout
         self.keep_alive_timeout = conf.keep_alive_timeout
         self.write_timeout = conf.write_timeout
+        self.write_min_rate = conf.write_min_rate
         self.open: set[Connection] = set()
         self.idle: dict[Connection, None] = {}
         self.stopping = False

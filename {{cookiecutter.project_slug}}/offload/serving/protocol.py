@@ -10,7 +10,7 @@ from offload.serving.connection_limits import CLOSE_TIMEOUT_SECONDS, ConnectionL
 from offload.serving.raw_refusals import raw_refusal
 from offload.serving.slow_readers import SlowReader
 from offload.serving.transport import LingeringTransport
-from offload.serving.upgrades import head_without_upgrade
+from offload.serving.upgrades import head_of, without_upgrade
 
 # The parser may read this many bytes without coming to the end of a head. h11 has the same limit.
 MAX_HEAD_BYTES = 64 * 1024
@@ -40,7 +40,8 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
        requests uvicorn tells only the last.
     3. What a client sends ahead of its answers is parsed only when they have been sent.
     4. Fields behind a body (trailers) are no headers (RFC 9110 section 6.5.1).
-    5. An upgrade that nobody serves is taken out of the request.
+    5. An upgrade that nobody serves is taken out of the request. One that is served waits for the
+       answers before it.
     6. A client may not keep the connection waiting: see `check_time`.
 
     Args:
@@ -91,7 +92,7 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
         self._tell_that_the_client_left()
 
     def _tell_that_the_client_left(self) -> None:
-        if self._answering is not None and not self._answering.response_complete:
+        if self._is_answering():
             self._answering.disconnected = True
             self._answering.message_event.set()
 
@@ -105,7 +106,7 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
         """The client has sent something."""
         if self._discards:
             self._discard(data)
-        elif self.pipeline:
+        elif self._has_to_wait():
             self._keep(data)
         else:
             self._parse_in_parts(data)
@@ -121,7 +122,7 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
         for start in range(0, len(data), PARSED_AT_ONCE_BYTES):
             if self._discards:
                 return
-            if self.pipeline:
+            if self._has_to_wait():
                 self._keep(data[start:])
                 return
             self._parse(data[start : start + PARSED_AT_ONCE_BYTES])
@@ -147,6 +148,10 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
         if self._bytes_since_head > MAX_HEAD_BYTES and not self._discards:
             self._refuse_head()
 
+    def _has_to_wait(self) -> bool:
+        """Whether what arrives is kept, until a request or an upgrade has had its turn."""
+        return bool(self.pipeline or self._unparsed)
+
     def _keep(self, data: bytes) -> None:
         """Parse this later. The client is still seen to leave, unless it has sent very much."""
         self._unparsed += data
@@ -161,20 +166,24 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
     def _upgrade(self, rest: bytes) -> None:
         """Change the protocol if it is served; else read the request as if it had not asked.
 
+        An upgrade waits for the answer before it, which would get into the other protocol.
+
         Args:
             rest: what the client sent behind the head.
         """
-        if not self._declines_upgrade:
+        declines, self._declines_upgrade = self._declines_upgrade, False
+        if not declines and not self._is_answering():
             self.handle_websocket_upgrade()
             return
 
-        self._declines_upgrade = False
-        head = head_without_upgrade(
-            self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers
-        )
+        headers = without_upgrade(self.headers) if declines else self.headers
+        head = head_of(self.parser.get_method(), self.url, self.parser.get_http_version(), headers)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._parse_in_parts(head + rest)
+        if declines:
+            self._parse_in_parts(head + rest)
+        else:
+            self._keep(head + rest)
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection to the protocol of WebSockets, which counts it from now on."""
@@ -280,12 +289,15 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
         else:
             self.transport.abort()
 
+    def _is_answering(self) -> bool:
+        return self._answering is not None and not self._answering.response_complete
+
     def _may_answer(self) -> bool:
         """Whether the next bytes to the client would be the answer to what it sends now."""
-        answering = self._answering
-        if answering is None or answering.response_complete:
+        if not self._is_answering():
             return True
 
+        answering = self._answering
         is_in_trailers = answering is self.cycle and answering.more_body
         return is_in_trailers and not answering.response_started
 
@@ -300,12 +312,14 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
     def check_time(self, now: float) -> None:
         """Close the connection if its client keeps it waiting.
 
-        Four cases: 1. the client reads nothing of what was sent; 2. it sends no head; 3. it sends
-        no further request; 4. it does not close what this side has closed. How long a body and a
-        response may take, `body_timeout.py` and `request_timeout.py` decide.
+        Four cases: 1. the client reads too little of what was sent; 2. it sends no head; 3. it
+        sends no further request; 4. it does not close what this side has closed. How long a body
+        and a response may take, `body_timeout.py` and `request_timeout.py` decide.
         """
         waited = now - self._phase_since
-        if self.reads_nothing(self.transport, now, self._limits.write_timeout):
+        if self.reads_too_slowly(
+            self.transport, now, self._limits.write_timeout, self._limits.write_min_rate
+        ):
             self.transport.abort()
         elif self.transport.is_closing():
             self._closing_since = self._closing_since or now

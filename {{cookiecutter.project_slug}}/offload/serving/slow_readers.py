@@ -1,4 +1,4 @@
-"""Tells which clients read nothing of what was sent to them."""
+"""Tells which clients read nothing of what was sent to them, or too little."""
 
 import fcntl
 import struct
@@ -9,23 +9,29 @@ from typing import Any
 class SlowReader:
     """A connection that remembers whether its client reads."""
 
-    # What the client had not read when it was looked at, and since when it is not less.
+    # What the client had not read when it was looked at, and since when it reads too little.
     _unsent_bytes = 0
-    _unsent_since = 0.0
+    _slow_since = 0.0
 
-    def reads_nothing(self, transport: Any, now: float, seconds: float) -> bool:
-        """Whether the client has read nothing for so long, though there was something to read.
+    def reads_too_slowly(self, transport: Any, now: float, seconds: float, min_rate: float) -> bool:
+        """Whether the client has read too little for so long, though there was something to read.
+
+        A client that reads a byte from time to time holds its response, and a place of
+        `requests_in_flight`, as one does that reads nothing.
 
         Args:
             transport: the connection's.
             now: the loop's time, in seconds.
             seconds: the limit.
+            min_rate: for so many bytes the client is given a second more.
         """
-        unsent = unsent_bytes(transport)
-        if not unsent or unsent < self._unsent_bytes or not self._unsent_bytes:
-            self._unsent_since = now
+        unsent, before = unsent_bytes(transport), self._unsent_bytes
+        if not unsent or not before:
+            self._slow_since = now
+        elif unsent < before:
+            self._slow_since = min(now, self._slow_since + (before - unsent) / min_rate)
         self._unsent_bytes = unsent
-        return now - self._unsent_since > seconds
+        return now - self._slow_since > seconds
 
 
 def unsent_bytes(transport: Any) -> int:

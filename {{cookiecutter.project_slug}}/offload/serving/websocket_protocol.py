@@ -3,7 +3,9 @@
 import logging
 from typing import Any
 
+from offload.problems import Problem
 from offload.serving.connection_limits import ConnectionLimits
+from offload.serving.raw_refusals import raw_refusal
 from offload.serving.slow_readers import SlowReader
 from offload.serving.types import Message
 
@@ -13,6 +15,13 @@ logger = logging.getLogger("uvicorn.error.websockets")
 logger.setLevel(logging.WARNING)
 # A message may come in so many frames. Its size is limited, but a frame may be empty.
 MAX_FRAGMENTS = 1000
+# The library is given this much at once. It takes 20 us for a ping of 6 bytes: a megabyte of them
+# would stop the loop for 3 s.
+PARSED_AT_ONCE_BYTES = 4 * 1024
+# So many frames that say nothing to the application (pings, pongs, and messages behind the close)
+# may come between two looks at the connection (0.5 s). Browsers send no pings, and libraries one in
+# some seconds.
+MAX_IDLE_FRAMES = 500
 
 # What `limited` mixes the limits into. A service may not have the library that uvicorn's needs.
 _Protocol: Any = object
@@ -33,9 +42,12 @@ class LimitedWebSocket(SlowReader, _Protocol):  # type: ignore[misc]
 
     1. It stays in the count of all connections. The HTTP protocol hands its transport to another
        object (`handle_websocket_upgrade`), and hears nothing of it any more.
-    2. A client that reads nothing is cut off.
+    2. A client that reads too little is cut off.
     3. Nothing is read from a client that does not read: each ping that it sends is answered.
     4. A message has a limit of fragments.
+    5. What a client sends ahead of a message that the application has not read is parsed later.
+    6. A client that sends very many pings, or pongs, is cut off.
+    7. A handshake that the library cannot read is refused. uvicorn's own would never answer it.
     """
 
     limits: ConnectionLimits
@@ -43,6 +55,8 @@ class LimitedWebSocket(SlowReader, _Protocol):  # type: ignore[misc]
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.logger = self.conn.logger = logger
+        self._unparsed = bytearray()
+        self._idle_frames = 0
 
     def connection_made(self, transport: Any) -> None:
         """The client was a client of HTTP before."""
@@ -60,6 +74,64 @@ class LimitedWebSocket(SlowReader, _Protocol):  # type: ignore[misc]
         if message["type"] == "websocket.http.response.body":
             # Else uvicorn logs an error after each refusal.
             self.handshake_complete = True
+        elif message["type"] == "websocket.close":
+            # The client's own close may be among what waits.
+            self._parse()
+
+    async def receive(self) -> Message:
+        """The next message for the application."""
+        message: Message = await super().receive()
+        self._parse()
+        return message
+
+    # --- what arrives ---
+
+    def data_received(self, data: bytes) -> None:
+        """The client has sent something."""
+        self._unparsed += data
+        self._parse()
+
+    def _parse(self) -> None:
+        """Parse what has come, until there is a message that the application has to read first."""
+        while self._unparsed and not self.read_paused and not self.transport.is_closing():
+            part = bytes(self._unparsed[:PARSED_AT_ONCE_BYTES])
+            del self._unparsed[:PARSED_AT_ONCE_BYTES]
+            super().data_received(part)
+            if not self.handshake_initiated and self.conn.handshake_exc is not None:
+                self._refuse_handshake(str(self.conn.handshake_exc))
+
+    def _refuse_handshake(self, reason: str) -> None:
+        problem = Problem(400, f"The WebSocket's handshake cannot be read: {reason}.")
+        self.transport.write(raw_refusal(problem, self.default_headers))
+        self.transport.close()
+
+    def handle_ping(self) -> None:
+        """A ping has arrived, and is answered."""
+        self._count_idle_frame()
+        if not self.transport.is_closing():
+            super().handle_ping()
+
+    def handle_pong(self, event: Any) -> None:
+        """A pong has arrived."""
+        super().handle_pong(event)
+        self._count_idle_frame()
+
+    def send_receive_event_to_app(self) -> None:
+        """A whole message has arrived."""
+        super().send_receive_event_to_app()
+        if self.close_sent:
+            self._count_idle_frame()
+
+    def handle_cont(self, event: Any) -> None:
+        """A fragment of a message has arrived."""
+        super().handle_cont(event)
+        if len(self.frames) > MAX_FRAGMENTS:
+            self.transport.abort()
+
+    def _count_idle_frame(self) -> None:
+        self._idle_frames += 1
+        if self._idle_frames > MAX_IDLE_FRAMES:
+            self.transport.abort()
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
@@ -72,18 +144,17 @@ class LimitedWebSocket(SlowReader, _Protocol):  # type: ignore[misc]
         if not self.read_paused:
             self.transport.resume_reading()
 
-    def handle_cont(self, event: Any) -> None:
-        """A fragment of a message has arrived."""
-        super().handle_cont(event)
-        if len(self.frames) > MAX_FRAGMENTS:
-            self.transport.abort()
+    # --- time ---
 
     def check_time(self, now: float) -> None:
-        """Cut off a client that reads nothing.
+        """Cut off a client that reads too little.
 
         uvicorn itself closes a WebSocket whose client does not answer its pings (40 s).
         """
-        if self.reads_nothing(self.transport, now, self.limits.write_timeout):
+        self._idle_frames = 0
+        if self.reads_too_slowly(
+            self.transport, now, self.limits.write_timeout, self.limits.write_min_rate
+        ):
             self.transport.abort()
 
     def evict(self) -> None:

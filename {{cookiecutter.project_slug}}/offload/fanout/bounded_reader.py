@@ -1,0 +1,81 @@
+"""Reads what an upstream sends, and keeps the event loop for no longer than some milliseconds."""
+
+import asyncio
+from time import perf_counter
+
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
+
+# The parser is given this much at once. It may be 1,000 chunks, each a call of the decompressor.
+PARSED_AT_ONCE_BYTES = 4 * 1024
+# After this time the loop serves others, and then the rest is parsed. A megabyte of plain JSON is
+# parsed in less.
+PARSE_SECONDS = 0.002
+# So many heads of responses may wait for their call. Before the response there may be some of
+# 1xx, which say that more will come: Go's transport takes 5.
+MAX_UNREAD_HEADS = 10
+
+
+class BoundedReader(ResponseHandler):
+    """aiohttp's connection, which parses what came in parts.
+
+    uvloop reads up to 8 MB in one iteration, and aiohttp parses all of it at once. Without these
+    bounds one upstream stops the loop, and so the calls to all others, for 17 s with responses of
+    the status 100, and for 8 s with compressed chunks of nothing.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        # Reading is paused while there is any.
+        self._unparsed = bytearray()
+
+    @property
+    def should_close(self) -> bool:
+        """Whether the connection cannot be kept: what waits here is no answer to the next call."""
+        return bool(self._unparsed) or super().should_close
+
+    def data_received(self, data: bytes) -> None:
+        """The upstream has sent something, or aiohttp goes on with what it has (no data)."""
+        if self._unparsed and data:
+            self._keep(data)
+        else:
+            self._parse(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection broke."""
+        self._unparsed.clear()
+        super().connection_lost(exc)
+
+    def _parse(self, data: bytes) -> None:
+        until = perf_counter() + PARSE_SECONDS
+        # Also without data.
+        for start in range(0, len(data) or 1, PARSED_AT_ONCE_BYTES):
+            end = start + PARSED_AT_ONCE_BYTES
+            super().data_received(data[start:end])
+            if self.transport is None or self.transport.is_closing():
+                return
+            if len(self) > MAX_UNREAD_HEADS:
+                self._refuse()
+                return
+            if end < len(data) and perf_counter() > until:
+                self._keep(data[end:])
+                self._loop.call_soon(self._parse_on)
+                return
+
+    def _keep(self, data: bytes) -> None:
+        self._unparsed += data
+        self._pause_transport_reading()
+
+    def _parse_on(self) -> None:
+        data, self._unparsed = bytes(self._unparsed), bytearray()
+        if self.transport is None or self.transport.is_closing():
+            return
+        self._parse(data)
+        # aiohttp may have paused reading, too: its caller reads too slowly.
+        if not (self._unparsed or self._reading_paused or self._buffer_paused):
+            self._resume_transport_reading()
+
+    def _refuse(self) -> None:
+        assert self.transport is not None
+        self.transport.abort()
+        self.set_exception(HttpProcessingError(code=400, message="Too many responses to a request"))
