@@ -58,6 +58,8 @@ WAITS_ANEW: dict[str, Any] = {
     "claimed_at": None,
     "status": Status.RUNNING,
     "phase": Phase.PARTS,
+    # Its parts are computed again, and not its division.
+    "attempts": 1,
     "started_at": Now(),
 }
 
