@@ -229,3 +229,32 @@ def alive(pid: Any) -> bool:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
     except FileNotFoundError:
         return False
+
+
+# The main thread of a worker whose end hangs, after it has waited for its jobs.
+STUCK_WORKER = """
+import pathlib, sys, time, uuid
+import django
+
+django.setup()
+from offload.jobs.worker import shutdown
+from offload.jobs.worker.assignments import Assignment, Assignments
+from offload.jobs.worker.spool import Spool
+
+shutdown.END_TIMEOUT_SECONDS = 2.0
+stops = shutdown.Shutdown(Assignments(1), Spool(pathlib.Path(sys.argv[1])), lambda: None)
+stops.wait_for_jobs()
+stops.unfinished = [Assignment(1, uuid.UUID(sys.argv[2]), token=7)]
+time.sleep(3600)
+"""
+
+
+def test_a_worker_whose_end_hangs_ends_all_the_same_and_spools_its_hand_backs(lab: Lab) -> None:
+    """Celery's own end waited for minutes for a broker that was away."""
+    job_id = uuid4()
+    spool = lab.folder / "stuck-spool"
+    stuck = lab.start("stuck", sys.executable, "-c", STUCK_WORKER, str(spool), str(job_id))
+    lab.until(lambda: stuck.poll() is not None, "the worker to end")
+    assert stuck.returncode == 1, lab.log("stuck")
+    assert "the worker has not ended 5 s after it was told to" in lab.log("stuck")
+    assert [str(job_id) in file.name for file in spool.iterdir()] == [True]
