@@ -258,3 +258,39 @@ def test_a_worker_whose_end_hangs_ends_all_the_same_and_spools_its_hand_backs(la
     assert stuck.returncode == 1, lab.log("stuck")
     assert "the worker has not ended 5 s after it was told to" in lab.log("stuck")
     assert [str(job_id) in file.name for file in spool.iterdir()] == [True]
+
+
+# A worker on a system that refuses further processes as soon as there is a file.
+NO_FORKS = """
+import os, pathlib, sys
+
+marker, fork, main_pid = pathlib.Path(sys.argv.pop(1)), os.fork, os.getpid()
+
+def refused():
+    if os.getpid() == main_pid and marker.exists():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+
+os.fork = refused
+from offload.jobs.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_a_worker_that_gets_no_processes_ends_as_failed_and_costs_no_job(lab: Lab) -> None:
+    from offload.jobs.models import Worker
+
+    lab.redis()
+    marker = lab.folder / "no-forks"
+    options = (str(marker), "-Q", "cpu", "-c", "2", "-n", "first@lab")
+    first = lab.start("first", sys.executable, "-c", NO_FORKS, *options)
+    lab.until(Worker.objects.exists, "the worker to say that it is there")
+    jobs = [lab.computes(lab.submit("lab.burn", units=5, gate=str(lab.gate))) for _ in range(2)]
+    marker.touch()
+    os.kill(jobs[0].pid, signal.SIGKILL)
+    lab.until(lambda: first.poll() is not None, "the worker to end")
+    assert first.returncode == 1
+    lab.gate.touch()
+    lab.worker("second")
+    for job in jobs:
+        lab.reaches(job, "succeeded")
