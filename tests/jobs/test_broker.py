@@ -341,3 +341,18 @@ def test_a_restarted_database_costs_no_job(running: Lab) -> None:
     for job in jobs:
         ended = running.reaches(job, "succeeded")
         assert (ended.attempts, running.executions(job)) == (1, 1)
+
+
+def test_a_web_process_finds_out_that_redis_is_frozen_and_that_it_goes_on(lab: Lab) -> None:
+    def events() -> Any:
+        health = httpx.get(f"{lab.address}/health/dependencies", trust_env=False)
+        return health.json()["events"]
+
+    lab.redis()
+    lab.web()
+    lab.until(events, "the web process to subscribe")
+    lab.kill("redis", signal.SIGSTOP)
+    lab.until(lambda: not events(), "the web process to miss the answers", patience=60)
+    assert "no answer to a PING in 5 s" in lab.log("web")
+    lab.kill("redis", signal.SIGCONT)
+    lab.until(events, "the web process to subscribe again")

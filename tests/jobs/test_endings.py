@@ -1,5 +1,6 @@
 """However a job ends, its end is written, and says to each reader what he may know."""
 
+import dataclasses
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import DataError, OperationalError, connection
+from pydantic import BaseModel
 
 from .conftest import Lab, execute
 
@@ -44,6 +46,40 @@ def test_clients_see_what_a_jobs_author_wrote_for_them(lab: Lab) -> None:
     assert failed(lab, "lab.raise", way="for its owner").error == (
         "the portfolio is empty: add a holding"
     )
+
+
+class Anything(BaseModel):
+    value: Any
+
+
+def very_deep() -> list[Any]:
+    value: list[Any] = []
+    for _ in range(20_000):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("\ud800", "cannot be written as JSON, perhaps for a text with half a character"),
+        (b"\xff", "cannot be written as JSON, perhaps for"),
+        (very_deep(), "cannot be written as JSON, perhaps for"),
+        (float("nan"), "JSON has no NaN and no infinity"),
+        (float("inf"), "JSON has no NaN and no infinity"),
+        (b"text", "cannot be read back from JSON as they went: the field 'value' differs"),
+    ],
+    ids=["half a character", "bytes", "deep", "nan", "infinity", "text as bytes"],
+)
+def test_a_result_that_json_does_not_take_fails_its_job_with_a_sentence(
+    lab: Lab, value: Any, why: str
+) -> None:
+    from offload.jobs.declare import find_job_type
+    from offload.jobs.errors import JobError
+
+    burn = dataclasses.replace(find_job_type("lab.burn"), result=Anything)
+    with pytest.raises(JobError, match=f"^the result of 'lab.burn' .*{why}"):
+        burn.result_to_json(Anything(value=value))
 
 
 def test_parameters_that_no_longer_fit_are_told_without_their_values(

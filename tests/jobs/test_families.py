@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from .conftest import Lab
-from .families import divided, nested
+from .families import claimed, divided, nested
 
 
 def states(rows: list[Any]) -> list[str]:
@@ -79,3 +79,80 @@ async def test_a_job_that_expires_before_its_cancel_is_a_404(lab: Lab) -> None:
     with pytest.raises(Problem) as refused:
         await cancel(job)
     assert refused.value.status == 404
+
+
+def test_the_attempt_and_progress_of_a_divided_job_never_go_back(lab: Lab) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.divided import update_progress
+
+    whole, parts = divided(lab, 2)
+    seen = [(whole.attempts, whole.progress)]
+
+    def report(part: Any, fraction: float) -> None:
+        row = transitions.progress(part, fraction, "")
+        assert row is not None
+        update_progress(row)
+        look()
+
+    def look() -> None:
+        whole.refresh_from_db()
+        seen.append((whole.attempts, whole.progress))
+
+    look()
+    report(parts[0], 0.8)
+    # It is tried again, and begins at 0.
+    assert transitions.retry(parts[0], "a full disk", 0.0)
+    parts[0] = claimed(parts[0].pk)
+    assert parts[0].progress == 0.0
+    report(parts[0], 0.2)
+    report(parts[1], 0.9)
+    for part in parts:
+        transitions.succeed(part, {"value": 1}, "")
+        look()
+    joined = claimed(whole.pk)
+    seen.append((joined.attempts, joined.progress))
+    assert seen == sorted(seen)
+    assert [progress for _, progress in seen] == [0.0, 0.0, 0.4, 0.4, 0.55, 0.55, 1.0, 1.0]
+    assert {attempts for attempts, _ in seen} == {1}
+
+
+def test_a_divided_job_that_is_put_together_again_has_another_attempt(lab: Lab) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.models import Job
+
+    whole, parts = divided(lab, 1)
+    transitions.succeed(parts[0], {"value": 1}, "")
+    # As a version left it that took the attempt back at the division.
+    Job.objects.filter(pk=whole.pk).update(attempts=0)
+    joined = claimed(whole.pk)
+    assert joined.attempts == 1
+    handed = transitions.hand_back(joined)
+    assert handed is not None
+    assert handed.attempts == 0
+    joined = claimed(whole.pk)
+    assert transitions.reclaim(joined, "its process died")
+    joined = claimed(whole.pk)
+    assert (joined.attempts, joined.progress, joined.phase) == (2, 1.0, "join")
+
+
+def test_a_late_report_of_a_part_does_not_take_progress_back(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two parts report at once, and the one that counted first writes last."""
+    from offload.jobs import divided as module
+    from offload.jobs import transitions
+
+    whole, parts = divided(lab, 2)
+    early = transitions.progress(parts[0], 0.2, "")
+    update_job = module.update_job
+
+    def overtaken(*where: Any, **values: Any) -> Any:
+        monkeypatch.setattr(module, "update_job", update_job)
+        row = transitions.progress(parts[1], 0.6, "")
+        assert module.update_progress(row)
+        return update_job(*where, **values)
+
+    monkeypatch.setattr(module, "update_job", overtaken)
+    assert module.update_progress(early) is None
+    whole.refresh_from_db()
+    assert whole.progress == pytest.approx(0.4)

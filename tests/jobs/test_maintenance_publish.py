@@ -299,9 +299,42 @@ def test_jobs_that_were_cancelled_in_their_queue_are_no_drain(quiet: Lab) -> Non
     assert computed
     transitions.succeed(computed, {"value": 1}, "")
 
+    worker("lab.burn")
     maintenance = process(CountingBroker())
     maintenance.run()
     assert maintenance.stats.queues["cpu"].drain == pytest.approx(1 / 60)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_no_start_is_expected_once_the_workers_have_gone_or_in_a_pause(
+    quiet: Lab, monkeypatch: pytest.MonkeyPatch, paused: bool
+) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.models import Job, Worker
+    from offload.jobs.pauses import pause
+    from offload.jobs.services import services
+    from offload.jobs.why_waiting import expected_start_seconds
+
+    computed = transitions.claim(quiet.submit("lab.burn", units=1).pk, uuid4(), 1)
+    assert computed
+    transitions.succeed(computed, {"value": 1}, "")
+    waiting = quiet.submit("lab.burn", units=1)
+    quiet.submit("lab.gil", units=1)
+
+    maintenance = process(CountingBroker())
+
+    def expected() -> float | None:
+        maintenance.run()
+        monkeypatch.setattr(services, "stats", maintenance.stats)
+        return expected_start_seconds(Job.objects.get(pk=waiting.pk))
+
+    worker("lab.burn", "lab.gil")
+    assert expected() == 120.0
+    if paused:
+        pause(kind="lab.burn", by="the tests")
+    else:
+        Worker.objects.all().delete()
+    assert expected() is None
 
 
 def test_a_periodic_job_is_submitted_once_an_interval_although_its_row_was_deleted(

@@ -37,3 +37,7 @@ def test_a_worker_with_queues_of_its_own_leaves_those_of_jobs(lab: Lab) -> None:
     for job in jobs:
         lab.reaches(job, "succeeded")
     assert "unregistered" not in lab.log("plain")
+
+
+def test_a_worker_warns_of_tasks_of_the_service_without_a_time_limit(running: Lab) -> None:
+    assert "offload.W713: Tasks without a time limit: lab.plain. " in running.log("worker")

@@ -1,5 +1,6 @@
 """What a submit accepts, and what it gives back when it is repeated."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from .conftest import Lab
 from .families import claimed
+from .test_contention import at_once, errors
 
 NUL = "\x00"
 
@@ -107,7 +109,7 @@ def test_a_long_list_is_several_statements_and_accepted_as_a_whole_or_not_at_all
     from django.db import DatabaseError, connection
     from labyrinth.lab.jobs import Work, burn
 
-    from offload.jobs import client
+    from offload.jobs import client, insert_list
     from offload.jobs.models import Job
 
     inserts: list[int] = []
@@ -124,7 +126,7 @@ def test_a_long_list_is_several_statements_and_accepted_as_a_whole_or_not_at_all
         with connection.execute_wrapper(refuse_the_third):
             async_to_sync(client.submit_many)(burn, params, owner="lab")
 
-    monkeypatch.setattr(client, "INSERT_BATCH_ROWS", 2)
+    monkeypatch.setattr(insert_list, "INSERT_BATCH_ROWS", 2)
     with pytest.raises(DatabaseError):
         submit_five()
     assert Job.objects.count() == 0
@@ -204,3 +206,61 @@ async def test_a_unique_job_is_accepted_while_its_twins_end_and_begin(
     second = await submit("lab.unique", "/dev/null")
     assert second.pk != first.pk
     assert await Job.objects.filter(unique_key=second.unique_key, status="queued").acount() == 1
+
+
+async def test_a_list_of_a_unique_type_gives_the_unfinished_jobs_back(lab: Lab) -> None:
+    from offload.jobs import submit_many
+    from offload.jobs.declare import find_job_type
+    from offload.jobs.models import Job
+
+    unique = find_job_type("lab.unique")
+    params = [unique.params(log="/dev/null", units=units) for units in (1, 2, 3, 2)]
+    first = await submit("lab.unique", "/dev/null")
+    jobs = await submit_many(unique, params, owner="lab")
+    assert [job.params["units"] for job in jobs] == [1, 2, 3, 2]
+    assert jobs[0].pk == first.pk
+    assert jobs[1].pk == jobs[3].pk
+    assert await Job.objects.acount() == 3
+
+    await sync_to_async(end)(jobs[2])
+    again = await submit_many(unique, params, owner="lab")
+    assert [a.pk == b.pk for a, b in zip(jobs, again, strict=True)] == [True, True, False, True]
+
+
+def test_lists_of_a_unique_type_in_two_orders_never_deadlock(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs import insert_list, submit_many
+    from offload.jobs.declare import find_job_type
+    from offload.jobs.models import Job
+
+    unique = find_job_type("lab.unique")
+    params = [unique.params(log="/dev/null", units=units) for units in range(200)]
+    monkeypatch.setattr(insert_list, "INSERT_BATCH_ROWS", 2)
+
+    def submit_in(order: Any) -> Any:
+        return async_to_sync(submit_many)(unique, order, owner="lab")
+
+    results = at_once(partial(submit_in, params), partial(submit_in, params[::-1]))
+    assert errors(results) == []
+    there, back = results
+    assert [job.pk for job in there] == [job.pk for job in reversed(back)]
+    assert Job.objects.count() == len(params)
+
+
+@pytest.mark.parametrize("key", ["one", "many"])
+def test_a_unique_job_is_found_by_an_index(lab: Lab, key: str) -> None:
+    """Beside a million finished rows a repeated submit read the whole table."""
+    from django.db import connection
+
+    from offload.jobs.row_states import unfinished_with
+
+    keys = {"one": ["a"], "many": ["a", "b", "c"]}[key]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # A small table is read as a whole where that is allowed.
+            cursor.execute("SET enable_seqscan = off")
+        plan = unfinished_with(keys).only("pk").explain()
+        if connection.vendor == "postgresql":
+            cursor.execute("RESET enable_seqscan")
+    assert "offload_job_unique" in plan

@@ -229,3 +229,68 @@ def alive(pid: Any) -> bool:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
     except FileNotFoundError:
         return False
+
+
+# The main thread of a worker whose end hangs, after it has waited for its jobs.
+STUCK_WORKER = """
+import pathlib, sys, time, uuid
+import django
+
+django.setup()
+from offload.jobs.worker import shutdown
+from offload.jobs.worker.assignments import Assignment, Assignments
+from offload.jobs.worker.spool import Spool
+
+shutdown.END_TIMEOUT_SECONDS = 2.0
+stops = shutdown.Shutdown(Assignments(1), Spool(pathlib.Path(sys.argv[1])), lambda: None)
+stops.wait_for_jobs()
+stops.unfinished = [Assignment(1, uuid.UUID(sys.argv[2]), token=7)]
+time.sleep(3600)
+"""
+
+
+def test_a_worker_whose_end_hangs_ends_all_the_same_and_spools_its_hand_backs(lab: Lab) -> None:
+    """Celery's own end waited for minutes for a broker that was away."""
+    job_id = uuid4()
+    spool = lab.folder / "stuck-spool"
+    stuck = lab.start("stuck", sys.executable, "-c", STUCK_WORKER, str(spool), str(job_id))
+    lab.until(lambda: stuck.poll() is not None, "the worker to end")
+    assert stuck.returncode == 1, lab.log("stuck")
+    assert "the worker has not ended 5 s after it was told to" in lab.log("stuck")
+    assert [str(job_id) in file.name for file in spool.iterdir()] == [True]
+
+
+# A worker on a system that refuses further processes as soon as there is a file.
+NO_FORKS = """
+import os, pathlib, sys
+
+marker, fork, main_pid = pathlib.Path(sys.argv.pop(1)), os.fork, os.getpid()
+
+def refused():
+    if os.getpid() == main_pid and marker.exists():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+
+os.fork = refused
+from offload.jobs.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_a_worker_that_gets_no_processes_ends_as_failed_and_costs_no_job(lab: Lab) -> None:
+    from offload.jobs.models import Worker
+
+    lab.redis()
+    marker = lab.folder / "no-forks"
+    options = (str(marker), "-Q", "cpu", "-c", "2", "-n", "first@lab")
+    first = lab.start("first", sys.executable, "-c", NO_FORKS, *options)
+    lab.until(Worker.objects.exists, "the worker to say that it is there")
+    jobs = [lab.computes(lab.submit("lab.burn", units=5, gate=str(lab.gate))) for _ in range(2)]
+    marker.touch()
+    os.kill(jobs[0].pid, signal.SIGKILL)
+    lab.until(lambda: first.poll() is not None, "the worker to end")
+    assert first.returncode == 1
+    lab.gate.touch()
+    lab.worker("second")
+    for job in jobs:
+        lab.reaches(job, "succeeded")

@@ -87,7 +87,7 @@ def _is_past(job: Columns) -> bool:
 
 
 def attempts_are_counted(change: Change) -> bool:
-    """One more at a claim, one less at a division and at a hand-back."""
+    """One more at a claim of a queued job, one less at a hand-back."""
     return all(
         new.attempts - old.attempts == _added(change, old, new) for old, new in change.pairs()
     )
@@ -100,12 +100,11 @@ def _is_retried(change: Change, old: Columns, new: Columns) -> bool:
 
 def _added(change: Change, old: Columns, new: Columns) -> int:
     if old.worker is None and new.worker is not None:
-        return 1
+        return int(old.status == "queued")
     if _is_retried(change, old, new):
-        return -int(old.attempts)
-    divided = old.phase == "" and new.phase == "parts"
+        return int(new.phase == "parts" and new.status == "running") - int(old.attempts)
     handed_back = change.action.name == "hand_back" and new.status == "queued" != old.status
-    return -1 if divided or handed_back else 0
+    return -1 if handed_back else 0
 
 
 def a_crash_fails_only_the_last_attempt(change: Change) -> bool:

@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import django
 
@@ -15,15 +16,19 @@ from offload.conf import conf
 from offload.first_process import end_on_sigterm
 
 
-def main() -> None:
-    """Run the worker until it is told to stop."""
+def main() -> int:
+    """Run the worker until it is told to stop.
+
+    Returns:
+        The status to exit with: 0 where it was told to, else 1.
+    """
     end_on_sigterm()
     _prepare_environment()
     django.setup()
     give_way(conf().worker_nice)
 
     # Only now, because Celery reads the environment when it is imported.
-    from celery import current_app
+    from celery import current_app, signals
 
     from offload.jobs.declare import all_job_types
     from offload.jobs.plain_worker import is_no_plain_worker
@@ -36,8 +41,13 @@ def main() -> None:
     is_no_plain_worker()
     current_app.steps["worker"].add(Supervisor)
     current_app.conf.worker_consumer = "offload.jobs.worker.consumer:SteadyConsumer"
+    # Celery drops the status. A crash would look like an ordered end, after which some platforms
+    # start no other worker.
+    ended: list[Any] = []
+    signals.worker_shutdown.connect(lambda sender, **_: ended.append(sender), weak=False)
     # Quiet: the supervisor logs one line that says what Celery's banner says.
     current_app.worker_main(["--quiet", "worker", *sys.argv[1:]])
+    return max((worker.exitcode or 0 for worker in ended), default=0)
 
 
 def give_way(nice: int) -> None:
@@ -74,4 +84,4 @@ def _prepare_environment() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,9 +5,9 @@ import random
 from collections import Counter
 
 from offload.conf import conf
-from offload.jobs.blocked import blocked, give_ranks
+from offload.jobs.blocked import count_blocked, give_ranks
 from offload.jobs.models import Job
-from offload.jobs.planned import admit_planned, would_exceed
+from offload.jobs.planned import admit_planned
 from offload.jobs.services import services
 from offload.jobs.stats import QueueStats
 from offload.problems import Problem
@@ -89,16 +89,12 @@ def _admit_blocked(jobs: list[Job]) -> None:
         Problem: 503, with a `Retry-After`.
     """
     bound = conf().queue_depth
-    new = Counter((job.limit_key, job.owner) for job in jobs)
-    for (key, owner), count in new.items():
-        if key is None:
-            continue
-        # This order names the index `offload_job_owner_blocked`.
-        theirs = blocked(key).filter(owner=owner).order_by("priority", "rank")
-        if would_exceed(theirs, count, bound):
-            raise Problem(
-                503,
-                f"{bound} of your jobs wait for the same limit: try again in "
-                f"{MAX_QUEUE_RETRY_AFTER_SECONDS:g} s",
-                headers={"Retry-After": f"{MAX_QUEUE_RETRY_AFTER_SECONDS:g}"},
-            )
+    new = Counter((job.limit_key, job.owner) for job in jobs if job.limit_key is not None)
+    waiting = count_blocked(new, bound)
+    if any(count + waiting[each] > bound for each, count in new.items()):
+        raise Problem(
+            503,
+            f"{bound} of your jobs wait for the same limit: try again in "
+            f"{MAX_QUEUE_RETRY_AFTER_SECONDS:g} s",
+            headers={"Retry-After": f"{MAX_QUEUE_RETRY_AFTER_SECONDS:g}"},
+        )

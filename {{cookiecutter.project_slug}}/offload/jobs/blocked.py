@@ -13,13 +13,13 @@ Whoever ends a limited job unblocks the next one, and whoever inserts one tries 
 does once a second what they missed (`maintenance/unblock_limited.py`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 from django.db import connection
-from django.db.models import F, Max, QuerySet
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from offload.jobs.declare import all_job_types
@@ -48,6 +48,33 @@ WITH RECURSIVE keys(limit_key) AS (
 )
 SELECT limit_key FROM keys WHERE limit_key IS NOT NULL LIMIT %s
 """
+# How many jobs of each key and owner are blocked, counted up to a bound. The order names the index
+# `offload_job_owner_blocked`.
+BLOCKED_COUNTS = """
+WITH wanted(limit_key, owner) AS (VALUES {wanted})
+SELECT limit_key, owner, (
+    SELECT COUNT(*) FROM (
+        SELECT 1 FROM offload_job AS job
+        WHERE job.unblock_at IS NOT NULL
+            AND job.limit_key = wanted.limit_key AND job.owner = wanted.owner
+        ORDER BY job.priority, job.rank LIMIT {bound:d}
+    ) AS counted
+) FROM wanted
+"""
+# The rank of the last blocked job of each key, owner and priority, and that of the key's last
+# unblocked job. One look into an index for each.
+LAST_RANKS = """
+WITH wanted(limit_key, owner, priority) AS (VALUES {wanted})
+SELECT limit_key, owner, priority, (
+    SELECT MAX(job.rank) FROM offload_job AS job
+    WHERE job.unblock_at IS NOT NULL AND job.limit_key = wanted.limit_key
+        AND job.owner = wanted.owner AND job.priority = wanted.priority
+), (
+    SELECT used.rank FROM offload_run_limit_key AS used WHERE used.key = wanted.limit_key
+) FROM wanted
+"""
+# Keys that one of these two statements is about. A list of jobs may have thousands.
+WANTED_BATCH = 500
 
 
 def blocked_keys(count: int, after: str = "") -> list[str]:
@@ -74,24 +101,46 @@ def limit_of(key: str) -> RunLimit | None:
     return run_limits().get(key.partition(SEPARATOR)[0])
 
 
+def count_blocked(wanted: Iterable[tuple[str, str]], bound: int) -> dict[tuple[str, str], int]:
+    """How many jobs are blocked, by key and owner. Counting ends at the bound."""
+    rows = _of_each(BLOCKED_COUNTS, wanted, "(%s, %s)", bound=bound)
+    return {(key, owner): count for key, owner, count in rows}
+
+
 def give_ranks(jobs: Iterable[Job]) -> None:
     """Give the limited ones of new jobs their ranks among the blocked ones."""
-    last: dict[tuple[str, str, int], int] = {}
-    for job in jobs:
-        if job.limit_key is None:
-            continue
-        turn = (job.limit_key, job.owner, job.priority)
-        if turn not in last:
-            last[turn] = _last_rank(*turn)
+    turns = [
+        ((job.limit_key, job.owner, int(job.priority)), job)
+        for job in jobs
+        if job.limit_key is not None
+    ]
+    rows = _of_each(LAST_RANKS, {turn for turn, _ in turns}, "(%s, %s, CAST(%s AS integer))")
+    last = {
+        (key, owner, priority): max(waiting or 0, unblocked or 0)
+        for key, owner, priority, waiting, unblocked in rows
+    }
+    for turn, job in turns:
         job.rank = last[turn] = last[turn] + RANK_STEPS[Priority(job.priority)]
 
 
-def _last_rank(key: str, owner: str, priority: int) -> int:
-    """The rank of an owner's last blocked job of a priority; at least the last unblocked one's."""
-    mine = blocked(key).order_by().filter(owner=owner, priority=priority)
-    last = mine.aggregate(last=Max("rank"))["last"] or 0
-    unblocked = RunLimitKey.objects.filter(key=key).values_list("rank", flat=True).first() or 0
-    return max(last, unblocked)
+def _of_each(
+    statement: str, wanted: Iterable[tuple[Any, ...]], row: str, **values: int
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of a statement about so many keys, asked in batches.
+
+    Args:
+        statement: with `{wanted}` for the list of keys.
+        wanted: what the statement is about.
+        row: the placeholders of one of them.
+        values: further ones of the statement.
+    """
+    keys = list(wanted)
+    for start in range(0, len(keys), WANTED_BATCH):
+        batch = keys[start : start + WANTED_BATCH]
+        rows = ", ".join([row] * len(batch))
+        with connection.cursor() as cursor:
+            cursor.execute(statement.format(wanted=rows, **values), list(chain(*batch)))
+            yield from cursor.fetchall()
 
 
 def unblock(key: str, wait: bool = True) -> list[Job]:

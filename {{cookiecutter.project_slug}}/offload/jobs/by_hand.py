@@ -20,9 +20,9 @@ from django.db import IntegrityError
 from django.db.models import F
 from django.db.models.functions import Now
 
-from offload.jobs.models import FINAL, Job, Phase, Status
+from offload.jobs.models import Job, Phase, Status
 from offload.jobs.past_attempts import with_attempt
-from offload.jobs.row_states import NOT_WAITING, UNHELD, due_again
+from offload.jobs.row_states import NOT_WAITING, UNHELD, due_again, unfinished_with
 from offload.jobs.transactions import in_transaction, lock_ancestors
 from offload.problems import Problem
 
@@ -58,6 +58,8 @@ WAITS_ANEW: dict[str, Any] = {
     "claimed_at": None,
     "status": Status.RUNNING,
     "phase": Phase.PARTS,
+    # Its parts are computed again, and not its division.
+    "attempts": 1,
     "started_at": Now(),
 }
 
@@ -211,7 +213,7 @@ def _log(job: Job, done: str, by: str) -> None:
 
 def _not_unique(job: Job) -> Problem:
     """The database takes one unfinished job with a unique key."""
-    unfinished = Job.objects.filter(unique_key=job.unique_key).exclude(status__in=FINAL)
+    unfinished = unfinished_with([job.unique_key])
     other = unfinished.values_list("pk", flat=True).first()
     return Problem(
         409,

@@ -17,10 +17,12 @@ from offload.jobs.attempt_span import add_submitted_event
 from offload.jobs.control import cancel_job, discard_job, no_such_job, retry_job
 from offload.jobs.followers import follower_columns
 from offload.jobs.idempotency import Idempotency, find_kept, find_repeated, keep_key, repeated
+from offload.jobs.insert_list import MAX_INSERT_TRIES, insert_list
 from offload.jobs.job_type import JobType
 from offload.jobs.metrics import count_new
-from offload.jobs.models import FINAL, Job
+from offload.jobs.models import Job
 from offload.jobs.priority import Priority, PriorityName
+from offload.jobs.row_states import unfinished_with
 from offload.jobs.services import services
 from offload.jobs.turns import turn_to_submit
 from offload.problems import Problem
@@ -29,11 +31,6 @@ from offload.serving.middleware import request_id as current_request_id
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
 
-# Rows of one INSERT. PostgreSQL ends a statement after 8 s, and one of 10,000 rows took longer on a
-# busy machine.
-INSERT_BATCH_ROWS = 1000
-# How often an INSERT is tried that meets another job with its unique key, which ends meanwhile.
-MAX_INSERT_TRIES = 5
 # The clock of a process that has not read the database's may be so much ahead of it, or behind it.
 MAX_CLOCK_ERROR = timedelta(minutes=5)
 
@@ -121,7 +118,12 @@ def insert(job_type: JobType[P, R], params: P, owner: str, **columns: Any) -> Jo
 async def submit_many(
     job_type: JobType[P, R], params: Iterable[P], *, owner: str, **choices: Unpack[Choices]
 ) -> list[Job]:
-    """Accept several jobs in one transaction, all or none. Raises as `submit` does."""
+    """Accept several jobs in one transaction, all or none. Raises as `submit` does.
+
+    Returns:
+        A job for each of the parameters, in their order. Of a `unique` type it may be one that was
+        there before, or the same for two equal ones.
+    """
     columns = _columns(job_type, choices)
     jobs = [Job.new(job_type, each, owner, **columns) for each in params]
     admit(job_type.limits.queue, owner, len(jobs))
@@ -130,16 +132,17 @@ async def submit_many(
         is_planned = "due_at" in columns
         with turn_to_submit(job_type, owner, is_planned):
             admit_waiting(jobs, is_planned)
-            Job.objects.bulk_create(jobs, batch_size=INSERT_BATCH_ROWS)
-        count_new(jobs)
-        add_submitted_event(jobs)
+            accepted = insert_list(jobs)
+        new = [job for job, found in zip(jobs, accepted, strict=True) if job.pk == found.pk]
+        count_new(new)
+        add_submitted_event(new)
         if not is_planned:
-            services.dispatch(jobs)
+            services.dispatch(new)
         if job_type.limits.run_limit is None:
-            return jobs
+            return accepted
         # Some may have become due meanwhile.
-        rows = Job.objects.in_bulk([job.pk for job in jobs])
-        return [rows[job.pk] for job in jobs]
+        rows = Job.objects.in_bulk([job.pk for job in accepted])
+        return [rows.get(job.pk, job) for job in accepted]
 
     return await sync_to_async(insert_all)()
 
@@ -291,7 +294,7 @@ def _existing(job_type: JobType[P, R], job: Job, idempotency: Idempotency | None
         return repeated_job
 
     if job.unique_key is not None:
-        unfinished = Job.objects.filter(unique_key=job.unique_key).exclude(status__in=FINAL).first()
+        unfinished = unfinished_with([job.unique_key]).first()
         if unfinished is not None:
             return keep_key(unfinished, idempotency) if idempotency else unfinished
     return None

@@ -152,7 +152,6 @@ def divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None:
             phase=Phase.PARTS,
             parts_count=len(parts),
             failed_parts_allowed=failed_parts_allowed,
-            attempts=F("attempts") - 1,
             token=F("token") + 1,
             # A job that waits for its parts takes no place from them.
             place=None,
@@ -194,8 +193,12 @@ def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel | Fail
 def update_progress(part: Job) -> Job | None:
     """Give a divided job the mean progress of its parts.
 
+    It never falls: it stands still while a part computes again what it had computed, and where
+    another part's report was written meanwhile.
+
     Returns:
-        The divided job's new row; None where `part` is no part, or its parent waits no longer.
+        The divided job's new row; None where `part` is no part, its parent waits no longer, or is
+        as far or farther.
     """
     if part.parent_id is None:
         return None
@@ -209,7 +212,8 @@ def update_progress(part: Job) -> Job | None:
     message = f"{parts['done']} of {parts['all']} parts"
     if parts["failed"]:
         message += f", {parts['failed']} of them failed"
-    return update_job(WAITS_FOR_PARTS, part.parent_id, progress=parts["mean"], message=message)
+    rises = WAITS_FOR_PARTS & Q(progress__lte=parts["mean"])
+    return update_job(rises, part.parent_id, progress=parts["mean"], message=message)
 
 
 def has_unfinished_parts(job_id: UUID) -> bool:

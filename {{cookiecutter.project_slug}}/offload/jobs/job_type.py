@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError
 
 from offload.conf import conf
 from offload.jobs.errors import JobError, ParamsTooLarge, ParamsUnfit
-from offload.jobs.json_documents import fault_of_json
+from offload.jobs.json_documents import fault_of_json, json_of
 from offload.jobs.limits import Limits
 
 P = TypeVar("P", bound=BaseModel)
@@ -65,7 +64,11 @@ class JobType(Generic[P, R]):
                 f"job {self.name!r} takes {self.params.__name__}, not {type(params).__name__}"
             )
 
-        document = self._dump(params)
+        try:
+            document = json_of(params)
+        except ValueError as error:
+            why = f"{error}: {error.__cause__}"
+            raise ParamsUnfit(422, f"the parameters of {self.name!r} {why}") from error
         if (size := len(document.encode())) > conf().params_limit:
             raise ParamsTooLarge(
                 413,
@@ -82,7 +85,7 @@ class JobType(Generic[P, R]):
         """The result as a JSON document that its readers can read back.
 
         Raises:
-            JobError: the result is of another model, its document is over
+            JobError: the result is of another model, has no form in JSON, its document is over
                 `conf().stored_result_limit` bytes, or it could not be read back.
         """
         if not isinstance(result, self.result):
@@ -91,7 +94,10 @@ class JobType(Generic[P, R]):
                 f"not {self.result.__name__}"
             )
 
-        document = result.model_dump_json()
+        try:
+            document = json_of(result)
+        except ValueError as error:
+            raise JobError(f"the result of {self.name!r} {error}") from error
         if (size := len(document.encode())) > conf().stored_result_limit:
             size, limit = size // 2**20, conf().stored_result_limit // 2**20
             raise JobError(
@@ -102,21 +108,6 @@ class JobType(Generic[P, R]):
         if fault is not None:
             raise JobError(f"the result of {self.name!r} {fault}")
         return document
-
-    def _dump(self, params: BaseModel) -> str:
-        """The JSON document.
-
-        Raises:
-            ParamsUnfit: a text has half a character.
-        """
-        try:
-            return params.model_dump_json()
-        except PydanticSerializationError as error:
-            raise ParamsUnfit(
-                422,
-                f"the parameters of {self.name!r} have no form in JSON, perhaps for a text with "
-                f"half a character (a lone surrogate): {error}",
-            ) from error
 
 
 def scheduled_params(model: type[P], moment: datetime) -> P:

@@ -5,11 +5,27 @@ import re
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from offload.validation_faults import faults_of
 
 # An even number of backslashes, and the escape.
 ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def json_of(value: BaseModel) -> str:
+    """The JSON of a model.
+
+    Raises:
+        ValueError: it has none; the sentence goes on after the name of what was to be written.
+    """
+    try:
+        return value.model_dump_json()
+    except PydanticSerializationError as error:
+        raise ValueError(
+            "cannot be written as JSON, perhaps for a text with half a character (a lone "
+            "surrogate), for bytes that are no text, or for a nesting that is too deep"
+        ) from error
 
 
 def fault_of_json(model: type[BaseModel], sent: BaseModel, document: str) -> str | None:

@@ -36,6 +36,9 @@ logger = logging.getLogger("offload.jobs")
 # Seconds between two reads of the watched rows while events arrive, and while Redis is down.
 REREAD_INTERVAL_SECONDS = 5.0
 OUTAGE_REREAD_INTERVAL_SECONDS = 1.0
+# Seconds that Redis may take for the answer to a PING. Frozen, it answers nothing, and its kernel
+# keeps the connection.
+PING_TIMEOUT_SECONDS = 5.0
 # Seconds without another try after Redis failed, so that a dead Redis does not slow every report.
 PUBLISH_PAUSE_SECONDS = 5.0
 # Seconds before a part of the notifier that failed starts again.
@@ -225,13 +228,10 @@ class Notifier:
 
     async def _listen(self) -> None:
         while True:
-            # health_check_interval finds a half-open connection. The wait for a message itself has
-            # no limit.
             client = redis.asyncio.Redis.from_url(
                 conf().redis_url,
                 socket_connect_timeout=1.0,
-                socket_timeout=5.0,
-                health_check_interval=5,
+                socket_timeout=PING_TIMEOUT_SECONDS,
             )
             try:
                 async with client, client.pubsub() as subscription:
@@ -247,13 +247,26 @@ class Notifier:
                 await asyncio.sleep(OUTAGE_REREAD_INTERVAL_SECONDS)
 
     async def _receive(self, subscription: Any) -> None:
-        """Handle every event, until Redis fails."""
+        """Handle every event, until Redis fails.
+
+        It is asked in each silent second. The `health_check_interval` of redis-py asks, too, but
+        does not wait for the answer.
+        """
         with strict_answers():
             await subscription.subscribe(_channel())
+        asked_at: float | None = time.monotonic()
         while True:
             with strict_answers():
                 message = await subscription.get_message(timeout=OUTAGE_REREAD_INTERVAL_SECONDS)
                 kind, data = (message["type"], message["data"]) if message else ("", b"")
+            if message:
+                asked_at = None
+            elif asked_at is None:
+                await subscription.ping()
+                asked_at = time.monotonic()
+            elif time.monotonic() - asked_at > PING_TIMEOUT_SECONDS:
+                raise redis.TimeoutError(f"no answer to a PING in {PING_TIMEOUT_SECONDS:g} s")
+
             if kind == "subscribe":
                 self._set_subscribed(True)
             elif kind == "message":

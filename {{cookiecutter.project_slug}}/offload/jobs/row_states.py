@@ -3,6 +3,7 @@
 Times are the database's (`from_now`), because the clocks of hosts differ.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,8 @@ NOT_PAUSED = RawSQL(
     (),
     output_field=BooleanField(),
 )
+# As in the constraint `offload_job_unique`, with literals: SQLite uses its index for nothing else.
+UNFINISHED = RawSQL("status IN ('queued', 'running')", (), output_field=BooleanField())
 # The columns of a job that waits for no worker any more.
 NOT_WAITING: dict[str, Any] = {"due_at": None, "start_before": None}
 # The columns of a row that no worker holds.
@@ -72,6 +75,11 @@ def overdue() -> Q:
 def due_or_blocked() -> Q:
     """Rows that a worker may claim now, and those that a limit keeps from it."""
     return due() | Q(unblock_at__lte=Now())
+
+
+def unfinished_with(unique_keys: Sequence[str | None]) -> QuerySet[Job]:
+    """The unfinished jobs with these unique keys: at most one for each."""
+    return Job.objects.filter(UNFINISHED, unique_key__in=unique_keys).order_by()
 
 
 def running_workers() -> QuerySet[Worker]:

@@ -25,7 +25,7 @@ class QueueStats:
     depth: int = 0
     # Seconds since the oldest of them became due.
     age: float = 0.0
-    # Jobs that were computed per second, parts included.
+    # Jobs that were computed per second, parts included; 0 where no worker reads the queue.
     drain: float = 0.0
     # Rows that are due, parts included: so many messages the broker should hold.
     rows: int = 0

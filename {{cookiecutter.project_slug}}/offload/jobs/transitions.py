@@ -28,7 +28,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, FloatField, IntegerField, Q
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce, Now
 
 from offload.conf import conf
@@ -50,9 +51,23 @@ from offload.jobs.row_states import (
 )
 from offload.jobs.transactions import retry_conflicts
 
+# A divided job whose parts have succeeded is `running`: it is put together in the attempt that
+# divided it. Rows of an older version may have no attempt then.
+CLAIMED_ATTEMPTS = RawSQL(
+    "CASE WHEN status = 'queued' OR attempts = 0 THEN attempts + 1 ELSE attempts END",
+    (),
+    output_field=IntegerField(),
+)
+# An attempt begins at 0. A divided job keeps the progress of its parts.
+CLAIMED_PROGRESS = RawSQL(
+    "CASE WHEN phase = '' THEN 0.0 ELSE progress END", (), output_field=FloatField()
+)
+
 
 def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
     """queued → running, with a new token, one more attempt and a lease.
+
+    A divided job that is due again is put together in the attempt that divided it.
 
     Returns:
         The new row; None where the job is not due: its message was a duplicate, or came early.
@@ -60,7 +75,8 @@ def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
     values = {
         "status": Status.RUNNING,
         "token": F("token") + 1,
-        "attempts": F("attempts") + 1,
+        "attempts": CLAIMED_ATTEMPTS,
+        "progress": CLAIMED_PROGRESS,
         "worker": worker,
         "pid": pid,
         "lease_until": from_now(conf().lease),

@@ -63,10 +63,12 @@ def _is_unserved(job: Job) -> bool:
 def expected_start_seconds(job: Job) -> float | None:
     """Seconds until a queued job starts; None where that is not known.
 
-    It is not known where the stats do not say, where the job is for later, and where it is blocked:
-    only the view of one job reads the rows before a blocked one.
+    It is not known where the stats do not say, where the job is for later or paused, and where it
+    is blocked: only the view of one job reads the rows before a blocked one.
     """
     if job.due_at is None or job.due_at > services.stats.database_time() or _is_unserved(job):
+        return None
+    if services.stats.is_paused(job.queue, job.kind):
         return None
     stats = services.stats.queues.get(job.queue)
 

@@ -1,6 +1,7 @@
 """Runs the checks when the process starts: errors stop the start, warnings are logged."""
 
 import logging
+from collections.abc import Iterable
 
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
@@ -24,16 +25,20 @@ def run_checks() -> None:
     Raises:
         StartRefused: there are errors; the text has one line for each of them.
     """
-    errors: list[str] = []
-    warnings: list[str] = []
-    for message in checks.run_checks(tags=[TAG]):
-        if not message.is_silenced():
-            sentence = f"{message.id}: {message.msg} Instead: {message.hint}"
-            (errors if message.is_serious() else warnings).append(sentence)
+    found = checks.run_checks(tags=[TAG])
+    log_warnings(message for message in found if not message.is_serious())
+    if errors := _sentences(message for message in found if message.is_serious()):
+        raise StartRefused("The service would block its event loop:\n" + "\n".join(errors))
 
-    # A view that stands under two URLs is found twice. Its sentence is said once.
-    for sentence in dict.fromkeys(warnings):
+
+def log_warnings(found: Iterable[checks.CheckMessage]) -> None:
+    """Log what checks have found, unless the settings silence it."""
+    for sentence in _sentences(found):
         logger.warning(sentence)
-    if errors:
-        lines = dict.fromkeys(errors)
-        raise StartRefused("The service would block its event loop:\n" + "\n".join(lines))
+
+
+def _sentences(found: Iterable[checks.CheckMessage]) -> list[str]:
+    """One sentence for each. A view that stands under two URLs is found twice, and said once."""
+    heard = (message for message in found if not message.is_silenced())
+    sentences = (f"{message.id}: {message.msg} Instead: {message.hint}" for message in heard)
+    return list(dict.fromkeys(sentences))

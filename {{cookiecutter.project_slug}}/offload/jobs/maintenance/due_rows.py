@@ -20,6 +20,10 @@ class DueRows:
         """The queues in which rows are due."""
         return {queue for queue, _ in self.counts}
 
+    def is_read(self, queue: str) -> bool:
+        """Whether a running worker reads the queue."""
+        return any(queue in queues for queues, _ in self.workers)
+
     def unserved(self, queue: str) -> set[str]:
         """Types with due rows that no running worker of the queue knows. Empty where none runs."""
         known = self._known(queue)

@@ -140,14 +140,16 @@ class ReadStats:
     def _read_drain(self, found: JobStats) -> None:
         """Count what workers computed in the last minute.
 
-        Nobody computed a job that was cancelled in its queue.
+        Nobody computed a job that was cancelled in its queue. A queue whose workers have gone is
+        not drained any more.
         """
         computed = Job.objects.filter(
             finished_at__gt=from_now(-DRAIN_WINDOW_SECONDS), started_at__isnull=False
         )
         counts = computed.values("queue").annotate(count=Count("pk")).order_by()
         for queue, count in counts.values_list("queue", "count"):
-            found.queues.setdefault(queue, QueueStats()).drain = count / DRAIN_WINDOW_SECONDS
+            if self.due_rows.is_read(queue):
+                found.queues.setdefault(queue, QueueStats()).drain = count / DRAIN_WINDOW_SECONDS
 
     def _report_unserved(self, found: JobStats) -> None:
         unserved: dict[tuple[str, str], int] = defaultdict(int)

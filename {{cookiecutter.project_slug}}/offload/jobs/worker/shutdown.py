@@ -1,6 +1,7 @@
 """The worker's soft shutdown: wait for the jobs that end within the grace, hand back the others."""
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -15,6 +16,7 @@ from offload.jobs.models import Job, Status
 from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Assignment, Assignments
 from offload.jobs.worker.heartbeat import Heartbeat
+from offload.jobs.worker.processes import kill_children
 from offload.jobs.worker.spool import Spool, SpooledEnd
 from offload.jobs.worker.write_spooled import WriteSpooled
 
@@ -24,6 +26,9 @@ logger = logging.getLogger("offload.jobs")
 LAST_STATEMENTS_SECONDS = 3.0
 # Seconds that it waits before for processes that write an end: until they have it in the spool.
 SPOOL_WAIT_SECONDS = 2.0
+# Seconds after these waits until a worker that has not ended is ended. On a busy machine, without a
+# broker, it took 6 to 8 s.
+END_TIMEOUT_SECONDS = 20.0
 
 
 class Shutdown:
@@ -31,7 +36,8 @@ class Shutdown:
 
     From the first signal on, the job of a dead process is handed back; no attempt is lost. Celery's
     own soft shutdown sleeps its whole time even if the jobs end early, and its Ctrl-C waits for
-    every running job. This class replaces both.
+    every running job. This class replaces both. Celery's end may also hang, for example at a broker
+    that is away: the worker ends `END_TIMEOUT_SECONDS` later all the same.
 
     Args:
         assignments: what the worker's processes do.
@@ -67,6 +73,7 @@ class Shutdown:
         """
         if not self.requested:
             self.requested = True
+            self._end_in_time()
             self._wake()
             self._idle.wait(conf().worker_grace)
             self.unfinished = self._wait_for_ends()
@@ -87,6 +94,26 @@ class Shutdown:
                 end = SpooledEnd(str(each.job_id), each.token, "hand_back")
                 if file := self._spool.keep(end):
                     file.release()
+
+    def _end_in_time(self) -> None:
+        """Start the clock of the shutdown."""
+        seconds = conf().worker_grace + SPOOL_WAIT_SECONDS + END_TIMEOUT_SECONDS
+        deadline = threading.Timer(seconds, self._end_now)
+        deadline.daemon = True
+        deadline.start()
+
+    def _end_now(self) -> None:
+        """End this process, whatever its main thread does."""
+        try:
+            logger.error(
+                "the worker has not ended %g s after it was told to: its processes are killed and "
+                "it ends now. The next worker on this host hands its jobs back",
+                conf().worker_grace + SPOOL_WAIT_SECONDS + END_TIMEOUT_SECONDS,
+            )
+            kill_children()
+            self.spool_hand_backs()
+        finally:
+            os._exit(1)
 
     def _wait_for_ends(self) -> list[Assignment]:
         """Wait for the spool, 2 s at most. Returns what the processes still work on."""

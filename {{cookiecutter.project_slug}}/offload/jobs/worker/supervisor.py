@@ -16,6 +16,8 @@ from uuid import uuid4
 from celery import bootsteps, signals
 
 from offload.conf import conf
+from offload.guard.checks.celery_checks import check_time_limits
+from offload.guard.checks.run_checks import log_warnings
 from offload.jobs.background import create_relay
 from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections
 from offload.jobs.models import Job, Status
@@ -73,6 +75,9 @@ class Supervisor(bootsteps.StartStopStep):
         self._assignments = Assignments(max(worker.concurrency, worker.max_concurrency or 0))
         self._relay = create_relay(services)
         self._spool = Spool(Path(conf().spool_folder))
+        # Celery has imported the service's own tasks, which a web process need not know. Jobs have
+        # limits of their own.
+        log_warnings(check_time_limits())
         register_tasks(self._worker_id, self._assignments, Spooler(self._spool))
 
         # Whether the database answered at the last look.
