@@ -12,7 +12,7 @@ from offload_dev.lint.mentions import Mention, mentions
 from offload_dev.lint.names import NEW_TASK, ON_LOOP, SECOND_LOOP, TO_THREAD
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.source import CodeScope, Def
-from offload_dev.lint.unused import Unused
+from offload_dev.lint.unused import QUIET, Unused
 
 SERVES = Patterns(
     "django.views.*", "rest_framework.*", "adrf.*", "channels.*Consumer", "ninja*Controller*",
@@ -37,8 +37,6 @@ TO_SYNC = "asgiref.sync.async_to_sync"
 TASKS_OF_DJANGO = Patterns("{django.tasks,django_tasks}*.task")
 ASGI = {"receive", "send"}
 PLAIN = Patterns("builtins.staticmethod", "builtins.classmethod", "abc.abstractmethod", "typing.*")
-# Bases that call no method of their heirs.
-QUIET = Patterns("builtins.*", "abc.ABC", "typing.*")
 GATHER = Patterns("asyncio.{gather,wait}")
 DEFINITION = re.compile(r"\bdef (\w+)")
 WORD = re.compile(r"\w+")
@@ -71,7 +69,7 @@ class Callers:
     @cached_property
     def _unused(self) -> set[CodeScope]:
         graph = self._graph
-        return Unused(graph.project, graph.functions, graph.resolver).functions
+        return Unused(graph.project, graph.functions, graph.resolver, self._mentions).functions
 
     @cached_property
     def _calls(self) -> dict[CodeScope, dict[CodeScope, list[ast.Call]]]:
@@ -183,7 +181,7 @@ class Callers:
         found = [
             each
             for each in self._mentions.get(name, ())
-            if _name(each.scope) != name and not self.is_unused(each.scope)
+            if not each.is_path and _name(each.scope) != name and not self.is_unused(each.scope)
         ]
         return any(self._may_name(each, scope) for each in found) and all(
             self._runs_alone(each, known) or not self._may_name(each, scope) for each in found
@@ -212,7 +210,7 @@ class Callers:
         return ours in lineage(theirs) or theirs in lineage(ours)
 
     def _runs_alone(self, mention: Mention, known: set[CodeScope]) -> bool:
-        scope, node = mention
+        scope, node = mention.scope, mention.node
         if not scope.on_loop and node in self._runs.get(scope, ()):
             # Under an async server, `async_to_sync` goes back to the loop that serves requests.
             return not any(

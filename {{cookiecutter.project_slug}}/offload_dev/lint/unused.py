@@ -2,16 +2,18 @@
 
 import ast
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from offload_dev.lint.function import Function
+from offload_dev.lint.mentions import Mention
 from offload_dev.lint.middleware import ASYNC_CALL, in_sync_mode
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.settings_files import is_settings
-from offload_dev.lint.source import SERVICE_FILES, CodeScope, Module, Project
+from offload_dev.lint.source import SERVICE_FILES, CodeScope, Module, Project, own_nodes
+from offload_dev.lint.uses import Uses
 
 # Django, Celery and servers load files with these names by themselves.
 LOADED = {
@@ -35,24 +37,24 @@ NAMED = Patterns(
     "rest_framework.{viewsets,generics,mixins}.*", "adrf.*", "channels.*Consumer",
     "builtins.object", "abc.ABC", "typing.Protocol",
 )  # fmt: skip
+# Bases that call no method of their heirs.
+QUIET = Patterns("builtins.*", "abc.ABC", "typing.*")
 # Channels calls these methods of a consumer, and those that a message's type names.
 CONSUMERS = Patterns("channels.*Consumer")
+TO_BROWSER = {"self.send", "self.send_json"}
+BEGUN = re.compile(r"""\bf["']([\w.]+[._])\{""")
 OF_CONSUMERS = re.compile(r"(web)?socket_\w+|http_\w+|(dis)?connect|receive\w*|(en|de)code_json")
 ROWS = Patterns("django.db.models.*")
 
-# A function names itself this often at most.
-MAX_OWN_USES = 5
 # `getattr(self, f"run_{name}")()`
 FINDS_METHODS = re.compile(r"\bgetattr\((self|cls), (?![\"'])")
 AWAITS_TOOLS = re.compile(r"\.a(invoke|stream\w*|batch)\(")
-DEFINITION = re.compile(r"\b(?:def|class) (\w+)")
 WORD = re.compile(r"\w+")
 # These name a function, but do not use it. An import under another name does.
 COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 # A text that begins in the middle of a line is no docstring.
 LONG_TEXT = re.compile(r'(^[ \t]*)?[rRuU]?("""|\'\'\').*?\2', re.MULTILINE | re.DOTALL)
 EXPORTS = re.compile(r"^__all__\b[^=\n]*=\s*[\[(][^\])]*[\])]", re.MULTILINE)
-IMPORT = re.compile(r"^[ \t]*from\s+[\w.]+\s+import\s+(?:\([^)]*\)|[^\n(]*$)", re.MULTILINE)
 
 
 class Unused:
@@ -63,39 +65,61 @@ class Unused:
     """
 
     def __init__(
-        self, project: Project, functions: Mapping[CodeScope, Function], resolver: Resolver
+        self,
+        project: Project,
+        functions: Mapping[CodeScope, Function],
+        resolver: Resolver,
+        mentions: Mapping[str, list[Mention]],
     ) -> None:
         self._project, self._functions = project, functions
         self._classes, self._settings = resolver.classes, resolver.settings
+        self._uses = Uses(resolver)
         self._texts = {module: _code(module.text) for module in project.files}
-        self._uses: Counter[str] = Counter()
-        self._inside: dict[CodeScope, Counter[str]] = {}
-        for text in self._texts.values():
-            self._uses.update(_uses(text))
+        self._mentions_in: dict[CodeScope, list[tuple[str, Mention]]] = defaultdict(list)
+        for name, found in mentions.items():
+            for mention in found:
+                self._mentions_in[mention.scope].append((name, mention))
+        self._scopes_below: dict[CodeScope | None, list[CodeScope]] = defaultdict(list)
+        for scope in project.scopes.values():
+            self._scopes_below[scope.parent].append(scope)
 
     @cached_property
     def functions(self) -> set[CodeScope]:
         """The functions that nothing runs."""
         if not any(module.path.name in SERVICE_FILES for module in self._project.files):
             return set()
-        found: set[CodeScope] = {*self._modules, *in_sync_mode(self._settings, self._classes)}
-        waiting = list(self._candidates())
-        grows = True
-        while grows:
-            uses = self._uses_outside(found)
-            new = [scope for scope in waiting if not self._is_named(scope, uses, found)]
-            found.update(new)
-            waiting = [scope for scope in waiting if scope not in found]
-            grows = bool(new)
-        return {scope for scope in self._functions if _is_within(scope, found)}
+        return set(self._functions) - self._run_from(self._modules)
 
-    def _uses_outside(self, found: set[CodeScope]) -> Counter[str]:
-        """The words of all code, without that of these scopes."""
-        uses = self._uses.copy()
-        for scope in found:
-            if not _is_within(scope.parent, found):
-                uses.subtract(self._below(scope))
-        return uses
+    def _run_from(self, unused: set[Module]) -> set[CodeScope]:
+        """What the modules of a service run, and what that names, and so on."""
+        idle: dict[str, set[CodeScope]] = defaultdict(set)
+        for scope in self._candidates():
+            idle[_name(scope)].add(scope)
+        is_idle = {scope for scopes in idle.values() for scope in scopes}
+        closed = {*unused, *in_sync_mode(self._settings, self._classes)}
+        run: set[CodeScope] = set()
+        waiting: list[CodeScope] = list(self._project.files)
+        while waiting:
+            scope = waiting.pop()
+            is_inside = scope.parent is None or scope.parent in run
+            if scope in run or scope in closed or scope in is_idle or not is_inside:
+                continue
+            run.add(scope)
+            waiting += self._scopes_below.get(scope, ())
+            for name, mention in self._mentions_in.get(scope, ()):
+                woken = {each for each in idle[name] if self._may_use(mention, each)}
+                idle[name] -= woken
+                is_idle -= woken
+                waiting += woken
+        return run
+
+    def _may_use(self, mention: Mention, scope: CodeScope) -> bool:
+        """Whether a mention may run a function. A message to a browser runs none of a consumer."""
+        node = mention.node
+        if mention.is_path and isinstance(node, ast.Constant) and self._is_of_consumer(scope):
+            is_type = str(node.value).replace(".", "_") == _name(scope)
+            return is_type and node not in self._no_types
+        return self._uses.may_name(mention, scope)
 
     @cached_property
     def _modules(self) -> set[Module]:
@@ -155,35 +179,48 @@ class Unused:
         if scope.module in self._finding_methods:
             return True
         bases = self._classes.lineage(scope.owner.dotted)
-        outside = [base for base in bases if base and self._classes.scope(base) is None]
-        if any(map(CONSUMERS.matches, outside)):
-            is_typed = any(name.replace("_", ".") in text for text in self._texts.values())
-            return is_typed or OF_CONSUMERS.fullmatch(name) is not None
+        outside = [
+            base for base in bases if self._classes.scope(base) is None and not QUIET.matches(base)
+        ]
+        if self._is_of_consumer(scope):
+            is_begun = any(map(name.startswith, self._begun_types))
+            return is_begun or OF_CONSUMERS.fullmatch(name) is not None
         # A template cannot call an async method.
         return bool(outside) and not (scope.on_loop and all(map(ROWS.matches, outside)))
+
+    def _is_of_consumer(self, scope: CodeScope) -> bool:
+        return scope.owner is not None and self._classes.is_a(scope.owner.dotted, CONSUMERS)
+
+    @cached_property
+    def _begun_types(self) -> set[str]:
+        """How types of messages begin whose end is not known: `f"chat.{kind}"`."""
+        found = (BEGUN.findall(text) for text in self._texts.values())
+        return {text.replace(".", "_") for texts in found for text in texts}
+
+    @cached_property
+    def _no_types(self) -> set[ast.AST]:
+        """The texts in a consumer that are no types of messages to others. Two kinds:
+
+        1. The keys of a dictionary.
+        2. What it sends to its browser: `self.send_json({"type": "title"})`.
+        """
+        found: set[ast.AST] = set()
+        for scope in filter(self._is_of_consumer, self._functions):
+            nodes = own_nodes(scope.node)
+            sent = (
+                n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func) in TO_BROWSER
+            )
+            in_sent = {inner for call in sent for inner in ast.walk(call)}
+            for each in nodes:
+                if isinstance(each, ast.Dict):
+                    found.update(filter(None, each.keys))
+                    found.update(each.values if each in in_sent else ())
+        return found
 
     @cached_property
     def _awaits_tools(self) -> bool:
         """Whether the agents of LangChain are awaited. Only then it calls `_arun` of a tool."""
         return any(AWAITS_TOOLS.search(text) for text in self._texts.values())
-
-    def _is_named(self, scope: CodeScope, all_uses: Counter[str], found: set[CodeScope]) -> bool:
-        """Whether code outside of a scope names it. `all_uses` has no words of what was found."""
-        name = scope.label.rpartition(".")[2]
-        uses = all_uses[name]
-        if not 0 < uses <= MAX_OWN_USES:
-            return uses > 0
-        inside = (e for e in found if _is_within(e, {scope}) and not _is_within(e.parent, found))
-        return uses > self._below(scope)[name] - sum(self._below(each)[name] for each in inside)
-
-    def _below(self, scope: CodeScope) -> Counter[str]:
-        """What a scope uses below its first line; a file in all its lines."""
-        if scope not in self._inside:
-            lines, node = scope.module.lines, scope.node
-            if not isinstance(node, ast.Module):
-                lines = lines[node.lineno : node.end_lineno]
-            self._inside[scope] = _uses(_code("\n".join(lines)))
-        return self._inside[scope]
 
 
 def _is_loaded(module: Module) -> bool:
@@ -196,22 +233,11 @@ def _is_loaded(module: Module) -> bool:
     return is_of_framework or starts or module.is_script or is_settings(module)
 
 
-def _is_within(scope: CodeScope | None, found: set[CodeScope]) -> bool:
-    """Whether a scope, or one around it, was found."""
-    while scope is not None:
-        if scope in found:
-            return True
-        scope = scope.parent
-    return False
-
-
 def _code(text: str) -> str:
     """A source without its comments, docstrings and exports."""
     text = LONG_TEXT.sub(lambda found: found[0] if found[1] is None else "", COMMENT.sub("", text))
     return EXPORTS.sub("", text)
 
 
-def _uses(text: str) -> Counter[str]:
-    """The words of code, without those that only define or import a name."""
-    text = IMPORT.sub(lambda found: found[0] if " as " in found[0] else "", text)
-    return Counter(WORD.findall(text)) - Counter(DEFINITION.findall(text))
+def _name(scope: CodeScope) -> str:
+    return scope.label.rpartition(".")[2]
