@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from offload_dev.lint.arguments import WITHOUT, argument, default, is_falsy, is_truthy
+from offload_dev.lint.call_targets import CallTargets
 from offload_dev.lint.callables import Callables
 from offload_dev.lint.canvas import result_waits
 from offload_dev.lint.deadlocks import Deadlocks
-from offload_dev.lint.function import CallSite, Function, is_abstract
+from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.given import Given, affected
-from offload_dev.lint.hooks import hooks_of
 from offload_dev.lint.kept import is_kept, reads_cache
 from offload_dev.lint.loop_functions import LoopFunctions
 from offload_dev.lint.names import TO_THREAD
@@ -19,7 +19,7 @@ from offload_dev.lint.own_loops import run_by_sync_code
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.receivers import Receivers
 from offload_dev.lint.registry import RULES
-from offload_dev.lint.resolver import OPEN_TYPES, Resolver
+from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, Def, Project
 from offload_dev.lint.transactions import publications, service_calls
 from offload_dev.lint.violations import ChainStep, Violation
@@ -60,10 +60,10 @@ class CallGraph:
         given = self._follow_arguments()
         self._loop_functions = LoopFunctions(self.functions, self.resolver)
         everything = (*self.functions.values(), *self.bodies.values())
-        self._callables = Callables(everything, given, self.resolver)
         self._called: dict[Function, list[tuple[CallSite, Function]]] = {}
-        self._values_called: dict[ast.Call, list[CodeScope]] = {}
         self._receivers = Receivers(self.functions, self.bodies.values(), self.resolver)
+        callables = Callables(everything, given, self.resolver)
+        self.targets = CallTargets(self.functions, self._receivers, callables, self.resolver)
 
         passed_on = {
             origin for function in self.functions.values() for origin in function.passed_on
@@ -132,7 +132,7 @@ class CallGraph:
         found: dict[CodeScope, list[tuple[CodeScope, bool]]] = {}
         for scope, function in self.functions.items():
             for call in function.calls:
-                for called in (*self.targets(call, function), *self._handed(call)):
+                for called in (*self.targets.of(call, function), *self._handed(call)):
                     found.setdefault(called.scope, []).append((scope, call.atomic))
         return found
 
@@ -162,7 +162,7 @@ class CallGraph:
             self._called[function] = [
                 (call, called)
                 for call in function.calls_not_awaited
-                for called in self.targets(call, function)
+                for called in self.targets.of(call, function)
                 if not called.scope.on_loop and not self._runs_elsewhere(called)
                 if not _runs_once(called)
                 if not called.is_generator or call.node in function.iterated
@@ -192,78 +192,6 @@ class CallGraph:
             )
             for node in ast.walk(decorator.node)
         )
-
-    def targets(self, call: CallSite, caller: Function) -> Iterator[Function]:
-        """The functions that a call may run. Eight cases:
-
-        1. The function that the origin names.
-        2. An abstract method is the method of an heir.
-        3. `METHODS[name](…)` runs one of the functions of a table.
-        4. The methods that create an instance of a class.
-        5. `self.load()` runs the method of the class that the instance has, which may be an heir.
-        6. `form.is_valid()` runs the form's own `clean` methods, and the like.
-        7. `signal.send()` runs the signal's receivers.
-        8. `callback()` runs a function that was given as a value.
-        """
-        of_heirs = self.implementations(call)
-        scopes = [*of_heirs, *self._of_table(call)] or [self.resolver.function(call.origin)]
-        if self.resolver.classes.scope(call.origin) is not None:
-            names = ("__init__", "__post_init__")
-            scopes += [self.resolver.classes.method(call.origin, name) for name in names]
-        scopes += self._of_heirs(call, caller.scope)
-        scopes += hooks_of(call.holder, call.method, self.resolver.classes)
-        known = dict.fromkeys(scope for scope in scopes if scope is not None)
-        yield from (self.functions[scope] for scope in known if scope in self.functions)
-        if call.method in ("send", "send_robust"):
-            yield from self._receivers.of(call.holder)
-        if not known and self.is_of_project(call.origin):
-            yield from self._of_value(call, caller)
-
-    def is_of_project(self, origin: str) -> bool:
-        """Whether an origin is not known, or names something of this project."""
-        is_open = not origin or origin.startswith(OPEN_TYPES)
-        return is_open or origin.partition(".")[0] in self._packages
-
-    @cached_property
-    def _packages(self) -> set[str]:
-        return {name.partition(".")[0] for name in self.project.modules}
-
-    def _of_value(self, call: CallSite, caller: Function) -> Iterator[Function]:
-        """The functions that a callback may be: a parameter, an attribute, an item."""
-        if call.node not in self._values_called:
-            found = self._callables.of(call.node.func, caller.scope)
-            self._values_called[call.node] = sorted(found, key=lambda scope: scope.dotted)
-        for scope in self._values_called[call.node]:
-            if scope in self.functions:
-                yield self.functions[scope]
-
-    def may_be_other(self, call: CallSite) -> bool:
-        """Whether a call runs one of several functions that were given as values."""
-        return len(self._values_called.get(call.node, ())) > 1
-
-    def implementations(self, call: CallSite) -> list[CodeScope]:
-        """The methods of heirs that a call of an abstract method may run."""
-        named = self.resolver.function(call.origin)
-        if named is None or named.owner is None or not is_abstract(named):
-            return []
-        classes = self.resolver.classes
-        heirs = (each.dotted for each in classes.heirs(named.owner.dotted))
-        methods = dict.fromkeys(classes.method(heir, call.method) for heir in heirs)
-        return [method for method in methods if method is not None and not is_abstract(method)]
-
-    def _of_table(self, call: CallSite) -> Iterator[CodeScope | None]:
-        """The functions of a dictionary or list at the top of a module."""
-        if isinstance(call.node.func, ast.Name | ast.Subscript | ast.Call):
-            yield from self.resolver.functions_of_table(call.origin.removesuffix(".get"))
-
-    def _of_heirs(self, call: CallSite, caller: CodeScope) -> Iterator[CodeScope | None]:
-        """The methods that heirs of the caller's class run for a call of `self.name()`."""
-        match call.node.func:
-            case ast.Attribute(value=ast.Name(id="self"), attr=name) if caller.owner:
-                classes = self.resolver.classes
-                for heir in classes.heirs(caller.owner.dotted):
-                    if classes.method(heir.dotted, caller.label.rpartition(".")[2]) is caller:
-                        yield classes.method(heir.dotted, name)
 
 
 class Reach:
@@ -306,7 +234,7 @@ class Reach:
                 if self._others_are_right(call, found):
                     owner = called.scope.owner or called.scope
                     found = found._replace(likely=f"right if this is no `{owner.label}`")
-                elif self._graph.may_be_other(call):
+                elif self._graph.targets.may_be_other(call):
                     likely = found.likely or f"right if this is not `{called.scope.label}`"
                     found = found._replace(likely=likely)
                 if function.spares_loop(line) or _keeps_result(call.node, found, function):
@@ -336,7 +264,8 @@ class Reach:
 
     def _others_are_right(self, call: CallSite, found: Violation) -> bool:
         """Whether a call of an abstract method may run another method, which is right."""
-        others = (self._graph.functions[each] for each in self._graph.implementations(call))
+        implementations = self._graph.targets.implementations(call)
+        others = (self._graph.functions[each] for each in implementations)
         return not found.likely and any(
             each.scope.on_loop or found.rule not in self.of_function(each) for each in others
         )

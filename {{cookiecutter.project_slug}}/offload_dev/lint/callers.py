@@ -78,7 +78,7 @@ class Callers:
         for scope, function in self._graph.functions.items():
             found[scope] = {}
             for call in function.calls:
-                for called in self._graph.targets(call, function):
+                for called in self._graph.targets.of(call, function):
                     found[scope].setdefault(called.scope, []).append(call.node)
                 handed = [*map(self._graph.function, call.arguments)] if _starts(call) else []
                 for each in filter(None, handed):
@@ -198,7 +198,7 @@ class Callers:
             origin = resolver.origin(mention.node, mention.scope, local)
             named = resolver.function(origin)
             # The variable of a comprehension has no origin of its own.
-            is_open = self._graph.is_of_project(origin) or origin.startswith("builtins.")
+            is_open = self._graph.targets.is_of_project(origin) or origin.startswith("builtins.")
             self._named[mention.node] = named, is_open
         named, is_open = self._named[mention.node]
         if named is None or named is scope:

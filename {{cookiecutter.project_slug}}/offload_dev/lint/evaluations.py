@@ -13,11 +13,12 @@ from offload_dev.lint.names import (
     ORM_CONSUMERS,
     REDIRECTS,
     RENDERERS,
+    REQUEST,
+    REST_REQUEST,
     TASK_RESULTS,
     TO_THREAD,
 )
 from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.resolver import REQUEST, REST_REQUEST
 from offload_dev.lint.schemas import relations_of_fields, relations_of_row, relations_of_schema
 from offload_dev.lint.serializers import relations_of
 from offload_dev.lint.snippet import snippet

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from offload_dev.lint.local_types import assigned
 from offload_dev.lint.models import Query
-from offload_dev.lint.names import FETCHING, ORM, TO_THREAD
+from offload_dev.lint.names import FETCHING, ORM, REQUEST, TO_THREAD
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.query_relations import QueryRelations
-from offload_dev.lint.resolver import REQUEST, Resolver
+from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, Def, own_nodes
 
 GET_OR_404 = ("get_object_or_404", "aget_object_or_404")

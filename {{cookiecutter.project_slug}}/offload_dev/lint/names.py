@@ -37,6 +37,9 @@ CONTEXT_MANAGERS = _patterns("python", "context_managers")
 SIGNALS = _patterns("python", "signals")
 
 TYPES: dict[str, str] = NAMES["types"]
+# The classes of requests; REST framework wraps that of Django.
+REQUEST = "django.http.HttpRequest"
+REST_REQUEST = "rest_framework.request.Request"
 
 TO_THREAD = _patterns("threads", "to_thread")
 REQUEST_THREAD = _patterns("threads", "request_thread")

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from offload_dev.lint import annotations, libraries
+from offload_dev.lint.call_results import MAX_PENDING, CallResults
 from offload_dev.lint.celery_settings import CelerySettings
 from offload_dev.lint.classes import Classes
 from offload_dev.lint.containers import Containers, only
@@ -18,20 +19,13 @@ from offload_dev.lint.libraries import Library
 from offload_dev.lint.local_types import LocalTypes, Types
 from offload_dev.lint.middleware import is_of_middleware
 from offload_dev.lint.models import Models
-from offload_dev.lint.names import (
-    FETCHING,
-    SIGNALS,
-    TO_THREAD,
-    TYPES,
-)
+from offload_dev.lint.names import REQUEST, REST_REQUEST, SIGNALS, TYPES
 from offload_dev.lint.numbers import number
 from offload_dev.lint.queries import Queries
 from offload_dev.lint.settings_files import SettingsFiles
 from offload_dev.lint.source import CodeScope, Def, Module, Project
 
-REQUEST = "django.http.HttpRequest"
 CHANNELS_SESSION = "channels.sessions.session"
-REST_REQUEST = "rest_framework.request.Request"
 # Other names of the same things.
 ALIASES = {
     "django.http.request.HttpRequest": REQUEST,
@@ -40,14 +34,11 @@ ALIASES = {
     "django.db.models.manager.Manager": "django.db.models.Manager",
     "django.db.models.query.QuerySet": "django.db.models.QuerySet",
 } | TYPES
-GET_OR_404 = {"django.shortcuts.get_object_or_404", "django.shortcuts.aget_object_or_404"}
 FRAMEWORKS = ("django.", "ninja", "rest_framework")
 # Types that say nothing about what a value is.
 OPEN_TYPES = ("typing.", "collections.abc.", "builtins.object")
 # Names are followed through this many modules and classes. It also ends circles of them.
 MAX_DEPTH = 8
-# Values and functions whose origin depends on one another are followed this far.
-MAX_PENDING = 20
 
 
 class Resolver:
@@ -62,10 +53,9 @@ class Resolver:
         self.project = project
         self.libraries = libraries.load(project.root)
         # Expressions that are being resolved. An expression that refers to itself ends here.
-        self._pending: set[ast.AST] = set()
+        self.pending: set[ast.AST] = set()
         # A project asks for the same origins again and again: the answers, by the question.
         self._functions: dict[str, CodeScope | None] = {}
-        self._returned: dict[CodeScope, str] = {}
         self._attributes: dict[str, str] = {}
         # The answers that others keep until more is known, by the function and the question.
         self.answers: dict[tuple[CodeScope, str], Any] = {}
@@ -73,7 +63,8 @@ class Resolver:
         self.classes = Classes(project, self.origin)
         self.decorators = Decorators(self.origin)
         self.models = Models(project, self.classes, self.origin)
-        self.queries = Queries(self.models, self.classes, self._returned_by)
+        self.results = CallResults(self)
+        self.queries = Queries(self.models, self.classes, self.results.of_named)
         self.local_types = LocalTypes(self.origin, self._parameter)
         self.containers = Containers(project, self.classes, self)
         self.conventions = Conventions(project, self.classes, self.resolve, self.queries.row)
@@ -95,7 +86,8 @@ class Resolver:
         self.models.forget()
         self.local_types.forget()
         self.queries.forget()
-        for answers in (self._functions, self._returned, self._attributes, self.answers):
+        self.results.forget()
+        for answers in (self._functions, self._attributes, self.answers):
             answers.clear()
 
     # Origins.
@@ -132,7 +124,7 @@ class Resolver:
             case ast.IfExp(body=body, orelse=orelse):
                 return only(self.origin(value, scope, local) for value in (body, orelse))
             case ast.Call():
-                return self._result_of_call(node, scope, local)
+                return self.results.of_call(node, scope, local)
         return ""
 
     def annotation(self, node: ast.expr | None, scope: CodeScope) -> str:
@@ -222,7 +214,7 @@ class Resolver:
             scope = self.classes.method(owner, name) or self.queries.method(owner, name)
         function = scope if scope and not isinstance(scope.node, ast.ClassDef) else None
 
-        if not self._pending:
+        if not self.pending:
             self._functions[origin] = function
         return function
 
@@ -258,7 +250,7 @@ class Resolver:
         for name in ("__enter__", "__aenter__"):
             scope = self.classes.method(origin, name)
             if scope is not None:
-                return self._return_of(scope, origin) or origin
+                return self.results.of_function(scope, origin) or origin
         return origin
 
     def locals(self, scope: CodeScope) -> Types:
@@ -340,7 +332,7 @@ class Resolver:
             scope = self.project.scopes.get(found.value)
             if scope is not None and isinstance(scope.node, Def):
                 return (
-                    self._return_of(scope, owner) or origin
+                    self.results.of_function(scope, owner) or origin
                     if self.decorators.is_property(scope)
                     else origin
                 )
@@ -371,141 +363,14 @@ class Resolver:
         self, value: ast.expr | str | None, scope: CodeScope, local: Types | None = None
     ) -> str:
         """The origin of a value, which may refer to itself."""
-        if not isinstance(value, ast.expr) or value in self._pending:
+        if not isinstance(value, ast.expr) or value in self.pending:
             return ""
-        if len(self._pending) > MAX_PENDING:
+        if len(self.pending) > MAX_PENDING:
             return ""
-        self._pending.add(value)
+        self.pending.add(value)
         origin = self.origin(value, scope, local)
-        self._pending.discard(value)
+        self.pending.discard(value)
         return origin
-
-    def _result_of_call(self, call: ast.Call, scope: CodeScope, local: Types | None) -> str:
-        """The origin of what a call returns. Calls that only pass on have cases of their own."""
-        # 1. What Python itself gives back: a base class, an attribute, an item.
-        if known := self._read_by_call(call, scope, local):
-            return known
-
-        if made := self._returned_by_super(call.func, scope):
-            return made
-
-        # 2. `sync_to_async(f)(1)`, `to_thread(f, 1)` and the like return what `f` returns.
-        origin = self.origin(call.func, scope, local)
-        wrapper = call.func if isinstance(call.func, ast.Call) else None
-        wraps = self.origin(wrapper.func, scope, local) if wrapper and wrapper.args else ""
-        if wrapper is not None and TO_THREAD.matches(wraps):
-            return self._result_of(wrapper.args[0], scope, local)
-        if call.args:
-            if origin == "asyncio.to_thread":
-                return self._result_of(call.args[0], scope, local)
-            if origin.endswith(".run_in_executor") and len(call.args) > 1:
-                return self._result_of(call.args[1], scope, local)
-
-            # 3. `partial(f)` and `Depends(f)` stand for `f`, and for what it returns.
-            if origin == "functools.partial":
-                return self.origin(call.args[0], scope, local)
-            if origin.endswith(".Depends"):
-                return self._result(self.origin(call.args[0], scope, local))
-
-            # 4. `get_object_or_404(Order)` fetches a row.
-            if origin in GET_OR_404:
-                found = self.origin(call.args[0], scope, local)
-                return found if self.models.is_model(found) else self.queries.row(found)
-
-            # 5. `apps.get_model("shop.Order")`.
-            if origin == "django.apps.apps.get_model":
-                texts = [a.value for a in call.args if isinstance(a, ast.Constant)]
-                return self.models.named(".".join(map(str, texts))) or origin
-        return self._result(origin)
-
-    def _result_of(self, called: ast.expr, scope: CodeScope, local: Types | None) -> str:
-        """The origin of what a function returns that another thread runs; of a lambda, its body."""
-        if isinstance(called, ast.Lambda):
-            return self.origin(called.body, scope, local)
-        return self._result(self.origin(called, scope, local))
-
-    def _returned_by_super(self, called: ast.expr, scope: CodeScope) -> str:
-        """The origin of what the framework's own method returns: `super().update(row, data)`."""
-        match called:
-            case ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr=name) if scope.owner:
-                return self.conventions.returned(scope.owner.dotted, name)
-        return ""
-
-    def _read_by_call(self, call: ast.Call, scope: CodeScope, local: Types | None) -> str:
-        """The origin of what a call only reads; empty if it is no such call. Three cases:
-
-        1. `super()`, seen from a method.
-        2. `getattr(request, "user", None)` reads an attribute.
-        3. `self.clients.pop(key)` returns an item.
-        """
-        match call:
-            case ast.Call(func=ast.Name(id="super")) if scope.owner:
-                lineage = self.classes.lineage(scope.owner.dotted)
-                return lineage[1] if len(lineage) > 1 else ""
-            case ast.Call(func=ast.Name(id="getattr"), args=[of, ast.Constant(value=name), *_]):
-                return self.origin(ast.Attribute(of, str(name), ast.Load()), scope, local)
-            case ast.Call(func=ast.Attribute(value=held, attr="get" | "pop" | "setdefault")):
-                return self.containers.element(held, scope, local)
-        return ""
-
-    def _result(self, origin: str) -> str:
-        """The origin of what a function returns. Seven cases:
-
-        1. A function of this project returns what its annotation or its source says.
-        2. `async_to_sync(f)` only wraps a function, so what it returns gets a name of its own.
-        3. `get_user_model()` returns the model of users.
-        4. `request.auser()` returns a row of it.
-        5. A method that fetches a row of a query returns the model.
-        6. A method that a class has of its framework returns what the class declares.
-        7. Any other result has the origin of the function: an instance that of its class.
-        """
-        head, _, method = origin.rpartition(".")
-        scope = self.function(origin)
-        if scope is not None:
-            return self._return_of(scope, head)
-        if origin == "asgiref.sync.async_to_sync":
-            return f"{origin}.call"
-        if origin in ("django.contrib.auth.get_user_model", f"{REQUEST}.auser"):
-            return self.models.user
-        if method in FETCHING and self.queries.is_query(head):
-            return self.queries.row(head)
-        return self.conventions.returned(head, method) or origin
-
-    def _return_of(self, scope: CodeScope, owner: str) -> str:
-        """The origin of what a function of this project returns, called on `owner`."""
-        assert isinstance(scope.node, Def)
-        found = self.annotation(self._return_annotation(scope, scope.node.returns), scope)
-        if not found:
-            found = self._inferred(scope)
-        # A method that returns its own instance returns one of the class it is called on.
-        is_own = scope.owner is not None and found.startswith(scope.owner.dotted)
-        if is_own and scope.owner is not None and self.models.query(owner) is not None:
-            return owner + found.removeprefix(scope.owner.dotted)
-        return found
-
-    def _returned_by(self, name: str, owner: str) -> str:
-        """The origin of what a function of this project returns; empty if there is none."""
-        scope = self.function(name)
-        return "" if scope is None else self._return_of(scope, owner)
-
-    def _return_annotation(self, scope: CodeScope, node: ast.expr | None) -> ast.expr | None:
-        """`Redis` of a context manager's `-> Iterator[Redis]`."""
-        if not isinstance(node, ast.Subscript) or not self.decorators.is_context_manager(scope):
-            return node
-        return node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
-
-    def _inferred(self, scope: CodeScope) -> str:
-        if scope not in self._returned and len(self._pending) <= MAX_PENDING:
-            # A function that returns what it returns ends here.
-            self._returned[scope] = ""
-            self._pending.add(scope.node)
-            local = self.locals(scope)
-            values = self.local_types.returned(
-                scope, yields=self.decorators.is_context_manager(scope)
-            )
-            self._returned[scope] = only(self.origin(value, scope, local) for value in values)
-            self._pending.discard(scope.node)
-        return self._returned.get(scope, "")
 
     def _parameter(self, argument: ast.arg, default: ast.expr | None, scope: CodeScope) -> str:
         """The origin of a parameter: by its annotation, its name, or its default value."""

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from offload_dev.lint.module_names import ModuleNames
+from offload_dev.lint.source_files import source_files
 
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 STATEMENT_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
 # Only a service has them, no library.
 SERVICE_FILES = {"manage.py", "asgi.py", "urls.py", "wsgi.py"}
-TEST_FILES = {"conftest.py", "test.py", "tests.py", "pytest_plugin.py"}
 LOCAL_CACHE = re.compile(
     r"""["'](\w+)["']:\s*\{(?:\s|#[^\n]*)*["']BACKEND["']:\s*["'][\w.]*[Ll]oc[Mm]em"""
 )
@@ -36,27 +36,6 @@ SOFT_LIMIT = re.compile(
 )
 MAX_SOFT_LIMIT_SECONDS = 600
 SETS_USER = re.compile(r"\brequest\.user\s*(:[^=\n]+)?=[^=]")
-# Directories that are not part of the service, or that hold tests and migrations.
-SKIPPED_DIRECTORIES = {
-    "tests",
-    "test",
-    "testing",
-    "stress_tests",
-    "benchmarks",
-    "bench",
-    "scripts",
-    "example",
-    "examples",
-    "sample",
-    "samples",
-    "ideas",
-    "migrations",
-    "node_modules",
-    "site-packages",
-    "__pycache__",
-    "build",
-    "dist",
-}
 
 
 class Assigned(NamedTuple):
@@ -236,7 +215,7 @@ class Project:
         self.scopes: dict[str, CodeScope] = {}
         self._prefetched: dict[str, bool] = {}
         self.unreadable: list[tuple[Path, int, str]] = []
-        paths = sorted(_source_files(root))
+        paths = sorted(source_files(root))
         self._names = ModuleNames(root, paths)
         for path in paths:
             self._read(path)
@@ -404,23 +383,3 @@ def _declare_annotation(scope: CodeScope, target: ast.expr, annotation: ast.expr
             scope.annotations[name] = annotation
         case ast.Attribute(value=ast.Name(id="self"), attr=name) if scope.owner:
             scope.owner.annotations.setdefault(name, annotation)
-
-
-def _source_files(root: Path) -> Iterator[Path]:
-    """The files to read: all but tests, migrations and what is not the service's own."""
-    if root.is_file():
-        yield root
-        return
-    for path in root.iterdir():
-        if path.is_dir():
-            is_hidden = path.name.startswith(".")
-            is_environment = (path / "pyvenv.cfg").exists()
-            if path.name not in SKIPPED_DIRECTORIES and not is_hidden and not is_environment:
-                yield from _source_files(path)
-        elif path.suffix == ".py" and not _is_test(path):
-            yield path
-
-
-def _is_test(path: Path) -> bool:
-    name = path.name
-    return name.startswith("test_") or name.endswith("_test.py") or name in TEST_FILES

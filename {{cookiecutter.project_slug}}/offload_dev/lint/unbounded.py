@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
-from offload_dev.lint.resolver import REQUEST
+from offload_dev.lint.names import REQUEST
 from offload_dev.lint.source import own_nodes
 
 # They give back as much as they get.

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from offload_dev.lint.conditions import Conditions
 from offload_dev.lint.evaluations import Evaluations, is_text
 from offload_dev.lint.function import CallSite, Evaluated, Function, Loop, WithBlock, awaits
+from offload_dev.lint.names import REQUEST, REST_REQUEST
 from offload_dev.lint.plain_calls import is_plain
-from offload_dev.lint.resolver import REQUEST, REST_REQUEST, Resolver
+from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import SCOPES, CodeScope, Def
 from offload_dev.lint.variables import Variables
 

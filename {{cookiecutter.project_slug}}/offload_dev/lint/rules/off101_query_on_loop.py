@@ -7,10 +7,9 @@ from offload_dev.lint.arguments import is_cleared
 from offload_dev.lint.cached_rows import first_evaluations
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.local_types import assigned
-from offload_dev.lint.names import MAY_QUERY, ORM
+from offload_dev.lint.names import MAY_QUERY, ORM, REQUEST
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.schemas import relations_read
 from offload_dev.lint.serializers import looked_up
 from offload_dev.lint.snippet import async_name, snippet

@@ -8,10 +8,10 @@ from offload_dev.lint.arguments import argument
 from offload_dev.lint.evaluations import MAY_KNOW
 from offload_dev.lint.function import Function
 from offload_dev.lint.graphql_nodes import relations_of_node
-from offload_dev.lint.names import ORM
+from offload_dev.lint.names import ORM, REQUEST
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.resolver import REQUEST, Resolver
+from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import CodeScope, Def, own_nodes
 from offload_dev.lint.violations import Violation, violation

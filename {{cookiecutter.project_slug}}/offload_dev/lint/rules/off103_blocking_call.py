@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from offload_dev.lint.arguments import is_set
 from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.names import REQUEST
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import Def, own_nodes
 from offload_dev.lint.violations import Violation, call_violation, violation

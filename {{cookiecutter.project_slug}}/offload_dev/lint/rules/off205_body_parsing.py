@@ -4,9 +4,9 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
+from offload_dev.lint.names import REQUEST
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.violations import Violation, call_violation
 
 PARSERS = Patterns("{json,orjson,ujson,simplejson,rapidjson}.{loads,load}")

@@ -6,10 +6,9 @@ from typing import TypeGuard
 
 from offload_dev.lint.canvas import SIGNS, task_of
 from offload_dev.lint.function import Function
-from offload_dev.lint.names import PUBLISH
+from offload_dev.lint.names import PUBLISH, REQUEST
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.resolver import REQUEST
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import CodeScope, own_nodes
 from offload_dev.lint.violations import Violation, violation
