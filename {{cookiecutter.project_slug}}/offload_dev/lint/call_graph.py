@@ -147,14 +147,24 @@ class CallGraph:
 
     @cached_property
     def after_commit(self) -> set[CodeScope | None]:
-        """The functions that run when a transaction has committed."""
-        return {
+        """The functions that run when a transaction has committed.
+
+        A decorator of the project may hand a function to `on_commit`.
+        """
+        handed = {
             self.resolver.function(argument)
             for function in self.functions.values()
             for call in function.calls
             if call.origin == ON_COMMIT
             for argument in call.arguments
         }
+        return handed | {
+            scope for scope, function in self.functions.items() if self._waits_for_commit(function)
+        }
+
+    def _waits_for_commit(self, function: Function) -> bool:
+        decorators = (self.resolver.function(origin) for origin, _ in function.decorators)
+        return any(each is not None and "on_commit(" in each.text_of_lines for each in decorators)
 
     def called_on_same_thread(self, function: Function) -> list[tuple[CallSite, Function]]:
         """The calls of the project's plain functions that run on the caller's own thread."""
@@ -168,6 +178,12 @@ class CallGraph:
                 if not called.is_generator or call.node in function.iterated
             ]
         return self._called[function]
+
+    def called_by(self, scope: CodeScope) -> list[CodeScope]:
+        """The plain functions of the project that a function calls."""
+        function = self.functions.get(scope)
+        called = self.called_on_same_thread(function) if function is not None else []
+        return [each.scope for _, each in called]
 
     def _runs_elsewhere(self, function: Function) -> bool:
         """Whether calling a function only hands it to a thread or to a worker.
