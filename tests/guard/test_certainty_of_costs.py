@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from twins import Twins, check
+from example_shop import findings
+from twins import Twins, check, numbers
 
 ZIP = (
     "import zipfile\n\nasync def view(request):\n    with zipfile.ZipFile('a', 'w'{}) as archive:\n"
@@ -13,7 +14,33 @@ TASK = "from celery import shared_task\n\n@shared_task(bind=True, retry_backoff=
 TASK += "def send(self):\n    raise self.retry({})\n"
 LOCK = "from django.core.cache import cache\n\nasync def view(request):\n"
 LOCK += "    with cache.lock('a', timeout=5{}):\n        return None\n"
+IN_THREAD = (
+    "import difflib\n\nasync def view(request):\n    await asyncio.to_thread({}, 'a', 'b')\n"
+)
+PICTURE = "from PIL import Image\n\nasync def view(request):\n    Image.open('a').{}()\n"
+BRANCH = (
+    "async def load({}):\n    if path:\n        time.sleep(1)\n\n"
+    "async def view(request):\n    await load({})\n"
+)
 TWINS = {
+    "differences_of_two_files": Twins(
+        "OFF203",
+        "error",
+        IN_THREAD.format("difflib.HtmlDiff().make_file"),
+        IN_THREAD.format("difflib.unified_diff"),
+    ),
+    "picture_that_is_decoded": Twins(
+        "OFF201", "error", PICTURE.format("load"), PICTURE.format("verify")
+    ),
+    "branch_that_an_argument_opens": Twins(
+        "OFF103", "error", BRANCH.format("path=None", "'a'"), BRANCH.format("path=None", "")
+    ),
+    "branch_that_an_argument_may_open": Twins(
+        "OFF103",
+        "error",
+        BRANCH.format("path=None", "request.GET['a']"),
+        BRANCH.format("path=None", "path=None"),
+    ),
     "archive_that_is_compressed": Twins(
         "OFF201", "error", ZIP.format(", zipfile.ZIP_DEFLATED"), ZIP.format("")
     ),
@@ -29,3 +56,19 @@ TWINS = {
 @pytest.mark.parametrize("name", TWINS)
 def test_what_costs_little_is_right(tmp_path: Path, name: str) -> None:
     check(TWINS[name], tmp_path)
+
+
+def test_a_branch_is_open_if_others_may_call_the_function(tmp_path: Path) -> None:
+    code = BRANCH.format("path=None", "")
+    for name, more in {"handed_on": "    asyncio.run(load)\n", "alone": ""}.items():
+        found = numbers(tmp_path / name, code + more)
+        assert (("OFF103", "error") in found) is bool(more), name
+
+
+def test_two_options_for_one_purpose_are_one_finding(tmp_path: Path) -> None:
+    options = {"one": "interval_start=1", "two": "interval_start=1, interval_step=1"}
+    for name, given in options.items():
+        code = (
+            f"from celery import shared_task\n\n@shared_task({given})\ndef work():\n    return 1\n"
+        )
+        assert [f.rule for f in findings(tmp_path / name, code)] == ["OFF701"], name

@@ -57,12 +57,12 @@ class CallGraph:
         self.resolver = Resolver(project)
         self.functions = {s: visit(s, self.resolver) for s in project.functions}
         self.bodies = {module: visit(module, self.resolver) for module in project.files}
-        given = self._follow_arguments()
+        self._given = self._follow_arguments()
         self._loop_functions = LoopFunctions(self.functions, self.resolver)
         everything = (*self.functions.values(), *self.bodies.values())
         self._called: dict[Function, list[tuple[CallSite, Function]]] = {}
         self._receivers = Receivers(self.functions, self.bodies.values(), self.resolver)
-        callables = Callables(everything, given, self.resolver)
+        callables = Callables(everything, self._given, self.resolver)
         self.targets = CallTargets(self.functions, self._receivers, callables, self.resolver)
 
         passed_on = {
@@ -99,6 +99,17 @@ class CallGraph:
         A function that is passed on may run in another thread than the request's.
         """
         return self.functions[scope].takes_request and scope not in self._passed_on
+
+    def is_closed(self, scope: CodeScope, found: Violation) -> bool:
+        """Whether no call gives a function the arguments without which a line does not run.
+
+        Of plain functions, that are no views and are not passed on, all calls are known.
+        """
+        function = self.functions[scope]
+        is_open = scope.owner or function.decorators or function.takes_request
+        if is_open or scope in self._passed_on:
+            return False
+        return any(self._given.is_never_true(scope, name) for name in found.needs)
 
     def runs_on_loop(self, scope: CodeScope) -> bool:
         """Whether the event loop runs a function."""
