@@ -22,6 +22,7 @@ BRANCH = (
     "async def load({}):\n    if path:\n        time.sleep(1)\n\n"
     "async def view(request):\n    await load({})\n"
 )
+LOADS = "import {}\n\ndef load():\n    return requests.get('https://x.test')\n"
 TWINS = {
     "differences_of_two_files": Twins(
         "OFF203",
@@ -46,6 +47,9 @@ TWINS = {
     ),
     "task_that_paces_its_retries": Twins(
         "OFF701", "error", TASK.format(""), TASK.format("countdown=60")
+    ),
+    "task_that_its_queue_ends": Twins(
+        "OFF405", "warning", LOADS.format("huey"), LOADS.format("django_rq")
     ),
     "lock_that_is_not_waited_for": Twins(
         "OFF103", "error", LOCK.format(""), LOCK.format(", blocking=False")
