@@ -278,11 +278,30 @@ class Callers:
         }
 
     def _is_of_worker(self, scope: CodeScope) -> bool:
-        """Whether a worker runs a function in a loop that has nothing else to do."""
-        if any(TASKS_OF_DJANGO.matches(o) for o, _ in self._graph.functions[scope].decorators):
+        """Whether a worker runs a function in a loop that has nothing else to do.
+
+        Also the wrapper in a decorator of the project that only such functions have.
+        """
+        if self._is_task_of_django(scope):
             return True
-        classes = self._graph.resolver.classes
-        return scope.owner is not None and classes.is_a(scope.owner.dotted, OF_WORKERS)
+        if scope.owner is not None:
+            return self._graph.resolver.classes.is_a(scope.owner.dotted, OF_WORKERS)
+        decorated = self._decorated_by.get(_outermost(scope), ())
+        return bool(decorated) and all(map(self._is_task_of_django, decorated))
+
+    def _is_task_of_django(self, scope: CodeScope) -> bool:
+        return any(TASKS_OF_DJANGO.matches(o) for o, _ in self._graph.functions[scope].decorators)
+
+    @cached_property
+    def _decorated_by(self) -> dict[CodeScope, list[CodeScope]]:
+        """The async functions below each decorator of the project."""
+        found: dict[CodeScope, list[CodeScope]] = {}
+        for scope, function in self._graph.functions.items():
+            for origin, _ in function.decorators if scope.on_loop else ():
+                decorator = self._graph.resolver.function(origin)
+                if decorator is not None:
+                    found.setdefault(decorator, []).append(scope)
+        return found
 
     def _are_all(self, scope: CodeScope, callers: list[tuple[CodeScope, list[ast.Call]]]) -> bool:
         """Whether these calls are all places that name a function."""
@@ -323,6 +342,13 @@ class Callers:
 def _starts(call: CallSite) -> bool:
     """Whether a call gets a function, and runs it in a loop of its own."""
     return call.origin == TO_SYNC
+
+
+def _outermost(scope: CodeScope) -> CodeScope:
+    """The function at the top of a module, or of a class, that a function stands in."""
+    while scope.parent is not None and isinstance(scope.parent.node, Def):
+        scope = scope.parent
+    return scope
 
 
 def _is_registered(function: Function) -> bool:
