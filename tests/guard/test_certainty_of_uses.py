@@ -3,7 +3,11 @@
 from pathlib import Path
 
 import pytest
+from example_shop import findings
 from twins import numbers
+
+from offload_dev.lint.grade import grade
+from offload_dev.lint.source import Project
 
 URLS = "from shop import views\n\nurlpatterns = [views.view]\n"
 SLEEPS = "async def load():\n    time.sleep(1)\n\n"
@@ -76,3 +80,11 @@ def test_a_consumer_gets_only_messages_of_the_channel_layer(tmp_path: Path, name
     urls = URLS.replace("views.view", "views.Chat.as_asgi()")
     found = numbers(tmp_path, CONSUMER.replace("SENT", sent), urls=urls)
     assert (("OFF103", "error") in found) is is_run
+
+
+def test_two_packages_may_have_one_name(tmp_path: Path) -> None:
+    code = "import shop.views\n\n" + SLEEPS + VIEW.replace("{}", "await shop.views.load()")
+    for folder in ("first", "second"):
+        findings(tmp_path / folder, code, urls=URLS)
+    found = [each.path for each in grade(Project(tmp_path)) if each.rule == "OFF103"]
+    assert found == ["first/shop/views.py", "second/shop/views.py"]

@@ -61,9 +61,10 @@ class Uses:
             return owner is None or self._are_related(owner, named.owner)
         path = self._imported_path(value, scope)
         if path:
-            if path in self._project.modules or f"{path}.{attr}" in self._project.modules:
-                return named.owner is None and self._leads_to(f"{path}.{attr}", named)
-            if path.partition(".")[0] not in self._packages:
+            full = scope.module.named(f"{path}.{attr}")
+            if full.rpartition(".")[0] in self._project.modules:
+                return named.owner is None and self._leads_to(full, named)
+            if full.partition(".")[0] not in self._packages:
                 owner = named.owner
                 return owner is not None and path in self._classes.lineage(owner.dotted)
         if named.owner is None:
