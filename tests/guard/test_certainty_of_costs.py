@@ -76,3 +76,15 @@ def test_two_options_for_one_purpose_are_one_finding(tmp_path: Path) -> None:
             f"from celery import shared_task\n\n@shared_task({given})\ndef work():\n    return 1\n"
         )
         assert [f.rule for f in findings(tmp_path / name, code)] == ["OFF701"], name
+
+
+def test_a_helper_that_calls_a_service_is_said_once(tmp_path: Path) -> None:
+    code = (
+        "from django.db import transaction\n\ndef notify():\n"
+        "    requests.post('https://x.test', timeout=3)\n\n"
+        "def work(row):\n    with transaction.atomic():\n"
+        "        if row:\n            notify()\n        notify()\n"
+        "        requests.get('https://y.test', timeout=3)\n"
+    )
+    found = [each.subject for each in findings(tmp_path, code) if each.rule == "OFF110"]
+    assert found == ["requests.post()", "requests.get()"]
