@@ -17,12 +17,17 @@ from offload_dev.lint.uses import Uses
 
 # Django, Celery and servers load files with these names by themselves.
 LOADED = {
-    *("__init__", "__main__", "manage", "asgi", "wsgi", "urls", "apps", "admin", "models"),
+    *("__init__", "__main__", "manage", "asgi", "wsgi", "apps", "admin", "models"),
     *("tasks", "celery", "celery_app", "signals", "receivers", "checks", "translation"),
 }
 LOADED_FOLDERS = {"commands", "templatetags", "models", "admin", "tasks", "signals"}
 # A project that looks for its own files may load any of them.
 LOOKS_FOR_FILES = re.compile(r"\b(iter_modules|walk_packages|autodiscover_modules|listdir|glob)\(")
+
+# The settings name the first file of routes, and each file includes others.
+ROUTES, ROOT = "urls", "ROOT_URLCONF"
+# `include(f"{app}.urls")`
+FINDS_ROUTES = re.compile(r"""[}"']\.urls\b|%s\.urls\b""")
 
 # Wrappers of a view, which do not hand it to anybody.
 WRAPPERS = Patterns(
@@ -133,13 +138,35 @@ class Unused:
         waiting = [module for module in self._project.files if not _is_loaded(module)]
         grows = True
         while grows:
-            new = [m for m in waiting if names[m.path.stem] <= words[m][m.path.stem]]
+            new = [m for m in waiting if not self._is_loaded_by_name(m, names, words[m])]
             for module in new:
                 names.subtract(words[module])
             found.update(new)
             waiting = [module for module in waiting if module not in found]
             grows = bool(new)
         return found
+
+    def _is_loaded_by_name(self, module: Module, names: Counter[str], own: Counter[str]) -> bool:
+        """Whether another file names this one; of routes the folder counts, too."""
+        stem = module.path.stem
+        return names[stem] > own[stem] if stem != ROUTES else self._is_included(module)
+
+    def _is_included(self, module: Module) -> bool:
+        """Whether another file includes or imports these routes. The settings may name them."""
+        texts = [text for each, text in self._texts.items() if each is not module]
+        if FINDS_ROUTES.search("\n".join(texts)) or not any(ROOT in text for text in texts):
+            return True
+        folder = re.escape(module.path.parent.name)
+        named = re.compile(
+            rf"\b{folder}\.{ROUTES}\b|[\"']{ROUTES}[\"']"
+            rf"|(\b{folder}|from \.+) import (\([^)]*|[^\n]*)\b{ROUTES}\b"
+        )
+        near = re.compile(rf"from \.{ROUTES} import")
+        return any(
+            named.search(text) or (each.path.parent == module.path.parent and near.search(text))
+            for each, text in self._texts.items()
+            if each is not module
+        )
 
     def _candidates(self) -> Iterator[CodeScope]:
         for scope in self._project.scopes.values():
