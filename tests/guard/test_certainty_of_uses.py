@@ -46,6 +46,11 @@ CASES = {
         MIXIN + "class Both(Uses, Loads):\n    pass\n\n" + VIEW.replace("{}", "Both().run_it()"),
         True,
     ),
+    "mixin_of_a_view": (
+        "class Slow:\n    async def get(self, request):\n        time.sleep(1)\n\n"
+        "class Page(Slow, View):\n    pass\n\n" + VIEW.replace("{}", "Page.as_view()"),
+        True,
+    ),
 }
 CONSUMER = (
     "from channels.generic.websocket import AsyncJsonWebsocketConsumer\n\n"

@@ -205,15 +205,22 @@ class Unused:
             return False
         if scope.module in self._finding_methods:
             return True
-        bases = self._classes.lineage(scope.owner.dotted)
-        outside = [
-            base for base in bases if self._classes.scope(base) is None and not QUIET.matches(base)
-        ]
+        outside = self._outside(scope.owner)
         if self._is_of_consumer(scope):
             is_begun = any(map(name.startswith, self._begun_types))
             return is_begun or OF_CONSUMERS.fullmatch(name) is not None
         # A template cannot call an async method.
         return bool(outside) and not (scope.on_loop and all(map(ROWS.matches, outside)))
+
+    def _outside(self, owner: CodeScope) -> list[str]:
+        """The classes of libraries that may call the methods of a class, or of a mixin's heirs."""
+        classes = self._classes
+        bases = {
+            base
+            for each in (owner, *classes.heirs(owner.dotted))
+            for base in classes.lineage(each.dotted)
+        }
+        return [base for base in bases if classes.scope(base) is None and not QUIET.matches(base)]
 
     def _is_of_consumer(self, scope: CodeScope) -> bool:
         return scope.owner is not None and self._classes.is_a(scope.owner.dotted, CONSUMERS)
