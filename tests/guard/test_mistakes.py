@@ -15,7 +15,7 @@ LEARNED = [mistake for part in READ for mistake in read(part)]
 # What the linter alone catches of the parts that nobody reads: it may only grow. And how many of
 # their mends it accuses with an error: that may only fall.
 MIN_CAUGHT = {"fixes_held_back": 12, "issues_unseen": 28, "strangers_unread": 11}
-MAX_ACCUSED = {"fixes_held_back": 1, "issues_unseen": 0, "strangers_unread": 1}
+MAX_ACCUSED = {"fixes_held_back": 1, "issues_unseen": 0, "strangers_unread": 0}
 
 
 def said(half: str, mistake: Mistake, folder: Path) -> tuple[set[tuple[str, str, str]], list[str]]:

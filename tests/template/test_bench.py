@@ -13,7 +13,7 @@ import pytest
 from benchmarks import picture, report
 from benchmarks.load import Answers
 from benchmarks.measure import Figures, Spent, Turn, figures, quantile
-from benchmarks.rows import MANY, ROWS
+from benchmarks.rows import COMPUTING_SECONDS, MANY, ROWS
 from benchmarks.verdict import JUDGES, trust
 
 from .conftest import BIN, SHARED, run
@@ -199,13 +199,13 @@ def test_make_bench_measures_draws_and_says_what_it_means(
     assert list(found["rows"]) == ["computing", "unbounded"]
     ways = {row: it["ways"] for row, it in found["rows"].items()}
     assert list(ways["computing"]) == ["async", "sync", "sync_to_async", "threads", "worker"]
-    assert all(
-        it["requests"] > 0 and it["cpu"] > 0 and not it["failed"]
-        for row in ways.values()
-        for it in row.values()
-    )
-    # The worker did the work, not the web process.
-    assert ways["computing"]["worker"]["cpu_web"] < ways["computing"]["worker"]["cpu"] / 2
+    measured = {f"{row} {way}": it for row in ways for way, it in ways[row].items()}
+    assert all(it["requests"] > 0 and it["cpu"] > 0 for it in measured.values())
+    assert {way: it["failed"] for way, it in measured.items() if it["failed"]} == {}
+    # The worker did the work: its own CPU alone. That of the web process grows with the time that
+    # a busy machine takes, since the neighbour's requests go on.
+    worker = ways["computing"]["worker"]
+    assert worker["cpu"] - worker["cpu_web"] > COMPUTING_SECONDS * 1000 / 2
     assert ways["unbounded"]["unbounded"]["refused"] > 0 == ways["unbounded"]["bounded"]["refused"]
     printed = " ".join(ran.stdout.split())
     assert all(verdict["sentence"] in printed for verdict in found["verdicts"])

@@ -16,8 +16,9 @@ import psutil
 
 from offload_dev.launcher.ports import first_free_port, wait_for_answer
 
-# Each web process gets so long. They start at the same time.
-START_TIMEOUT_SECONDS = 60.0
+# Each web process gets so long. They start at the same time, which takes some seconds, and a minute
+# and more on a machine with much else to do. A process that ends is noticed at once.
+START_TIMEOUT_SECONDS = 300.0
 STOP_TIMEOUT_SECONDS = 20.0
 # So many of the last lines are shown if the service does not start.
 LOG_LINES_SHOWN = 40

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -140,9 +141,12 @@ def ask_many(upstream: Upstream) -> Any:
             for number in range(MANY)
         }
         outcomes = await gather(calls)
-        return JsonResponse(
-            {"refused": sum(outcome.status != "ok" for outcome in outcomes.values())}
-        )
+        failed = [outcome for outcome in outcomes.values() if outcome.error is not None]
+        for outcome in failed:
+            # Anything but a refusal is a failure of the measurement.
+            if outcome.error and outcome.http_status != HTTPStatus.SERVICE_UNAVAILABLE:
+                raise outcome.error
+        return JsonResponse({"refused": len(failed)})
 
     return view
 
