@@ -93,3 +93,11 @@ def test_two_packages_may_have_one_name(tmp_path: Path) -> None:
         findings(tmp_path / folder, code, urls=URLS)
     found = [each.path for each in grade(Project(tmp_path)) if each.rule == "OFF103"]
     assert found == ["first/shop/views.py", "second/shop/views.py"]
+
+
+def test_a_folder_inside_of_a_package_may_be_on_the_path(tmp_path: Path) -> None:
+    code = "from common.loads import load\n\n" + VIEW.replace("{}", "await load()")
+    others = {"common/__init__": "", "common/loads": "import time\n\n" + SLEEPS}
+    for name, given, count in (("used", code, 1), ("unused", VIEW, 0)):
+        found = numbers(tmp_path / name, given + "\nprint('loads')\n", urls=URLS, **others)
+        assert len(found & {("OFF103", "error")}) == count, name

@@ -21,7 +21,8 @@ class Uses:
     def __init__(self, resolver: Resolver) -> None:
         self._resolver, self._project = resolver, resolver.project
         self._classes = resolver.classes
-        self._packages = {name.partition(".")[0] for name in resolver.project.modules}
+        # A service may put any of its folders on the path of imports.
+        self._packages = {part for name in resolver.project.modules for part in name.split(".")}
         self._locals: dict[CodeScope, set[str]] = {}
         self._related: dict[tuple[str, str], bool] = {}
 
