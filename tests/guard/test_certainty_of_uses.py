@@ -101,3 +101,11 @@ def test_a_folder_inside_of_a_package_may_be_on_the_path(tmp_path: Path) -> None
     for name, given, count in (("used", code, 1), ("unused", VIEW, 0)):
         found = numbers(tmp_path / name, given + "\nprint('loads')\n", urls=URLS, **others)
         assert len(found & {("OFF103", "error")}) == count, name
+
+
+def test_a_task_may_be_published_by_a_name_of_its_own(tmp_path: Path) -> None:
+    task = "from celery import shared_task\n\n@shared_task({})\ndef work():\n"
+    task += "    return requests.get('https://x.test')\n\n"
+    for name, given, count in (("own", "name='run'", 1), ("none", "bind=True", 0)):
+        found = numbers(tmp_path / name, task.format(given) + VIEW, urls=URLS)
+        assert len(found & {("OFF405", "warning")}) == count, name

@@ -12,7 +12,7 @@ from offload_dev.lint.middleware import ASYNC_CALL, in_sync_mode
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.settings_files import is_settings
-from offload_dev.lint.source import SERVICE_FILES, CodeScope, Module, Project, own_nodes
+from offload_dev.lint.source import SERVICE_FILES, CodeScope, Def, Module, Project, own_nodes
 from offload_dev.lint.uses import Uses
 
 # Django, Celery and servers load files with these names by themselves.
@@ -197,7 +197,7 @@ class Unused:
         is_wrapped = all(WRAPPERS.matches(origin) for origin, _ in function.decorators)
         # Django awaits `__acall__` of its own `MiddlewareMixin` only.
         is_special = name.endswith("__") and name != ASYNC_CALL
-        if is_special or not (is_wrapped or function.is_task):
+        if is_special or not (is_wrapped or function.is_task) or _has_own_name(scope):
             return True
         if scope.owner is None:
             return False
@@ -271,6 +271,13 @@ def _code(text: str) -> str:
     """A source without its comments, docstrings and exports."""
     text = LONG_TEXT.sub(lambda found: found[0] if found[1] is None else "", COMMENT.sub("", text))
     return EXPORTS.sub("", text)
+
+
+def _has_own_name(scope: CodeScope) -> bool:
+    """Whether a decorator gives a task a name, by which others publish it: `@task(name="run")`."""
+    decorators = scope.node.decorator_list if isinstance(scope.node, Def) else ()
+    calls = (each for each in decorators if isinstance(each, ast.Call))
+    return any(keyword.arg == "name" for call in calls for keyword in call.keywords)
 
 
 def _name(scope: CodeScope) -> str:
