@@ -4,6 +4,7 @@ A verdict can go against the rule, too.
 """
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ PLAIN = Figures(
     neighbour_p50=2.0,
     neighbour_p99=4.0,
     neighbour_worst=5.0,
-    failed=0,
+    failed={},
     refused=0.0,
     other_programs=0.0,
 )
@@ -142,7 +143,12 @@ def test_a_quantile_is_the_nearest_rank(count: int, median: int, p99: int) -> No
 
 def test_a_ways_turns_are_taken_together() -> None:
     slow = Turn(
-        Answers([30.0, 40.0], failed=1, seconds=2.0), [9.0], Spent(0.4, 0.2, 0.0), 2.0, 9, 4
+        Answers([30.0, 40.0], failed=Counter({"status 503": 1}), seconds=2.0),
+        [9.0],
+        Spent(0.4, 0.2, 0.0),
+        2.0,
+        9,
+        4,
     )
     quick = Turn(
         Answers([10.0, 20.0], refused=MANY, seconds=2.0),
@@ -155,7 +161,12 @@ def test_a_ways_turns_are_taken_together() -> None:
     found = figures([slow, quick])
     assert (found.requests, found.per_second, found.p50, found.p99) == (4, 1.0, 20.0, 40.0)
     assert (found.cpu, found.cpu_web) == (pytest.approx(200.0), pytest.approx(150.0))
-    assert (found.threads, found.connections, found.failed, found.refused) == (9, 8, 1, 0.25)
+    assert (found.threads, found.connections, found.failed, found.refused) == (
+        9,
+        8,
+        {"status 503": 1},
+        0.25,
+    )
     assert (found.neighbour_p50, found.neighbour_worst) == (2.0, 9.0)
 
 
@@ -165,7 +176,9 @@ def test_a_noisy_machine_and_failed_requests_are_told() -> None:
     assert "40% of this machine (row orm, way sync)" in trust(
         {"orm": world("orm", sync={"other_programs": 0.4})}
     )
-    assert "3 requests failed" in trust({"orm": world("orm", sync={"failed": 3})})
+    failed = {"status 503": 2, "job failed": 1}
+    told = trust({"orm": world("orm", sync={"failed": failed})})
+    assert "3 requests failed (status 503: 2, job failed: 1)" in told
 
 
 def test_the_pictures_show_who_wins_and_who_suffers(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ time shows what the way does to others.
 import asyncio
 import json
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from multiprocessing.synchronize import Barrier, Event
 from typing import Any
@@ -23,13 +24,13 @@ class Answers:
 
     Attributes:
         ms: milliseconds of each request.
-        failed: how many requests or jobs failed.
+        failed: how many requests or jobs failed, by their status or the code of their error.
         refused: how many upstream calls the API refused, by the service's answers.
         seconds: from the first request to the last answer.
     """
 
     ms: list[float] = field(default_factory=list)
-    failed: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     seconds: float = 0.0
 
@@ -71,7 +72,10 @@ async def _client(
             status, document = await _get(session, str(URL(url).with_path(job)))
         ended = time.perf_counter()
         answers.ms.append((ended - begun) * 1000)
-        answers.failed += status >= 400 or document.get("status") in ("failed", "cancelled")
+        if status >= 400:
+            answers.failed[f"status {status}"] += 1
+        elif document.get("status") in ("failed", "cancelled"):
+            answers.failed[f"job {document['status']}: {document.get('error')}"] += 1
         answers.refused += document.get("refused", 0)
         if ended + pause >= until:
             return

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ class Figures:
         threads: the most threads of the web process at once.
         connections: the most open database connections of the web process at once.
         neighbour_p50, neighbour_p99, neighbour_worst: how long the neighbour waited.
-        failed: how many requests failed.
+        failed: how many requests failed, by why: `{"status 503": 2}`.
         refused: share of the upstream calls that the API refused, 0 to 1.
         other_programs: share of the machine that other programs took meanwhile, 0 to 1.
     """
@@ -53,7 +54,7 @@ class Figures:
     neighbour_p50: float
     neighbour_p99: float
     neighbour_worst: float
-    failed: int
+    failed: dict[str, int]
     refused: float
     other_programs: float
 
@@ -190,7 +191,7 @@ def figures(turns: Sequence[Turn]) -> Figures:
         neighbour_p50=quantile(waited, 0.5),
         neighbour_p99=quantile(waited, 0.99),
         neighbour_worst=max(waited),
-        failed=sum(turn.answers.failed for turn in turns),
+        failed=dict(sum((turn.answers.failed for turn in turns), Counter[str]())),
         refused=sum(turn.answers.refused for turn in turns) / (len(ms) * MANY),
         other_programs=max(0.0, sum(turn.spent.other_programs for turn in turns))
         / sum(turn.elapsed for turn in turns)

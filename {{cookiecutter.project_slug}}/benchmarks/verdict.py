@@ -3,6 +3,7 @@
 Each verdict can go against the rule: then `holds` is False and the advice is another one.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -206,6 +207,12 @@ def trust(found: Mapping[str, Ways]) -> str:
             f"Too noisy to trust: other programs took up to {busiest:.0%} of this machine"
             f" ({place}). Close them, or use a quieter machine, and run again."
         )
-    if failed := sum(figures.failed for ways in found.values() for figures in ways.values()):
-        warnings.append(f"{failed} requests failed, so the figures measure errors, too.")
+    failed = sum(
+        (Counter(each.failed) for ways in found.values() for each in ways.values()), Counter[str]()
+    )
+    if failed:
+        why = ", ".join(f"{reason}: {count}" for reason, count in failed.most_common())
+        warnings.append(
+            f"{failed.total()} requests failed ({why}), so the figures measure errors, too."
+        )
     return " ".join(warnings)
