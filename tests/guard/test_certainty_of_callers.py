@@ -313,3 +313,25 @@ def test_an_export_of_the_admin_is_rare(tmp_path: Path) -> None:
     )
     assert ("OFF203", "warning") in numbers(tmp_path / "public", "", exports=code)
     assert "OFF203" not in {rule for rule, _ in numbers(tmp_path / "rare", "", admin=code)}
+
+
+LOCKED = """
+from django.tasks import task
+
+def locked(function):
+    async def wrapper(*args):
+        time.sleep(1)
+        return await function(*args)
+    return wrapper
+
+@task
+@locked
+async def sync_rows():
+    pass
+"""
+
+
+def test_a_decorator_of_tasks_runs_where_the_tasks_run(tmp_path: Path) -> None:
+    view = "\n@locked\nasync def view(request):\n    pass\n"
+    assert numbers(tmp_path / "tasks", LOCKED) == set()
+    assert numbers(tmp_path / "view", LOCKED + view) == {("OFF103", "error")}

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from twins import Twins, check
+from example_shop import findings
+from twins import Twins, check, numbers
 
 ZIP = (
     "import zipfile\n\nasync def view(request):\n    with zipfile.ZipFile('a', 'w'{}) as archive:\n"
@@ -13,12 +14,42 @@ TASK = "from celery import shared_task\n\n@shared_task(bind=True, retry_backoff=
 TASK += "def send(self):\n    raise self.retry({})\n"
 LOCK = "from django.core.cache import cache\n\nasync def view(request):\n"
 LOCK += "    with cache.lock('a', timeout=5{}):\n        return None\n"
+IN_THREAD = (
+    "import difflib\n\nasync def view(request):\n    await asyncio.to_thread({}, 'a', 'b')\n"
+)
+PICTURE = "from PIL import Image\n\nasync def view(request):\n    Image.open('a').{}()\n"
+BRANCH = (
+    "async def load({}):\n    if path:\n        time.sleep(1)\n\n"
+    "async def view(request):\n    await load({})\n"
+)
+LOADS = "import {}\n\ndef load():\n    return requests.get('https://x.test')\n"
 TWINS = {
+    "differences_of_two_files": Twins(
+        "OFF203",
+        "error",
+        IN_THREAD.format("difflib.HtmlDiff().make_file"),
+        IN_THREAD.format("difflib.unified_diff"),
+    ),
+    "picture_that_is_decoded": Twins(
+        "OFF201", "error", PICTURE.format("load"), PICTURE.format("verify")
+    ),
+    "branch_that_an_argument_opens": Twins(
+        "OFF103", "error", BRANCH.format("path=None", "'a'"), BRANCH.format("path=None", "")
+    ),
+    "branch_that_an_argument_may_open": Twins(
+        "OFF103",
+        "error",
+        BRANCH.format("path=None", "request.GET['a']"),
+        BRANCH.format("path=None", "path=None"),
+    ),
     "archive_that_is_compressed": Twins(
         "OFF201", "error", ZIP.format(", zipfile.ZIP_DEFLATED"), ZIP.format("")
     ),
     "task_that_paces_its_retries": Twins(
         "OFF701", "error", TASK.format(""), TASK.format("countdown=60")
+    ),
+    "task_that_its_queue_ends": Twins(
+        "OFF405", "warning", LOADS.format("huey"), LOADS.format("django_rq")
     ),
     "lock_that_is_not_waited_for": Twins(
         "OFF103", "error", LOCK.format(""), LOCK.format(", blocking=False")
@@ -29,3 +60,31 @@ TWINS = {
 @pytest.mark.parametrize("name", TWINS)
 def test_what_costs_little_is_right(tmp_path: Path, name: str) -> None:
     check(TWINS[name], tmp_path)
+
+
+def test_a_branch_is_open_if_others_may_call_the_function(tmp_path: Path) -> None:
+    code = BRANCH.format("path=None", "")
+    for name, more in {"handed_on": "    asyncio.run(load)\n", "alone": ""}.items():
+        found = numbers(tmp_path / name, code + more)
+        assert (("OFF103", "error") in found) is bool(more), name
+
+
+def test_two_options_for_one_purpose_are_one_finding(tmp_path: Path) -> None:
+    options = {"one": "interval_start=1", "two": "interval_start=1, interval_step=1"}
+    for name, given in options.items():
+        code = (
+            f"from celery import shared_task\n\n@shared_task({given})\ndef work():\n    return 1\n"
+        )
+        assert [f.rule for f in findings(tmp_path / name, code)] == ["OFF701"], name
+
+
+def test_a_helper_that_calls_a_service_is_said_once(tmp_path: Path) -> None:
+    code = (
+        "from django.db import transaction\n\ndef notify():\n"
+        "    requests.post('https://x.test', timeout=3)\n\n"
+        "def work(row):\n    with transaction.atomic():\n"
+        "        if row:\n            notify()\n        notify()\n"
+        "        requests.get('https://y.test', timeout=3)\n"
+    )
+    found = [each.subject for each in findings(tmp_path, code) if each.rule == "OFF110"]
+    assert found == ["requests.post()", "requests.get()"]

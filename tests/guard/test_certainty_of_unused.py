@@ -276,3 +276,24 @@ def test_a_lock_that_nobody_waits_for_needs_no_limit(tmp_path: Path) -> None:
     for given, count in {"": 1, "blocking=True": 1, "blocking=False": 0}.items():
         found = numbers(tmp_path / f"given_{given[9:]}", code.replace("GIVEN", given))
         assert len(found & {("OFF405", "warning")}) == count, given
+
+
+def test_routes_that_nothing_includes_are_not_run(tmp_path: Path) -> None:
+    routes = {
+        "extra/urls": URLS.replace("LINE", "views.view"),
+        "settings": "ROOT_URLCONF = 'shop.urls'\n",
+    }
+    for name, line, count in (
+        ("included", "include('shop.extra.urls')", 1),
+        ("imported", "include(urls)]\nfrom shop.extra import urls\n[0", 1),
+        ("imported_on_lines", "include(urls)]\nfrom shop.extra import (\n    urls,\n)\n[0", 1),
+        ("joined", "include(settings.APP + '.urls')", 1),
+        ("found", "*(include(f'{app}.urls') for app in settings.APPS)", 1),
+        ("left_out", "include('shop.other.urls')", 0),
+    ):
+        urls = URLS.replace("LINE", line)
+        found = numbers(tmp_path / name, LOADS + PLAIN, urls=urls, **routes)
+        assert len(found & {("OFF405", "warning")}) == count, name
+    del routes["settings"]
+    found = numbers(tmp_path / "no_settings", LOADS + PLAIN, urls="urlpatterns = []\n", **routes)
+    assert ("OFF405", "warning") in found

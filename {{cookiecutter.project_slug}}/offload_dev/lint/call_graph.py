@@ -65,12 +65,12 @@ class CallGraph:
         self.resolver = Resolver(project)
         self.functions = {s: visit(s, self.resolver) for s in project.functions}
         self.bodies = {module: visit(module, self.resolver) for module in project.files}
-        given = self._follow_arguments()
+        self._given = self._follow_arguments()
         self._loop_functions = LoopFunctions(self.functions, self.resolver)
         everything = (*self.functions.values(), *self.bodies.values())
         self._called: dict[Function, list[tuple[CallSite, Function]]] = {}
         self._receivers = Receivers(self.functions, self.bodies.values(), self.resolver)
-        callables = Callables(everything, given, self.resolver)
+        callables = Callables(everything, self._given, self.resolver)
         self.targets = CallTargets(self.functions, self._receivers, callables, self.resolver)
 
         passed_on = {
@@ -107,6 +107,17 @@ class CallGraph:
         A function that is passed on may run in another thread than the request's.
         """
         return self.functions[scope].takes_request and scope not in self._passed_on
+
+    def is_closed(self, scope: CodeScope, found: Violation) -> bool:
+        """Whether no call gives a function the arguments without which a line does not run.
+
+        Of plain functions, that are no views and are not passed on, all calls are known.
+        """
+        function = self.functions[scope]
+        is_open = scope.owner or function.decorators or function.takes_request
+        if is_open or scope in self._passed_on:
+            return False
+        return any(self._given.is_never_true(scope, name) for name in found.needs)
 
     def runs_on_loop(self, scope: CodeScope) -> bool:
         """Whether the event loop runs a function."""
@@ -155,14 +166,24 @@ class CallGraph:
 
     @cached_property
     def after_commit(self) -> set[CodeScope | None]:
-        """The functions that run when a transaction has committed."""
-        return {
+        """The functions that run when a transaction has committed.
+
+        A decorator of the project may hand a function to `on_commit`.
+        """
+        handed = {
             self.resolver.function(argument)
             for function in self.functions.values()
             for call in function.calls
             if call.origin == ON_COMMIT
             for argument in call.arguments
         }
+        return handed | {
+            scope for scope, function in self.functions.items() if self._waits_for_commit(function)
+        }
+
+    def _waits_for_commit(self, function: Function) -> bool:
+        decorators = (self.resolver.function(origin) for origin, _ in function.decorators)
+        return any(each is not None and "on_commit(" in each.text_of_lines for each in decorators)
 
     def called_on_same_thread(self, function: Function) -> list[tuple[CallSite, Function]]:
         """The calls of the project's plain functions that run on the caller's own thread."""
@@ -176,6 +197,12 @@ class CallGraph:
                 if not called.is_generator or call.node in function.iterated
             ]
         return self._called[function]
+
+    def called_by(self, scope: CodeScope) -> list[CodeScope]:
+        """The plain functions of the project that a function calls."""
+        function = self.functions.get(scope)
+        called = self.called_on_same_thread(function) if function is not None else []
+        return [each.scope for _, each in called]
 
     def _runs_elsewhere(self, function: Function) -> bool:
         """Whether calling a function only hands it to a thread or to a worker.

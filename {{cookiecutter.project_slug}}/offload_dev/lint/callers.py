@@ -12,7 +12,7 @@ from offload_dev.lint.mentions import Mention, mentions
 from offload_dev.lint.names import NEW_TASK, ON_LOOP, SECOND_LOOP, TO_THREAD
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.source import CodeScope, Def
-from offload_dev.lint.unused import Unused
+from offload_dev.lint.unused import QUIET, Unused
 
 SERVES = Patterns(
     "django.views.*", "rest_framework.*", "adrf.*", "channels.*Consumer", "ninja*Controller*",
@@ -37,8 +37,6 @@ TO_SYNC = "asgiref.sync.async_to_sync"
 TASKS_OF_DJANGO = Patterns("{django.tasks,django_tasks}*.task")
 ASGI = {"receive", "send"}
 PLAIN = Patterns("builtins.staticmethod", "builtins.classmethod", "abc.abstractmethod", "typing.*")
-# Bases that call no method of their heirs.
-QUIET = Patterns("builtins.*", "abc.ABC", "typing.*")
 GATHER = Patterns("asyncio.{gather,wait}")
 DEFINITION = re.compile(r"\bdef (\w+)")
 WORD = re.compile(r"\w+")
@@ -71,7 +69,7 @@ class Callers:
     @cached_property
     def _unused(self) -> set[CodeScope]:
         graph = self._graph
-        return Unused(graph.project, graph.functions, graph.resolver).functions
+        return Unused(graph.project, graph.functions, graph.resolver, self._mentions).functions
 
     @cached_property
     def _calls(self) -> dict[CodeScope, dict[CodeScope, list[ast.Call]]]:
@@ -183,7 +181,7 @@ class Callers:
         found = [
             each
             for each in self._mentions.get(name, ())
-            if _name(each.scope) != name and not self.is_unused(each.scope)
+            if not each.is_path and _name(each.scope) != name and not self.is_unused(each.scope)
         ]
         return any(self._may_name(each, scope) for each in found) and all(
             self._runs_alone(each, known) or not self._may_name(each, scope) for each in found
@@ -212,7 +210,7 @@ class Callers:
         return ours in lineage(theirs) or theirs in lineage(ours)
 
     def _runs_alone(self, mention: Mention, known: set[CodeScope]) -> bool:
-        scope, node = mention
+        scope, node = mention.scope, mention.node
         if not scope.on_loop and node in self._runs.get(scope, ()):
             # Under an async server, `async_to_sync` goes back to the loop that serves requests.
             return not any(
@@ -280,11 +278,30 @@ class Callers:
         }
 
     def _is_of_worker(self, scope: CodeScope) -> bool:
-        """Whether a worker runs a function in a loop that has nothing else to do."""
-        if any(TASKS_OF_DJANGO.matches(o) for o, _ in self._graph.functions[scope].decorators):
+        """Whether a worker runs a function in a loop that has nothing else to do.
+
+        Also the wrapper in a decorator of the project that only such functions have.
+        """
+        if self._is_task_of_django(scope):
             return True
-        classes = self._graph.resolver.classes
-        return scope.owner is not None and classes.is_a(scope.owner.dotted, OF_WORKERS)
+        if scope.owner is not None:
+            return self._graph.resolver.classes.is_a(scope.owner.dotted, OF_WORKERS)
+        decorated = self._decorated_by.get(_outermost(scope), ())
+        return bool(decorated) and all(map(self._is_task_of_django, decorated))
+
+    def _is_task_of_django(self, scope: CodeScope) -> bool:
+        return any(TASKS_OF_DJANGO.matches(o) for o, _ in self._graph.functions[scope].decorators)
+
+    @cached_property
+    def _decorated_by(self) -> dict[CodeScope, list[CodeScope]]:
+        """The async functions below each decorator of the project."""
+        found: dict[CodeScope, list[CodeScope]] = {}
+        for scope, function in self._graph.functions.items():
+            for origin, _ in function.decorators if scope.on_loop else ():
+                decorator = self._graph.resolver.function(origin)
+                if decorator is not None:
+                    found.setdefault(decorator, []).append(scope)
+        return found
 
     def _are_all(self, scope: CodeScope, callers: list[tuple[CodeScope, list[ast.Call]]]) -> bool:
         """Whether these calls are all places that name a function."""
@@ -325,6 +342,13 @@ class Callers:
 def _starts(call: CallSite) -> bool:
     """Whether a call gets a function, and runs it in a loop of its own."""
     return call.origin == TO_SYNC
+
+
+def _outermost(scope: CodeScope) -> CodeScope:
+    """The function at the top of a module, or of a class, that a function stands in."""
+    while scope.parent is not None and isinstance(scope.parent.node, Def):
+        scope = scope.parent
+    return scope
 
 
 def _is_registered(function: Function) -> bool:

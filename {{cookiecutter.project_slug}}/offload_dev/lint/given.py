@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from offload_dev.lint.arguments import argument
+from offload_dev.lint.arguments import WITHOUT, argument, is_falsy, is_truthy
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.joined import joined
 from offload_dev.lint.names import TO_THREAD
@@ -72,6 +72,16 @@ class Given:
             if not (isinstance(value, ast.Constant) and value.value is None):
                 found.append(Assigned(value, made.scope))
         return found
+
+    def is_never_true(self, scope: CodeScope, name: str) -> bool:
+        """Whether all calls of a function, at least one, give nothing to a parameter.
+
+        A name with `WITHOUT` before it is a parameter to which all calls give something.
+        """
+        is_closed = is_truthy if name.startswith(WITHOUT) else is_falsy
+        name = name.removeprefix(WITHOUT)
+        calls = self._calls.get(scope, [])
+        return bool(calls) and all(is_closed(self._value(scope, name, e.call)) for e in calls)
 
     def origin(self, scope: CodeScope, name: str) -> str:
         """The one origin that all calls of a function give to a parameter; else empty."""

@@ -93,10 +93,11 @@ def _on_loop(function: Function, graph: CallGraph, callers: Callers) -> Iterator
     serves_requests = callers.serves_requests(function.scope)
     answers = function.takes_request or callers.is_tool(function.scope)
     for each in graph.blocking.own(function):
-        if not each.near or serves_requests:
+        if (not each.near or serves_requests) and not graph.is_closed(function.scope, each):
             yield each
     for each in graph.blocking.through_calls(function):
-        if not each.near or answers or (serves_requests and not each.likely):
+        is_near = answers or (serves_requests and not each.likely)
+        if (not each.near or is_near) and not graph.is_closed(function.scope, each):
             yield each
 
 

@@ -10,17 +10,26 @@ from offload_dev.lint.source import CodeScope, Def, Project
 
 # A file with `getattr(self, name)` finds functions by a text, which may be any of its own.
 FINDS_BY_TEXT = re.compile(r"\bgetattr\([^,()]+, *(?![\"'])")
+# `shop.views.load`, `shop/views.py:load`, and a part of such a text.
+PATH = re.compile(r"[\w.:/()\-]+")
+WORD = re.compile(r"\w+")
 
 
 class Mention(NamedTuple):
-    """A name or an attribute in the code, and the module, class or function that it stands in."""
+    """A name or an attribute in the code, and the module, class or function that it stands in.
+
+    Args:
+        is_path: whether it is a part of a text, such as `load` of `"shop.views.load"`, that no
+            `getattr` of its file reads.
+    """
 
     scope: CodeScope
     node: ast.expr
+    is_path: bool = False
 
 
 def mentions(project: Project) -> dict[str, list[Mention]]:
-    """By name, where a project reads it. A text counts where `getattr` may read it."""
+    """By name, where a project reads it, or writes it as a part of a text without spaces."""
     scopes: dict[ast.AST, CodeScope] = {scope.node: scope for scope in project.scopes.values()}
     found: dict[str, list[Mention]] = defaultdict(list)
     for module in project.files:
@@ -36,6 +45,8 @@ def _below(
     finds_by_text = FINDS_BY_TEXT.search(scope.module.text) is not None
     while waiting:
         node, scope = waiting.pop()
+        if _exports(node):
+            continue
         match node:
             case ast.Name(id=name) | ast.Attribute(attr=name):
                 yield name, Mention(scope, node)
@@ -43,11 +54,35 @@ def _below(
                 func=ast.Name(id="getattr"), args=[_, ast.Constant(value=str() as name), *_]
             ):
                 yield name, Mention(scope, node)
-            case ast.Constant(value=str() as name) if finds_by_text:
-                yield name, Mention(scope, node)
+            case ast.Constant(value=str() as text):
+                if finds_by_text:
+                    yield text, Mention(scope, node)
+                if PATH.fullmatch(text):
+                    # The type of a message of Channels: `chat.title` is for `chat_title`.
+                    for name in {*WORD.findall(text), text.replace(".", "_")}:
+                        yield name, Mention(scope, node, is_path=True)
+            case ast.ImportFrom(names=imported):
+                # `from shop.views import load as load_view` renames a function.
+                for each in imported:
+                    if each.asname and each.asname != each.name:
+                        text = ast.Constant(scope.module.absolute(node, each.name))
+                        yield each.name, Mention(scope, text, is_path=True)
         inside = scopes.get(node, scope)
         # Decorators run where the function is defined.
         outside = node.decorator_list if isinstance(node, Def) else ()
         waiting += [
             (child, scope if child in outside else inside) for child in ast.iter_child_nodes(node)
         ]
+
+
+def _exports(node: ast.AST) -> bool:
+    """Whether this is `__all__ = […]`, which names functions, but uses none."""
+    match node:
+        case ast.Assign(targets=[ast.Name(id="__all__")]):
+            return True
+        case (
+            ast.AugAssign(target=ast.Name(id="__all__"))
+            | ast.AnnAssign(target=ast.Name(id="__all__"))
+        ):
+            return True
+    return False

@@ -35,6 +35,7 @@ SOFT_LIMIT = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 MAX_SOFT_LIMIT_SECONDS = 600
+OF_RQ = ("django_rq", "rq.")
 SETS_USER = re.compile(r"\brequest\.user\s*(:[^=\n]+)?=[^=]")
 
 
@@ -263,7 +264,12 @@ class Project:
 
     @cached_property
     def limits_tasks(self) -> bool:
-        """Whether a limit of Celery, of some minutes at most, ends what a task waits for."""
+        """Whether a limit of some minutes ends what a task waits for: of Celery, or that of RQ.
+
+        RQ has one for each task: 180 seconds, or 360 with django-rq.
+        """
+        if any(module.uses(OF_RQ) for module in self.files):
+            return True
         texts = (module.text for module in self.files if "time_limit" in module.text.lower())
         limits = (each for text in texts for each in SOFT_LIMIT.findall(text))
         return any(int(seconds) <= MAX_SOFT_LIMIT_SECONDS for seconds in limits)

@@ -45,6 +45,7 @@ def of_task(decorator: ast.Call, limits: TaskLimits, resolver: Resolver) -> Iter
     names = [each.arg for each in decorator.keywords if each.arg]
     if "base" in names or len(names) < len(decorator.keywords):
         return
+    said = set()
     for name in (each for each in names if not _is_read(each, resolver)):
         is_lost = name in OF_AUTORETRY and AUTORETRY not in names and is_set(decorator, name)
         if is_lost and not limits.paces_retries:
@@ -54,7 +55,9 @@ def of_task(decorator: ast.Call, limits: TaskLimits, resolver: Resolver) -> Iter
         if name == LOST and is_set(decorator, name) and not limits.acks_late:
             advice = "`acks_late=True`"
             yield violation(decorator, f"`{name}`, without `acks_late`,", instead=advice)
-        if advice := _meant(name):
+        # `interval_start` and `interval_step` stand for the same.
+        if (advice := _meant(name)) and advice not in said:
+            said.add(advice)
             yield violation(decorator, f"`{name}`, which no task reads,", instead=advice)
 
 

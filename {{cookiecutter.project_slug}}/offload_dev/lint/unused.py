@@ -2,25 +2,32 @@
 
 import ast
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from offload_dev.lint.function import Function
+from offload_dev.lint.mentions import Mention
 from offload_dev.lint.middleware import ASYNC_CALL, in_sync_mode
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.settings_files import is_settings
-from offload_dev.lint.source import SERVICE_FILES, CodeScope, Module, Project
+from offload_dev.lint.source import SERVICE_FILES, CodeScope, Def, Module, Project, own_nodes
+from offload_dev.lint.uses import Uses
 
 # Django, Celery and servers load files with these names by themselves.
 LOADED = {
-    *("__init__", "__main__", "manage", "asgi", "wsgi", "urls", "apps", "admin", "models"),
+    *("__init__", "__main__", "manage", "asgi", "wsgi", "apps", "admin", "models"),
     *("tasks", "celery", "celery_app", "signals", "receivers", "checks", "translation"),
 }
 LOADED_FOLDERS = {"commands", "templatetags", "models", "admin", "tasks", "signals"}
 # A project that looks for its own files may load any of them.
 LOOKS_FOR_FILES = re.compile(r"\b(iter_modules|walk_packages|autodiscover_modules|listdir|glob)\(")
+
+# The settings name the first file of routes, and each file includes others.
+ROUTES, ROOT = "urls", "ROOT_URLCONF"
+# `include(f"{app}.urls")`
+FINDS_ROUTES = re.compile(r"""[}"']\.urls\b|%s\.urls\b""")
 
 # Wrappers of a view, which do not hand it to anybody.
 WRAPPERS = Patterns(
@@ -35,24 +42,24 @@ NAMED = Patterns(
     "rest_framework.{viewsets,generics,mixins}.*", "adrf.*", "channels.*Consumer",
     "builtins.object", "abc.ABC", "typing.Protocol",
 )  # fmt: skip
+# Bases that call no method of their heirs.
+QUIET = Patterns("builtins.*", "abc.ABC", "typing.*")
 # Channels calls these methods of a consumer, and those that a message's type names.
 CONSUMERS = Patterns("channels.*Consumer")
+TO_BROWSER = {"self.send", "self.send_json"}
+BEGUN = re.compile(r"""\bf["']([\w.]+[._])\{""")
 OF_CONSUMERS = re.compile(r"(web)?socket_\w+|http_\w+|(dis)?connect|receive\w*|(en|de)code_json")
 ROWS = Patterns("django.db.models.*")
 
-# A function names itself this often at most.
-MAX_OWN_USES = 5
 # `getattr(self, f"run_{name}")()`
 FINDS_METHODS = re.compile(r"\bgetattr\((self|cls), (?![\"'])")
 AWAITS_TOOLS = re.compile(r"\.a(invoke|stream\w*|batch)\(")
-DEFINITION = re.compile(r"\b(?:def|class) (\w+)")
 WORD = re.compile(r"\w+")
 # These name a function, but do not use it. An import under another name does.
 COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 # A text that begins in the middle of a line is no docstring.
 LONG_TEXT = re.compile(r'(^[ \t]*)?[rRuU]?("""|\'\'\').*?\2', re.MULTILINE | re.DOTALL)
 EXPORTS = re.compile(r"^__all__\b[^=\n]*=\s*[\[(][^\])]*[\])]", re.MULTILINE)
-IMPORT = re.compile(r"^[ \t]*from\s+[\w.]+\s+import\s+(?:\([^)]*\)|[^\n(]*$)", re.MULTILINE)
 
 
 class Unused:
@@ -63,39 +70,61 @@ class Unused:
     """
 
     def __init__(
-        self, project: Project, functions: Mapping[CodeScope, Function], resolver: Resolver
+        self,
+        project: Project,
+        functions: Mapping[CodeScope, Function],
+        resolver: Resolver,
+        mentions: Mapping[str, list[Mention]],
     ) -> None:
         self._project, self._functions = project, functions
         self._classes, self._settings = resolver.classes, resolver.settings
+        self._uses = Uses(resolver)
         self._texts = {module: _code(module.text) for module in project.files}
-        self._uses: Counter[str] = Counter()
-        self._inside: dict[CodeScope, Counter[str]] = {}
-        for text in self._texts.values():
-            self._uses.update(_uses(text))
+        self._mentions_in: dict[CodeScope, list[tuple[str, Mention]]] = defaultdict(list)
+        for name, found in mentions.items():
+            for mention in found:
+                self._mentions_in[mention.scope].append((name, mention))
+        self._scopes_below: dict[CodeScope | None, list[CodeScope]] = defaultdict(list)
+        for scope in project.scopes.values():
+            self._scopes_below[scope.parent].append(scope)
 
     @cached_property
     def functions(self) -> set[CodeScope]:
         """The functions that nothing runs."""
         if not any(module.path.name in SERVICE_FILES for module in self._project.files):
             return set()
-        found: set[CodeScope] = {*self._modules, *in_sync_mode(self._settings, self._classes)}
-        waiting = list(self._candidates())
-        grows = True
-        while grows:
-            uses = self._uses_outside(found)
-            new = [scope for scope in waiting if not self._is_named(scope, uses, found)]
-            found.update(new)
-            waiting = [scope for scope in waiting if scope not in found]
-            grows = bool(new)
-        return {scope for scope in self._functions if _is_within(scope, found)}
+        return set(self._functions) - self._run_from(self._modules)
 
-    def _uses_outside(self, found: set[CodeScope]) -> Counter[str]:
-        """The words of all code, without that of these scopes."""
-        uses = self._uses.copy()
-        for scope in found:
-            if not _is_within(scope.parent, found):
-                uses.subtract(self._below(scope))
-        return uses
+    def _run_from(self, unused: set[Module]) -> set[CodeScope]:
+        """What the modules of a service run, and what that names, and so on."""
+        idle: dict[str, set[CodeScope]] = defaultdict(set)
+        for scope in self._candidates():
+            idle[_name(scope)].add(scope)
+        is_idle = {scope for scopes in idle.values() for scope in scopes}
+        closed = {*unused, *in_sync_mode(self._settings, self._classes)}
+        run: set[CodeScope] = set()
+        waiting: list[CodeScope] = list(self._project.files)
+        while waiting:
+            scope = waiting.pop()
+            is_inside = scope.parent is None or scope.parent in run
+            if scope in run or scope in closed or scope in is_idle or not is_inside:
+                continue
+            run.add(scope)
+            waiting += self._scopes_below.get(scope, ())
+            for name, mention in self._mentions_in.get(scope, ()):
+                woken = {each for each in idle[name] if self._may_use(mention, each)}
+                idle[name] -= woken
+                is_idle -= woken
+                waiting += woken
+        return run
+
+    def _may_use(self, mention: Mention, scope: CodeScope) -> bool:
+        """Whether a mention may run a function. A message to a browser runs none of a consumer."""
+        node = mention.node
+        if mention.is_path and isinstance(node, ast.Constant) and self._is_of_consumer(scope):
+            is_type = str(node.value).replace(".", "_") == _name(scope)
+            return is_type and node not in self._no_types
+        return self._uses.may_name(mention, scope)
 
     @cached_property
     def _modules(self) -> set[Module]:
@@ -109,13 +138,35 @@ class Unused:
         waiting = [module for module in self._project.files if not _is_loaded(module)]
         grows = True
         while grows:
-            new = [m for m in waiting if names[m.path.stem] <= words[m][m.path.stem]]
+            new = [m for m in waiting if not self._is_loaded_by_name(m, names, words[m])]
             for module in new:
                 names.subtract(words[module])
             found.update(new)
             waiting = [module for module in waiting if module not in found]
             grows = bool(new)
         return found
+
+    def _is_loaded_by_name(self, module: Module, names: Counter[str], own: Counter[str]) -> bool:
+        """Whether another file names this one; of routes the folder counts, too."""
+        stem = module.path.stem
+        return names[stem] > own[stem] if stem != ROUTES else self._is_included(module)
+
+    def _is_included(self, module: Module) -> bool:
+        """Whether another file includes or imports these routes. The settings may name them."""
+        texts = [text for each, text in self._texts.items() if each is not module]
+        if FINDS_ROUTES.search("\n".join(texts)) or not any(ROOT in text for text in texts):
+            return True
+        folder = re.escape(module.path.parent.name)
+        named = re.compile(
+            rf"\b{folder}\.{ROUTES}\b|[\"']{ROUTES}[\"']"
+            rf"|(\b{folder}|from \.+) import (\([^)]*|[^\n]*)\b{ROUTES}\b"
+        )
+        near = re.compile(rf"from \.{ROUTES} import")
+        return any(
+            named.search(text) or (each.path.parent == module.path.parent and near.search(text))
+            for each, text in self._texts.items()
+            if each is not module
+        )
 
     def _candidates(self) -> Iterator[CodeScope]:
         for scope in self._project.scopes.values():
@@ -146,7 +197,7 @@ class Unused:
         is_wrapped = all(WRAPPERS.matches(origin) for origin, _ in function.decorators)
         # Django awaits `__acall__` of its own `MiddlewareMixin` only.
         is_special = name.endswith("__") and name != ASYNC_CALL
-        if is_special or not (is_wrapped or function.is_task):
+        if is_special or not (is_wrapped or function.is_task) or _has_own_name(scope):
             return True
         if scope.owner is None:
             return False
@@ -154,36 +205,56 @@ class Unused:
             return False
         if scope.module in self._finding_methods:
             return True
-        bases = self._classes.lineage(scope.owner.dotted)
-        outside = [base for base in bases if base and self._classes.scope(base) is None]
-        if any(map(CONSUMERS.matches, outside)):
-            is_typed = any(name.replace("_", ".") in text for text in self._texts.values())
-            return is_typed or OF_CONSUMERS.fullmatch(name) is not None
+        outside = self._outside(scope.owner)
+        if self._is_of_consumer(scope):
+            is_begun = any(map(name.startswith, self._begun_types))
+            return is_begun or OF_CONSUMERS.fullmatch(name) is not None
         # A template cannot call an async method.
         return bool(outside) and not (scope.on_loop and all(map(ROWS.matches, outside)))
+
+    def _outside(self, owner: CodeScope) -> list[str]:
+        """The classes of libraries that may call the methods of a class, or of a mixin's heirs."""
+        classes = self._classes
+        bases = {
+            base
+            for each in (owner, *classes.heirs(owner.dotted))
+            for base in classes.lineage(each.dotted)
+        }
+        return [base for base in bases if classes.scope(base) is None and not QUIET.matches(base)]
+
+    def _is_of_consumer(self, scope: CodeScope) -> bool:
+        return scope.owner is not None and self._classes.is_a(scope.owner.dotted, CONSUMERS)
+
+    @cached_property
+    def _begun_types(self) -> set[str]:
+        """How types of messages begin whose end is not known: `f"chat.{kind}"`."""
+        found = (BEGUN.findall(text) for text in self._texts.values())
+        return {text.replace(".", "_") for texts in found for text in texts}
+
+    @cached_property
+    def _no_types(self) -> set[ast.AST]:
+        """The texts in a consumer that are no types of messages to others. Two kinds:
+
+        1. The keys of a dictionary.
+        2. What it sends to its browser: `self.send_json({"type": "title"})`.
+        """
+        found: set[ast.AST] = set()
+        for scope in filter(self._is_of_consumer, self._functions):
+            nodes = own_nodes(scope.node)
+            sent = (
+                n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func) in TO_BROWSER
+            )
+            in_sent = {inner for call in sent for inner in ast.walk(call)}
+            for each in nodes:
+                if isinstance(each, ast.Dict):
+                    found.update(filter(None, each.keys))
+                    found.update(each.values if each in in_sent else ())
+        return found
 
     @cached_property
     def _awaits_tools(self) -> bool:
         """Whether the agents of LangChain are awaited. Only then it calls `_arun` of a tool."""
         return any(AWAITS_TOOLS.search(text) for text in self._texts.values())
-
-    def _is_named(self, scope: CodeScope, all_uses: Counter[str], found: set[CodeScope]) -> bool:
-        """Whether code outside of a scope names it. `all_uses` has no words of what was found."""
-        name = scope.label.rpartition(".")[2]
-        uses = all_uses[name]
-        if not 0 < uses <= MAX_OWN_USES:
-            return uses > 0
-        inside = (e for e in found if _is_within(e, {scope}) and not _is_within(e.parent, found))
-        return uses > self._below(scope)[name] - sum(self._below(each)[name] for each in inside)
-
-    def _below(self, scope: CodeScope) -> Counter[str]:
-        """What a scope uses below its first line; a file in all its lines."""
-        if scope not in self._inside:
-            lines, node = scope.module.lines, scope.node
-            if not isinstance(node, ast.Module):
-                lines = lines[node.lineno : node.end_lineno]
-            self._inside[scope] = _uses(_code("\n".join(lines)))
-        return self._inside[scope]
 
 
 def _is_loaded(module: Module) -> bool:
@@ -196,22 +267,18 @@ def _is_loaded(module: Module) -> bool:
     return is_of_framework or starts or module.is_script or is_settings(module)
 
 
-def _is_within(scope: CodeScope | None, found: set[CodeScope]) -> bool:
-    """Whether a scope, or one around it, was found."""
-    while scope is not None:
-        if scope in found:
-            return True
-        scope = scope.parent
-    return False
-
-
 def _code(text: str) -> str:
     """A source without its comments, docstrings and exports."""
     text = LONG_TEXT.sub(lambda found: found[0] if found[1] is None else "", COMMENT.sub("", text))
     return EXPORTS.sub("", text)
 
 
-def _uses(text: str) -> Counter[str]:
-    """The words of code, without those that only define or import a name."""
-    text = IMPORT.sub(lambda found: found[0] if " as " in found[0] else "", text)
-    return Counter(WORD.findall(text)) - Counter(DEFINITION.findall(text))
+def _has_own_name(scope: CodeScope) -> bool:
+    """Whether a decorator gives a task a name, by which others publish it: `@task(name="run")`."""
+    decorators = scope.node.decorator_list if isinstance(scope.node, Def) else ()
+    calls = (each for each in decorators if isinstance(each, ast.Call))
+    return any(keyword.arg == "name" for call in calls for keyword in call.keywords)
+
+
+def _name(scope: CodeScope) -> str:
+    return scope.label.rpartition(".")[2]

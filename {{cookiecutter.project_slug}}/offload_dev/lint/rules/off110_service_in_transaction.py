@@ -7,7 +7,7 @@ from offload_dev.lint.function import Function
 from offload_dev.lint.middleware import is_of_middleware
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.request_hooks import answers_request
-from offload_dev.lint.violations import Violation
+from offload_dev.lint.violations import ChainStep, Violation
 
 WITHOUT_TRANSACTION = "non_atomic_requests"
 # What locks a row until the transaction ends, and hooks that save one.
@@ -34,14 +34,18 @@ def service_in_transaction(function: Function, graph: CallGraph) -> Iterator[Vio
     The transaction keeps its database connection, and the locks of the rows that it has written or
     selected for update, for as long as the service takes to answer. A management command is left
     out: somebody runs it, and waits. With `ATOMIC_REQUESTS`, each view is a transaction; of those
-    only what saves or locks a row by itself is reported.
+    only what saves or locks a row by itself is reported. What several calls of a function come to
+    is said once.
     """
     if function.scope.module.has_own_loop:
         return
-    lines = set()
+    lines, causes = set(), set()
     for _, found in graph.service_calls.of_transactions(function):
         lines.add(found.line)
-        yield found
+        cause = found.chain[-1] if found.chain else ChainStep(function.scope, found.line, "")
+        if cause not in causes:
+            causes.add(cause)
+            yield found
     if _is_one_transaction(function, graph) and _locks_row(function):
         reach = graph.service_calls
         for found in (*reach.own(function), *reach.through_calls(function)):

@@ -39,6 +39,8 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
     Sync views, and the `run` of a thread class, run in a thread by themselves. What they come to is
     a warning, and so is an export of all rows.
 
+    What is short with little data, such as YAML and differences of texts, has little as a rule.
+
     Python code holds the GIL against the event loop. Libraries such as numpy release it during
     large operations, but then take the core that the event loop needs. What waits, and what is
     short, such as hashing a password, is right in a thread.
@@ -58,8 +60,6 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
         libraries = function.resolver.libraries
         if (library := libraries.find("computes", moved.origin)) and not library.in_thread:
             yield found
-        elif (library := libraries.find("may_compute", moved.origin)) and not library.in_thread:
-            yield found._replace(likely=LITTLE_DATA)
 
 
 def _runs_in_thread(function: Function, graph: CallGraph) -> bool:
@@ -131,4 +131,4 @@ def _first_that_computes(moved: Moved, caller: Function, graph: CallGraph) -> Vi
     if called is None:
         return None
     reached = graph.blocking.of_call(called, moved.call, caller)
-    return next((found for found in reached if found.computes), None)
+    return next((e for e in reached if e.computes and e.likely != LITTLE_DATA), None)

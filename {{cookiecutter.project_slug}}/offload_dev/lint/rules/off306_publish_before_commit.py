@@ -8,6 +8,7 @@ from offload_dev.lint.canvas import messages
 from offload_dev.lint.function import Function
 from offload_dev.lint.other_queues import published
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.saved_rows import names_saved_row
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import CodeScope
 from offload_dev.lint.transactions import names_row, writes_before
@@ -39,7 +40,8 @@ def publish_before_commit(function: Function, graph: CallGraph) -> Iterator[Viol
     A receiver of `post_save` and a `save` of a model run in the transaction of whoever saves the
     row, as Django's admin does. With `ATOMIC_REQUESTS`, each view runs in one. A task that reads no
     row, and one that gets only keys of related rows, finds there what it needs. Wrong is also
-    `on_commit(report.delay(1))`, which publishes at once.
+    `on_commit(report.delay(1))`, which publishes at once. A task whose code does not name the model
+    of the row does not read it.
     """
     yield from _of_commits(function)
     yield from _of_row(function, graph)
@@ -96,6 +98,8 @@ def _of_row(function: Function, graph: CallGraph) -> Iterator[Violation]:
     resolver, scope = function.resolver, function.scope
     is_save = scope.label.endswith(CONDITIONAL) and scope.owner is not None
     is_save = is_save and resolver.models.is_model(scope.owner.dotted if scope.owner else "")
+    if scope in graph.after_commit:
+        return
     if is_save or scope in graph.of_saved_rows:
         likely = BY_OTHERS
     elif resolver.settings.has_atomic_requests and not (scope.on_loop or function.is_task):
@@ -111,7 +115,10 @@ def _of_row(function: Function, graph: CallGraph) -> Iterator[Violation]:
             sent = [m for m in messages(call, function) if names_row(m.call, function)]
             if likely is BY_OTHERS:
                 is_wrong = any(
-                    _reads(each.task, graph) and not _names_related(each.call) for each in sent
+                    _reads(each.task, graph)
+                    and not _names_related(each.call)
+                    and names_saved_row(each.task, function, graph)
+                    for each in sent
                 )
             else:
                 is_wrong = bool(sent) and writes_before(call, function, ROW_WRITES)
