@@ -293,3 +293,21 @@ def test_the_next_step_is_named_from_where_the_caller_is(tmp_path: Path) -> None
     command = ("cookiecutter", ROOT, "--no-input", "--output-dir", "..")
     made = run(*command, cwd=here, PWD=str(here))
     assert "Done. Next:  cd ../risk_desk && make dev" in made.stdout
+
+
+@pytest.mark.parametrize(
+    ("ci", "words"),
+    [("github", "pull request"), ("gitlab", "merge request"), ("none", None)],
+)
+def test_the_pages_speak_of_the_ci_that_was_chosen(
+    tmp_path: Path, ci: str, words: str | None
+) -> None:
+    assert bake(tmp_path, ci=ci, description="No word of it.").returncode == 0
+    project = tmp_path / "risk_desk"
+    readme = (project / "README.md").read_text()
+    assert [each for each in ("pull request", "merge request") if each in readme] == (
+        [words] if words else []
+    )
+    # The run of the update needs it, and no other page tells.
+    assert ("UPDATE_TOKEN" in readme) is bool(words)
+    assert ("CI runs all four" in (project / "SECURITY.md").read_text()) is bool(words)
