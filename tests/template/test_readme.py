@@ -42,6 +42,7 @@ def test_a_newcomer_who_follows_the_readme_has_a_feature_that_passes(
         assert "6 passed" in tested
 
 
+@pytest.mark.timeout(900)
 def test_a_feature_names_each_file_that_it_wrote(tmp_path: Path) -> None:
     """What is not named is not committed, and the next test of the API's document fails."""
     assert bake(tmp_path).returncode == 0

@@ -55,14 +55,16 @@ def main() -> int:
     for path, text in (*files.items(), *edits.items()):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    written = [*files, *edits, PAGE, DOCUMENT]
     if arguments.models:
         _run("manage.py", "makemigrations", arguments.name)
+        written += Path(arguments.package, arguments.name, "migrations").glob("0*.py")
     # Whether a line fits depends on the feature's name.
     _run("-m", "ruff", "format", "--quiet", *(str(path) for path in (*files, *edits)))
     _run("-m", "offload_dev.environment_page")
     _run("-m", "offload_dev.openapi_document")
 
-    _say(arguments.name, [*files, *edits, PAGE, DOCUMENT])
+    _say(arguments.name, written)
     return 0
 
 
