@@ -37,13 +37,16 @@ def remove_unwanted():
 
 
 def remove_links():
-    """Remove the lines of the documentation that lead to a page which was not chosen."""
+    """Remove the rows of the documentation's tables that lead to a page which was not chosen.
+
+    A sentence has no such link: without its line it would say something else.
+    """
     for name, unwanted in UNWANTED.items():
         if unwanted and name.startswith("docs/"):
+            row = re.compile(rf"^\|.*{Path(name).name}\).*\n", re.MULTILINE)
             for page in Path("docs").rglob("*.md"):
-                lines = page.read_text(encoding="utf-8").splitlines(keepends=True)
-                kept = [line for line in lines if Path(name).name not in line]
-                page.write_text("".join(kept), encoding="utf-8")
+                text = page.read_text(encoding="utf-8")
+                page.write_text(row.sub("", text), encoding="utf-8")
 
 
 def merge_requirements(wanted):

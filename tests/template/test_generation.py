@@ -206,6 +206,29 @@ def test_what_was_not_asked_for_is_not_there(without_example: Path) -> None:
     assert "All rights reserved" in (without_example / "LICENSE").read_text()
 
 
+def test_a_page_without_what_was_not_chosen_has_all_its_sentences(
+    without_example: Path,
+) -> None:
+    """A row that leads to a missing page goes, and a line of a sentence stays."""
+    template = ROOT / "{{cookiecutter.project_slug}}"
+    removed = []
+    for page in (template / "docs").rglob("*.md"):
+        made = without_example / page.relative_to(template)
+        # The answers decide which variables there are.
+        if made.exists() and made.name != "environment.md":
+            lines = made.read_text().splitlines()
+            removed += [line for line in page.read_text().splitlines() if line not in lines]
+    assert len(removed) >= 3
+    assert [line for line in removed if not line.startswith("| ")] == []
+
+
+def test_no_page_leads_to_a_file_that_was_not_chosen(without_example: Path) -> None:
+    for page in without_example.rglob("*.md"):
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), (page, target)
+
+
 def test_nothing_is_left_to_render(tmp_path: Path) -> None:
     bake(tmp_path)
     for path in tmp_path.rglob("*"):
@@ -270,3 +293,21 @@ def test_the_next_step_is_named_from_where_the_caller_is(tmp_path: Path) -> None
     command = ("cookiecutter", ROOT, "--no-input", "--output-dir", "..")
     made = run(*command, cwd=here, PWD=str(here))
     assert "Done. Next:  cd ../risk_desk && make dev" in made.stdout
+
+
+@pytest.mark.parametrize(
+    ("ci", "words"),
+    [("github", "pull request"), ("gitlab", "merge request"), ("none", None)],
+)
+def test_the_pages_speak_of_the_ci_that_was_chosen(
+    tmp_path: Path, ci: str, words: str | None
+) -> None:
+    assert bake(tmp_path, ci=ci, description="No word of it.").returncode == 0
+    project = tmp_path / "risk_desk"
+    readme = (project / "README.md").read_text()
+    assert [each for each in ("pull request", "merge request") if each in readme] == (
+        [words] if words else []
+    )
+    # The run of the update needs it, and no other page tells.
+    assert ("UPDATE_TOKEN" in readme) is bool(words)
+    assert ("CI runs all four" in (project / "SECURITY.md").read_text()) is bool(words)

@@ -42,6 +42,20 @@ def test_a_newcomer_who_follows_the_readme_has_a_feature_that_passes(
         assert "6 passed" in tested
 
 
+@pytest.mark.timeout(900)
+def test_a_feature_names_each_file_that_it_wrote(tmp_path: Path) -> None:
+    """What is not named is not committed, and the next test of the API's document fails."""
+    assert bake(tmp_path).returncode == 0
+    project = tmp_path / "risk_desk"
+    git = ("git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    for command in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "The first version")):
+        assert run(*git, *command, cwd=project).returncode == 0
+    printed = make(project, "feature", "NAME=weather", "ARGS=--models")
+    status = run("git", "status", "--porcelain", "--untracked-files=all", cwd=project).stdout
+    changed = {line[3:] for line in status.splitlines()}
+    assert changed == set(re.findall(r"^  (\S+)$", printed, re.MULTILINE))
+
+
 @pytest.mark.parametrize("name", ["Weather", "class", "jobs", "1st", "portfolio", "a" * 31])
 def test_a_feature_that_cannot_be_is_refused_and_nothing_is_written(
     tmp_path: Path, name: str

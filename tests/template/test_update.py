@@ -152,6 +152,30 @@ def test_the_example_is_taken_away_without_a_trace(
     assert_same(service, folder / "risk_desk")
 
 
+def test_an_answer_that_is_changed_later_gives_what_it_gives_at_first(
+    template: Path, newest: Path, tmp_path: Path
+) -> None:
+    service = tmp_path / "risk_desk"
+    shutil.copytree(newest, service)
+    run("git", "init", "--quiet", cwd=service)
+    commit(service, "the first version")
+    command = re.findall(
+        "`make (update [^`]*deployment=kubernetes)`",
+        (service / "docs/production.md").read_text().replace("\n", " "),
+    )
+    assert len(command) == 1
+    updated = run("make", *command[0].split(), *SHARED, cwd=service)
+    assert updated.returncode == 0, updated.stdout
+
+    folder = tmp_path / "kubernetes"
+    answers = ("--extra-context", '{"deployment": "kubernetes"}', "--output-dir", folder)
+    made = run("cruft", "create", template, "--no-input", *answers, cwd=tmp_path)
+    assert made.returncode == 0, made.stdout
+    for each in (".git", "var"):
+        shutil.rmtree(service / each, ignore_errors=True)
+    assert_same(service, folder / "risk_desk")
+
+
 def test_what_stands_beside_the_example_is_a_conflict_and_is_kept(
     newest: Path, tmp_path: Path
 ) -> None:

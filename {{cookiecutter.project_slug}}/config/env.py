@@ -120,7 +120,7 @@ class Env(BaseSettings):
     @classmethod
     def _readable(cls, value: str) -> str:
         if not urlsplit(value).scheme:
-            raise ValueError("this is no URL")
+            raise ValueError("this is no URL; .env.example shows one")
         return value
 
     @field_validator("redis_url")
@@ -199,6 +199,8 @@ def _fault(location: tuple[int | str, ...], kind: str, message: str) -> str:
         guess = difflib.get_close_matches(name, [field.upper() for field in Env.model_fields], n=1)
         hint = f"; did you mean {guess[0]}?" if guess else ": see .env.example"
         return f".env: {name} is not known{hint}"
+    # What pydantic writes before a sentence of the validators above.
+    message = message.removeprefix("Value error, ")
     return f"{name}: {message[0].lower()}{message[1:]}"
 
 

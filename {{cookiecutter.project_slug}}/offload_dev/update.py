@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 RECORD = Path(".cruft.json")
-DOCUMENT = Path("docs/openapi.json")
 MESSAGE = "Update the standard\n\ndocs/changelog.md says what changes, and what to do by hand."
 # Where nobody has told git who commits, as on a machine of a CI.
 AUTHOR = {
@@ -137,9 +136,7 @@ def _unpin(record: dict[str, Any]) -> None:
 def _renew_pages() -> None:
     """Write the pages that an update leaves out, since they are made from the service's code."""
     _run(sys.executable, "-m", "offload_dev.environment_page")
-    options = ("--api", "config.urls.api", "--indent", "2", "--sorted", "--output", str(DOCUMENT))
-    if _run(sys.executable, "manage.py", "export_openapi_schema", *options) == 0:
-        DOCUMENT.write_text(DOCUMENT.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    _run(sys.executable, "-m", "offload_dev.openapi_document")
 
 
 def _conflicts() -> list[str]:

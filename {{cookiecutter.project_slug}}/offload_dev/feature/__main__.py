@@ -1,7 +1,8 @@
 """`python -m offload_dev.feature PACKAGE NAME [--models]`: adds a feature to this service.
 
-It writes the files of `layout/` and registers the app, the routes and the address of the feature's
-upstream. Nothing is written if one of these is there already, or if a place to write to is missing.
+It writes the files of `layout.py`, registers the app, the routes and the address of the feature's
+upstream, and renews the pages that list them. Nothing is written if one of these files is there
+already, or if a place to write to is missing.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 from offload_dev.environment_page import PAGE
 from offload_dev.feature.layout import files_of
 from offload_dev.feature.registration import edits_of
+from offload_dev.openapi_document import DOCUMENT
 
 # Labels of apps that this service has already; Django refuses a second one.
 TAKEN_LABELS = (
@@ -53,13 +55,16 @@ def main() -> int:
     for path, text in (*files.items(), *edits.items()):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    written = [*files, *edits, PAGE, DOCUMENT]
     if arguments.models:
         _run("manage.py", "makemigrations", arguments.name)
+        written += Path(arguments.package, arguments.name, "migrations").glob("0*.py")
     # Whether a line fits depends on the feature's name.
     _run("-m", "ruff", "format", "--quiet", *(str(path) for path in (*files, *edits)))
     _run("-m", "offload_dev.environment_page")
+    _run("-m", "offload_dev.openapi_document")
 
-    _say(arguments.name, [*files, *edits, PAGE])
+    _say(arguments.name, written)
     return 0
 
 

@@ -58,8 +58,14 @@ class Command(BaseCommand):
     def _rotate(self, pk: int, overlap: timedelta) -> None:
         made, token = ApiToken.rotate(pk, overlap)
         self.stdout.write(token)
+        # Its own end may be sooner.
+        rest = (
+            f"valid for at most {overlap / timedelta(hours=1):g} hours more"
+            if overlap
+            else "revoked"
+        )
         self.stderr.write(
-            f"This is token {made.pk} of {made.owner}, shown only now; token {pk} ends in {overlap}"
+            f"This is token {made.pk} of {made.owner}, shown only now; token {pk} is {rest}"
         )
 
 

@@ -17,10 +17,12 @@ const AGAIN = new Error("again");
 // function that connects again at once, as with a new token.
 export function stayConnected(connect, onLost) {
   let restart = () => {};
+  let isRefused = false;
 
   async function run() {
     for (let longest = MIN_PAUSE_MS; ; ) {
       await shown();
+      isRefused = false;
       const started = performance.now();
       const abort = new AbortController();
       restart = () => abort.abort(AGAIN);
@@ -28,7 +30,7 @@ export function stayConnected(connect, onLost) {
       // A connection that had lasted says that the server is well: begin with the shortest pause.
       if (reason === AGAIN || performance.now() - started > MAX_PAUSE_MS) longest = MIN_PAUSE_MS;
       if (reason === AGAIN) continue;
-      const isRefused = reason?.status === 401;
+      isRefused = reason?.status === 401;
       // A server that has no room says when to come again (`Retry-After`).
       const asked = Math.min(1000 * (reason?.retryAfter ?? 0), MAX_RETRY_AFTER_MS);
       const pause = asked + Math.random() * longest;
@@ -41,8 +43,9 @@ export function stayConnected(connect, onLost) {
     }
   }
 
-  // A page that nobody sees costs the server nothing.
-  document.addEventListener("visibilitychange", () => document.hidden && restart());
+  // A page that nobody sees costs the server nothing. One whose token was refused has no connection,
+  // and would send the token again.
+  document.addEventListener("visibilitychange", () => document.hidden && !isRefused && restart());
   run();
   return () => restart();
 }
