@@ -17,7 +17,14 @@ from django.urls import get_resolver
 
 from offload.guard.runtime.block import Block
 from offload.guard.runtime.watchdog import Watchdog
-from offload_dev.pytest import leaks
+from offload_dev.pytest import (
+    eager_tasks,
+    leaks,
+    loop_ends,
+    request_starts,
+    transactions,
+    waits,
+)
 from offload_dev.pytest.blocking_calls import record_blocking_calls
 
 # A test may keep its loop so long, by the loop's own time. It is a tenth of what a person notices,
@@ -76,7 +83,17 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if isinstance(item, pytest.Function) and _is_async(item):
         item.obj = _watched(item.obj, found)
 
-    with leaks.find_threads_and_clients() as left, record_blocking_calls() as blocked:
+    with (
+        leaks.find_threads_and_clients() as left,
+        loop_ends.note_connections(),
+        loop_ends.find_open_connections(found),
+        loop_ends.find_cancelled_tasks(found),
+        request_starts.find_starts(found),
+        eager_tasks.find_faults(found),
+        transactions.find_misuse(found),
+        waits.find_unlimited(found),
+        record_blocking_calls() as blocked,
+    ):
         try:
             result = yield
         except Exception as error:
@@ -86,6 +103,17 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
     if sentences := [*blocked, *found, *left()]:
         pytest.fail("\n".join(sentences), pytrace=False)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test whose event loop ends with open connections: fixtures had their chance."""
+    found: list[str] = []
+    with loop_ends.find_open_connections(found):
+        result = yield
+    if found and not item.get_closest_marker("offload_allow"):
+        pytest.fail("\n".join(found), pytrace=False)
     return result
 
 
