@@ -7,7 +7,7 @@ import socket
 import tempfile
 import threading
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import httpx
@@ -286,6 +286,29 @@ def wrong_task_of_a_loop() -> None:
 
 def right_task_of_a_loop() -> None:
     async_to_sync(start_and_cancel)()
+
+
+async def download() -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"downloaded")
+
+
+def wrong_loop_of_one_call() -> None:
+    async_to_sync(download)()
+
+
+def right_loop_of_one_call() -> None:
+    asyncio.run(download())
+
+
+async def right_pool_of_processes() -> None:
+    loop = asyncio.get_running_loop()
+    assert await loop.run_in_executor(processes(), abs, -1) == 1
+
+
+@functools.cache
+def processes() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 
 CASES = [name for name in globals() if name.startswith(("wrong_", "right_"))]

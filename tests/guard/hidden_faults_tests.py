@@ -4,9 +4,13 @@ import inspect
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import hidden_faults
 import pytest
+from django.http import HttpRequest, HttpResponse
+from django.test import AsyncClient
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -50,5 +54,36 @@ def test_sync_case(name: str) -> None:
     getattr(hidden_faults, name)()
 
 
+async def test_file_of_the_test(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("prepared")
+    assert (tmp_path / "file").read_text() == "prepared"
+
+
 def test_wait_of_the_test() -> None:
     hidden_faults.urllib.request.urlopen(hidden_faults.Address.url).close()
+
+
+async def view(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.marked)  # type: ignore[attr-defined]
+
+
+def marking(get_response: Any) -> Any:
+    async def middleware(request: Any) -> Any:
+        request.marked = "marked"
+        return await get_response(request)
+
+    return middleware
+
+
+marking.async_capable = True  # type: ignore[attr-defined]
+marking.sync_capable = False  # type: ignore[attr-defined]
+urlpatterns: list[Any] = []
+
+
+async def test_middleware_of_the_test(async_client: AsyncClient, settings: Any) -> None:
+    from django.urls import path
+
+    urlpatterns[:] = [path("", view)]
+    settings.ROOT_URLCONF = __name__
+    settings.MIDDLEWARE = [f"{__name__}.marking"]
+    assert (await async_client.get("/")).content == b"marked"

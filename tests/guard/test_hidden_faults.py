@@ -30,8 +30,13 @@ SENTENCES = {
     "wrong_connection_of_a_loop": "connect left a connection to ('127.0.0.1', ",
     "wrong_connection_of_the_test": "connect left a connection to ('127.0.0.1', ",
     "wrong_task_of_a_loop": "tick runs in task ticker when its loop ends",
+    "wrong_loop_of_one_call": "download blocked the event loop with",
 }
-RIGHT_BY_THEMSELVES = {"test_wait_of_the_test"}
+RIGHT_BY_THEMSELVES = {
+    "test_file_of_the_test",
+    "test_wait_of_the_test",
+    "test_middleware_of_the_test",
+}
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -15,7 +15,7 @@ import forbiddenfruit  # type: ignore[import-untyped]
 from blockbuster import BlockBuster, BlockBusterFunction, BlockingError
 
 from offload.guard.runtime import stacks
-from offload_dev.pytest.watched_calls import Method, loaded
+from offload_dev.pytest.watched_calls import Method, is_of_a_test, is_test_code, loaded
 
 # Functions that may block, by the end of their file's name: reading a file once, at its first use;
 # log lines to standard error; the guard itself.
@@ -29,6 +29,9 @@ ALLOWED = [
     # A traceback reads the lines that it shows.
     ("linecache.py", "updatecache"),
     ("linecache>", "updatecache"),
+    # A pool of processes starts them at its first call.
+    ("concurrent/futures/process.py", "__init__"),
+    ("concurrent/futures/process.py", "submit"),
 ]
 # What else blocks in Python itself, by module and names.
 FUNCTIONS = {
@@ -37,6 +40,8 @@ FUNCTIONS = {
     "io": ("open",),
     "os": ("system",),
 }
+# A test itself may prepare files, and read what the service has written.
+FILES = ("io.", "os.", "builtins.open")
 # Where libraries wait for others. In a test something else may stand behind them which does not
 # wait: a cache in memory, a mailbox, a task that runs at once, a transport that is made up.
 ENTRY_POINTS = (
@@ -71,9 +76,10 @@ def record_blocking_calls() -> Iterator[list[str]]:
 
     detector = BlockBuster()
     detector.functions |= _more_functions()
-    for function in detector.functions.values():
+    for call, function in detector.functions.items():
         for file, name in ALLOWED:
             function.can_block_in(file, name)
+        _excuse(function, by_tests=call.startswith(FILES))
 
     with patch.object(BlockingError, "__init__", record):
         detector.activate()
@@ -106,6 +112,35 @@ def _more_functions() -> dict[str, BlockBusterFunction]:
 def _returns_at_once(_: Any, operation: int, *__: Any) -> bool:
     """Whether a call of `flock` or `lockf` does not wait for the lock, or gives it back."""
     return bool(operation & (fcntl.LOCK_NB | fcntl.LOCK_UN))
+
+
+def _excuse(function: BlockBusterFunction, *, by_tests: bool) -> None:
+    """Let a function block where that stops nobody else.
+
+    Two cases: on a loop that serves one call only; and, if `by_tests`, in the test's own lines.
+    """
+    original = function.can_block_predicate
+
+    def may_block(*args: Any, **kwargs: Any) -> bool:
+        if original(*args, **kwargs):
+            return True
+        return (by_tests and is_of_a_test()) or _is_loop_of_one_call()
+
+    function.can_block_predicate = may_block
+
+
+def _is_loop_of_one_call() -> bool:
+    """Whether the service itself runs this thread's loop, as a task does by `asyncio.run`.
+
+    A server, `async_to_sync` or pytest runs the other loops, on which views run.
+    """
+    running = False
+    for step in reversed(stacks.of_thread(sys._getframe(1))):  # noqa: SLF001 - documented
+        in_asyncio = "/asyncio/" in step.code.co_filename
+        if running and not in_asyncio:
+            return stacks.is_service_code(step) and not is_test_code(step)
+        running = running or (in_asyncio and step.code.co_name == "run_until_complete")
+    return False
 
 
 def _forget_replaced_methods(detector: BlockBuster) -> None:
