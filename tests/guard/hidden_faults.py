@@ -12,7 +12,7 @@ from multiprocessing import get_context
 
 import httpx
 from asgiref.sync import async_to_sync, sync_to_async
-from celery import Celery
+from celery import Celery, chord
 from django.contrib.auth.models import User
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.mail import EmailMessage
@@ -183,7 +183,18 @@ def wrong_wait_in_a_task() -> None:
     waits_for_a_report()
 
 
+@celery.task
+def sum_of_users(reports: list[dict[str, int]]) -> int:
+    return sum(each["users"] for each in reports)
+
+
+@celery.task
+def does_not_wait_for_reports() -> None:
+    chord([report.s(1), report.s(2)])(sum_of_users.s())
+
+
 def right_wait_in_a_task() -> None:
+    does_not_wait_for_reports()
     assert report.delay(1).get() == {"users": 1}
 
 

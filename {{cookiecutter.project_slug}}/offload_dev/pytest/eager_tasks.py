@@ -10,12 +10,20 @@ from functools import wraps
 from typing import Any
 from unittest.mock import patch
 
-from offload_dev.pytest.watched_calls import Method, complain_before, loaded, this_line
+from offload_dev.pytest.watched_calls import (
+    Method,
+    calling_steps,
+    complain_before,
+    is_called_by_service,
+    loaded,
+    this_line,
+)
 
 RUNNING = (Method("celery.app.task", "Task", "apply"),)
 WAITING = (
     Method("celery.result", "AsyncResult", "get"),
     Method("celery.result", "EagerResult", "get"),
+    Method("celery.result", "ResultSet", "get"),
     Method("celery.result", "ResultSet", "join"),
     Method("celery.result", "ResultSet", "join_native"),
 )
@@ -33,10 +41,12 @@ def find_faults(found: list[str]) -> Iterator[None]:
 
 
 def _waits_in_a_task(*_: Any, **options: Any) -> str | None:
-    """Whether a task runs in this thread, and has not said that it may wait."""
+    """Whether the service itself waits in a task. An eager chord waits by itself."""
     from celery import current_task
 
-    allowed = options.get("disable_sync_subtasks") is False
+    allowed = options.get("disable_sync_subtasks") is False or not is_called_by_service(
+        calling_steps()
+    )
     return WAITS if current_task and not allowed else None
 
 

@@ -4,12 +4,16 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.pool import Pool
-from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
 from offload.guard.runtime import stacks
-from offload_dev.pytest.watched_calls import Method, complain_before
+from offload_dev.pytest.watched_calls import (
+    Method,
+    calling_steps,
+    complain_before,
+    is_called_by_service,
+)
 
 POOLS = [
     (pool.__module__, pool.__qualname__) for pool in (ThreadPoolExecutor, ProcessPoolExecutor, Pool)
@@ -24,7 +28,6 @@ STARTING = (
 )
 # The functions of the libraries between the line that makes or ends a pool and these methods.
 BETWEEN = ("__exit__", "Pool")
-HERE = str(Path(__file__).parent)
 POOL = "makes and ends a {} in one request: docs/guard/OFF204.md"
 START = "starts a {} for one request: docs/guard/OFF505.md"
 
@@ -57,14 +60,6 @@ def find_starts(found: list[str]) -> Iterator[None]:
 
 
 def _is_called_in_request() -> bool:
-    """Whether the service itself calls, in a request, and not a library for it."""
-    steps = stacks.of_this_thread()
-    while steps and _is_between(steps[-1]):
-        steps.pop()
-    by_service = bool(steps) and stacks.is_service_code(steps[-1])
-    return by_service and stacks.find_request(steps) is not None
-
-
-def _is_between(step: stacks.Step) -> bool:
-    """Whether a function stands between the caller and the method: a patch, or a library's own."""
-    return step.code.co_filename.startswith(HERE) or step.code.co_name in BETWEEN
+    """Whether the service itself calls, in a request."""
+    steps = calling_steps(*BETWEEN)
+    return is_called_by_service(steps) and stacks.find_request(steps) is not None

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import wraps
 from importlib import import_module
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from offload.guard.runtime import stacks
 
+HERE = str(Path(__file__).parent)
 Complain = Callable[..., str | None]
 
 
@@ -60,6 +61,25 @@ def complain_before(
         for owner, name in loaded(methods):
             stack.enter_context(patch.object(owner, name, watched(getattr(owner, name))))
         yield
+
+
+def calling_steps(*between: str) -> list[stacks.Step]:
+    """What this thread runs up to the line that calls a watched method, outermost first.
+
+    Args:
+        between: names of the library's own functions between that line and the method.
+    """
+    steps = stacks.of_this_thread()
+    while steps and (
+        steps[-1].code.co_filename.startswith(HERE) or steps[-1].code.co_name in between
+    ):
+        steps.pop()
+    return steps
+
+
+def is_called_by_service(steps: list[stacks.Step]) -> bool:
+    """Whether the service itself calls, and not a library for it."""
+    return bool(steps) and stacks.is_service_code(steps[-1])
 
 
 def this_line() -> str:
