@@ -32,7 +32,9 @@ OPTIONS = (
     *("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
     *("-o", "log_cli=true", "--log-cli-level=WARNING", "--timeout=120", "--ds=live_settings"),
 )
-BLOCKED = re.compile(r"/shop/\S+\.py:\d+ \S+ blocked the event loop")
+# pytest-django has a fixture of this name, which only a conftest.py replaces.
+SERVED = "from live_fixtures import served_client as async_client\n"
+BLOCKED = re.compile(r"shop/\S+\.py:\d+ \S+ blocked the event loop")
 
 
 def drawn() -> list[Mistake]:
@@ -58,6 +60,8 @@ def run(mistake: Mistake, half: str, mode: str) -> str:
         if 'name = "library"' in mistake.files.get("apps.py", ""):
             (tree / "shop").rename(tree / "library")
         shutil.copy(TESTS / f"{mistake.name.replace('-', '_')}.py", tree / "test_case.py")
+        if mode == "served":
+            (tree / "conftest.py").write_text(SERVED)
         paths = (tree, HERE / "live_service", nets.SERVICE, HERE)
         printed = nets.run(
             tree,

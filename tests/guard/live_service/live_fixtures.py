@@ -82,8 +82,9 @@ class ServedClient(AsyncClient):
     async def _send(self, scope: dict[str, Any]) -> Any:
         from django.http import HttpResponse
 
-        query = scope["query_string"].decode()
-        url = f"{self._address}{scope['path']}?{query}"
+        query = scope["query_string"]
+        text = query.decode() if isinstance(query, bytes) else query
+        url = f"{self._address}{scope['path']}?{text}"
         headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
         body = scope["_body_file"].read() if "_body_file" in scope else b""
         async with httpx.AsyncClient(timeout=30) as client:
@@ -94,26 +95,29 @@ class ServedClient(AsyncClient):
         return response
 
 
-if os.environ.get(SERVED):
+@pytest.fixture
+def served_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedClient]:
+    """A client of a uvicorn that serves the case under the guard, in a thread of its own."""
+    import uvicorn
 
-    @pytest.fixture
-    def async_client() -> Iterator[ServedClient]:
-        """A client of a uvicorn that serves the case under the guard, in a thread of its own."""
-        import uvicorn
+    from offload import guard
+    from offload.serving import Application
 
-        from offload import guard
-        from offload.serving import Application
-
-        application = Application(lifespans=[guard.lifespan])
-        config = uvicorn.Config(application, port=0, lifespan="on", log_level="warning")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
-        thread.start()
-        wait_until(lambda: server.started, "the server", seconds=60)
-        yield ServedClient(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
-        # The watchdog reports all that it has seen before the lifespan ends.
-        server.should_exit = True
-        thread.join()
+    # The checks are another net; they would refuse the settings of a test.
+    monkeypatch.setattr("offload.guard.runtime.guard_lifespan.run_checks", lambda: None)
+    watching = threading.active_count() + 2
+    application = Application(lifespans=[guard.lifespan])
+    config = uvicorn.Config(application, port=0, lifespan="on", log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
+    thread.start()
+    # The server's thread and the watchdog's.
+    ready = "the server and its watchdog"
+    wait_until(lambda: server.started and threading.active_count() >= watching, ready, seconds=60)
+    yield ServedClient(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
+    # The watchdog reports all that it has seen before the lifespan ends.
+    server.should_exit = True
+    thread.join()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
