@@ -4,6 +4,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import process as process_pools
 from concurrent.futures import thread as thread_pools
 from contextlib import ExitStack, contextmanager
 from time import monotonic, sleep
@@ -15,6 +16,8 @@ from offload.guard.runtime import stacks
 # What ends by itself within this time is no leak. Only a test that leaves something waits at all.
 GRACE_SECONDS = 0.5
 INTERVAL_SECONDS = 0.005
+# The standard's threads, and those that write to the processes of a pool.
+OTHERS_END_THEM = ("offload-", "QueueFeederThread")
 # Module, class, and the attribute that says whether a client is closed.
 CLIENTS = (
     ("httpx", "AsyncClient", "is_closed"),
@@ -33,9 +36,14 @@ class _Made(NamedTuple):
     def is_open(self) -> bool:
         if not isinstance(self.made, threading.Thread):
             return not getattr(self.made, self.closed)
-        # A thread pool keeps its threads, and the standard ends its own.
-        pooled = self.made in thread_pools._threads_queues  # noqa: SLF001 - there is no public list
-        return self.made.is_alive() and not pooled and not self.made.name.startswith("offload-")
+        return self.made.is_alive() and not _is_kept_by_a_pool(self.made)
+
+
+def _is_kept_by_a_pool(thread: threading.Thread) -> bool:
+    """Whether a pool keeps a thread for its threads or processes, or the standard ends its own."""
+    # There is no public list of them.
+    of_pools = (thread_pools._threads_queues, process_pools._threads_wakeups)  # noqa: SLF001
+    return thread.name.startswith(OTHERS_END_THEM) or any(thread in each for each in of_pools)
 
 
 async def find_tasks(before: set[asyncio.Task[Any]]) -> list[str]:

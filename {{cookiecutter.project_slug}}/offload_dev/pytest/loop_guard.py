@@ -7,17 +7,26 @@ lets a test block or leak.
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
+from django.core.signals import setting_changed
 from django.urls import get_resolver
 
 from offload.guard.runtime.block import Block
 from offload.guard.runtime.watchdog import Watchdog
-from offload_dev.pytest import leaks
+from offload_dev.pytest import (
+    eager_tasks,
+    leaks,
+    loop_ends,
+    request_starts,
+    transactions,
+    waits,
+)
 from offload_dev.pytest.blocking_calls import record_blocking_calls
 
 # A test may keep its loop so long, by the loop's own time. It is a tenth of what a person notices,
@@ -71,12 +80,22 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if item.get_closest_marker("offload_allow"):
         return (yield)
 
-    _prepare_async_client(item)
     found: list[str] = []
     if isinstance(item, pytest.Function) and _is_async(item):
         item.obj = _watched(item.obj, found)
 
-    with leaks.find_threads_and_clients() as left, record_blocking_calls() as blocked:
+    with (
+        _prepared_async_client(item),
+        leaks.find_threads_and_clients() as left,
+        loop_ends.note_connections(),
+        loop_ends.find_open_connections(found),
+        loop_ends.find_cancelled_tasks(found),
+        request_starts.find_starts(found),
+        eager_tasks.find_faults(found),
+        transactions.find_misuse(found),
+        waits.find_unlimited(found),
+        record_blocking_calls() as blocked,
+    ):
         try:
             result = yield
         except Exception as error:
@@ -86,6 +105,17 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
     if sentences := [*blocked, *found, *left()]:
         pytest.fail("\n".join(sentences), pytrace=False)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test whose event loop ends with open connections: fixtures had their chance."""
+    found: list[str] = []
+    with loop_ends.find_open_connections(found):
+        result = yield
+    if found and not item.get_closest_marker("offload_allow"):
+        pytest.fail("\n".join(found), pytrace=False)
     return result
 
 
@@ -107,13 +137,29 @@ def _wants_none(marker: pytest.Mark) -> bool:
     return bool(marker.kwargs.get("transaction") or any(marker.args[:1]))
 
 
-def _prepare_async_client(item: pytest.Item) -> None:
-    """Load middleware and URLs before the test's loop runs, as a server does at its start."""
+@contextmanager
+def _prepared_async_client(item: pytest.Item) -> Iterator[None]:
+    """Load middleware and URLs before the test's loop runs, as a server does at its start.
+
+    A test that sets other middleware gets it.
+    """
     client: Any = item.funcargs.get("async_client") if isinstance(item, pytest.Function) else None
-    if client is not None:
-        client.handler.load_middleware(is_async=True)
-        # This check loads and compiles all URLs.
-        get_resolver().check()
+    if client is None:
+        yield
+        return
+
+    def forget_middleware(*, setting: str, **_: object) -> None:
+        if setting == "MIDDLEWARE":
+            client.handler._middleware_chain = None  # noqa: SLF001 - Django loads it if it is None
+
+    client.handler.load_middleware(is_async=True)
+    # This check loads and compiles all URLs.
+    get_resolver().check()
+    setting_changed.connect(forget_middleware)
+    try:
+        yield
+    finally:
+        setting_changed.disconnect(forget_middleware)
 
 
 def _watched(
