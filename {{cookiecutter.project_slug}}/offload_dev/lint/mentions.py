@@ -65,8 +65,8 @@ def _below(
                 # `from shop.views import load as load_view` renames a function.
                 for each in imported:
                     if each.asname and each.asname != each.name:
-                        text = ast.Constant(scope.module.absolute(node, each.name))
-                        yield each.name, Mention(scope, text, is_path=True)
+                        original = ast.Constant(scope.module.absolute(node, each.name))
+                        yield each.name, Mention(scope, original, is_path=True)
         inside = scopes.get(node, scope)
         # Decorators run where the function is defined.
         outside = node.decorator_list if isinstance(node, Def) else ()
