@@ -16,7 +16,8 @@ _LIBRARIES = (
     *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")},
 )
 _ROOT = f"{Path.cwd()}/"
-_STANDARD = str(Path(__file__).parents[2])
+# Not by the prefix alone: a package `offload_billing` beside them is the service's own.
+_STANDARD = tuple(f"{Path(__file__).parents[3] / name}/" for name in ("offload", "offload_dev"))
 # The event loop's own functions. A callback's functions are above them on the stack. uvloop is
 # written in C and has no frames, so the functions that run uvloop stand for it.
 _EVENT_LOOP = (
@@ -115,7 +116,7 @@ def shared_frames(earlier: list[Step], later: list[Step]) -> list[Step]:
 
 def is_service_code(step: Step) -> bool:
     """Whether a function is the service's own: neither a library's nor the standard's."""
-    return not step.code.co_filename.startswith((*_LIBRARIES, _STANDARD))
+    return not step.code.co_filename.startswith((*_LIBRARIES, *_STANDARD))
 
 
 def _is_library_code(step: Step) -> bool:
