@@ -31,15 +31,32 @@ def test_exit_status_tells_the_severity(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_a_baseline_forgives_old_findings_wherever_they_move_and_no_new_ones(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tree, baseline = write(tmp_path / "tree", views=BLOCKING), tmp_path / "baseline.json"
     assert main([str(tree), "--write-baseline", str(baseline)]) == 0
+    assert capsys.readouterr().out == f"{baseline}: findings recorded: 1\n"
     views = tree / "app" / "views.py"
     views.write_text("# one line more\n" + BLOCKING)
     assert main([str(tree), "--baseline", str(baseline)]) == 0
     views.write_text(BLOCKING + "    time.sleep(1)\n")
     assert main([str(tree), "--baseline", str(baseline)]) == 1
+
+
+def test_files_are_named_as_an_editor_opens_them_from_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = write(tmp_path / "service", views=CALLS, slow=SLOW)
+    for here, prefix in ((tmp_path, "service/"), (tree, ""), (tmp_path.parent, None)):
+        monkeypatch.chdir(here)
+        prefix = f"{tmp_path.name}/service/" if prefix is None else prefix
+        for path in (str(tree), os.path.relpath(tree)):
+            assert main([path]) == 1
+            printed = capsys.readouterr().out
+            assert printed.startswith(f"{prefix}app/views.py:5: ")
+            assert f"calls {prefix}app/slow.py:5 pause" in printed
+    monkeypatch.chdir("/")
+    assert main([str(tree / "app" / "views.py")]) == 0
 
 
 def test_a_page_is_explained_and_an_unknown_number_is_refused(

@@ -43,6 +43,7 @@ def _grade(options: argparse.Namespace) -> int:
     findings = grade(project)
     if options.write_baseline:
         write_baseline(findings, project, options.write_baseline)
+        sys.stdout.write(f"{options.write_baseline}: findings recorded: {len(findings)}\n")
         return 0
 
     mended = 0

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from offload_dev.lint.findings import Finding, grades
@@ -10,11 +11,25 @@ from offload_dev.lint.sarif import as_sarif, from_here
 Report = Callable[[list[Finding], Path], str]
 
 
-def as_text(findings: list[Finding], _: Path) -> str:
-    """For people: each finding, and the grades."""
+def as_text(findings: list[Finding], root: Path) -> str:
+    """For people: each finding, and the grades. Files are named as an editor opens them here."""
     letters = (f"{area} {letter}" for area, letter in grades(findings).items())
     summary = "  ".join(["grades:", *letters])
-    return "\n".join([*(each.as_text() for each in findings), summary])
+    return "\n".join([*(_seen_from_here(each, root).as_text() for each in findings), summary])
+
+
+def _seen_from_here(finding: Finding, root: Path) -> Finding:
+    """A finding with its files relative to the working directory, if they are below it."""
+    folder = root.resolve()
+    here = Path.cwd().resolve()
+    if not folder.is_dir() or not folder.is_relative_to(here):
+        return finding
+
+    def seen(place: str) -> str:
+        # A path that is joined to an absolute one stays as it is.
+        return (folder.relative_to(here) / place).as_posix()
+
+    return replace(finding, path=seen(finding.path), chain=tuple(map(seen, finding.chain)))
 
 
 def as_json(findings: list[Finding], _: Path) -> str:
