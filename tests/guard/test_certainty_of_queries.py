@@ -260,3 +260,7 @@ def test_below_a_return_for_a_context_variable_a_query_is_only_likely(tmp_path: 
     for found, severity in {"current.get()": "warning", "print()": "error"}.items():
         code_of = code.replace("FOUND", found)
         assert ("OFF101", severity) in numbers(tmp_path / severity, code_of)
+    tenants = "from contextvars import ContextVar\n\ncurrent = ContextVar('current')\n"
+    imported = code.replace("FOUND", "current.get()").partition("def owner")
+    code_of = "from shop.tenants import current\n\n" + "".join(imported[1:])
+    assert ("OFF101", "warning") in numbers(tmp_path / "imported", code_of, tenants=tenants)

@@ -297,3 +297,71 @@ def test_routes_that_nothing_includes_are_not_run(tmp_path: Path) -> None:
     del routes["settings"]
     found = numbers(tmp_path / "no_settings", LOADS + PLAIN, urls="urlpatterns = []\n", **routes)
     assert ("OFF405", "warning") in found
+
+
+SEARCH = """
+from django.conf import settings
+
+class Search:
+    def __init__(self):
+        self.is_semantic = getattr(settings, "SEMANTIC", DEFAULT)
+
+    def rank(self, found):
+        if not self.is_semantic:
+            return found
+        time.sleep(1)
+
+async def view(request):
+    if getattr(settings, "SLOW", DEFAULT):
+        time.sleep(2)
+    return Search().rank([])
+"""
+
+
+@pytest.mark.parametrize(
+    ("default", "settings", "is_run"),
+    [
+        ("False", "INSTALLED_APPS = DATABASES = []\n", False),
+        ("True", "INSTALLED_APPS = DATABASES = []\n", True),
+        ("False", "INSTALLED_APPS = DATABASES = []\nSEMANTIC = SLOW = on()\n", True),
+        # Those of a library are somewhere else.
+        ("False", "", True),
+    ],
+)
+def test_what_a_setting_switches_on_that_no_file_gives_is_not_run(
+    tmp_path: Path, default: str, settings: str, is_run: bool
+) -> None:
+    code = SEARCH.replace("DEFAULT", default)
+    found = findings(tmp_path, code, **({"settings": settings} if settings else {}))
+    assert [each.rule for each in found if each.rule == "OFF103"] == ["OFF103"] * 2 * is_run
+
+
+def test_django_awaits_no_method_of_a_row_that_has_a_name_of_its_own(tmp_path: Path) -> None:
+    models = (
+        "from django.contrib.auth.models import AbstractUser\nfrom django.db import models\n"
+        "import time\n\n"
+        "class Restorable(models.Model):\n    class Meta:\n        abstract = True\n\n"
+        "    async def arestore(self):\n        time.sleep(1)\n\n"
+        "class Person(Restorable, AbstractUser):\n    pass\n"
+    )
+    urls = URLS.replace("LINE", "views.view")
+    view = "from shop.people import Person\n\nasync def view(request, person: Person):\n    CALL\n"
+    for call, count in {"return person": 0, "await person.arestore()": 1}.items():
+        code = view.replace("CALL", call)
+        found = findings(tmp_path / str(count), code, people=models, urls=urls)
+        assert [each.rule for each in found if each.rule == "OFF103"] == ["OFF103"] * count
+
+
+@pytest.mark.parametrize(("name", "count"), [("aget_by_natural_key", 1), ("acreate_user", 0)])
+def test_a_manager_of_users_has_one_method_that_django_awaits(
+    tmp_path: Path, name: str, count: int
+) -> None:
+    code = (
+        "from django.contrib.auth.models import BaseUserManager\n\n"
+        "class People(BaseUserManager):\n"
+        "    async def NAME(self, email):\n        time.sleep(1)\n\n"
+        "async def view(request):\n    return People()\n"
+    )
+    urls = URLS.replace("LINE", "views.view")
+    found = findings(tmp_path, code.replace("NAME", name), urls=urls)
+    assert [each.rule for each in found if each.rule == "OFF103"] == ["OFF103"] * count

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Sequence
 from functools import cached_property
 
-from offload_dev.lint.arguments import WITHOUT, given, missing, needed
+from offload_dev.lint.arguments import WITHOUT, given, is_falsy, missing, needed
 from offload_dev.lint.function import Function
 from offload_dev.lint.source import Def, own_nodes, own_statements
 
@@ -13,6 +13,8 @@ ASKS_IF_ASYNC = ("async", "running_loop")
 ASKS_FOR_LOOP = ("get_running_loop(", "current_task(")
 # Errors that code catches in order to go on without an async variant.
 FALLBACKS = {"AttributeError", "ImportError", "RuntimeError", "SynchronousOnlyOperation"}
+SETTINGS = "django.conf.settings"
+CONTEXT = "contextvars.ContextVar"
 UNSURE = "right if this branch runs without an event loop"
 
 Lines = tuple[int, int]
@@ -41,8 +43,11 @@ class Conditions:
             _note(node.body if is_denied else node.orelse, self.function.without_loop)
             if not is_denied and not self.function.scope.on_loop:
                 self._note_below(node)
-        if isinstance(node.test, ast.Constant) and not node.test.value:
+        if self._is_off(node.test):
             _note(node.body, self.function.without_loop)
+        match node.test:
+            case ast.UnaryOp(op=ast.Not(), operand=operand) if self._is_off(operand):
+                self._note_below(node)
         self._note_early_end(node)
         self._note_context(node)
         self._note_once(node)
@@ -52,6 +57,28 @@ class Conditions:
                 self.function.guards.append((first, last, name))
         self._note_without(missing(node.test), node.body)
         self._note_without(given(node.test), node.orelse)
+
+    def _is_off(self, test: ast.expr) -> bool:
+        """Whether a condition is never true: a constant, or a setting that no file gives.
+
+        `getattr(settings, "SEARCH", False)`, also where a method has kept it in an attribute.
+        """
+        match test:
+            case ast.Constant(value=value):
+                return not value
+            case ast.Call(
+                func=ast.Name(id="getattr"), args=[of, ast.Constant(value=str() as name), given]
+            ):
+                resolver = self.function.resolver
+                is_setting = resolver.origin(of, self.function.scope) == SETTINGS
+                return is_setting and is_falsy(given) and resolver.settings.is_unknown(name)
+            case ast.Attribute(value=ast.Name(id="self"), attr=name) if self.function.scope.owner:
+                owner = self.function.scope.owner.dotted
+                values = self.function.resolver.classes.assigned(owner, name)
+                return bool(values) and all(
+                    isinstance(each.value, ast.Call) and self._is_off(each.value) for each in values
+                )
+        return False
 
     def note_choice(self, node: ast.IfExp) -> None:
         """Note the half of `await_it() if is_async() else call()` that runs without a loop."""
@@ -123,10 +150,9 @@ class Conditions:
         """`if tenant := current.get(): return`: source does not tell what runs with a tenant."""
         test = node.test.value if isinstance(node.test, ast.NamedExpr) else node.test
         match test:
-            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="get")):
-                value = self.function.scope.module.names.get(name)
-                is_context = isinstance(value, ast.Call) and "ContextVar" in ast.unparse(value.func)
-                if is_context and isinstance(node.body[-1], ast.Return):
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name) as asked, attr="get")):
+                origin = self.function.resolver.origin(asked, self.function.scope)
+                if origin == CONTEXT and isinstance(node.body[-1], ast.Return):
                     last = _end_of_block(node, self.function.scope.node)
                     why = f"right where `{name}` has a value"
                     self.function.unsure.append(((node.end_lineno or 0) + 1, last, why))

@@ -33,6 +33,10 @@ class SettingsFiles:
         values = (value for value, _ in self.values(name))
         return any(isinstance(value, ast.Constant) and value.value is True for value in values)
 
+    def is_unknown(self, name: str) -> bool:
+        """Whether the project has settings, and none of their files names this one."""
+        return bool(self.modules) and not any(name in module.text for module in self.modules)
+
     def text(self, name: str) -> str:
         """The source of what the files give to a setting."""
         return " ".join(ast.unparse(value) for value, _ in self.values(name))

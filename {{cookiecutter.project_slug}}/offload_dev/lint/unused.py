@@ -49,7 +49,9 @@ CONSUMERS = Patterns("channels.*Consumer")
 TO_BROWSER = {"self.send", "self.send_json"}
 BEGUN = re.compile(r"""\bf["']([\w.]+[._])\{""")
 OF_CONSUMERS = re.compile(r"(web)?socket_\w+|http_\w+|(dis)?connect|receive\w*|(en|de)code_json")
-ROWS = Patterns("django.db.models.*")
+# Their hooks are plain methods, but for this one of a manager.
+ROWS = Patterns("django.db.models.*", "django.contrib.auth.{models,base_user}.*")
+ASYNC_HOOK = "aget_by_natural_key"
 
 # `getattr(self, f"run_{name}")()`
 FINDS_METHODS = re.compile(r"\bgetattr\((self|cls), (?![\"'])")
@@ -210,7 +212,8 @@ class Unused:
             is_begun = any(map(name.startswith, self._begun_types))
             return is_begun or OF_CONSUMERS.fullmatch(name) is not None
         # A template cannot call an async method.
-        return bool(outside) and not (scope.on_loop and all(map(ROWS.matches, outside)))
+        is_own = scope.on_loop and name != ASYNC_HOOK and all(map(ROWS.matches, outside))
+        return bool(outside) and not is_own
 
     def _outside(self, owner: CodeScope) -> list[str]:
         """The classes of libraries that may call the methods of a class, or of a mixin's heirs."""
