@@ -296,3 +296,10 @@ def test_a_finding_about_an_import_reads_as_a_sentence(tmp_path: Path) -> None:
         "this import loads numpy, but api.py waits: it does not load what computes, "
         "and calls out only through upstreams.py and jobs.py"
     )
+
+
+def test_a_job_that_calls_a_service_is_told_where_to_call_it(tmp_path: Path) -> None:
+    jobs = "from offload.jobs import job\n\n@job\ndef risk():\n    import httpx\n"
+    (found,) = grade(Project(write(tmp_path, jobs=jobs)))
+    assert found.rule == "OFF604"
+    assert found.instead.startswith("await the service in the endpoint")

@@ -17,6 +17,7 @@ def forbidden_imports(
     packages: Iterable[str],
     modules: set[str],
     in_functions: bool = True,
+    instead: str = "",
 ) -> Iterator[Violation]:
     """The imports of one of these files that it may not make, by itself or through helpers.
 
@@ -27,6 +28,7 @@ def forbidden_imports(
         packages: the packages that it may not import.
         modules: the names of the service's own modules that it may not import.
         in_functions: whether imports inside of functions count, too.
+        instead: what to do; empty if the rule's own sentence says it.
     """
     is_meant = module.dotted.rpartition(".")[2] == file and not _is_standard(module.dotted)
     if not is_meant or not project.of_standard:
@@ -36,7 +38,8 @@ def forbidden_imports(
         name = target.rpartition(".")[2] if target in project.modules else target
         is_package = any(f"{target}.".startswith(f"{package}.") for package in packages)
         if name in modules or is_package:
-            yield Violation(line, f"this import loads {target}, but", chain=chain)
+            said = f"this import loads {target}, but"
+            yield Violation(line, said, instead=instead, chain=chain)
 
 
 Reached = tuple[int, str, tuple[ChainStep, ...]]

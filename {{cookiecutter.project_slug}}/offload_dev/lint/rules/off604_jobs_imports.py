@@ -8,6 +8,11 @@ from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.source import Module, Project
 from offload_dev.lint.violations import Violation
 
+AWAIT_BEFORE = (
+    "await the service in the endpoint, and pass what it answered as a parameter; a job whose "
+    "purpose is the call says so (docs/recipes.md, Send mail)"
+)
+
 
 @rule(
     "OFF604",
@@ -30,8 +35,16 @@ def jobs_imports(module: Module, project: Project) -> Iterator[Violation]:
         module,
         project,
         file="jobs",
-        packages=["django", "celery", *WAITING_PACKAGES],
-        modules={"models", "upstreams", "api"},
+        packages=["django", "celery"],
+        modules={"models", "api"},
+    )
+    yield from forbidden_imports(
+        module,
+        project,
+        file="jobs",
+        packages=WAITING_PACKAGES,
+        modules={"upstreams"},
+        instead=AWAIT_BEFORE,
     )
     yield from forbidden_imports(
         module,
