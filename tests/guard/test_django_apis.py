@@ -282,3 +282,14 @@ def test_a_view_whose_decorator_is_called_is_read(tmp_path: Path) -> None:
         "    return str(request.user)\n"
     )
     assert ("OFF102", "error") in numbers(tmp_path, code)
+
+
+@pytest.mark.parametrize(
+    ("required", "is_said"), [("Django==3.2.12\n", False), ("django>=5,<6\n", True), ("\n", True)]
+)
+def test_older_versions_of_django_send_each_part_of_a_sync_stream(
+    tmp_path: Path, required: str, is_said: bool
+) -> None:
+    (tmp_path / "requirements.txt").write_text(required)
+    found = numbers(tmp_path, KINDS["stream_of_a_map"].wrong)
+    assert (("OFF108", "error") in found) is is_said

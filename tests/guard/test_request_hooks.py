@@ -168,3 +168,24 @@ def test_an_export_of_an_admin_is_rare(tmp_path: Path) -> None:
     of_admin = numbers(tmp_path / "admin", "", admin_panel=HEAD + code)
     of_others = numbers(tmp_path / "others", "", panel=HEAD + code)
     assert ("OFF203", "warning") in of_others - of_admin
+
+
+@pytest.mark.parametrize(
+    ("name", "loads", "is_loaded"),
+    [
+        ("production", "", True),
+        ("shop_db", "", False),
+        (
+            "shop_db",
+            'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings.shop_db")',
+            True,
+        ),
+    ],
+)
+def test_settings_count_if_a_file_names_them_or_a_host_may(
+    tmp_path: Path, name: str, loads: str, is_loaded: bool
+) -> None:
+    urls = "from shop import views\n\nurlpatterns = [views.view]\n"
+    files = {f"settings/{name}": ATOMIC, "settings/base": "INSTALLED_APPS = []\n", "wsgi": loads}
+    found = numbers(tmp_path, WAITING["view"], urls=urls, **files)
+    assert (("OFF110", "warning") in found) is is_loaded

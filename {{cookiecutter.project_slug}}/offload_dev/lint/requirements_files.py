@@ -16,7 +16,18 @@ VERSION = (
 
 
 def requires_below(root: Path, package: str, major: int) -> bool:
-    """Whether a project takes an older version of a package; also if no file names any package."""
+    """Whether a project takes an older version of a package; also if no file names packages."""
+    return _majors(root, package) is None or names_below(root, package, major)
+
+
+def names_below(root: Path, package: str, major: int) -> bool:
+    """Whether the files of a project name an older version of a package, and no newer one."""
+    found = _majors(root, package)
+    return bool(found) and all(each < major for each in found or ())
+
+
+def _majors(root: Path, package: str) -> list[int] | None:
+    """The newest versions of a package that the files allow; None if there are no such files."""
     folders = (root, *(each for each in sorted(root.iterdir()) if each.is_dir()))
     paths = [path for folder in folders for name in FILES for path in folder.glob(name)]
     pattern = re.compile(VERSION.format(name=re.escape(package)))
@@ -25,4 +36,4 @@ def requires_below(root: Path, package: str, major: int) -> bool:
         for path in paths
         for sign, number, _, locked in pattern.findall(path.read_text(errors="replace"))
     ]
-    return all(each < major for each in found) if found else not paths
+    return found if paths else None

@@ -23,18 +23,20 @@ SKIPPED = {"node_modules", "site-packages", "__pycache__", ".git", ".venv", "ven
 
 def runs_plain_server(root: Path) -> bool:
     """Whether the files that start a project name a WSGI server, and no ASGI server."""
-    texts = list(_texts(root))
+    texts = list(start_files(root))
     return any(map(SYNC.search, texts)) and not any(map(ASYNC.search, texts))
 
 
 def worker_pools(root: Path) -> set[str]:
     """The pools of all commands that start Celery's workers; `prefork` where none is named."""
-    commands = (each for text in _texts(root) for each in WORKER.findall(CONTINUED.sub(" ", text)))
+    texts = (CONTINUED.sub(" ", text) for text in start_files(root))
+    commands = (each for text in texts for each in WORKER.findall(text))
     pools = (POOL.search(command) for command in commands)
     return {found[1] if found else "prefork" for found in pools}
 
 
-def _texts(root: Path) -> Iterator[str]:
+def start_files(root: Path) -> Iterator[str]:
+    """The texts of the files that start a project."""
     if not root.is_dir():
         return
     for folder, folders, files in os.walk(root):

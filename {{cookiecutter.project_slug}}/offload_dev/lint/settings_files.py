@@ -5,10 +5,15 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
-from offload_dev.lint.servers import runs_plain_server
+from offload_dev.lint.servers import runs_plain_server, start_files
 from offload_dev.lint.source import Module, Project, own_statements
 
 CELERY = "CELERY_"
+# Parts of settings, and those of an environment that may be named outside of the repository.
+USUAL_NAMES = re.compile(
+    r"^(__init__|base|common|defaults?|settings|main|prod|production|stag(e|ing)|local|dev|develop"
+    r"|development|docker|heroku|ci|qa|tests?|testing)$"
+)
 ATOMIC_REQUESTS = re.compile(r"""^[^#\n]*["']ATOMIC_REQUESTS["']\]?\s*[:=]\s*True""", re.MULTILINE)
 
 
@@ -21,7 +26,17 @@ class SettingsFiles:
     @cached_property
     def modules(self) -> list[Module]:
         """The files: `settings.py`, those of a folder `settings`, and what looks like one."""
-        return [module for module in self._project.files if is_settings(module)]
+        found = [module for module in self._project.files if is_settings(module)]
+        return [module for module in found if len(found) == 1 or self._may_be_loaded(module)]
+
+    def _may_be_loaded(self, module: Module) -> bool:
+        """Whether a host may name this file, as `production.py`, or another file names it."""
+        stem = module.path.stem
+        if module.path.parent.name != "settings" or USUAL_NAMES.search(stem):
+            return True
+        texts = [each.text for each in self._project.files if each is not module]
+        named = re.compile(rf"\b{re.escape(stem)}\b")
+        return any(named.search(text) for text in (*texts, *start_files(self._project.root)))
 
     def values(self, name: str) -> list[tuple[ast.expr, Module]]:
         """What the files give to a setting, each with its file."""

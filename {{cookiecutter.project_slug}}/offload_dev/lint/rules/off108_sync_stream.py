@@ -8,10 +8,13 @@ from offload_dev.lint.function import Function, is_generator
 from offload_dev.lint.local_types import assigned
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.requirements_files import names_below
 from offload_dev.lint.violations import Violation, call_violation
 
 # Methods of responses, of files in stores and of queries that give a sync iterator.
 ITERATORS = {"iter_chunks", "iter_content", "iter_lines", "iter_bytes", "iter_raw", "iterator"}
+# Before Django 4.2 it sends each part of a sync iterator at once.
+READS_ALL = 4
 STREAMS = Patterns("django.http.{,response.}StreamingHttpResponse")
 LAZY = {"builtins.map", "builtins.filter", "builtins.zip"}
 MAY_BE_ASYNC = "right if this is an async iterator"
@@ -35,6 +38,8 @@ def sync_stream(function: Function, _: CallGraph) -> Iterator[Violation]:
     for call in function.calls:
         if not function.resolver.classes.is_a(call.origin, STREAMS):
             continue
+        if names_below(function.resolver.project.root, "django", READS_ALL):
+            return
         bodies = [assigned(body, function.scope.node) for body in _bodies(call.node)]
         if any(map(_is_of_method, bodies)):
             yield call_violation(call.node, likely=likely or MAY_BE_ASYNC)

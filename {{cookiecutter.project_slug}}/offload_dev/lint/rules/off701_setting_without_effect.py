@@ -111,7 +111,7 @@ def _kept_connections(body: Function) -> Iterator[Violation]:
     settings, project = body.resolver.settings, body.resolver.project
     # A service of the standard has the check E701, which knows how its threads live.
     module = body.scope.module
-    if not is_settings(module) or COPY.search(module.path.stem):
+    if module not in settings.modules or COPY.search(module.path.stem):
         return
     if project.of_standard or not settings.runs_under_asgi:
         return
