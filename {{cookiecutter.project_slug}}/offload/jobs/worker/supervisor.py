@@ -70,13 +70,11 @@ class Supervisor(bootsteps.StartStopStep):
 
         # Forked processes inherit the id: it says who holds the leases.
         self._worker_id = uuid4()
-        # Before the pool forks, because its processes write the table, and notify the relay through
-        # a pipe.
+        # Before the pool forks: its processes write the table, and notify the relay by a pipe.
         self._assignments = Assignments(max(worker.concurrency, worker.max_concurrency or 0))
         self._relay = create_relay(services)
         self._spool = Spool(Path(conf().spool_folder))
-        # Celery has imported the service's own tasks, which a web process need not know. Jobs have
-        # limits of their own.
+        # Celery has imported the tasks that web processes need not know; jobs have limits.
         log_warnings(check_time_limits())
         register_tasks(self._worker_id, self._assignments, Spooler(self._spool))
 
