@@ -201,24 +201,21 @@ def test_delete_stops_a_running_job_and_one_that_never_reports(demo: Demo) -> No
         assert demo.client.delete(location).json()["status"] == "cancelled"
 
 
-def test_quotes_go_on_while_jobs_saturate_both_cores(demo: Demo) -> None:
-    jobs = [demo.risk(simulations=50_000_000, seed=seed) for seed in (1, 2)]
-    for job in jobs:
-        demo.until(job, "running")
+def test_quotes_go_on_while_a_job_saturates_both_cores(demo: Demo) -> None:
+    # Its parts keep both processes busy.
+    job = demo.risk(simulations=50_000_000)
+    demo.until(job, "running")
     times = []
     for _ in range(20):
         started = time.monotonic()
         answer = demo.ask("GET", "/api/portfolio/quotes", params={"symbols": "ACME"})
         times.append(time.monotonic() - started)
         assert answer.status_code == 200, answer.text
-    # The parts of one job may all come before those of the other.
-    assert "running" in [demo.job(job)["status"] for job in jobs]
-    for job in jobs:
-        demo.client.delete(job)
-    for job in jobs:
-        demo.until(job, "cancelled", "succeeded")
+    assert demo.job(job)["status"] == "running"
+    demo.client.delete(job)
+    demo.until(job, "cancelled")
     p95 = sorted(times)[18]
-    print(f"quotes beside two computing jobs: p95 {p95:.3f} s (its slowest source is cut at 1 s)")
+    print(f"quotes beside a computing job: p95 {p95:.3f} s (its slowest source is cut at 1 s)")
 
 
 def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> None:
