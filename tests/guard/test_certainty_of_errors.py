@@ -142,3 +142,8 @@ class Searches:
 
 """
     assert ("OFF103", "error") in numbers(tmp_path, code)
+
+
+def test_the_loop_itself_keeps_a_task_that_never_waits(tmp_path: Path) -> None:
+    found = numbers(tmp_path, STARTED.replace("LINE", "queue.append(1)"))
+    assert "OFF501" not in {rule for rule, _ in found}

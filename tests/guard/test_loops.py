@@ -113,6 +113,13 @@ def test_what_belongs_to_one_loop_is_not_shared(tmp_path: Path, name: str) -> No
         ("CELERY_TASK_TIME_LIMIT = 60\n", "@shared_task(soft_time_limit=50)", False),
         ("CELERY_POOL_LIMIT = 3\n", "@shared_task", True),
         ("CELERY_BROKER_POOL_LIMIT = 3\n", "@shared_task", False),
+        ("CELERY_COMPRESSION = 'gzip'\n", "@shared_task", True),
+        # The second one has set it already, by its older name.
+        (
+            "CELERY_COMPRESSION = 'gzip'\nCELERY_MESSAGE_COMPRESSION = 'gzip'\n",
+            "@shared_task",
+            False,
+        ),
         # Celery still takes this name of its third version.
         ("CELERY_IGNORE_RESULT = True\n", "@shared_task", False),
     ],

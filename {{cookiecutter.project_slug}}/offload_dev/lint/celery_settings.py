@@ -17,6 +17,7 @@ OLD_NAMES = {
     "broker_url": "BROKER_URL",
     "broker_transport_options": "BROKER_TRANSPORT_OPTIONS",
     "task_acks_late": "CELERY_ACKS_LATE",
+    "task_compression": "CELERY_MESSAGE_COMPRESSION",
     "task_time_limit": "CELERYD_TASK_TIME_LIMIT",
     "task_soft_time_limit": "CELERYD_TASK_SOFT_TIME_LIMIT",
     "task_ignore_result": "CELERY_IGNORE_RESULT",

@@ -8,7 +8,7 @@ from offload_dev.lint.function import CallSite, Function, awaits
 from offload_dev.lint.names import NEW_TASK
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.source import Def, own_nodes
+from offload_dev.lint.source import CodeScope, Def, own_nodes
 from offload_dev.lint.violations import Violation, call_violation
 
 SHIELD = Patterns("asyncio.shield")
@@ -41,9 +41,11 @@ def lost_task(function: Function) -> Iterator[Violation]:
     for call in function.calls:
         is_dropped = (call.dropped and not call.awaited) or call.node in unkept
         if is_dropped and (NEW_TASK.matches(call.origin) or GATHER.matches(call.origin)):
-            yield call_violation(
-                call.node, likely=ONLY_SLEEPS if _only_sleeps(call, function) else ""
-            )
+            task = _coroutine_of(call, function)
+            # The loop itself refers to a task until its first wait.
+            if task is None or awaits(task.node.body):
+                likely = ONLY_SLEEPS if task and _only_sleeps(task, function) else ""
+                yield call_violation(call.node, likely=likely)
         elif SHIELD.matches(call.origin) and _makes_task(call, function):
             advice = "`task = asyncio.create_task(…)`, kept, and then `shield(task)`"
             yield call_violation(call.node, likely=LIKELY, instead=advice)
@@ -82,13 +84,16 @@ def _in_variables_that_end(function: Function) -> set[ast.AST]:
     }
 
 
-def _only_sleeps(start: CallSite, function: Function) -> bool:
-    """Whether all that a task awaits is `asyncio.sleep`: a timer refers to it until its end."""
+def _coroutine_of(start: CallSite, function: Function) -> CodeScope | None:
+    """The project's own coroutine that a call makes a task of."""
     first = start.node.args[0] if start.node.args else None
     call = function.calls_by_node.get(first) if isinstance(first, ast.Call) else None
     task = function.resolver.function(call.origin) if call else None
-    if task is None or not task.on_loop:
-        return False
+    return task if task is not None and task.on_loop else None
+
+
+def _only_sleeps(task: CodeScope, function: Function) -> bool:
+    """Whether all that a task awaits is `asyncio.sleep`: a timer refers to it until its end."""
     nodes = list(own_nodes(task.node))
     awaited = [each.value for each in nodes if isinstance(each, ast.Await)]
     others = any(isinstance(each, ast.AsyncFor | ast.AsyncWith) for each in nodes)

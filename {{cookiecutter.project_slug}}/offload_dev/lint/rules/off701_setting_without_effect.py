@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from offload_dev.lint import redeliveries, schedules, task_options, waiting_settings, worker_pools
 from offload_dev.lint.async_urls import async_views
-from offload_dev.lint.celery_settings import APPS, CelerySettings
+from offload_dev.lint.celery_settings import APPS, OLD_NAMES, CelerySettings
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import (
     CELERY_SETTINGS,
@@ -155,7 +155,8 @@ def _unknown_names(body: Function) -> Iterator[Violation]:
         if uses == 1 and _has_needless_prefix(name):
             yield violation(node, f"`{name}`{UNREAD}", instead=f"`{key}`, without the prefix")
         meant = WITHOUT_GROUP[key] if is_ignored else _meant_by_prefix(name)
-        if meant and reads_settings and not settings.is_read(name):
+        is_given = bool(settings.values(OLD_NAMES.get(meant, "")))
+        if meant and reads_settings and not is_given and not settings.is_read(name):
             yield violation(node, f"`{name}`{UNREAD}", instead=f"`{CELERY}{meant.upper()}`")
     for key, value in body.resolver.celery.beside_app(module) if is_app else ():
         if meant := WITHOUT_GROUP.get(key, "") or _meant(key):
