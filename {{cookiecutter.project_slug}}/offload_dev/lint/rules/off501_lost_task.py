@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.coroutine_values import returns_coroutine
-from offload_dev.lint.function import CallSite, Function, awaits
+from offload_dev.lint.function import CallSite, Function, awaits, is_abstract
 from offload_dev.lint.names import NEW_TASK
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
@@ -43,7 +43,7 @@ def lost_task(function: Function) -> Iterator[Violation]:
         if is_dropped and (NEW_TASK.matches(call.origin) or GATHER.matches(call.origin)):
             task = _coroutine_of(call, function)
             # The loop itself refers to a task until its first wait.
-            if task is None or awaits(task.node.body):
+            if task is None or is_abstract(task) or awaits(task.node.body):
                 likely = ONLY_SLEEPS if task and _only_sleeps(task, function) else ""
                 yield call_violation(call.node, likely=likely)
         elif SHIELD.matches(call.origin) and _makes_task(call, function):
