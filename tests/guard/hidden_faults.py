@@ -22,6 +22,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 celery = Celery("hidden", broker="memory://", backend="cache+memory://")
+# It hides the faults that the plugin has to see.
 celery.conf.task_always_eager = True
 cache = LocMemCache("hidden", {})
 requested = RequestFactory().get("/")

@@ -52,4 +52,5 @@ HUEY = {"huey_class": "huey.MemoryHuey", "name": "shop", "immediate": True}
 
 celery = Celery("shop", broker="memory://", backend="cache+memory://", set_as_current=True)
 celery.set_default()
+# As the tests of many teams run their tasks: it hides the faults that the plugin has to see.
 celery.conf.task_always_eager = True
