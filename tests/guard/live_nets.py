@@ -30,10 +30,13 @@ PLUGIN = ("-p", "offload_dev.pytest.loop_guard")
 OPTIONS = (
     *("-q", "-c", os.devnull, "-p", "no:cacheprovider", "-p", "live_fixtures"),
     *("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"),
-    *("-o", "log_cli=true", "--log-cli-level=WARNING", "--timeout=120", "--ds=live_settings"),
+    *("-o", "log_cli=true", "--log-cli-level=WARNING", "--ds=live_settings"),
+    # A thread ends the process also where its main thread waits for ever.
+    *("--timeout=60", "--timeout-method=thread"),
 )
 # pytest-django has a fixture of this name, which only a conftest.py replaces.
 SERVED = "from live_fixtures import served_client as async_client\n"
+FAILED = re.compile(r"\d+ failed|\d passed, \d+ error|^ERROR .*::|^\++ Timeout \++$", re.MULTILINE)
 BLOCKED = re.compile(r"shop/\S+\.py:\d+ \S+ blocked the event loop")
 
 
@@ -74,7 +77,7 @@ def run(mistake: Mistake, half: str, mode: str) -> str:
         )
     if mode == "served" and BLOCKED.search(printed):
         return "blocks"
-    if re.search(r"\d+ failed|\d passed, \d+ error|^ERROR .*::", printed, re.MULTILINE):
+    if FAILED.search(printed):
         return "fails"
     return "passes" if re.search(r"\d+ passed", printed) else "not run"
 
