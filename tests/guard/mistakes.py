@@ -19,7 +19,7 @@ import nets
 from differences import FILE, half_of, lay_out
 
 MISTAKES = Path(__file__).parent / "mistakes"
-READ = ("fixes_read", "issues_learned", "issues_opened", "strangers_opened")
+READ = ("fixes_read", "issues_learned", "issues_opened", "strangers_opened", "strangers_again")
 UNREAD = ("fixes_held_back", "issues_unseen", "strangers_unread")
 CASE = re.compile(
     r"^## (?P<name>\S+)\n- Source: (?P<source>\S+)\n- What: [^\n]+\n"
