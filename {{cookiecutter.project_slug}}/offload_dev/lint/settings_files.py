@@ -59,6 +59,19 @@ class SettingsFiles:
         values = self.values(name)
         return bool(values) and all(_is_off(value) for value, _ in values)
 
+    @cached_property
+    def has_no_caches(self) -> bool:
+        """Whether a service names no caches, so that Django keeps its only one in the process.
+
+        What settings inherit from a library is not known.
+        """
+        inherited = (name for module in self.modules for name in module.stars)
+        return (
+            any("DATABASES" in module.names for module in self.modules)
+            and not any("CACHES" in module.text for module in self._project.files)
+            and all(name in self._project.modules for name in inherited)
+        )
+
     def text(self, name: str) -> str:
         """The source of what the files give to a setting."""
         return " ".join(ast.unparse(value) for value, _ in self.values(name))
