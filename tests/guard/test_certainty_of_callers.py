@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-from example_shop import findings
-from example_shop import HEAD
+from example_shop import HEAD, findings
 from twins import Twins, check, numbers
 
 from offload_dev.lint.grade import grade
@@ -343,7 +342,7 @@ def test_django_awaits_no_method_of_a_row_that_sync_code_runs(tmp_path: Path) ->
         "import asyncio\nimport time\n\nfrom django.db import models\n\n"
         "class Agent(models.Model):\n    async def ask(self):\n        time.sleep(1)\n\n"
     )
-    view = "from shop.agents import Agent\n\n{} view(request, agent: Agent):\n    return {}\n"
+    view = "{} view(request, agent):\n    return {}\n"
     for way, line, count in (
         ("def", "asyncio.run(agent.ask())", 0),
         ("async def", "await agent.ask()", 1),
