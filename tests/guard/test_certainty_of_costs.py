@@ -96,9 +96,10 @@ CACHED = "from django.core.cache import cache\n\nasync def view(request):\n    c
 @pytest.mark.parametrize(
     ("settings", "count"),
     [
-        ("DATABASES = {}\n", 0),
-        ("DATABASES = {}\nCACHES = caches()\n", 1),
-        ("from platform_of_the_team.settings import *\n\nDATABASES = {}\n", 1),
+        ("INSTALLED_APPS = DATABASES = {}\n", 0),
+        ("INSTALLED_APPS = DATABASES = {}\nCACHES = caches()\n", 1),
+        ("from platform_of_the_team.settings import *\n\nINSTALLED_APPS = DATABASES = {}\n", 1),
+        ("DATABASES = {}\n", 1),
         ("", 1),
     ],
 )

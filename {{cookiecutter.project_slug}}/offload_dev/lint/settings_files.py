@@ -67,7 +67,7 @@ class SettingsFiles:
         """
         inherited = (name for module in self.modules for name in module.stars)
         return (
-            any("DATABASES" in module.names for module in self.modules)
+            any({"INSTALLED_APPS", "DATABASES"} <= set(module.names) for module in self.modules)
             and not any("CACHES" in module.text for module in self._project.files)
             and all(name in self._project.modules for name in inherited)
         )
