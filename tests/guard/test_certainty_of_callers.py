@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from example_shop import HEAD
+from example_shop import HEAD, findings
 from twins import Twins, check, numbers
 
 from offload_dev.lint.grade import grade
@@ -335,3 +335,17 @@ def test_a_decorator_of_tasks_runs_where_the_tasks_run(tmp_path: Path) -> None:
     view = "\n@locked\nasync def view(request):\n    pass\n"
     assert numbers(tmp_path / "tasks", LOCKED) == set()
     assert numbers(tmp_path / "view", LOCKED + view) == {("OFF103", "error")}
+
+
+def test_django_awaits_no_method_of_a_row_that_sync_code_runs(tmp_path: Path) -> None:
+    agent = (
+        "import asyncio\nimport time\n\nfrom django.db import models\n\n"
+        "class Agent(models.Model):\n    async def ask(self):\n        time.sleep(1)\n\n"
+    )
+    view = "{} view(request, agent):\n    return {}\n"
+    for way, line, count in (
+        ("def", "asyncio.run(agent.ask())", 0),
+        ("async def", "await agent.ask()", 1),
+    ):
+        found = findings(tmp_path / str(count), view.format(way, line), agents=agent)
+        assert [each.rule for each in found if each.rule == "OFF103"] == ["OFF103"] * count

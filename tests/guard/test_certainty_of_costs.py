@@ -88,3 +88,33 @@ def test_a_helper_that_calls_a_service_is_said_once(tmp_path: Path) -> None:
     )
     found = [each.subject for each in findings(tmp_path, code) if each.rule == "OFF110"]
     assert found == ["requests.post()", "requests.get()"]
+
+
+CACHED = "from django.core.cache import cache\n\nasync def view(request):\n    cache.get('a')\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "count"),
+    [
+        ("INSTALLED_APPS = DATABASES = {}\n", 0),
+        ("INSTALLED_APPS = DATABASES = {}\nCACHES = caches()\n", 1),
+        ("from platform_of_the_team.settings import *\n\nINSTALLED_APPS = DATABASES = {}\n", 1),
+        ("DATABASES = {}\n", 1),
+        ("", 1),
+    ],
+)
+def test_a_service_without_caches_has_one_in_the_process(
+    tmp_path: Path, settings: str, count: int
+) -> None:
+    found = findings(tmp_path, CACHED, settings=settings)
+    assert [each.rule for each in found if each.rule == "OFF103"] == ["OFF103"] * count
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [("request=request", 0), ("request", 0), ("request, password='a'", 1), ("**request.POST", 1)],
+)
+def test_without_a_password_nothing_is_hashed(tmp_path: Path, given: str, count: int) -> None:
+    code = "from django.contrib import auth\n\nasync def view(request):\n"
+    found = findings(tmp_path, code + f"    await auth.aauthenticate({given})\n")
+    assert [each.rule for each in found if each.rule == "OFF201"] == ["OFF201"] * count

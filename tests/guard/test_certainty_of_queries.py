@@ -203,6 +203,32 @@ async def view(request):
     return TemplateResponse(request, "x.html", {"orders": Order.objects.all()})
 """,
     ),
+    "relation_that_a_thread_has_fetched": Twins(
+        "OFF102",
+        "error",
+        """
+def load():
+    return Order.objects.filter(pk=1)
+
+async def rows():
+    orders = await sync_to_async(load)()
+    return await sync_to_async(list)(orders)
+
+async def view(request):
+    return [order.customer for order in await rows()]
+""",
+        """
+def load():
+    return Order.objects.filter(pk=1).prefetch_related("customer")
+
+async def rows():
+    orders = await sync_to_async(load)()
+    return await sync_to_async(list)(orders)
+
+async def view(request):
+    return [order.customer for order in await rows()]
+""",
+    ),
     "user_that_ninja_has_read": Twins(
         "OFF102",
         "error",

@@ -65,6 +65,26 @@ async def wait():
         print("stopped")
 """,
     ),
+    "consumer_that_stops_after_the_cancellation": Twins(
+        "OFF503",
+        "error",
+        """
+async def consume(message):
+    try:
+        await asyncio.sleep(9)
+    except:
+        print("stopped")
+    await asyncio.sleep(9)
+""",
+        """
+async def consume(message):
+    try:
+        await asyncio.sleep(9)
+    except asyncio.CancelledError:
+        print("stopped")
+    raise StopAsyncIteration
+""",
+    ),
     "gather_of_limited_calls": Twins(
         "OFF401",
         "warning",

@@ -336,6 +336,58 @@ def test_what_a_setting_switches_on_that_no_file_gives_is_not_run(
     assert [each.rule for each in found if each.rule == "OFF103"] == ["OFF103"] * 2 * is_run
 
 
+SWITCHES = """
+from django.conf import settings
+
+FLUSHES = getattr(settings, "FLUSHES", None)
+
+def send():
+    if FLUSHES:
+        time.sleep(1)
+
+async def view(request):
+    send()
+
+async def other(request):
+    if not settings.FLUSHES:
+        return
+    time.sleep(1)
+
+async def third(request):
+    if request and settings.FLUSHES:
+        time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "severity"),
+    [
+        ("False", "warning"),
+        ("env.bool('FLUSHES', default=False)", "warning"),
+        ("env('FLUSHES', False)", "warning"),
+        ("os.getenv('FLUSHES', 'no').lower() in ('1', 'yes')", "warning"),
+        ("bool(int(os.getenv('FLUSHES', '0')))", "warning"),
+        ("True", "error"),
+        ("env.bool('FLUSHES', default=True)", "error"),
+        ("env.bool('FLUSHES')", "error"),
+    ],
+)
+def test_what_a_setting_that_is_off_would_run_is_only_likely(
+    tmp_path: Path, value: str, severity: str
+) -> None:
+    settings = f"import os\n\nINSTALLED_APPS = DATABASES = []\nFLUSHES = {value}\n"
+    found = [e for e in findings(tmp_path, SWITCHES, settings=settings) if e.rule == "OFF103"]
+    assert [each.severity for each in found] == [severity] * 3
+    is_told = ["`FLUSHES`" in each.likely for each in found]
+    assert is_told == [severity == "warning"] * 3
+
+
+def test_one_file_of_settings_that_turns_a_setting_on_is_enough(tmp_path: Path) -> None:
+    files = {"settings/base": "FLUSHES = False\n", "settings/production": "FLUSHES = True\n"}
+    found = [each for each in findings(tmp_path, SWITCHES, **files) if each.rule == "OFF103"]
+    assert [each.severity for each in found] == ["error"] * 3
+
+
 def test_django_awaits_no_method_of_a_row_that_has_a_name_of_its_own(tmp_path: Path) -> None:
     models = (
         "from django.contrib.auth.models import AbstractUser\nfrom django.db import models\n"

@@ -12,7 +12,7 @@ from offload_dev.lint.mentions import Mention, mentions
 from offload_dev.lint.names import NEW_TASK, ON_LOOP, SECOND_LOOP, TO_THREAD
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.source import CodeScope, Def
-from offload_dev.lint.unused import QUIET, Unused
+from offload_dev.lint.unused import ASYNC_HOOK, QUIET, ROWS, Unused
 
 SERVES = Patterns(
     "django.views.*", "rest_framework.*", "adrf.*", "channels.*Consumer", "ninja*Controller*",
@@ -244,7 +244,10 @@ class Callers:
         if _is_registered(function) or self._is_entry(function):
             return True
         bases = classes.lineage(scope.owner.dotted) if scope.owner else []
-        return not all(classes.scope(each) is not None or QUIET.matches(each) for each in bases)
+        outside = [each for each in bases if classes.scope(each) is None]
+        # Django awaits one method of its managers, and none of a row.
+        is_of_rows = scope.on_loop and _name(scope) != ASYNC_HOOK
+        return not all(QUIET.matches(e) or (is_of_rows and ROWS.matches(e)) for e in outside)
 
     @cached_property
     def _called_names(self) -> dict[CodeScope, set[ast.expr]]:

@@ -1,8 +1,9 @@
 """Blocks of a function that run only under a condition, as the linter needs to know it."""
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 from offload_dev.lint.arguments import WITHOUT, given, is_falsy, missing, needed
 from offload_dev.lint.function import Function
@@ -18,6 +19,13 @@ CONTEXT = "contextvars.ContextVar"
 UNSURE = "right if this branch runs without an event loop"
 
 Lines = tuple[int, int]
+
+
+class Setting(NamedTuple):
+    """A setting that a condition asks for, and whether it is off where no file gives it."""
+
+    name: str
+    off_by_default: bool
 
 
 class Conditions:
@@ -48,6 +56,7 @@ class Conditions:
         match node.test:
             case ast.UnaryOp(op=ast.Not(), operand=operand) if self._is_off(operand):
                 self._note_below(node)
+        self._note_settings(node)
         self._note_early_end(node)
         self._note_context(node)
         self._note_once(node)
@@ -59,26 +68,59 @@ class Conditions:
         self._note_without(given(node.test), node.orelse)
 
     def _is_off(self, test: ast.expr) -> bool:
-        """Whether a condition is never true: a constant, or a setting that no file gives.
+        """Whether a condition is never true: a constant, or a setting that no file gives."""
+        if isinstance(test, ast.Constant):
+            return not test.value
+        asked = self._setting(test)
+        is_unknown = self.function.resolver.settings.is_unknown
+        return asked is not None and asked.off_by_default and is_unknown(asked.name)
 
-        `getattr(settings, "SEARCH", False)`, also where a method has kept it in an attribute.
+    def _setting(self, test: ast.expr) -> Setting | None:
+        """The setting that a condition asks for; None if it asks for something else.
+
+        `settings.SEARCH`, and `getattr(settings, "SEARCH", False)`, also where a variable of the
+        module or an attribute of the object has kept it.
         """
+        resolver, scope = self.function.resolver, self.function.scope
         match test:
-            case ast.Constant(value=value):
-                return not value
             case ast.Call(
-                func=ast.Name(id="getattr"), args=[of, ast.Constant(value=str() as name), given]
-            ):
-                resolver = self.function.resolver
-                is_setting = resolver.origin(of, self.function.scope) == SETTINGS
-                return is_setting and is_falsy(given) and resolver.settings.is_unknown(name)
-            case ast.Attribute(value=ast.Name(id="self"), attr=name) if self.function.scope.owner:
-                owner = self.function.scope.owner.dotted
-                values = self.function.resolver.classes.assigned(owner, name)
-                return bool(values) and all(
-                    isinstance(each.value, ast.Call) and self._is_off(each.value) for each in values
-                )
-        return False
+                func=ast.Name(id="getattr"), args=[of, ast.Constant(value=str() as name), *default]
+            ) if resolver.origin(of, scope) == SETTINGS:
+                return Setting(name, any(map(is_falsy, default)))
+            case ast.Attribute(value=ast.Name(id="self"), attr=name) if scope.owner:
+                kept = resolver.classes.assigned(scope.owner.dotted, name)
+                found = {self._setting(each.value) for each in kept if each.value is not test}
+                return found.pop() if len(found) == 1 else None
+            case ast.Attribute(value=of, attr=name) if resolver.origin(of, scope) == SETTINGS:
+                return Setting(name, off_by_default=False)
+            case ast.Name(id=name) if name not in resolver.locals(scope):
+                value = scope.module.names.get(name)
+                is_call = isinstance(value, ast.Call | ast.Attribute)
+                return self._setting(value) if is_call else None
+        return None
+
+    def _note_settings(self, node: ast.If) -> None:
+        """Note a block that runs only with a setting which the files of settings turn off.
+
+        Below `if not settings.SEARCH: return` the lines run only with it, too.
+        """
+        blocks = [(node.test, (node.body[0].lineno, node.body[-1].end_lineno or 0))]
+        below = self._below(node)
+        if below and isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not):
+            blocks.append((node.test.operand, below))
+        for test, lines in blocks:
+            for name in self._turned_off(test):
+                self.function.unsure.append((*lines, f"right while the setting `{name}` is off"))
+
+    def _turned_off(self, test: ast.expr) -> Iterator[str]:
+        """The settings without which a condition is false, and that all files turn off."""
+        if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+            for each in test.values:
+                yield from self._turned_off(each)
+            return
+        asked = self._setting(test)
+        if asked is not None and self.function.resolver.settings.is_turned_off(asked.name):
+            yield asked.name
 
     def note_choice(self, node: ast.IfExp) -> None:
         """Note the half of `await_it() if is_async() else call()` that runs without a loop."""
@@ -123,9 +165,14 @@ class Conditions:
 
     def _note_below(self, node: ast.If) -> None:
         """`if is_async(): return load_async()`: the lines below run without a loop."""
-        if isinstance(node.body[-1], ast.Return | ast.Raise) and not node.orelse:
-            last = _end_of_block(node, self.function.scope.node)
-            self.function.without_loop.append(((node.end_lineno or 0) + 1, last))
+        if below := self._below(node):
+            self.function.without_loop.append(below)
+
+    def _below(self, node: ast.If) -> Lines | None:
+        """The lines below a block that ends the function, which run only without the block."""
+        if not isinstance(node.body[-1], ast.Return | ast.Raise) or node.orelse:
+            return None
+        return (node.end_lineno or 0) + 1, _end_of_block(node, self.function.scope.node)
 
     def _note_without(self, name: str, block: Sequence[ast.stmt | ast.expr]) -> None:
         """Note a block that runs only if a parameter has no value."""
@@ -138,13 +185,11 @@ class Conditions:
 
         Below `if remote: return` they run only if it has none.
         """
-        if not isinstance(node.body[-1], ast.Return | ast.Raise) or node.orelse:
-            return
-        lines = (node.end_lineno or 0) + 1, _end_of_block(node, self.function.scope.node)
-        if (name := missing(node.test)) in self.parameters:
-            self.function.guards.append((*lines, name))
-        if (name := given(node.test)) in self.parameters:
-            self.function.guards.append((*lines, f"{WITHOUT}{name}"))
+        below = self._below(node)
+        if below and (name := missing(node.test)) in self.parameters:
+            self.function.guards.append((*below, name))
+        if below and (name := given(node.test)) in self.parameters:
+            self.function.guards.append((*below, f"{WITHOUT}{name}"))
 
     def _note_context(self, node: ast.If) -> None:
         """`if tenant := current.get(): return`: source does not tell what runs with a tenant."""

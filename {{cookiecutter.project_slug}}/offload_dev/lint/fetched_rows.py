@@ -11,6 +11,7 @@ from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.query_relations import QueryRelations
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, Def, own_nodes
+from offload_dev.lint.thread_calls import made_by
 
 GET_OR_404 = ("get_object_or_404", "aget_object_or_404")
 # Decorators that hand on what the function returns.
@@ -66,7 +67,7 @@ class FetchedRows:
         """
         if not isinstance(value, ast.Await | ast.Call | ast.Subscript | ast.Name):
             return None
-        call = self.run(value, scope, local)
+        call = made_by(value, scope, local, self._resolver)
         if isinstance(call, ast.Subscript):
             return self._user_of_channels(call, scope, local)
         if not isinstance(call, ast.Call):
@@ -102,7 +103,7 @@ class FetchedRows:
         """The rows of a list: `[order async for order in orders]`, `list(orders)`."""
         if isinstance(value, ast.Constant | ast.Attribute) or FETCHES_LATER in scope.module.text:
             return None
-        made = self.run(value, scope, local)
+        made = made_by(value, scope, local, self._resolver)
         if self._lists and scope is self._scope and (known := self._lists.get(ast.unparse(made))):
             return known
         match made:
@@ -119,7 +120,7 @@ class FetchedRows:
 
     def of_values(self, value: ast.expr, scope: CodeScope, local: Types) -> Rows | None:
         """The rows of a dictionary: `{order.pk: order async for order in orders}`."""
-        made = self.run(value, scope, local)
+        made = made_by(value, scope, local, self._resolver)
         match made:
             case ast.DictComp(value=kept, generators=generators):
                 same = ast.copy_location(ast.ListComp(kept, generators), made)
@@ -165,22 +166,6 @@ class FetchedRows:
         models = self._resolver.models
         names = self._resolver.classes.method_names(model)
         return frozenset(name for name in names if models.target(model, name) == holder)
-
-    def run(self, value: ast.expr, scope: CodeScope, local: Types) -> ast.expr:
-        """What an expression runs, in this thread or in another one: `sync_to_async(f)(1)`."""
-        call = value.value if isinstance(value, ast.Await) else value
-        match call:
-            case ast.Call(func=ast.Call(func=wrapper, args=[made, *_]), args=args):
-                given, keywords = args, call.keywords
-            case ast.Call(func=ast.Attribute(attr="run_in_executor"), args=[_, made, *args]):
-                return made.body if isinstance(made, ast.Lambda) else ast.Call(made, args, [])
-            case ast.Call(func=wrapper, args=[made, *args]):
-                given, keywords = args, call.keywords
-            case _:
-                return call
-        if not TO_THREAD.matches(self._resolver.origin(wrapper, scope, local)):
-            return call
-        return made.body if isinstance(made, ast.Lambda) else ast.Call(made, given, keywords)
 
     def _returned(self, origin: str, kind: "Kind", depth: int) -> Rows | None:
         """The rows that a function of this project returns, if all of them are the same."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import Assigned, CodeScope, Def, own_nodes
+from offload_dev.lint.thread_calls import made_by
 
 WITH_RELATIONS = ("select_related", "prefetch_related")
 # Queries are followed through this many functions, variables and attributes.
@@ -29,7 +30,8 @@ class QueryRelations:
         Args:
             seen: the variables that are being followed: `orders = orders.filter(…)`.
         """
-        match query:
+        made = made_by(query, scope, local, self._resolver)
+        match made:
             case ast.Call(func=ast.Attribute(value=held, attr=name), args=args) if (
                 name in WITH_RELATIONS
             ):
@@ -41,12 +43,12 @@ class QueryRelations:
                 return self.of(called, scope, local, seen)
             case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name) if scope.owner:
                 return self._of_attribute(scope.owner.dotted, name, seen)
-            case ast.Attribute(value=held) | ast.Subscript(value=held) | ast.Await(value=held):
+            case ast.Attribute(value=held) | ast.Subscript(value=held):
                 return self.of(held, scope, local, seen)
             case ast.BinOp(left=left, right=right):
                 return _both(self.of(left, scope, local, seen), self.of(right, scope, local, seen))
             case ast.Name(id=name):
-                return self._of_variable(query, name, scope, local, seen)
+                return self._of_variable(made, name, scope, local, seen)
         return None
 
     def _of_variable(

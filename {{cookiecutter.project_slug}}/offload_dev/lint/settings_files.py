@@ -14,6 +14,8 @@ USUAL_NAMES = re.compile(
     r"^(__init__|base|common|defaults?|settings|main|prod|production|stag(e|ing)|local|dev|develop"
     r"|development|docker|heroku|ci|qa|tests?|testing)$"
 )
+# Texts that turn a setting off.
+OFF = {"false", "0", "no", "off"}
 ATOMIC_REQUESTS = re.compile(r"""^[^#\n]*["']ATOMIC_REQUESTS["']\]?\s*[:=]\s*True""", re.MULTILINE)
 
 
@@ -51,6 +53,24 @@ class SettingsFiles:
     def is_unknown(self, name: str) -> bool:
         """Whether the project has settings, and none of their files names this one."""
         return bool(self.modules) and not any(name in module.text for module in self.modules)
+
+    def is_turned_off(self, name: str) -> bool:
+        """Whether all files turn a setting off, unless the environment turns it on."""
+        values = self.values(name)
+        return bool(values) and all(_is_off(value) for value, _ in values)
+
+    @cached_property
+    def has_no_caches(self) -> bool:
+        """Whether a service names no caches, so that Django keeps its only one in the process.
+
+        What settings inherit from a library is not known.
+        """
+        inherited = (name for module in self.modules for name in module.stars)
+        return (
+            any({"INSTALLED_APPS", "DATABASES"} <= set(module.names) for module in self.modules)
+            and not any("CACHES" in module.text for module in self._project.files)
+            and all(name in self._project.modules for name in inherited)
+        )
 
     def text(self, name: str) -> str:
         """The source of what the files give to a setting."""
@@ -125,6 +145,27 @@ class SettingsFiles:
         """Whether the project itself uses a setting."""
         uses = sum(module.text.count(name) for module in self._project.files)
         return uses > len(self.values(name))
+
+
+def _is_off(value: ast.expr) -> bool:
+    """Whether this is off: `False`, `env.bool("SEARCH", default=False)`, `os.getenv("X") == "1"`.
+
+    The environment may turn it on.
+    """
+    match value:
+        case ast.Constant(value=off):
+            return not off or str(off).lower() in OFF
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.In()]):
+            return _is_off(left)
+        case ast.Call(func=ast.Attribute(value=ast.Call() as held, attr="lower" | "strip")):
+            return _is_off(held)
+        case ast.Call(func=ast.Name(id="bool" | "int" | "str"), args=[held]):
+            return _is_off(held)
+        case ast.Call(args=[_, default]):
+            return _is_off(default)
+        case ast.Call(keywords=keywords):
+            return any(each.arg == "default" and _is_off(each.value) for each in keywords)
+    return False
 
 
 def is_settings(module: Module) -> bool:

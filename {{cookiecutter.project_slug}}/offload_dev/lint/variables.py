@@ -6,6 +6,7 @@ from offload_dev.lint.fetched_rows import FetchedRows, Rows
 from offload_dev.lint.names import FETCHING_PAIRS, SIGNALS
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, own_nodes
+from offload_dev.lint.thread_calls import made_by
 
 # What calls return several values, and what these are.
 PAIRS = {
@@ -148,7 +149,7 @@ class Variables:
 
     def run(self, value: ast.expr) -> ast.expr:
         """What an expression runs, in this thread or in another one: `sync_to_async(f)(1)`."""
-        return self._fetched_rows.run(value, self.scope, self.local)
+        return made_by(value, self.scope, self.local, self.resolver)
 
     def iterated(self, source: ast.expr) -> Rows | None:
         """The rows that a loop over a queryset, or over a list of rows, gives to its variable."""

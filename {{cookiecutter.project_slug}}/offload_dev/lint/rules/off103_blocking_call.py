@@ -145,10 +145,11 @@ def _only_prepares(call: ast.Call) -> bool:
 
 
 def _is_default_cache_in_process(call: CallSite, function: Function) -> bool:
-    """Whether the settings know one default cache, which lives in the process."""
+    """Whether the settings know one default cache, which lives in the process, or none at all."""
     project = function.resolver.project
     return call.origin.startswith("django.core.cache.cache.") and (
-        "default" in project.local_caches and not project.has_remote_default_cache
+        function.resolver.settings.has_no_caches
+        or ("default" in project.local_caches and not project.has_remote_default_cache)
     )
 
 

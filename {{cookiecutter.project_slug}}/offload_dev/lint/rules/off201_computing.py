@@ -44,7 +44,7 @@ def computing(function: Function) -> Iterator[Violation]:
             # A function of the project is followed to what it calls.
             continue
         if call.awaited:
-            if SLOW_COROUTINES.matches(call.origin):
+            if SLOW_COROUTINES.matches(call.origin) and not _has_no_password(call):
                 yield call_violation(call.node, instead=_in_thread(call, "sync_to_async"))
         else:
             yield from _of_call(call, function)
@@ -69,6 +69,12 @@ def _of_call(call: CallSite, function: Function) -> Iterator[Violation]:
         function.takes_request or not function.scope.on_loop
     ):
         yield _of_library(call, library)._replace(likely=LITTLE_DATA, near=True)
+
+
+def _has_no_password(call: CallSite) -> bool:
+    """Whether nothing is hashed, as the backends get only a request: `aauthenticate(request)`."""
+    given = {keyword.arg for keyword in call.node.keywords}
+    return call.method == "aauthenticate" and given <= {"request"}
 
 
 def _is_short_text(call: ast.Call) -> bool:

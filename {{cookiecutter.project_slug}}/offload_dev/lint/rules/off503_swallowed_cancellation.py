@@ -59,8 +59,8 @@ def _ends(handler: ast.ExceptHandler) -> bool:
 
 
 def _last_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements after which a function ends. A `return` may follow them."""
-    while len(body) > 1 and isinstance(body[-1], ast.Return):
+    """The statements after which a function ends. A `return` or a `raise` may follow them."""
+    while len(body) > 1 and isinstance(body[-1], ast.Return | ast.Raise):
         body = body[:-1]
     for last in body[-1:]:
         yield last
