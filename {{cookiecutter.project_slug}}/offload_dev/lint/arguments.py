@@ -1,6 +1,7 @@
 """What a call gives to a parameter, and the blocks of a function that run only if it is given."""
 
 import ast
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -23,22 +24,28 @@ class Argument(NamedTuple):
 
 
 def argument(name: str, node: Def, call: ast.Call) -> Argument:
-    """What a call of a function gives to a parameter. `*args` and `**kwargs` may give anything."""
+    """What a call of a function gives to a parameter."""
+    # 1. By the call: as a keyword, or in its place.
+    in_place = itertools.takewhile(lambda each: not isinstance(each, ast.Starred), call.args)
+    given = dict(zip(places(node), in_place, strict=False))
+    given |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    if name in given:
+        return Argument(given[name], by_default=False)
+
+    # 2. `*args` and `**kwargs` may give anything else.
     if any(isinstance(each, ast.Starred) for each in call.args):
         return Argument(None, by_default=False)
     if any(keyword.arg is None for keyword in call.keywords):
         return Argument(None, by_default=False)
 
-    # 1. By the call: as a keyword, or in its place. `self` and `cls` take no place.
-    names = [each.arg for each in (*node.args.posonlyargs, *node.args.args)]
-    by_place = names[1:] if names[:1] in (["self"], ["cls"]) else names
-    given = dict(zip(by_place, call.args, strict=False))
-    given |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
-    if name in given:
-        return Argument(given[name], by_default=False)
-
-    # 2. By the default value.
+    # 3. By the default value.
     return Argument(default(name, node), by_default=True)
+
+
+def places(node: Def) -> list[str]:
+    """The parameters that a call gives by their places. `self` and `cls` take no place."""
+    names = [each.arg for each in (*node.args.posonlyargs, *node.args.args)]
+    return names[1:] if names[:1] in (["self"], ["cls"]) else names
 
 
 def default(name: str, node: ast.AST) -> ast.expr | None:

@@ -65,13 +65,9 @@ class CallGraph:
         self.resolver = Resolver(project)
         self.functions = {s: visit(s, self.resolver) for s in project.functions}
         self.bodies = {module: visit(module, self.resolver) for module in project.files}
-        self._given = self._follow_arguments()
+        self._follow_arguments()
         self._loop_functions = LoopFunctions(self.functions, self.resolver)
-        everything = (*self.functions.values(), *self.bodies.values())
         self._called: dict[Function, list[tuple[CallSite, Function]]] = {}
-        self._receivers = Receivers(self.functions, self.bodies.values(), self.resolver)
-        callables = Callables(everything, self._given, self.resolver)
-        self.targets = CallTargets(self.functions, self._receivers, callables, self.resolver)
 
         passed_on = {
             origin for function in self.functions.values() for origin in function.passed_on
@@ -85,16 +81,26 @@ class CallGraph:
         self.service_calls = Reach(self, service_calls)
         self.result_waits = Reach(self, result_waits)
 
-    def _follow_arguments(self) -> Given:
-        """Visit the functions again that know more of their parameters by what calls give."""
-        given = Given((), self.resolver)
+    def _follow_arguments(self) -> None:
+        """Visit the functions again that know more of their parameters by what calls give.
+
+        What functions get as values decides which functions calls run, and so what these get.
+        """
+        self._given, targets = Given((), self.resolver), None
         for _ in range(MAX_ROUNDS):
-            known = given
-            given = Given((*self.functions.values(), *self.bodies.values()), self.resolver)
-            self.resolver.learn(given.origin)
-            for scope in affected(given.learned - known.learned, self.functions, self.resolver):
+            known = self._given.learned
+            self._given = Given(self._everything, self.resolver, targets)
+            self.resolver.learn(self._given.origin)
+            for scope in affected(self._given.learned - known, self.functions, self.resolver):
                 self.functions[scope] = visit(scope, self.resolver)
-        return given
+            self._receivers = Receivers(self.functions, self.bodies.values(), self.resolver)
+            callables = Callables(self._everything, self._given, self.resolver)
+            targets = CallTargets(self.functions, self._receivers, callables, self.resolver)
+            self.targets = targets
+
+    @property
+    def _everything(self) -> list[Function]:
+        return [*self.functions.values(), *self.bodies.values()]
 
     def function(self, origin: str) -> Function | None:
         """The function of the project that an origin names."""
@@ -262,10 +268,14 @@ class Reach:
         The chain begins with that line. What an earlier line has put into a cache is no finding.
         """
         cached: set[ChainStep] = set()
+        is_around = self._graph.targets.is_around
         for call, called in self._graph.called_on_same_thread(function):
             line = call.node.lineno
             step = ChainStep(function.scope, line, function.scope.label)
             for found in self.of_call(called, call.node, function):
+                # What a decorator puts around a function may call each function that it decorates.
+                if any(is_around(called.scope, each.scope) for each in found.chain[1:]):
+                    continue
                 if self._others_are_right(call, found):
                     owner = called.scope.owner or called.scope
                     found = found._replace(likely=f"right if this is no `{owner.label}`")

@@ -14,6 +14,8 @@ from offload_dev.lint.queries import Queries
 from offload_dev.lint.source import CodeScope, Def
 
 GET_OR_404 = {"django.shortcuts.get_object_or_404", "django.shortcuts.aget_object_or_404"}
+# They return what they get, or what runs it.
+WRAPPERS = {"functools.partial", "builtins.staticmethod", "builtins.classmethod"}
 # Values and functions whose origin depends on one another are followed this far.
 MAX_PENDING = 20
 
@@ -78,7 +80,7 @@ class CallResults:
                 return self._of_called(call.args[1], scope, local)
 
             # 3. `partial(f)` and `Depends(f)` stand for `f`, and for what it returns.
-            if origin == "functools.partial":
+            if origin in WRAPPERS:
                 return self._names.origin(call.args[0], scope, local)
             if origin.endswith(".Depends"):
                 return self._of_origin(self._names.origin(call.args[0], scope, local))

@@ -1,6 +1,7 @@
 """The classes of a project: their bases, and what they and their bases hold."""
 
 import ast
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from offload_dev.lint.source import Assigned, CodeScope, Def, Project
 # Base classes are followed this far. It also ends circles of them.
 MAX_DEPTH = 8
 
+NAME_OF_CLASS = re.compile(r"(^|_)cls$|class|type|factory", re.IGNORECASE)
 ROWS_AS_TYPES = Patterns("{strawberry_django,strawberry.django,strawberry_django_plus.gql}*.type")
 
 Origin = Callable[[ast.expr | None, CodeScope], str]
@@ -124,6 +126,19 @@ class Classes:
         for base in bases:
             found += [each for each in self.lineage(base) if each and each not in found]
         return found
+
+
+def names_class(node: ast.expr, origin: str, scope: CodeScope) -> bool:
+    """Whether an expression is a class itself. The origin of an instance is the same.
+
+    Its name says so, or the name by which it was imported.
+    """
+    named = node.func if isinstance(node, ast.Call) else node
+    name = getattr(named, "id", getattr(named, "attr", ""))
+    imported = scope.module.names.get(name)
+    name = imported.rpartition(".")[2] if isinstance(imported, str) else name
+    is_class = name == origin.rpartition(".")[2] and named is node
+    return is_class or NAME_OF_CLASS.search(name) is not None
 
 
 def _without_types(base: ast.expr) -> ast.expr:

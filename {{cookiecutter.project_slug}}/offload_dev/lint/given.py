@@ -6,9 +6,9 @@ that fetched it to the function that reads it.
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from offload_dev.lint.arguments import WITHOUT, argument, is_falsy, is_truthy
+from offload_dev.lint.arguments import WITHOUT, argument, is_falsy, is_truthy, parameters, places
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.joined import joined
 from offload_dev.lint.names import TO_THREAD
@@ -25,16 +25,29 @@ MAY_NOT_BLOCK = "socket."
 MAX_STEPS = 4
 
 
+class Targets(Protocol):
+    """What `Given` asks about calls."""
+
+    def of(self, call: CallSite, caller: Function) -> Iterable[Function]:
+        """The functions that a call may run."""
+
+
 class Made(NamedTuple):
     """A call of a function of this project, and where it stands.
 
     Args:
         origins: the origins of the arguments, as the caller's line knows them.
+        passed_on: where the arguments stand that `*args` and `**kwargs` only pass on.
     """
 
     call: ast.Call
     scope: CodeScope
     origins: dict[ast.expr, str]
+    passed_on: Mapping[ast.expr, CodeScope] = {}
+
+    def assigned(self, value: ast.expr) -> Assigned:
+        """An argument, and where it stands."""
+        return Assigned(value, self.passed_on.get(value, self.scope))
 
 
 class Given:
@@ -42,10 +55,13 @@ class Given:
 
     Args:
         functions: all functions, and the bodies of all modules.
+        targets: finds the functions that a call runs; None before more is known.
     """
 
-    def __init__(self, functions: Iterable[Function], resolver: Resolver) -> None:
-        self._resolver = resolver
+    def __init__(
+        self, functions: Iterable[Function], resolver: Resolver, targets: Targets | None = None
+    ) -> None:
+        self._resolver, self._targets = resolver, targets
         self._calls: dict[CodeScope, list[Made]] = {}
         for function in functions:
             for call in function.calls:
@@ -54,6 +70,10 @@ class Given:
                     self._calls.setdefault(called, []).append(made)
             for called, made in self._decorators(function.scope):
                 self._calls.setdefault(called, []).append(made)
+        self._calls = {
+            scope: [each for made in calls for each in self._expanded(made)]
+            for scope, calls in self._calls.items()
+        }
         self._origins: dict[tuple[CodeScope, str], str] = {}
         for _ in range(MAX_STEPS):
             self._pass_on()
@@ -70,7 +90,7 @@ class Given:
             if value is None:
                 return []
             if not (isinstance(value, ast.Constant) and value.value is None):
-                found.append(Assigned(value, made.scope))
+                found.append(made.assigned(value))
         return found
 
     def is_never_true(self, scope: CodeScope, name: str) -> bool:
@@ -108,7 +128,7 @@ class Given:
                 continue
             origin = made.origins.get(value, "") if value is not None else ""
             if not origin and isinstance(value, ast.Name):
-                origin = self._origins.get((made.scope, value.id), "")
+                origin = self._origins.get((made.assigned(value).scope, value.id), "")
             found = joined(found or origin, origin)
             if not found or origin.startswith(MAY_NOT_BLOCK):
                 return ""
@@ -122,15 +142,31 @@ class Given:
         by_name = {keyword.arg: keyword.value for keyword in call.keywords}
         return by_name.get(name, by_place.get(name))
 
+    def _expanded(self, made: Made, depth: int = 0) -> list[Made]:
+        """The calls that `f(*args, **kwargs)` stands for, by the calls of the function around it.
+
+        The call itself if these are not known.
+        """
+        outer = self._calls.get(made.scope, [])
+        if depth >= MAX_STEPS or len(outer) > MAX_CALLS or not _passes_on(made.call, made.scope):
+            return [made]
+        known = [each for call in outer for each in self._expanded(call, depth + 1)]
+        return [_with_arguments_of(each, made) for each in known] or [made]
+
     def _called(self, call: CallSite, caller: Function) -> Iterator[tuple[CodeScope, ast.Call]]:
-        """The functions that a call gives its arguments to. Three cases:
+        """The functions that a call gives its arguments to. Four cases:
 
         1. `f(1)`, and the constructor of a class.
         2. `sync_to_async(f)(1)`.
         3. `to_thread(f, 1)`, `run_in_executor(None, f, 1)` and `partial(f, 1)`.
+        4. A callback, a method of an heir, what a decorator puts around a function.
         """
         node = call.node
-        if (scope := self._named(call.origin)) is not None:
+        named = self._named(call.origin)
+        if self._targets is not None:
+            found = (each.scope for each in self._targets.of(call, caller))
+            yield from ((each, node) for each in found if each is not named)
+        if (scope := named) is not None:
             yield scope, node
         elif isinstance(node.func, ast.Call) and node.func in caller.calls_by_node:
             wrapper = caller.calls_by_node[node.func]
@@ -203,6 +239,48 @@ def _names(scope: CodeScope) -> list[str]:
     given = scope.node.args
     names = [each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
     return names[1:] if names[:1] in (["self"], ["cls"]) else names
+
+
+def _passes_on(call: ast.Call, scope: CodeScope) -> bool:
+    """Whether a call hands on the `*args` or `**kwargs` of the function around it."""
+    return any(each in _stars(scope) for each in _starred(call))
+
+
+def _stars(scope: CodeScope) -> set[str]:
+    """The names of `*args` and `**kwargs` in a function, each with its stars."""
+    given = scope.node.args if isinstance(scope.node, Def) else None
+    many = given.vararg if given else None
+    named = given.kwarg if given else None
+    return {f"*{many.arg}" if many else "", f"**{named.arg}" if named else ""} - {""}
+
+
+def _starred(call: ast.Call) -> Iterator[str]:
+    yield from (ast.unparse(each) for each in call.args if isinstance(each, ast.Starred))
+    yield from (f"**{ast.unparse(each.value)}" for each in call.keywords if each.arg is None)
+
+
+def _with_arguments_of(outer: Made, made: Made) -> Made:
+    """A call with what the call of the function around it gives to `*args` and `**kwargs`."""
+    node, stars = made.scope.node, _stars(made.scope)
+    assert isinstance(node, Def)
+    more = outer.call.args[len(places(node)) :]
+    by_name = [each for each in outer.call.keywords if each.arg not in parameters(node)]
+    args, keywords = [], []
+    for value in made.call.args:
+        is_passed_on = isinstance(value, ast.Starred) and ast.unparse(value) in stars
+        args += more if is_passed_on else [value]
+    for keyword in made.call.keywords:
+        is_passed_on = keyword.arg is None and f"**{ast.unparse(keyword.value)}" in stars
+        keywords += by_name if is_passed_on else [keyword]
+    passed_on = {
+        value: outer.assigned(value).scope for value in (*more, *(each.value for each in by_name))
+    }
+    return Made(
+        ast.copy_location(ast.Call(made.call.func, args, keywords), made.call),
+        made.scope,
+        {**made.origins, **outer.origins},
+        {**made.passed_on, **passed_on},
+    )
 
 
 def _is_dataclass(owner: CodeScope) -> bool:
