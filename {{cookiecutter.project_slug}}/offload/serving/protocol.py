@@ -9,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from offload.problems import Problem
 from offload.serving.connection_limits import CLOSE_TIMEOUT_SECONDS, ConnectionLimits
+from offload.serving.http_1_0 import WithoutChunks
 from offload.serving.raw_refusals import raw_refusal
 from offload.serving.slow_readers import SlowReader
 from offload.serving.transport import LingeringTransport
@@ -49,6 +50,7 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
        answers before it.
     6. A client may not keep the connection waiting: see `check_time`.
     7. What takes long to parse is parsed in several iterations of the loop.
+    8. A client of HTTP/1.0 is sent no chunks.
 
     Args:
         limits: those of all connections of the process.
@@ -104,6 +106,8 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._answering = cycle
+        if cycle.scope["http_version"] < "1.1":
+            app = WithoutChunks(app, cycle)
         super()._start_asgi_task(cycle, app)
 
     # --- what arrives ---
