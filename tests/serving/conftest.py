@@ -54,6 +54,10 @@ class Server:
         options: dict[str, Any] = {"timeout": TIMEOUT_SECONDS, "verify": False, **more}
         return httpx.get(self.url + path, **options)
 
+    def head(self, path: str) -> httpx.Response:
+        """HEAD, on a connection of its own."""
+        return httpx.head(self.url + path, timeout=TIMEOUT_SECONDS, verify=False)
+
     def facts(self) -> dict[str, int]:
         """What the test project's views counted."""
         found: dict[str, int] = self.get("/api/facts").json()

@@ -7,11 +7,17 @@ import time
 import httpx
 import pytest
 from conftest import Serve, Server, eventually
+from in_process import connected
 from raw_http import connect, exchange, request
 
-from offload.serving.protocol import MAX_HEAD_BYTES, MAX_HEADERS
+from offload.conf import conf
+from offload.serving import protocol
+from offload.serving.connection_limits import ConnectionLimits
+from offload.serving.protocol import MAX_HEAD_BYTES, MAX_HEADERS, PARSED_AT_ONCE_BYTES
+from offload.serving.types import Receive, Scope, Send
 
 MEGABYTE = 1024 * 1024
+CHUNKED = request("POST", "/api/echo", "Transfer-Encoding: chunked")
 
 
 @pytest.mark.parametrize(
@@ -214,6 +220,37 @@ def test_a_client_that_leaves_while_its_next_request_waits_is_seen(serve: Serve)
             lambda: server.metric("offload_serving_requests_in_flight") == 0,
             "the end of the request whose client left",
         )
+
+
+async def test_what_takes_long_to_parse_is_parsed_in_turns_with_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A megabyte in chunks of one byte takes 300 ms, and much of it arrives at once."""
+    monkeypatch.setattr(protocol, "PARSE_SECONDS", 0.0)
+    chunks = 100_000
+    pieces: list[int] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (message := await receive())["type"] == "http.request":
+            pieces.append(len(message["body"]))
+            if not message["more_body"]:
+                await send({"type": "http.response.start", "status": 204, "headers": []})
+                await send({"type": "http.response.body"})
+
+    async with connected(ConnectionLimits(conf(), 100), app) as (reader, writer):
+        writer.write(CHUNKED + b"1\r\n-\r\n" * chunks + b"0\r\n\r\n")
+        assert b" 204 " in await reader.readline()
+    assert sum(pieces) == chunks
+    assert max(pieces) <= PARSED_AT_ONCE_BYTES
+
+
+def test_requests_with_bodies_in_very_small_chunks_may_be_sent_ahead(server: Server) -> None:
+    small = b"1\r\n-\r\n" * 50_000 + b"0\r\n\r\n"
+    asked = CHUNKED + small
+    last = request("POST", "/api/echo", "Transfer-Encoding: chunked", "Connection: close") + small
+    answer = exchange(server, asked + asked + last)
+    assert answer.count(b'"size": 50000') == 3
+    assert answer.count(b"HTTP/1.1 200") == 3
 
 
 SMUGGLED = b"GET /api/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"

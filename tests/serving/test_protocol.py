@@ -166,6 +166,55 @@ def test_a_head_of_an_event_stream_keeps_neither_connection_nor_stream(
     eventually(lambda: server.metric("offload_serving_streams_in_flight") == 0, "its end")
 
 
+def test_a_head_of_a_stream_makes_none_of_its_pieces(server: Server) -> None:
+    """Django would read a file to its end, into memory, before it sends nothing of it."""
+    for prefix in ("/", "/api/"):
+        head = server.head(f"{prefix}counted_pieces")
+        assert (head.status_code, head.headers["X-Pieces"]) == (200, "1000")
+        assert server.facts()["pieces"] == 0, "none of an async stream's"
+
+        head = server.head(f"{prefix}stored")
+        assert (head.status_code, head.headers["Content-Length"]) == (200, str(5 * 2**20))
+        assert server.facts()["pieces"] == 0, "none of a file's"
+        assert server.facts()["open_uploads"] == 0, "which is closed"
+
+
+def asked_in_1_0(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
+    return request(method, path, *headers, body=body).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+
+
+@pytest.mark.parametrize("path", ["/api/peeked", "/peeked"])
+def test_a_client_of_http_1_0_is_sent_no_chunks(server: Server, path: str) -> None:
+    """RFC 9112 section 6.1. The end of the connection is that of the body."""
+    answer = exchange(server, asked_in_1_0("GET", path))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"200 OK" in head
+    assert b"transfer-encoding" not in head.lower()
+    assert b"connection: close" in head.lower()
+    assert body == b"0123456"
+
+
+def test_a_response_of_known_length_is_the_same_for_a_client_of_http_1_0(server: Server) -> None:
+    head, _, body = exchange(server, asked_in_1_0("GET", "/api/ping")).partition(b"\r\n\r\n")
+    assert b"content-length: %d\r\n" % len(body) in head.lower()
+    assert body.startswith(b'{"pong": true')
+
+
+def test_a_client_of_http_1_0_is_sent_no_interim_response(server: Server) -> None:
+    """RFC 9110 section 10.1.1."""
+    asked = asked_in_1_0("POST", "/api/echo", "Content-Length: 5", "Expect: 100-continue")
+    assert exchange(server, asked, b"hello").startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_of_http_1_0_sees_that_its_response_was_broken_off(server: Server) -> None:
+    """An end of the connection would look like the body's."""
+    with connect(server) as client:
+        client.sendall(asked_in_1_0("GET", "/api/breaks_off"))
+        with pytest.raises(ConnectionResetError):
+            while client.recv(65536):
+                pass
+
+
 def test_requests_in_one_packet_share_no_context(server: Server) -> None:
     names = [("X-Name: first",), ("X-Name: second",), ("X-Name: third", "Connection: close")]
     answer = exchange(

@@ -4,23 +4,17 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
-from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-import uvicorn
 from conftest import TIMEOUT_SECONDS, Server
+from in_process import Handed, connected
 from raw_http import exchange, request
 
 from offload.conf import conf
 from offload.serving.connection_limits import ConnectionLimits
-from offload.serving.protocol import HttpProtocol
-from offload.serving.types import ASGIApp, Receive, Scope, Send
-from offload.serving.websocket_protocol import limited
+from offload.serving.types import Receive, Scope, Send
 
 H2C = (
     "Connection: Upgrade, HTTP2-Settings",
@@ -123,46 +117,7 @@ def test_a_stock_java_client_posts(server: Server, tmp_path: Path) -> None:
     assert all('"size": 300000' in line for line in lines[2:4])
 
 
-class Handed(asyncio.Protocol):
-    """Stands for uvicorn's protocol of WebSockets, whose library a service may not have."""
-
-    def __init__(self, **_: object) -> None:
-        self.transport: Any = None
-        self.conn: Any = SimpleNamespace()
-        self.read_paused = False
-        self.handshake_initiated = True
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.transport.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
-
-
 UPGRADE = request("GET", "/ws", "Connection: Upgrade", "Upgrade: websocket")
-
-
-@contextlib.asynccontextmanager
-async def connected(
-    limits: ConnectionLimits, app: ASGIApp | None = None
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A client of a server in this process, which has WebSockets."""
-    config = uvicorn.Config("", interface="asgi3", log_config=None)
-    config.loaded = True
-    config.loaded_app = app
-    config.ws_protocol_class = limited(Handed, limits)
-
-    def connection() -> HttpProtocol:
-        state = uvicorn.server.ServerState()
-        return HttpProtocol(limits=limits, config=config, server_state=state, app_state={})
-
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(connection, "127.0.0.1", 0)
-    client = socket.create_connection(server.sockets[0].getsockname(), TIMEOUT_SECONDS)
-    async with server, asyncio.timeout(TIMEOUT_SECONDS):
-        reader, writer = await asyncio.open_connection(sock=client)
-        yield reader, writer
-        writer.close()
 
 
 @pytest.mark.parametrize("parts", [1, 2, 7], ids=["at once", "in two parts", "in seven parts"])
@@ -186,6 +141,25 @@ async def test_an_upgrade_waits_for_the_answer_before_it(parts: int) -> None:
         assert first.startswith(b"HTTP/1.1 200")
         assert b"101 Switching" not in first
         assert b"101 Switching" in await reader.readuntil(b"Protocols")
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+async def test_what_a_client_sends_behind_its_upgrade_is_not_parsed_as_a_request(size: int) -> None:
+    """It must wait for the 101 (RFC 6455 section 4.1)."""
+    asked: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope["path"])
+
+    async with connected(ConnectionLimits(conf(), 100), app) as (reader, writer):
+        behind = request("GET", "/smuggled")
+        writer.write(UPGRADE + behind * (size // len(behind) + 1))
+        assert b"101 Switching" in await reader.readuntil(b"Protocols\r\n\r\n")
+        writer.write_eof()
+        # A reset says the same.
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+    assert asked == []
 
 
 async def test_a_connection_that_becomes_a_websocket_stays_limited() -> None:

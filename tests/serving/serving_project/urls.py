@@ -34,6 +34,9 @@ EVERYWHERE = (
     *(
         views.stream,
         views.export,
+        views.counted_pieces,
+        views.stored,
+        views.breaks_off,
         views.peeked,
         views.embedded,
         views.nothing,

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
+from io import BytesIO
 from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
@@ -16,6 +17,7 @@ from django.contrib.auth.models import Group
 from django.core.files import File
 from django.db import connection, transaction
 from django.http import (
+    FileResponse,
     HttpRequest,
     HttpResponse,
     HttpResponseBase,
@@ -42,6 +44,7 @@ COUNTED = (
     "streams_closed",
     "closed",
     "refused",
+    "pieces",
 )
 FACTS: dict[str, int] = dict.fromkeys(COUNTED, 0)
 UPLOADS: "list[File[Any]]" = []
@@ -209,6 +212,43 @@ async def export(request: HttpRequest) -> StreamingHttpResponse:
                 yield bytes(2**20)
         finally:
             FACTS["streams_closed"] += 1
+
+    return StreamingHttpResponse(pieces())
+
+
+async def counted_pieces(request: HttpRequest) -> StreamingHttpResponse:
+    """A stream whose pieces are counted."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            FACTS["pieces"] += 1
+            yield b"-"
+
+    return StreamingHttpResponse(pieces(), headers={"X-Pieces": "1000"})
+
+
+class CountedReads(BytesIO):
+    """A file whose reads are counted."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        FACTS["pieces"] += 1
+        return super().read(size)
+
+
+async def stored(request: HttpRequest) -> FileResponse:
+    """A file."""
+    file = CountedReads(bytes(5 * 2**20))
+    UPLOADS.append(File(file))
+    return FileResponse(file, filename="stored")
+
+
+async def breaks_off(request: HttpRequest) -> StreamingHttpResponse:
+    """A stream that fails after its first piece has been sent."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"a piece"
+        await asyncio.sleep(0.2)
+        raise ValueError("as the test wants")
 
     return StreamingHttpResponse(pieces())
 

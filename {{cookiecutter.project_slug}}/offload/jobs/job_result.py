@@ -63,7 +63,7 @@ async def _stored_result(request: HttpRequest, job: Job) -> HttpResponseBase:
     except Problem:
         file.close()
         raise
-    return StreamingHttpResponse(_pieces(file, span), **_head(job, span))
+    return StreamingHttpResponse(_Pieces(file, span), **_head(job, span))
 
 
 def _open(name: str) -> tuple[Any, int]:
@@ -71,20 +71,29 @@ def _open(name: str) -> tuple[Any, int]:
     return file, int(file.size)
 
 
-async def _pieces(file: Any, span: ByteRange) -> AsyncIterator[bytes]:
-    def read(size: int) -> bytes:
-        data: bytes = file.read(size)
-        return data
+class _Pieces:
+    """The pieces of a file. Django closes them with their response, read or not."""
 
-    with file:
-        await sync_to_async(file.seek, thread_sensitive=False)(span.start)
-        left = span.stop - span.start
+    def __init__(self, file: Any, span: ByteRange) -> None:
+        self._file = file
+        self._span = span
+
+    def close(self) -> None:
+        self._file.close()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        await sync_to_async(self._file.seek, thread_sensitive=False)(self._span.start)
+        left = self._span.stop - self._span.start
         while left > 0:
-            piece = await sync_to_async(read, thread_sensitive=False)(min(left, RESULT_PIECE_BYTES))
+            piece = await self._read(min(left, RESULT_PIECE_BYTES))
             if not piece:
                 return
             left -= len(piece)
             yield piece
+
+    async def _read(self, size: int) -> bytes:
+        data: bytes = await sync_to_async(self._file.read, thread_sensitive=False)(size)
+        return data
 
 
 def asked_range(request: HttpRequest, size: int, etag: str) -> ByteRange:

@@ -3,7 +3,7 @@
 It uses private names of Django and asgiref, whose versions `requirements/` pins.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
@@ -87,7 +87,8 @@ class Handler(ASGIHandler):
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         """The response after all middleware, which may have made a stream that no view made."""
-        return admit_stream(request, await super().get_response_async(request))
+        response = admit_stream(request, await super().get_response_async(request))
+        return empty_for_head(request, response)
 
     async def send_response(self, response: HttpResponseBase, send: Send) -> None:
         """Send the response as Django does; a streamed one leaves the loop to others, too."""
@@ -110,6 +111,21 @@ def admit_stream(request: HttpRequest, response: HttpResponseBase) -> HttpRespon
         refusal._resource_closers += response._resource_closers  # type: ignore[attr-defined]
         return refusal
     return response
+
+
+def empty_for_head(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """The response, without its pieces if it is a stream that a HEAD asked for.
+
+    The server sends none of them, and Django would make them all: those of a file in memory.
+    """
+    if response.streaming and request.method == "HEAD":
+        response.streaming_content = _nothing()
+    return response
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield
 
 
 def unlogged(problem: Problem) -> HttpResponse:
@@ -204,7 +220,7 @@ class LeanHandler(Handler):
             await log(
                 "%s: %s", response.reason_phrase, request.path, response=response, request=request
             )
-        return admit_stream(request, response)
+        return empty_for_head(request, admit_stream(request, response))
 
     async def read_body(self, receive: Receive) -> IO[bytes]:
         """The body: in memory if it came in one piece, else as Django reads it.

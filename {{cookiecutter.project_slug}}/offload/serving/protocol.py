@@ -1,12 +1,15 @@
 """HTTP/1.1 as uvicorn speaks it, with limits: of heads, of time, and of what is sent at once."""
 
+from time import perf_counter
 from typing import Any
 
 import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from offload.problems import Problem
 from offload.serving.connection_limits import CLOSE_TIMEOUT_SECONDS, ConnectionLimits
+from offload.serving.http_1_0 import WithoutChunks
 from offload.serving.raw_refusals import raw_refusal
 from offload.serving.slow_readers import SlowReader
 from offload.serving.transport import LingeringTransport
@@ -20,6 +23,9 @@ MAX_HEADERS = 200
 # The shortest request has 27 bytes: 256 kB of them at once were 9,362 requests, for which the loop
 # stood still for 147 ms.
 PARSED_AT_ONCE_BYTES = 4 * 1024
+# After this time the loop serves others, and then the rest is parsed. uvloop reads up to 8 MB in
+# one iteration. A megabyte in chunks of one byte took 560 ms.
+PARSE_SECONDS = 0.002
 # So much of what a client sends ahead is kept; then nothing more is read from it.
 MAX_UNPARSED_BYTES = 64 * 1024
 # After its response a client may send so much more of its request; then the connection is closed.
@@ -43,6 +49,8 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
     5. An upgrade that nobody serves is taken out of the request. One that is served waits for the
        answers before it.
     6. A client may not keep the connection waiting: see `check_time`.
+    7. What takes long to parse is parsed in several iterations of the loop.
+    8. A client of HTTP/1.0 is sent no chunks.
 
     Args:
         limits: those of all connections of the process.
@@ -98,6 +106,8 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._answering = cycle
+        if cycle.scope["http_version"] < "1.1":
+            app = WithoutChunks(app, cycle)
         super()._start_asgi_task(cycle, app)
 
     # --- what arrives ---
@@ -114,18 +124,37 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
                 self._begin(READING_HEAD)
 
     def _parse_in_parts(self, data: bytes) -> None:
-        """Parse the data, until a request has to wait for the one before it."""
+        """Parse the data, until others have to have their turn.
+
+        These are a request before the next one, and other connections.
+        """
         if len(data) <= PARSED_AT_ONCE_BYTES:
             self._parse(data)
             return
 
+        until = perf_counter() + PARSE_SECONDS
         for start in range(0, len(data), PARSED_AT_ONCE_BYTES):
             if self._discards:
                 return
             if self._has_to_wait():
                 self._keep(data[start:])
                 return
-            self._parse(data[start : start + PARSED_AT_ONCE_BYTES])
+            end = start + PARSED_AT_ONCE_BYTES
+            self._parse(data[start:end])
+            if end < len(data) and perf_counter() > until:
+                self._keep(data[end:])
+                self.flow.pause_reading()
+                self.loop.call_soon(self._parse_on)
+                return
+
+    def _parse_on(self) -> None:
+        """Others have had their turn."""
+        if self.pipeline or self.transport.is_closing():
+            return
+        self._parse_kept()
+        is_body_large = self.cycle is not None and len(self.cycle.body) > HIGH_WATER_LIMIT
+        if not (self._unparsed or is_body_large):
+            self.flow.resume_reading()
 
     def _parse(self, data: bytes) -> None:
         self._bytes_since_head += len(data)
@@ -158,6 +187,11 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
         if len(self._unparsed) > MAX_UNPARSED_BYTES:
             self.flow.pause_reading()
 
+    def _parse_kept(self) -> None:
+        if self._unparsed:
+            unparsed, self._unparsed = bytes(self._unparsed), bytearray()
+            self.data_received(unparsed)
+
     def _discard(self, data: bytes) -> None:
         self._discarded_bytes += len(data)
         if self._discarded_bytes > MAX_DISCARDED_BYTES:
@@ -187,6 +221,8 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection to the protocol of WebSockets, which counts it from now on."""
+        # What came with its head is not parsed: the client had to wait.
+        self._discards = True
         self._limits.remove(self)
         self.transport = self.transport.unwrap()
         super().handle_websocket_upgrade()
@@ -256,9 +292,8 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
         else:
             self._begin(READING_HEAD if self._is_in_head else IDLE)
 
-        if self._unparsed and not self.pipeline:
-            unparsed, self._unparsed = bytes(self._unparsed), bytearray()
-            self.data_received(unparsed)
+        if not self.pipeline:
+            self._parse_kept()
 
     def _refuse(self, problem: Problem) -> None:
         """Answer with a problem and close. Where a response is awaited, it is sent before."""

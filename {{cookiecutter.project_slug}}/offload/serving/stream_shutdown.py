@@ -1,4 +1,4 @@
-"""Ends event streams when the process is told to stop, and those that nobody reads."""
+"""Ends event streams when the process is told to stop."""
 
 import asyncio
 from typing import Any
@@ -38,9 +38,6 @@ class StreamShutdown:
 
     A stream has no end of its own, so without this layer a stop would wait for the whole grace
     period of the server, and the client would see a broken response.
-
-    The stream of a HEAD ends as soon as it has begun: its client reads no body, and its connection
-    would wait for the end of one.
     """
 
     def __init__(self, app: ASGIApp, *, streams: OpenStreams) -> None:
@@ -51,13 +48,7 @@ class StreamShutdown:
         """Serve one request."""
         state: RequestState = scope[REQUEST_STATE]
         request = _StoppableRequest(state, receive)
-
-        def begin(state: RequestState) -> None:
-            self.streams.add(request)
-            if scope["method"] == "HEAD" and state.wake is None:
-                request.stop()
-
-        state.on_event_stream.append(begin)
+        state.on_event_stream.append(lambda _: self.streams.add(request))
         try:
             await self.app(scope, request.receive, send)
         finally:
