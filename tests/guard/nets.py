@@ -132,8 +132,11 @@ def pytest(tree: Path, cases: Iterable[str]) -> Caught:
         **_work(),
     )
     results = list(ElementTree.parse(report).iter("testcase"))
-    if len(results) != len(list(cases)) or any(case.find("error") is not None for case in results):
-        raise RuntimeError(f"the corpus did not run:\n{report.read_text()}")
+    errors = [
+        f"{case.get('name')}: {error.text}" for case in results for error in case.iter("error")
+    ]
+    if errors or len(results) != len(list(cases)):
+        raise RuntimeError("\n".join([f"{len(results)} tests of the corpus ran", *errors]))
     failures = (
         (case.get("name", ""), failure.get("message", ""))
         for case in results
