@@ -80,7 +80,11 @@ def graded(root: Path, code: str, name: str = "views", **more: str) -> list[Find
             "as in `[row async for row in User.objects.all()]`",
         ),
         ("authenticate(request)", "OFF101", "`await sync_to_async(authenticate)(…)`"),
-        ("await aauthenticate(request)", "OFF201", "`await sync_to_async(authenticate)(…)`"),
+        (
+            "await aauthenticate(request, username='x', password='y')",
+            "OFF201",
+            "`await sync_to_async(authenticate)(…)`",
+        ),
         (
             "User.objects.create_user('x')",
             "OFF101",

@@ -118,7 +118,7 @@ def empty_for_head(request: HttpRequest, response: HttpResponseBase) -> HttpResp
 
     The server sends none of them, and Django would make them all: those of a file in memory.
     """
-    if response.streaming and request.method == "HEAD":
+    if isinstance(response, StreamingHttpResponse) and request.method == "HEAD":
         response.streaming_content = _nothing()
     return response
 

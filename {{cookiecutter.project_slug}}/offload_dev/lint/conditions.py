@@ -95,8 +95,7 @@ class Conditions:
                 return Setting(name, off_by_default=False)
             case ast.Name(id=name) if name not in resolver.locals(scope):
                 value = scope.module.names.get(name)
-                is_call = isinstance(value, ast.Call | ast.Attribute)
-                return self._setting(value) if is_call else None
+                return self._setting(value) if isinstance(value, ast.Call | ast.Attribute) else None
         return None
 
     def _note_settings(self, node: ast.If) -> None:
