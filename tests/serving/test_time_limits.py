@@ -13,9 +13,6 @@ import pytest
 from conftest import Serve, Server, eventually, lean, running
 from raw_http import connect, everything, request
 
-from offload.serving.slow_readers import SlowReader
-from offload.serving.transport import LingeringTransport
-
 # Long enough that a busy machine keeps it where it has to be kept.
 SHORT_SECONDS = 0.7
 
@@ -156,52 +153,6 @@ def test_a_client_that_reads_slowly_is_not_cut_off(hasty: Server) -> None:
             read += len(client.recv(65536))
             time.sleep(0.05)
         assert read + len(everything(client)) > 8_000_000
-
-
-class Wire:
-    """Stands for the event loop's transport: what it holds is what the client has not read."""
-
-    def __init__(self) -> None:
-        self.held = 0
-
-    pause_reading = resume_reading = None
-
-    def is_closing(self) -> bool:
-        return False
-
-    def write(self, data: bytes) -> None:
-        self.held += len(data)
-
-    def get_write_buffer_size(self) -> int:
-        return self.held
-
-    def get_extra_info(self, name: str) -> "Wire":
-        return self
-
-    def fileno(self) -> int:
-        raise OSError
-
-
-def seconds_until_cut_off(grows: int, reads: int, looks: int = 100) -> int | None:
-    """When a client is cut off that reads so much between two looks, of what grows so much."""
-    wire, reader = Wire(), SlowReader()
-    transport = LingeringTransport(wire)
-    transport.write(bytes(10_000))
-    for now in range(looks):
-        if reader.reads_too_slowly(transport, now, seconds=20, min_rate=1000):
-            return now
-        wire.held -= reads
-        transport.write(bytes(grows))
-    return None
-
-
-def test_a_stream_may_grow_as_fast_as_its_client_reads() -> None:
-    """What is unsent is as much at each look, and more than that, as fast as the client is."""
-    assert seconds_until_cut_off(grows=1000, reads=1000) is None
-    assert seconds_until_cut_off(grows=5000, reads=4000) is None
-    assert seconds_until_cut_off(grows=0, reads=0) == 21
-    assert seconds_until_cut_off(grows=500, reads=500) == 41
-    assert seconds_until_cut_off(grows=5000, reads=500) == 41
 
 
 def test_a_stop_does_not_wait_for_clients_that_read_nothing(serve: Serve) -> None:

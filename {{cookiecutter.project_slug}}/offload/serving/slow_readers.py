@@ -5,21 +5,15 @@ import struct
 import termios
 from typing import Any
 
-from offload.serving.transport import LingeringTransport
-
 
 class SlowReader:
     """A connection that remembers whether its client reads."""
 
-    # What the client had not read when it was looked at, what it had, and since when it reads too
-    # little.
+    # What the client had not read when it was looked at, and since when it reads too little.
     _unsent_bytes = 0
-    _read_bytes = 0
     _slow_since = 0.0
 
-    def reads_too_slowly(
-        self, transport: LingeringTransport, now: float, seconds: float, min_rate: float
-    ) -> bool:
+    def reads_too_slowly(self, transport: Any, now: float, seconds: float, min_rate: float) -> bool:
         """Whether the client has read too little for so long, though there was something to read.
 
         A client that reads a byte from time to time holds its response, and a place of
@@ -31,18 +25,16 @@ class SlowReader:
             seconds: the limit.
             min_rate: for so many bytes the client is given a second more.
         """
-        unsent = unsent_bytes(transport)
-        # What is unsent alone would not tell: it may grow while the client reads.
-        read = transport.written_bytes - unsent
-        if not unsent or not self._unsent_bytes:
+        unsent, before = unsent_bytes(transport), self._unsent_bytes
+        if not unsent or not before:
             self._slow_since = now
-        else:
-            self._slow_since = min(now, self._slow_since + (read - self._read_bytes) / min_rate)
-        self._unsent_bytes, self._read_bytes = unsent, read
+        elif unsent < before:
+            self._slow_since = min(now, self._slow_since + (before - unsent) / min_rate)
+        self._unsent_bytes = unsent
         return now - self._slow_since > seconds
 
 
-def unsent_bytes(transport: LingeringTransport) -> int:
+def unsent_bytes(transport: Any) -> int:
     """So many bytes wait for the client to read; 0 if the process itself holds none of them.
 
     Those in the kernel are counted, too: they are what moves first when the client reads.

@@ -11,7 +11,7 @@ class LingeringTransport:
     response before the client has read it. So this side only ends its half, and the protocol
     discards what arrives, until the client closes or `CLOSE_TIMEOUT_SECONDS` is over.
 
-    It has as much of a transport as uvicorn's protocols ask for, and counts what is sent.
+    It has as much of a transport as uvicorn's HTTP protocol asks for.
 
     Args:
         transport: the event loop's.
@@ -21,8 +21,6 @@ class LingeringTransport:
     def __init__(self, transport: Any, has_to_linger: Callable[[], bool] = lambda: False) -> None:
         self._transport = transport
         self._has_to_linger = has_to_linger
-        # Given to the event loop's transport, which may hold some of it.
-        self.written_bytes = 0
         self.get_extra_info = transport.get_extra_info
         self.is_closing = transport.is_closing
         self.pause_reading = transport.pause_reading
@@ -31,7 +29,6 @@ class LingeringTransport:
     def write(self, data: bytes) -> None:
         """Send."""
         if not self.is_closing():
-            self.written_bytes += len(data)
             self._transport.write(data)
 
     def flush(self) -> None:

@@ -7,7 +7,6 @@ from offload.problems import Problem
 from offload.serving.connection_limits import ConnectionLimits
 from offload.serving.raw_refusals import raw_refusal
 from offload.serving.slow_readers import SlowReader
-from offload.serving.transport import LingeringTransport
 from offload.serving.types import Message
 
 # uvicorn logs each WebSocket with its query string, which may hold secrets, and the library its
@@ -62,7 +61,7 @@ class LimitedWebSocket(SlowReader, _Protocol):  # type: ignore[misc]
     def connection_made(self, transport: Any) -> None:
         """The client was a client of HTTP before."""
         self.limits.take_over(self)
-        super().connection_made(LingeringTransport(transport))
+        super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has left."""

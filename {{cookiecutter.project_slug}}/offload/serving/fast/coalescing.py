@@ -96,8 +96,6 @@ class CoalescingTransport(LingeringTransport):
 
     def flush(self) -> None:
         """Send what is held back, unless the client has left since."""
-        buffer, size = self._buffer, self._buffered_bytes
-        self._buffer, self._buffered_bytes = [], 0
+        buffer, self._buffer, self._buffered_bytes = self._buffer, [], 0
         if buffer and not self.is_closing():
-            self.written_bytes += size
             self._transport.writelines(buffer)
