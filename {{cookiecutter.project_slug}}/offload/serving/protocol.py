@@ -114,7 +114,7 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """The client has sent something."""
-        if self._discards:
+        if self._discards or self._has_last_request():
             self._discard(data)
         elif self._has_to_wait():
             self._keep(data)
@@ -134,7 +134,8 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
 
         until = perf_counter() + PARSE_SECONDS
         for start in range(0, len(data), PARSED_AT_ONCE_BYTES):
-            if self._discards:
+            if self._discards or self._has_last_request():
+                self._discard(data[start:])
                 return
             if self._has_to_wait():
                 self._keep(data[start:])
@@ -192,7 +193,12 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
             unparsed, self._unparsed = bytes(self._unparsed), bytearray()
             self.data_received(unparsed)
 
+    def _has_last_request(self) -> bool:
+        """Whether the connection ends with a request that was received whole."""
+        return self.cycle is not None and not (self.cycle.keep_alive or self.cycle.more_body)
+
     def _discard(self, data: bytes) -> None:
+        self._discards = True
         self._discarded_bytes += len(data)
         if self._discarded_bytes > MAX_DISCARDED_BYTES:
             self.transport.abort()
