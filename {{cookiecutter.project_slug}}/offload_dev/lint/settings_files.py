@@ -184,3 +184,14 @@ def assignments(module: Module) -> Iterator[tuple[str, ast.stmt]]:
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr())
             ):
                 yield name, node
+
+
+def items(node: ast.expr | str | None) -> dict[str, ast.expr]:
+    """The items of a dictionary, by their keys as texts; `**more` under the empty text."""
+    match node:
+        case ast.Dict(keys=keys, values=values):
+            names = (str(getattr(key, "value", "")) for key in keys)
+            return dict(zip(names, values, strict=True))
+        case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords):
+            return {each.arg or "": each.value for each in keywords}
+    return {}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from offload_dev.lint.celery_settings import APPS
 from offload_dev.lint.requirements_files import requires_below
 from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.settings_files import CELERY, assignments, is_settings
+from offload_dev.lint.settings_files import CELERY, assignments, is_settings, items
 from offload_dev.lint.source import CodeScope, Def, Module, own_nodes
 from offload_dev.lint.violations import Violation, violation
 
@@ -79,7 +79,7 @@ def _caches(module: Module, resolver: Resolver) -> Iterator[Violation]:
     if "timeout" in _locations(caches).lower() or not is_used:
         return
     for cache in caches.values:
-        given = _items(cache)
+        given = items(cache)
         backend = getattr(given.get("BACKEND"), "value", "")
         limit = LIMIT_OF_CACHE.get(backend, "")
         place, options = given.get("LOCATION"), given.get("OPTIONS", ast.Dict([], []))
@@ -90,7 +90,7 @@ def _caches(module: Module, resolver: Resolver) -> Iterator[Violation]:
         of_redis = backend.endswith(".RedisCache")
         if of_redis and not requires_below(resolver.project.root, "redis", LIMITED_REDIS):
             continue
-        if "" not in _items(options) and limit not in _items(options):
+        if "" not in items(options) and limit not in items(options):
             subject = f"the cache of {backend.rpartition('.')[2]}, which may wait for ever,"
             advice = f'`"{limit}"` in its `OPTIONS`'
             yield violation(cache, subject, likely=ANSWERS, instead=advice)
@@ -99,15 +99,7 @@ def _caches(module: Module, resolver: Resolver) -> Iterator[Violation]:
 
 def _locations(caches: ast.Dict) -> str:
     """Where the servers of the caches are: an address may say `?socket_timeout=1`."""
-    return " ".join(ast.unparse(_items(each).get("LOCATION") or each) for each in caches.values)
-
-
-def _items(node: ast.expr | None) -> dict[str, ast.expr]:
-    """The items of a dictionary, by their keys as texts; `**more` under the empty text."""
-    if not isinstance(node, ast.Dict):
-        return {}
-    names = (str(getattr(key, "value", "")) for key in node.keys)
-    return dict(zip(names, node.values, strict=True))
+    return " ".join(ast.unparse(items(each).get("LOCATION") or each) for each in caches.values)
 
 
 def _lost_names(module: Module, resolver: Resolver) -> Iterator[Violation]:

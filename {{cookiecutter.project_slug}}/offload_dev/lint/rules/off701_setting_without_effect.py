@@ -5,7 +5,14 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from offload_dev.lint import redeliveries, schedules, task_options, waiting_settings, worker_pools
+from offload_dev.lint import (
+    cluster_settings,
+    redeliveries,
+    schedules,
+    task_options,
+    waiting_settings,
+    worker_pools,
+)
 from offload_dev.lint.async_urls import async_views
 from offload_dev.lint.celery_settings import APPS, OLD_NAMES, CelerySettings
 from offload_dev.lint.function import Function
@@ -72,6 +79,7 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     10. Limits that the pool of the workers does not heed.
     11. `ATOMIC_REQUESTS`, with which Django refuses async views.
     12. A mail server, a cache or tasks without the setting that limits how long they wait.
+    13. A `timeout` of Django Q above its `retry`, after which it delivers a task again.
     """
     yield from _async_unsafe(body)
     yield from _kept_connections(body)
@@ -88,6 +96,7 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
         yield from worker_pools.of_module(body.scope, settings, body.resolver.project)
         yield from _atomic_requests(body.scope, body.resolver)
         yield from waiting_settings.of_module(body.scope, body.resolver)
+        yield from cluster_settings.of_module(body.scope, body.resolver)
 
 
 def _async_unsafe(body: Function) -> Iterator[Violation]:
