@@ -1,6 +1,7 @@
 """What a project says to Celery: in Django's settings, and in the lines beside its app."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
@@ -26,6 +27,12 @@ OLD_NAMES = {
 # After how many seconds a broker delivers a message again by default. Source: the pages of Celery
 # about its brokers, "Visibility timeout".
 VISIBILITY_TIMEOUT_SECONDS = {"redis": 3600, "valkey": 3600, "sentinel": 3600, "sqs": 1800}
+
+
+# A task, or a call of one, that may keep its result whatever the settings say.
+MAY_KEEP_RESULT = re.compile(r"""ignore_result["'\]]?\s*[=:](?!=)(?!\s*True\b)""", re.IGNORECASE)
+# States that a task writes by itself, and tasks of other projects.
+WRITES_STATES = re.compile(r"\b(update_state|store_result|mark_as_\w+|send_task)\(")
 
 
 class Given(NamedTuple):
@@ -60,6 +67,14 @@ class CelerySettings:
     def is_late_somewhere(self) -> bool:
         """Whether a file names late acknowledgement, also of a single task."""
         return any("acks_late" in module.text.lower() for module in self._project.files)
+
+    @cached_property
+    def ignores_results(self) -> bool:
+        """Whether all tasks drop their results and states, as far as the files say."""
+        return self.is_true("task_ignore_result") and not any(
+            MAY_KEEP_RESULT.search(module.text) or WRITES_STATES.search(module.text)
+            for module in self._project.files
+        )
 
     @cached_property
     def visibility_timeout(self) -> int:

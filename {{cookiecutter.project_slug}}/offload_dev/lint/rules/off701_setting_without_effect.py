@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from offload_dev.lint import (
     cluster_settings,
+    ignored_results,
     redeliveries,
     schedules,
     task_options,
@@ -80,6 +81,7 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     11. `ATOMIC_REQUESTS`, with which Django refuses async views.
     12. A mail server, a cache or tasks without the setting that limits how long they wait.
     13. A `timeout` of Django Q above its `retry`, after which it delivers a task again.
+    14. The state of a task whose results nobody stores.
     """
     yield from _async_unsafe(body)
     yield from _kept_connections(body)
@@ -97,6 +99,7 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
         yield from _atomic_requests(body.scope, body.resolver)
         yield from waiting_settings.of_module(body.scope, body.resolver)
         yield from cluster_settings.of_module(body.scope, body.resolver)
+        yield from ignored_results.of_module(body.scope, body.resolver)
 
 
 def _async_unsafe(body: Function) -> Iterator[Violation]:
