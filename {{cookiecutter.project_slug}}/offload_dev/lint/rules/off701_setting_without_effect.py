@@ -10,6 +10,7 @@ from offload_dev.lint import (
     ignored_results,
     redeliveries,
     schedules,
+    task_hooks,
     task_options,
     waiting_settings,
     worker_pools,
@@ -82,6 +83,7 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     12. A mail server, a cache or tasks without the setting that limits how long they wait.
     13. A `timeout` of Django Q above its `retry`, after which it delivers a task again.
     14. The state of a task whose results nobody stores.
+    15. An error of `autoretry_for` that a hook of the task raises, which Celery does not try again.
     """
     yield from _async_unsafe(body)
     yield from _kept_connections(body)
@@ -100,6 +102,7 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
         yield from waiting_settings.of_module(body.scope, body.resolver)
         yield from cluster_settings.of_module(body.scope, body.resolver)
         yield from ignored_results.of_module(body.scope, body.resolver)
+        yield from task_hooks.of_module(body.scope, body.resolver)
 
 
 def _async_unsafe(body: Function) -> Iterator[Violation]:
