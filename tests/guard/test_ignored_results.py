@@ -97,3 +97,25 @@ def test_settings_that_do_not_ignore_results_make_reads_right(
     tmp_path: Path, settings: str
 ) -> None:
     assert said(tmp_path, settings, SHOW) == set()
+
+
+APP = "from celery import Celery\n\napp = Celery('shop', broker='redis://redis')\n"
+
+
+@pytest.mark.parametrize(
+    ("app", "settings", "severity"),
+    [
+        (APP, "", {"warning"}),
+        (APP.replace("broker=", "backend="), "", set()),
+        (f"{APP}app.conf.result_backend = 'redis://redis'\n", "", set()),
+        (APP, "CELERY_RESULT_BACKEND = 'django-db'\n", set()),
+        ("", "", set()),
+    ],
+)
+@pytest.mark.parametrize("read", ["load.delay(1).ready()", "AsyncResult(key).state"])
+def test_an_app_without_a_backend_stores_nothing(
+    tmp_path: Path, app: str, settings: str, severity: set[str], read: str
+) -> None:
+    code = f"{STORING}def state_of(key):\n    return {read}\n"
+    limits = "CELERY_TASK_TIME_LIMIT = 60\n"
+    assert said(tmp_path, limits + settings, code, celery=app) == severity

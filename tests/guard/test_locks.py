@@ -52,6 +52,28 @@ def view(request, pk):
             order.delete()
 """,
     ),
+    "counted_again_after_the_transaction": Twins(
+        "OFF111",
+        "warning",
+        f"""{HEAD}
+@shared_task
+def pay(pk):
+    orders = Order.objects.filter(parent=pk).select_for_update()
+    with transaction.atomic():
+        for order in Order.objects.filter(parent=pk):
+            order.delete()
+    return len(orders)
+""",
+        f"""{HEAD}
+@shared_task
+def pay(pk):
+    orders = Order.objects.filter(parent=pk).select_for_update()
+    with transaction.atomic():
+        for order in orders:
+            order.delete()
+    return len(orders)
+""",
+    ),
     "task_through_a_function": Twins(
         "OFF111",
         "warning",
@@ -127,6 +149,42 @@ def in_transaction(function):
 def pay(pk):
     order = {LOCKED}
 """,
+    ),
+    "after_the_commit": Twins(
+        "OFF111",
+        "warning",
+        f"""{HEAD}
+def pack(pk):
+    order = {LOCKED}
+
+@transaction.atomic
+def pay(pk):
+    transaction.on_commit(functools.partial(pack, pk))
+""",
+        f"""{HEAD}
+def pack(pk):
+    order = {LOCKED}
+
+@transaction.atomic
+def pay(pk):
+    pack(pk)
+""",
+    ),
+    "method_that_opens_a_transaction": Twins(
+        "OFF111",
+        "warning",
+        f"{HEAD}\n@shared_task\ndef pay(pk):\n"
+        "    Order.objects.select_for_update().get_or_create(pk=pk)\n",
+        f"{HEAD}\n@shared_task\ndef pay(pk):\n"
+        "    Order.objects.select_for_update().update_or_create(pk=pk)\n",
+    ),
+    "method_that_ignores_the_lock": Twins(
+        "OFF111",
+        "warning",
+        f"{HEAD}\n@shared_task\ndef pay(pk):\n"
+        "    return Order.objects.select_for_update().filter(pk=pk).exists()\n",
+        f"{HEAD}\n@shared_task\ndef pay(pk):\n"
+        "    return Order.objects.select_for_update().filter(pk=pk).count()\n",
     ),
     "no_autocommit": Twins(
         "OFF111",

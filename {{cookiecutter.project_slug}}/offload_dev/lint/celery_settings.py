@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from offload_dev.lint.durations import Names, seconds
 from offload_dev.lint.settings_files import CELERY, SettingsFiles
-from offload_dev.lint.source import CodeScope, Project
+from offload_dev.lint.source import CodeScope, Project, own_nodes
 
 APPS = {"celery.Celery", "celery.app.Celery"}
 # Settings that the app itself may be given.
@@ -33,6 +33,8 @@ VISIBILITY_TIMEOUT_SECONDS = {"redis": 3600, "valkey": 3600, "sentinel": 3600, "
 MAY_KEEP_RESULT = re.compile(r"""ignore_result["'\]]?\s*[=:](?!=)(?!\s*True\b)""", re.IGNORECASE)
 # States that a task writes by itself, and tasks of other projects.
 WRITES_STATES = re.compile(r"\b(update_state|store_result|mark_as_\w+|send_task)\(")
+# What may name a backend of results, wherever it stands.
+BACKEND = re.compile(r"result_?backend|\bbackend[\"']?\s*[=:]|config_from_envvar", re.IGNORECASE)
 
 
 class Given(NamedTuple):
@@ -75,6 +77,16 @@ class CelerySettings:
             MAY_KEEP_RESULT.search(module.text) or WRITES_STATES.search(module.text)
             for module in self._project.files
         )
+
+    @cached_property
+    def has_no_backend(self) -> bool:
+        """Whether a project has an app of Celery, and no file names a backend for its results."""
+        return any(
+            isinstance(node, ast.Call) and self._names.origin(node.func, module) in APPS
+            for module in self._project.files
+            if "Celery(" in module.text
+            for node in own_nodes(module.node)
+        ) and not any(BACKEND.search(module.text) for module in self._project.files)
 
     @cached_property
     def visibility_timeout(self) -> int:

@@ -21,41 +21,50 @@ RESULTS = Patterns("celery.*AsyncResult")
 OF_TASK = {"delay", "apply_async", "AsyncResult"}
 IGNORE = "ignore_result"
 ADVICE = f"`{IGNORE}=False` of this task, or a row that has its state"
+BACKEND_ADVICE = "a `result_backend`, or a row that has its state"
+BY_ENVIRONMENT = "right if the environment names one: `CELERY_RESULT_BACKEND`"
 
 
 def of_module(module: Module, resolver: Resolver) -> Iterator[Violation]:
-    """The lines that ask for the state of a task whose result is ignored. Two cases:
+    """The lines that ask for the state of a task whose result nobody stores. Three cases:
 
     1. The result of a task that is known, and that ignores it: `send.delay(1).ready()`.
     2. The result of any task, where the settings ignore all of them: `AsyncResult(key).state`.
+    3. The same without a result backend.
     """
     if MAY_READ.search(module.text) is None:
         return
+    settings = resolver.celery
     is_maker = MAKES.search(module.text) is not None
-    if not is_maker and not resolver.celery.ignores_results:
+    if not (is_maker or settings.ignores_results or settings.has_no_backend):
         return
     inside = (scope for scope in resolver.project.functions if scope.module is module)
     for scope in (module, *inside):
         for node in own_nodes(scope.node):
-            is_read = isinstance(node, ast.Attribute) and node.attr in READS
-            if is_read and _is_ignored(node.value, scope, resolver):
+            if not isinstance(node, ast.Attribute) or node.attr not in READS:
+                continue
+            is_result, is_ignored = _read(node.value, scope, resolver)
+            if is_ignored:
                 subject = f"`{snippet(node)}`, of a task that stores no result,"
                 yield violation(node, subject, instead=ADVICE)
+            elif is_result and settings.has_no_backend:
+                subject = f"`{snippet(node)}`, without a result backend,"
+                yield violation(node, subject, likely=BY_ENVIRONMENT, instead=BACKEND_ADVICE)
 
 
-def _is_ignored(result: ast.expr, scope: CodeScope, resolver: Resolver) -> bool:
+def _read(result: ast.expr, scope: CodeScope, resolver: Resolver) -> tuple[bool, bool]:
+    """Whether an expression is the result of a task, and whether this task ignores it."""
     made = assigned(result, scope.node)
     local = resolver.locals(scope) if isinstance(scope.node, Def) else None
     match made:
         case ast.Call(func=ast.Attribute(value=named, attr=name)) if name in OF_TASK:
             task = resolver.function(resolver.origin(named, scope, local))
             if task is not None and resolver.decorators.is_task(task):
-                return _ignores(task, made, resolver)
+                return True, _ignores(task, made, resolver)
             if name != "AsyncResult":
-                return False
-    return resolver.celery.ignores_results and RESULTS.matches(
-        resolver.origin(result, scope, local)
-    )
+                return False, False
+    is_result = RESULTS.matches(resolver.origin(result, scope, local))
+    return is_result, is_result and resolver.celery.ignores_results
 
 
 def _ignores(task: CodeScope, call: ast.Call, resolver: Resolver) -> bool:

@@ -5,11 +5,15 @@ import re
 from collections.abc import Iterator
 
 from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.names import ASYNC_QUERIES, ORM
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, Def, own_nodes
 
 LOCK = "select_for_update"
+# They read rows with the query's lock. Others ignore it, or open a transaction: `update_or_create`.
+READS_ROWS = {
+    *("get", "first", "last", "latest", "earliest", "in_bulk", "exists", "contains"),
+    *("get_or_create", "get_by_natural_key"),
+}
 # What opens a transaction, also under another name: `cast(Any, transaction.atomic)()`.
 OPENS = re.compile("atomic|autocommit")
 
@@ -20,9 +24,8 @@ def locking_calls(function: Function) -> Iterator[CallSite]:
     for call in function.calls:
         if call.atomic or not locks_rows(call.holder, resolver):
             continue
-        runs = call.method in ORM["evaluating"] or call.method in ASYNC_QUERIES
         # A lock of nothing, and a query inside of another one, run no query themselves.
-        if runs and resolver.queries.is_query(call.holder):
+        if call.method.removeprefix("a") in READS_ROWS and resolver.queries.is_query(call.holder):
             yield call
 
 

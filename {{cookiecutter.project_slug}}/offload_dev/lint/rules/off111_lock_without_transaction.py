@@ -30,8 +30,8 @@ def lock_without_transaction(function: Function, graph: CallGraph) -> Iterator[V
 
     1. No transaction is open, also where one opens a line later: Django refuses the query. SQLite
        does not, so tests may pass. Async code has no transaction of its own, and so no lock either.
-       A plain function counts if a view, a command or a task comes to it, and no caller holds a
-       transaction.
+       A plain function counts if a view, a command or a task comes to it, or a commit, and no
+       caller holds a transaction.
     2. Nothing evaluates the queryset.
     """
     for query in _unevaluated(function, graph):
@@ -43,8 +43,7 @@ def lock_without_transaction(function: Function, graph: CallGraph) -> Iterator[V
             if isinstance(node, ast.AsyncFor) and LOCK in function.origin_of(node.iter).split("."):
                 yield violation(node.iter, f"`{snippet(node.iter)}`, outside of a transaction,")
         return
-    resolver = function.resolver
-    rows = [e.node for e in function.evaluated if not e.atomic and locks_rows(e.origin, resolver)]
+    rows = _rows_outside(function)
     calls = [call.node for call in locking_calls(function)]
     nodes = [e for e in (*rows, *calls) if not may_hold_transaction(function, e.lineno)]
     if nodes and _runs_without_transaction(function.scope, graph):
@@ -52,13 +51,29 @@ def lock_without_transaction(function: Function, graph: CallGraph) -> Iterator[V
         yield violation(nodes[0], subject, likely=BY_CALLER, instead=IN_TRANSACTION)
 
 
+def _rows_outside(function: Function) -> list[ast.expr]:
+    """The querysets with a lock that are evaluated outside of the function's transactions.
+
+    A variable that a transaction above has evaluated has its rows: reading it again runs nothing.
+    """
+    fetched: set[object] = set()
+    found = []
+    for each in function.evaluated:
+        name = getattr(each.node, "id", each.node)
+        if each.atomic:
+            fetched.add(name)
+        elif name not in fetched and locks_rows(each.origin, function.resolver):
+            found.append(each.node)
+    return found
+
+
 def _runs_without_transaction(scope: CodeScope, graph: CallGraph, steps: int = MAX_STEPS) -> bool:
     """Whether a view, a command or a task comes to a function, and no caller holds a transaction.
 
-    `ATOMIC_REQUESTS` opens one for each view.
+    `ATOMIC_REQUESTS` opens one for each view. What waits for a commit runs after it.
     """
     is_command = scope.module.has_own_loop and scope.label.endswith(".handle")
-    if is_command or graph.functions[scope].is_task:
+    if is_command or graph.functions[scope].is_task or scope in graph.after_commit:
         return True
     if graph.is_view(scope):
         return not graph.resolver.settings.has_atomic_requests
