@@ -186,6 +186,80 @@ def pay(pk):
         f"{HEAD}\n@shared_task\ndef pay(pk):\n"
         "    return Order.objects.select_for_update().filter(pk=pk).count()\n",
     ),
+    "shortcut": Twins(
+        "OFF111",
+        "warning",
+        f"""{HEAD}
+def view(request, pk):
+    order = get_object_or_404(Order.objects.select_for_update(), pk=pk)
+    with transaction.atomic():
+        order.save()
+""",
+        f"""{HEAD}
+def view(request, pk):
+    with transaction.atomic():
+        order = get_object_or_404(Order.objects.select_for_update(), pk=pk)
+        order.save()
+""",
+    ),
+    "class_of_tasks": Twins(
+        "OFF111",
+        "warning",
+        f"""{HEAD}
+from celery import Task
+
+class Pay(Task):
+    def run(self, pk):
+        return {LOCKED}
+""",
+        f"""{HEAD}
+from celery import Task
+
+class Pay(Task):
+    def __call__(self, *args):
+        with transaction.atomic():
+            return super().__call__(*args)
+
+    def run(self, pk):
+        return {LOCKED}
+""",
+    ),
+    "base_of_a_task": Twins(
+        "OFF111",
+        "warning",
+        f"""{HEAD}
+from celery import Task
+
+class Logged(Task):
+    pass
+
+@shared_task(base=Logged)
+def pay(pk):
+    return {LOCKED}
+""",
+        f"""{HEAD}
+from celery import Task
+
+class InTransaction(Task):
+    def __call__(self, *args):
+        with transaction.atomic():
+            return super().__call__(*args)
+
+class Logged(InTransaction):
+    pass
+
+@shared_task(base=Logged)
+def pay(pk):
+    return {LOCKED}
+""",
+    ),
+    "with_a_type": Twins(
+        "OFF111",
+        "error",
+        f"{HEAD}\ndef pay(pk):\n    rows: object = Order.objects.select_for_update()\n",
+        f"{HEAD}\ndef pay(pk):\n    rows: object = Order.objects.select_for_update()\n"
+        "    return rows\n",
+    ),
     "no_autocommit": Twins(
         "OFF111",
         "warning",

@@ -89,6 +89,12 @@ def licence(folder):
         time.sleep(1)
     return process.communicate()[0]
 """,
+    "polled_in_other_words": """
+def licence(folder):
+    process = subprocess.Popen(["detect", folder], stdout=subprocess.PIPE)
+    while not process.poll():
+        time.sleep(1)
+""",
     "never_read": """
 def start(folder):
     return subprocess.Popen(["detect", folder], stdout=subprocess.PIPE).wait()

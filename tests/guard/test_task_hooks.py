@@ -81,6 +81,20 @@ CASES = {
         + "\nclass Slow(Waiting):\n    autoretry_for = ERRORS\n"
         + RUN,
     ),
+    "base_of_all_tasks": Twins(
+        "OFF701",
+        "error",
+        HEAD
+        + "class Waiting(Task):\n"
+        + hook("before_start", "raise NotYet")
+        + "\nother = Celery('shop', task_cls=Waiting)\n"
+        + "\n@app.task(autoretry_for=(NotYet,))\ndef proof(pk):\n    return pk\n",
+        HEAD
+        + "class Waiting(Task):\n"
+        + hook("before_start", "raise NotYet")
+        + "\nother = Celery('shop', task_cls=Task)\n"
+        + "\n@app.task(autoretry_for=(NotYet,))\ndef proof(pk):\n    return pk\n",
+    ),
     "by_a_helper": Twins(
         "OFF701",
         "error",

@@ -83,7 +83,7 @@ def _of_calls(module: Module, resolver: Resolver) -> Iterator[Violation]:
     for scope in (module, *inside):
         for node in own_nodes(scope.node):
             if isinstance(node, ast.Call) and resolver.origin(node.func, scope) in PUBLISHES:
-                options = {each.arg: each.value for each in node.keywords}
+                options = {each.arg or "": each.value for each in node.keywords}
                 options |= items(options.get("q_options"))
                 limit = options.get("timeout")
                 timeout = 0 if limit is None else seconds(limit, scope, resolver)

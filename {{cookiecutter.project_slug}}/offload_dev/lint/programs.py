@@ -56,10 +56,14 @@ def waits_with_full_pipe(function: Function) -> Iterator[ast.expr]:
             yield call.node
     for node in own_nodes(function.scope.node):
         match node:
-            case ast.While(test=ast.Compare(left=ast.Call() as asked, ops=[ast.Is()])):
-                call = function.calls_by_node.get(asked)
-                is_poll = call is not None and call.method == "poll" and not _may_end(node)
-                if call is not None and is_poll and _is_unread(call, function, node.end_lineno):
+            case ast.While(
+                test=ast.Compare(left=ast.Call() as asked, ops=[ast.Is() | ast.Eq()])
+                | ast.UnaryOp(op=ast.Not(), operand=ast.Call() as asked)
+            ):
+                poll = function.calls_by_node.get(asked)
+                if poll is None or poll.method != "poll" or _may_end(node):
+                    continue
+                if _is_unread(poll, function, node.end_lineno):
                     yield node.test
 
 

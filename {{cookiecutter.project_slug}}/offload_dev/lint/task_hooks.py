@@ -2,15 +2,15 @@
 
 import ast
 import builtins
+import re
 from collections.abc import Iterator
 
-from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.names import TASK_CLASSES
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, Def, Module, own_nodes
 from offload_dev.lint.violations import Violation, violation
 
 AUTORETRY = "autoretry_for"
-TASKS = Patterns("celery.Task", "celery.*.Task")
 # Celery calls them around `run`, which alone is tried again.
 HOOKS = ("before_start", "__call__", "on_success", "after_return")
 # They stand for nearly any error, so the one in the hook may not be meant.
@@ -30,7 +30,7 @@ def of_module(module: Module, resolver: Resolver) -> Iterator[Violation]:
         return
     for scope in resolver.project.scopes.values():
         is_class = scope.module is module and isinstance(scope.node, ast.ClassDef)
-        if is_class and resolver.classes.is_a(scope.dotted, TASKS):
+        if is_class and resolver.classes.is_a(scope.dotted, TASK_CLASSES):
             retried = set(_retried(scope, resolver))
             for hook in HOOKS if retried else ():
                 method = resolver.project.scopes.get(f"{scope.dotted}.{hook}")
@@ -53,7 +53,8 @@ def _of_hook(
 def _retried(owner: CodeScope, resolver: Resolver) -> Iterator[str]:
     """The errors for which the tasks of a class are tried again.
 
-    The class says so, one that derives from it, or a task that has one of them as its `base`.
+    The class says so, one that derives from it, or a task that has one of them as its `base`. An
+    app may make one of them the base of all tasks: `Celery("shop", task_cls=OwnTask)`.
     """
     classes = [owner, *resolver.classes.heirs(owner.dotted)]
     for each in classes:
@@ -61,12 +62,17 @@ def _retried(owner: CodeScope, resolver: Resolver) -> Iterator[str]:
         if member is not None:
             yield from _errors(member.value, member.scope, resolver)
     names = {each.dotted for each in classes}
+    named = "|".join(name.rpartition(".")[2] for name in names)
+    default = re.compile(rf"(?:\btask_cls|\.Task) *= *[\"']?[\w.:]*\b(?:{named})\b")
+    is_default = any(default.search(each.text) is not None for each in resolver.project.files)
     for task in filter(resolver.decorators.is_task, resolver.project.functions):
         assert isinstance(task.node, Def)
         for decorator in task.node.decorator_list:
             given = {e.arg: e.value for e in getattr(decorator, "keywords", ())}
             around = task.parent or task
-            if AUTORETRY in given and resolver.origin(given.get("base"), around) in names:
+            base = given.get("base")
+            is_own = is_default if base is None else resolver.origin(base, around) in names
+            if AUTORETRY in given and is_own:
                 yield from _errors(given[AUTORETRY], around, resolver)
 
 

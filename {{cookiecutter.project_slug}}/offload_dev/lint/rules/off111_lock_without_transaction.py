@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.locks import LOCK, locking_calls, locks_rows, may_hold_transaction
-from offload_dev.lint.names import ORM
+from offload_dev.lint.names import ORM, TASK_CLASSES
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import CodeScope, own_nodes
@@ -73,7 +73,7 @@ def _runs_without_transaction(scope: CodeScope, graph: CallGraph, steps: int = M
     `ATOMIC_REQUESTS` opens one for each view. What waits for a commit runs after it.
     """
     is_command = scope.module.has_own_loop and scope.label.endswith(".handle")
-    if is_command or graph.functions[scope].is_task or scope in graph.after_commit:
+    if is_command or _is_task(scope, graph) or scope in graph.after_commit:
         return True
     if graph.is_view(scope):
         return not graph.resolver.settings.has_atomic_requests
@@ -84,6 +84,13 @@ def _runs_without_transaction(scope: CodeScope, graph: CallGraph, steps: int = M
         and _runs_without_transaction(caller, graph, steps - 1)
         for caller, call in callers
     )
+
+
+def _is_task(scope: CodeScope, graph: CallGraph) -> bool:
+    """Whether a worker runs a function: a task, or the `run` of a class of tasks."""
+    if scope.owner is not None and scope.label.endswith(".run"):
+        return graph.resolver.classes.is_a(scope.owner.dotted, TASK_CLASSES)
+    return graph.functions[scope].is_task
 
 
 def _unevaluated(function: Function, graph: CallGraph) -> Iterator[ast.Call]:
@@ -97,7 +104,10 @@ def _unevaluated(function: Function, graph: CallGraph) -> Iterator[ast.Call]:
         match node:
             case ast.Expr(value=ast.Call() as query) if query in locking:
                 yield query
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as query):
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as query)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.Call() as query)
+            ):
                 if query in locking and not _reads(name, function.scope.node):
                     yield query
 
@@ -110,9 +120,9 @@ def _makes_lock(call: CallSite, function: Function, graph: CallGraph) -> bool:
         query = function.origin_of(call.node)
     if not (locks_rows(query, resolver) and resolver.queries.is_query(query)):
         return False
-    inside = (function.calls_by_node.get(node) for node in ast.walk(call.node))
-    helpers = (graph.function(each.origin) for each in inside if each is not None)
-    return not any(map(_runs_query, filter(None, helpers)))
+    inside = {node for node in ast.walk(call.node) if isinstance(node, ast.Call)}
+    origins = (function.calls_by_node[node].origin for node in inside & set(function.calls_by_node))
+    return not any(map(_runs_query, filter(None, map(graph.function, origins))))
 
 
 def _runs_query(helper: Function) -> bool:
