@@ -75,12 +75,19 @@ def no_timeout(function: Function) -> Iterator[Violation]:
             yield call_violation(call.node, likely=ANSWERED)
             # The others of the same function wait for the same side.
             break
-    piped = [] if is_script else list(waits_with_full_pipe(function))
+    if not is_script:
+        yield from _waits_for_program(function)
+
+
+def _waits_for_program(function: Function) -> Iterator[Violation]:
+    """The waits for other programs: before anything reads their pipe, and without a limit."""
+    piped = list(waits_with_full_pipe(function))
     for node in piped:
         if not _has_deadline(node, function):
             subject = f"`{snippet(node)}`, before anything reads its pipe,"
             yield violation(node, subject, likely=FITS, instead=READ_ADVICE)
-    for call in () if is_script else waits_without_limit(function):
+    is_limited_task = function.resolver.project.limits_tasks
+    for call in waits_without_limit(function):
         if call.node not in piped and not _has_deadline(call.node, function):
             yield call_violation(call.node, likely=ENDS)._replace(near=is_limited_task)
 
