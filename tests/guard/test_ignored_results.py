@@ -92,11 +92,26 @@ def test_a_task_that_may_store_its_result_makes_reads_right(tmp_path: Path, othe
     assert said(tmp_path, IGNORED, SHOW, **others) == set()
 
 
-@pytest.mark.parametrize("settings", ["", "CELERY_TASK_IGNORE_RESULT = env.bool('IGNORE')\n"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "",
+        "CELERY_TASK_IGNORE_RESULT = env.bool('IGNORE')\n",
+        "if DEBUG:\n    CELERY_TASK_IGNORE_RESULT = True\n",
+    ],
+)
 def test_settings_that_do_not_ignore_results_make_reads_right(
     tmp_path: Path, settings: str
 ) -> None:
     assert said(tmp_path, settings, SHOW) == set()
+
+
+def test_settings_of_tests_ignore_no_results_of_the_service(tmp_path: Path) -> None:
+    others = {"settings/__init__": "", "settings/base": "A = 1\n"}
+    for stem, found in (("test", set()), ("production", {"error"})):
+        files = {**others, f"settings/{stem}": IGNORED}
+        said = {s for rule, s in numbers(tmp_path / stem, SHOW, **files) if rule == "OFF701"}
+        assert said == found
 
 
 APP = "from celery import Celery\n\napp = Celery('shop', broker='redis://redis')\n"

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from offload_dev.lint.durations import Names, seconds
-from offload_dev.lint.settings_files import CELERY, SettingsFiles
+from offload_dev.lint.settings_files import CELERY, SettingsFiles, is_served
 from offload_dev.lint.source import CodeScope, Project, own_nodes
 
 APPS = {"celery.Celery", "celery.app.Celery"}
@@ -72,8 +72,12 @@ class CelerySettings:
 
     @cached_property
     def ignores_results(self) -> bool:
-        """Whether all tasks drop their results and states, as far as the files say."""
-        return self.is_true("task_ignore_result") and not any(
+        """Whether all tasks drop their results and states, as far as the files say.
+
+        A setting of tests alone, or below a condition, does not count.
+        """
+        values = self.values("task_ignore_result")
+        return any(map(_is_always_true, values)) and not any(
             MAY_KEEP_RESULT.search(module.text) or WRITES_STATES.search(module.text)
             for module in self._project.files
         )
@@ -129,6 +133,17 @@ class CelerySettings:
                     for each in node.keywords:
                         if each.arg in OF_APP:
                             yield OF_APP[each.arg], each.value
+
+
+def _is_always_true(given: Given) -> bool:
+    """Whether a line of a served file sets a setting to True, and no condition stands above it."""
+    module = given.scope.module
+    conditions = (node for node in ast.walk(module.node) if isinstance(node, ast.If))
+    return (
+        getattr(given.value, "value", None) is True
+        and is_served(module)
+        and not any(given.value in ast.walk(each) for each in conditions)
+    )
 
 
 def _of_conf(target: ast.expr) -> str:

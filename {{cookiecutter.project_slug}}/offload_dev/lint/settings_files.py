@@ -14,6 +14,8 @@ USUAL_NAMES = re.compile(
     r"^(__init__|base|common|defaults?|settings|main|prod|production|stag(e|ing)|local|dev|develop"
     r"|development|docker|heroku|ci|qa|tests?|testing)$"
 )
+# Files for the machine of a developer, or put aside.
+NOT_SERVED = re.compile(r"local|dev|test|example|sample|docker|_(backup|bak|copy|old)$|^ci$")
 # Texts that turn a setting off.
 OFF = {"false", "0", "no", "off"}
 ATOMIC_REQUESTS = re.compile(r"""^[^#\n]*["']ATOMIC_REQUESTS["']\]?\s*[:=]\s*True""", re.MULTILINE)
@@ -173,6 +175,11 @@ def is_settings(module: Module) -> bool:
     path = module.path
     is_named = path.stem == "settings" or path.parent.name == "settings"
     return is_named or {"INSTALLED_APPS", "DATABASES"} <= set(module.names)
+
+
+def is_served(module: Module) -> bool:
+    """Whether a service may run with this file, as its name says."""
+    return not NOT_SERVED.search(module.path.stem)
 
 
 def assignments(module: Module) -> Iterator[tuple[str, ast.stmt]]:

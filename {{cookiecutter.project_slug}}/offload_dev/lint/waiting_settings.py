@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from offload_dev.lint.celery_settings import APPS
 from offload_dev.lint.requirements_files import requires_below
 from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.settings_files import CELERY, assignments, is_settings, items
+from offload_dev.lint.settings_files import CELERY, assignments, is_served, is_settings, items
 from offload_dev.lint.source import CodeScope, Def, Module, own_nodes
 from offload_dev.lint.violations import Violation, violation
 
@@ -18,8 +18,6 @@ from offload_dev.lint.violations import Violation, violation
 USES_CACHE = re.compile(
     r"from django\.core(\.cache)? import [\w, ]*cache|cache_page|sessions\.backends\.cache"
 )
-# Files for the machine of a developer, or put aside.
-NOT_SERVED = re.compile(r"local|dev|test|example|sample|docker|_(backup|bak|copy|old)$|^ci$")
 THIS_HOST = re.compile(r"""["']?(localhost|127\.0\.0\.1|unix:|.*@?//(localhost|127\.0\.0\.1))""")
 SENDS_MAIL = re.compile(r"\b(send_mail|EmailMessage|EmailMultiAlternatives|email_user)\(")
 # Their sockets wait for ever without this option. Source: the pages of the packages.
@@ -42,7 +40,7 @@ def of_module(module: Module, resolver: Resolver) -> Iterator[Violation]:
     yield from _some_limited(module, resolver)
     if is_settings(module):
         yield from _lost_names(module, resolver)
-        if _is_served(module):
+        if is_served(module):
             yield from _mail(module, resolver)
             yield from _caches(module, resolver)
 
@@ -62,12 +60,8 @@ def _mail(module: Module, resolver: Resolver) -> Iterator[Violation]:
 
 def _is_first(name: str, module: Module, resolver: Resolver) -> bool:
     """Whether no other file that is served sets this name before: one finding is enough."""
-    served = (each for _, each in resolver.settings.values(name) if _is_served(each))
+    served = (each for _, each in resolver.settings.values(name) if is_served(each))
     return next(served, None) is module
-
-
-def _is_served(module: Module) -> bool:
-    return not NOT_SERVED.search(module.path.stem)
 
 
 def _caches(module: Module, resolver: Resolver) -> Iterator[Violation]:
