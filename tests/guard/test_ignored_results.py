@@ -106,9 +106,9 @@ def test_settings_that_do_not_ignore_results_make_reads_right(
     assert said(tmp_path, settings, SHOW) == set()
 
 
-def test_settings_of_tests_ignore_no_results_of_the_service(tmp_path: Path) -> None:
+def test_settings_of_a_developer_ignore_no_results_of_the_service(tmp_path: Path) -> None:
     others = {"settings/__init__": "", "settings/base": "A = 1\n"}
-    for stem, found in (("test", set()), ("production", {"error"})):
+    for stem, found in (("local", set()), ("production", {"error"})):
         files = {**others, f"settings/{stem}": IGNORED}
         said = {s for rule, s in numbers(tmp_path / stem, SHOW, **files) if rule == "OFF701"}
         assert said == found
