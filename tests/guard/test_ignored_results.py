@@ -114,6 +114,7 @@ def test_settings_of_a_developer_ignore_no_results_of_the_service(tmp_path: Path
         assert said == found
 
 
+DJANGO = "'django.conf:settings', namespace='CELERY'"
 APP = "from celery import Celery\n\napp = Celery('shop', broker='redis://redis')\n"
 
 
@@ -124,6 +125,10 @@ APP = "from celery import Celery\n\napp = Celery('shop', broker='redis://redis')
         (APP.replace("broker=", "backend="), "", set()),
         (f"{APP}app.conf.result_backend = 'redis://redis'\n", "", set()),
         (APP, "CELERY_RESULT_BACKEND = 'django-db'\n", set()),
+        (APP, "CACHES = {'default': {'BACKEND': 'x'}}\n", {"warning"}),
+        (f"{APP}app.config_from_object({DJANGO})\n", "", {"warning"}),
+        (f"{APP}app.config_from_object('celeryconfig')\n", "", set()),
+        (APP.replace(")", ", **OPTIONS)"), "", set()),
         ("", "", set()),
     ],
 )

@@ -33,8 +33,10 @@ VISIBILITY_TIMEOUT_SECONDS = {"redis": 3600, "valkey": 3600, "sentinel": 3600, "
 MAY_KEEP_RESULT = re.compile(r"""ignore_result["'\]]?\s*[=:](?!=)(?!\s*True\b)""", re.IGNORECASE)
 # States that a task writes by itself, and tasks of other projects.
 WRITES_STATES = re.compile(r"\b(update_state|store_result|mark_as_\w+|send_task)\(")
-# What may name a backend of results, wherever it stands.
-BACKEND = re.compile(r"result_?backend|\bbackend[\"']?\s*[=:]|config_from_envvar", re.IGNORECASE)
+# What may name a backend of results, and settings that are not in the source.
+BACKEND = re.compile(r"result_?backend|config_from_envvar", re.IGNORECASE)
+CONFIGURED = re.compile(r"\bconfig_from_object\(\s*([^,)\s]*)")
+OF_DJANGO = "django.conf:settings"
 
 
 class Given(NamedTuple):
@@ -85,12 +87,20 @@ class CelerySettings:
     @cached_property
     def has_no_backend(self) -> bool:
         """Whether a project has an app of Celery, and no file names a backend for its results."""
-        return any(
-            isinstance(node, ast.Call) and self._names.origin(node.func, module) in APPS
-            for module in self._project.files
+        files = self._project.files
+        apps = [
+            node
+            for module in files
             if "Celery(" in module.text
             for node in own_nodes(module.node)
-        ) and not any(BACKEND.search(module.text) for module in self._project.files)
+            if isinstance(node, ast.Call) and self._names.origin(node.func, module) in APPS
+        ]
+        given = {keyword.arg for app in apps for keyword in app.keywords}
+        if not apps or not given.isdisjoint({"backend", "config_source", None}):
+            return False
+        read = (name for module in files for name in CONFIGURED.findall(module.text))
+        is_known = all(name.strip("\"'") == OF_DJANGO for name in read)
+        return is_known and not any(BACKEND.search(module.text) for module in files)
 
     @cached_property
     def visibility_timeout(self) -> int:
