@@ -36,6 +36,7 @@ SOFT_LIMIT = re.compile(
 )
 MAX_SOFT_LIMIT_SECONDS = 600
 OF_RQ = ("django_rq", "rq.")
+LOCK = ".select_for_update("
 SETS_USER = re.compile(r"\brequest\.user\s*(:[^=\n]+)?=[^=]")
 
 
@@ -244,6 +245,13 @@ class Project:
             "ninja_jwt" in module.text or SETS_USER.search(module.text) is not None
             for module in self.modules.values()
         )
+
+    @cached_property
+    def locking_functions(self) -> set[str]:
+        """The names of the functions and methods whose lines lock rows."""
+        files = {module for module in self.files if LOCK in module.text}
+        inside = (scope for scope in self.functions if scope.module in files)
+        return {s.dotted.rpartition(".")[2] for s in inside if LOCK in s.text_of_lines}
 
     @cached_property
     def has_thread_locals(self) -> bool:
