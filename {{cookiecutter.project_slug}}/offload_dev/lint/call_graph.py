@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from offload_dev.lint.arguments import (
+    EQUALS,
     WITHOUT,
     argument,
     default,
     is_falsy,
+    is_other,
     is_truthy,
     parameters,
 )
@@ -375,15 +377,20 @@ def _in_call(
 ) -> Violation | None:
     """A violation of a function as one call of it meets it; None if its line does not run there.
 
-    Its line may run only if a parameter has a value, or only if it has none. The caller's own
+    Its line may run only if a parameter has a value, a certain value, or none. The caller's own
     parameters that are passed on are needed instead.
     """
     node, needs, likely = called.scope.node, [], found.likely
     for need in found.needs if isinstance(node, Def) else ():
         assert isinstance(node, Def)
-        name = need.removeprefix(WITHOUT)
+        name, _, values = need.removeprefix(WITHOUT).partition(EQUALS)
         value, by_default = argument(name, node, call)
-        if need == name:
+        if values:
+            if is_other(value, values):
+                return None
+            if isinstance(value, ast.Name) and value.id in parameters(caller.scope.node):
+                needs.append(f"{value.id}{EQUALS}{values}")
+        elif need == name:
             # `**options` may leave a parameter out.
             if value is None or is_falsy(value):
                 return None

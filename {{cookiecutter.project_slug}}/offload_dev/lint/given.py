@@ -8,7 +8,16 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from offload_dev.lint.arguments import WITHOUT, argument, is_falsy, is_truthy, parameters, places
+from offload_dev.lint.arguments import (
+    EQUALS,
+    WITHOUT,
+    argument,
+    is_falsy,
+    is_other,
+    is_truthy,
+    parameters,
+    places,
+)
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.joined import joined
 from offload_dev.lint.names import TO_THREAD
@@ -96,8 +105,15 @@ class Given:
     def is_never_true(self, scope: CodeScope, name: str) -> bool:
         """Whether all calls of a function, at least one, give nothing to a parameter.
 
-        A name with `WITHOUT` before it is a parameter to which all calls give something.
+        A name with `WITHOUT` before it is a parameter to which all calls give something, and one
+        with `EQUALS` behind it is one to which all calls give other values than those that follow.
         """
+        name, _, values = name.partition(EQUALS)
+        if values:
+            calls = self._calls.get(scope, [])
+            return bool(calls) and all(
+                is_other(self._value(scope, name, each.call), values) for each in calls
+            )
         is_closed = is_truthy if name.startswith(WITHOUT) else is_falsy
         name = name.removeprefix(WITHOUT)
         calls = self._calls.get(scope, [])

@@ -1,0 +1,170 @@
+"""What was accused wrongly because of a value, of who waits, or of who has fetched a row.
+
+Each kind stands beside the mistake that it resembles. `docs/public.md` says how often the linter
+was right on public projects.
+"""
+
+from pathlib import Path
+
+import pytest
+from example_shop import MODELS
+from twins import Twins, check, numbers
+
+MOVE = """
+from django.db import transaction
+
+from .tasks import credit
+
+class Status:
+    DONE = "done"
+    SENT = "sent"
+
+@transaction.atomic
+def view(request):
+    move(Order.objects.create(), STATUS)
+
+def move(order, status, note=""):
+    order.status = status
+    order.save()
+    if CONDITION:
+        credit.delay(order.pk)
+"""
+TASKS = "from celery import shared_task\n\n@shared_task\ndef credit(pk):\n    pass\n"
+# By name: the condition of `move`, what the view gives to it, and whether the task is published.
+VALUES = {
+    "the_value": ("status == Status.DONE", "Status.DONE", True),
+    "another_value": ("status == Status.DONE", "Status.SENT", False),
+    "another_text": ("status == 'done'", "'sent'", False),
+    "the_text": ("status == 'done'", "'done'", True),
+    "text_of_a_constant": ("status == Status.DONE", "'sent'", True),
+    "one_of_several": ("status in (Status.DONE, Status.SENT)", "Status.SENT", True),
+    "none_of_several": ("status in (Status.DONE, Status.PAID)", "Status.SENT", False),
+    "and_another_condition": ("order.pk and status == Status.DONE", "Status.SENT", False),
+    "or_another_condition": ("order.pk or status == Status.DONE", "Status.SENT", True),
+    "variable": ("status == Status.DONE", "request.POST['status']", True),
+    "value_of_a_variable": ("status == wanted", "Status.SENT", True),
+}
+THREAD = """
+import threading
+
+async def view(request):
+    thread = threading.Thread(target=print)
+    thread.start()
+    END
+"""
+OWN_LOOP = """
+import asyncio
+import functools
+
+from celery import shared_task
+
+def nested(coroutine):
+    @functools.wraps(coroutine)
+    INNER
+
+    return inner
+
+async def settle():
+    for order in [1, 2]:
+        try:
+            await asyncio.sleep(order)
+        except:
+            print(order)
+
+@shared_task
+@nested
+async def settle_task():
+    await settle()
+"""
+ACTION = """
+from rest_framework.decorators import action
+from rest_framework.viewsets import GenericViewSet
+
+from .clients import with_client
+
+class Orders(GenericViewSet):
+    @action(detail=False)
+    @DECORATOR
+    async def search(self, request, client=None):
+        return {}
+"""
+LIFESPAN = """
+from contextlib import asynccontextmanager
+
+@asynccontextmanager
+async def NAME(app):
+    yield
+    time.sleep(1)
+"""
+CONSUMER = """
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+class Chat(AsyncWebsocketConsumer):
+    async def connect(self):
+        user = self.scope["user"]
+        print(user.company)
+"""
+USER = """
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+class User(AbstractUser):
+    company = models.ForeignKey("shop.Customer", models.CASCADE)
+"""
+SETTINGS = "AUTH_USER_MODEL = 'shop.User'\nINSTALLED_APPS = ['shop']\n"
+SETS_USER = """
+class JWT:
+    async def __call__(self, scope, receive, send):
+        scope["user"] = await User.objects.RELATIONSaget(pk=1)
+"""
+KINDS = {
+    "thread_that_is_waited_for": Twins(
+        "OFF505",
+        "error",
+        THREAD.replace("END", "return thread.name"),
+        THREAD.replace("END", "thread.join()"),
+    ),
+    "coroutine_that_a_decorator_runs": Twins(
+        "OFF503",
+        "error",
+        OWN_LOOP.replace("INNER", "async def inner():\n        return await coroutine()"),
+        OWN_LOOP.replace("INNER", "def inner():\n        return asyncio.run(coroutine())"),
+    ),
+    "action_below_a_decorator_of_its_own": Twins(
+        "OFF504",
+        "error",
+        ACTION.replace("@DECORATOR\n    ", ""),
+        ACTION.replace("DECORATOR", "with_client"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_line_for_one_value_does_not_run_with_another(tmp_path: Path, name: str) -> None:
+    condition, given, is_run = VALUES[name]
+    code = MOVE.replace("CONDITION", condition).replace("STATUS", given)
+    assert ("OFF306" in {rule for rule, _ in numbers(tmp_path, code, tasks=TASKS)}) is is_run
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_is_told_from_the_mistake_it_resembles(tmp_path: Path, name: str) -> None:
+    check(KINDS[name], tmp_path)
+
+
+def test_what_runs_before_and_after_all_requests_is_only_likely(tmp_path: Path) -> None:
+    found = {
+        name: numbers(tmp_path / name, LIFESPAN.replace("NAME", name))
+        for name in ("serving", "app_lifespan")
+    }
+    expected = {"serving": {("OFF103", "error")}, "app_lifespan": {("OFF103", "warning")}}
+    assert found == expected
+
+
+def test_a_middleware_may_fetch_relations_with_the_user_of_channels(tmp_path: Path) -> None:
+    def of_user(place: str, relations: str) -> set[str]:
+        sets_user = SETS_USER.replace("RELATIONS", relations)
+        others = {"models": MODELS + USER, "settings": SETTINGS, "auth": sets_user}
+        return {rule for rule, _ in numbers(tmp_path / place, CONSUMER, **others)}
+
+    assert "OFF102" in of_user("plain", "")
+    assert "OFF102" not in of_user("fetched", "select_related('company').")
