@@ -40,6 +40,18 @@ def is_kept_by_instance(created: ast.Call, function: Function) -> bool:
     )
 
 
+def is_joined(created: ast.Call, function: Function) -> bool:
+    """Whether a function waits for the thread that it creates: `thread.join()`."""
+    names = {getattr(each, "id", "") for each in _targets(created, function.scope.node)}
+    joined = (each.node.func for each in function.calls)
+    return any(
+        isinstance(each, ast.Attribute)
+        and each.attr == "join"
+        and getattr(each.value, "id", None) in names
+        for each in joined
+    )
+
+
 def is_once_for_object(node: ast.expr, function: Function) -> bool:
     """Whether an object runs a line only once: `if self.started: return`, `self.started = True`."""
     nodes = own_nodes(function.scope.node)

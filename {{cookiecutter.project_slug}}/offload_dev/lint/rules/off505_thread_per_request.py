@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.arguments import is_set
 from offload_dev.lint.function import Function
-from offload_dev.lint.kept import is_kept, is_once_for_object
+from offload_dev.lint.kept import is_joined, is_kept, is_once_for_object
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
@@ -28,11 +28,13 @@ ONE_CLIENT = "one client for the process"
 def thread_per_request(function: Function) -> Iterator[Violation]:
     """Finds threads that a request starts. They have no limit and no deadline, and outlive it.
 
+    A thread that its function waits for ends with it: on the event loop that is OFF105.
+
     Some clients start one when they are created, so each object that has such a client has one.
     """
     for call in function.calls_not_awaited:
         if THREADS.matches(call.origin):
-            if not is_kept(call.node, function):
+            if not is_kept(call.node, function) and not is_joined(call.node, function):
                 is_once = is_once_for_object(call.node, function)
                 yield call_violation(call.node, likely=ONE_OBJECT if is_once else "")
             continue
