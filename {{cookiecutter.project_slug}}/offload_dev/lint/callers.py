@@ -10,6 +10,7 @@ from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.mentions import Mention, mentions
 from offload_dev.lint.names import NEW_TASK, ON_LOOP, SECOND_LOOP, TO_THREAD
+from offload_dev.lint.own_loops import TO_SYNC, is_run_by_decorator
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.source import CodeScope, Def
 from offload_dev.lint.unused import ASYNC_HOOK, QUIET, ROWS, Unused
@@ -32,7 +33,6 @@ ROUTES = {
     "route",
     "websocket",
 }
-TO_SYNC = "asgiref.sync.async_to_sync"
 # Django's workers run an async task by `async_to_sync`, each in a loop of its own.
 TASKS_OF_DJANGO = Patterns("{django.tasks,django_tasks}*.task")
 ASGI = {"receive", "send"}
@@ -133,6 +133,7 @@ class Callers:
             for scope, function in self._graph.functions.items()
             if scope.module.has_own_loop
             or self._is_of_worker(scope)
+            or is_run_by_decorator(function)
             or any(origin == TO_SYNC for origin, _ in function.decorators)
         }
         grows = True
@@ -166,8 +167,10 @@ class Callers:
         """
         known = {
             scope
-            for scope in self._graph.functions
-            if scope.module.has_own_loop or self._is_of_worker(scope)
+            for scope, function in self._graph.functions.items()
+            if scope.module.has_own_loop
+            or self._is_of_worker(scope)
+            or is_run_by_decorator(function)
         }
         grows = True
         while grows:
