@@ -168,3 +168,29 @@ def test_a_middleware_may_fetch_relations_with_the_user_of_channels(tmp_path: Pa
 
     assert "OFF102" in of_user("plain", "")
     assert "OFF102" not in of_user("fetched", "select_related('company').")
+
+
+def test_a_decorator_gives_a_method_its_object_first(tmp_path: Path) -> None:
+    tasks = TASKS.replace("credit(pk)", "credit(slug)")
+    code = """
+from .tasks import credit
+
+def cached(function):
+    @functools.wraps(function)
+    def inner(view, order: Order, *args):
+        return function(view, order, *args)
+
+    return inner
+
+class Join(View):
+    @cached
+    def post(self, order, slug):
+        credit.delay(GIVEN)
+"""
+    found = {
+        given: {
+            rule for rule, _ in numbers(tmp_path / given, code.replace("GIVEN", given), tasks=tasks)
+        }
+        for given in ("slug", "order")
+    }
+    assert found == {"slug": set(), "order": {"OFF307"}}
