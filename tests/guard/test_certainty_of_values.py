@@ -7,7 +7,7 @@ was right on public projects.
 from pathlib import Path
 
 import pytest
-from example_shop import MODELS
+from example_shop import MODELS, findings
 from twins import Twins, check, numbers
 
 MOVE = """
@@ -194,3 +194,41 @@ class Join(View):
         for given in ("slug", "order")
     }
     assert found == {"slug": set(), "order": {"OFF307"}}
+
+
+HEIRS = """
+class Source:
+    async def refresh(self):
+        return self.load()
+
+    def load(self):
+        BASE
+
+class Table(Source):
+    def load(self):
+        time.sleep(1)
+
+class Memory(Source):
+    def load(self):
+        OTHER
+
+async def view(request):
+    await Source().refresh()
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "other", "severity"),
+    [
+        ("time.sleep(2)", "return []", "error"),
+        ("return []", "return []", "warning"),
+        ("raise NotImplementedError", "return []", "warning"),
+        ("raise NotImplementedError", "time.sleep(3)", "error"),
+    ],
+)
+def test_a_method_that_one_heir_has_wrong_is_only_likely(
+    tmp_path: Path, base: str, other: str, severity: str
+) -> None:
+    code = HEIRS.replace("BASE", base).replace("OTHER", other)
+    found = {each.severity for each in findings(tmp_path, code) if each.line == 27}
+    assert found == {severity}

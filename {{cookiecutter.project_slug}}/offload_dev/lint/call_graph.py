@@ -19,7 +19,7 @@ from offload_dev.lint.call_targets import CallTargets
 from offload_dev.lint.callables import Callables
 from offload_dev.lint.canvas import result_waits
 from offload_dev.lint.deadlocks import Deadlocks
-from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.function import CallSite, Function, is_abstract
 from offload_dev.lint.given import Given, affected
 from offload_dev.lint.kept import is_kept, reads_cache
 from offload_dev.lint.loop_functions import LoopFunctions
@@ -278,7 +278,7 @@ class Reach:
                 # What a decorator puts around a function may call each function that it decorates.
                 if any(is_around(called.scope, each.scope) for each in found.chain[1:]):
                     continue
-                if self._others_are_right(call, found):
+                if self._others_are_right(call, called, found):
                     owner = called.scope.owner or called.scope
                     found = found._replace(likely=f"right if this is no `{owner.label}`")
                 elif self._graph.targets.may_be_other(call):
@@ -309,12 +309,20 @@ class Reach:
         function = self._graph.functions.get(step.scope)
         return function is not None and reads_cache(function, step.line)
 
-    def _others_are_right(self, call: CallSite, found: Violation) -> bool:
-        """Whether a call of an abstract method may run another method, which is right."""
+    def _others_are_right(self, call: CallSite, called: Function, found: Violation) -> bool:
+        """Whether a call of a method may run that of another class, which is right.
+
+        An abstract method is that of any heir. Another one may be that of the class itself.
+        """
         implementations = self._graph.targets.implementations(call)
-        others = (self._graph.functions[each] for each in implementations)
+        others = [self._graph.functions[each] for each in implementations]
+        named = self._graph.function(call.origin)
+        if named is not None and named is not called and _is_of_heir(called, named, call):
+            others.append(named)
         return not found.likely and any(
-            each.scope.on_loop or found.rule not in self.of_function(each) for each in others
+            each.scope.on_loop or found.rule not in self.of_function(each)
+            for each in others
+            if not is_abstract(each.scope)
         )
 
     def of_call(
@@ -349,6 +357,12 @@ class Reach:
                 _keep(found, reached)
             self._reached[function] = reached
         return self._reached[function]
+
+
+def _is_of_heir(called: Function, named: Function, call: CallSite) -> bool:
+    """Whether a call runs a method of an heir instead of the one that it names."""
+    owners = called.scope.owner, named.scope.owner
+    return None not in owners and called.scope.label.endswith(f".{call.method}")
 
 
 def _as_sure_as_its_block(found: Violation, function: Function) -> Violation:
