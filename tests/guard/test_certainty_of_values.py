@@ -196,6 +196,7 @@ class Join(View):
     assert found == {"slug": set(), "order": {"OFF307"}}
 
 
+HOOKS = ("add_shutdown_callback", "add_listener")
 HEIRS = """
 class Source:
     async def refresh(self):
@@ -232,3 +233,21 @@ def test_a_method_that_one_heir_has_wrong_is_only_likely(
     code = HEIRS.replace("BASE", base).replace("OTHER", other)
     found = {each.severity for each in findings(tmp_path, code) if each.line == 27}
     assert found == {severity}
+
+
+def test_what_runs_when_a_process_ends_holds_nobody_up(tmp_path: Path) -> None:
+    code = """
+class Collector:
+    async def close(self):
+        time.sleep(1)
+
+async def entry(ctx):
+    collector = Collector()
+
+    async def clean_up():
+        await collector.close()
+
+    ctx.HOOK(clean_up)
+"""
+    found = {hook: numbers(tmp_path / hook, code.replace("HOOK", hook)) for hook in HOOKS}
+    assert found == {"add_shutdown_callback": set(), "add_listener": {("OFF103", "error")}}

@@ -35,6 +35,8 @@ ROUTES = {
 }
 # Django's workers run an async task by `async_to_sync`, each in a loop of its own.
 TASKS_OF_DJANGO = Patterns("{django.tasks,django_tasks}*.task")
+# A worker of LiveKit awaits them when its one job has ended.
+AT_END = {"add_shutdown_callback"}
 ASGI = {"receive", "send"}
 PLAIN = Patterns("builtins.staticmethod", "builtins.classmethod", "abc.abstractmethod", "typing.*")
 GATHER = Patterns("asyncio.{gather,wait}")
@@ -214,6 +216,8 @@ class Callers:
 
     def _runs_alone(self, mention: Mention, known: set[CodeScope]) -> bool:
         scope, node = mention.scope, mention.node
+        if node in self._handed_at_end:
+            return True
         if not scope.on_loop and node in self._runs.get(scope, ()):
             # Under an async server, `async_to_sync` goes back to the loop that serves requests.
             return not any(
@@ -268,6 +272,17 @@ class Callers:
             for function in self._graph.functions.values()
             for call in function.calls
             if call.dropped and not call.awaited
+        }
+
+    @cached_property
+    def _handed_at_end(self) -> set[ast.AST]:
+        """The names of functions that run after all others of a process."""
+        return {
+            given
+            for function in self._graph.functions.values()
+            for call in function.calls
+            if getattr(call.node.func, "attr", "") in AT_END
+            for given in call.node.args
         }
 
     @cached_property
