@@ -251,3 +251,32 @@ async def entry(ctx):
 """
     found = {hook: numbers(tmp_path / hook, code.replace("HOOK", hook)) for hook in HOOKS}
     assert found == {"add_shutdown_callback": set(), "add_listener": {("OFF103", "error")}}
+
+
+SCRIPT = """
+import asyncio
+import time
+
+class Loader:
+    async def fetch(self):
+        time.sleep(1)
+
+async def main():
+    await Loader().fetch()
+
+START
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "is_alone"),
+    [
+        ("asyncio.run(main())", True),
+        ("TABLE = {1: lambda fetch: Loader(fetch)}\nasyncio.run(main())", True),
+        ("asyncio.run(main())\nCALLS = [Loader.fetch]", False),
+        ("CALLS = [main]", False),
+    ],
+)
+def test_a_script_has_its_loop_for_itself(tmp_path: Path, start: str, is_alone: bool) -> None:
+    found = numbers(tmp_path, "", load_them=SCRIPT.replace("START", start))
+    assert found == (set() if is_alone else {("OFF103", "error")})

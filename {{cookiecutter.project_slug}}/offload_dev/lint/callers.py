@@ -197,6 +197,9 @@ class Callers:
         if scope.on_loop and mention.node in self._dropped:
             # A coroutine that nobody awaits does not run: this is another function.
             return False
+        if isinstance(mention.node, ast.Name) and scope.owner not in (None, mention.scope):
+            # A variable or a parameter: a method has an object before its name.
+            return False
         if mention.node not in self._named:
             resolver = self._graph.resolver
             local = resolver.locals(mention.scope) if isinstance(mention.scope.node, Def) else None
@@ -222,7 +225,7 @@ class Callers:
             # Under an async server, `async_to_sync` goes back to the loop that serves requests.
             return not any(
                 node in ast.walk(call.node)
-                for call in self._graph.functions[scope].calls
+                for call in self._everything[scope].calls
                 if _starts(call)
             )
         is_call = node in self._called_names.get(scope, ())
@@ -337,6 +340,11 @@ class Callers:
         return not caller.on_loop and runs.issuperset(calls)
 
     @cached_property
+    def _everything(self) -> dict[CodeScope, Function]:
+        """The functions, and the bodies of modules: a script has `asyncio.run(main())` there."""
+        return {**self._graph.functions, **self._graph.bodies}
+
+    @cached_property
     def _runs(self) -> dict[CodeScope, set[ast.AST]]:
         """The calls that stand in `asyncio.run(…)` and the like, by the function around them."""
         return {
@@ -346,7 +354,7 @@ class Callers:
                 if SECOND_LOOP.matches(call.origin) or _starts(call)
                 for node in ast.walk(call.node)
             }
-            for scope, function in self._graph.functions.items()
+            for scope, function in self._everything.items()
         }
 
     @cached_property
