@@ -280,3 +280,14 @@ START
 def test_a_script_has_its_loop_for_itself(tmp_path: Path, start: str, is_alone: bool) -> None:
     found = numbers(tmp_path, "", load_them=SCRIPT.replace("START", start))
     assert found == (set() if is_alone else {("OFF103", "error")})
+
+
+def test_each_value_has_a_line_of_its_own(tmp_path: Path) -> None:
+    both = MOVE + "    elif status == Status.SENT:\n        credit.delay(order.pk)\n"
+    both = both.replace("CONDITION", "status == Status.DONE")
+    found = {
+        status: {rule for rule, _ in numbers(tmp_path / status, code, tasks=TASKS)}
+        for status in ("DONE", "SENT", "PAID")
+        for code in [both.replace("STATUS", f"Status.{status}")]
+    }
+    assert found == {"DONE": {"OFF306"}, "SENT": {"OFF306"}, "PAID": set()}

@@ -343,7 +343,9 @@ class Reach:
         return next(iter(self.of_function(function).values()), None)
 
     def of_function(self, function: Function) -> dict[str, Violation]:
-        """What a plain function comes to: for each rule one violation, a certain one if it can be.
+        """What a plain function comes to: by the rule one violation, a certain one if it can be.
+
+        Others of the rule follow which only run with a certain value of a parameter.
 
         The chain begins in the function itself.
         """
@@ -370,14 +372,19 @@ def _as_sure_as_its_block(found: Violation, function: Function) -> Violation:
 
 
 def _keep(found: Violation, reached: dict[str, Violation]) -> None:
-    """Keep a violation of a function, unless a surer one of the same rule is known."""
+    """Keep a violation of a function, unless a surer one of the same rule is known.
+
+    One for each value of a parameter is kept, too: a call gives one of the values.
+    """
 
     def doubts(each: Violation) -> tuple[bool, ...]:
         return bool(each.likely), each.near, bool(each.needs)
 
-    known = reached.get(found.rule)
-    if known is None or doubts(found) < doubts(known):
-        reached[found.rule] = found
+    values = [need for need in found.needs if EQUALS in need]
+    for key in {found.rule, " ".join([found.rule, *values])}:
+        known = reached.get(key)
+        if known is None or doubts(found) < doubts(known):
+            reached[key] = found
 
 
 def _keeps_result(call: ast.Call, found: Violation, function: Function) -> bool:
