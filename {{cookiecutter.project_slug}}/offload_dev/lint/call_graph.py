@@ -381,7 +381,7 @@ def _keep(found: Violation, reached: dict[str, Violation]) -> None:
         return bool(each.likely), each.near, bool(each.needs)
 
     values = [need for need in found.needs if EQUALS in need]
-    for key in {found.rule, " ".join([found.rule, *values])}:
+    for key in dict.fromkeys((found.rule, " ".join([found.rule, *values]))):
         known = reached.get(key)
         if known is None or doubts(found) < doubts(known):
             reached[key] = found
