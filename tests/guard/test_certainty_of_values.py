@@ -42,6 +42,7 @@ VALUES = {
     "and_another_condition": ("order.pk and status == Status.DONE", "Status.SENT", False),
     "or_another_condition": ("order.pk or status == Status.DONE", "Status.SENT", True),
     "variable": ("status == Status.DONE", "request.POST['status']", True),
+    "changed_before": ("(status := str(order)) and status == Status.DONE", "Status.SENT", True),
     "value_of_a_variable": ("status == wanted", "Status.SENT", True),
 }
 THREAD = """

@@ -60,12 +60,19 @@ class Conditions:
         self._note_early_end(node)
         self._note_context(node)
         self._note_once(node)
-        needs = [*((name, name) for name in needed(node.test)), *chosen(node.test)]
-        for need in (need for name, need in needs if name in self.parameters):
+        needs = [name for name in needed(node.test) if name in self.parameters]
+        needs += (need for name, need in chosen(node.test) if name in self._unchanged)
+        for need in needs:
             first, last = node.body[0].lineno, node.body[-1].end_lineno or 0
             self.function.guards.append((first, last, need))
         self._note_without(missing(node.test), node.body)
         self._note_without(given(node.test), node.orelse)
+
+    @cached_property
+    def _unchanged(self) -> set[str]:
+        """The parameters that have the value which the caller gives, to the function's end."""
+        names = (each for each in own_nodes(self.function.scope.node) if isinstance(each, ast.Name))
+        return self.parameters - {each.id for each in names if isinstance(each.ctx, ast.Store)}
 
     def _is_off(self, test: ast.expr) -> bool:
         """Whether a condition is never true: a constant, or a setting that no file gives."""
