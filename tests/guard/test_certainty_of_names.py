@@ -118,3 +118,9 @@ def test_what_may_be_right_is_only_likely(tmp_path: Path, name: str) -> None:
     found = numbers(tmp_path / "likely", likely)
     assert (rule, "warning") in found
     assert (rule, "error") not in found
+
+
+def test_a_called_lambda_validates_nothing(tmp_path: Path) -> None:
+    code = f"{FORM}async def view(request):\n    form = OrderForm(request.POST)\n"
+    called = code + "    (lambda given: given)(form)\n    return form.errors\n"
+    assert ("OFF101", "error") in numbers(tmp_path, called)

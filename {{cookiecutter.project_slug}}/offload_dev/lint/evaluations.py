@@ -194,7 +194,8 @@ class Evaluations:
 
         That function may run in a thread: `await sync_to_async(check)(form)`.
         """
-        called = [origin, *map(self.origin, getattr(node.func, "args", ()))]
+        handed = node.func.args if isinstance(node.func, ast.Call) else []
+        called = [origin, *map(self.origin, handed)]
         functions = filter(None, map(self.resolver.function, called))
         if any(VALIDATES.search(each.text_of_lines) for each in functions):
             self.validated.update(map(ast.unparse, node.args))
