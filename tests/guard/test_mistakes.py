@@ -14,7 +14,7 @@ from offload_dev.lint.source import Project
 LEARNED = [mistake for part in READ for mistake in read(part)]
 # What the linter alone catches of the parts that nobody reads: it may only grow. And how many of
 # their mends it accuses with an error: that may only fall.
-MIN_CAUGHT = {"fixes_held_back": 13, "issues_unseen": 28, "strangers_unread": 11}
+MIN_CAUGHT = {"fixes_held_back": 13, "issues_unseen": 29, "strangers_unread": 11}
 MAX_ACCUSED = {"fixes_held_back": 0, "issues_unseen": 0, "strangers_unread": 0}
 
 

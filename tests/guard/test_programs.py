@@ -69,6 +69,129 @@ async def probe(request):
 """,
 }
 
+FULL_PIPES = {
+    "wait_then_read": """
+def licence(folder):
+    process = subprocess.Popen(["detect", folder], stdout=subprocess.PIPE)
+    process.wait()
+    return process.stdout.read()
+""",
+    "entered": """
+def licence(folder):
+    with subprocess.Popen(["detect", folder], stderr=subprocess.PIPE) as process:
+        if process.wait() != 0:
+            raise OSError(process.stderr.read())
+""",
+    "polled": """
+def licence(folder):
+    process = subprocess.Popen(["detect", folder], stdout=-1)
+    while process.poll() is None:
+        time.sleep(1)
+    return process.communicate()[0]
+""",
+    "polled_in_other_words": """
+def licence(folder):
+    process = subprocess.Popen(["detect", folder], stdout=subprocess.PIPE)
+    while not process.poll():
+        time.sleep(1)
+""",
+    "never_read": """
+def start(folder):
+    return subprocess.Popen(["detect", folder], stdout=subprocess.PIPE).wait()
+""",
+    "process_of_asyncio": """
+async def licence(folder):
+    process = await asyncio.create_subprocess_exec(
+        "detect", folder, stdout=asyncio.subprocess.PIPE
+    )
+    await process.wait()
+    return await process.stdout.read()
+""",
+    "name_of_its_own": """
+from subprocess import PIPE, Popen
+
+def licence(folder):
+    detector = Popen(["detect", folder], stdin=PIPE, stdout=PIPE)
+    detector.stdin.write(b"x")
+    code = detector.wait()
+    return code, detector.stdout.read()
+""",
+}
+EMPTY_PIPES = {
+    "read_before": """
+def licence(folder):
+    process = subprocess.Popen(["detect", folder], stdout=subprocess.PIPE)
+    text = process.stdout.read()
+    process.wait()
+    return text
+""",
+    "read_by_a_thread": """
+def licence(folder):
+    process = subprocess.Popen(["detect", folder], stdout=subprocess.PIPE)
+    threading.Thread(target=show, args=(process.stdout,)).start()
+    process.wait()
+""",
+    "given_away": """
+def licence(folder):
+    process = subprocess.Popen(["detect", folder], stdout=subprocess.PIPE)
+    show(process)
+    process.wait()
+""",
+    "read_by_an_inner_function": """
+def licence(folder):
+    process = subprocess.Popen(["detect", folder], stdout=subprocess.PIPE)
+    def show():
+        print(process.stdout.read())
+    threading.Thread(target=show).start()
+    process.wait()
+""",
+    "no_pipe": """
+def licence(folder):
+    process = subprocess.Popen(["detect", folder], stdout=subprocess.DEVNULL)
+    process.wait()
+""",
+    "pipe_to_write": """
+def licence(folder):
+    process = subprocess.Popen(["detect", folder], stdin=subprocess.PIPE)
+    process.wait()
+""",
+    "timeout": """
+def licence(folder):
+    process = subprocess.Popen(["detect", folder], stdout=subprocess.PIPE)
+    process.wait(timeout=60)
+""",
+    "communicate": """
+def licence(folder):
+    process = subprocess.Popen(["detect", folder], stdout=subprocess.PIPE)
+    return process.communicate()[0]
+""",
+    "killed_before": """
+def licence(folder):
+    process = subprocess.Popen(["detect", folder], stdout=subprocess.PIPE)
+    process.kill()
+    process.wait()
+""",
+    "polled_with_an_end": """
+def licence(folder):
+    process = subprocess.Popen(["detect", folder], stdout=subprocess.PIPE)
+    while process.poll() is None:
+        if time.monotonic() > 60:
+            break
+""",
+    "polled_and_read": """
+def licence(folder):
+    process = subprocess.Popen(["detect", folder], stdout=subprocess.PIPE)
+    while process.poll() is None:
+        print(process.stdout.readline())
+""",
+    "deadline": """
+async def licence(folder):
+    process = await asyncio.create_subprocess_exec("detect", folder, stdout=-1)
+    async with asyncio.timeout(5):
+        await process.wait()
+""",
+}
+
 
 def said(folder: Path, code: str, **others: str) -> set[str]:
     found = numbers(folder, HEAD + code, **others)
@@ -83,6 +206,16 @@ def test_a_program_that_may_hang_needs_a_timeout(tmp_path: Path, name: str) -> N
 @pytest.mark.parametrize("name", ENDS)
 def test_a_program_that_ends_is_right(tmp_path: Path, name: str) -> None:
     assert said(tmp_path, ENDS[name]) == set()
+
+
+@pytest.mark.parametrize("name", FULL_PIPES)
+def test_a_wait_before_the_pipe_is_read_may_never_end(tmp_path: Path, name: str) -> None:
+    assert said(tmp_path, FULL_PIPES[name]) == {"warning"}
+
+
+@pytest.mark.parametrize("name", EMPTY_PIPES)
+def test_a_pipe_that_somebody_reads_is_right(tmp_path: Path, name: str) -> None:
+    assert said(tmp_path, EMPTY_PIPES[name]) == set()
 
 
 def test_a_time_limit_of_tasks_ends_a_program_in_a_task(tmp_path: Path) -> None:

@@ -140,27 +140,14 @@ class CallGraph:
         """The async functions that sync code runs, each time in an event loop of its own."""
         return run_by_sync_code(self.functions, self.resolver)
 
-    def is_run_without_transaction(self, scope: CodeScope, depth: int = 4) -> bool:
-        """Whether a view or a command comes to a function, and no caller holds a transaction."""
-        if self.resolver.settings.has_atomic_requests:
-            return False
-        is_command = scope.module.has_own_loop and scope.label.endswith(".handle")
-        if self.is_view(scope) or is_command:
-            return True
-        callers = self._callers.get(scope, []) if depth else []
-        return bool(callers) and all(
-            not is_atomic and self.is_run_without_transaction(caller, depth - 1)
-            for caller, is_atomic in callers
-        )
-
     @cached_property
-    def _callers(self) -> dict[CodeScope, list[tuple[CodeScope, bool]]]:
-        """By function, its callers, and whether they call it in a transaction."""
-        found: dict[CodeScope, list[tuple[CodeScope, bool]]] = {}
+    def callers(self) -> dict[CodeScope, list[tuple[CodeScope, CallSite]]]:
+        """By function, its callers, and their calls."""
+        found: dict[CodeScope, list[tuple[CodeScope, CallSite]]] = {}
         for scope, function in self.functions.items():
             for call in function.calls:
                 for called in (*self.targets.of(call, function), *self._handed(call)):
-                    found.setdefault(called.scope, []).append((scope, call.atomic))
+                    found.setdefault(called.scope, []).append((scope, call))
         return found
 
     def _handed(self, call: CallSite) -> Iterator[Function]:

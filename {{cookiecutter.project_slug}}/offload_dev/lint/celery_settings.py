@@ -1,13 +1,14 @@
 """What a project says to Celery: in Django's settings, and in the lines beside its app."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
 from offload_dev.lint.durations import Names, seconds
-from offload_dev.lint.settings_files import CELERY, SettingsFiles
-from offload_dev.lint.source import CodeScope, Project
+from offload_dev.lint.settings_files import CELERY, SettingsFiles, is_served
+from offload_dev.lint.source import CodeScope, Project, own_nodes
 
 APPS = {"celery.Celery", "celery.app.Celery"}
 # Settings that the app itself may be given.
@@ -26,6 +27,16 @@ OLD_NAMES = {
 # After how many seconds a broker delivers a message again by default. Source: the pages of Celery
 # about its brokers, "Visibility timeout".
 VISIBILITY_TIMEOUT_SECONDS = {"redis": 3600, "valkey": 3600, "sentinel": 3600, "sqs": 1800}
+
+
+# A task, or a call of one, that may keep its result whatever the settings say.
+MAY_KEEP_RESULT = re.compile(r"""ignore_result["'\]]?\s*[=:](?!=)(?!\s*True\b)""", re.IGNORECASE)
+# States that a task writes by itself, and tasks of other projects.
+WRITES_STATES = re.compile(r"\b(update_state|store_result|mark_as_\w+|send_task)\(")
+# What may name a backend of results, and settings that are not in the source.
+BACKEND = re.compile(r"result_?backend|config_from_envvar", re.IGNORECASE)
+CONFIGURED = re.compile(r"\bconfig_from_object\(\s*([^,)\s]*)")
+OF_DJANGO = "django.conf:settings"
 
 
 class Given(NamedTuple):
@@ -60,6 +71,36 @@ class CelerySettings:
     def is_late_somewhere(self) -> bool:
         """Whether a file names late acknowledgement, also of a single task."""
         return any("acks_late" in module.text.lower() for module in self._project.files)
+
+    @cached_property
+    def ignores_results(self) -> bool:
+        """Whether all tasks drop their results and states, as far as the files say.
+
+        A setting of tests alone, or below a condition, does not count.
+        """
+        values = self.values("task_ignore_result")
+        return any(map(_is_always_true, values)) and not any(
+            MAY_KEEP_RESULT.search(module.text) or WRITES_STATES.search(module.text)
+            for module in self._project.files
+        )
+
+    @cached_property
+    def has_no_backend(self) -> bool:
+        """Whether a project has an app of Celery, and no file names a backend for its results."""
+        files = self._project.files
+        apps = [
+            node
+            for module in files
+            if "Celery(" in module.text
+            for node in own_nodes(module.node)
+            if isinstance(node, ast.Call) and self._names.origin(node.func, module) in APPS
+        ]
+        given = {keyword.arg for app in apps for keyword in app.keywords}
+        if not apps or not given.isdisjoint({"backend", "config_source", None}):
+            return False
+        read = (name for module in files for name in CONFIGURED.findall(module.text))
+        is_known = all(name.strip("\"'") == OF_DJANGO for name in read)
+        return is_known and not any(BACKEND.search(module.text) for module in files)
 
     @cached_property
     def visibility_timeout(self) -> int:
@@ -102,6 +143,17 @@ class CelerySettings:
                     for each in node.keywords:
                         if each.arg in OF_APP:
                             yield OF_APP[each.arg], each.value
+
+
+def _is_always_true(given: Given) -> bool:
+    """Whether a line of a served file sets a setting to True, and no condition stands above it."""
+    module = given.scope.module
+    conditions = (node for node in ast.walk(module.node) if isinstance(node, ast.If))
+    return (
+        getattr(given.value, "value", None) is True
+        and is_served(module)
+        and not any(given.value in ast.walk(each) for each in conditions)
+    )
 
 
 def _of_conf(target: ast.expr) -> str:

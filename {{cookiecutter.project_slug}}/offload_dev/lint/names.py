@@ -59,6 +59,7 @@ CALLBACKS = _patterns("loops", "callbacks")
 CALLING_DECORATORS = _patterns("loops", "calling_decorators")
 
 TASK_DECORATORS = _patterns("tasks", "decorators")
+TASK_CLASSES = _patterns("tasks", "classes")
 CELERY_TASKS = _patterns("tasks", "of_celery")
 PUBLISH = frozenset(NAMES["tasks"]["publish"])
 TASK_RESULTS = _patterns("tasks", "results")

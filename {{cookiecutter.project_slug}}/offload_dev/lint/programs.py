@@ -4,16 +4,20 @@ import ast
 import re
 from collections.abc import Iterator
 
-from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.function import CallSite, Function, WithBlock
 from offload_dev.lint.local_types import assigned
 from offload_dev.lint.names import LIMITING_OPTIONS, NETWORK_COMMANDS, PREFIXES, PROGRAMS
 from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.source import own_nodes
 
 RUN = Patterns("subprocess.{run,call,check_call,check_output}")
 ASYNC = Patterns("asyncio.{create_subprocess_exec,create_subprocess_shell}")
 THIS_HOST = re.compile(r"\b(localhost|127\.0\.0\.1)\b")
 WAITS = {"communicate", "wait"}
 ENDS = {"kill", "terminate", "send_signal"}
+# They neither read a pipe nor hand it to somebody who does.
+QUIET = {"args", "pid", "poll", "returncode", "stdin", "wait"}
+PIPE = Patterns("{,asyncio.}subprocess.PIPE")
 # `process.wait(5)` and `communicate(data, 5)`.
 PLACE = {"communicate": 2, "wait": 1}
 
@@ -34,6 +38,75 @@ def waits_without_limit(function: Function) -> Iterator[CallSite]:
             started = None if _is_killed(call, function) else _started(call, function)
             if started is not None and may_hang(_words(started, function)):
                 yield call
+
+
+def waits_with_full_pipe(function: Function) -> Iterator[ast.expr]:
+    """The lines that wait for a program before anything reads what it writes. Two cases:
+
+    1. `process.wait()`, without a timeout.
+    2. `while process.poll() is None: time.sleep(1)`.
+
+    A program that has filled its pipe waits, too, so both wait for ever.
+    """
+    if "subprocess" not in function.scope.module.text:
+        return
+    for call in function.calls:
+        is_wait = call.method == "wait" and not _is_limited(call.node, call.method)
+        if is_wait and not _is_killed(call, function) and _is_unread(call, function):
+            yield call.node
+    for node in own_nodes(function.scope.node):
+        match node:
+            case ast.While(
+                test=ast.Compare(left=ast.Call() as asked, ops=[ast.Is() | ast.Eq()])
+                | ast.UnaryOp(op=ast.Not(), operand=ast.Call() as asked)
+            ):
+                poll = function.calls_by_node.get(asked)
+                if poll is None or poll.method != "poll" or _may_end(node):
+                    continue
+                if _is_unread(poll, function, node.end_lineno):
+                    yield node.test
+
+
+def _may_end(loop: ast.While) -> bool:
+    """Whether a line of a loop may leave it."""
+    ends = (ast.Break, ast.Return, ast.Raise)
+    return any(isinstance(each, ends) for line in loop.body for each in ast.walk(line))
+
+
+def _is_unread(wait: CallSite, function: Function, last: int | None = None) -> bool:
+    """Whether a program writes into a pipe, and no line up to here may read it.
+
+    Args:
+        last: the last line that counts; the one of the call if there is none.
+    """
+    started = _started(wait, function)
+    piped = [
+        keyword.value
+        for keyword in (started.keywords if started is not None else ())
+        if keyword.arg in ("stdout", "stderr")
+    ]
+    if not any(_is_pipe(each, function) for each in piped):
+        return False
+    held = wait.node.func.value if isinstance(wait.node.func, ast.Attribute) else None
+    name, last = getattr(held, "id", ""), last or wait.node.lineno
+    quiet = {
+        node.value
+        for node in ast.walk(function.scope.node)
+        if isinstance(node, ast.Attribute) and node.attr in QUIET
+    }
+    return not any(
+        isinstance(node, ast.Name)
+        and node.id == name
+        and isinstance(node.ctx, ast.Load)
+        and node not in quiet
+        and node.lineno <= last
+        for node in ast.walk(function.scope.node)
+    )
+
+
+def _is_pipe(given: ast.expr, function: Function) -> bool:
+    """Whether this is `subprocess.PIPE`, by its name or as the number that it is."""
+    return ast.unparse(given) == "-1" or PIPE.matches(function.origin_of(given))
 
 
 def may_hang(words: list[str]) -> bool:
@@ -65,11 +138,22 @@ def _started(call: CallSite, function: Function) -> ast.Call | None:
     """The call that started the process whose method is called."""
     func = call.node.func
     value = assigned(func.value, function.scope.node) if isinstance(func, ast.Attribute) else None
+    if isinstance(value, ast.Name):
+        entered = (block for block in function.blocks if _enters(block, value.id))
+        value = next((block.manager for block in entered), None)
     value = value.value if isinstance(value, ast.Await) else value
     made = function.calls_by_node.get(value) if isinstance(value, ast.Call) else None
     if made is None or not (made.origin == "subprocess.Popen" or ASYNC.matches(made.origin)):
         return None
     return made.node
+
+
+def _enters(block: WithBlock, name: str) -> bool:
+    """Whether `name` stands for the manager of a block: `with Popen(command) as name`."""
+    return any(
+        item.context_expr is block.manager and getattr(item.optional_vars, "id", "") == name
+        for item in block.node.items
+    )
 
 
 def _words(call: ast.Call, function: Function) -> list[str]:

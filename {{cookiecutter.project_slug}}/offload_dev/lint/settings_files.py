@@ -14,6 +14,8 @@ USUAL_NAMES = re.compile(
     r"^(__init__|base|common|defaults?|settings|main|prod|production|stag(e|ing)|local|dev|develop"
     r"|development|docker|heroku|ci|qa|tests?|testing)$"
 )
+# Files for the machine of a developer, or put aside.
+NOT_SERVED = re.compile(r"local|dev|test|example|sample|docker|_(backup|bak|copy|old)$|^ci$")
 # Texts that turn a setting off.
 OFF = {"false", "0", "no", "off"}
 ATOMIC_REQUESTS = re.compile(r"""^[^#\n]*["']ATOMIC_REQUESTS["']\]?\s*[:=]\s*True""", re.MULTILINE)
@@ -175,6 +177,11 @@ def is_settings(module: Module) -> bool:
     return is_named or {"INSTALLED_APPS", "DATABASES"} <= set(module.names)
 
 
+def is_served(module: Module) -> bool:
+    """Whether a service may run with this file, as its name says."""
+    return not NOT_SERVED.search(module.path.stem)
+
+
 def assignments(module: Module) -> Iterator[tuple[str, ast.stmt]]:
     """The names that a module assigns to, and the statements."""
     for node in own_statements(module.node):
@@ -184,3 +191,14 @@ def assignments(module: Module) -> Iterator[tuple[str, ast.stmt]]:
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr())
             ):
                 yield name, node
+
+
+def items(node: ast.expr | str | None) -> dict[str, ast.expr]:
+    """The items of a dictionary, by their keys as texts; `**more` under the empty text."""
+    match node:
+        case ast.Dict(keys=keys, values=values):
+            names = (str(getattr(key, "value", "")) for key in keys)
+            return dict(zip(names, values, strict=True))
+        case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords):
+            return {each.arg or "": each.value for each in keywords}
+    return {}

@@ -36,6 +36,7 @@ SOFT_LIMIT = re.compile(
 )
 MAX_SOFT_LIMIT_SECONDS = 600
 OF_RQ = ("django_rq", "rq.")
+LOCK = ".select_for_update("
 # A middleware of Channels that fetches the user by itself, and relations with it.
 SETS_USER_OF_SCOPE = re.compile(r"""\bscope\[["']user["']\]\s*=[^=]""")
 SETS_USER = re.compile(r"\brequest\.user\s*(:[^=\n]+)?=[^=]")
@@ -254,6 +255,13 @@ class Project:
             SETS_USER_OF_SCOPE.search(module.text) is not None and "_related(" in module.text
             for module in self.modules.values()
         )
+
+    @cached_property
+    def locking_functions(self) -> set[str]:
+        """The names of the functions and methods whose lines lock rows."""
+        files = {module for module in self.files if LOCK in module.text}
+        inside = (scope for scope in self.functions if scope.module in files)
+        return {s.dotted.rpartition(".")[2] for s in inside if LOCK in s.text_of_lines}
 
     @cached_property
     def has_thread_locals(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from offload_dev.lint.celery_settings import APPS
 from offload_dev.lint.requirements_files import requires_below
 from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.settings_files import CELERY, assignments, is_settings
+from offload_dev.lint.settings_files import CELERY, assignments, is_served, is_settings, items
 from offload_dev.lint.source import CodeScope, Def, Module, own_nodes
 from offload_dev.lint.violations import Violation, violation
 
@@ -18,8 +18,6 @@ from offload_dev.lint.violations import Violation, violation
 USES_CACHE = re.compile(
     r"from django\.core(\.cache)? import [\w, ]*cache|cache_page|sessions\.backends\.cache"
 )
-# Files for the machine of a developer, or put aside.
-NOT_SERVED = re.compile(r"local|dev|test|example|sample|docker|_(backup|bak|copy|old)$|^ci$")
 THIS_HOST = re.compile(r"""["']?(localhost|127\.0\.0\.1|unix:|.*@?//(localhost|127\.0\.0\.1))""")
 SENDS_MAIL = re.compile(r"\b(send_mail|EmailMessage|EmailMultiAlternatives|email_user)\(")
 # Their sockets wait for ever without this option. Source: the pages of the packages.
@@ -42,7 +40,7 @@ def of_module(module: Module, resolver: Resolver) -> Iterator[Violation]:
     yield from _some_limited(module, resolver)
     if is_settings(module):
         yield from _lost_names(module, resolver)
-        if _is_served(module):
+        if is_served(module):
             yield from _mail(module, resolver)
             yield from _caches(module, resolver)
 
@@ -62,12 +60,8 @@ def _mail(module: Module, resolver: Resolver) -> Iterator[Violation]:
 
 def _is_first(name: str, module: Module, resolver: Resolver) -> bool:
     """Whether no other file that is served sets this name before: one finding is enough."""
-    served = (each for _, each in resolver.settings.values(name) if _is_served(each))
+    served = (each for _, each in resolver.settings.values(name) if is_served(each))
     return next(served, None) is module
-
-
-def _is_served(module: Module) -> bool:
-    return not NOT_SERVED.search(module.path.stem)
 
 
 def _caches(module: Module, resolver: Resolver) -> Iterator[Violation]:
@@ -79,7 +73,7 @@ def _caches(module: Module, resolver: Resolver) -> Iterator[Violation]:
     if "timeout" in _locations(caches).lower() or not is_used:
         return
     for cache in caches.values:
-        given = _items(cache)
+        given = items(cache)
         backend = getattr(given.get("BACKEND"), "value", "")
         limit = LIMIT_OF_CACHE.get(backend, "")
         place, options = given.get("LOCATION"), given.get("OPTIONS", ast.Dict([], []))
@@ -90,7 +84,7 @@ def _caches(module: Module, resolver: Resolver) -> Iterator[Violation]:
         of_redis = backend.endswith(".RedisCache")
         if of_redis and not requires_below(resolver.project.root, "redis", LIMITED_REDIS):
             continue
-        if "" not in _items(options) and limit not in _items(options):
+        if "" not in items(options) and limit not in items(options):
             subject = f"the cache of {backend.rpartition('.')[2]}, which may wait for ever,"
             advice = f'`"{limit}"` in its `OPTIONS`'
             yield violation(cache, subject, likely=ANSWERS, instead=advice)
@@ -99,15 +93,7 @@ def _caches(module: Module, resolver: Resolver) -> Iterator[Violation]:
 
 def _locations(caches: ast.Dict) -> str:
     """Where the servers of the caches are: an address may say `?socket_timeout=1`."""
-    return " ".join(ast.unparse(_items(each).get("LOCATION") or each) for each in caches.values)
-
-
-def _items(node: ast.expr | None) -> dict[str, ast.expr]:
-    """The items of a dictionary, by their keys as texts; `**more` under the empty text."""
-    if not isinstance(node, ast.Dict):
-        return {}
-    names = (str(getattr(key, "value", "")) for key in node.keys)
-    return dict(zip(names, node.values, strict=True))
+    return " ".join(ast.unparse(items(each).get("LOCATION") or each) for each in caches.values)
 
 
 def _lost_names(module: Module, resolver: Resolver) -> Iterator[Violation]:

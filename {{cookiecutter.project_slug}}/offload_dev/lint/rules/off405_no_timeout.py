@@ -11,7 +11,7 @@ from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.libraries import Library
 from offload_dev.lint.names import TASK_RESULTS
 from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.programs import waits_without_limit
+from offload_dev.lint.programs import waits_with_full_pipe, waits_without_limit
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import own_nodes
@@ -26,6 +26,8 @@ TIMEOUTS = Patterns("{httpx,httpx2}.Timeout", "aiohttp.ClientTimeout")
 SESSIONS = Patterns("requests.{Session,session,sessions.Session}.*")
 WORKER_RUNS = "right if a worker always runs"
 ENDS = "right if the program ends by itself, whatever its input is"
+FITS = "right if the program writes less than a pipe holds: 64 KiB on Linux"
+READ_ADVICE = "`communicate(timeout=…)` or `subprocess.run(…, timeout=…)`, which read the pipe"
 ANSWERED = "right if the other side always answers, or closes the connection"
 
 
@@ -36,7 +38,7 @@ ANSWERED = "right if the other side always answers, or closes the connection"
     target=Target.FUNCTION,
 )
 def no_timeout(function: Function) -> Iterator[Violation]:
-    """Finds calls and clients of other services without a timeout. Five cases:
+    """Finds calls and clients of other services without a timeout. Six cases:
 
     1. HTTP calls and clients with `timeout=None`.
     2. Calls whose library has no limit of its own, such as `requests.get(url)`, and locks that do
@@ -44,6 +46,7 @@ def no_timeout(function: Function) -> Iterator[Violation]:
     3. `.get()` of a task's result, and a loop until it is `ready()`.
     4. Programs that a file or a server of others can keep for ever, such as `ffmpeg`.
     5. Reads of asyncio's streams.
+    6. A program that is waited for before anything reads its pipe: with a full pipe both wait.
 
     One upstream that does not answer then keeps its request, its connection and its caller.
     """
@@ -68,12 +71,24 @@ def no_timeout(function: Function) -> Iterator[Violation]:
     if not (is_script or function.is_task or function.scope.on_loop):
         yield from _waits_for_task(function)
     for call in () if is_script else streams.reads(function):
-        if not _has_deadline(call, function):
+        if not _has_deadline(call.node, function):
             yield call_violation(call.node, likely=ANSWERED)
             # The others of the same function wait for the same side.
             break
-    for call in () if is_script else waits_without_limit(function):
-        if not _has_deadline(call, function):
+    if not is_script:
+        yield from _waits_for_program(function)
+
+
+def _waits_for_program(function: Function) -> Iterator[Violation]:
+    """The waits for other programs: before anything reads their pipe, and without a limit."""
+    piped = list(waits_with_full_pipe(function))
+    for node in piped:
+        if not _has_deadline(node, function):
+            subject = f"`{snippet(node)}`, before anything reads its pipe,"
+            yield violation(node, subject, likely=FITS, instead=READ_ADVICE)
+    is_limited_task = function.resolver.project.limits_tasks
+    for call in waits_without_limit(function):
+        if call.node not in piped and not _has_deadline(call.node, function):
             yield call_violation(call.node, likely=ENDS)._replace(near=is_limited_task)
 
 
@@ -83,7 +98,7 @@ def _is_limited(call: CallSite, library: Library, function: Function) -> bool:
         return True
     return (
         _is_given(library, call.node)
-        or _has_deadline(call, function)
+        or _has_deadline(call.node, function)
         or (call.method == "lock" and _never_waits(function))
         or _has_limited_calls(call, function)
     )
@@ -119,11 +134,11 @@ def _has_limited_calls(client: CallSite, function: Function) -> bool:
     return bool(limited) and all(limited)
 
 
-def _has_deadline(call: CallSite, function: Function) -> bool:
+def _has_deadline(call: ast.expr, function: Function) -> bool:
     """Whether a deadline stands around a call: `async with asyncio.timeout(5)`, or `wait_for`."""
     around = [block.node for block in function.blocks if DEADLINES.matches(block.origin)]
     waits = (each.node for each in function.calls if WAIT_FOR.matches(each.origin))
-    return any(call.node in ast.walk(each) for each in (*around, *waits))
+    return any(call in ast.walk(each) for each in (*around, *waits))
 
 
 def _never_waits(function: Function) -> bool:

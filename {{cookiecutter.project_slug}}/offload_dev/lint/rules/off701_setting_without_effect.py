@@ -5,7 +5,16 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from offload_dev.lint import redeliveries, schedules, task_options, waiting_settings, worker_pools
+from offload_dev.lint import (
+    cluster_settings,
+    ignored_results,
+    redeliveries,
+    schedules,
+    task_hooks,
+    task_options,
+    waiting_settings,
+    worker_pools,
+)
 from offload_dev.lint.async_urls import async_views
 from offload_dev.lint.celery_settings import APPS, OLD_NAMES, CelerySettings
 from offload_dev.lint.function import Function
@@ -72,6 +81,9 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     10. Limits that the pool of the workers does not heed.
     11. `ATOMIC_REQUESTS`, with which Django refuses async views.
     12. A mail server, a cache or tasks without the setting that limits how long they wait.
+    13. A `timeout` of Django Q above its `retry`, after which it delivers a task again.
+    14. The state of a task whose results nobody stores.
+    15. An error of `autoretry_for` that a hook of the task raises, which Celery does not try again.
     """
     yield from _async_unsafe(body)
     yield from _kept_connections(body)
@@ -88,6 +100,9 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
         yield from worker_pools.of_module(body.scope, settings, body.resolver.project)
         yield from _atomic_requests(body.scope, body.resolver)
         yield from waiting_settings.of_module(body.scope, body.resolver)
+        yield from cluster_settings.of_module(body.scope, body.resolver)
+        yield from ignored_results.of_module(body.scope, body.resolver)
+        yield from task_hooks.of_module(body.scope, body.resolver)
 
 
 def _async_unsafe(body: Function) -> Iterator[Violation]:
