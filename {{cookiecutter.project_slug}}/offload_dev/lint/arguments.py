@@ -9,6 +9,8 @@ from offload_dev.lint.source import Def
 
 # Before the name of a parameter that must have no value.
 WITHOUT = "not "
+# Between a parameter and the values that it must have one of.
+EQUALS, OR = "==", " | "
 
 
 class Argument(NamedTuple):
@@ -126,4 +128,45 @@ def missing(test: ast.expr) -> str:
             return given(operand)
         case ast.Compare(left=ast.Name(id=name), ops=[ast.Is()], comparators=[right]):
             return name if is_falsy(right) else ""
+    return ""
+
+
+def chosen(test: ast.expr) -> Iterator[tuple[str, str]]:
+    """The names that must have certain values if a condition is to be true, and what it needs.
+
+    `status == Status.DONE` needs `status==Status.DONE`, and `status in (1, 2)` needs
+    `status==1 | 2`.
+    """
+    match test:
+        case ast.Compare(left=ast.Name(id=name), ops=[ast.Eq()], comparators=[value]):
+            yield name, f"{name}{EQUALS}{ast.unparse(value)}"
+        case ast.Compare(
+            left=ast.Name(id=name),
+            ops=[ast.In()],
+            comparators=[ast.Tuple(elts=values) | ast.List(elts=values) | ast.Set(elts=values)],
+        ):
+            yield name, f"{name}{EQUALS}{OR.join(map(ast.unparse, values))}"
+        case ast.BoolOp(op=ast.And(), values=values):
+            for value in values:
+                yield from chosen(value)
+
+
+def is_other(value: ast.expr | None, values: str) -> bool:
+    """Whether a value is written as none of these: `Status.SENT` is not `Status.DONE`."""
+    if value is None:
+        return False
+    written, kind = ast.unparse(value), _kind(value)
+    return bool(kind) and all(
+        each != written and _kind(ast.parse(each, mode="eval").body) == kind
+        for each in values.split(OR)
+    )
+
+
+def _kind(value: ast.expr) -> str:
+    """What a constant belongs to: its type, or the class of an enumeration; else empty."""
+    match value:
+        case ast.Constant(value=constant):
+            return type(constant).__name__
+        case ast.Attribute(value=owner, attr=name) if name[:1].isupper():
+            return ast.unparse(owner)
     return ""

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from offload_dev.lint.callers import Callers
+from offload_dev.lint.function import is_generator
 from offload_dev.lint.registry import RULES, Rule, Target
 from offload_dev.lint.source import CodeScope, Def
 from offload_dev.lint.violations import Violation
@@ -28,6 +29,7 @@ STARTS = {
 DECORATORS_OF_STARTS = ("on_event", "command", "group", "on_startup")
 CREATES = ("__init__", "__post_init__")
 LIKELY = "right if the object is created once for the whole process"
+UNSERVED = "right if nothing else runs yet, or runs any more"
 
 # What these rules find matters where several tasks share an event loop.
 ON_LOOP = (Target.THREAD, Target.ASYNC_FUNCTION, Target.CALL_GRAPH)
@@ -67,6 +69,8 @@ def sort_out(found: Iterable[Found], callers: Callers) -> Iterator[Found]:
             yield scope, violation
         elif _is_run_alone(scope, violation, callers) or callers.is_unused(scope):
             continue
+        elif rule.number in ALONE_IS_RIGHT and _is_lifespan(scope):
+            yield scope, violation._replace(likely=violation.likely or UNSERVED)
         elif not (rule.once_is_right and _starts(scope, callers)):
             steps = [step.scope for step in violation.chain]
             is_own = rule.once_is_right and any(_name(step) in CREATES for step in steps)
@@ -88,6 +92,11 @@ def _starts(scope: CodeScope, callers: Callers) -> bool:
     name = _name(scope)
     is_work = name in STARTS_OF_WORK and callers.serves_requests(scope)
     return (name in STARTS and not is_work) or _is_start_by_decorator(scope)
+
+
+def _is_lifespan(scope: CodeScope) -> bool:
+    """Whether this is what a server runs before its first request, and after its last one."""
+    return scope.on_loop and _name(scope).endswith("lifespan") and is_generator(scope)
 
 
 def _is_run_by_sync_code(scope: CodeScope) -> bool:

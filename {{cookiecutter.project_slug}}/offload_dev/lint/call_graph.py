@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from offload_dev.lint.arguments import (
+    EQUALS,
     WITHOUT,
     argument,
     default,
     is_falsy,
+    is_other,
     is_truthy,
     parameters,
 )
@@ -17,7 +19,7 @@ from offload_dev.lint.call_targets import CallTargets
 from offload_dev.lint.callables import Callables
 from offload_dev.lint.canvas import result_waits
 from offload_dev.lint.deadlocks import Deadlocks
-from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.function import CallSite, Function, is_abstract
 from offload_dev.lint.given import Given, affected
 from offload_dev.lint.kept import is_kept, reads_cache
 from offload_dev.lint.loop_functions import LoopFunctions
@@ -263,7 +265,7 @@ class Reach:
                 # What a decorator puts around a function may call each function that it decorates.
                 if any(is_around(called.scope, each.scope) for each in found.chain[1:]):
                     continue
-                if self._others_are_right(call, found):
+                if self._others_are_right(call, called, found):
                     owner = called.scope.owner or called.scope
                     found = found._replace(likely=f"right if this is no `{owner.label}`")
                 elif self._graph.targets.may_be_other(call):
@@ -294,12 +296,20 @@ class Reach:
         function = self._graph.functions.get(step.scope)
         return function is not None and reads_cache(function, step.line)
 
-    def _others_are_right(self, call: CallSite, found: Violation) -> bool:
-        """Whether a call of an abstract method may run another method, which is right."""
+    def _others_are_right(self, call: CallSite, called: Function, found: Violation) -> bool:
+        """Whether a call of a method may run that of another class, which is right.
+
+        An abstract method is that of any heir. Another one may be that of the class itself.
+        """
         implementations = self._graph.targets.implementations(call)
-        others = (self._graph.functions[each] for each in implementations)
+        others = [self._graph.functions[each] for each in implementations]
+        named = self._graph.function(call.origin)
+        if named is not None and named is not called and _is_of_heir(called, named, call):
+            others.append(named)
         return not found.likely and any(
-            each.scope.on_loop or found.rule not in self.of_function(each) for each in others
+            each.scope.on_loop or found.rule not in self.of_function(each)
+            for each in others
+            if not is_abstract(each.scope)
         )
 
     def of_call(
@@ -320,7 +330,9 @@ class Reach:
         return next(iter(self.of_function(function).values()), None)
 
     def of_function(self, function: Function) -> dict[str, Violation]:
-        """What a plain function comes to: for each rule one violation, a certain one if it can be.
+        """What a plain function comes to: by the rule one violation, a certain one if it can be.
+
+        Others of the rule follow which only run with a certain value of a parameter.
 
         The chain begins in the function itself.
         """
@@ -336,19 +348,30 @@ class Reach:
         return self._reached[function]
 
 
+def _is_of_heir(called: Function, named: Function, call: CallSite) -> bool:
+    """Whether a call runs a method of an heir instead of the one that it names."""
+    owners = called.scope.owner, named.scope.owner
+    return None not in owners and called.scope.label.endswith(f".{call.method}")
+
+
 def _as_sure_as_its_block(found: Violation, function: Function) -> Violation:
     return found._replace(likely=found.likely or function.why_unsure(found.line))
 
 
 def _keep(found: Violation, reached: dict[str, Violation]) -> None:
-    """Keep a violation of a function, unless a surer one of the same rule is known."""
+    """Keep a violation of a function, unless a surer one of the same rule is known.
+
+    One for each value of a parameter is kept, too: a call gives one of the values.
+    """
 
     def doubts(each: Violation) -> tuple[bool, ...]:
         return bool(each.likely), each.near, bool(each.needs)
 
-    known = reached.get(found.rule)
-    if known is None or doubts(found) < doubts(known):
-        reached[found.rule] = found
+    values = [need for need in found.needs if EQUALS in need]
+    for key in dict.fromkeys((found.rule, " ".join([found.rule, *values]))):
+        known = reached.get(key)
+        if known is None or doubts(found) < doubts(known):
+            reached[key] = found
 
 
 def _keeps_result(call: ast.Call, found: Violation, function: Function) -> bool:
@@ -362,15 +385,20 @@ def _in_call(
 ) -> Violation | None:
     """A violation of a function as one call of it meets it; None if its line does not run there.
 
-    Its line may run only if a parameter has a value, or only if it has none. The caller's own
+    Its line may run only if a parameter has a value, a certain value, or none. The caller's own
     parameters that are passed on are needed instead.
     """
     node, needs, likely = called.scope.node, [], found.likely
     for need in found.needs if isinstance(node, Def) else ():
         assert isinstance(node, Def)
-        name = need.removeprefix(WITHOUT)
+        name, _, values = need.removeprefix(WITHOUT).partition(EQUALS)
         value, by_default = argument(name, node, call)
-        if need == name:
+        if values:
+            if is_other(value, values):
+                return None
+            if isinstance(value, ast.Name) and value.id in parameters(caller.scope.node):
+                needs.append(f"{value.id}{EQUALS}{values}")
+        elif need == name:
             # `**options` may leave a parameter out.
             if value is None or is_falsy(value):
                 return None

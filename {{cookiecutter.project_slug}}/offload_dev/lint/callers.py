@@ -10,6 +10,7 @@ from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.mentions import Mention, mentions
 from offload_dev.lint.names import NEW_TASK, ON_LOOP, SECOND_LOOP, TO_THREAD
+from offload_dev.lint.own_loops import TO_SYNC, is_run_by_decorator
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.source import CodeScope, Def
 from offload_dev.lint.unused import ASYNC_HOOK, QUIET, ROWS, Unused
@@ -32,9 +33,10 @@ ROUTES = {
     "route",
     "websocket",
 }
-TO_SYNC = "asgiref.sync.async_to_sync"
 # Django's workers run an async task by `async_to_sync`, each in a loop of its own.
 TASKS_OF_DJANGO = Patterns("{django.tasks,django_tasks}*.task")
+# A worker of LiveKit awaits them when its one job has ended.
+AT_END = {"add_shutdown_callback"}
 ASGI = {"receive", "send"}
 PLAIN = Patterns("builtins.staticmethod", "builtins.classmethod", "abc.abstractmethod", "typing.*")
 GATHER = Patterns("asyncio.{gather,wait}")
@@ -133,6 +135,7 @@ class Callers:
             for scope, function in self._graph.functions.items()
             if scope.module.has_own_loop
             or self._is_of_worker(scope)
+            or is_run_by_decorator(function)
             or any(origin == TO_SYNC for origin, _ in function.decorators)
         }
         grows = True
@@ -166,8 +169,10 @@ class Callers:
         """
         known = {
             scope
-            for scope in self._graph.functions
-            if scope.module.has_own_loop or self._is_of_worker(scope)
+            for scope, function in self._graph.functions.items()
+            if scope.module.has_own_loop
+            or self._is_of_worker(scope)
+            or is_run_by_decorator(function)
         }
         grows = True
         while grows:
@@ -192,6 +197,9 @@ class Callers:
         if scope.on_loop and mention.node in self._dropped:
             # A coroutine that nobody awaits does not run: this is another function.
             return False
+        if isinstance(mention.node, ast.Name) and scope.owner not in (None, mention.scope):
+            # A variable or a parameter: a method has an object before its name.
+            return False
         if mention.node not in self._named:
             resolver = self._graph.resolver
             local = resolver.locals(mention.scope) if isinstance(mention.scope.node, Def) else None
@@ -211,11 +219,13 @@ class Callers:
 
     def _runs_alone(self, mention: Mention, known: set[CodeScope]) -> bool:
         scope, node = mention.scope, mention.node
+        if node in self._handed_at_end:
+            return True
         if not scope.on_loop and node in self._runs.get(scope, ()):
             # Under an async server, `async_to_sync` goes back to the loop that serves requests.
             return not any(
                 node in ast.walk(call.node)
-                for call in self._graph.functions[scope].calls
+                for call in self._everything[scope].calls
                 if _starts(call)
             )
         is_call = node in self._called_names.get(scope, ())
@@ -265,6 +275,17 @@ class Callers:
             for function in self._graph.functions.values()
             for call in function.calls
             if call.dropped and not call.awaited
+        }
+
+    @cached_property
+    def _handed_at_end(self) -> set[ast.AST]:
+        """The names of functions that run after all others of a process."""
+        return {
+            given
+            for function in self._graph.functions.values()
+            for call in function.calls
+            if getattr(call.node.func, "attr", "") in AT_END
+            for given in call.node.args
         }
 
     @cached_property
@@ -319,6 +340,11 @@ class Callers:
         return not caller.on_loop and runs.issuperset(calls)
 
     @cached_property
+    def _everything(self) -> dict[CodeScope, Function]:
+        """The functions, and the bodies of modules: a script has `asyncio.run(main())` there."""
+        return {**self._graph.functions, **self._graph.bodies}
+
+    @cached_property
     def _runs(self) -> dict[CodeScope, set[ast.AST]]:
         """The calls that stand in `asyncio.run(…)` and the like, by the function around them."""
         return {
@@ -328,7 +354,7 @@ class Callers:
                 if SECOND_LOOP.matches(call.origin) or _starts(call)
                 for node in ast.walk(call.node)
             }
-            for scope, function in self._graph.functions.items()
+            for scope, function in self._everything.items()
         }
 
     @cached_property

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from offload_dev.lint.arguments import WITHOUT, given, is_falsy, missing, needed
+from offload_dev.lint.arguments import WITHOUT, chosen, given, is_falsy, missing, needed
 from offload_dev.lint.function import Function
 from offload_dev.lint.source import Def, own_nodes, own_statements
 
@@ -60,12 +60,19 @@ class Conditions:
         self._note_early_end(node)
         self._note_context(node)
         self._note_once(node)
-        for name in needed(node.test):
-            if name in self.parameters:
-                first, last = node.body[0].lineno, node.body[-1].end_lineno or 0
-                self.function.guards.append((first, last, name))
+        needs = [name for name in needed(node.test) if name in self.parameters]
+        needs += (need for name, need in chosen(node.test) if name in self._unchanged)
+        for need in needs:
+            first, last = node.body[0].lineno, node.body[-1].end_lineno or 0
+            self.function.guards.append((first, last, need))
         self._note_without(missing(node.test), node.body)
         self._note_without(given(node.test), node.orelse)
+
+    @cached_property
+    def _unchanged(self) -> set[str]:
+        """The parameters that have the value which the caller gives, to the function's end."""
+        names = (each for each in own_nodes(self.function.scope.node) if isinstance(each, ast.Name))
+        return self.parameters - {each.id for each in names if isinstance(each.ctx, ast.Store)}
 
     def _is_off(self, test: ast.expr) -> bool:
         """Whether a condition is never true: a constant, or a setting that no file gives."""

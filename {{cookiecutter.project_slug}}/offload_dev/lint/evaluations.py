@@ -1,6 +1,7 @@
 """What lines call without a call: querysets that they evaluate, properties, special methods."""
 
 import ast
+import re
 from collections.abc import Iterator
 from copy import copy
 
@@ -36,6 +37,7 @@ PAGINATOR = "django.core.paginator.Paginator"
 SERIALIZES = Patterns("django.core.serializers.serialize")
 MAKES_DICT = Patterns("django.forms.{,models.}model_to_dict")
 VALIDATING = {"is_valid", "errors", "full_clean"}
+VALIDATES = re.compile(rf"\.({'|'.join(VALIDATING)})\b")
 READS = {"builtins.getattr", "builtins.hasattr"}
 COUNTED = {"count", "num_pages", "page_range"}
 ROWS_OF_PAGE = {"object_list"}
@@ -185,6 +187,18 @@ class Evaluations:
             for name, value in self._context_of(node):
                 self.evaluate(value, likely=f"evaluates if the template reads `{name}`")
         self._note_prefetch(node, origin)
+        self._note_validation(node, origin)
+
+    def _note_validation(self, node: ast.Call, origin: str) -> None:
+        """Note the forms that a call gives to a function of the project which validates them.
+
+        That function may run in a thread: `await sync_to_async(check)(form)`.
+        """
+        handed = node.func.args if isinstance(node.func, ast.Call) else []
+        called = [origin, *map(self.origin, handed)]
+        functions = filter(None, map(self.resolver.function, called))
+        if any(VALIDATES.search(each.text_of_lines) for each in functions):
+            self.validated.update(map(ast.unparse, node.args))
 
     def _note_first_argument(self, node: ast.Call, origin: str, first: ast.expr) -> None:
         if ORM_CONSUMERS.matches(origin):

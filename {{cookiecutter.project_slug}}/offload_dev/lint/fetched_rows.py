@@ -93,6 +93,8 @@ class FetchedRows:
     def _user_of_channels(self, read: ast.Subscript, scope: CodeScope, local: Types) -> Rows | None:
         """`self.scope["user"]`, which the middleware of Channels has fetched."""
         user = self._resolver.models.user
+        if self._resolver.project.fetches_user_of_scope:
+            return None
         is_user = isinstance(read.slice, ast.Constant) and read.slice.value == "user"
         is_of_scope = is_user and self._resolver.origin(read, scope, local) == user
         return Rows(user, frozenset()) if is_of_scope else None

@@ -117,7 +117,8 @@ class Function:
         without_loop: blocks that run only without an event loop: first line, last line.
         once: blocks that run once for the process, and keep what they make: first line, last line.
         guards: blocks that run only if a parameter has a value: first line, last line, its name.
-            With `arguments.WITHOUT` before the name, they run only if it has none.
+            With `arguments.WITHOUT` before the name, they run only if it has none; with
+            `arguments.EQUALS` behind it, only if it has one of the values that follow.
         unsure: blocks that may not run on an event loop: first line, last line, why.
         try_blocks: `try` statements, without those in handlers that raise again.
     """

@@ -8,7 +8,16 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from offload_dev.lint.arguments import WITHOUT, argument, is_falsy, is_truthy, parameters, places
+from offload_dev.lint.arguments import (
+    EQUALS,
+    WITHOUT,
+    argument,
+    is_falsy,
+    is_other,
+    is_truthy,
+    parameters,
+    places,
+)
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.joined import joined
 from offload_dev.lint.names import TO_THREAD
@@ -30,6 +39,9 @@ class Targets(Protocol):
 
     def of(self, call: CallSite, caller: Function) -> Iterable[Function]:
         """The functions that a call may run."""
+
+    def is_around(self, inner: CodeScope, scope: CodeScope) -> bool:
+        """Whether a decorator of the project returns an inner function for a function."""
 
 
 class Made(NamedTuple):
@@ -96,8 +108,15 @@ class Given:
     def is_never_true(self, scope: CodeScope, name: str) -> bool:
         """Whether all calls of a function, at least one, give nothing to a parameter.
 
-        A name with `WITHOUT` before it is a parameter to which all calls give something.
+        A name with `WITHOUT` before it is a parameter to which all calls give something, and one
+        with `EQUALS` behind it is one to which all calls give other values than those that follow.
         """
+        name, _, values = name.partition(EQUALS)
+        if values:
+            calls = self._calls.get(scope, [])
+            return bool(calls) and all(
+                is_other(self._value(scope, name, each.call), values) for each in calls
+            )
         is_closed = is_truthy if name.startswith(WITHOUT) else is_falsy
         name = name.removeprefix(WITHOUT)
         calls = self._calls.get(scope, [])
@@ -165,9 +184,10 @@ class Given:
         named = self._named(call.origin)
         if self._targets is not None:
             found = (each.scope for each in self._targets.of(call, caller))
-            yield from ((each, node) for each in found if each is not named)
+            others = (each for each in found if each is not named)
+            yield from ((each, self._without_self(node, each, caller)) for each in others)
         if (scope := named) is not None:
-            yield scope, node
+            yield scope, self._without_self(node, scope, caller)
         elif isinstance(node.func, ast.Call) and node.func in caller.calls_by_node:
             wrapper = caller.calls_by_node[node.func]
             is_wrapper = TO_THREAD.matches(wrapper.origin) and wrapper.arguments
@@ -179,6 +199,17 @@ class Given:
                 if len(node.args) > place + 1 and (scope := self._named(origin)) is not None:
                     yield scope, ast.Call(node.func, node.args[place + 1 :], node.keywords)
                     return
+
+    def _without_self(self, call: ast.Call, called: CodeScope, caller: Function) -> ast.Call:
+        """A call in a decorator, `function(self, request)`, without the object of the method.
+
+        `*args` may hold the object and others.
+        """
+        first = call.args[0] if call.args else None
+        is_bound = called.owner is None or first is None or isinstance(first, ast.Starred)
+        if is_bound or self._targets is None or not self._targets.is_around(caller.scope, called):
+            return call
+        return ast.Call(call.func, call.args[1:], call.keywords)
 
     def _named(self, origin: str) -> CodeScope | None:
         """The function of an origin; for a class its constructor, or the class with its fields."""

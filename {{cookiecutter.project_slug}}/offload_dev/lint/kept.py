@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import CONTEXT_MANAGERS
+from offload_dev.lint.source import own_nodes
 
 REPEATS = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.GeneratorExp)
 
@@ -36,6 +37,37 @@ def is_kept_by_instance(created: ast.Call, function: Function) -> bool:
     return function.scope.label.endswith(".__init__") and all(
         isinstance(target, ast.Attribute) and getattr(target.value, "id", "") == "self"
         for target in targets
+    )
+
+
+def is_joined(created: ast.Call, function: Function) -> bool:
+    """Whether a function waits for the thread that it creates: `thread.join()`."""
+    names = {getattr(each, "id", "") for each in _targets(created, function.scope.node)}
+    joined = (each.node.func for each in function.calls)
+    return any(
+        isinstance(each, ast.Attribute)
+        and each.attr == "join"
+        and getattr(each.value, "id", None) in names
+        for each in joined
+    )
+
+
+def is_once_for_object(node: ast.expr, function: Function) -> bool:
+    """Whether an object runs a line only once: `if self.started: return`, `self.started = True`."""
+    nodes = own_nodes(function.scope.node)
+    assigned = {
+        ast.unparse(target)
+        for each in nodes
+        if isinstance(each, ast.Assign)
+        for target in each.targets
+        if isinstance(target, ast.Attribute) and getattr(target.value, "id", "") == "self"
+    }
+    return any(
+        isinstance(each, ast.If)
+        and isinstance(each.body[-1], ast.Return)
+        and (each.end_lineno or 0) < node.lineno
+        and ast.unparse(each.test) in assigned
+        for each in nodes
     )
 
 

@@ -21,10 +21,14 @@ from offload_dev.lint.source import CodeScope
 
 UNDER_ASGI = "right where no async server calls it"
 FOR_PLAIN_ENDPOINTS = "right for the errors of plain endpoints"
+UNSENT = "right if no coroutine sends a request with the client of this transport"
 NEW_NINJA = "right with django-ninja 1.5 or newer, which calls it in a thread"
 # Channels runs its methods in a thread, although it inherits from the async one.
 SYNC_CONSUMERS = Patterns("channels.*SyncConsumer")
 VIEWS = Patterns("django.views.*", "adrf.*")
+# What the async client of httpx awaits for each request, and the methods by which others send one.
+TRANSPORTS = Patterns("httpx.*.handle_async_request")
+SENDS = Patterns("httpx.AsyncClient.{get,post,put,patch,delete,head,options,request,send,stream}")
 # Decorators of Ninja: `@router.get("/orders")`.
 ENDPOINTS = {"get", "post", "put", "patch", "delete", "api_operation"}
 # What a class-based view runs on the event loop before its async handler, and the handlers.
@@ -66,7 +70,8 @@ class LoopFunctions:
         endpoints. A library has none, but is used by some.
         """
         if scope.on_loop:
-            return ""
+            is_unsent = self._is_hook(scope, TRANSPORTS) and not self._sends_requests
+            return UNSENT if is_unsent else ""
         origins = [origin for origin, _ in self._functions[scope].decorators]
         if any(map(MAY_BE_ON_LOOP.matches, origins)) or scope in self._field_resolvers:
             return UNDER_ASGI
@@ -92,6 +97,15 @@ class LoopFunctions:
             for keyword in value.keywords
             if keyword.arg == "resolver"
         }
+
+    @cached_property
+    def _sends_requests(self) -> bool:
+        """Whether a coroutine of this project awaits a request of an async client of httpx.
+
+        Others hand the client to a library, which may never use it.
+        """
+        calls = (call for function in self._functions.values() for call in function.calls)
+        return any(call.awaited and SENDS.matches(call.origin) for call in calls)
 
     @cached_property
     def _endpoints(self) -> list[CodeScope]:

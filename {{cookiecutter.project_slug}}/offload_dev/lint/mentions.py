@@ -29,7 +29,11 @@ class Mention(NamedTuple):
 
 
 def mentions(project: Project) -> dict[str, list[Mention]]:
-    """By name, where a project reads it, or writes it as a part of a text without spaces."""
+    """By name, where a project reads it, or writes it as a part of a text without spaces.
+
+    A text that is only compared names no function: `if action == "send_fax"`. Nor does a list of
+    texts that a coroutine returns: what frameworks ask for lists of names are plain methods.
+    """
     scopes: dict[ast.AST, CodeScope] = {scope.node: scope for scope in project.scopes.values()}
     found: dict[str, list[Mention]] = defaultdict(list)
     for module in project.files:
@@ -43,10 +47,12 @@ def _below(
 ) -> Iterator[tuple[str, Mention]]:
     waiting = [(node, scope)]
     finds_by_text = FINDS_BY_TEXT.search(scope.module.text) is not None
+    no_names: set[ast.AST] = set()
     while waiting:
         node, scope = waiting.pop()
         if _exports(node):
             continue
+        no_names |= _no_names(node, scope)
         match node:
             case ast.Name(id=name) | ast.Attribute(attr=name):
                 yield name, Mention(scope, node)
@@ -57,7 +63,7 @@ def _below(
             case ast.Constant(value=str() as text):
                 if finds_by_text:
                     yield text, Mention(scope, node)
-                if PATH.fullmatch(text):
+                if PATH.fullmatch(text) and node not in no_names:
                     # The type of a message of Channels: `chat.title` is for `chat_title`.
                     for name in {*WORD.findall(text), text.replace(".", "_")}:
                         yield name, Mention(scope, node, is_path=True)
@@ -73,6 +79,21 @@ def _below(
         waiting += [
             (child, scope if child in outside else inside) for child in ast.iter_child_nodes(node)
         ]
+
+
+def _no_names(node: ast.AST, scope: CodeScope) -> set[ast.AST]:
+    """The texts right in this node by which nothing finds a function."""
+    match node:
+        case ast.Compare(left=left, comparators=compared):
+            found = [left, *compared]
+        case ast.MatchValue(value=value):
+            found = [value]
+        case ast.Return(value=ast.List() as returned) if scope.on_loop:
+            found = [returned]
+        case _:
+            return set()
+    lists = (each.elts for each in found if isinstance(each, ast.List | ast.Tuple | ast.Set))
+    return {*found, *(each for elements in lists for each in elements)}
 
 
 def _exports(node: ast.AST) -> bool:

@@ -1,6 +1,7 @@
 """Coroutines that sync code runs, each time in an event loop of its own."""
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 
 from offload_dev.lint.function import Function
@@ -9,6 +10,8 @@ from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, Def, own_nodes
 
 TO_SYNC = "asgiref.sync.async_to_sync"
+# They run a coroutine to its end in a loop that serves nobody else.
+RUNS = re.compile(r"\b(asyncio\.run|run_until_complete)\(")
 
 
 def run_by_sync_code(functions: Mapping[CodeScope, Function], resolver: Resolver) -> set[CodeScope]:
@@ -29,6 +32,24 @@ def run_by_sync_code(functions: Mapping[CodeScope, Function], resolver: Resolver
         found |= new
         waiting += new
     return found
+
+
+def is_run_by_decorator(function: Function) -> bool:
+    """Whether a decorator of the project runs a coroutine in a loop of its own.
+
+    Its inner function is a plain one, with `asyncio.run` or `run_until_complete`.
+    """
+    if not function.scope.on_loop:
+        return False
+    named = (function.resolver.function(origin) for origin, _ in function.decorators)
+    return any(
+        isinstance(inner, ast.FunctionDef)
+        and inner is not each.node
+        and RUNS.search(ast.unparse(inner)) is not None
+        for each in named
+        if each is not None
+        for inner in ast.walk(each.node)
+    )
 
 
 def _is_wrapped(function: Function) -> bool:

@@ -37,6 +37,8 @@ SOFT_LIMIT = re.compile(
 MAX_SOFT_LIMIT_SECONDS = 600
 OF_RQ = ("django_rq", "rq.")
 LOCK = ".select_for_update("
+# A middleware of Channels that fetches the user by itself, and relations with it.
+SETS_USER_OF_SCOPE = re.compile(r"""\bscope\[["']user["']\]\s*=[^=]""")
 SETS_USER = re.compile(r"\brequest\.user\s*(:[^=\n]+)?=[^=]")
 
 
@@ -243,6 +245,14 @@ class Project:
         """
         return any(
             "ninja_jwt" in module.text or SETS_USER.search(module.text) is not None
+            for module in self.modules.values()
+        )
+
+    @cached_property
+    def fetches_user_of_scope(self) -> bool:
+        """Whether a middleware of Channels here may fetch relations with the user."""
+        return any(
+            SETS_USER_OF_SCOPE.search(module.text) is not None and "_related(" in module.text
             for module in self.modules.values()
         )
 

@@ -115,7 +115,8 @@ class Variables:
             return node.id in self.rows and not self.rows[node.id].fetched
         # `self.scope["user"]` of Channels, which its middleware has fetched.
         if isinstance(node, ast.Subscript):
-            return self.origin(node) == self.resolver.models.user
+            is_user = self.origin(node) == self.resolver.models.user
+            return is_user and not self.resolver.project.fetches_user_of_scope
         # `order.customer.country`: the first relation did not bring the second one.
         return isinstance(node, ast.Attribute) and bool(
             self.is_fresh(node.value)

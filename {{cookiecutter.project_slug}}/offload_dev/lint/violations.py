@@ -25,7 +25,8 @@ class Violation(NamedTuple):
         likely: why the line may still be right, so that it is only a warning; empty if it is
             certain.
         instead: what to write instead of this line; empty if the rule's own sentence says it.
-        needs: the parameters that must have a value if the line is to run.
+        needs: the parameters that must have a value if the line is to run, as `Function.guards` has
+            them.
         near: whether it counts only on the way of a request; if it is only likely, then in the
             line's own function, and in a view that comes to it.
         computes: whether the line keeps a core busy, wherever it runs.

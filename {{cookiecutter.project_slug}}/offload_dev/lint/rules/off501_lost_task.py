@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 
+from offload_dev.lint.arguments import is_falsy
 from offload_dev.lint.coroutine_values import returns_coroutine
 from offload_dev.lint.function import CallSite, Function, awaits, is_abstract
 from offload_dev.lint.names import NEW_TASK
@@ -15,8 +16,8 @@ SHIELD = Patterns("asyncio.shield")
 GATHER = Patterns("asyncio.{gather,shield}")
 # Methods of a task that keep no reference to it.
 OF_TASKS = {"add_done_callback", "set_name", "get_name"}
-ONLY_SLEEPS = "right if nobody needs its error: the loop's timer refers to a task that only sleeps"
-SLEEP = Patterns("asyncio.sleep")
+HAS_TIMER = "right if nobody needs its error: the loop's timer refers to the task while it waits"
+SLEEP, WAIT_FOR = Patterns("asyncio.sleep"), Patterns("asyncio.wait_for")
 LIKELY = "right if nothing cancels this function: then only the shield refers to the task"
 
 
@@ -44,7 +45,7 @@ def lost_task(function: Function) -> Iterator[Violation]:
             task = _coroutine_of(call, function)
             # The loop itself refers to a task until its first wait.
             if task is None or is_abstract(task) or awaits(task.node.body):
-                likely = ONLY_SLEEPS if task and _only_sleeps(task, function) else ""
+                likely = HAS_TIMER if task and _waits_for_timers(task, function) else ""
                 yield call_violation(call.node, likely=likely)
         elif SHIELD.matches(call.origin) and _makes_task(call, function):
             advice = "`task = asyncio.create_task(…)`, kept, and then `shield(task)`"
@@ -92,20 +93,22 @@ def _coroutine_of(start: CallSite, function: Function) -> CodeScope | None:
     return task if task is not None and task.on_loop else None
 
 
-def _only_sleeps(task: CodeScope, function: Function) -> bool:
-    """Whether all that a task awaits is `asyncio.sleep`: a timer refers to it until its end."""
+def _waits_for_timers(task: CodeScope, function: Function) -> bool:
+    """Whether a task awaits only `asyncio.sleep` and `asyncio.wait_for` with a timeout."""
     nodes = list(own_nodes(task.node))
     awaited = [each.value for each in nodes if isinstance(each, ast.Await)]
     others = any(isinstance(each, ast.AsyncFor | ast.AsyncWith) for each in nodes)
-    origin = function.resolver.origin
-    return (
-        bool(awaited)
-        and not others
-        and all(
-            isinstance(each, ast.Call) and SLEEP.matches(origin(each.func, task))
-            for each in awaited
-        )
-    )
+    return bool(awaited) and not others and all(_has_timer(e, task, function) for e in awaited)
+
+
+def _has_timer(awaited: ast.expr, task: CodeScope, function: Function) -> bool:
+    """Whether a timer of the event loop refers to what waits here, as long as it waits."""
+    if not isinstance(awaited, ast.Call):
+        return False
+    origin = function.resolver.origin(awaited.func, task)
+    given = [*awaited.args[1:], *(e.value for e in awaited.keywords if e.arg == "timeout")]
+    is_timed = bool(given) and not is_falsy(given[0])
+    return SLEEP.matches(origin) or (WAIT_FOR.matches(origin) and is_timed)
 
 
 def _makes_task(shield: CallSite, function: Function) -> bool:

@@ -82,6 +82,11 @@ PLAIN_DECORATORS = Patterns(
     "django.template.{,library.}Library.{simple_tag,inclusion_tag,filter}",
     "django.contrib.admin.{,decorators.}{action,display}",
 )
+# These do not run what they decorate, so that it stays a coroutine function.
+KEEPING_DECORATORS = Patterns(
+    "django.*", "rest_framework.*", "drf_spectacular.*", "drf_yasg.*", "functools.*",
+    "builtins.{staticmethod,classmethod}",
+)  # fmt: skip
 HTTP_METHODS = {"get", "post", "put", "patch", "delete"}
 # Packages whose own classes await such methods.
 AWAITING = ("adrf.", "djangochannelsrestframework.", "ninja_extra.", "aiodjango.")
@@ -140,9 +145,10 @@ def _base_that_does_not_await(function: Function) -> str:
     lineage = classes.lineage(owner.dotted)[1:] if owner is not None else []
     if not function.scope.on_loop or any(base.startswith(AWAITING) for base in lineage):
         return ""
-    plain = (origin for origin, _ in function.decorators if PLAIN_DECORATORS.matches(origin))
-    if decorator := next(plain, ""):
-        return decorator.rpartition(".")[2]
+    origins = [origin for origin, _ in function.decorators]
+    if decorator := next(filter(PLAIN_DECORATORS.matches, origins), ""):
+        is_kept = all(map(KEEPING_DECORATORS.matches, origins))
+        return decorator.rpartition(".")[2] if is_kept else ""
     if owner is None or function.decorators:
         return ""
     dispatch = classes.method(owner.dotted, "dispatch")

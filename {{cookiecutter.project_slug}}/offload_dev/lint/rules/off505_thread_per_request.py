@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.arguments import is_set
 from offload_dev.lint.function import Function
-from offload_dev.lint.kept import is_kept
+from offload_dev.lint.kept import is_joined, is_kept, is_once_for_object
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, call_violation
@@ -13,6 +13,7 @@ THREADS = Patterns("threading.{Thread,Timer}")
 # Arguments with which such a client sends in the caller's own thread.
 SWITCHED_OFF = ("sync_mode",)
 ONE = "right if it is created once for the whole process"
+ONE_OBJECT = "right if the object is created once for the whole process"
 ONE_CLIENT = "one client for the process"
 
 
@@ -27,12 +28,15 @@ ONE_CLIENT = "one client for the process"
 def thread_per_request(function: Function) -> Iterator[Violation]:
     """Finds threads that a request starts. They have no limit and no deadline, and outlive it.
 
+    A thread that its function waits for ends with it: on the event loop that is OFF105.
+
     Some clients start one when they are created, so each object that has such a client has one.
     """
     for call in function.calls_not_awaited:
         if THREADS.matches(call.origin):
-            if not is_kept(call.node, function):
-                yield call_violation(call.node)
+            if not is_kept(call.node, function) and not is_joined(call.node, function):
+                is_once = is_once_for_object(call.node, function)
+                yield call_violation(call.node, likely=ONE_OBJECT if is_once else "")
             continue
         starts_thread = function.resolver.libraries.find("threads", call.origin) is not None
         if starts_thread and not is_set(call.node, *SWITCHED_OFF):
