@@ -321,6 +321,19 @@ def test_what_comes_behind_a_last_request_does_not_destroy_its_answer(
     assert is_whole or body.endswith(b"\r\n0\r\n\r\n")
 
 
+def test_what_comes_while_a_last_answer_is_still_sent_does_not_destroy_it(server: Server) -> None:
+    """The server has closed its side then, and reads no more: the same reset."""
+    for _ in range(5):
+        with connect(server, receive_buffer=65536) as client:
+            client.sendall(request("GET", "/api/large?size=4000000", "Connection: close"))
+            answer = client.recv(1000)
+            client.sendall(b"-" * 100)
+            time.sleep(0.05)
+            while piece := client.recv(65536):
+                answer += piece
+        assert len(answer) > 4_000_000
+
+
 def test_clients_that_reset_their_connections_cost_nothing(serve: Serve) -> None:
     server = serve()
     for _ in range(300):

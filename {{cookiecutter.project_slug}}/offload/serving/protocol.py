@@ -395,8 +395,13 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
             self._phase_since = self.loop.time()
 
     def _has_to_linger(self) -> bool:
-        """Whether the client may still be sending. What it sends from now on is discarded."""
-        if not self._discards and not (self.cycle is not None and self.cycle.more_body):
+        """Whether the client may still be sending. What it sends from now on is discarded.
+
+        It may also send while it reads what was not sent yet.
+        """
+        is_in_body = self.cycle is not None and self.cycle.more_body
+        is_reading = self.transport.get_write_buffer_size() > 0
+        if not (self._discards or is_in_body or is_reading):
             return False
         self._discards = True
         self.flow.resume_reading()
