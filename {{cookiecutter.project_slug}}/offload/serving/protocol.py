@@ -8,10 +8,10 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from offload.problems import Problem
-from offload.serving.connection_limits import CLOSE_TIMEOUT_SECONDS, ConnectionLimits
+from offload.serving.connection_limits import ConnectionLimits
 from offload.serving.http_1_0 import WithoutChunks
 from offload.serving.raw_refusals import raw_refusal
-from offload.serving.slow_readers import SlowReader
+from offload.serving.slow_readers import SlowReader, unacknowledged_bytes
 from offload.serving.transport import LingeringTransport
 from offload.serving.upgrades import head_of, without_upgrade
 
@@ -364,7 +364,7 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
             self.transport.abort()
         elif self.transport.is_closing():
             self._closing_since = self._closing_since or now
-            if now - self._closing_since > CLOSE_TIMEOUT_SECONDS and not self._unsent_bytes:
+            if now - self._closing_since > self._limits.close_timeout and not self._unsent_bytes:
                 self.transport.abort()
         elif self._phase is READING_HEAD and waited > self._limits.head_timeout:
             self._give_up_on_head()
@@ -394,14 +394,17 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
             # The limits of a stop are short.
             self._phase_since = self.loop.time()
 
-    def _has_to_linger(self) -> bool:
-        """Whether the client may still be sending. What it sends from now on is discarded.
+    def _is_sending(self) -> bool:
+        held = self.transport.get_write_buffer_size()
+        return bool(held or unacknowledged_bytes(self.transport.get_extra_info("socket")))
 
-        It may also send while it reads what was not sent yet.
+    def _has_to_linger(self) -> bool:
+        """Whether the client may still send. What it sends from now on is discarded.
+
+        It may until it has read its answer (RFC 9112 section 9.6).
         """
         is_in_body = self.cycle is not None and self.cycle.more_body
-        is_reading = self.transport.get_write_buffer_size() > 0
-        if not (self._discards or is_in_body or is_reading):
+        if not (self._discards or is_in_body or self._is_sending()):
             return False
         self._discards = True
         self.flow.resume_reading()

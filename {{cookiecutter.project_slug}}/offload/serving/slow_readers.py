@@ -48,7 +48,7 @@ def unsent_bytes(transport: Any) -> int:
     Those in the kernel are counted, too: they are what moves first when the client reads.
     """
     held: int = transport.get_write_buffer_size()
-    return held + _unacknowledged_bytes(transport.get_extra_info("socket")) if held else 0
+    return held + unacknowledged_bytes(transport.get_extra_info("socket")) if held else 0
 
 
 def read_bytes(connection: Any, unsent: int) -> int:
@@ -68,8 +68,8 @@ def read_bytes(connection: Any, unsent: int) -> int:
     return acknowledged
 
 
-def _unacknowledged_bytes(connection: Any) -> int:
-    """What the kernel has not delivered yet; 0 where the system does not tell."""
+def unacknowledged_bytes(connection: Any) -> int:
+    """So many bytes the kernel has not delivered yet; 0 where the system does not tell."""
     try:
         answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
     except OSError:
