@@ -1,4 +1,7 @@
-"""Django settings under which the corpus runs: everything slow is really slow, so that nothing is caught by luck."""
+"""Django settings under which the corpus runs.
+
+Everything slow is really slow, so that nothing is caught by luck.
+"""
 
 import os
 from pathlib import Path
@@ -24,7 +27,9 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
 ROOT_URLCONF = "shop.urls"  # empty: the nets give each case its own
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}
+}
 MAILBOX = "django.core.mail.backends.filebased.EmailBackend"
 if django.VERSION < (6, 1):
     EMAIL_BACKEND, EMAIL_FILE_PATH = MAILBOX, str(WORK / "mail")

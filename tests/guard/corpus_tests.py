@@ -1,4 +1,7 @@
-"""The corpus as a test suite of its own: `test_corpus.py` runs it under the plugin, one tree at a time."""
+"""The corpus as a test suite of its own.
+
+`test_corpus.py` runs it under the plugin, one tree at a time.
+"""
 
 import os
 from collections.abc import AsyncIterator

@@ -118,21 +118,30 @@ def test_the_attempt_and_progress_of_a_divided_job_never_go_back(lab: Lab) -> No
 
 def test_a_divided_job_that_is_put_together_again_has_another_attempt(lab: Lab) -> None:
     from offload.jobs import transitions
+
+    whole, parts = divided(lab, 1)
+    transitions.succeed(parts[0], {"value": 1}, "")
+    whole.refresh_from_db()
+    joined = claimed(whole.pk)
+    handed = transitions.hand_back(joined)
+    assert handed is not None
+    again = claimed(whole.pk)
+    assert transitions.reclaim(again, "its process died")
+    last = claimed(whole.pk)
+    # The division and the join are one attempt. A hand-back takes it back, a death does not.
+    assert [row.attempts for row in (whole, joined, handed, again, last)] == [1, 1, 0, 1, 2]
+    assert (last.progress, last.phase) == (1.0, "join")
+
+
+def test_a_job_that_an_older_version_divided_is_put_together_in_its_first_attempt(lab: Lab) -> None:
+    from offload.jobs import transitions
     from offload.jobs.models import Job
 
     whole, parts = divided(lab, 1)
     transitions.succeed(parts[0], {"value": 1}, "")
-    # As a version left it that took the attempt back at the division.
+    # That version took the attempt back at the division.
     Job.objects.filter(pk=whole.pk).update(attempts=0)
-    joined = claimed(whole.pk)
-    assert joined.attempts == 1
-    handed = transitions.hand_back(joined)
-    assert handed is not None
-    assert handed.attempts == 0
-    joined = claimed(whole.pk)
-    assert transitions.reclaim(joined, "its process died")
-    joined = claimed(whole.pk)
-    assert (joined.attempts, joined.progress, joined.phase) == (2, 1.0, "join")
+    assert claimed(whole.pk).attempts == 1
 
 
 def test_a_late_report_of_a_part_does_not_take_progress_back(

@@ -4,6 +4,7 @@ import random
 import re
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -194,3 +195,65 @@ def test_a_look_costs_no_more_with_many_blocked_jobs(quiet: Lab) -> None:
         delete_all()
     print(f"\na look: {alone * 1e3:.2f} ms, with {ROWS} blocked rows {beside * 1e3:.2f} ms")
     assert beside < alone * 3 + 0.01
+
+
+@pytest.fixture
+def many_keys(quiet: Lab) -> Iterator[int]:
+    """A blocked job of each of many keys, which all have room."""
+    count = 120
+    insert_finished(
+        count,
+        kind="'lab.by_owner'",
+        owner="'owner ' || n",
+        status="'queued'",
+        limit_key="'lab.by_owner:owner ' || n",
+        rank="4",
+        unblock_at="CURRENT_TIMESTAMP",
+        started_at="NULL",
+        finished_at="NULL",
+        expires_at="NULL",
+        params="""'{"log": "/dev/null", "name": "any"}'""",
+    )
+    try:
+        yield count
+    finally:
+        delete_all()
+
+
+def still_blocked() -> int:
+    from offload.jobs.models import Job
+
+    return Job.objects.filter(unblock_at__isnull=False).count()
+
+
+def test_many_keys_are_unblocked_by_few_statements(
+    many_keys: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    from offload.jobs.maintenance import unblock_limited
+
+    # A busy machine may take longer.
+    monkeypatch.setattr(unblock_limited, "RUN_SECONDS", 600.0)
+    broker = RecordingBroker()
+    with CaptureQueriesContext(connection) as made:
+        unblock_limited.UnblockLimited(broker).run()  # type: ignore[arg-type]
+    assert still_blocked() == 0
+    assert len(set(broker.published)) == many_keys
+    # Two looks for each key; the rest is for some keys together.
+    assert len(made) < 3 * many_keys
+
+
+def test_a_run_over_many_keys_leaves_the_others_their_turn(
+    many_keys: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs.maintenance import unblock_limited
+
+    monkeypatch.setattr(unblock_limited, "RUN_SECONDS", -1.0)
+    duty = unblock_limited.UnblockLimited(RecordingBroker())  # type: ignore[arg-type]
+    left = []
+    while still_blocked():
+        duty.run()
+        left.append(still_blocked())
+    assert left == [95, 70, 45, 20, 0]

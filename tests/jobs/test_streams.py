@@ -2,7 +2,9 @@
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -68,6 +70,38 @@ async def test_a_notifier_that_fails_starts_again(
         await thrice.wait()
     assert not task.done()
     task.cancel()
+
+
+async def test_redis_is_not_blamed_for_a_time_in_which_the_process_stood_still(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop stands still after a PING: its read ends without the answer that has come."""
+    from offload.jobs import notifier
+
+    class Enough(Exception):
+        pass
+
+    class Subscription:
+        answers = [{"type": "subscribe", "data": 1}, None, None, {"type": "pong", "data": b""}]
+        asked = False
+
+        async def subscribe(self, channel: str) -> None:
+            pass
+
+        async def ping(self) -> None:
+            self.asked = True
+
+        async def get_message(self, **_: float) -> Any:
+            if not self.answers:
+                raise Enough
+            if self.asked:
+                time.sleep(2)  # noqa: ASYNC251  as if the loop stood still
+                self.asked = False
+            return self.answers.pop(0)
+
+    monkeypatch.setattr(notifier, "PING_TIMEOUT_SECONDS", 1.5)
+    with pytest.raises(Enough):
+        await notifier.Notifier()._receive(Subscription())
 
 
 def test_a_stream_has_what_an_event_source_needs(web: Lab, api: httpx.Client) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -253,6 +254,24 @@ def test_of_two_starts_at_once_the_second_to_listen_closes_what_it_opened() -> N
         with pytest.raises(SystemExit, match="is taken"):
             Web(uvicorn.Config(application, lifespan="on", log_config=None)).run([slower])
     assert said == ["lifespan.startup", "lifespan.shutdown"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for the memory")
+@pytest.mark.parametrize("prefix", ["/", "/api/"])
+def test_a_file_is_not_read_into_memory(serve: Serve, prefix: str) -> None:
+    """Django would read all of it before it sends the first byte."""
+    server = serve()
+    server.get("/api/ping")
+    before = _memory(server)
+    with httpx.stream("GET", f"{server.url}{prefix}large_file") as answer:
+        pieces = answer.iter_raw()
+        size = len(next(pieces))
+        while piece := next(pieces, b""):
+            size += len(piece)
+            if size % 10 == 0:
+                assert _memory(server) - before < 100_000
+    assert size == int(answer.headers["Content-Length"]) == 300 * 10**6
+    eventually(lambda: server.facts()["open_uploads"] == 0, "the end of the file")
 
 
 @pytest.mark.skipif(

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import resource
+import socket
+import struct
 import sys
 import time
 from contextlib import ExitStack
@@ -12,6 +14,8 @@ import httpx
 import pytest
 from conftest import Serve, Server, eventually, lean, running
 from raw_http import connect, everything, request
+
+from offload.serving.slow_readers import SlowReader, read_bytes
 
 # Long enough that a busy machine keeps it where it has to be kept.
 SHORT_SECONDS = 0.7
@@ -153,6 +157,66 @@ def test_a_client_that_reads_slowly_is_not_cut_off(hasty: Server) -> None:
             read += len(client.recv(65536))
             time.sleep(0.05)
         assert read + len(everything(client)) > 8_000_000
+
+
+class Wire:
+    """Stands for the event loop's transport and its socket, of a client that reads by request."""
+
+    def __init__(self, unsent: int, acknowledged: int | None) -> None:
+        self.unsent, self.acknowledged = unsent, acknowledged
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def get_extra_info(self, name: str) -> "Wire":
+        return self
+
+    def fileno(self) -> int:
+        raise OSError
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        if self.acknowledged is None:
+            raise OSError
+        return bytes(size - 8) + struct.pack("=Q", self.acknowledged)
+
+
+def seconds_until_cut_off(grows: int, reads: int, *, is_told: bool = True) -> int | None:
+    """When a client is cut off that reads so much each second, of what grows by so much."""
+    wire, reader = Wire(1_000_000, 0 if is_told else None), SlowReader()
+    for now in range(100):
+        if reader.reads_too_slowly(wire, now, seconds=20, min_rate=1000):
+            return now
+        wire.unsent += grows - reads
+        if wire.acknowledged is not None:
+            wire.acknowledged += reads
+    return None
+
+
+def test_a_stream_may_grow_as_fast_as_its_client_reads() -> None:
+    assert seconds_until_cut_off(grows=1000, reads=1000) is None
+    assert seconds_until_cut_off(grows=5000, reads=4000) is None
+    assert seconds_until_cut_off(grows=0, reads=0) == 21
+    assert seconds_until_cut_off(grows=500, reads=500) == 41
+    assert seconds_until_cut_off(grows=5000, reads=500) == 41
+
+
+def test_where_the_system_does_not_say_what_was_read_what_is_unsent_tells() -> None:
+    assert seconds_until_cut_off(grows=0, reads=1000, is_told=False) is None
+    assert seconds_until_cut_off(grows=0, reads=500, is_told=False) == 41
+    assert seconds_until_cut_off(grows=5000, reads=500, is_told=False) == 21
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells it this way")
+def test_the_kernel_tells_what_a_client_has_read() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        connection, _ = listener.accept()
+    with client, connection:
+        before = read_bytes(connection, 0)
+        connection.sendall(bytes(12_345))
+        while len(client.recv(20_000, socket.MSG_PEEK)) < 12_345:
+            pass
+        eventually(lambda: read_bytes(connection, 0) - before == 12_345, "the acknowledgement")
 
 
 def test_a_stop_does_not_wait_for_clients_that_read_nothing(serve: Serve) -> None:

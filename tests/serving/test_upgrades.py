@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import TIMEOUT_SECONDS, Server
@@ -21,6 +22,7 @@ H2C = (
     "Upgrade: h2c",
     "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA",
 )
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 JAVA = """
 import java.net.URI;
 import java.net.http.*;
@@ -162,17 +164,45 @@ async def test_what_a_client_sends_behind_its_upgrade_is_not_parsed_as_a_request
     assert asked == []
 
 
-async def test_a_connection_that_becomes_a_websocket_stays_limited() -> None:
+async def _upgraded(limits: ConnectionLimits, streams: Streams) -> Any:
+    """The only connection of the server, after its upgrade."""
+    reader, writer = streams
+    writer.write(UPGRADE)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 101")
+    (websocket,) = limits.open
+    assert isinstance(websocket, Handed)
+    return websocket
+
+
+async def _until_closed(limits: ConnectionLimits, reader: asyncio.StreamReader) -> None:
+    """Wait until the client and the count have lost the connection."""
+    with contextlib.suppress(ConnectionResetError):
+        await reader.read()
+    while limits.open:  # noqa: ASYNC110  the connection is lost in the loop's own time
+        await asyncio.sleep(0.01)
+
+
+async def test_a_connection_that_becomes_a_websocket_stays_counted() -> None:
     limits = ConnectionLimits(conf(), 100)
-    async with connected(limits) as (reader, writer):
-        writer.write(UPGRADE)
-        assert (await reader.readline()).startswith(b"HTTP/1.1 101")
-        (websocket,) = limits.open
-        assert isinstance(websocket, Handed)
+    async with connected(limits) as streams:
+        websocket = await _upgraded(limits, streams)
         assert not limits.idle
 
         websocket.evict()
-        with contextlib.suppress(ConnectionResetError):
-            await reader.read()
-        while limits.open:  # noqa: ASYNC110  the connection is lost in the loop's own time
-            await asyncio.sleep(0.01)
+        await _until_closed(limits, streams[0])
+
+
+async def test_a_connection_that_becomes_a_websocket_stays_limited() -> None:
+    limits = ConnectionLimits(conf(), 100)
+    async with connected(limits) as streams:
+        websocket = await _upgraded(limits, streams)
+        # More than the kernel takes of a client that reads nothing.
+        websocket.transport.write(bytes(64 * 1024 * 1024))
+        now = asyncio.get_running_loop().time()
+        for passed in (0.0, 1.0, limits.write_timeout):
+            websocket.check_time(now + passed)
+        assert not websocket.transport.is_closing()
+
+        websocket.check_time(now + limits.write_timeout + 1.0)
+        assert websocket.transport.is_closing()
+        await _until_closed(limits, streams[0])

@@ -59,7 +59,7 @@ API_MIDDLEWARE = [
     "offload.serving.AccessLog",
     "offload.serving.Metrics",
     "offload.serving.SecurityHeaders",
-    "serving_project.views.makes_streams",
+    "serving_project.stream_views.makes_streams",
 ]
 TEMPLATES = [
     {

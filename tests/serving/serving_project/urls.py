@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
-from serving_project import views
+from serving_project import stream_views, views
 
 urlpatterns = [
     path("admin/", admin.site.urls),
@@ -32,12 +32,13 @@ EVERYWHERE = (
         views.upload,
     ),
     *(
-        views.stream,
-        views.export,
-        views.counted_pieces,
-        views.stored,
-        views.breaks_off,
-        views.peeked,
+        stream_views.stream,
+        stream_views.export,
+        stream_views.counted_pieces,
+        stream_views.stored,
+        stream_views.large_file,
+        stream_views.breaks_off,
+        stream_views.peeked,
         views.embedded,
         views.nothing,
         views.closing,

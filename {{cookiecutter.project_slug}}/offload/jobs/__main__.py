@@ -14,6 +14,7 @@ import django
 
 from offload.conf import conf
 from offload.first_process import end_on_sigterm
+from offload.standard_streams import open_standard_streams
 
 
 def main() -> int:
@@ -22,6 +23,7 @@ def main() -> int:
     Returns:
         The status to exit with: 0 where it was told to, else 1.
     """
+    open_standard_streams()
     end_on_sigterm()
     _prepare_environment()
     django.setup()

@@ -29,8 +29,9 @@ from offload.jobs.row_states import NOT_PAUSED
 from offload.jobs.run_limit import SEPARATOR, RunLimit
 from offload.jobs.transactions import bounded_transaction
 
-# Rows that one call unblocks.
+# Rows of one key that one call unblocks, and rows of all its keys together.
 UNBLOCK_BATCH_ROWS = 100
+UNBLOCK_TRANSACTION_ROWS = 500
 # Blocked jobs of one key start in the order of their ranks. A job's rank is so much above that of
 # its owner's last job, and so owners take turns; of a job of high priority they start four for each
 # normal one, and of that four for each low one.
@@ -143,11 +144,13 @@ def _of_each(
             yield from cursor.fetchall()
 
 
-def unblock(key: str, wait: bool = True) -> list[Job]:
-    """Make the next blocked jobs of a key due, as many as there is room for.
+def unblock(*keys: str, wait: bool = True) -> list[Job]:
+    """Make the next blocked jobs of some keys due, as many as there is room for.
 
     Args:
-        wait: for another process that unblocks jobs of this key, 2 seconds at most.
+        keys: few, since all are unblocked in one transaction.
+        wait: for another process that unblocks jobs of these keys, 2 seconds at most. Only with one
+            key: two processes could wait for each other.
 
     Returns:
         The jobs that are due now and have no message.
@@ -157,16 +160,19 @@ def unblock(key: str, wait: bool = True) -> list[Job]:
     """
     # A type that this process does not know may be known to another one.
     known = [job_type.name for job_type in all_job_types()]
-    rows = blocked(key).filter(NOT_PAUSED, unblock_at__lte=Now(), kind__in=known)
+    rows = {
+        key: blocked(key).filter(NOT_PAUSED, unblock_at__lte=Now(), kind__in=known) for key in keys
+    }
     # `exists` would drop the order, and with it the index.
-    if rows.values_list("pk", flat=True).first() is None:
+    rows = {
+        key: of_key
+        for key, of_key in rows.items()
+        if of_key.values_list("pk", flat=True).first() is not None
+    }
+    if not rows:
         return []
-
-    limit = limit_of(key)
     with bounded_transaction():
-        # Without a limit any more, nobody needs the lock.
-        state = _locked_state(key, wait) if limit is not None else RunLimitKey(key=key)
-        return _unblock(rows, limit, state) if state is not None else []
+        return _unblock(rows, _locked_states(rows, wait))
 
 
 def block_paused() -> None:
@@ -181,35 +187,61 @@ def block_paused() -> None:
         )
 
 
-def _locked_state(key: str, wait: bool) -> Any:
-    """The key's row, locked, with the time; None where another process holds it."""
-    RunLimitKey.objects.get_or_create(key=key)
+def _locked_states(keys: Iterable[str], wait: bool) -> list[Any]:
+    """The rows of the keys, locked, with the time, without those that another process holds.
+
+    Without a limit any more, nobody needs the lock.
+    """
+    limited = sorted(key for key in keys if limit_of(key) is not None)
+    RunLimitKey.objects.bulk_create(
+        [RunLimitKey(key=key) for key in limited], ignore_conflicts=True
+    )
     rows = RunLimitKey.objects.select_for_update(skip_locked=not wait)
-    return rows.annotate(now=Now()).filter(key=key).first()
+    locked = list(rows.annotate(now=Now()).filter(key__in=limited))
+    return locked + [RunLimitKey(key=key) for key in keys if key not in limited]
 
 
-def _unblock(rows: QuerySet[Job], limit: RunLimit | None, state: Any) -> list[Job]:
-    """Make the next blocked jobs of a key due, while the key's row is locked."""
+def _unblock(rows: dict[str, QuerySet[Job]], states: list[Any]) -> list[Job]:
+    """Make the next blocked jobs of these keys due, while the keys' rows are locked."""
     # In another transaction's statement a place may be free that this one still sees as taken.
-    places = Job.objects.filter(limit_key=state.key, place__isnull=False)
-    taken = dict(places.values_list("place", "due_at"))
+    places = Job.objects.filter(limit_key__in=[state.key for state in states])
+    taken: dict[Any, dict[Any, Any]] = {state.key: {} for state in states}
+    for key, place, due_at in places.filter(place__isnull=False).values_list(
+        "limit_key", "place", "due_at"
+    ):
+        taken[key][place] = due_at
+
+    jobs, used = [], []
+    share = min(UNBLOCK_BATCH_ROWS, UNBLOCK_TRANSACTION_ROWS // len(rows))
+    for state in states:
+        found = _take_places(rows[state.key], taken[state.key], state, share)
+        jobs += found
+        if found and limit_of(state.key) is not None:
+            used.append(state)
+
+    Job.objects.bulk_update(jobs, ["place", "due_at", "unblock_at"])
+    RunLimitKey.objects.bulk_update(used, ["next_start_at", "rank", "used_at"])
+    return jobs
+
+
+def _take_places(rows: QuerySet[Job], taken: dict[Any, Any], state: Any, most: int) -> list[Job]:
+    """Give the next jobs of a key their places. They and the key's row are still to be saved."""
+    limit = limit_of(state.key)
     room, since = _room(limit, taken, state)
     # A locked row is being cancelled.
     next_rows = rows.select_for_update(skip_locked=True).defer(*Job.LARGE_FIELDS)
-    jobs = list(next_rows[:room]) if room > 0 else []
+    jobs = list(next_rows[: min(room, most)]) if room > 0 else []
 
     free = (place for place in count() if place not in taken)
     for job in jobs:
         job.place = next(free) if limit is not None else None
         job.due_at, job.unblock_at = Now(), None
-    Job.objects.bulk_update(jobs, ["place", "due_at", "unblock_at"])
 
     if jobs and limit is not None:
         if since is not None:
             state.next_start_at = since + timedelta(seconds=len(jobs) * limit.interval)
         state.rank = max(state.rank, *(job.rank for job in jobs))
         state.used_at = Now()
-        state.save()
     return jobs
 
 

@@ -250,21 +250,23 @@ class Notifier:
         """Handle every event, until Redis fails.
 
         It is asked in each silent second. The `health_check_interval` of redis-py asks, too, but
-        does not wait for the answer.
+        does not wait for the answer. Silent seconds are counted: by the clock, Redis would be
+        blamed for a time in which this process itself stood still and its answer was not read.
         """
         with strict_answers():
             await subscription.subscribe(_channel())
-        asked_at: float | None = time.monotonic()
+        is_asked, silent_seconds = True, 0.0
         while True:
             with strict_answers():
                 message = await subscription.get_message(timeout=OUTAGE_REREAD_INTERVAL_SECONDS)
                 kind, data = (message["type"], message["data"]) if message else ("", b"")
+            silent_seconds += OUTAGE_REREAD_INTERVAL_SECONDS
             if message:
-                asked_at = None
-            elif asked_at is None:
+                is_asked = False
+            elif not is_asked:
                 await subscription.ping()
-                asked_at = time.monotonic()
-            elif time.monotonic() - asked_at > PING_TIMEOUT_SECONDS:
+                is_asked, silent_seconds = True, 0.0
+            elif silent_seconds > PING_TIMEOUT_SECONDS:
                 raise redis.TimeoutError(f"no answer to a PING in {PING_TIMEOUT_SECONDS:g} s")
 
             if kind == "subscribe":

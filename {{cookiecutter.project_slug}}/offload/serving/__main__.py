@@ -24,6 +24,7 @@ from offload.serving.fast.coalescing import CoalescingHttpProtocol
 from offload.serving.protocol import HttpProtocol
 from offload.serving.stop_signals import DRAIN_SECONDS
 from offload.serving.websocket_protocol import limited
+from offload.standard_streams import open_standard_streams
 
 logger = logging.getLogger("offload.serving")
 
@@ -131,6 +132,7 @@ def main() -> None:
 
     Exits with 1 if the port is taken or the address is not allowed, and with 3 if the start failed.
     """
+    open_standard_streams()
     end_on_sigterm()
     arguments = _arguments()
     config = _config(arguments.application, arguments.grace)

@@ -17,7 +17,8 @@ logger = logging.getLogger("offload.serving")
 CLOSE_TIMEOUT_SECONDS = 5.0
 # During a stop a client that reads nothing does not hold the process for the whole write timeout.
 STOP_WRITE_TIMEOUT_SECONDS = 2.0
-# The same for a kept connection, whose next request may be on its way.
+# The same for a kept connection, whose next request may be on its way, and for a client that does
+# not close what this side has closed.
 STOP_IDLE_SECONDS = 1.0
 # A process opens files that are no clients: the database, Redis, upstreams, logs. It keeps a
 # quarter of what the system allows for them, and never more than this.
@@ -51,6 +52,7 @@ class ConnectionLimits:
         self.max_connections = max_connections
         self.head_timeout = conf.head_timeout
         self.keep_alive_timeout = conf.keep_alive_timeout
+        self.close_timeout = CLOSE_TIMEOUT_SECONDS
         self.write_timeout = conf.write_timeout
         self.write_min_rate = conf.write_min_rate
         self.open: set[Connection] = set()
@@ -85,6 +87,7 @@ class ConnectionLimits:
         self.stopping = True
         self.keep_alive_timeout = min(self.keep_alive_timeout, STOP_IDLE_SECONDS)
         self.head_timeout = min(self.head_timeout, STOP_IDLE_SECONDS)
+        self.close_timeout = STOP_IDLE_SECONDS
         self.write_timeout = min(self.write_timeout, STOP_WRITE_TIMEOUT_SECONDS)
 
     def sweep(self) -> None:

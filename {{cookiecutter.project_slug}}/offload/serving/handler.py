@@ -24,6 +24,7 @@ from offload.conf import conf
 from offload.problems import Problem
 from offload.serving.cancellation import cancel_on_disconnect
 from offload.serving.fast import header_stores
+from offload.serving.file_pieces import read_in_pieces
 from offload.serving.loop_turns import with_loop_turns
 from offload.serving.paths import PathPrefixes
 from offload.serving.request_state import REQUEST_STATE, RequestState, state_of
@@ -92,7 +93,10 @@ class Handler(ASGIHandler):
 
     async def send_response(self, response: HttpResponseBase, send: Send) -> None:
         """Send the response as Django does; a streamed one leaves the loop to others, too."""
-        await super().send_response(response, with_loop_turns(send) if response.streaming else send)
+        if response.streaming:
+            read_in_pieces(response)
+            send = with_loop_turns(send)
+        await super().send_response(response, send)
 
 
 def admit_stream(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

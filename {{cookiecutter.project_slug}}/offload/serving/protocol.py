@@ -8,10 +8,10 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from offload.problems import Problem
-from offload.serving.connection_limits import CLOSE_TIMEOUT_SECONDS, ConnectionLimits
+from offload.serving.connection_limits import ConnectionLimits
 from offload.serving.http_1_0 import WithoutChunks
 from offload.serving.raw_refusals import raw_refusal
-from offload.serving.slow_readers import SlowReader
+from offload.serving.slow_readers import SlowReader, unacknowledged_bytes
 from offload.serving.transport import LingeringTransport
 from offload.serving.upgrades import head_of, without_upgrade
 
@@ -114,7 +114,7 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """The client has sent something."""
-        if self._discards:
+        if self._discards or self._has_last_request():
             self._discard(data)
         elif self._has_to_wait():
             self._keep(data)
@@ -134,7 +134,8 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
 
         until = perf_counter() + PARSE_SECONDS
         for start in range(0, len(data), PARSED_AT_ONCE_BYTES):
-            if self._discards:
+            if self._discards or self._has_last_request():
+                self._discard(data[start:])
                 return
             if self._has_to_wait():
                 self._keep(data[start:])
@@ -192,7 +193,12 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
             unparsed, self._unparsed = bytes(self._unparsed), bytearray()
             self.data_received(unparsed)
 
+    def _has_last_request(self) -> bool:
+        """Whether the connection ends with a request that was received whole."""
+        return self.cycle is not None and not (self.cycle.keep_alive or self.cycle.more_body)
+
     def _discard(self, data: bytes) -> None:
+        self._discards = True
         self._discarded_bytes += len(data)
         if self._discarded_bytes > MAX_DISCARDED_BYTES:
             self.transport.abort()
@@ -358,7 +364,7 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
             self.transport.abort()
         elif self.transport.is_closing():
             self._closing_since = self._closing_since or now
-            if now - self._closing_since > CLOSE_TIMEOUT_SECONDS and not self._unsent_bytes:
+            if now - self._closing_since > self._limits.close_timeout and not self._unsent_bytes:
                 self.transport.abort()
         elif self._phase is READING_HEAD and waited > self._limits.head_timeout:
             self._give_up_on_head()
@@ -388,9 +394,17 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
             # The limits of a stop are short.
             self._phase_since = self.loop.time()
 
+    def _is_sending(self) -> bool:
+        held = self.transport.get_write_buffer_size()
+        return bool(held or unacknowledged_bytes(self.transport.get_extra_info("socket")))
+
     def _has_to_linger(self) -> bool:
-        """Whether the client may still be sending. What it sends from now on is discarded."""
-        if not self._discards and not (self.cycle is not None and self.cycle.more_body):
+        """Whether the client may still send. What it sends from now on is discarded.
+
+        It may until it has read its answer (RFC 9112 section 9.6).
+        """
+        is_in_body = self.cycle is not None and self.cycle.more_body
+        if not (self._discards or is_in_body or self._is_sending()):
             return False
         self._discards = True
         self.flow.resume_reading()

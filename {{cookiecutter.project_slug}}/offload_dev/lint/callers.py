@@ -342,7 +342,8 @@ class Callers:
     @cached_property
     def _everything(self) -> dict[CodeScope, Function]:
         """The functions, and the bodies of modules: a script has `asyncio.run(main())` there."""
-        return {**self._graph.functions, **self._graph.bodies}
+        bodies: dict[CodeScope, Function] = dict(self._graph.bodies.items())
+        return self._graph.functions | bodies
 
     @cached_property
     def _runs(self) -> dict[CodeScope, set[ast.AST]]:

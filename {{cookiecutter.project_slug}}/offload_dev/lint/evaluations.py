@@ -20,16 +20,11 @@ from offload_dev.lint.names import (
     TO_THREAD,
 )
 from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.schemas import relations_of_fields, relations_of_row, relations_of_schema
-from offload_dev.lint.serializers import relations_of
-from offload_dev.lint.snippet import snippet
+from offload_dev.lint.related_reads import RelatedReads
 from offload_dev.lint.variables import Variables
 
 # Methods of managers that read what `prefetch_related` has fetched, if it has.
 FREE_IF_PREFETCHED = {"all", "count", "exists", "first", "last"}
-# They read a generator only as far as somebody reads them.
-# Methods of schemas that read a row.
-FROM_ROW = {"from_orm", "model_validate"}
 MAY_KNOW = "right if this row got the related one before"
 WITH_USER = "right if the authentication fetched it with the user"
 USERS = (f"{REQUEST}.user", f"{REST_REQUEST}.user")
@@ -41,6 +36,7 @@ VALIDATES = re.compile(rf"\.({'|'.join(VALIDATING)})\b")
 READS = {"builtins.getattr", "builtins.hasattr"}
 COUNTED = {"count", "num_pages", "page_range"}
 ROWS_OF_PAGE = {"object_list"}
+# They read a generator only as far as somebody reads them.
 LAZY_CONSUMERS = {f"builtins.{name}" for name in ("enumerate", "filter", "iter", "map", "zip")}
 
 
@@ -55,6 +51,7 @@ class Evaluations:
     def __init__(self, function: Function, variables: Variables) -> None:
         self.function, self.variables = function, variables
         self.resolver, self.origin = variables.resolver, variables.origin
+        self.related = RelatedReads(function, variables)
         self.atomic = False
         self.awaited: set[ast.AST] = set()
         # The forms that a line above has validated, here or in a thread, as they are written.
@@ -87,9 +84,9 @@ class Evaluations:
             self._validate(node, base)
         elif base == PAGINATOR and node.attr in COUNTED and (rows := self._paged(node.value, node)):
             self.evaluate(rows)
-        elif node.attr == "data" and (rows := self._serialized(node.value)) is not None:
+        elif node.attr == "data" and (rows := self.related.serialized(node.value)) is not None:
             self.evaluate(rows)
-            self._note_serialized(node, rows)
+            self.related.read_by_serializer(node, rows)
             self._add_implicit_call(node, node.value, f"{base}.data")
         else:
             method = self.resolver.classes.method(base, node.attr)
@@ -169,13 +166,7 @@ class Evaluations:
         first = node.args[0] if node.args else None
         if first is not None:
             self._note_first_argument(node, origin, first)
-            schema = self._named_schema(node.func)
-            rows = self.variables.rows_in(first) if schema else None
-            if rows is not None:
-                names = [*relations_of_schema(schema, self.resolver)]
-                names += relations_of_fields(schema, rows.model, self.resolver)
-                lacking = (name for name in names if not rows.names(name))
-                self._note_relations(node, first, lacking)
+            self.related.read_by_schema(node, first)
         match node:
             case ast.Call(args=[held, ast.Constant(value=str() as name), *_]) if origin in READS:
                 self.read_attribute(ast.copy_location(ast.Attribute(held, name, ast.Load()), node))
@@ -212,24 +203,11 @@ class Evaluations:
         if SERIALIZES.matches(origin) and len(node.args) > 1:
             self.evaluate(node.args[1])
         if MAKES_DICT.matches(origin) and not node.keywords and len(node.args) == 1:
-            rows = self.variables.rows_in(first)
-            names = self.resolver.models.to_many(rows.model) if rows is not None else []
-            self._note_relations(node, first, iter(names))
+            self.related.read_by_dict(node, first)
         if REDIRECTS.matches(origin):
             self.implicit_call(first, "get_absolute_url")
         if isinstance(node.func, ast.Attribute) and is_text(node.func.value):
             self.write_as_text([*node.args, *(keyword.value for keyword in node.keywords)])
-
-    def _named_schema(self, called: ast.expr) -> str:
-        """`shop.api.OrderSchema` of `OrderSchema.from_orm`; empty if this is another call."""
-        if not isinstance(called, ast.Attribute) or called.attr not in FROM_ROW:
-            return ""
-        origin = self.origin(called.value)
-        if not isinstance(called.value, ast.Name) or self.resolver.classes.scope(origin):
-            return origin
-        found = self.function.scope.module.names.get(called.value.id)
-        module = self.function.scope.module.dotted
-        return found if isinstance(found, str) else f"{module}.{called.value.id}"
 
     # Loops and conditions.
 
@@ -372,42 +350,6 @@ class Evaluations:
                 for key, value in zip(context.keys, context.values, strict=True):
                     if isinstance(key, ast.Constant):
                         yield str(key.value), value
-
-    def _note_serialized(self, read: ast.Attribute, row: ast.expr) -> None:
-        """Note the relation that a serializer reads of rows that were fetched without it."""
-        rows = self.variables.rows_in(row)
-        if rows is not None:
-            names = relations_of(self.origin(read.value), rows.model, self.resolver)
-            lacking = (name for name in names if not rows.names(name))
-            self._note_relations(read, row, lacking)
-
-    def note_response(self, returned: ast.expr) -> None:
-        """Note the relation that the response type reads of the rows that an endpoint returns."""
-        row = returned.elts[-1] if isinstance(returned, ast.Tuple) and returned.elts else returned
-        rows = self.variables.rows_in(row)
-        if rows is not None:
-            names = relations_of_row(self.function.scope, rows.model, self.resolver)
-            self._note_relations(row, row, (name for name in names if not rows.names(name)))
-
-    def _note_relations(self, node: ast.expr, row: ast.expr, names: Iterator[str]) -> None:
-        """Note the first relation of a row that a line reads without naming it."""
-        for name in names:
-            relation = ast.copy_location(ast.Attribute(row, name, ast.Load()), node)
-            subject = f"`{snippet(node)}`, which reads `{name}`,"
-            rows = self.variables.rows_in(row)
-            is_many = rows is not None and self.resolver.models.rows(rows.model, name) is not None
-            self.function.hidden_queries.append(HiddenQuery(relation, subject, is_many))
-            return
-
-    def _serialized(self, node: ast.expr) -> ast.expr | None:
-        """The queryset of `OrderSerializer(orders, many=True)`, wherever the serializer is made."""
-        made = self.variables.value_of(node)
-        made = made.value if isinstance(made, ast.Await) else made
-        if not isinstance(made, ast.Call):
-            return None
-        given = [*made.args, *(each.value for each in made.keywords if each.arg == "instance")]
-        is_serializer = self.origin(made).endswith("Serializer")
-        return given[0] if is_serializer and given else None
 
 
 def is_text(node: ast.expr) -> bool:

@@ -96,7 +96,7 @@ class Visitor(ast.NodeVisitor):
             # A typed endpoint reads the queryset that it returns, on the event loop.
             if self.returns_rows:
                 self.evaluations.evaluate(node.value)
-                self.evaluations.note_response(node.value)
+                self.evaluations.related.read_by_response(node.value)
             self.conditions.note_fallback(node.value)
             self.visit(node.value)
 

@@ -4,6 +4,7 @@ A worker unblocks the next job when one has ended. It cannot where it died, wher
 cancelled, and where a rate alone decides.
 """
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,11 @@ from offload.jobs.models import Job, RunLimitKey
 
 # Keys that one run looks at.
 KEYS_BATCH = 500
+# Keys that one transaction is about. Meanwhile nobody else unblocks their jobs, and SQLite lets
+# nobody else write.
+TRANSACTION_KEYS = 25
+# Then the other duties have their turn: the leader's lease is renewed between them.
+RUN_SECONDS = 1.0
 
 
 class UnblockLimited:
@@ -28,7 +34,7 @@ class UnblockLimited:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        # The last key of a full batch.
+        # The last key of a run that left others to the next one.
         self._last_key = ""
 
     def run(self) -> None:
@@ -39,11 +45,15 @@ class UnblockLimited:
                 block_paused()
             full = _full(keys) if keys else set()
 
-        for key in keys:
-            if key not in full:
-                with FORK_LOCK:
-                    jobs = unblock(key, wait=False)
-                self._broker.publish(JobMessage.of(job) for job in jobs)
+        until = time.monotonic() + RUN_SECONDS
+        for start in range(0, len(keys), TRANSACTION_KEYS):
+            batch = keys[start : start + TRANSACTION_KEYS]
+            with FORK_LOCK:
+                jobs = unblock(*(key for key in batch if key not in full), wait=False)
+            self._broker.publish(JobMessage.of(job) for job in jobs)
+            if time.monotonic() > until and batch[-1] != keys[-1]:
+                self._last_key = batch[-1]
+                return
 
     def _next_keys(self) -> list[str]:
         keys = blocked_keys(KEYS_BATCH, after=self._last_key)
