@@ -382,6 +382,28 @@ def test_what_a_setting_that_is_off_would_run_is_only_likely(
     assert is_told == [severity == "warning"] * 3
 
 
+def test_an_attribute_that_is_assigned_to_itself_asks_for_no_setting(tmp_path: Path) -> None:
+    code = """
+class Search:
+    def __init__(self):
+        self.fast = self.fast
+        self.near = self.far
+        self.far = self.near
+
+    def rank(self):
+        if self.fast or self.near:
+            time.sleep(1)
+        if self.fast:
+            time.sleep(2)
+        if self.near:
+            time.sleep(3)
+
+async def view(request):
+    Search().rank()
+"""
+    assert "OFF103" in [each.rule for each in findings(tmp_path, code)]
+
+
 def test_one_file_of_settings_that_turns_a_setting_on_is_enough(tmp_path: Path) -> None:
     files = {"settings/base": "FLUSHES = False\n", "settings/production": "FLUSHES = True\n"}
     found = [each for each in findings(tmp_path, SWITCHES, **files) if each.rule == "OFF103"]

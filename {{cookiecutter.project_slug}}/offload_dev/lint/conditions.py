@@ -37,6 +37,8 @@ class Conditions:
 
     def __init__(self, function: Function, parameters: set[str]) -> None:
         self.function, self.parameters = function, parameters
+        # The attributes whose settings are being asked for.
+        self._asking: set[ast.expr] = set()
         statements = own_statements(function.scope.node)
         self.globals = {
             name for each in statements if isinstance(each, ast.Global) for name in each.names
@@ -95,8 +97,13 @@ class Conditions:
             ) if resolver.origin(of, scope) == SETTINGS:
                 return Setting(name, any(map(is_falsy, default)))
             case ast.Attribute(value=ast.Name(id="self"), attr=name) if scope.owner:
+                # `self.fast = self.fast and self.local` asks for itself.
+                if test in self._asking:
+                    return None
+                self._asking.add(test)
                 kept = resolver.classes.assigned(scope.owner.dotted, name)
-                found = {self._setting(each.value) for each in kept if each.value is not test}
+                found = {self._setting(each.value) for each in kept}
+                self._asking.discard(test)
                 return found.pop() if len(found) == 1 else None
             case ast.Attribute(value=of, attr=name) if resolver.origin(of, scope) == SETTINGS:
                 return Setting(name, off_by_default=False)
