@@ -39,6 +39,8 @@ ASYNC = re.compile(r"^\s*async def ", re.MULTILINE)
 TESTS = re.compile(r"(^|/)(tests?|testing)/|(^|/)(test_\w*|conftest)\.py$")
 # The rules about the linter's own comments, and about files that this Python cannot parse.
 NOT_DRAWN = "OFF0"
+# A step of a chain: `app/views.py:5 view`. A path may have spaces.
+STEP = re.compile(r"^(.+?):(\d+) ")
 FIELDS = ("project", "commit", "rule", "severity", "path", "line", "verdict", "why")
 BLOCK = re.compile(
     r"^## (?P<rule>OFF\d+) (?P<severity>error|warning)\n\n"
@@ -146,7 +148,7 @@ def _to_read(graded: Graded, finding: dict[str, Any]) -> str:
     likely = f"\n- likely: {finding['likely']}" if finding["likely"] else ""
     shown = _context(graded.path / finding["path"], finding["line"])
     if finding["chain"]:
-        path, _, line = finding["chain"][-1].partition(" ")[0].rpartition(":")
+        path, line = STEP.findall(finding["chain"][-1])[0]
         shown += f"\n...\n# {path}\n" + _context(graded.path / path, int(line))
     return (
         f"## {finding['rule']} {finding['severity']}\n\n"

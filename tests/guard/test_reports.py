@@ -43,6 +43,20 @@ def test_a_baseline_forgives_old_findings_wherever_they_move_and_no_new_ones(
     assert main([str(tree), "--baseline", str(baseline)]) == 1
 
 
+@pytest.mark.parametrize("report", ["text", "json", "sarif", "github"])
+def test_a_folder_may_have_spaces_in_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], report: str
+) -> None:
+    tree = write(tmp_path / "project" / "my service", views=CALLS, slow=SLOW)
+    git(tree.parent, "init", "-q")
+    git(tree.parent, "commit", "-q", "--allow-empty", "-m", "nothing")
+    for changed in ([], ["--diff", "HEAD"]):
+        assert main([str(tree.parent), "--format", report, *changed]) == 1
+        assert "slow.py" in capsys.readouterr().out
+    (tree / "app" / "slow.py").write_text(SLOW.rstrip() + "  # offload: allow OFF103: a test\n")
+    assert main([str(tree.parent)]) == 0
+
+
 def test_files_are_named_as_an_editor_opens_them_from_here(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

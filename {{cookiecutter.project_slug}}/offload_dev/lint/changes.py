@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from offload_dev.lint.findings import Finding
+from offload_dev.lint.findings import Finding, read_step
 
 # `@@ -3 +4,2 @@`: from line 4 on there are 2 new lines. Without a count it is one line.
 HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@")
@@ -44,7 +44,8 @@ class Changes:
     def only(self, findings: Iterable[Finding]) -> Iterator[Finding]:
         """The findings whose line, or a line of whose chain, is new or changed."""
         for finding in findings:
-            places = [(finding.path, finding.line), *map(_place, finding.chain)]
+            steps = [read_step(step)[:2] for step in finding.chain]
+            places = [(finding.path, finding.line), *steps]
             if any(self._has(path, line) for path, line in places):
                 yield finding
 
@@ -78,9 +79,3 @@ class Changes:
         if done.returncode:
             raise GitError(f"git {arguments[0]}: {done.stderr.strip()}")
         return done.stdout
-
-
-def _place(step: str) -> tuple[str, int]:
-    """The file and the line of `shop/views.py:5 view`."""
-    path, _, line = step.partition(" ")[0].rpartition(":")
-    return path, int(line)

@@ -1,5 +1,6 @@
 """A finding, as it is printed, and the grades."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from offload_dev.lint.violations import Violation
 # The grade of an area with more errors than this.
 MAX_ERRORS_FOR_C = 2
 MAX_ERRORS_FOR_D = 9
+# A step of a chain. A path may have spaces.
+STEP = re.compile(r"(?P<path>.+?):(?P<line>\d+) (?P<name>.*)")
 
 
 @dataclass(frozen=True, order=True)
@@ -111,6 +114,13 @@ def place(path: Path, root: Path) -> str:
     if path.is_relative_to(root) and path != root:
         return path.relative_to(root).as_posix()
     return path.as_posix()
+
+
+def read_step(step: str) -> tuple[str, int, str]:
+    """The file, the line and the name of a step of a chain: `shop/views.py:5 view`."""
+    found = STEP.fullmatch(step)
+    assert found is not None, step
+    return found["path"], int(found["line"]), found["name"]
 
 
 def grades(findings: Iterable[Finding]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from offload_dev.lint import pages
-from offload_dev.lint.findings import Finding
+from offload_dev.lint.findings import Finding, read_step
 from offload_dev.lint.registry import RULES, Rule
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -60,9 +60,8 @@ def _result(finding: Finding, root: Path, numbers: list[str]) -> Object:
 
 
 def _step(step: str, root: Path) -> Object:
-    place, _, what = step.partition(" ")
-    path, _, line = place.rpartition(":")
-    return _location(path, int(line), root) | {"message": {"text": what}}
+    path, line, name = read_step(step)
+    return _location(path, line, root) | {"message": {"text": name}}
 
 
 def _location(path: str, line: int, root: Path) -> Object:

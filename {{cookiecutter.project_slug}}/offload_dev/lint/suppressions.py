@@ -7,7 +7,7 @@ from io import StringIO
 from pathlib import Path
 from tokenize import COMMENT, generate_tokens
 
-from offload_dev.lint.findings import Finding, place
+from offload_dev.lint.findings import Finding, place, read_step
 from offload_dev.lint.source import Module, Project
 
 SUPPRESSION = re.compile(r"#\s*offload:\s*allow\s+(OFF\d{3})\s*:?\s*(.*)")
@@ -58,8 +58,8 @@ def _places(finding: Finding) -> Iterator[tuple[str, int, str]]:
     """Where a suppression covers a finding: at its own line, and at the end of its chain."""
     yield finding.path, finding.line, finding.rule
     if finding.chain:
-        path, _, line = finding.chain[-1].partition(" ")[0].rpartition(":")
-        yield path, int(line), finding.rule
+        path, line, _ = read_step(finding.chain[-1])
+        yield path, line, finding.rule
 
 
 def _read(module: Module) -> Iterator[Suppression]:
