@@ -5,6 +5,7 @@ import json
 import resource
 import socket
 import struct
+import subprocess
 import sys
 import time
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Serve, Server, eventually, lean, running
+from conftest import SERVICE, Serve, Server, eventually, lean, running
 from raw_http import connect, everything, request
 
 from offload.serving.slow_readers import SlowReader, read_bytes
@@ -276,6 +277,38 @@ def test_idle_connections_do_not_use_up_the_files_of_the_process(directory: Any)
             assert "LimitNOFILE" in server.log.read_text()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_few_files_are_kept_for_the_database(directory: Any) -> None:
+    """Of 64 files 16 are open before the first client, and each request may open some."""
+    limited = [sys.executable, "-c", LIMIT_FILES, "64"]
+    with running(directory, (), True, {}, before=limited) as server, ExitStack() as clients:
+        for _ in range(60):
+            clients.enter_context(connect(server)).sendall(request("GET", "/api/in_thread"))
+        eventually(lambda: _status(server) == 200, "a probe beside them")
+        for _ in range(10):
+            assert server.get("/in_thread").status_code == 200
+        assert "Too many open files" not in server.log.read_text()
+
+
+def test_too_few_files_are_refused_at_the_start() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIMIT_FILES, "40", sys.executable, "-c", ASK_FOR_CONNECTIONS],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "may open 40 files, and needs 4" in done.stderr
+
+
+ASK_FOR_CONNECTIONS = f"""
+import sys
+sys.path.insert(0, {str(SERVICE)!r})
+from offload.serving.connection_limits import allowed_connections
+allowed_connections(10_000, 40)
+"""
 
 
 def test_the_limit_of_open_files_is_raised_to_what_the_system_allows(directory: Any) -> None:

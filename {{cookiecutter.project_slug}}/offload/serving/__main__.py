@@ -145,7 +145,10 @@ def main() -> None:
     config.loaded_app = ProxyHeadersMiddleware(
         config.loaded_app, trusted_hosts=list(settings.trusted_proxies)
     )
-    limits = ConnectionLimits(settings, allowed_connections(settings.connections))
+    # Those of the API's requests, and those of all others.
+    database_connections = 2 * settings.max_request_connections
+    allowed = allowed_connections(settings.connections, database_connections)
+    limits = ConnectionLimits(settings, allowed)
     protocol = CoalescingHttpProtocol if settings.fast else HttpProtocol
     config.http_protocol_class = partial(protocol, limits=limits)  # type: ignore[assignment]
     if config.ws_protocol_class is not None:

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import resource
+import sys
+from pathlib import Path
 from typing import Protocol
 
 from offload.conf import Offload
@@ -21,7 +23,7 @@ STOP_WRITE_TIMEOUT_SECONDS = 2.0
 # not close what this side has closed.
 STOP_IDLE_SECONDS = 1.0
 # A process opens files that are no clients: the database, Redis, upstreams, logs. It keeps a
-# quarter of what the system allows for them, and never more than this.
+# quarter of what the system allows for them, and no more than this unless it needs more.
 MAX_RESERVED_FILES = 1000
 
 
@@ -115,13 +117,17 @@ class ConnectionLimits:
         return True
 
 
-def allowed_connections(wanted: int) -> int:
+def allowed_connections(wanted: int, database_connections: int) -> int:
     """As many connections as the process may open files for, after raising its limit of files.
 
     A process that has no file left accepts nobody: not even a probe. So it refuses before.
 
     Args:
         wanted: the setting.
+        database_connections: so many files the requests may open themselves.
+
+    Raises:
+        SystemExit: there are not enough files for a single connection.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
@@ -134,7 +140,13 @@ def allowed_connections(wanted: int) -> int:
     if soft == resource.RLIM_INFINITY:
         return wanted
 
-    possible = soft - min(soft // 4, MAX_RESERVED_FILES)
+    needed = len(list(Path("/dev/fd").iterdir())) + database_connections
+    possible = soft - max(needed, min(soft // 4, MAX_RESERVED_FILES))
+    if possible < 1:
+        sys.exit(
+            f"The process may open {soft} files, and needs {needed} without its clients. "
+            "Raise `ulimit -n` (LimitNOFILE= in systemd)."
+        )
     if possible < wanted:
         logger.warning(
             "%d connections may be open at once instead of %d: the process may open %d files. "
