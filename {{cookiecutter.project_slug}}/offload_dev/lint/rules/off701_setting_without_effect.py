@@ -10,6 +10,7 @@ from offload_dev.lint import (
     ignored_results,
     redeliveries,
     schedules,
+    swallowed_retries,
     task_hooks,
     task_options,
     waiting_settings,
@@ -84,6 +85,7 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     13. A `timeout` of Django Q above its `retry`, after which it delivers a task again.
     14. The state of a task whose results nobody stores.
     15. An error of `autoretry_for` that a hook of the task raises, which Celery does not try again.
+    16. A `self.retry()` whose `Retry` an `except` of the task catches.
     """
     yield from _async_unsafe(body)
     yield from _kept_connections(body)
@@ -103,6 +105,7 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
         yield from cluster_settings.of_module(body.scope, body.resolver)
         yield from ignored_results.of_module(body.scope, body.resolver)
         yield from task_hooks.of_module(body.scope, body.resolver)
+        yield from swallowed_retries.of_module(body.scope, body.resolver)
 
 
 def _async_unsafe(body: Function) -> Iterator[Violation]:
