@@ -13,6 +13,7 @@ from offload_dev.lint import (
     swallowed_retries,
     task_hooks,
     task_options,
+    task_routes,
     waiting_settings,
     worker_pools,
 )
@@ -86,6 +87,7 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     14. The state of a task whose results nobody stores.
     15. An error of `autoretry_for` that a hook of the task raises, which Celery does not try again.
     16. A `self.retry()` whose `Retry` an `except` of the task catches.
+    17. A route for all tasks of a module, which a task with a name of its own misses.
     """
     yield from _async_unsafe(body)
     yield from _kept_connections(body)
@@ -95,17 +97,23 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
         yield from _time_limits(scope, body, settings)
     yield from _unlimited_tasks(body)
     if isinstance(body.scope, Module):
-        yield from redeliveries.of_all_tasks(body.scope, settings)
-        yield from redeliveries.of_delays(body.scope, body.resolver)
-        yield from schedules.of_module(body.scope, body.resolver)
-        yield from _contradictions(body.scope, settings)
-        yield from worker_pools.of_module(body.scope, settings, body.resolver.project)
-        yield from _atomic_requests(body.scope, body.resolver)
-        yield from waiting_settings.of_module(body.scope, body.resolver)
-        yield from cluster_settings.of_module(body.scope, body.resolver)
-        yield from ignored_results.of_module(body.scope, body.resolver)
-        yield from task_hooks.of_module(body.scope, body.resolver)
-        yield from swallowed_retries.of_module(body.scope, body.resolver)
+        yield from _of_module(body.scope, settings, body.resolver)
+
+
+def _of_module(module: Module, settings: CelerySettings, resolver: Resolver) -> Iterator[Violation]:
+    """What a file says wrong of tasks, of schedules and of other services."""
+    yield from redeliveries.of_all_tasks(module, settings)
+    yield from redeliveries.of_delays(module, resolver)
+    yield from schedules.of_module(module, resolver)
+    yield from _contradictions(module, settings)
+    yield from worker_pools.of_module(module, settings, resolver.project)
+    yield from _atomic_requests(module, resolver)
+    yield from waiting_settings.of_module(module, resolver)
+    yield from cluster_settings.of_module(module, resolver)
+    yield from ignored_results.of_module(module, resolver)
+    yield from task_hooks.of_module(module, resolver)
+    yield from swallowed_retries.of_module(module, resolver)
+    yield from task_routes.of_module(module, settings, resolver)
 
 
 def _async_unsafe(body: Function) -> Iterator[Violation]:
