@@ -65,6 +65,28 @@ async def wait():
         print("stopped")
 """,
     ),
+    "loop_that_returns_after_any_error": Twins(
+        "OFF503",
+        "error",
+        """
+async def consume():
+    while True:
+        try:
+            await asyncio.sleep(9)
+        except:
+            print("failed")
+""",
+        """
+async def consume():
+    while True:
+        try:
+            await asyncio.sleep(9)
+        except asyncio.CancelledError:
+            return
+        except Exception:
+            print("failed")
+""",
+    ),
     "consumer_that_stops_after_the_cancellation": Twins(
         "OFF503",
         "error",
@@ -387,3 +409,14 @@ def test_a_result_that_is_ready_is_not_waited_for(tmp_path: Path) -> None:
     for when, count in {"result.ready()": 0, "pk": 1}.items():
         found = numbers(tmp_path / str(count), code.replace("WHEN", when))
         assert len(found & {("OFF405", "warning")}) == count, when
+
+
+@pytest.mark.parametrize(("end", "severity"), [("return", "warning"), ("continue", "error")])
+def test_a_loop_that_any_error_ends_swallows_a_cancellation_only_perhaps(
+    tmp_path: Path, end: str, severity: str
+) -> None:
+    code = (
+        "async def consume():\n    while True:\n        try:\n            await asyncio.sleep(9)\n"
+        f"        except:\n            {end}\n"
+    )
+    assert ("OFF503", severity) in numbers(tmp_path, code)

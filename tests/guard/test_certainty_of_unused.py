@@ -410,6 +410,23 @@ def test_one_file_of_settings_that_turns_a_setting_on_is_enough(tmp_path: Path) 
     assert [each.severity for each in found] == ["error"] * 3
 
 
+@pytest.mark.parametrize("has_heir", [True, False])
+def test_the_methods_of_an_abstract_model_need_a_model_that_inherits_them(
+    tmp_path: Path, has_heir: bool
+) -> None:
+    models = (
+        "import time\nfrom django.db import models\n\n"
+        "class Kept(models.Model):\n    class Meta:\n        abstract = True\n\n"
+        "    async def keep(self, *args):\n        time.sleep(1)\n"
+    )
+    if has_heir:
+        models += "\nclass Visit(Kept):\n    pass\n"
+    code = "from shop import people\n\nasync def view(request):\n    await request.x.keep(people)\n"
+    urls = URLS.replace("LINE", "views.view")
+    found = findings(tmp_path, code, people=models, urls=urls)
+    assert ("OFF103" in [each.rule for each in found]) == has_heir
+
+
 def test_django_awaits_no_method_of_a_row_that_has_a_name_of_its_own(tmp_path: Path) -> None:
     models = (
         "from django.contrib.auth.models import AbstractUser\nfrom django.db import models\n"

@@ -123,6 +123,14 @@ CASES = {
         "import csv\n\ndef view(request):\n    writer = csv.writer(request)\n"
         "    for name in ('pk', 'price'):\n        writer.writerow([name])\n",
     ),
+    "export_of_the_rows_of_one_user": Twins(
+        "OFF203",
+        "warning",
+        "import csv\n\ndef view(request):\n    writer = csv.writer(request)\n"
+        "    for order in Order.objects.all():\n        writer.writerow([order.pk])\n",
+        "import csv\n\ndef view(request):\n    writer = csv.writer(request)\n"
+        "    for order in Order.objects.filter(pk=1):\n        writer.writerow([order.pk])\n",
+    ),
     "thread_class_that_computes": Twins(
         "OFF203",
         "warning",

@@ -90,7 +90,7 @@ class Models:
             for scope in self._project.scopes.values()
             if isinstance(scope.node, ast.ClassDef)
             and self._classes.is_a(scope.dotted, USER_BASES)
-            and not _is_abstract(scope)
+            and not is_abstract_model(scope)
         ]
         return found[0] if len(found) == 1 else USER
 
@@ -241,7 +241,8 @@ def _keyword(value: str | ast.expr, name: str) -> ast.expr | None:
     return next((each.value for each in keywords if each.arg == name), None)
 
 
-def _is_abstract(scope: CodeScope) -> bool:
+def is_abstract_model(scope: CodeScope) -> bool:
+    """Whether a model has no table of its own, but those that inherit from it."""
     meta = next(
         (
             node

@@ -9,6 +9,7 @@ from functools import cached_property
 from offload_dev.lint.function import Function
 from offload_dev.lint.mentions import Mention
 from offload_dev.lint.middleware import ASYNC_CALL, in_sync_mode
+from offload_dev.lint.models import is_abstract_model
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.settings_files import is_settings
@@ -103,7 +104,7 @@ class Unused:
         for scope in self._candidates():
             idle[_name(scope)].add(scope)
         is_idle = {scope for scopes in idle.values() for scope in scopes}
-        closed = {*unused, *in_sync_mode(self._settings, self._classes)}
+        closed = {*unused, *in_sync_mode(self._settings, self._classes), *self._without_table}
         run: set[CodeScope] = set()
         waiting: list[CodeScope] = list(self._project.files)
         while waiting:
@@ -119,6 +120,14 @@ class Unused:
                 is_idle -= woken
                 waiting += woken
         return run
+
+    @property
+    def _without_table(self) -> Iterator[CodeScope]:
+        """The abstract models from which no other one inherits: they have no rows."""
+        for scope in self._project.scopes.values():
+            is_abstract = isinstance(scope.node, ast.ClassDef) and is_abstract_model(scope)
+            if is_abstract and not self._classes.heirs(scope.dotted):
+                yield scope
 
     def _may_use(self, mention: Mention, scope: CodeScope) -> bool:
         """Whether a mention may run a function. A message to a browser runs none of a consumer."""
@@ -218,11 +227,10 @@ class Unused:
     def _outside(self, owner: CodeScope) -> list[str]:
         """The classes of libraries that may call the methods of a class, or of a mixin's heirs."""
         classes = self._classes
-        bases = {
-            base
-            for each in (owner, *classes.heirs(owner.dotted))
-            for base in classes.lineage(each.dotted)
-        }
+        heirs = classes.heirs(owner.dotted)
+        if not heirs and is_abstract_model(owner):
+            return []
+        bases = {base for each in (owner, *heirs) for base in classes.lineage(each.dotted)}
         return [base for base in bases if classes.scope(base) is None and not QUIET.matches(base)]
 
     def _is_of_consumer(self, scope: CodeScope) -> bool:

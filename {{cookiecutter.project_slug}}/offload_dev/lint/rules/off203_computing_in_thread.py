@@ -19,6 +19,8 @@ WRITES_ROW = Patterns(
     "reportlab.pdfgen.canvas.Canvas.{draw*,showPage}", "{docx,pptx}.*.add_*", "xlwt.*.write",
     "fpdf.FPDF.{add_page,cell,multi_cell}",
 )  # fmt: skip
+# Those of one user, or of one day, are few.
+NARROWS = {"filter", "exclude"}
 FEW_ROWS = "short with few rows"
 LITTLE_DATA = "short with little data"
 # Further away a condition stands on the way, as a rule. A `save` computes only for a new file.
@@ -91,11 +93,13 @@ def _exports(view: Function, graph: CallGraph) -> Iterator[Violation]:
 
 
 def _written(function: Function) -> Iterator[Violation]:
-    """What a function writes in a loop over the rows of a query."""
+    """What a function writes in a loop over all rows of a table."""
     resolver = function.resolver
     written = function.calls_to(WRITES_ROW)
     for loop in own_nodes(function.scope.node) if written else ():
-        if isinstance(loop, ast.For) and resolver.queries.is_query(function.origin_of(loop.iter)):
+        rows = function.origin_of(loop.iter) if isinstance(loop, ast.For) else ""
+        is_all = resolver.queries.is_query(rows) and NARROWS.isdisjoint(rows.split("."))
+        if isinstance(loop, ast.For) and is_all:
             inside = {node for statement in loop.body for node in ast.walk(statement)}
             for call in written:
                 if call.node in inside:

@@ -43,7 +43,7 @@ def _swallowing_handlers(block: ast.Try, function: Function) -> Iterator[Violati
         if not raises and not caught.isdisjoint({"BaseException", "CancelledError"}):
             caught_type = f" {snippet(handler.type)}" if handler.type else ""
             is_unsure = answers and "CancelledError" in caught
-            likely = ENDS if is_unsure or (is_last and not answers) else ""
+            likely = ENDS if is_unsure or is_end else ""
             yield violation(handler, f"except{caught_type}:", likely=likely)
 
 
