@@ -114,10 +114,18 @@ def _in_own_thread(function: Function, graph: CallGraph) -> Iterator[Violation]:
         )
         is_short = found.in_view and not _is_repeated(found, function)
         is_right = found.near or is_far or (is_short and answers_request(function, graph))
+        is_right = is_right or _writes_row(found, function, graph)
         if found.computes and not found.likely and not is_right:
             chain = found.chain if len(found.chain) > 1 else ()
             yield found._replace(chain=chain, likely=LITTLE_DATA, instead="")
             return
+
+
+def _writes_row(found: Violation, view: Function, graph: CallGraph) -> bool:
+    """Whether a line writes one row of a file. How many there are, `_exports` asks."""
+    step = found.chain[-1] if found.chain else ChainStep(view.scope, found.line, "")
+    calls = graph.functions[step.scope].calls_to(WRITES_ROW)
+    return any(call.node.lineno == step.line for call in calls)
 
 
 def _is_repeated(found: Violation, view: Function) -> bool:
