@@ -39,7 +39,7 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
     """Finds functions that are handed to a thread, and compute there.
 
     Sync views, and the `run` of a thread class, run in a thread by themselves. What they come to is
-    a warning, and so is an export of all rows.
+    a warning, also in a thread that they start, and so is an export of all rows.
 
     What is short with little data, such as YAML and differences of texts, has little as a rule.
 
@@ -55,7 +55,8 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
         found = violation(moved.node, f"{moved.origin.rpartition('.')[2]}()")
         computing = _first_that_computes(moved, function, graph)
         if computing is not None:
-            yield found._replace(chain=computing.chain, likely=computing.likely)
+            likely = computing.likely or ("" if function.scope.on_loop else LITTLE_DATA)
+            yield found._replace(chain=computing.chain, likely=likely)
             continue
         if only_stores(moved.origin, function.scope.module):
             continue
