@@ -118,3 +118,17 @@ def test_without_a_password_nothing_is_hashed(tmp_path: Path, given: str, count:
     code = "from django.contrib import auth\n\nasync def view(request):\n"
     found = findings(tmp_path, code + f"    await auth.aauthenticate({given})\n")
     assert [each.rule for each in found if each.rule == "OFF201"] == ["OFF201"] * count
+
+
+@pytest.mark.parametrize(("kind", "severity"), [("async def", "error"), ("def", "warning")])
+def test_a_thread_of_a_sync_view_may_have_little_to_compute(
+    tmp_path: Path, kind: str, severity: str
+) -> None:
+    code = (
+        "import pandas\nfrom concurrent.futures import ThreadPoolExecutor\n\n"
+        "pool = ThreadPoolExecutor(2)\n\n"
+        "def count(path):\n    return pandas.read_csv(path).sum()\n\n"
+        f"{kind} view(request):\n    pool.submit(count, 'a')\n"
+    )
+    found = [each.severity for each in findings(tmp_path, code) if each.rule == "OFF203"]
+    assert found == [severity]

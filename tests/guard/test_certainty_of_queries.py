@@ -290,3 +290,23 @@ def test_below_a_return_for_a_context_variable_a_query_is_only_likely(tmp_path: 
     imported = code.replace("FOUND", "current.get()").partition("def owner")
     code_of = "from shop.tenants import current\n\n" + "".join(imported[1:])
     assert ("OFF101", "warning") in numbers(tmp_path / "imported", code_of, tenants=tenants)
+
+
+@pytest.mark.parametrize(
+    ("before", "count"),
+    [
+        ("await sync_to_async(lambda: print(order.customer))()", 0),
+        ("await asyncio.to_thread(lambda: order.customer.name)", 0),
+        ("await sync_to_async(lambda: print(order.seller))()", 1),
+        ("show = lambda: print(order.customer)", 1),
+    ],
+)
+def test_what_a_thread_has_read_of_a_row_is_not_queried_again(
+    tmp_path: Path, before: str, count: int
+) -> None:
+    code = (
+        "from asgiref.sync import sync_to_async\n\nasync def view(request):\n"
+        f"    order = await Order.objects.aget(pk=1)\n    {before}\n    return order.customer\n"
+    )
+    found = [each.rule for each in findings(tmp_path, code)]
+    assert found.count("OFF102") == count

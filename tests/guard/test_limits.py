@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from example_shop import findings
 from twins import Twins, check
 
 IMAGE = """
@@ -160,3 +161,48 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_what_has_no_limit_is_found_and_its_twin_is_not(tmp_path: Path, name: str) -> None:
     check(CASES[name], tmp_path)
+
+
+STAFF_VIEWS = """
+import threading
+from django.contrib.admin.views.decorators import staff_member_required
+from django.contrib.auth.decorators import login_required, user_passes_test
+from rest_framework.permissions import IsAdminUser, IsAuthenticated
+from rest_framework.views import APIView
+
+DECORATOR
+def view(request):
+    threading.Thread(target=print).start()
+
+class Report(APIView):
+    permission_classes = [PERMISSION]
+
+    def post(self, request):
+        threading.Thread(target=print).start()
+"""
+
+
+@pytest.mark.parametrize(
+    ("decorator", "permission", "count"),
+    [
+        ("@login_required", "IsAuthenticated", 2),
+        ("@staff_member_required", "IsAdminUser", 0),
+        ("@user_passes_test(lambda user: user.is_superuser)", "IsAuthenticated", 1),
+    ],
+)
+def test_few_requests_come_to_a_view_for_staff(
+    tmp_path: Path, decorator: str, permission: str, count: int
+) -> None:
+    code = STAFF_VIEWS.replace("DECORATOR", decorator).replace("PERMISSION", permission)
+    found = [each.rule for each in findings(tmp_path, code)]
+    assert found.count("OFF505") == count
+
+
+def test_a_row_of_a_sheet_is_short_and_all_of_them_may_not_be(tmp_path: Path) -> None:
+    code = (
+        "import openpyxl\n\ndef view(request):\n    sheet = openpyxl.Workbook().active\n"
+        "    sheet.append(['name'])\n"
+    )
+    assert "OFF203" not in {each.rule for each in findings(tmp_path / "row", code)}
+    code += "    for order in Order.objects.all():\n        sheet.append([order.pk])\n"
+    assert "OFF203" in {each.rule for each in findings(tmp_path / "rows", code)}

@@ -12,6 +12,7 @@ from offload_dev.lint.callers import Callers
 from offload_dev.lint.findings import Finding, finding
 from offload_dev.lint.function import Function
 from offload_dev.lint.registry import RULES, Rule, Target, rules_for
+from offload_dev.lint.request_hooks import is_for_staff
 from offload_dev.lint.source import CodeScope, Project
 from offload_dev.lint.suppressions import Suppressions
 from offload_dev.lint.violations import Violation
@@ -82,7 +83,7 @@ def _violations(graph: CallGraph, callers: Callers) -> Iterator[tuple[CodeScope,
             for each in _on_loop(function, graph, callers):
                 unsure = graph.may_run_on_loop(scope)
                 yield scope, each._replace(likely=each.likely or unsure)
-        elif graph.is_view(scope):
+        elif graph.is_view(scope) and not is_for_staff(function):
             for each in (*graph.blocking.own(function), *graph.blocking.through_calls(function)):
                 if RULES[each.rule].in_sync_views and len(each.chain) <= MAX_STEPS:
                     yield scope, each._replace(likely=each.likely or FEW_REQUESTS)

@@ -1,5 +1,8 @@
 """Plain functions that a thread runs while a request waits: views, and hooks of their classes."""
 
+import ast
+import re
+
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
@@ -25,3 +28,20 @@ def answers_request(function: Function, graph: CallGraph) -> bool:
     name = scope.label.rpartition(".")[2]
     lineage = graph.resolver.classes.lineage(scope.owner.dotted)
     return any(HOOKS.matches(f"{base}.{name}") for base in lineage)
+
+
+# `@staff_member_required`, `permission_classes = [IsAdminUser]`, `@user_passes_test(is_superuser)`.
+STAFF = re.compile(r"staff|admin|superuser", re.IGNORECASE)
+PERMISSIONS = "permission_classes"
+
+
+def is_for_staff(function: Function) -> bool:
+    """Whether a decorator or the class of a view lets only staff in: few requests come then."""
+    scope = function.scope
+    owner = scope.owner.node if scope.owner is not None else None
+    given = [*getattr(scope.node, "decorator_list", ()), *getattr(owner, "decorator_list", ())]
+    for statement in owner.body if owner is not None else ():
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name == PERMISSIONS:
+                given.append(value)
+    return any(STAFF.search(ast.unparse(each)) for each in given)

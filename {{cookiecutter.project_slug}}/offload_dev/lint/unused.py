@@ -53,6 +53,7 @@ OF_CONSUMERS = re.compile(r"(web)?socket_\w+|http_\w+|(dis)?connect|receive\w*|(
 # Their hooks are plain methods, but for this one of a manager.
 ROWS = Patterns("django.db.models.*", "django.contrib.auth.{models,base_user}.*")
 ASYNC_HOOK = "aget_by_natural_key"
+MANAGERS = Patterns("django.db.models.{,manager.}{Manager,BaseManager}")
 
 # `getattr(self, f"run_{name}")()`
 FINDS_METHODS = re.compile(r"\bgetattr\((self|cls), (?![\"'])")
@@ -123,11 +124,20 @@ class Unused:
 
     @property
     def _without_table(self) -> Iterator[CodeScope]:
-        """The abstract models from which no other one inherits: they have no rows."""
-        for scope in self._project.scopes.values():
-            is_abstract = isinstance(scope.node, ast.ClassDef) and is_abstract_model(scope)
-            if is_abstract and not self._classes.heirs(scope.dotted):
+        """The abstract models from which no other one inherits, and the managers of these alone."""
+        classes = [s for s in self._project.scopes.values() if isinstance(s.node, ast.ClassDef)]
+        idle = [s for s in classes if is_abstract_model(s) and not self._classes.heirs(s.dotted)]
+        yield from idle
+        for scope in classes if idle else ():
+            is_manager = self._classes.is_a(scope.dotted, MANAGERS)
+            if is_manager and self._is_named_only_in(scope, idle):
                 yield scope
+
+    def _is_named_only_in(self, scope: CodeScope, places: list[CodeScope]) -> bool:
+        name = re.compile(rf"\b{_name(scope)}\b")
+        inside = sum(len(name.findall(ast.unparse(place.node))) for place in places)
+        # Its own line has the name, too.
+        return sum(len(name.findall(text)) for text in self._texts.values()) == inside + 1
 
     def _may_use(self, mention: Mention, scope: CodeScope) -> bool:
         """Whether a mention may run a function. A message to a browser runs none of a consumer."""

@@ -65,6 +65,11 @@ class Visitor(ast.NodeVisitor):
     def visit_Await(self, node: ast.Await) -> None:
         self.evaluations.awaited.add(node.value)
         self.visit(node.value)
+        # What a thread has read of a row is not queried again: `sync_to_async(lambda: …)()`.
+        made = self.variables.run(node.value)
+        if made is not node.value:
+            reads = (each for each in ast.walk(made) if isinstance(each, ast.Attribute))
+            self.variables.assigned.update(map(ast.unparse, reads))
 
     def visit_Expr(self, node: ast.Expr) -> None:
         self.dropped.add(node.value)

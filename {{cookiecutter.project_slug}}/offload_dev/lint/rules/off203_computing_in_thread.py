@@ -39,7 +39,7 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
     """Finds functions that are handed to a thread, and compute there.
 
     Sync views, and the `run` of a thread class, run in a thread by themselves. What they come to is
-    a warning, and so is an export of all rows.
+    a warning, also in a thread that they start, and so is an export of all rows.
 
     What is short with little data, such as YAML and differences of texts, has little as a rule.
 
@@ -55,7 +55,8 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
         found = violation(moved.node, f"{moved.origin.rpartition('.')[2]}()")
         computing = _first_that_computes(moved, function, graph)
         if computing is not None:
-            yield found._replace(chain=computing.chain, likely=computing.likely)
+            likely = computing.likely or ("" if function.scope.on_loop else LITTLE_DATA)
+            yield found._replace(chain=computing.chain, likely=likely)
             continue
         if only_stores(moved.origin, function.scope.module):
             continue
@@ -114,10 +115,18 @@ def _in_own_thread(function: Function, graph: CallGraph) -> Iterator[Violation]:
         )
         is_short = found.in_view and not _is_repeated(found, function)
         is_right = found.near or is_far or (is_short and answers_request(function, graph))
+        is_right = is_right or _writes_row(found, function, graph)
         if found.computes and not found.likely and not is_right:
             chain = found.chain if len(found.chain) > 1 else ()
             yield found._replace(chain=chain, likely=LITTLE_DATA, instead="")
             return
+
+
+def _writes_row(found: Violation, view: Function, graph: CallGraph) -> bool:
+    """Whether a line writes one row of a file. How many there are, `_exports` asks."""
+    step = found.chain[-1] if found.chain else ChainStep(view.scope, found.line, "")
+    calls = graph.functions[step.scope].calls_to(WRITES_ROW)
+    return any(call.node.lineno == step.line for call in calls)
 
 
 def _is_repeated(found: Violation, view: Function) -> bool:
