@@ -108,12 +108,15 @@ def test_a_message_over_the_limit_closes_the_socket(web: Lab, token: str, messag
     """The close frame may be lost, where the client still sends when the connection is closed: it
     sees 1006 then.
     """
-    codes = set()
-    for _ in range(5):
+    codes: set[int] = set()
+    # On a busy machine it was lost in five of five tries.
+    for _ in range(30):
         with opened(web, token) as client:
             with contextlib.suppress(ConnectionClosed):
                 client.send(message)
             codes.add(closed(client)[0])
+        if 1009 in codes:
+            break
     assert 1009 in codes
     assert codes <= {1006, 1009}
 
