@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 
+from offload_dev.lint.handlers import caught_names
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import CodeScope, Module, own_nodes
@@ -48,7 +49,7 @@ def _is_caught(call: ast.Call, task: CodeScope) -> bool:
     # The inner ones first.
     for block in sorted(blocks, key=lambda each: each.lineno, reverse=True):
         for handler in block.handlers:
-            names = _names(handler)
+            names = caught_names(handler)
             if names & WIDE and RETRY not in names and not _goes_on(handler):
                 return True
             if names & {*WIDE, RETRY}:
@@ -61,14 +62,6 @@ def _is_caught(call: ast.Call, task: CodeScope) -> bool:
 
 def _has(body: list[ast.stmt], call: ast.Call) -> bool:
     return any(node is call for statement in body for node in ast.walk(statement))
-
-
-def _names(handler: ast.ExceptHandler) -> set[str]:
-    if handler.type is None:
-        return {"BaseException"}
-    nodes = list(ast.walk(handler.type))
-    names = {node.id for node in nodes if isinstance(node, ast.Name)}
-    return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 
 
 def _goes_on(handler: ast.ExceptHandler) -> bool:

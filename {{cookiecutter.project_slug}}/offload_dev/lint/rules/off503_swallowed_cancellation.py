@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function, awaits
+from offload_dev.lint.handlers import caught_names
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, violation
@@ -30,7 +31,7 @@ def swallowed_cancellation(function: Function) -> Iterator[Violation]:
 def _swallowing_handlers(block: ast.Try, function: Function) -> Iterator[Violation]:
     is_last = block in _last_statements(getattr(function.scope.node, "body", []))
     for handler in block.handlers:
-        caught = _caught_names(handler)
+        caught = caught_names(handler)
         raises = any(isinstance(node, ast.Raise) for node in ast.walk(handler))
 
         # Three cases are right: the handler raises again (later handlers no longer see the error),
@@ -72,11 +73,3 @@ def _last_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 def _cancels(function: Function) -> bool:
     functions = (call.node.func for call in function.calls)
     return any(isinstance(node, ast.Attribute) and node.attr == "cancel" for node in functions)
-
-
-def _caught_names(handler: ast.ExceptHandler) -> set[str]:
-    if handler.type is None:
-        return {"BaseException"}
-    nodes = list(ast.walk(handler.type))
-    names = {node.id for node in nodes if isinstance(node, ast.Name)}
-    return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
