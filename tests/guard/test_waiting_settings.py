@@ -152,6 +152,33 @@ def test_tasks_that_end_need_no_limit(tmp_path: Path, tasks: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "may_hang"),
+    [
+        ("time.sleep(9)", False),
+        ("httpx.get(URL)", True),
+        ("logging.info('done')", False),
+        ("Row.objects.filter(old=True).delete()", True),
+        ("load_page()", True),
+        ("subprocess.run(['ffmpeg', '-i', 'a', 'b'])", True),
+        ("while True:\n        poll()", True),
+        ("send_mail('a', 'b', None, ['c'])", True),
+    ],
+)
+def test_an_app_without_limits_is_found_if_a_task_may_never_end(
+    tmp_path: Path, line: str, may_hang: bool
+) -> None:
+    task = (
+        "import logging\nimport subprocess\nimport time\n\nimport httpx\nimport requests\n"
+        "from celery import shared_task\nfrom django.core.mail import send_mail\n\n"
+        'URL = "https://bank.example"\n\n\n'
+        "def load_page():\n    return requests.get(URL).text\n\n\n"
+        f"@shared_task\ndef run():\n    {line}\n"
+    )
+    found = said_of(tmp_path, task, "", celery=APP.format(broker="amqp://x"))
+    assert found == ({"warning"} if may_hang else set())
+
+
+@pytest.mark.parametrize(
     ("name", "text", "is_older"),
     [
         ("requirements.txt", "django\nredis==5.0.1\n", True),

@@ -7,11 +7,10 @@ import ast
 import re
 from collections.abc import Iterator
 
-from offload_dev.lint.celery_settings import APPS
 from offload_dev.lint.requirements_files import requires_below
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.settings_files import CELERY, assignments, is_served, is_settings, items
-from offload_dev.lint.source import CodeScope, Def, Module, own_nodes
+from offload_dev.lint.source import Module
 from offload_dev.lint.violations import Violation, violation
 
 # A file that reads or writes the cache, by itself or by its sessions and pages.
@@ -29,15 +28,11 @@ LIMIT_OF_CACHE = {
 # Since this version the package waits for 5 seconds at most by default.
 LIMITED_REDIS = 8
 ANSWERS = "right if this server always answers, or closes the connection"
-SOME_LIMITED = "the Celery app, some of whose tasks may run for ever,"
-BY_COMMAND = "right if the command of the worker limits them, or each task ends by itself"
-LIMIT_ADVICE = "`task_time_limit`, and a `task_soft_time_limit` below it"
 LOST = re.compile(r"CELERY_(BROKER_|REDIS_)?VISIBILITY_TIMEOUT|BROKER_VISIBILITY_TIMEOUT")
 
 
 def of_module(module: Module, resolver: Resolver) -> Iterator[Violation]:
-    """What the settings in a module say, and what a Celery app in it leaves without a limit."""
-    yield from _some_limited(module, resolver)
+    """What the settings in a module leave without a limit."""
     if is_settings(module):
         yield from _lost_names(module, resolver)
         if is_served(module):
@@ -102,37 +97,3 @@ def _lost_names(module: Module, resolver: Resolver) -> Iterator[Violation]:
         if LOST.fullmatch(name) and sum(e.text.count(name) for e in resolver.project.files) == 1:
             advice = f'`{CELERY}BROKER_TRANSPORT_OPTIONS = {{"visibility_timeout": …}}`'
             yield violation(node, f"`{name}`, which nobody reads,", instead=advice)
-
-
-def _some_limited(module: Module, resolver: Resolver) -> Iterator[Violation]:
-    """The app of a project that limits some tasks, and another one that waits has no limit."""
-    project = resolver.project
-    if "Celery(" not in module.text or module.is_script:
-        return
-    apps = [
-        node
-        for node in own_nodes(module.node)
-        if isinstance(node, ast.Call) and resolver.origin(node.func, module) in APPS
-    ]
-    tasks = [each for each in project.functions if resolver.decorators.is_task(each)]
-    limits = sum(map(_limits, tasks)) if apps else 0
-    # What is written elsewhere may limit all of them.
-    if not limits or limits != sum(each.text.lower().count("time_limit") for each in project.files):
-        return
-    if any(not _limits(each) and _waits(each, resolver) for each in tasks):
-        yield violation(apps[0], SOME_LIMITED, likely=BY_COMMAND, instead=LIMIT_ADVICE)
-
-
-def _limits(task: CodeScope) -> int:
-    """How many limits the decorators of a task name."""
-    assert isinstance(task.node, Def)
-    return sum(ast.unparse(each).count("time_limit=") for each in task.node.decorator_list)
-
-
-def _waits(task: CodeScope, resolver: Resolver) -> bool:
-    """Whether a line of a task waits for another service or process."""
-    local = resolver.locals(task)
-    calls = (node for node in own_nodes(task.node) if isinstance(node, ast.Call))
-    return any(
-        resolver.libraries.find("blocks", resolver.origin(each.func, task, local)) for each in calls
-    )

@@ -14,6 +14,7 @@ from offload_dev.lint import (
     task_hooks,
     task_options,
     task_routes,
+    unlimited_tasks,
     waiting_settings,
     worker_pools,
 )
@@ -50,9 +51,6 @@ ALIKE = 0.9
 UNREAD = ", which Celery does not read,"
 # A file that somebody has put aside.
 COPY = re.compile(r"_(backup|bak|copy|old)$")
-UNLIMITED = "the Celery app, whose tasks may run for ever,"
-ENDS = "right if the command of the worker limits them, or each task ends by itself"
-LIMIT_ADVICE = "`task_time_limit`, and a `task_soft_time_limit` below it"
 SOFT_ADVICE = "a soft limit below the hard one"
 HIDDEN_SUBJECT = "the `visibility_timeout` of the results, without one of the broker,"
 HIDDEN_ADVICE = "`broker_transport_options`"
@@ -77,7 +75,7 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     4. A soft time limit above the hard one, with which Celery refuses each call.
     5. A prefix, where `config_from_object` names no namespace.
     6. A time limit above the visibility timeout: Redis delivers the task again while it runs.
-    7. No time limit in the whole project, so that a task that hangs keeps its worker.
+    7. No time limit for a task that may never end, so that it keeps its worker.
     8. A `countdown` or `eta` above it: Redis delivers the task again before its time.
     9. Options of a task that Celery does not use, and schedules that name no task.
     10. Limits that the pool of the workers does not heed.
@@ -95,7 +93,6 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     settings = body.resolver.celery
     for scope in _tasks_of(body):
         yield from _time_limits(scope, body, settings)
-    yield from _unlimited_tasks(body)
     if isinstance(body.scope, Module):
         yield from _of_module(body.scope, settings, body.resolver)
 
@@ -108,6 +105,7 @@ def _of_module(module: Module, settings: CelerySettings, resolver: Resolver) -> 
     yield from _contradictions(module, settings)
     yield from worker_pools.of_module(module, settings, resolver.project)
     yield from _atomic_requests(module, resolver)
+    yield from unlimited_tasks.of_module(module, resolver)
     yield from waiting_settings.of_module(module, resolver)
     yield from cluster_settings.of_module(module, resolver)
     yield from ignored_results.of_module(module, resolver)
@@ -211,21 +209,6 @@ def _has_needless_prefix(name: str) -> bool:
     key = name.removeprefix(CELERY)
     is_of_group = key.startswith(("TASK_", "WORKER_", "BROKER_", "BEAT_"))
     return name.startswith(CELERY) and is_of_group and name not in OF_CELERY_3
-
-
-def _unlimited_tasks(body: Function) -> Iterator[Violation]:
-    """The app of a project that has tasks, and no line that limits one of them."""
-    resolver = body.resolver
-    apps = [call.node for call in body.calls if call.origin in APPS]
-    is_script = body.scope.module.is_script
-    if (
-        not apps
-        or is_script
-        or any("time_limit" in each.text.lower() for each in resolver.project.files)
-    ):
-        return
-    if any(resolver.decorators.is_task(each) for each in resolver.project.functions):
-        yield violation(apps[0], UNLIMITED, likely=ENDS, instead=LIMIT_ADVICE)
 
 
 def _tasks_of(body: Function) -> Iterator[CodeScope]:
