@@ -30,7 +30,12 @@ CASES = {
     "local_variable": (SLEEPS + "async def view(request):\n    load = 1\n    return load\n", False),
     "function": (SLEEPS + "async def view(request):\n    return await load()\n", True),
     "value_of_another_module": (SLEEPS + VIEW.replace("{}", "texts.load"), False),
-    "other_name": (SLEEPS + VIEW.replace("{}", "await other_names.other()"), True),
+    "other_name": (
+        SLEEPS
+        + "from shop import other_names\n\n"
+        + VIEW.replace("{}", "await other_names.other()"),
+        True,
+    ),
     "argument_of_its_name": (SLEEPS + VIEW.replace("{}", "dict(load=1)"), False),
     "word_in_a_sentence": (SLEEPS + VIEW.replace("{}", "'cannot load it'"), False),
     "name_in_a_text": (SLEEPS + VIEW.replace("{}", "'shop.views.load'"), True),

@@ -2,33 +2,19 @@
 
 import ast
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from offload_dev.lint.function import Function
+from offload_dev.lint.loaded_files import LoadedFiles
 from offload_dev.lint.mentions import Mention
 from offload_dev.lint.middleware import ASYNC_CALL, in_sync_mode
 from offload_dev.lint.models import is_abstract_model
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.settings_files import is_settings
 from offload_dev.lint.source import SERVICE_FILES, CodeScope, Def, Module, Project, own_nodes
 from offload_dev.lint.uses import Uses
-
-# Django, Celery and servers load files with these names by themselves.
-LOADED = {
-    *("__init__", "__main__", "manage", "asgi", "wsgi", "apps", "admin", "models"),
-    *("tasks", "celery", "celery_app", "signals", "receivers", "checks", "translation"),
-}
-LOADED_FOLDERS = {"commands", "templatetags", "models", "admin", "tasks", "signals"}
-# A project that looks for its own files may load any of them.
-LOOKS_FOR_FILES = re.compile(r"\b(iter_modules|walk_packages|autodiscover_modules|listdir|glob)\(")
-
-# The settings name the first file of routes, and each file includes others.
-ROUTES, ROOT = "urls", "ROOT_URLCONF"
-# `include(f"{app}.urls")`
-FINDS_ROUTES = re.compile(r"""[}"']\.urls\b|%s\.urls\b""")
 
 # Wrappers of a view, which do not hand it to anybody.
 WRAPPERS = Patterns(
@@ -36,6 +22,7 @@ WRAPPERS = Patterns(
     "django.views.decorators.*", "django.contrib.auth.decorators.*",
     "django.contrib.admin.views.decorators.*", "django.db.transaction.*",
     "django.utils.decorators.*", "rest_framework.decorators.*", "adrf.decorators.*",
+    "drf_spectacular.utils.*", "drf_yasg.utils.*", "dataclasses.*",
 )  # fmt: skip
 # Classes that a URL, a route or a setting names.
 NAMED = Patterns(
@@ -58,7 +45,6 @@ MANAGERS = Patterns("django.db.models.{,manager.}{Manager,BaseManager}")
 # `getattr(self, f"run_{name}")()`
 FINDS_METHODS = re.compile(r"\bgetattr\((self|cls), (?![\"'])")
 AWAITS_TOOLS = re.compile(r"\.a(invoke|stream\w*|batch)\(")
-WORD = re.compile(r"\w+")
 # These name a function, but do not use it. An import under another name does.
 COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 # A text that begins in the middle of a line is no docstring.
@@ -81,9 +67,11 @@ class Unused:
         mentions: Mapping[str, list[Mention]],
     ) -> None:
         self._project, self._functions = project, functions
+        self._resolver = resolver
         self._classes, self._settings = resolver.classes, resolver.settings
         self._uses = Uses(resolver)
         self._texts = {module: _code(module.text) for module in project.files}
+        self._loaded = LoadedFiles(project, self._texts)
         self._mentions_in: dict[CodeScope, list[tuple[str, Mention]]] = defaultdict(list)
         for name, found in mentions.items():
             for mention in found:
@@ -97,7 +85,7 @@ class Unused:
         """The functions that nothing runs."""
         if not any(module.path.name in SERVICE_FILES for module in self._project.files):
             return set()
-        return set(self._functions) - self._run_from(self._modules)
+        return set(self._functions) - self._run_from(self._loaded.unused)
 
     def _run_from(self, unused: set[Module]) -> set[CodeScope]:
         """What the modules of a service run, and what that names, and so on."""
@@ -147,58 +135,22 @@ class Unused:
             return is_type and node not in self._no_types
         return self._uses.may_name(mention, scope)
 
-    @cached_property
-    def _modules(self) -> set[Module]:
-        """The files that no other file names."""
-        texts = self._texts.values()
-        if any(LOOKS_FOR_FILES.search(text) for text in texts):
-            return set()
-        found: set[Module] = set()
-        words = {module: Counter(WORD.findall(text)) for module, text in self._texts.items()}
-        names = sum(words.values(), Counter())
-        waiting = [module for module in self._project.files if not _is_loaded(module)]
-        grows = True
-        while grows:
-            new = [m for m in waiting if not self._is_loaded_by_name(m, names, words[m])]
-            for module in new:
-                names.subtract(words[module])
-            found.update(new)
-            waiting = [module for module in waiting if module not in found]
-            grows = bool(new)
-        return found
-
-    def _is_loaded_by_name(self, module: Module, names: Counter[str], own: Counter[str]) -> bool:
-        """Whether another file names this one; of routes the folder counts, too."""
-        stem = module.path.stem
-        return names[stem] > own[stem] if stem != ROUTES else self._is_included(module)
-
-    def _is_included(self, module: Module) -> bool:
-        """Whether another file includes or imports these routes. The settings may name them."""
-        texts = [text for each, text in self._texts.items() if each is not module]
-        if FINDS_ROUTES.search("\n".join(texts)) or not any(ROOT in text for text in texts):
-            return True
-        folder = re.escape(module.path.parent.name)
-        named = re.compile(
-            rf"\b{folder}\.{ROUTES}\b|[\"']{ROUTES}[\"']"
-            rf"|(\b{folder}|from \.+) import (\([^)]*|[^\n]*)\b{ROUTES}\b"
-        )
-        near = re.compile(rf"from \.{ROUTES} import")
-        return any(
-            named.search(text) or (each.path.parent == module.path.parent and near.search(text))
-            for each, text in self._texts.items()
-            if each is not module
-        )
-
     def _candidates(self) -> Iterator[CodeScope]:
         for scope in self._project.scopes.values():
             if isinstance(scope.node, ast.ClassDef):
                 bases = self._classes.lineage(scope.dotted)
                 outside = (base for base in bases if self._classes.scope(base) is None)
-                is_plain = not scope.node.decorator_list and not self._registers(bases)
-                if is_plain and all(map(NAMED.matches, outside)):
-                    yield scope
+                if self._is_undecorated(scope) and not self._registers(bases):
+                    yield from [scope] if all(map(NAMED.matches, outside)) else []
             elif scope in self._functions and not self._is_called_by_others(scope):
                 yield scope
+
+    def _is_undecorated(self, scope: CodeScope) -> bool:
+        """Whether no decorator hands a class to somebody."""
+        decorators = getattr(scope.node, "decorator_list", ())
+        made = (each.func if isinstance(each, ast.Call) else each for each in decorators)
+        origins = (self._resolver.origin(each, scope.parent or scope) for each in made)
+        return all(map(WRAPPERS.matches, origins))
 
     @cached_property
     def _finding_methods(self) -> set[Module]:
@@ -276,16 +228,6 @@ class Unused:
     def _awaits_tools(self) -> bool:
         """Whether the agents of LangChain are awaited. Only then it calls `_arun` of a tool."""
         return any(AWAITS_TOOLS.search(text) for text in self._texts.values())
-
-
-def _is_loaded(module: Module) -> bool:
-    """Whether somebody loads a file without naming it, or starts it."""
-    path = module.path
-    starts = any(
-        isinstance(each, ast.Expr) and isinstance(each.value, ast.Call) for each in module.node.body
-    )
-    is_of_framework = path.stem in LOADED or path.parent.name in LOADED_FOLDERS
-    return is_of_framework or starts or module.is_script or is_settings(module)
 
 
 def _code(text: str) -> str:
