@@ -44,6 +44,16 @@ CASES = {
         "def post(url):\n    session = requests.Session()\n"
         "    session.mount('https://', TimeoutAdapter(5))\n    return session.post(url, json={})\n",
     ),
+    "session_in_a_wrapper": Twins(
+        "OFF405",
+        "warning",
+        "def post(url, **kwargs):\n    kwargs.setdefault('json', {})\n"
+        "    session = requests.Session()\n    return session.post(url)\n",
+        "class Session:\n    def post(self, url, **kwargs):\n"
+        "        kwargs.setdefault('timeout', 5)\n"
+        "        return self.inner.post(url, **kwargs)\n\n"
+        "def post(url):\n    session = requests.Session()\n    return session.post(url)\n",
+    ),
     "options_may_have_a_timeout": Twins(
         "OFF405",
         "warning",

@@ -140,6 +140,24 @@ def test_kept_connections_matter_under_an_async_server_alone(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("age", "is_wrong"),
+    [
+        ("int(os.environ.get('AGE', 60))", True),
+        ("int(os.environ['AGE'])", True),
+        ("int(os.environ.get('AGE', '0'))", False),
+        ("env.int('AGE', default=0)", False),
+        ("config('AGE', default=0, cast=int)", False),
+    ],
+)
+def test_a_setting_whose_default_is_right_is_right(
+    tmp_path: Path, age: str, *, is_wrong: bool
+) -> None:
+    database = f"import os\n\nDATABASES = {{'default': {{'CONN_MAX_AGE': {age}}}}}\n"
+    settings = f"{database}ASGI_APPLICATION = 'shop.asgi.application'\n"
+    assert (("OFF701", "warning") in numbers(tmp_path, "", settings=settings)) is is_wrong
+
+
+@pytest.mark.parametrize(
     ("start", "is_wrong"),
     [
         ("web: daphne shop.asgi:application\n", True),

@@ -171,6 +171,27 @@ def test_an_export_of_an_admin_is_rare(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("base", "decorator", "is_rare"),
+    [
+        ("View", "", False),
+        ("StaffRequiredMixin, View", "", True),
+        ("admin.ModelAdmin", "", True),
+        ("Exports", "@admin.action(description='Print')", True),
+    ],
+)
+def test_a_paper_for_staff_is_rare(
+    tmp_path: Path, base: str, decorator: str, is_rare: bool
+) -> None:
+    code = (
+        "from django.contrib import admin\nfrom django.views import View\n"
+        "from weasyprint import HTML\n\n"
+        f"class Papers({base}):\n    {decorator}\n    def post(self, request, rows=()):\n"
+        "        return [HTML(string=str(row)).write_pdf() for row in rows]\n"
+    )
+    assert (("OFF203", "warning") not in numbers(tmp_path, code)) is is_rare
+
+
+@pytest.mark.parametrize(
     ("name", "loads", "is_loaded"),
     [
         ("production", "", True),

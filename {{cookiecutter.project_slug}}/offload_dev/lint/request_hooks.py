@@ -32,16 +32,25 @@ def answers_request(function: Function, graph: CallGraph) -> bool:
 
 # `@staff_member_required`, `permission_classes = [IsAdminUser]`, `@user_passes_test(is_superuser)`.
 STAFF = re.compile(r"staff|admin|superuser", re.IGNORECASE)
+OF_ADMIN = re.compile(r"(?<![a-z])admin(?![a-z])")
 PERMISSIONS = "permission_classes"
 
 
 def is_for_staff(function: Function) -> bool:
-    """Whether a decorator or the class of a view lets only staff in: few requests come then."""
+    """Whether only staff comes to a view, so that requests are few. Three signs:
+
+    1. A decorator of the view or of its class, such as `@admin.action`.
+    2. A base of its class, such as `StaffRequiredMixin`, or its permissions.
+    3. A file or folder of an admin: `admin`, `admin_views`.
+    """
     scope = function.scope
     owner = scope.owner.node if scope.owner is not None else None
-    given = [*getattr(scope.node, "decorator_list", ()), *getattr(owner, "decorator_list", ())]
-    for statement in owner.body if owner is not None else ():
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name == PERMISSIONS:
-                given.append(value)
-    return any(STAFF.search(ast.unparse(each)) for each in given)
+    given = [*getattr(scope.node, "decorator_list", ())]
+    if isinstance(owner, ast.ClassDef):
+        given += [*owner.decorator_list, *owner.bases]
+        for statement in owner.body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value) if name == PERMISSIONS:
+                    given.append(value)
+    is_of_admin = OF_ADMIN.search(scope.module.dotted) is not None
+    return is_of_admin or any(STAFF.search(ast.unparse(each)) for each in given)

@@ -24,9 +24,11 @@ OTHER_CACHE = re.compile(
     r"""["']default["']:\s*\{(?:\s|#[^\n]*)*["']BACKEND["']:\s*["'](?![\w.]*locmem)[\w.]*cache""",
     re.IGNORECASE,
 )
-# `session.request = functools.partial(session.request, timeout=5)`, or an adapter with a timeout.
+# `session.request = functools.partial(session.request, timeout=5)`, an adapter with a timeout, or a
+# wrapper that adds one to the arguments of each call.
 SESSION_LIMIT = re.compile(
-    r"\.(?:request|send) = (?:functools\.)?partial\([^()]*timeout=|\.mount\(.*timeout",
+    r"\.(?:request|send) = (?:functools\.)?partial\([^()]*timeout=|\.mount\(.*timeout"
+    r"|kwargs\.setdefault\([\"']timeout[\"']|kwargs\[[\"']timeout[\"']\] = ",
     re.IGNORECASE,
 )
 # A line of code that ends a task after so many seconds.

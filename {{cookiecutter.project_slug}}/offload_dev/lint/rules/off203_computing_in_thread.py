@@ -8,7 +8,7 @@ from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.request_hooks import answers_request
+from offload_dev.lint.request_hooks import answers_request, is_for_staff
 from offload_dev.lint.source import own_nodes
 from offload_dev.lint.threads import Moved, moved_to_threads
 from offload_dev.lint.violations import ChainStep, Violation, call_violation, violation
@@ -47,8 +47,10 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
     large operations, but then take the core that the event loop needs. What waits, and what is
     short, such as hashing a password, is right in a thread.
     """
-    # Under a plain server no event loop waits for the core.
-    if not graph.resolver.settings.runs_under_wsgi and _runs_in_thread(function, graph):
+    # Under a plain server no event loop waits for the core. An export for staff is rare.
+    is_rare = answers_request(function, graph) and is_for_staff(function)
+    runs = not is_rare and _runs_in_thread(function, graph)
+    if runs and not graph.resolver.settings.runs_under_wsgi:
         yield from _in_own_thread(function, graph)
         yield from _exports(function, graph)
     for moved in moved_to_threads(function):
@@ -77,11 +79,8 @@ def _runs_in_thread(function: Function, graph: CallGraph) -> bool:
 
 
 def _exports(view: Function, graph: CallGraph) -> Iterator[Violation]:
-    """The loops that write one line of a file for each row, in a sync view or below its calls.
-
-    An export of the admin is rare.
-    """
-    if not view.takes_request or "admin" in view.scope.module.dotted:
+    """The loops that write one line of a file for each row, in a sync view or below its calls."""
+    if not view.takes_request:
         return
     yield from _written(view)
     for call, called in graph.called_on_same_thread(view):

@@ -150,9 +150,22 @@ def _kept_connections(body: Function) -> Iterator[Violation]:
             case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=key))], value=value):
                 given = [(key, value)]
         for name, value in given:
-            is_off = isinstance(value, ast.Constant) and value.value == 0
+            is_off = str(_default(value)) == "0"
             if str(name).upper() == KEPT and not is_off:
                 yield violation(value, KEPT_SUBJECT, likely=UNDER_WSGI, instead=KEPT_ADVICE)
+
+
+def _default(value: ast.expr) -> object:
+    """What a setting is if nobody gives it another value: `int(os.environ.get("AGE", 0))`."""
+    match value:
+        case ast.Constant(value=constant):
+            return constant
+        case ast.Call(func=ast.Name(id="int"), args=[only]):
+            return _default(only)
+        case ast.Call(args=given, keywords=keywords):
+            named = [each.value for each in keywords if each.arg == "default"]
+            return next(map(_default, [*named, *given[1:]]), None)
+    return None
 
 
 def _atomic_requests(module: Module, resolver: Resolver) -> Iterator[Violation]:
