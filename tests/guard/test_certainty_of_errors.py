@@ -121,6 +121,36 @@ def test_the_sentence_about_unsafe_queries_says_what_they_do(tmp_path: Path) -> 
     assert "lets queries block the event loop" in found.message
 
 
+@pytest.mark.parametrize(("name", "is_served"), [("look", False), ("asgi", True)])
+def test_a_script_that_sets_django_up_has_no_requests(
+    tmp_path: Path, name: str, is_served: bool
+) -> None:
+    code = (
+        "import os\n\nimport django\n\nos.environ['DJANGO_ALLOW_ASYNC_UNSAFE'] = '1'\n"
+        "django.setup()\n"
+    )
+    assert (("OFF701", "error") in numbers(tmp_path, "", **{name: code})) is is_served
+
+
+@pytest.mark.parametrize(
+    ("line", "waits"),
+    [
+        ("order.options.get('size')", False),
+        ("order.options['of'].get('size')", False),
+        ("db.query(Order).filter(Order.id == 1).first()", True),
+        ("db.get(Order, 1)", True),
+    ],
+)
+def test_a_row_of_sqlalchemy_is_no_query(tmp_path: Path, line: str, waits: bool) -> None:
+    code = (
+        "from sqlalchemy.orm import Session\n\n"
+        "async def view(request, db: Session):\n"
+        "    order = db.query(Order).first()  # offload: allow OFF103: the case is below\n"
+        f"    return {line}\n"
+    )
+    assert (("OFF103", "error") in numbers(tmp_path, code)) is waits
+
+
 def test_a_sync_method_of_an_async_server_has_no_loop_of_its_own(tmp_path: Path) -> None:
     """`async_to_sync` goes back to the loop that serves the request."""
     code = """

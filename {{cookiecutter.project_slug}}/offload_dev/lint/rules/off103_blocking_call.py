@@ -6,13 +6,18 @@ from collections.abc import Iterator
 
 from offload_dev.lint.arguments import is_set
 from offload_dev.lint.function import CallSite, Function
+from offload_dev.lint.libraries import Libraries
 from offload_dev.lint.names import REQUEST
 from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.read_sessions import is_read_before
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.source import Def, own_nodes
 from offload_dev.lint.violations import Violation, call_violation, violation
 
+SESSION = f"{REQUEST}.session"
+# These methods of a session wait for its store whatever is in memory.
+IN_STORE = {"flush", "save", "cycle_key", "create", "load", "exists", "delete"}
 RESOLVES = Patterns("socket.{getaddrinfo,gethostbyname,gethostbyname_ex,gethostbyaddr}")
 NAME_OF_ADDRESS = re.compile(r"(\w*_)?(ip|addr|address)", re.IGNORECASE)
 RETRIES = Patterns("tenacity.retry", "backoff.on_*", "retry.{,api.}retry", "retrying.retry")
@@ -40,7 +45,7 @@ def blocking_call(function: Function) -> Iterator[Violation]:
     are in `libraries.toml`. So does a plain function that sleeps between two attempts.
     """
     for found in function.evaluated:
-        if found.origin == f"{REQUEST}.session":
+        if found.origin == SESSION and not is_read_before(found.node.lineno, function):
             yield violation(found.node, instead="`await request.session.aget(…)`")
     for call in function.calls_not_awaited:
         yield from _of_library(call, function)
@@ -85,10 +90,9 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
     libraries = function.resolver.libraries
     if _is_default_cache_in_process(call, function) or _only_prepares(call.node):
         return
-    if _never_waits(call, function):
+    if _never_waits(call, function) or _is_in_memory(call, function):
         return
-    # The methods of what a call has returned are not the library's calls: `get(…).json()`.
-    if libraries.find("blocks", call.holder):
+    if _is_of_result(call.holder, libraries):
         return
     name, subject = snippet(call.node.func), _subject(call)
     if call.method.startswith("__"):
@@ -104,6 +108,24 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
             return
         found = violation(call.node, subject, likely=library.likely, instead=library.advice(name))
         yield found._replace(near=library.near)
+
+
+def _is_in_memory(call: CallSite, function: Function) -> bool:
+    """Whether a call reads or changes a session that the request has read before."""
+    is_of_session = call.holder == SESSION and call.method not in IN_STORE
+    return is_of_session and is_read_before(call.node.lineno, function)
+
+
+def _is_of_result(holder: str, libraries: Libraries) -> bool:
+    """Whether a call has returned what has the method, or whose attribute has it.
+
+    Such a method is not the library's call: `get(…).json()`, `query(…).first().options.get("a")`.
+    """
+    while holder:
+        if libraries.find("blocks", holder):
+            return True
+        holder = holder.rpartition(".")[0]
+    return False
 
 
 def _gives_up(call: CallSite) -> bool:
