@@ -331,7 +331,8 @@ class Project:
                 text = file.read()
             tree = ast.parse(text)
         except (SyntaxError, ValueError) as error:
-            self.unreadable.append((path, getattr(error, "lineno", None) or 1, str(error)))
+            reason = getattr(error, "msg", str(error))
+            self.unreadable.append((path, getattr(error, "lineno", None) or 1, reason))
             return
 
         # A module is its own module, which the constructor cannot say.

@@ -1,10 +1,13 @@
 """OFF001: a file cannot be parsed."""
 
+import sys
 from collections.abc import Iterator
 
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.source import Project
 from offload_dev.lint.violations import Violation
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 @rule(
@@ -14,6 +17,9 @@ from offload_dev.lint.violations import Violation
     target=Target.PROJECT,
 )
 def unreadable_file(project: Project) -> Iterator[Violation]:
-    """Finds files that Python cannot parse, since no other rule can check them."""
+    """Finds files that Python cannot parse, since no other rule can check them.
+
+    A newer Python than the one that runs the linter may parse them: `type Page[T] = …` needs 3.12.
+    """
     for path, line, error in project.unreadable:
-        yield Violation(line, f"{error}:", file=path)
+        yield Violation(line, f"{error} for Python {PYTHON}:", file=path)

@@ -35,6 +35,7 @@ from offload_dev.lint.task_limits import TaskLimits
 from offload_dev.lint.violations import Violation, violation
 
 UNSAFE = "DJANGO_ALLOW_ASYNC_UNSAFE"
+SETS_UP, SERVERS = "django.setup()", {"asgi", "wsgi"}
 UNSAFE_SUBJECT = f"`{UNSAFE}`, which lets queries block the event loop,"
 UNSAFE_ADVICE = "delete it, and await the queries that Django refuses then"
 KEPT = "CONN_MAX_AGE"
@@ -116,9 +117,12 @@ def _of_module(module: Module, settings: CelerySettings, resolver: Resolver) -> 
 
 def _async_unsafe(body: Function) -> Iterator[Violation]:
     """`os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"`, also in a function of the module."""
-    if UNSAFE not in body.scope.module.text or body.scope.module.has_own_loop:
+    module = body.scope.module
+    # A file that sets Django up by itself is started by hand, and serves nobody.
+    is_script = module.has_own_loop or (SETS_UP in module.text and module.path.stem not in SERVERS)
+    if UNSAFE not in module.text or is_script:
         return
-    for node in ast.walk(body.scope.node):
+    for node in ast.walk(module.node):
         match node:
             case (
                 ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=name))])
