@@ -1,4 +1,4 @@
-"""Which files of a service run: those that others name by their folder, or that a command starts."""
+"""Which files of a service run: their folder names them, or a command starts them."""
 
 from pathlib import Path
 
