@@ -110,9 +110,9 @@ class Evaluations:
             self.resolver.models.user, node.attr
         ):
             return False
-        project, text = self.resolver.project, self.function.scope.module.text
-        is_read = base != USERS[0] or project.sets_users or "django_auth" in text
-        return is_read and not project.fetches(node.attr)
+        facts, text = self.resolver.facts, self.function.scope.module.text
+        is_read = base != USERS[0] or facts.sets_users or "django_auth" in text
+        return is_read and not facts.fetches(node.attr)
 
     def _is_made_up(self, owner: str, name: str) -> bool:
         """Whether a class has no such attribute, so that its `__getattr__` answers."""
@@ -286,7 +286,7 @@ class Evaluations:
         self._note_prefetch(node, origin)
         if node in self.function.maybe_prefetched:
             name = self.function.maybe_prefetched[node]
-            if self.resolver.project.prefetches(name):
+            if self.resolver.facts.prefetches(name):
                 return
             likely = f"queries unless `prefetch_related` has fetched `{name}`"
         self.function.evaluated.append(Evaluated(node, origin, likely, self.atomic))

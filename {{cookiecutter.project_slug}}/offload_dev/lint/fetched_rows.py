@@ -93,7 +93,7 @@ class FetchedRows:
     def _user_of_channels(self, read: ast.Subscript, scope: CodeScope, local: Types) -> Rows | None:
         """`self.scope["user"]`, which the middleware of Channels has fetched."""
         user = self._resolver.models.user
-        if self._resolver.project.fetches_user_of_scope:
+        if self._resolver.facts.fetches_user_of_scope:
             return None
         is_user = isinstance(read.slice, ast.Constant) and read.slice.value == "user"
         is_of_scope = is_user and self._resolver.origin(read, scope, local) == user
@@ -160,7 +160,7 @@ class FetchedRows:
         """Whether `order.lines.all()` may give what `prefetch_related` has fetched."""
         name = query.manager.rpartition(".")[2]
         is_free = name not in ORM["managers"] and set(query.methods) <= {"all"}
-        return is_free and self._resolver.project.prefetches(name)
+        return is_free and self._resolver.facts.prefetches(name)
 
     def _relations_to(self, holder: str, model: str) -> frozenset[str]:
         if holder == model:

@@ -21,9 +21,7 @@ def relations_of_node(function: Function) -> Iterator[ast.Attribute]:
     ]
     model = _model_of(owner, resolver) if reads else ""
     for node in reads:
-        if resolver.models.is_relation(model, node.attr) and not resolver.project.fetches(
-            node.attr
-        ):
+        if resolver.models.is_relation(model, node.attr) and not resolver.facts.fetches(node.attr):
             yield node
             return
 

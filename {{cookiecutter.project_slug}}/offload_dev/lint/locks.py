@@ -41,14 +41,14 @@ def locks_rows(query: str, resolver: Resolver) -> bool:
     parts = query.split(".")
     if LOCK in parts:
         return True
-    if resolver.project.locking_functions.isdisjoint(parts):
+    if resolver.facts.locking_functions.isdisjoint(parts):
         return False
     found = resolver.models.query(query)
     methods = found.methods if found is not None else ()
     returned = (
         resolver.results.of_named(f"{found.manager}.{method}", found.manager)
         for method in methods
-        if found is not None and method in resolver.project.locking_functions
+        if found is not None and method in resolver.facts.locking_functions
     )
     return any(LOCK in each.split(".") for each in returned)
 

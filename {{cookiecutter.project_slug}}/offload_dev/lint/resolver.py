@@ -21,6 +21,7 @@ from offload_dev.lint.middleware import is_of_middleware
 from offload_dev.lint.models import Models
 from offload_dev.lint.names import REQUEST, REST_REQUEST, SIGNALS, TYPES
 from offload_dev.lint.numbers import number
+from offload_dev.lint.project_facts import ProjectFacts
 from offload_dev.lint.queries import Queries
 from offload_dev.lint.settings_files import SettingsFiles
 from offload_dev.lint.source import CodeScope, Def, Module, Project
@@ -71,6 +72,7 @@ class Resolver:
         # What the calls of the project give to parameters, once they are known.
         self.given: Callable[[CodeScope, str], str] | None = None
         self.settings = SettingsFiles(project)
+        self.facts = ProjectFacts(project)
         self.celery = CelerySettings(project, self.settings, self)
         self.models.read_relations()
         self._forget()

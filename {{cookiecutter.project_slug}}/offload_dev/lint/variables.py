@@ -116,7 +116,7 @@ class Variables:
         # `self.scope["user"]` of Channels, which its middleware has fetched.
         if isinstance(node, ast.Subscript):
             is_user = self.origin(node) == self.resolver.models.user
-            return is_user and not self.resolver.project.fetches_user_of_scope
+            return is_user and not self.resolver.facts.fetches_user_of_scope
         # `order.customer.country`: the first relation did not bring the second one.
         return isinstance(node, ast.Attribute) and bool(
             self.is_fresh(node.value)

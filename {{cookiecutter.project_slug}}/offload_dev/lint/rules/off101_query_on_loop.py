@@ -57,7 +57,7 @@ def query_on_loop(function: Function) -> Iterator[Violation]:
         is_query = call.method in ORM["evaluating"] and resolver.queries.is_query(call.holder)
         is_on_row = _is_of_rows(call.method) and resolver.models.is_model(call.holder)
         name = function.maybe_prefetched.get(call.node, "")
-        if name and resolver.project.prefetches(name):
+        if name and resolver.facts.prefetches(name):
             continue
         if is_query or is_on_row or QUERIES.matches(call.origin):
             yield call_violation(call.node, likely=_likely(call, function), instead=_advice(call))
@@ -82,7 +82,7 @@ def _by_response(function: Function) -> Iterator[Violation]:
     """The relations that the response type reads of each row, on the event loop."""
     resolver = function.resolver
     for node, name, is_many in relations_read(function.scope, resolver):
-        if not resolver.project.fetches(name):
+        if not resolver.facts.fetches(name):
             method = "prefetch_related" if is_many else "select_related"
             subject = f"`{snippet(node)}`, which reads `{name}`,"
             likely = f"queries unless the rows come with `{name}`"

@@ -45,7 +45,7 @@ def hidden_query(function: Function) -> Iterator[Violation]:
         yield violation(function.scope.node, subject, instead=advice)
     # Where a line gives `request.user` a value, reading it may run no query. Ninja's `django_auth`
     # has read it in a thread before the endpoint.
-    is_read = function.resolver.project.sets_users or "django_auth" in function.scope.module.text
+    is_read = function.resolver.facts.sets_users or "django_auth" in function.scope.module.text
     if function.users and not is_read:
         for node in itertools.islice(_read_users(function), 1):
             yield violation(node, instead=_advice_for_user(node, function))
@@ -72,7 +72,7 @@ def _of_own_row(function: Function) -> Iterator[Violation]:
     resolver, owner = function.resolver, function.scope.owner
     if function.scope.on_loop and owner is not None and resolver.models.is_model(owner.dotted):
         for node in function.relations_of_self:
-            if not resolver.project.fetches(node.attr):
+            if not resolver.facts.fetches(node.attr):
                 yield violation(node, likely=MAY_KNOW, instead=_advice(node))
 
 

@@ -168,10 +168,10 @@ def _only_prepares(call: ast.Call) -> bool:
 
 def _is_default_cache_in_process(call: CallSite, function: Function) -> bool:
     """Whether the settings know one default cache, which lives in the process, or none at all."""
-    project = function.resolver.project
+    facts = function.resolver.facts
     return call.origin.startswith("django.core.cache.cache.") and (
         function.resolver.settings.has_no_caches
-        or ("default" in project.local_caches and not project.has_remote_default_cache)
+        or ("default" in facts.local_caches and not facts.has_remote_default_cache)
     )
 
 
@@ -187,4 +187,4 @@ def _is_in_process(call: CallSite, function: Function) -> bool:
     if not call.origin.startswith("django.core.cache.caches."):
         return False
     named = set(NAMED_CACHE.findall(function.scope.module.text))
-    return bool(named) and named <= function.resolver.project.local_caches
+    return bool(named) and named <= function.resolver.facts.local_caches

@@ -115,9 +115,9 @@ def _unevaluated(function: Function, graph: CallGraph) -> Iterator[ast.Call]:
 def _makes_lock(call: CallSite, function: Function, graph: CallGraph) -> bool:
     """Whether a call makes a query with a lock, and no part of the expression runs one."""
     resolver, query = function.resolver, call.origin
-    if resolver.project.locking_functions.isdisjoint(query.split(".")) and LOCK not in query:
+    if resolver.facts.locking_functions.isdisjoint(query.split(".")) and LOCK not in query:
         return False
-    if not resolver.queries.is_query(query) and call.method in resolver.project.locking_functions:
+    if not resolver.queries.is_query(query) and call.method in resolver.facts.locking_functions:
         # A helper of the project, which returns the query.
         query = function.origin_of(call.node)
     if not (locks_rows(query, resolver) and resolver.queries.is_query(query)):

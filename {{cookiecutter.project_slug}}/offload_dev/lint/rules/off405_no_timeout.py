@@ -51,7 +51,7 @@ def no_timeout(function: Function) -> Iterator[Violation]:
     One upstream that does not answer then keeps its request, its connection and its caller.
     """
     is_script = function.scope.module.is_script
-    is_limited_task = function.resolver.project.limits_tasks
+    is_limited_task = function.resolver.facts.limits_tasks
     for call in function.calls:
         if call.origin.startswith(HTTP_LIBRARIES) and _has_no_timeout(call.node, function):
             likely = "right for a stream that never ends" if call.method == "stream" else ""
@@ -86,7 +86,7 @@ def _waits_for_program(function: Function) -> Iterator[Violation]:
         if not _has_deadline(node, function):
             subject = f"`{snippet(node)}`, before anything reads its pipe,"
             yield violation(node, subject, likely=FITS, instead=READ_ADVICE)
-    is_limited_task = function.resolver.project.limits_tasks
+    is_limited_task = function.resolver.facts.limits_tasks
     for call in waits_without_limit(function):
         if call.node not in piped and not _has_deadline(call.node, function):
             yield call_violation(call.node, likely=ENDS)._replace(near=is_limited_task)
@@ -94,7 +94,7 @@ def _waits_for_program(function: Function) -> Iterator[Violation]:
 
 def _is_limited(call: CallSite, library: Library, function: Function) -> bool:
     """Whether something else ends a call of a library that has no limit of its own."""
-    if SESSIONS.matches(call.origin) and function.resolver.project.limits_sessions:
+    if SESSIONS.matches(call.origin) and function.resolver.facts.limits_sessions:
         return True
     return (
         _is_given(library, call.node)

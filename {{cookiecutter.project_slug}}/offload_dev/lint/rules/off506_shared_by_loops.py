@@ -152,11 +152,11 @@ def _of_thread(function: Function) -> Iterator[Violation]:
     is_made_once = function.scope.label.endswith(".__init__") or any(
         call.origin in ("builtins.hasattr", "builtins.getattr") for call in function.calls
     )
-    if not function.resolver.project.mixes_threads:
+    if not function.resolver.facts.mixes_threads:
         return
     is_put_back = function.is_generator and not function.scope.on_loop
     names_threads = "threading" in function.scope.module.text
-    is_near = names_threads or function.resolver.project.has_thread_locals
+    is_near = names_threads or function.resolver.facts.has_thread_locals
     if is_made_once or is_put_back or not is_near:
         return
     for node in own_nodes(function.scope.node):
