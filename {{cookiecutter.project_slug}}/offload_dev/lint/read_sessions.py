@@ -19,7 +19,7 @@ def is_read_before(line: int, function: Function) -> bool:
 
     1. An earlier line of the function has read it, or the user.
     2. So has another method of its class, such as the `dispatch` of a mixin.
-    3. So has a middleware of the project, for each request.
+    3. So has another middleware of the project, for each request.
     """
     scope, resolver = function.scope, function.resolver
     first = getattr(scope.node, "lineno", line)
@@ -30,7 +30,7 @@ def is_read_before(line: int, function: Function) -> bool:
     return any(READS_ASYNC.search(each.text_of_lines) for each in others) or any(
         READS.search(each.text_of_lines)
         for each in resolver.project.functions
-        if is_of_middleware(each)
+        if is_of_middleware(each) and each.parent is not scope.parent
     )
 
 
