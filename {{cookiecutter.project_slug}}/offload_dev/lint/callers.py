@@ -360,9 +360,10 @@ class Callers:
 
     def _hands_on(self, call: CallSite) -> bool:
         """Whether a plain function of the project gets a coroutine function, and runs a loop."""
-        called = self._graph.function(call.origin)
-        is_plain = called is not None and not called.scope.on_loop and bool(call.arguments)
-        return is_plain and RUNS.search(called.scope.text_of_lines) is not None
+        called = self._graph.function(call.origin) if call.arguments else None
+        if called is None or called.scope.on_loop:
+            return False
+        return RUNS.search(called.scope.text_of_lines) is not None
 
     @cached_property
     def _words(self) -> Counter[str]:
