@@ -24,12 +24,15 @@ R = TypeVar("R")
 
 def in_file_thread(call: Callable[P, R]) -> Callable[P, Awaitable[R]]:
     """The call as a coroutine function, which runs it in any of the threads that read files."""
-    return sync_to_async(call, thread_sensitive=False, executor=_threads())  # type: ignore[arg-type]
+    return sync_to_async(call, thread_sensitive=False, executor=_threads())
 
 
 @lru_cache(maxsize=1)
-def _threads() -> "DaemonThreads":
-    """Those of the process. They start when they are needed."""
+def _threads() -> Any:
+    """Those of the process, which start when they are needed.
+
+    asgiref's types ask for a `ThreadPoolExecutor`, and its code takes any `Executor`.
+    """
     return DaemonThreads(MAX_FILE_THREADS)
 
 
