@@ -62,7 +62,8 @@ def lay_out(half: str, root: Path) -> Path:
 
 
 def _names(path: Path) -> list[str]:
-    """What a file defines, and its own name."""
+    """What a file defines, and its own name with that of its folder."""
     tree = ast.walk(ast.parse(path.read_text()))
     kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    return [path.stem, *(node.name for node in tree if isinstance(node, kinds))]
+    file = f"{path.parent.name}.{path.stem}"
+    return [file, *(node.name for node in tree if isinstance(node, kinds))]

@@ -349,3 +349,23 @@ def test_django_awaits_no_method_of_a_row_that_sync_code_runs(tmp_path: Path) ->
     ):
         found = findings(tmp_path / str(count), view.format(way, line), agents=agent)
         assert [each.rule for each in found if each.rule == "OFF103"] == ["OFF103"] * count
+
+
+@pytest.mark.parametrize(
+    ("runner", "has_own_loop"),
+    [
+        ("    async def wrapped():\n        await made()\n\n    asyncio.run(wrapped())\n", True),
+        ("    HANDLERS.append(made)\n", False),
+    ],
+)
+def test_a_helper_runs_what_it_gets_in_a_loop_of_its_own(
+    tmp_path: Path, runner: str, has_own_loop: bool
+) -> None:
+    code = (
+        "import asyncio\nimport time\n\nfrom celery import shared_task\n\nHANDLERS = []\n\n"
+        f"def run(made):\n{runner}\n"
+        "@shared_task(time_limit=9)\ndef task():\n    async def send():\n        time.sleep(1)\n\n"
+        "    run(send)\n"
+    )
+    found = numbers(tmp_path, "", tasks=code)
+    assert (("OFF103", "error") not in found) is has_own_loop

@@ -85,6 +85,18 @@ def test_a_file_that_cannot_be_read_is_a_finding_and_not_a_crash(tmp_path: Path)
     assert found.message == f"invalid syntax for Python {version}: this file cannot be parsed"
 
 
+@pytest.mark.timeout(60)
+def test_a_long_line_of_hashes_is_read_at_once(tmp_path: Path) -> None:
+    """It took hours: each hash doubled the ways in which a pattern may match."""
+    hashes = "#" * 200
+    settings = (
+        f"CACHES = {{\n    'default': {{\n        {hashes}\n        'NAME': 'a'\n    }}\n}}\n"
+    )
+    views = "from django.core.cache import cache\n\nasync def view(request):\n    cache.get('a')\n"
+    tree = write(tmp_path, settings=settings, views=views)
+    assert [finding.rule for finding in grade(Project(tree))] == ["OFF103"]
+
+
 def test_a_byte_order_mark_and_another_encoding_are_read(tmp_path: Path) -> None:
     tree = write(tmp_path, views="", more="")
     (tree / "app" / "views.py").write_bytes(b"\xef\xbb\xbf" + BLOCKING.encode())

@@ -84,3 +84,8 @@ def test_a_decorator_of_a_class_may_only_describe_it(
     )
     found = numbers(tmp_path, code, urls=URLS.replace("LINE", "views.other"), registry="")
     assert (("OFF103", "error") in found) is is_run
+
+
+def test_no_import_names_a_file_with_a_hyphen(tmp_path: Path) -> None:
+    others = {"settings": ROUTED, "urls": "", "old-work": OTHER, "old-tasks": OTHER}
+    assert ("OFF103", "error") not in numbers(tmp_path, "", **others)

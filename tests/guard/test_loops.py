@@ -169,3 +169,51 @@ def test_the_procfile_says_which_server_runs(tmp_path: Path, start: str, *, is_w
     (tmp_path / "Procfile").write_text(start)
     settings = "ASGI_APPLICATION = 'shop.asgi'\nDATABASES = {'default': {'CONN_MAX_AGE': 60}}\n"
     assert (("OFF701", "warning") in numbers(tmp_path, "", settings=settings)) is is_wrong
+
+
+@pytest.mark.parametrize(
+    ("start", "is_wrong"),
+    [
+        ("web: daphne shop.asgi:application\n", True),
+        ("web: gunicorn shop.asgi -k uvicorn.workers.UvicornWorker\n", True),
+        ("web: gunicorn shop.wsgi\nchat: daphne shop.asgi:application\n", False),
+        ("web: gunicorn \\\n  shop.wsgi\nchat: daphne shop.asgi:application\n", False),
+        ("# gunicorn shop.wsgi\nweb: daphne shop.asgi:application\n", True),
+    ],
+)
+def test_a_second_server_for_websockets_runs_no_sync_view(
+    tmp_path: Path, start: str, *, is_wrong: bool
+) -> None:
+    (tmp_path / "Procfile").write_text(start)
+    code = (
+        "from django.http import StreamingHttpResponse\nfrom weasyprint import HTML\n\n"
+        "def view(request, rows=()):\n"
+        "    papers = [HTML(string=row).write_pdf() for row in rows]\n"
+        "    return StreamingHttpResponse(each for each in papers)\n"
+    )
+    settings = "ASGI_APPLICATION = 'shop.asgi'\n"
+    found = {rule for rule, _ in numbers(tmp_path, code, settings=settings)}
+    assert ({"OFF108", "OFF203"} <= found) is is_wrong
+
+
+@pytest.mark.parametrize(("decorator", "is_wrong"), [("", True), ("@api_view(['GET'])\n", False)])
+def test_a_view_of_rest_framework_is_none_that_django_refuses(
+    tmp_path: Path, decorator: str, *, is_wrong: bool
+) -> None:
+    code = (
+        f"from rest_framework.decorators import api_view\n\n{decorator}"
+        "async def view(request):\n    return None\n"
+    )
+    urls = (
+        "from django.urls import path\n\nfrom shop.views import view\n\n"
+        "urlpatterns = [path('', view)]\n"
+    )
+    settings = "DATABASES = {'default': {'ENGINE': 'x', 'ATOMIC_REQUESTS': True}}\n"
+    found = numbers(tmp_path, code, urls=urls, settings=settings)
+    assert (("OFF701", "error") in found) is is_wrong
+
+
+@pytest.mark.parametrize(("rows", "is_wrong"), [("", True), (", nrows=10", False)])
+def test_the_first_rows_of_a_table_are_short(tmp_path: Path, rows: str, *, is_wrong: bool) -> None:
+    code = f"import pandas as pd\n\nasync def view(request):\n    pd.read_csv('a'{rows})\n"
+    assert (("OFF201", "error") in numbers(tmp_path, code)) is is_wrong

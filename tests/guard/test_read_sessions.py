@@ -67,3 +67,26 @@ def test_a_middleware_reads_the_session_of_each_request(
 def test_what_writes_a_session_waits_for_its_store(tmp_path: Path, method: str) -> None:
     code = f"async def view(request):\n    await request.auser()\n    request.session.{method}\n"
     assert READS in numbers(tmp_path, code)
+
+
+@pytest.mark.parametrize(
+    ("line", "is_read"),
+    [
+        ("request.name = request.user.username", True),
+        ("request.name = request.path", False),
+    ],
+)
+def test_a_sync_middleware_reads_the_user_of_each_request(
+    tmp_path: Path, line: str, is_read: bool
+) -> None:
+    code = "async def view(request):\n    return request.user.username\n"
+    found = numbers(tmp_path, code, middleware=MIDDLEWARE.format(line))
+    assert (("OFF102", "error") not in found) is is_read
+
+
+def test_an_async_middleware_does_not(tmp_path: Path) -> None:
+    code = "async def view(request):\n    return request.user.username\n"
+    middleware = MIDDLEWARE.replace("    def middleware", "    async def middleware").format(
+        "request.name = request.user.username"
+    )
+    assert ("OFF102", "error") in numbers(tmp_path, code, middleware=middleware)

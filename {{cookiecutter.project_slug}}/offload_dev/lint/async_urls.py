@@ -8,6 +8,7 @@ from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.source import CodeScope, Module
 
 PATHS = Patterns("django.urls.{,conf.}{path,re_path}", "django.conf.urls.url")
+REST = Patterns("rest_framework.*")
 NON_ATOMIC = "django.db.transaction.non_atomic_requests"
 HANDLERS = ("get", "post", "put", "patch", "delete")
 
@@ -15,13 +16,18 @@ HANDLERS = ("get", "post", "put", "patch", "delete")
 def async_views(resolver: Resolver) -> Iterator[CodeScope]:
     """The async functions and handlers of `path("", view)` and `path("", View.as_view())`.
 
-    Those that say themselves that they need no transaction are left out.
+    Those that say themselves that they need no transaction are left out, and so are those of REST
+    framework: it makes a plain view of each.
     """
     for module in resolver.project.files:
         if module.path.name == "urls.py":
             for scope in _of_module(module, resolver):
                 decorators = {origin for origin, _ in resolver.decorators.of(scope)}
-                if scope.on_loop and NON_ATOMIC not in decorators:
+                owner = scope.owner
+                is_plain = any(map(REST.matches, decorators)) or (
+                    owner is not None and resolver.classes.is_a(owner.dotted, REST)
+                )
+                if scope.on_loop and NON_ATOMIC not in decorators and not is_plain:
                     yield scope
 
 

@@ -37,9 +37,9 @@ ON_LOOP = (Target.THREAD, Target.ASYNC_FUNCTION, Target.CALL_GRAPH)
 # These are about tasks of a queue, which a worker runs if somebody publishes them.
 OF_TASKS = {"OFF305"}
 # These are right in code that nobody runs.
-IF_RUN = {"OFF110", "OFF306", "OFF405", "OFF501", "OFF504"}
+IF_RUN = {"OFF110", "OFF112", "OFF306", "OFF405", "OFF501", "OFF504"}
 # These are about transactions, messages and several loops, wherever they run.
-WHEREVER = {"OFF110", "OFF111", "OFF306", "OFF307", "OFF506"}
+WHEREVER = {"OFF110", "OFF111", "OFF112", "OFF306", "OFF307", "OFF506"}
 # These are about the other tasks of a loop.
 ALONE_IS_RIGHT = {
     *("OFF103", "OFF105", "OFF201", "OFF202", "OFF204", "OFF205"),

@@ -10,7 +10,7 @@ from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.mentions import Mention, mentions
 from offload_dev.lint.names import NEW_TASK, ON_LOOP, SECOND_LOOP, TO_THREAD
-from offload_dev.lint.own_loops import TO_SYNC, is_run_by_decorator
+from offload_dev.lint.own_loops import RUNS, TO_SYNC, is_run_by_decorator
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.source import CodeScope, Def
 from offload_dev.lint.unused import ASYNC_HOOK, QUIET, ROWS, Unused
@@ -352,11 +352,17 @@ class Callers:
             scope: {
                 node
                 for call in function.calls
-                if SECOND_LOOP.matches(call.origin) or _starts(call)
+                if SECOND_LOOP.matches(call.origin) or _starts(call) or self._hands_on(call)
                 for node in ast.walk(call.node)
             }
             for scope, function in self._everything.items()
         }
+
+    def _hands_on(self, call: CallSite) -> bool:
+        """Whether a plain function of the project gets a coroutine function, and runs a loop."""
+        called = self._graph.function(call.origin)
+        is_plain = called is not None and not called.scope.on_loop and bool(call.arguments)
+        return is_plain and RUNS.search(called.scope.text_of_lines) is not None
 
     @cached_property
     def _words(self) -> Counter[str]:

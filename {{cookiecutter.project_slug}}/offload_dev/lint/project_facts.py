@@ -5,11 +5,12 @@ from functools import cached_property
 
 from offload_dev.lint.source import SERVICE_FILES, CodeScope, Project
 
+# Comments may stand in between. Each one ends with its line: else a long one matches in many ways.
 LOCAL_CACHE = re.compile(
-    r"""["'](\w+)["']:\s*\{(?:\s|#[^\n]*)*["']BACKEND["']:\s*["'][\w.]*[Ll]oc[Mm]em"""
+    r"""["'](\w+)["']:\s*\{(?:\s|#[^\n]*\n)*["']BACKEND["']:\s*["'][\w.]*[Ll]oc[Mm]em"""
 )
 OTHER_CACHE = re.compile(
-    r"""["']default["']:\s*\{(?:\s|#[^\n]*)*["']BACKEND["']:\s*["'](?![\w.]*locmem)[\w.]*cache""",
+    r"""["']default["']:\s*\{(?:\s|#[^\n]*\n)*["']BACKEND["']:\s*["'](?![\w.]*locmem)[\w.]*cache""",
     re.IGNORECASE,
 )
 # `session.request = functools.partial(session.request, timeout=5)`, an adapter with a timeout, or a

@@ -1,6 +1,7 @@
-"""Sessions of a request that an earlier line has read: then no line waits for them again."""
+"""Sessions and users of a request that somebody has read before a line: it waits for none then."""
 
 import re
+from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.middleware import is_of_middleware
@@ -12,6 +13,7 @@ from offload_dev.lint.source import CodeScope
 READS_ASYNC = re.compile(r"\bawait [\w.]*(\.auser|\balogin|\balogout|\.session\.a\w+)\(")
 # A middleware may be sync, and reads it in a thread then.
 READS = re.compile(r"\brequest\.(user|session)\.|\.auser\(")
+USER = re.compile(r"\brequest\.user\.")
 
 
 def is_read_before(line: int, function: Function) -> bool:
@@ -19,7 +21,7 @@ def is_read_before(line: int, function: Function) -> bool:
 
     1. An earlier line of the function has read it, or the user.
     2. So has another method of its class, such as the `dispatch` of a mixin.
-    3. So has a middleware of the project, for each request.
+    3. So has another middleware of the project, for each request.
     """
     scope, resolver = function.scope, function.resolver
     first = getattr(scope.node, "lineno", line)
@@ -28,10 +30,23 @@ def is_read_before(line: int, function: Function) -> bool:
         return True
     others = _other_methods(scope, resolver)
     return any(READS_ASYNC.search(each.text_of_lines) for each in others) or any(
-        READS.search(each.text_of_lines)
-        for each in resolver.project.functions
-        if is_of_middleware(each)
+        READS.search(each.text_of_lines) for each in _middleware(scope, resolver)
     )
+
+
+def is_user_read_before(function: Function) -> bool:
+    """Whether a sync middleware of the project has read `request.user` in a thread before."""
+    return any(
+        USER.search(each.text_of_lines) and not each.on_loop
+        for each in _middleware(function.scope, function.resolver)
+    )
+
+
+def _middleware(scope: CodeScope, resolver: Resolver) -> Iterator[CodeScope]:
+    """The functions of middleware, but for those beside a function."""
+    for each in resolver.project.functions:
+        if is_of_middleware(each) and each.parent is not scope.parent:
+            yield each
 
 
 def _other_methods(scope: CodeScope, resolver: Resolver) -> list[CodeScope]:

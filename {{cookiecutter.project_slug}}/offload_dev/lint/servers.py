@@ -11,6 +11,10 @@ STARTS = re.compile(
 )
 ASYNC = re.compile(r"\b(daphne|uvicorn|hypercorn|granian|asgi)\b", re.IGNORECASE)
 SYNC = re.compile(r"\b(gunicorn|uwsgi|waitress|mod_wsgi|wsgi)\b", re.IGNORECASE)
+# A command whose WSGI server answers HTTP; a second one may serve WebSockets alone.
+HTTP_BY_WSGI = re.compile(
+    r"^[^#\n]*\b(gunicorn|uwsgi|waitress-serve)\b[^\n]*\bwsgi\b", re.MULTILINE
+)
 # A command that starts a worker, also as a list: `["celery", "-A", "shop", "worker"]`.
 WORKER = re.compile(r"^[^#\n]*\bcelery\b[^\n]*\bworker\b[^\n]*", re.MULTILINE)
 POOL = re.compile(r"""(?:-P|--pool)["',\s=]*([a-z]+)""")
@@ -25,6 +29,11 @@ def runs_plain_server(root: Path) -> bool:
     """Whether the files that start a project name a WSGI server, and no ASGI server."""
     texts = list(start_files(root))
     return any(map(SYNC.search, texts)) and not any(map(ASYNC.search, texts))
+
+
+def serves_http_by_wsgi(root: Path) -> bool:
+    """Whether a command starts a WSGI server, also beside an ASGI server."""
+    return any(HTTP_BY_WSGI.search(CONTINUED.sub(" ", text)) for text in start_files(root))
 
 
 def worker_pools(root: Path) -> set[str]:

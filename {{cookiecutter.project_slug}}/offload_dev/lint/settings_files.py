@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
-from offload_dev.lint.servers import runs_plain_server, start_files
+from offload_dev.lint.servers import runs_plain_server, serves_http_by_wsgi, start_files
 from offload_dev.lint.source import Module, Project, own_statements
 
 CELERY = "CELERY_"
@@ -99,8 +99,9 @@ class SettingsFiles:
 
     @cached_property
     def runs_under_wsgi(self) -> bool:
-        """Whether a plain server runs this project, as far as its files say: no async one may."""
-        if runs_plain_server(self._project.root):
+        """Whether a plain server runs the sync views of this project, as far as its files say."""
+        root = self._project.root
+        if runs_plain_server(root) or serves_http_by_wsgi(root):
             return True
         names = {module.path.name for module in self._project.files}
         has_asgi = "asgi.py" in names or bool(self.values("ASGI_APPLICATION"))

@@ -10,6 +10,7 @@ from offload_dev.lint.function import Function
 from offload_dev.lint.graphql_nodes import relations_of_node
 from offload_dev.lint.names import ORM, REQUEST
 from offload_dev.lint.patterns import Patterns
+from offload_dev.lint.read_sessions import is_user_read_before
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.snippet import snippet
@@ -44,8 +45,9 @@ def hidden_query(function: Function) -> Iterator[Violation]:
         advice = "`await request.auser()` in the handler"
         yield violation(function.scope.node, subject, instead=advice)
     # Where a line gives `request.user` a value, reading it may run no query. Ninja's `django_auth`
-    # has read it in a thread before the endpoint.
+    # has read it in a thread before the endpoint, and so may a middleware have.
     is_read = function.resolver.facts.sets_users or "django_auth" in function.scope.module.text
+    is_read = is_read or is_user_read_before(function)
     if function.users and not is_read:
         for node in itertools.islice(_read_users(function), 1):
             yield violation(node, instead=_advice_for_user(node, function))

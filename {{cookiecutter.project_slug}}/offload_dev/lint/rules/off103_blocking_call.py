@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from offload_dev.lint.arguments import is_set
 from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.libraries import Libraries
 from offload_dev.lint.names import REQUEST
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.read_sessions import is_read_before
@@ -92,7 +91,8 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
         return
     if _never_waits(call, function) or _is_in_memory(call, function):
         return
-    if _is_of_result(call.holder, libraries):
+    # The methods of what a call has returned are not the library's calls: `get(…).json()`.
+    if libraries.find("blocks", call.holder):
         return
     name, subject = snippet(call.node.func), _subject(call)
     if call.method.startswith("__"):
@@ -114,18 +114,6 @@ def _is_in_memory(call: CallSite, function: Function) -> bool:
     """Whether a call reads or changes a session that the request has read before."""
     is_of_session = call.holder == SESSION and call.method not in IN_STORE
     return is_of_session and is_read_before(call.node.lineno, function)
-
-
-def _is_of_result(holder: str, libraries: Libraries) -> bool:
-    """Whether a call has returned what has the method, or whose attribute has it.
-
-    Such a method is not the library's call: `get(…).json()`, `query(…).first().options.get("a")`.
-    """
-    while holder:
-        if libraries.find("blocks", holder):
-            return True
-        holder = holder.rpartition(".")[0]
-    return False
 
 
 def _gives_up(call: CallSite) -> bool:

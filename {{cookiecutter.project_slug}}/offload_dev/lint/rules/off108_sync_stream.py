@@ -32,7 +32,9 @@ def sync_stream(function: Function, _: CallGraph) -> Iterator[Violation]:
 
     Under ASGI Django reads a sync iterator to its end, in a thread, before it sends the first byte.
     """
-    if not (function.scope.on_loop or function.resolver.settings.runs_under_asgi):
+    settings = function.resolver.settings
+    is_plain = settings.runs_under_wsgi or not settings.runs_under_asgi
+    if is_plain and not function.scope.on_loop:
         return
     likely = "" if function.scope.on_loop else UNDER_WSGI
     for call in function.calls:

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.archives import only_stores
+from offload_dev.lint.arguments import is_set
 from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.libraries import Library
 from offload_dev.lint.patterns import Patterns
@@ -24,6 +25,7 @@ SLOW_COROUTINES = Patterns(
     "*.acheck_password", "django.contrib.auth.{aauthenticate,hashers.acheck_password}"
 )
 LITTLE_DATA = "short with little data"
+FIRST_ROWS = ("nrows", "n_rows")
 
 
 @rule(
@@ -60,7 +62,7 @@ def _of_call(call: CallSite, function: Function) -> Iterator[Violation]:
             advice = _in_thread(call, "sync_to_async")
             yield call_violation(call.node, likely=LITTLE_DATA, instead=advice)._replace(near=True)
     # The methods of what a call has returned are not the library's calls.
-    elif libraries.find("computes", call.holder) or only_stores(call.origin, function.scope.module):
+    elif libraries.find("computes", call.holder) or _is_short(call, function):
         return
     elif library := libraries.find("computes", call.origin):
         yield _of_library(call, library)
@@ -69,6 +71,11 @@ def _of_call(call: CallSite, function: Function) -> Iterator[Violation]:
         function.takes_request or not function.scope.on_loop
     ):
         yield _of_library(call, library)._replace(likely=LITTLE_DATA, near=True)
+
+
+def _is_short(call: CallSite, function: Function) -> bool:
+    """Whether a call only stores in an archive, or reads the first rows: `read_csv(…, nrows=9)`."""
+    return is_set(call.node, *FIRST_ROWS) or only_stores(call.origin, function.scope.module)
 
 
 def _has_no_password(call: CallSite) -> bool:

@@ -118,8 +118,9 @@ def _of_module(module: Module, settings: CelerySettings, resolver: Resolver) -> 
 def _async_unsafe(body: Function) -> Iterator[Violation]:
     """`os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"`, also in a function of the module."""
     module = body.scope.module
-    # A file that sets Django up by itself is started by hand, and serves nobody.
-    is_script = module.has_own_loop or (SETS_UP in module.text and module.path.stem not in SERVERS)
+    # A file that sets Django up for plain code is started by hand, and serves nobody.
+    is_plain = SETS_UP in module.text and "async def" not in module.text
+    is_script = module.has_own_loop or (is_plain and module.path.stem not in SERVERS)
     if UNSAFE not in module.text or is_script:
         return
     for node in ast.walk(module.node):
