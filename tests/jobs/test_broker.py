@@ -201,6 +201,31 @@ def test_a_full_redis_costs_no_job(lab: Lab) -> None:
     assert worker.poll() is None, "the worker stayed"
 
 
+def test_an_outage_by_a_full_redis_is_logged_once_a_minute(lab: Lab) -> None:
+    from offload.jobs.worker.consumer import BROKER_LOG_INTERVAL_SECONDS
+
+    lab.redis("--maxmemory", "1mb")
+    begun = time.monotonic()
+    lab.web()
+    lab.worker()
+    job = lab.submit("lab.burn", units=1)
+    with lab.redis_client() as client:
+        # Each process tries again after a pause, which is the longest in the web process.
+        lab.until(lambda: _refused(client) > 60, "tries of both processes")
+        assert "the broker answers again" not in lab.log("web") + lab.log("worker")
+        lines = lab.log("worker").count("Trying to reconnect")
+        assert lines <= 1 + (time.monotonic() - begun) / BROKER_LOG_INTERVAL_SECONDS
+        client.config_set("maxmemory", "100mb")
+    lab.reaches(job, "succeeded")
+    lab.until(lambda: "the broker answers again" in lab.log("worker") + lab.log("web"), "its end")
+
+
+def _refused(client: Any) -> int:
+    """How many commands Redis has refused because its memory is full."""
+    refused: int = client.info("errorstats").get("errorstat_OOM", {}).get("count", 0)
+    return refused
+
+
 def test_a_backlog_is_published_once_not_at_every_maintenance(lab: Lab, api: httpx.Client) -> None:
     from offload.jobs.models import Leader
 

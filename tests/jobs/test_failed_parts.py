@@ -35,6 +35,24 @@ def test_the_function_gets_the_results_and_the_numbers_of_the_parts_that_failed(
     assert row.result == {"text": f"A (2 {unknown}) B (4 {unknown})"}
 
 
+def test_a_parts_result_of_another_version_fails_the_job_in_words(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.worker.executor import JobFailed
+
+    whole, parts = tolerant(lab, 2)
+    for part in parts:
+        assert transitions.succeed(part, {"words": "nobody's business"}, "")
+    with pytest.raises(JobFailed):
+        execute(whole)
+    whole.refresh_from_db()
+    assert whole.error == (
+        "the result of part 1 does not fit the model Text any more: text: Field required"
+    )
+    assert "business" not in caplog.text + whole.error_detail
+
+
 def test_one_failed_part_too_many_fails_the_job_and_stops_its_other_parts(lab: Lab) -> None:
     from offload.jobs.models import Job
 

@@ -276,3 +276,13 @@ def test_followers_that_do_not_fit_are_refused(
     with pytest.raises(InvalidJob, match=sentence):
         lab.submit(kind, units=1, **followers)
     assert not Job.objects.filter(owner="lab").exists()
+
+
+def test_a_followers_parameters_that_do_not_fit_are_not_logged(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    from offload.jobs.followers import _limit_key
+
+    assert _limit_key("lab.three", "lab", {"words": "nobody's business"})
+    assert "name: Field required" in caplog.text
+    assert "business" not in caplog.text

@@ -257,3 +257,36 @@ def test_a_run_over_many_keys_leaves_the_others_their_turn(
         duty.run()
         left.append(still_blocked())
     assert left == [95, 70, 45, 20, 0]
+
+
+@pytest.fixture
+def held_key() -> Iterator[str]:
+    """A new key, whose row another session has inserted, and it neither commits nor ends."""
+    from django.db import connection, connections
+
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLITE HAS ONE WRITER: test_postgres.py runs this on PostgreSQL")
+    other = connections.create_connection("default")
+    other.set_autocommit(False)
+    key = "lab.by_owner:held"
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("INSERT INTO offload_run_limit_key (key, rank) VALUES (%s, 0)", [key])
+        yield key
+    finally:
+        other.rollback()
+        other.close()
+
+
+def test_a_new_key_that_a_dead_host_holds_keeps_no_other_key_waiting(
+    lab: Lab, held_key: str
+) -> None:
+    from offload.jobs.maintenance.unblock_limited import UnblockLimited
+    from offload.jobs.models import Job
+
+    jobs = [submit(lab, "lab.by_owner", name=name) for name in "abc"]
+    now = jobs[0].created_at
+    for job, key in zip(jobs, ("lab.by_owner:a", held_key, "lab.by_owner:z"), strict=True):
+        Job.objects.filter(pk=job.pk).update(limit_key=key, place=None, due_at=None, unblock_at=now)
+    UnblockLimited(RecordingBroker()).run()  # type: ignore[arg-type]
+    assert [place_of(job) for job in jobs] == [0, "blocked", 0]

@@ -106,6 +106,24 @@ def test_the_next_moments_are_those_between(zone: str) -> None:
             assert found == expected
 
 
+def test_a_time_that_is_skipped_before_midnight_comes_on_the_next_day() -> None:
+    from offload.jobs.recurrence import Cron
+
+    # On this day 23:00 is followed by 00:00 of Sunday, which is 01:00 UTC.
+    zone, saturday = "America/Nuuk", datetime(2026, 3, 28)
+    midnight = datetime(2026, 3, 29, 1, tzinfo=UTC)
+    cron = Cron("45 23 * * *", zone)
+    expected = [midnight + timedelta(minutes=45), midnight + timedelta(hours=23, minutes=45)]
+    assert moments("45 23 * * *", zone, saturday, 2) == expected
+    # A process that starts after midnight, too, sees that it is still to come.
+    assert cron.next_after(midnight + timedelta(minutes=5)) == expected[0]
+    assert cron.between(midnight, expected[0], 9) == [expected[0]]
+    # The named 00:00 comes before it, and once.
+    both = Cron("0,45 0,23 * * *", zone)
+    assert both.between(midnight - timedelta(hours=1), expected[0], 9) == [midnight, expected[0]]
+    assert both.next_after(midnight - timedelta(hours=1)) == midnight
+
+
 def test_days_of_the_month_and_of_the_week_are_those_of_the_zone() -> None:
     # 06:00 in Berlin on March 1 and 2; it is still February in UTC before 01:00.
     found = moments("30 0 1 * *", BERLIN, datetime(2026, 2, 27), 4)

@@ -268,7 +268,10 @@ def test_the_leader_asks_for_the_time_alone_until_the_next_moment(
     assert len(asked) == 1
 
 
-def test_a_locked_schedule_holds_up_no_other(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_locked_schedule_holds_up_no_other(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, is_new: bool
+) -> None:
     from django.db import connection, transaction
 
     from offload.jobs import declare, transactions
@@ -280,12 +283,15 @@ def test_a_locked_schedule_holds_up_no_other(lab: Lab, monkeypatch: pytest.Monke
     first = declared(monkeypatch, cron=None, every=3600.0)
     second = dataclasses.replace(first, name="lab.second")
     monkeypatch.setattr(declare, "_job_types", {first.name: first, second.name: second})
-    Schedule.objects.create(name=first.name, last_at=NOON - timedelta(days=99))
+    row = Schedule(name=first.name, last_at=NOON - timedelta(days=99))
+    if not is_new:
+        row.save()
     locked, done = threading.Event(), threading.Event()
 
     def hold() -> None:
         with transaction.atomic():
-            Schedule.objects.select_for_update().get(pk=first.name)
+            # A new row is not committed, either.
+            row.save()
             locked.set()
             done.wait(30)
         connection.close()

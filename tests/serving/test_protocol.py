@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 import struct
 import threading
@@ -10,8 +11,9 @@ from collections.abc import Callable, Iterable
 
 import pytest
 from conftest import Serve, Server, eventually, lean
-from raw_http import connect, everything, exchange, request
+from raw_http import SOCKET_TIMEOUT_SECONDS, connect, everything, exchange, request
 
+from offload.serving.connection_limits import CLOSE_TIMEOUT_SECONDS
 from offload.serving.fast.coalescing import (
     MAX_BUFFERED_BYTES,
     MAX_HOLD_SECONDS,
@@ -358,3 +360,30 @@ def test_an_upgrade_to_a_websocket_where_none_is_served_is_refused(server: Serve
         client.sendall(request("GET", "/ws", *upgrade))
         status = client.recv(1000).split()[1]
     assert status in (b"404", b"403"), "with a WebSocket library and without one"
+
+
+def test_a_client_that_sends_while_it_reads_its_last_answer_slowly_gets_all_of_it(
+    server: Server,
+) -> None:
+    """All of it is with the kernel, which drops it if the server closes while bytes arrive."""
+    with connect(server) as client:
+        client.sendall(request("GET", "/api/large?size=4000000", "Connection: close"))
+        answer = b""
+        reads_slowly_until = time.monotonic() + CLOSE_TIMEOUT_SECONDS + 2
+        while time.monotonic() < reads_slowly_until:
+            client.sendall(b"-")
+            answer += client.recv(1000)
+            time.sleep(0.02)
+        while piece := client.recv(65536):
+            answer += piece
+    assert len(answer) > 4_000_000
+
+
+def test_a_client_that_sends_a_trickle_and_reads_nothing_is_cut_off(serve: Serve) -> None:
+    server = serve(SERVING_TEST_OFFLOAD=json.dumps({"write_timeout": 1}))
+    with connect(server) as client:
+        client.sendall(request("GET", "/api/large?size=1000000", "Connection: close"))
+        with pytest.raises(ConnectionError):
+            for _ in range(10 * SOCKET_TIMEOUT_SECONDS):
+                client.sendall(b"-")
+                time.sleep(0.1)

@@ -209,6 +209,24 @@ async def test_a_thread_that_cannot_start_is_neither_lent_nor_waited_for(
     await asyncio.to_thread(pool.close)
 
 
+async def test_where_no_thread_can_start_a_request_waits_for_one_that_is_lent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool = ThreadPool(2)
+    first, second = RequestThread(pool), RequestThread(pool)
+    await asyncio.wrap_future(first.submit(int))
+    with monkeypatch.context() as full:
+        full.setattr("offload.serving.thread_pool.PooledThread", fail)
+        waits = second.submit(int)
+        first.close()
+        assert await asyncio.wrap_future(waits) == 0
+    second.close()
+    await asyncio.to_thread(pool.close)
+
+
 async def test_a_thread_closes_its_connections_at_its_end() -> None:
     pool = ThreadPool(1)
     request = RequestThread(pool)

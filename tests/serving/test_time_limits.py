@@ -16,6 +16,8 @@ import pytest
 from conftest import SERVICE, Serve, Server, eventually, lean, running
 from raw_http import connect, everything, request
 
+from offload.serving.connection_limits import CLOSE_TIMEOUT_SECONDS
+from offload.serving.protocol import PARSED_AT_ONCE_BYTES
 from offload.serving.slow_readers import SlowReader, read_bytes
 
 # Long enough that a busy machine keeps it where it has to be kept.
@@ -169,6 +171,9 @@ class Wire:
     def get_write_buffer_size(self) -> int:
         return self.unsent
 
+    def is_closing(self) -> bool:
+        return False
+
     def get_extra_info(self, name: str) -> "Wire":
         return self
 
@@ -241,6 +246,25 @@ def test_an_idle_connection_gives_way_to_a_new_one(serve: Serve) -> None:
         assert server.metric("offload_serving_connections") <= 20
         # The longest idle went first.
         assert everything(idle[0]) == b""
+
+
+def test_connections_whose_clients_do_not_close_them_give_way_to_new_ones(serve: Serve) -> None:
+    server = serve(SERVING_TEST_OFFLOAD=offload(connections=20))
+    # Once is enough: a busy machine may be too slow at another time.
+    assert any(_seconds_until_room(server) < CLOSE_TIMEOUT_SECONDS - 1 for _ in range(5))
+
+
+def _seconds_until_room(server: Server) -> float:
+    with ExitStack() as clients:
+        for _ in range(20):
+            client = clients.enter_context(connect(server))
+            # So much behind the request that the server waits for the client to close.
+            behind = b"-" * 2 * PARSED_AT_ONCE_BYTES
+            client.sendall(request("GET", "/api/ping", "Connection: close") + behind)
+            everything(client)
+        begun = time.monotonic()
+        eventually(lambda: _status(server) == 200, "room for others")
+        return time.monotonic() - begun
 
 
 def test_a_connection_too_many_is_a_503_where_none_is_idle(serve: Serve) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from io import BytesIO
 from tempfile import TemporaryFile
@@ -93,6 +94,39 @@ async def large_file(request: HttpRequest) -> FileResponse:
     file.truncate(300 * 10**6)
     UPLOADS.append(File(file))
     return FileResponse(file)
+
+
+async def growing_file(request: HttpRequest) -> FileResponse:
+    """A file that somebody else writes more into while it is read."""
+    file = TemporaryFile()  # noqa: SIM115  Django closes it
+    file.write(bytes(200_000))
+    file.seek(0)
+    response = FileResponse(file)
+    os.pwrite(file.fileno(), b"more", 200_000)
+    return response
+
+
+async def part_of_file(request: HttpRequest) -> FileResponse:
+    """The bytes from 100 to 149."""
+    file = CountedReads(bytes(100) + b"part!" * 10 + bytes(10**6))
+    file.seek(100)
+    response = FileResponse(file, status=206)
+    # Django would send all that is behind it.
+    response.headers["Content-Length"] = "50"
+    response.headers["Content-Range"] = "bytes 100-149/1000150"
+    return response
+
+
+# The ends of pipes that nothing is written to.
+SILENT: list[int] = []
+
+
+async def hanging_file(request: HttpRequest) -> FileResponse:
+    """A file whose first byte never comes."""
+    FACTS["pieces"] += 1
+    reading, writing = os.pipe()
+    SILENT.append(writing)
+    return FileResponse(os.fdopen(reading, "rb"))
 
 
 async def breaks_off(request: HttpRequest) -> StreamingHttpResponse:

@@ -32,6 +32,9 @@ from offload.jobs.transactions import bounded_transaction
 # Rows of one key that one call unblocks, and rows of all its keys together.
 UNBLOCK_BATCH_ROWS = 100
 UNBLOCK_TRANSACTION_ROWS = 500
+# Where locked rows are passed over, only a new key may be waited for, which another process inserts
+# at this moment.
+NEW_KEY_TIMEOUT_SECONDS = 0.2
 # Blocked jobs of one key start in the order of their ranks. A job's rank is so much above that of
 # its owner's last job, and so owners take turns; of a job of high priority they start four for each
 # normal one, and of that four for each low one.
@@ -156,7 +159,8 @@ def unblock(*keys: str, wait: bool = True) -> list[Job]:
         The jobs that are due now and have no message.
 
     Raises:
-        DatabaseError: the database refused, or that other process is very slow.
+        DatabaseError: the database refused, or that other process is very slow. A new key that it
+            inserts is waited for in any case.
     """
     # A type that this process does not know may be known to another one.
     known = [job_type.name for job_type in all_job_types()]
@@ -171,7 +175,7 @@ def unblock(*keys: str, wait: bool = True) -> list[Job]:
     }
     if not rows:
         return []
-    with bounded_transaction():
+    with bounded_transaction(None if wait else NEW_KEY_TIMEOUT_SECONDS):
         return _unblock(rows, _locked_states(rows, wait))
 
 

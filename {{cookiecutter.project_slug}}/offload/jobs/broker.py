@@ -85,6 +85,8 @@ class Broker:
         self._available = True
         self._failed_at = -FAILURE_PAUSE_SECONDS
         self._refused_at = -REFUSAL_SECONDS
+        # Whether it has taken no message since it refused something.
+        self._refuses = False
         self._reported_queues: set[str] = set()
         # The ids of jobs that were published and whose rows do not say so yet.
         self._published: list[str] = []
@@ -160,6 +162,7 @@ class Broker:
             retry=False,
             ignore_result=True,
         )
+        self._refuses = False
 
     def _count(self, queue: str) -> int:
         bound = current_app.amqp.queues[queue].bind(self._connected().channel)
@@ -195,7 +198,7 @@ class Broker:
         except Exception as error:
             self._failed_at = time.monotonic()
             if isinstance(error, ResponseError) or isinstance(error.__cause__, ResponseError):
-                self._refused_at = self._failed_at
+                self._refused_at, self._refuses = self._failed_at, True
             if self._available:
                 logger.warning(
                     "the broker does not answer; jobs wait in their rows until it does: %s", error
@@ -204,7 +207,7 @@ class Broker:
             self.close()
             raise BrokerUnavailable from error
 
-        if not self._available and not self._refused():
+        if not self._available and not self._refuses:
             self._available = True
             logger.warning("the broker answers again; waiting jobs are published")
         return answer

@@ -24,7 +24,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Avg, Count, F, Q
 from django.db.models.functions import Now
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from offload.jobs.blocked import give_ranks
 from offload.jobs.errors import JobError
@@ -40,6 +40,7 @@ from offload.jobs.transactions import (
     long_statements,
     retry_conflicts,
 )
+from offload.validation_faults import faults_of
 
 WAITS_FOR_PARTS = Q(status=Status.RUNNING, phase=Phase.PARTS)
 
@@ -173,7 +174,8 @@ def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel | Fail
     A part that was allowed to fail has a `FailedPart` there.
 
     Raises:
-        JobError: a part's row is missing, so that the combined result would be wrong.
+        JobError: a part's row is missing, so that the combined result would be wrong; or a part's
+            result is of a version with another model.
     """
     assert job_type.part is not None
     with transaction.atomic(), long_statements():
@@ -183,11 +185,22 @@ def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel | Fail
 
     model: type[BaseModel] = job_type.part.result
     return [
-        model.model_validate(part.load_result())
+        _result_of(part, model)
         if part.status == Status.SUCCEEDED
         else FailedPart(part.number, part.status, part.error)
         for part in parts
     ]
+
+
+def _result_of(part: Job, model: type[BaseModel]) -> BaseModel:
+    try:
+        return model.model_validate(part.load_result())
+    except ValidationError as error:
+        # The text of the cause has the result, and the log would have its traceback.
+        raise JobError(
+            f"the result of part {part.number} does not fit the model {model.__name__} any more: "
+            f"{faults_of(error)}"
+        ) from None
 
 
 def update_progress(part: Job) -> Job | None:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from offload.conf import conf
 from offload.jobs.blocked import give_ranks
@@ -29,6 +29,7 @@ from offload.jobs.errors import InvalidJob, JobError, UnknownJobType
 from offload.jobs.job_type import JobType
 from offload.jobs.metrics import count_new
 from offload.jobs.models import Job, Status
+from offload.validation_faults import faults_of
 
 logger = logging.getLogger("offload.jobs")
 
@@ -168,11 +169,14 @@ def _limit_key(kind: str, owner: str, params: Any) -> str | None:
 
     try:
         return limit.key(kind, owner, job_type.params.model_validate(params))
-    except Exception:
-        logger.exception(
+    except Exception as error:
+        # The text of a ValidationError has the parameters.
+        logger.error(
             "the RunLimit of the job type %r has no key for a job that follows another one; it "
-            "shares the limit with all such jobs. Correct `per`, or the parameter model",
+            "shares the limit with all such jobs. Correct `per`, or the parameter model: %s",
             kind,
+            faults_of(error) if isinstance(error, ValidationError) else type(error).__name__,
+            exc_info=None if isinstance(error, ValidationError) else error,
         )
         return limit.key_of(kind)
 

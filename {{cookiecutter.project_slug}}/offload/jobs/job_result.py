@@ -4,7 +4,6 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
-from asgiref.sync import sync_to_async
 from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -13,6 +12,7 @@ from pydantic_core import to_json
 from offload.jobs.job_view import MISSING_RESULT
 from offload.jobs.models import Job, Status
 from offload.problems import Problem
+from offload.serving.file_threads import in_file_thread
 
 # Bytes of a stored result that are in memory at a time. Each piece costs a change of thread.
 RESULT_PIECE_BYTES = 256 * 1024
@@ -52,9 +52,8 @@ async def result_response(request: HttpRequest, job: Job) -> HttpResponseBase:
 
 async def _stored_result(request: HttpRequest, job: Job) -> HttpResponseBase:
     # In a thread that no request keeps: a slow client may take minutes.
-    in_thread = sync_to_async(_open, thread_sensitive=False)
     try:
-        file, size = await in_thread(job.result_file)
+        file, size = await in_file_thread(_open)(job.result_file)
     except FileNotFoundError:
         raise Problem(404, MISSING_RESULT) from None
 
@@ -82,7 +81,7 @@ class _Pieces:
         self._file.close()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        await sync_to_async(self._file.seek, thread_sensitive=False)(self._span.start)
+        await in_file_thread(self._file.seek)(self._span.start)
         left = self._span.stop - self._span.start
         while left > 0:
             piece = await self._read(min(left, RESULT_PIECE_BYTES))
@@ -92,7 +91,7 @@ class _Pieces:
             yield piece
 
     async def _read(self, size: int) -> bytes:
-        data: bytes = await sync_to_async(self._file.read, thread_sensitive=False)(size)
+        data: bytes = await in_file_thread(self._file.read)(size)
         return data
 
 

@@ -134,7 +134,15 @@ class Cron:
         return now
 
     def _moments(self, day: date) -> list[datetime]:
-        """The moments of one day, in their order."""
+        """The moments of one day of the zone, in their order."""
+        if self._by_elapsed_time:
+            return self._named_by(day)
+        # A skipped time may come after midnight: Greenland's clocks skip 23:00.
+        named = {*self._named_by(day - timedelta(days=1)), *self._named_by(day)}
+        return sorted(each for each in named if each.astimezone(self._zone).date() == day)
+
+    def _named_by(self, day: date) -> list[datetime]:
+        """The moments that the expression names for one day, in their order."""
         fields = self._fields
         named = (
             day.month in fields.month_of_year

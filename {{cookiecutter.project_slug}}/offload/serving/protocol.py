@@ -202,6 +202,9 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
         self._discarded_bytes += len(data)
         if self._discarded_bytes > MAX_DISCARDED_BYTES:
             self.transport.abort()
+        elif unacknowledged_bytes(self.transport.get_extra_info("socket")):
+            # It still sends and has not read all: its time begins anew.
+            self._closing_since = None
 
     def _upgrade(self, rest: bytes) -> None:
         """Change the protocol if it is served; else read the request as if it had not asked.
@@ -364,8 +367,13 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
             self.transport.abort()
         elif self.transport.is_closing():
             self._closing_since = self._closing_since or now
-            if now - self._closing_since > self._limits.close_timeout and not self._unsent_bytes:
+            is_over = now - self._closing_since > self._limits.close_timeout
+            # What the kernel has, it goes on sending.
+            if is_over and not self.transport.get_write_buffer_size():
                 self.transport.abort()
+            elif not self._unsent_bytes:
+                # Its client has the whole answer: it gives way to a new connection.
+                self._limits.idle[self] = None
         elif self._phase is READING_HEAD and waited > self._limits.head_timeout:
             self._give_up_on_head()
         elif self._phase is IDLE and waited > self._limits.keep_alive_timeout:

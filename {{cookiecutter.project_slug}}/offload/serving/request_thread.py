@@ -83,7 +83,7 @@ class RequestThread(Executor):
         """Run a call in the request's thread, after the calls before it.
 
         Raises:
-            RuntimeError: no thread is idle, and the system starts no more.
+            RuntimeError: there is no thread, and the system starts none.
 
         The future raises a `Problem` (503) if the pool lends no thread in time.
         """

@@ -43,12 +43,15 @@ class SlowReader:
 
 
 def unsent_bytes(transport: Any) -> int:
-    """So many bytes wait for the client to read; 0 if the process itself holds none of them.
+    """So many bytes wait for the client to read; 0 if the process need not wait for that.
 
+    It waits where it holds some of them itself, and where it is about to close the connection.
     Those in the kernel are counted, too: they are what moves first when the client reads.
     """
     held: int = transport.get_write_buffer_size()
-    return held + unacknowledged_bytes(transport.get_extra_info("socket")) if held else 0
+    if not held and not transport.is_closing():
+        return 0
+    return held + unacknowledged_bytes(transport.get_extra_info("socket"))
 
 
 def read_bytes(connection: Any, unsent: int) -> int:

@@ -80,10 +80,19 @@ class ThreadPool:
         """Give the request a thread, now or when one comes back.
 
         The caller holds the lock, and runs on the event loop.
+
+        Raises:
+            RuntimeError: there is no thread, and the system starts none.
         """
         if not self.waiting and (self.idle or self.lent < self.size):
-            self._hand_over(request)
-            return
+            try:
+                self._hand_over(request)
+            except RuntimeError:
+                # The request waits for a thread that is lent.
+                if not self.lent:
+                    raise
+            else:
+                return
 
         self.waiting.append((request, time.monotonic()))
         if len(self.waiting) == 1:

@@ -85,9 +85,10 @@ class EnqueuePeriodic:
 
 def _enqueue(job_type: JobType[Any, Any], recurrence: Recurrence, now: datetime) -> None:
     """Take the moments since the last one, and submit those that the declaration wants."""
-    schedule, _ = Schedule.objects.get_or_create(
-        name=job_type.name, defaults={"last_at": recurrence.beginning(now)}
-    )
+    with bounded_transaction():
+        schedule, _ = Schedule.objects.get_or_create(
+            name=job_type.name, defaults={"last_at": recurrence.beginning(now)}
+        )
     moments = recurrence.between(schedule.last_at, now, MAX_CATCH_UP_JOBS + 1)
     if not moments:
         return

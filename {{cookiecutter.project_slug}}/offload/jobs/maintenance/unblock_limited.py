@@ -4,10 +4,12 @@ A worker unblocks the next job when one has ended. It cannot where it died, wher
 cancelled, and where a rate alone decides.
 """
 
+import logging
 import time
 from collections.abc import Iterable
 from typing import Any
 
+from django.db import OperationalError
 from django.db.models import Count
 from django.db.models.functions import Now
 
@@ -15,6 +17,10 @@ from offload.jobs.blocked import block_paused, blocked_keys, limit_of, unblock
 from offload.jobs.broker import Broker, JobMessage
 from offload.jobs.database import FORK_LOCK
 from offload.jobs.models import Job, RunLimitKey
+from offload.jobs.run_limit import SEPARATOR
+from offload.jobs.transactions import is_lock_conflict
+
+logger = logging.getLogger("offload.jobs")
 
 # Keys that one run looks at.
 KEYS_BATCH = 500
@@ -48,8 +54,7 @@ class UnblockLimited:
         until = time.monotonic() + RUN_SECONDS
         for start in range(0, len(keys), TRANSACTION_KEYS):
             batch = keys[start : start + TRANSACTION_KEYS]
-            with FORK_LOCK:
-                jobs = unblock(*(key for key in batch if key not in full), wait=False)
+            jobs = _unblock([key for key in batch if key not in full])
             self._broker.publish(JobMessage.of(job) for job in jobs)
             if time.monotonic() > until and batch[-1] != keys[-1]:
                 self._last_key = batch[-1]
@@ -59,6 +64,23 @@ class UnblockLimited:
         keys = blocked_keys(KEYS_BATCH, after=self._last_key)
         self._last_key = keys[-1] if len(keys) == KEYS_BATCH else ""
         return keys
+
+
+def _unblock(keys: list[str]) -> list[Job]:
+    """Unblock jobs of these keys: together, or one key after the other if one cannot be locked."""
+    try:
+        with FORK_LOCK:
+            return unblock(*keys, wait=False)
+    except OperationalError as error:
+        if not is_lock_conflict(error):
+            raise
+
+    if len(keys) == 1:
+        # A key may hold what a parameter holds.
+        name = keys[0].partition(SEPARATOR)[0]
+        logger.warning("another process holds up a new key of the limit %r: trying again", name)
+        return []
+    return [job for key in keys for job in _unblock([key])]
 
 
 def _full(keys: Iterable[str]) -> set[str]:

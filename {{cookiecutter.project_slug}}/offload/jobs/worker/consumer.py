@@ -8,6 +8,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import redis
@@ -37,6 +38,8 @@ class SteadyConsumer(Consumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.connection_errors = (*self.connection_errors, *ANSWER_ERRORS)
+        # When a failed try is logged again (`time.monotonic()`).
+        self._next_line = 0.0
         # At each lost connection Celery warns, in seven lines, of a default of its next version. It
         # is about late acknowledgements, which jobs do not have. Celery's own filters come before
         # this consumer.
@@ -53,7 +56,7 @@ class SteadyConsumer(Consumer):
 
         def connect_steadily(log_error: Callable[..., None], *args: Any, **options: Any) -> Any:
             return connect(
-                _once_a_minute(log_error, self.controller.main_loop.turned),
+                partial(self._log_sometimes, log_error),
                 *args,
                 interval_start=BROKER_RETRY_SECONDS,
                 interval_step=0,
@@ -65,9 +68,8 @@ class SteadyConsumer(Consumer):
         return super().ensure_connected(conn)
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
-        """The broker refused to begin, other than by refusing the connection."""
-        self.controller.main_loop.turned()
-        super().on_connection_error_before_connected(exc)
+        """The broker refused to begin, other than by refusing the connection. A full one does."""
+        self._log_sometimes(super().on_connection_error_before_connected, exc)
         time.sleep(BROKER_RETRY_SECONDS)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
@@ -83,18 +85,10 @@ class SteadyConsumer(Consumer):
             # The next one comes at once.
             time.sleep(BROKER_RETRY_SECONDS)
 
-
-def _once_a_minute(
-    log_error: Callable[..., None], tried: Callable[[], None]
-) -> Callable[..., None]:
-    """What kombu calls after each try. `tried` is called each time, `log_error` once a minute."""
-    next_line = 0.0
-
-    def log_sometimes(*args: Any) -> None:
-        nonlocal next_line
-        tried()
-        if time.monotonic() >= next_line:
-            next_line = time.monotonic() + BROKER_LOG_INTERVAL_SECONDS
-            log_error(*args)
-
-    return log_sometimes
+    def _log_sometimes(self, log: Callable[..., None], *args: Any) -> None:
+        """Called after each failed try, which it logs once a minute."""
+        self.controller.main_loop.turned()
+        now = time.monotonic()
+        if now >= self._next_line:
+            self._next_line = now + BROKER_LOG_INTERVAL_SECONDS
+            log(*args)

@@ -18,6 +18,7 @@ from offload.jobs.worker.assignments import Activity, Assignment, Assignments
 from offload.jobs.worker.heartbeat import Heartbeat
 from offload.jobs.worker.processes import kill_children
 from offload.jobs.worker.spool import Spool, SpooledEnd
+from offload.jobs.worker.threads import starts
 from offload.jobs.worker.write_spooled import WriteSpooled
 
 logger = logging.getLogger("offload.jobs")
@@ -100,7 +101,7 @@ class Shutdown:
         seconds = conf().worker_grace + SPOOL_WAIT_SECONDS + END_TIMEOUT_SECONDS
         deadline = threading.Timer(seconds, self._end_now)
         deadline.daemon = True
-        deadline.start()
+        starts(deadline, otherwise="nothing ends the worker if its shutdown hangs")
 
     def _end_now(self) -> None:
         """End this process, whatever its main thread does."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from offload.jobs.worker.kept_end import KeptEnd
 from offload.jobs.worker.spool import Spool, SpoolFile
+from offload.jobs.worker.threads import starts
 
 # Seconds that an end is kept in memory alone.
 SPOOL_AFTER_SECONDS = 1.0
@@ -39,8 +40,10 @@ class Spooler:
         """
         self._since, self._end = time.monotonic(), end if isinstance(end, KeptEnd) else None
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="offload-spooler", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="offload-spooler", daemon=True)
+            # Where it does not start, the next end tries again.
+            if starts(thread, otherwise="the end of a job is kept in memory alone"):
+                self._thread = thread
         try:
             yield
         finally:

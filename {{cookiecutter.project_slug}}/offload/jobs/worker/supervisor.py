@@ -37,6 +37,7 @@ from offload.jobs.worker.sign_of_life import MainLoop, SignOfLife
 from offload.jobs.worker.spool import Spool
 from offload.jobs.worker.spooler import Spooler
 from offload.jobs.worker.tasks import register_tasks
+from offload.jobs.worker.threads import starts
 from offload.jobs.worker.time_limits import TimeLimits
 from offload.jobs.worker.write_spooled import WriteSpooled
 from offload.observe.span_queue import SENT_AFTER_SECONDS
@@ -131,7 +132,8 @@ class Supervisor(bootsteps.StartStopStep):
         self._time_limits.stop()
         self._write_spooled.stop()
         relay_stops = threading.Thread(target=services.stop_relay, daemon=True)
-        relay_stops.start()
+        if not starts(relay_stops, otherwise="the worker waits for its relay before all else"):
+            services.stop_relay()
 
         if tracing.is_on:
             # The processes have ended their jobs, and send the last spans by themselves.
@@ -142,7 +144,8 @@ class Supervisor(bootsteps.StartStopStep):
         left = max(deadline - time.monotonic(), 0.0)
         if not hand_back_jobs(self._worker_id, self._heartbeat, self._write_spooled, left):
             self._shutdown.spool_hand_backs()
-        relay_stops.join(max(deadline - time.monotonic(), 0.0))
+        if relay_stops.is_alive():
+            relay_stops.join(max(deadline - time.monotonic(), 0.0))
         tracing.flush()
         if self._life is not None:
             self._life.end()
