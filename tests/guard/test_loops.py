@@ -217,3 +217,44 @@ def test_a_view_of_rest_framework_is_none_that_django_refuses(
 def test_the_first_rows_of_a_table_are_short(tmp_path: Path, rows: str, *, is_wrong: bool) -> None:
     code = f"import pandas as pd\n\nasync def view(request):\n    pd.read_csv('a'{rows})\n"
     assert (("OFF201", "error") in numbers(tmp_path, code)) is is_wrong
+
+
+@pytest.mark.parametrize(
+    ("call", "django", "severity"),
+    [
+        ("aauthenticate(request, username='a', password='b')", "5.2", "error"),
+        ("aauthenticate(request, username='a', password='b')", "6.0", "warning"),
+        ("request.user.acheck_password('b')", "5.2", "error"),
+        ("request.user.acheck_password('b')", "6.0", ""),
+    ],
+)
+def test_django_hashes_in_a_thread_since_6(
+    tmp_path: Path, call: str, django: str, severity: str
+) -> None:
+    (tmp_path / "requirements.txt").write_text(f"django=={django}.1\n")
+    code = (
+        "from django.contrib.auth import aauthenticate\n\n"
+        f"async def view(request):\n    return await {call}\n"
+    )
+    found = {s for rule, s in numbers(tmp_path, code) if rule == "OFF201"}
+    assert found == ({severity} if severity else set())
+
+
+@pytest.mark.parametrize(
+    ("package", "settings", "severity"),
+    [
+        ("gunicorn", "WSGI_APPLICATION = 'shop.wsgi.application'\n", "warning"),
+        ("uvicorn[standard]", "WSGI_APPLICATION = 'shop.wsgi.application'\n", "error"),
+        ("channels", "WSGI_APPLICATION = 'shop.wsgi.application'\n", "error"),
+        ("gunicorn", "WSGI_APPLICATION = 'a'\nASGI_APPLICATION = 'b'\n", "error"),
+        ("gunicorn", "", "error"),
+    ],
+)
+def test_without_an_async_server_a_view_delays_only_its_own_request(
+    tmp_path: Path, package: str, settings: str, severity: str
+) -> None:
+    (tmp_path / "requirements.txt").write_text(f"django==5.2\n{package}\n")
+    code = "async def view(request):\n    time.sleep(1)\n    Order.objects.count()\n"
+    found = numbers(tmp_path, code, settings=settings)
+    # Django refuses a query in each loop.
+    assert found == {("OFF103", severity), ("OFF101", "error")}

@@ -29,6 +29,7 @@ STARTS = {
 DECORATORS_OF_STARTS = ("on_event", "command", "group", "on_startup")
 CREATES = ("__init__", "__post_init__")
 LIKELY = "right if the object is created once for the whole process"
+UNDER_WSGI = "right where no async server runs this service"
 UNSERVED = "right if nothing else runs yet, or runs any more"
 
 # What these rules find matters where several tasks share an event loop.
@@ -69,6 +70,8 @@ def sort_out(found: Iterable[Found], callers: Callers) -> Iterator[Found]:
             yield scope, violation
         elif _is_run_alone(scope, violation, callers) or callers.is_unused(scope):
             continue
+        elif rule.number in ALONE_IS_RIGHT and callers.has_view_loop(scope):
+            yield scope, violation._replace(likely=violation.likely or UNDER_WSGI)
         elif rule.number in ALONE_IS_RIGHT and _is_lifespan(scope):
             yield scope, violation._replace(likely=violation.likely or UNSERVED)
         elif not (rule.once_is_right and _starts(scope, callers)):

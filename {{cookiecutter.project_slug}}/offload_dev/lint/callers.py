@@ -59,6 +59,11 @@ class Callers:
         """Whether sync code starts a loop for this function alone, wherever it is called."""
         return scope in self._with_own_loop
 
+    def has_view_loop(self, scope: CodeScope) -> bool:
+        """Whether a request comes to a function, under a server that runs each view alone."""
+        settings = self._graph.resolver.settings
+        return settings.names_no_async_server and self.serves_requests(scope)
+
     def is_unused(self, scope: CodeScope) -> bool:
         """Whether nothing in a service runs a function."""
         return scope in self._unused

@@ -26,14 +26,28 @@ def names_below(root: Path, package: str, major: int) -> bool:
     return bool(found) and all(each < major for each in found or ())
 
 
+def names_from(root: Path, package: str, major: int) -> bool:
+    """Whether the files of a project name this version of a package or newer ones alone."""
+    found = _majors(root, package)
+    return bool(found) and all(each >= major for each in found or ())
+
+
 def _majors(root: Path, package: str) -> list[int] | None:
     """The newest versions of a package that the files allow; None if there are no such files."""
-    folders = (root, *(each for each in sorted(root.iterdir()) if each.is_dir()))
-    paths = [path for folder in folders for name in FILES for path in folder.glob(name)]
+    texts = requirements(root)
     pattern = re.compile(VERSION.format(name=re.escape(package)))
     found = [
         int(number or locked) - (sign == "<")
-        for path in paths
-        for sign, number, _, locked in pattern.findall(path.read_text(errors="replace"))
+        for text in texts
+        for sign, number, _, locked in pattern.findall(text)
     ]
-    return found if paths else None
+    return found if texts else None
+
+
+def requirements(root: Path) -> list[str]:
+    """The texts of the files that name packages, in the root and the folders in it."""
+    if not root.is_dir():
+        return []
+    folders = (root, *(each for each in sorted(root.iterdir()) if each.is_dir()))
+    paths = [path for folder in folders for name in FILES for path in folder.glob(name)]
+    return [path.read_text(errors="replace") for path in paths]

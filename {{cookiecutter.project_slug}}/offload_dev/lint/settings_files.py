@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
+from offload_dev.lint.requirements_files import requirements
 from offload_dev.lint.servers import runs_plain_server, serves_http_by_wsgi, start_files
 from offload_dev.lint.source import Module, Project, own_statements
 
@@ -16,6 +17,8 @@ USUAL_NAMES = re.compile(
 )
 # Files for the machine of a developer, or put aside.
 NOT_SERVED = re.compile(r"local|dev|test|example|sample|docker|_(backup|bak|copy|old)$|^ci$")
+# A package that serves async code, or needs such a server.
+ASYNC_PACKAGE = re.compile(r"\b(daphne|uvicorn|hypercorn|granian|channels|asgi)\b", re.IGNORECASE)
 # Texts that turn a setting off.
 OFF = {"false", "0", "no", "off"}
 ATOMIC_REQUESTS = re.compile(r"""^[^#\n]*["']ATOMIC_REQUESTS["']\]?\s*[:=]\s*True""", re.MULTILINE)
@@ -106,6 +109,18 @@ class SettingsFiles:
         names = {module.path.name for module in self._project.files}
         has_asgi = "asgi.py" in names or bool(self.values("ASGI_APPLICATION"))
         return "wsgi.py" in names and not has_asgi
+
+    @cached_property
+    def names_no_async_server(self) -> bool:
+        """Whether a project names its WSGI application, its packages, and no async server.
+
+        Django runs each async view in an event loop of its own then.
+        """
+        root = self._project.root
+        packages = requirements(root)
+        if not packages or not self.values("WSGI_APPLICATION") or self.values("ASGI_APPLICATION"):
+            return False
+        return not any(map(ASYNC_PACKAGE.search, (*packages, *start_files(root))))
 
     @cached_property
     def reads_namespace(self) -> bool:

@@ -9,6 +9,7 @@ from offload_dev.lint.function import CallSite, Function
 from offload_dev.lint.libraries import Library
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
+from offload_dev.lint.requirements_files import names_from
 from offload_dev.lint.snippet import snippet
 from offload_dev.lint.violations import Violation, call_violation
 
@@ -25,6 +26,8 @@ SLOW_COROUTINES = Patterns(
     "*.acheck_password", "django.contrib.auth.{aauthenticate,hashers.acheck_password}"
 )
 LITTLE_DATA = "short with little data"
+HASHES_IN_THREAD = 6
+KNOWN_USER = "short for a user who exists"
 FIRST_ROWS = ("nrows", "n_rows")
 
 
@@ -47,7 +50,7 @@ def computing(function: Function) -> Iterator[Violation]:
             continue
         if call.awaited:
             if SLOW_COROUTINES.matches(call.origin) and not _has_no_password(call):
-                yield call_violation(call.node, instead=_in_thread(call, "sync_to_async"))
+                yield from _of_password(call, function)
         else:
             yield from _of_call(call, function)
 
@@ -76,6 +79,17 @@ def _of_call(call: CallSite, function: Function) -> Iterator[Violation]:
 def _is_short(call: CallSite, function: Function) -> bool:
     """Whether a call only stores in an archive, or reads the first rows: `read_csv(…, nrows=9)`."""
     return is_set(call.node, *FIRST_ROWS) or only_stores(call.origin, function.scope.module)
+
+
+def _of_password(call: CallSite, function: Function) -> Iterator[Violation]:
+    """A password that Django hashes on the loop; since 6.0 only that of a name it does not know.
+
+    Source: `acheck_password` of `django/contrib/auth/hashers.py`, and `ModelBackend.aauthenticate`.
+    """
+    in_thread = names_from(function.resolver.project.root, "django", HASHES_IN_THREAD)
+    if not in_thread or call.method == "aauthenticate":
+        likely = KNOWN_USER if in_thread else ""
+        yield call_violation(call.node, likely=likely, instead=_in_thread(call, "sync_to_async"))
 
 
 def _has_no_password(call: CallSite) -> bool:
