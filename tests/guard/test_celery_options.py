@@ -230,3 +230,31 @@ def test_async_views_beside_atomic_requests_are_found(
     subjects = [(each.line, each.subject) for each in found if each.rule == "OFF701"]
     text = f"`ATOMIC_REQUESTS`, with which Django refuses the async {refused},"
     assert subjects == ([(3, text)] if refused else [])
+
+
+@pytest.mark.parametrize(("pool", "is_wrong"), [("", True), ("import celery_aio_pool\n", False)])
+def test_a_pool_may_run_async_tasks(tmp_path: Path, pool: str, *, is_wrong: bool) -> None:
+    code = "from celery import shared_task\n\n@shared_task\nasync def load(pk):\n    return pk\n"
+    assert (("OFF304", "error") in numbers(tmp_path, "", tasks=code, celery=pool)) is is_wrong
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_wrong"),
+    [
+        ("", True),
+        ("CELERY_TASK_ALWAYS_EAGER = True\n", False),
+        ("CELERY_TASK_ALWAYS_EAGER = DEBUG\n", True),
+        ("if DEBUG:\n    CELERY_TASK_ALWAYS_EAGER = True\n", True),
+    ],
+)
+def test_an_eager_task_is_in_the_transaction(
+    tmp_path: Path, settings: str, *, is_wrong: bool
+) -> None:
+    code = (
+        "from celery import shared_task\nfrom django.db import transaction\n\n"
+        "@shared_task\ndef send(pk):\n    return Order.objects.get(pk=pk)\n\n"
+        "def view(request):\n    with transaction.atomic():\n"
+        "        order = Order.objects.create()\n        send.delay(order.pk)\n"
+    )
+    found = numbers(tmp_path, code, settings=settings)
+    assert (("OFF306", "error") in found) is is_wrong

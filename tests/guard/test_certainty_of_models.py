@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from example_shop import findings
+from twins import numbers
 
 URLS = "from shop import views\n\nurlpatterns = [LINE]\n"
 
@@ -72,3 +73,13 @@ def test_a_manager_of_users_has_one_method_that_django_awaits(
     urls = URLS.replace("LINE", "views.view")
     found = findings(tmp_path, code.replace("NAME", name), urls=urls)
     assert [each.rule for each in found if each.rule == "OFF103"] == ["OFF103"] * count
+
+
+@pytest.mark.parametrize(("value", "is_list"), [("[]", True), ("Order.objects.all()", False)])
+def test_an_object_may_have_a_list_of_objects(tmp_path: Path, value: str, is_list: bool) -> None:
+    code = (
+        f"class Party:\n    def __init__(self):\n        self.objects = {value}\n\n"
+        "    def shown(self):\n        return [each.pk for each in self.objects]\n\n"
+        "async def view(request):\n    return Party().shown()\n"
+    )
+    assert (("OFF101", "error") not in numbers(tmp_path, code)) is is_list

@@ -162,7 +162,7 @@ def test_a_setting_whose_default_is_right_is_right(
     [
         ("web: daphne shop.asgi:application\n", True),
         ("web: gunicorn shop.wsgi\n", False),
-        ("web: gunicorn shop.wsgi\nchat: daphne shop.asgi:application\n", True),
+        ("web: gunicorn shop.wsgi\nchat: daphne shop.asgi:application\n", False),
     ],
 )
 def test_the_procfile_says_which_server_runs(tmp_path: Path, start: str, *, is_wrong: bool) -> None:
@@ -245,7 +245,7 @@ def test_django_hashes_in_a_thread_since_6(
     [
         ("gunicorn", "WSGI_APPLICATION = 'shop.wsgi.application'\n", "warning"),
         ("uvicorn[standard]", "WSGI_APPLICATION = 'shop.wsgi.application'\n", "error"),
-        ("channels", "WSGI_APPLICATION = 'shop.wsgi.application'\n", "error"),
+        ("channels", "WSGI_APPLICATION = 'shop.wsgi.application'\n", "warning"),
         ("gunicorn", "WSGI_APPLICATION = 'a'\nASGI_APPLICATION = 'b'\n", "error"),
         ("gunicorn", "", "error"),
     ],

@@ -18,6 +18,7 @@ OLD_NAMES = {
     "broker_url": "BROKER_URL",
     "broker_transport_options": "BROKER_TRANSPORT_OPTIONS",
     "task_acks_late": "CELERY_ACKS_LATE",
+    "task_always_eager": "CELERY_ALWAYS_EAGER",
     "task_compression": "CELERY_MESSAGE_COMPRESSION",
     "task_time_limit": "CELERYD_TASK_TIME_LIMIT",
     "task_soft_time_limit": "CELERYD_TASK_SOFT_TIME_LIMIT",
@@ -83,6 +84,13 @@ class CelerySettings:
             MAY_KEEP_RESULT.search(module.text) or WRITES_STATES.search(module.text)
             for module in self._project.files
         )
+
+    @cached_property
+    def is_eager(self) -> bool:
+        """Whether a call of a task runs it at once, as the only file of settings says."""
+        values = self.values("task_always_eager")
+        is_only = len(self._settings.modules) == 1
+        return is_only and bool(values) and all(map(_is_always_true, values))
 
     @cached_property
     def has_no_backend(self) -> bool:

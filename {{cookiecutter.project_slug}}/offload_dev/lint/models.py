@@ -118,7 +118,9 @@ class Models:
                 return self._named(found.value, found.scope)
             return model if self.manager_classes(model, name) else None
         if name in ORM["managers"]:
-            return model
+            # An object may have a list of this name: `self.objects = []`.
+            is_plain = self._classes.assigned(model, name) and not self.is_model(model)
+            return None if is_plain else model
         for each in self._classes.lineage(model):
             if (each, name) in self._managers_back:
                 return self._managers_back[each, name]

@@ -17,8 +17,8 @@ USUAL_NAMES = re.compile(
 )
 # Files for the machine of a developer, or put aside.
 NOT_SERVED = re.compile(r"local|dev|test|example|sample|docker|_(backup|bak|copy|old)$|^ci$")
-# A package that serves async code, or needs such a server.
-ASYNC_PACKAGE = re.compile(r"\b(daphne|uvicorn|hypercorn|granian|channels|asgi)\b", re.IGNORECASE)
+# A package that serves async code. Channels needs one of them.
+ASYNC_PACKAGE = re.compile(r"\b(daphne|uvicorn|hypercorn|granian|asgi)\b", re.IGNORECASE)
 # Texts that turn a setting off.
 OFF = {"false", "0", "no", "off"}
 ATOMIC_REQUESTS = re.compile(r"""^[^#\n]*["']ATOMIC_REQUESTS["']\]?\s*[:=]\s*True""", re.MULTILINE)

@@ -56,6 +56,8 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
     for moved in moved_to_threads(function):
         found = violation(moved.node, f"{moved.origin.rpartition('.')[2]}()")
         computing = _first_that_computes(moved, function, graph)
+        if computing is not None and computing.in_view and not _is_repeated(computing, function):
+            continue
         if computing is not None:
             likely = computing.likely or ("" if function.scope.on_loop else LITTLE_DATA)
             yield found._replace(chain=computing.chain, likely=likely)

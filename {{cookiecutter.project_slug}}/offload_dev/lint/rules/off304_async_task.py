@@ -1,11 +1,15 @@
 """OFF304: a task is an async function."""
 
+import re
 from collections.abc import Iterator
 
 from offload_dev.lint.function import Function
 from offload_dev.lint.names import CELERY_TASKS
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.violations import Violation, violation
+
+# Pools of packages: `celery-aio-pool`, `celery-pool-asyncio`.
+RUNS_ASYNC = re.compile(r"AsyncIOPool|celery_aio_pool|celery_pool_asyncio")
 
 
 @rule(
@@ -18,8 +22,11 @@ def async_task(function: Function) -> Iterator[Violation]:
     """Finds Celery's tasks that are async functions. The worker fails on the coroutine.
 
     Other libraries, such as `django.tasks` and Procrastinate, run async tasks. A task on which
-    another decorator stands below may be a plain function by then.
+    another decorator stands below may be a plain function by then. Some pools for Celery run async
+    tasks, too.
     """
+    if any(RUNS_ASYNC.search(each.text) for each in function.resolver.project.files):
+        return
     decorators = [origin for origin, _ in function.decorators]
     if decorators and CELERY_TASKS.matches(decorators[-1]):
         yield violation(function.scope.node, f"{function.scope.label}()")

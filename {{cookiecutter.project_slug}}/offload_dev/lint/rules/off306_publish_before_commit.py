@@ -43,6 +43,8 @@ def publish_before_commit(function: Function, graph: CallGraph) -> Iterator[Viol
     `on_commit(report.delay(1))`, which publishes at once. A task whose code does not name the model
     of the row does not read it.
     """
+    if graph.resolver.celery.is_eager:
+        return
     yield from _of_commits(function)
     yield from _of_row(function, graph)
     for call, found in graph.publications.of_transactions(function):

@@ -142,7 +142,8 @@ def _kept_connections(body: Function) -> Iterator[Violation]:
     module = body.scope.module
     if module not in settings.modules or COPY.search(module.path.stem):
         return
-    if project.of_standard or not settings.runs_under_asgi:
+    # A second server for WebSockets has one thread for all queries, which stays.
+    if project.of_standard or settings.runs_under_wsgi or not settings.runs_under_asgi:
         return
     for each in own_nodes(body.scope.node):
         given: list[tuple[object, ast.expr]] = []
