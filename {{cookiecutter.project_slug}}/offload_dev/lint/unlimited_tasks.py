@@ -17,7 +17,7 @@ LIMIT = re.compile("time_limit", re.IGNORECASE)
 QUERIES = re.compile(r"\.(objects|save|refresh_from_db|execute)\b")
 MAIL = Patterns("django.core.mail.*", "django.contrib.auth.models.*.email_user")
 # Their calls end by themselves, apart from those that the table of libraries names.
-ENDS = {*sys.stdlib_module_names, "django", "celery", "asgiref", "channels", "", "self"}
+ENDS = {*sys.stdlib_module_names, "django", "celery", "asgiref", "channels", ""}
 BY_COMMAND = "right if the command of the worker limits them, or each task ends by itself"
 LIMIT_ADVICE = "`task_time_limit`, and a `task_soft_time_limit` below it"
 
