@@ -21,7 +21,7 @@ LOOKS_FOR_MODULES = re.compile(r"\b(iter_modules|walk_packages|autodiscover_modu
 LOOKS_FOR_FILES = re.compile(r"\b(listdir|r?glob|iterdir|scandir|walk)\(")
 IMPORTS_BY_NAME = re.compile(r"\b(import_module|import_string|__import__|exec_module|run_path)\(")
 # `import_module(f"{app}.views")`: a part of the name is not in the source.
-MAKES_NAMES = re.compile(r"\b(import_module|__import__)\(\s*(?![\"'][^\"'{%]*[\"']\s*[,)])")
+MAKES_NAMES = re.compile(r"\b(import_module|__import__)\(\s*(?![\"'][^\"'%{]*[\"']\s*[,)])")
 
 # The settings name the first file of routes, and each file includes others.
 ROUTES, ROOT, PATTERNS = "urls", "ROOT_URLCONF", "urlpatterns"
