@@ -43,6 +43,10 @@ ROWS = {
     ),
     "view": ("def view(request, pk):\n" + ADDS, False),
     "computed_by_the_database": (TASK + ADDS.replace("+= 5", "+= F('total')"), False),
+    "computed_by_the_database_in_full": (
+        "from django.db import models\n\n" + TASK + ADDS.replace("+= 5", "+= models.F('total')"),
+        False,
+    ),
     "locked": (TASK + ADDS.replace(".get(", ".select_for_update().get("), False),
     "lock_of_the_cache": (
         TASK + "    with cache.lock('a', timeout=9):\n" + ADDS.replace("    ", "        "),
@@ -128,6 +132,14 @@ CACHES = {
     "answer_from_the_cache": (
         TASK + "    if cache.get(pk):\n        return\n    cache.set(pk, len('a'), 60)\n",
         False,
+    ),
+    "answer_of_redis_for_a_minute": (
+        TASK + "    if STORE.get(pk):\n        return\n    STORE.setex(pk, 60, len('a'))\n",
+        False,
+    ),
+    "sign_in_redis_for_a_minute": (
+        TASK + "    if STORE.get(pk):\n        return\n    STORE.setex(pk, 60, 1)\n",
+        True,
     ),
     "no_way_out": (
         TASK + "    if cache.get(pk):\n        print(pk)\n    cache.set(pk, True, 60)\n",

@@ -91,8 +91,8 @@ class LoadedFiles:
     def _is_named(self, module: Module, names: Counter[str], own: Counter[str]) -> bool:
         """Whether another file names this one, or a command. Of most names the folder counts, too.
 
-        No import can name a file with a hyphen: `old-tasks.py`.
         The folder of the project may have any name, and another one may be on the path of imports.
+        No import can name a file with a hyphen: `old-tasks.py`.
         """
         stem, folder = module.path.stem, module.path.parent.name
         if (stem == ROUTES or PATTERNS in module.names) and self._finds_routes:

@@ -96,20 +96,18 @@ def _fetched_at(row: str, function: Function) -> int:
 
 
 def _is_text(value: ast.expr) -> bool:
-    """Whether a text is appended, or the database computes."""
+    """Whether a text or a list is appended, or the database computes: `F("total") + 1`."""
     return any(
         (isinstance(each, ast.Constant) and isinstance(each.value, str))
         or isinstance(each, ast.JoinedStr | ast.List)
-        or getattr(getattr(each, "func", None), "id", "") == "F"
         for each in ast.walk(value)
     )
 
 
 def counters(function: Function) -> Iterator[tuple[CallSite, str]]:
     """The calls that write a value of a cache which the function has read and changed."""
-    for write, key in _writes(function):
+    for write, key, value in _writes(function):
         names = _names_of(key, function)
-        value = write.node.args[-1] if write.method == "setex" else write.node.args[1]
         if names and _is_changed(value, names, function):
             yield write, key
 
@@ -119,8 +117,8 @@ def claims(function: Function) -> Iterator[tuple[CallSite, str]]:
 
     `if cache.get(key): return`, and then `cache.set(key, True)`: two runs may both find none.
     """
-    for write, key in _writes(function):
-        if not isinstance(write.node.args[1], ast.Constant):
+    for write, key, value in _writes(function):
+        if not isinstance(value, ast.Constant):
             continue
         for node in own_nodes(function.scope.node):
             if isinstance(node, ast.If) and node.lineno < write.node.lineno:
@@ -130,12 +128,15 @@ def claims(function: Function) -> Iterator[tuple[CallSite, str]]:
                     break
 
 
-def _writes(function: Function) -> Iterator[tuple[CallSite, str]]:
-    """The writes to a cache, each with the source of its key."""
+def _writes(function: Function) -> Iterator[tuple[CallSite, str, ast.expr]]:
+    """The writes to a cache, each with the source of its key, and its value.
+
+    The second argument of `setex` is the time to live.
+    """
     for call in function.calls:
-        is_write = call.method.removeprefix("a") in ("set", "setex")
-        if is_write and CACHE.matches(call.origin) and len(call.node.args) > 1:
-            yield call, ast.unparse(call.node.args[0])
+        place = {"set": 1, "aset": 1, "setex": 2}.get(call.method, 0)
+        if place and CACHE.matches(call.origin) and len(call.node.args) > place:
+            yield call, ast.unparse(call.node.args[0]), call.node.args[place]
 
 
 def _reads(node: ast.AST, key: str, function: Function) -> bool:

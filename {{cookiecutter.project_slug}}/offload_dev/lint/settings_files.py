@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from offload_dev.lint.requirements_files import requirements
-from offload_dev.lint.servers import runs_plain_server, serves_http_by_wsgi, start_files
+from offload_dev.lint.servers import ASYNC, runs_plain_server, serves_http_by_wsgi, start_files
 from offload_dev.lint.source import Module, Project, own_statements
 
 CELERY = "CELERY_"
@@ -17,8 +17,6 @@ USUAL_NAMES = re.compile(
 )
 # Files for the machine of a developer, or put aside.
 NOT_SERVED = re.compile(r"local|dev|test|example|sample|docker|_(backup|bak|copy|old)$|^ci$")
-# A package that serves async code. Channels needs one of them.
-ASYNC_PACKAGE = re.compile(r"\b(daphne|uvicorn|hypercorn|granian|asgi)\b", re.IGNORECASE)
 # Texts that turn a setting off.
 OFF = {"false", "0", "no", "off"}
 ATOMIC_REQUESTS = re.compile(r"""^[^#\n]*["']ATOMIC_REQUESTS["']\]?\s*[:=]\s*True""", re.MULTILINE)
@@ -114,13 +112,13 @@ class SettingsFiles:
     def names_no_async_server(self) -> bool:
         """Whether a project names its WSGI application, its packages, and no async server.
 
-        Django runs each async view in an event loop of its own then.
+        Django runs each async view in an event loop of its own then. Channels needs such a server.
         """
         root = self._project.root
         packages = requirements(root)
         if not packages or not self.values("WSGI_APPLICATION") or self.values("ASGI_APPLICATION"):
             return False
-        return not any(map(ASYNC_PACKAGE.search, (*packages, *start_files(root))))
+        return not any(map(ASYNC.search, (*packages, *start_files(root))))
 
     @cached_property
     def reads_namespace(self) -> bool:

@@ -47,8 +47,7 @@ def hidden_query(function: Function) -> Iterator[Violation]:
     # Where a line gives `request.user` a value, reading it may run no query. Ninja's `django_auth`
     # has read it in a thread before the endpoint, and so may a middleware have.
     is_read = function.resolver.facts.sets_users or "django_auth" in function.scope.module.text
-    is_read = is_read or is_user_read_before(function)
-    if function.users and not is_read:
+    if function.users and not (is_read or is_user_read_before(function)):
         for node in itertools.islice(_read_users(function), 1):
             yield violation(node, instead=_advice_for_user(node, function))
     for node, subject, many, likely in function.hidden_queries:
