@@ -25,8 +25,8 @@ def async_task(function: Function) -> Iterator[Violation]:
     another decorator stands below may be a plain function by then. Some pools for Celery run async
     tasks, too.
     """
-    if any(RUNS_ASYNC.search(each.text) for each in function.resolver.project.files):
-        return
     decorators = [origin for origin, _ in function.decorators]
     if decorators and CELERY_TASKS.matches(decorators[-1]):
-        yield violation(function.scope.node, f"{function.scope.label}()")
+        files = function.resolver.project.files
+        if not any(RUNS_ASYNC.search(each.text) for each in files):
+            yield violation(function.scope.node, f"{function.scope.label}()")
