@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from typing import NamedTuple, TypeGuard
 
 from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.local_types import assigned
 from offload_dev.lint.names import PUBLISH
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import CodeScope, own_nodes
+from offload_dev.lint.source import CodeScope, assigned, own_nodes
 from offload_dev.lint.violations import Violation, call_violation, violation
 
 CANVAS = Patterns("celery.{,canvas.}{group,chain,chord}")

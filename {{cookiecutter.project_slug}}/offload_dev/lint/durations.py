@@ -3,8 +3,7 @@
 import ast
 from typing import Protocol
 
-from offload_dev.lint.local_types import assigned
-from offload_dev.lint.source import CodeScope
+from offload_dev.lint.source import CodeScope, assigned
 
 TIMEDELTA = "datetime.timedelta"
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 604800}

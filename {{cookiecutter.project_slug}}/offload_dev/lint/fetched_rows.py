@@ -4,13 +4,12 @@ import ast
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from offload_dev.lint.local_types import assigned
 from offload_dev.lint.models import Query
 from offload_dev.lint.names import FETCHING, ORM, REQUEST, TO_THREAD
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.query_relations import QueryRelations
 from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.source import CodeScope, Def, own_nodes
+from offload_dev.lint.source import CodeScope, Def, assigned, own_nodes
 from offload_dev.lint.thread_calls import made_by
 
 GET_OR_404 = ("get_object_or_404", "aget_object_or_404")

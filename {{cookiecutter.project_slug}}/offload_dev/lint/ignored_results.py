@@ -4,12 +4,11 @@ import ast
 import re
 from collections.abc import Iterator
 
-from offload_dev.lint.local_types import assigned
 from offload_dev.lint.names import CELERY_TASKS
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.resolver import Resolver
 from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import CodeScope, Def, Module, own_nodes
+from offload_dev.lint.source import CodeScope, Def, Module, assigned, own_nodes
 from offload_dev.lint.violations import Violation, violation
 
 # What a result tells of its task.

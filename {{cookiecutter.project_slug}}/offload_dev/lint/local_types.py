@@ -62,19 +62,6 @@ class LocalTypes:
         return [node.value for node in nodes if isinstance(node, kind) and node.value is not None]
 
 
-def assigned(given: ast.expr, node: ast.AST) -> ast.expr:
-    """What a variable of a function was assigned, if only one line assigns to it."""
-    if not isinstance(given, ast.Name):
-        return given
-    values = [
-        each.value
-        for each in ast.walk(node)
-        if isinstance(each, ast.Assign)
-        and any(getattr(target, "id", "") == given.id for target in each.targets)
-    ]
-    return values[0] if len(values) == 1 else given
-
-
 def _arguments(scope: CodeScope) -> Iterator[tuple[ast.arg, ast.expr | None]]:
     """Each parameter of a function, with its default value."""
     if not isinstance(scope.node, Def):

@@ -5,10 +5,9 @@ import re
 from collections.abc import Iterator
 
 from offload_dev.lint.function import CallSite, Function, WithBlock
-from offload_dev.lint.local_types import assigned
 from offload_dev.lint.names import LIMITING_OPTIONS, NETWORK_COMMANDS, PREFIXES, PROGRAMS
 from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.source import own_nodes
+from offload_dev.lint.source import assigned, own_nodes
 
 RUN = Patterns("subprocess.{run,call,check_call,check_output}")
 ASYNC = Patterns("asyncio.{create_subprocess_exec,create_subprocess_shell}")

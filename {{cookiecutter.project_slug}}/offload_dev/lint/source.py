@@ -171,6 +171,19 @@ def own_statements(node: ast.AST) -> Iterator[ast.stmt]:
             yield from own_statements(child)
 
 
+def assigned(given: ast.expr, node: ast.AST) -> ast.expr:
+    """What a variable of a function was assigned, if only one line assigns to it."""
+    if not isinstance(given, ast.Name):
+        return given
+    values = [
+        each.value
+        for each in ast.walk(node)
+        if isinstance(each, ast.Assign)
+        and any(getattr(target, "id", "") == given.id for target in each.targets)
+    ]
+    return values[0] if len(values) == 1 else given
+
+
 class Project:
     """All modules under a path.
 

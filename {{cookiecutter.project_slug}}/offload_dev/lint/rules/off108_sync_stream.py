@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from offload_dev.lint.call_graph import CallGraph
 from offload_dev.lint.function import Function, is_generator
-from offload_dev.lint.local_types import assigned
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.requirements_files import names_below
+from offload_dev.lint.source import assigned
 from offload_dev.lint.violations import Violation, call_violation
 
 # Methods of responses, of files in stores and of queries that give a sync iterator.

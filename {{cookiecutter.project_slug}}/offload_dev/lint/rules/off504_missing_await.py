@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from offload_dev.lint.coroutine_values import generators_read, returns_coroutine, used_as_results
 from offload_dev.lint.function import CallSite, Function, is_generator
-from offload_dev.lint.local_types import assigned
 from offload_dev.lint.patterns import Patterns
 from offload_dev.lint.registry import Target, rule
 from offload_dev.lint.snippet import snippet
+from offload_dev.lint.source import assigned
 from offload_dev.lint.violations import Violation, call_violation, violation
 
 GATHER = Patterns("asyncio.gather")
