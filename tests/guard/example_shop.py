@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from offload_dev.lint.findings import Finding
 from offload_dev.lint.grade import grade
-from offload_dev.lint.source import Project
+from offload_dev.lint.report.findings import Finding
+from offload_dev.lint.source.tree import Project
 
 MODELS = """
 from django.db import models

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
-TABLE = TEMPLATE / "offload_dev" / "lint" / "libraries.toml"
+TABLE = TEMPLATE / "offload_dev" / "lint" / "origins" / "libraries.toml"
 BRACES = re.compile(r"\{([^{}]*)\}")
 LISTS = ("blocks", "may_block", "passes", "computes", "may_compute", "clients")
 

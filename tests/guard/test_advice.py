@@ -7,10 +7,10 @@ import pytest
 from nets import SERVICE
 
 from offload_dev.lint.__main__ import main
-from offload_dev.lint.findings import Finding
 from offload_dev.lint.grade import grade
-from offload_dev.lint.libraries import KEYS
-from offload_dev.lint.source import Project
+from offload_dev.lint.origins.libraries import KEYS
+from offload_dev.lint.report.findings import Finding
+from offload_dev.lint.source.tree import Project
 
 HEAD = """
 import asyncio
@@ -248,7 +248,9 @@ async def listen(queue):
 
 
 def test_the_table_of_libraries_is_large_and_each_says_something() -> None:
-    tables = tomllib.loads((SERVICE / "offload_dev" / "lint" / "libraries.toml").read_text())
+    tables = tomllib.loads(
+        (SERVICE / "offload_dev" / "lint" / "origins" / "libraries.toml").read_text()
+    )
     assert len(tables) >= 200
     assert {name for name, table in tables.items() if table.keys() - KEYS} == set()
     assert {

@@ -5,7 +5,7 @@ from cases import CASES
 from table import NETS, Result, cast_all, written_table
 
 from offload_dev.lint import rules  # noqa: F401 - registers the rules
-from offload_dev.lint.registry import RULES
+from offload_dev.lint.checks.registry import RULES
 
 # What the watchdog sees of a borderline case is up to the machine.
 WATCHDOG_COLUMN = 2 + NETS.index("watchdog")

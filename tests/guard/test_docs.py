@@ -14,9 +14,9 @@ import pytest
 from cases import CORPUS, FENCE
 from nets import SERVICE
 
+from offload_dev.lint.checks.registry import RULES
 from offload_dev.lint.grade import grade
-from offload_dev.lint.registry import RULES
-from offload_dev.lint.source import Project
+from offload_dev.lint.source.tree import Project
 
 PAGES = SERVICE / "docs" / "guard"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from twins import numbers
 
-from offload_dev.lint.joined import joined
+from offload_dev.lint.origins.joined import joined
 
 PAGINATOR = """
 class Paginator:

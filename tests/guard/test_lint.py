@@ -9,9 +9,9 @@ import pytest
 from nets import SERVICE
 from small_apps import BLOCKING, write
 
+from offload_dev.lint.checks.registry import RULES
 from offload_dev.lint.grade import grade
-from offload_dev.lint.registry import RULES
-from offload_dev.lint.source import Project
+from offload_dev.lint.source.tree import Project
 
 
 def test_a_bare_python_grades_a_tree_without_any_dependency(tmp_path: Path) -> None:

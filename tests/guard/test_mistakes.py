@@ -9,7 +9,7 @@ import pytest
 from mistakes import READ, UNREAD, Mistake, read
 
 from offload_dev.lint.grade import grade
-from offload_dev.lint.source import Project
+from offload_dev.lint.source.tree import Project
 
 LEARNED = [mistake for part in READ for mistake in read(part)]
 # What the linter alone catches of the parts that nobody reads: it may only grow. And how many of

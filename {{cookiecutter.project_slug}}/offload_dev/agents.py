@@ -11,8 +11,8 @@ from pathlib import Path
 from string import Template
 
 import offload_dev.lint.rules  # noqa: F401, it registers the rules
-from offload_dev.lint.libraries import Library, load
-from offload_dev.lint.registry import RULES
+from offload_dev.lint.checks.registry import RULES
+from offload_dev.lint.origins.libraries import Library, load
 
 PROJECT = Path(__file__).parents[1]
 # Each page, and the text between its marks.

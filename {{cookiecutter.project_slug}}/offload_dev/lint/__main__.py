@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from offload_dev.lint import pages
-from offload_dev.lint.baseline import Baseline, write_baseline
-from offload_dev.lint.changes import Changes, GitError
-from offload_dev.lint.findings import Finding
 from offload_dev.lint.grade import grade
-from offload_dev.lint.libraries import BadTableError
-from offload_dev.lint.reports import REPORTS
-from offload_dev.lint.source import Project
+from offload_dev.lint.origins.libraries import BadTableError
+from offload_dev.lint.report import pages
+from offload_dev.lint.report.baseline import Baseline, write_baseline
+from offload_dev.lint.report.changes import Changes, GitError
+from offload_dev.lint.report.findings import Finding
+from offload_dev.lint.report.formats import REPORTS
+from offload_dev.lint.source.tree import Project
 
 FAILING_SEVERITIES: dict[str, set[str]] = {
     "error": {"error"},

@@ -3,19 +3,17 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint import (
-    at_start,
-    rules,  # noqa: F401 - registers the rules
-)
-from offload_dev.lint.call_graph import CallGraph, ThreadRules
-from offload_dev.lint.callers import Callers
-from offload_dev.lint.findings import Finding, finding
-from offload_dev.lint.function import Function
-from offload_dev.lint.registry import RULES, Rule, Target, rules_for
-from offload_dev.lint.request_hooks import is_for_staff
-from offload_dev.lint.source import CodeScope, Project
-from offload_dev.lint.suppressions import Suppressions
-from offload_dev.lint.violations import Violation
+from offload_dev.lint import rules  # noqa: F401 - registers the rules
+from offload_dev.lint.calls import at_start
+from offload_dev.lint.calls.call_graph import CallGraph, ThreadRules
+from offload_dev.lint.calls.callers import Callers
+from offload_dev.lint.calls.request_hooks import is_for_staff
+from offload_dev.lint.checks.registry import RULES, Rule, Target, rules_for
+from offload_dev.lint.checks.violations import Violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.report.findings import Finding, finding
+from offload_dev.lint.report.suppressions import Suppressions
+from offload_dev.lint.source.tree import CodeScope, Project
 
 # Further away from a sync view a condition stands on the way, as a rule.
 MAX_STEPS = 3

@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Iterator
 
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.source import Project
-from offload_dev.lint.violations import Violation
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation
+from offload_dev.lint.source.tree import Project
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 

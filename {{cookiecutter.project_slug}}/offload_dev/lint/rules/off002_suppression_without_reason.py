@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.suppressions import Suppressions
-from offload_dev.lint.violations import Violation
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation
+from offload_dev.lint.report.suppressions import Suppressions
 
 
 @rule(

@@ -3,18 +3,18 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.arguments import is_cleared
-from offload_dev.lint.cached_rows import first_evaluations
-from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.names import MAY_QUERY, ORM, REQUEST
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.schemas import relations_read
-from offload_dev.lint.serializers import looked_up
-from offload_dev.lint.snippet import async_name, snippet
-from offload_dev.lint.source import assigned
-from offload_dev.lint.unknown_rows import manager_of_unknown_row
-from offload_dev.lint.violations import Violation, call_violation, violation
+from offload_dev.lint.checks.cached_rows import first_evaluations
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.unknown_rows import manager_of_unknown_row
+from offload_dev.lint.checks.violations import Violation, call_violation, violation
+from offload_dev.lint.functions.function import CallSite, Function
+from offload_dev.lint.functions.schemas import relations_read
+from offload_dev.lint.functions.serializers import looked_up
+from offload_dev.lint.source.arguments import is_cleared
+from offload_dev.lint.source.names import MAY_QUERY, ORM, REQUEST
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.snippet import async_name, snippet
+from offload_dev.lint.source.tree import assigned
 
 QUERIES = Patterns(
     "django.shortcuts.{get_object_or_404,get_list_or_404}",

@@ -4,18 +4,18 @@ import ast
 import itertools
 from collections.abc import Iterable, Iterator
 
-from offload_dev.lint.arguments import argument
-from offload_dev.lint.evaluations import MAY_KNOW
-from offload_dev.lint.function import Function
-from offload_dev.lint.graphql_nodes import relations_of_node
-from offload_dev.lint.names import ORM, REQUEST
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.read_sessions import is_user_read_before
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import CodeScope, Def, own_nodes
-from offload_dev.lint.violations import Violation, violation
+from offload_dev.lint.checks.graphql_nodes import relations_of_node
+from offload_dev.lint.checks.read_sessions import is_user_read_before
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, violation
+from offload_dev.lint.functions.evaluations import MAY_KNOW
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.origins.resolver import Resolver
+from offload_dev.lint.source.arguments import argument
+from offload_dev.lint.source.names import ORM, REQUEST
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.snippet import snippet
+from offload_dev.lint.source.tree import CodeScope, Def, own_nodes
 
 USER = f"{REQUEST}.user"
 OF_CLASSES = {"builtins.classmethod", "builtins.staticmethod"}

@@ -4,15 +4,15 @@ import ast
 import re
 from collections.abc import Iterator
 
-from offload_dev.lint.arguments import is_set
-from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.names import REQUEST
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.read_sessions import is_read_before
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import Def, own_nodes
-from offload_dev.lint.violations import Violation, call_violation, violation
+from offload_dev.lint.checks.read_sessions import is_read_before
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation, violation
+from offload_dev.lint.functions.function import CallSite, Function
+from offload_dev.lint.source.arguments import is_set
+from offload_dev.lint.source.names import REQUEST
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.snippet import snippet
+from offload_dev.lint.source.tree import Def, own_nodes
 
 SESSION = f"{REQUEST}.session"
 # These methods of a session wait for its store whatever is in memory.

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Function
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.snippet import snippet
-from offload_dev.lint.violations import Violation, violation
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.source.snippet import snippet
 
 
 @rule(

@@ -4,12 +4,12 @@ import ast
 import sys
 from collections.abc import Iterator
 
-from offload_dev.lint.function import CallSite, Function, awaits
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import own_nodes
-from offload_dev.lint.violations import Violation, call_violation, violation
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation, violation
+from offload_dev.lint.functions.function import CallSite, Function, awaits
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.snippet import snippet
+from offload_dev.lint.source.tree import own_nodes
 
 LOCKS = Patterns(
     "{threading,multiprocessing,billiard}.{Lock,RLock,Condition,Semaphore,BoundedSemaphore}"

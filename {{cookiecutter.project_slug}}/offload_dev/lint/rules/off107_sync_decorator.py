@@ -3,13 +3,13 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Function
-from offload_dev.lint.names import TO_THREAD
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import CodeScope, Def, own_nodes
-from offload_dev.lint.violations import Violation, violation
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.source.names import TO_THREAD
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.snippet import snippet
+from offload_dev.lint.source.tree import CodeScope, Def, own_nodes
 
 SYNC_DECORATORS = Patterns(
     "django.views.decorators.cache.cache_page",

@@ -3,13 +3,13 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.call_graph import CallGraph
-from offload_dev.lint.function import Function, is_generator
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.requirements_files import names_below
-from offload_dev.lint.source import assigned
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.calls.call_graph import CallGraph
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation
+from offload_dev.lint.functions.function import Function, is_generator
+from offload_dev.lint.settings.requirements_files import names_below
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.tree import assigned
 
 # Methods of responses, of files in stores and of queries that give a sync iterator.
 ITERATORS = {"iter_chunks", "iter_content", "iter_lines", "iter_bytes", "iter_raw", "iterator"}

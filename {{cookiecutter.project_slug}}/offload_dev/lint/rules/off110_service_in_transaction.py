@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.call_graph import CallGraph
-from offload_dev.lint.function import Function
-from offload_dev.lint.middleware import is_of_middleware
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.request_hooks import answers_request
-from offload_dev.lint.violations import ChainStep, Violation
+from offload_dev.lint.calls.call_graph import CallGraph
+from offload_dev.lint.calls.request_hooks import answers_request
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import ChainStep, Violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.settings.middleware import is_of_middleware
 
 WITHOUT_TRANSACTION = "non_atomic_requests"
 # What locks a row until the transaction ends, and hooks that save one.

@@ -3,14 +3,14 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.call_graph import CallGraph
-from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.locks import LOCK, locking_calls, locks_rows, may_hold_transaction
-from offload_dev.lint.names import ORM, TASK_CLASSES
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import CodeScope, own_nodes
-from offload_dev.lint.violations import Violation, violation
+from offload_dev.lint.calls.call_graph import CallGraph
+from offload_dev.lint.checks.locks import LOCK, locking_calls, locks_rows, may_hold_transaction
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, violation
+from offload_dev.lint.functions.function import CallSite, Function
+from offload_dev.lint.source.names import ORM, TASK_CLASSES
+from offload_dev.lint.source.snippet import snippet
+from offload_dev.lint.source.tree import CodeScope, own_nodes
 
 BY_CALLER = "right if a caller that is not in this source holds a transaction"
 IN_TRANSACTION = "the query inside of `transaction.atomic()`"

@@ -4,13 +4,13 @@ import ast
 from collections.abc import Iterator
 from itertools import islice
 
-from offload_dev.lint import lost_changes
-from offload_dev.lint.call_graph import CallGraph
-from offload_dev.lint.function import Function
-from offload_dev.lint.names import TASK_CLASSES, TO_THREAD
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.snippet import snippet
-from offload_dev.lint.violations import Violation, violation
+from offload_dev.lint.calls.call_graph import CallGraph
+from offload_dev.lint.checks import lost_changes
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.source.names import TASK_CLASSES, TO_THREAD
+from offload_dev.lint.source.snippet import snippet
 
 # Callers are followed through this many calls.
 MAX_STEPS = 2

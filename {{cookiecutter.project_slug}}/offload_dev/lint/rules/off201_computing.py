@@ -3,15 +3,15 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.archives import only_stores
-from offload_dev.lint.arguments import is_set
-from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.libraries import Library
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.requirements_files import names_from
-from offload_dev.lint.snippet import snippet
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.checks.archives import only_stores
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation
+from offload_dev.lint.functions.function import CallSite, Function
+from offload_dev.lint.origins.libraries import Library
+from offload_dev.lint.settings.requirements_files import names_from
+from offload_dev.lint.source.arguments import is_set
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.snippet import snippet
 
 # They are slow by design, and right in a thread.
 HASHES = Patterns(

@@ -3,10 +3,10 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Function
-from offload_dev.lint.long_loops import long_loops, loops_made_long
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.violations import Violation
+from offload_dev.lint.checks.long_loops import long_loops, loops_made_long
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation
+from offload_dev.lint.functions.function import Function
 
 
 @rule(

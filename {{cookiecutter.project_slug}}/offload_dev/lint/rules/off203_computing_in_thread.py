@@ -3,15 +3,15 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.archives import only_stores
-from offload_dev.lint.call_graph import CallGraph
-from offload_dev.lint.function import Function
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.request_hooks import answers_request, is_for_staff
-from offload_dev.lint.source import own_nodes
-from offload_dev.lint.threads import Moved, moved_to_threads
-from offload_dev.lint.violations import ChainStep, Violation, call_violation, violation
+from offload_dev.lint.calls.call_graph import CallGraph
+from offload_dev.lint.calls.request_hooks import answers_request, is_for_staff
+from offload_dev.lint.checks.archives import only_stores
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.threads import Moved, moved_to_threads
+from offload_dev.lint.checks.violations import ChainStep, Violation, call_violation, violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.tree import own_nodes
 
 THREADS = Patterns("threading.Thread")
 WRITES_ROW = Patterns(

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.call_graph import CallGraph
-from offload_dev.lint.function import Function
-from offload_dev.lint.kept import is_kept
-from offload_dev.lint.names import PROCESS_POOLS, THREAD_POOLS
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.calls.call_graph import CallGraph
+from offload_dev.lint.checks.kept import is_kept
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.source.names import PROCESS_POOLS, THREAD_POOLS
 
 ONCE = "right if it is created once, and not for each request"
 RARELY = "right if few requests come here"

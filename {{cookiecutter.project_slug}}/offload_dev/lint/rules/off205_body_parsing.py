@@ -3,11 +3,11 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Function
-from offload_dev.lint.names import REQUEST
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.source.names import REQUEST
+from offload_dev.lint.source.patterns import Patterns
 
 PARSERS = Patterns("{json,orjson,ujson,simplejson,rapidjson}.{loads,load}")
 BROUGHT = (f"{REQUEST}.body", f"{REQUEST}.FILES")

@@ -3,15 +3,15 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.canvas import CANVAS, messages, publishes
-from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.names import PUBLISH
-from offload_dev.lint.other_queues import published
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.snippet import async_name, snippet
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation
+from offload_dev.lint.functions.function import CallSite, Function
+from offload_dev.lint.origins.resolver import Resolver
+from offload_dev.lint.source.names import PUBLISH
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.snippet import async_name, snippet
+from offload_dev.lint.tasks.canvas import CANVAS, messages, publishes
+from offload_dev.lint.tasks.other_queues import published
 
 OF_DJANGO = Patterns("{django.tasks,django_tasks}.{,base.}task")
 

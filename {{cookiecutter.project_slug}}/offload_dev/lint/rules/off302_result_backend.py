@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.ended_results import known_by_condition
-from offload_dev.lint.function import Function
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.snippet import snippet
-from offload_dev.lint.violations import Violation, violation
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.source.snippet import snippet
+from offload_dev.lint.tasks.ended_results import known_by_condition
 
 METHODS = {"get", "ready", "successful", "failed", "wait", "forget", "restore", "join"}
 METHODS |= {"completed_count", "waiting"}

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Function
-from offload_dev.lint.names import CELERY_TASKS
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.violations import Violation, violation
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.source.names import CELERY_TASKS
 
 # Pools of packages: `celery-aio-pool`, `celery-pool-asyncio`.
 RUNS_ASYNC = re.compile(r"AsyncIOPool|celery_aio_pool|celery_pool_asyncio")

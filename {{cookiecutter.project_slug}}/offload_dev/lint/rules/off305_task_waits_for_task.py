@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.call_graph import CallGraph
-from offload_dev.lint.function import Function
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.violations import Violation
+from offload_dev.lint.calls.call_graph import CallGraph
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation
+from offload_dev.lint.functions.function import Function
 
 # Further away a condition stands on the way, as a rule.
 MAX_STEPS = 3

@@ -3,16 +3,16 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.call_graph import ON_COMMIT, CallGraph
-from offload_dev.lint.canvas import messages
-from offload_dev.lint.function import Function
-from offload_dev.lint.other_queues import published
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.saved_rows import names_saved_row
-from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import CodeScope
-from offload_dev.lint.transactions import names_row, writes_before
-from offload_dev.lint.violations import Violation, violation
+from offload_dev.lint.calls.call_graph import ON_COMMIT, CallGraph
+from offload_dev.lint.calls.saved_rows import names_saved_row
+from offload_dev.lint.calls.transactions import names_row, writes_before
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.source.snippet import snippet
+from offload_dev.lint.source.tree import CodeScope
+from offload_dev.lint.tasks.canvas import messages
+from offload_dev.lint.tasks.other_queues import published
 
 # Further away a task is often about other rows than those that the transaction has written.
 MAX_STEPS = 2

@@ -4,14 +4,14 @@ import ast
 from collections.abc import Iterator
 from typing import TypeGuard
 
-from offload_dev.lint.canvas import SIGNS, task_of
-from offload_dev.lint.function import Function
-from offload_dev.lint.names import PUBLISH, REQUEST
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import CodeScope, own_nodes
-from offload_dev.lint.violations import Violation, violation
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.source.names import PUBLISH, REQUEST
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.snippet import snippet
+from offload_dev.lint.source.tree import CodeScope, own_nodes
+from offload_dev.lint.tasks.canvas import SIGNS, task_of
 
 RESPONSES = Patterns(
     "{requests,httpx}.{get,post,put,patch,delete,head,request}",

@@ -4,13 +4,13 @@ import ast
 import re
 from collections.abc import Iterator
 
-from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.serialized_queries import serialized_queries
-from offload_dev.lint.source import CodeScope, own_nodes
-from offload_dev.lint.unbounded import is_unbounded
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.serialized_queries import serialized_queries
+from offload_dev.lint.checks.unbounded import is_unbounded
+from offload_dev.lint.checks.violations import Violation, call_violation
+from offload_dev.lint.functions.function import CallSite, Function
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.tree import CodeScope, own_nodes
 
 # A pool of threads limits what runs in it.
 LIMITS = re.compile(

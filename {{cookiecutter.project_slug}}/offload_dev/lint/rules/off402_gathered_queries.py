@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Function
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.serialized_queries import serialized_queries
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.serialized_queries import serialized_queries
+from offload_dev.lint.checks.violations import Violation, call_violation
+from offload_dev.lint.functions.function import Function
 
 
 @rule(

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.arguments import is_set
-from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.kept import is_kept, is_kept_by_instance, makes_many_calls
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.checks.kept import is_kept, is_kept_by_instance, makes_many_calls
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation
+from offload_dev.lint.functions.function import CallSite, Function
+from offload_dev.lint.source.arguments import is_set
 
 # An Upstream takes their place. Other clients speak a protocol of their own.
 HTTP_CLIENTS = {"httpx", "aiohttp", "requests", "urllib3"}

@@ -3,10 +3,10 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Function
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.source.patterns import Patterns
 
 # aiohttp asks for the running loop when a session is created, and no loop runs during an import.
 NEEDS_LOOP = Patterns("aiohttp.ClientSession")

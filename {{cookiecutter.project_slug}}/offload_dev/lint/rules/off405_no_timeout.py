@@ -3,19 +3,19 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint import streams
-from offload_dev.lint.arguments import is_falsy
-from offload_dev.lint.canvas import is_ready_loop
-from offload_dev.lint.ended_results import known_by_condition
-from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.libraries import Library
-from offload_dev.lint.names import TASK_RESULTS
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.programs import waits_with_full_pipe, waits_without_limit
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import own_nodes
-from offload_dev.lint.violations import Violation, call_violation, violation
+from offload_dev.lint.checks import streams
+from offload_dev.lint.checks.programs import waits_with_full_pipe, waits_without_limit
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation, violation
+from offload_dev.lint.functions.function import CallSite, Function
+from offload_dev.lint.origins.libraries import Library
+from offload_dev.lint.source.arguments import is_falsy
+from offload_dev.lint.source.names import TASK_RESULTS
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.snippet import snippet
+from offload_dev.lint.source.tree import own_nodes
+from offload_dev.lint.tasks.canvas import is_ready_loop
+from offload_dev.lint.tasks.ended_results import known_by_condition
 
 HTTP_LIBRARIES = ("httpx", "aiohttp.", "requests.")
 DEADLINES = Patterns(

@@ -3,15 +3,15 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint import repeated_calls
-from offload_dev.lint.call_graph import CallGraph
-from offload_dev.lint.function import Function
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.request_hooks import answers_request
-from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.source import CodeScope, own_nodes
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.calls import repeated_calls
+from offload_dev.lint.calls.call_graph import CallGraph
+from offload_dev.lint.calls.request_hooks import answers_request
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.origins.resolver import Resolver
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.tree import CodeScope, own_nodes
 
 CALLS_SERVICE = Patterns(
     "{httpx,httpx2}.AsyncClient.*", "aiohttp.ClientSession.*", "offload.fanout.Upstream.*"

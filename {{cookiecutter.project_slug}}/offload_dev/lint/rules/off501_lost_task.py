@@ -3,14 +3,14 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.arguments import is_falsy
-from offload_dev.lint.coroutine_values import returns_coroutine
-from offload_dev.lint.function import CallSite, Function, awaits, is_abstract
-from offload_dev.lint.names import NEW_TASK
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.source import CodeScope, Def, own_nodes
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.checks.coroutine_values import returns_coroutine
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation
+from offload_dev.lint.functions.function import CallSite, Function, awaits, is_abstract
+from offload_dev.lint.source.arguments import is_falsy
+from offload_dev.lint.source.names import NEW_TASK
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.tree import CodeScope, Def, own_nodes
 
 SHIELD = Patterns("asyncio.shield")
 GATHER = Patterns("asyncio.{gather,shield}")

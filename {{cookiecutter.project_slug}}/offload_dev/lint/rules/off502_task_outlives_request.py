@@ -3,10 +3,10 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.names import NEW_TASK
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation
+from offload_dev.lint.functions.function import CallSite, Function
+from offload_dev.lint.source.names import NEW_TASK
 
 
 @rule(

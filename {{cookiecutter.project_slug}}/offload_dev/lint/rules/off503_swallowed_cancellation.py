@@ -3,11 +3,11 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.function import Function, awaits
-from offload_dev.lint.handlers import caught_names
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.snippet import snippet
-from offload_dev.lint.violations import Violation, violation
+from offload_dev.lint.checks.handlers import caught_names
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, violation
+from offload_dev.lint.functions.function import Function, awaits
+from offload_dev.lint.source.snippet import snippet
 
 ENDS = "right if nobody waits for this task to be cancelled"
 

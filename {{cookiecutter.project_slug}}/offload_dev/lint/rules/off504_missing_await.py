@@ -4,13 +4,17 @@ import ast
 import re
 from collections.abc import Iterator
 
-from offload_dev.lint.coroutine_values import generators_read, returns_coroutine, used_as_results
-from offload_dev.lint.function import CallSite, Function, is_generator
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.snippet import snippet
-from offload_dev.lint.source import assigned
-from offload_dev.lint.violations import Violation, call_violation, violation
+from offload_dev.lint.checks.coroutine_values import (
+    generators_read,
+    returns_coroutine,
+    used_as_results,
+)
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation, violation
+from offload_dev.lint.functions.function import CallSite, Function, is_generator
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.snippet import snippet
+from offload_dev.lint.source.tree import assigned
 
 GATHER = Patterns("asyncio.gather")
 WAIT = Patterns("asyncio.wait")

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.arguments import is_set
-from offload_dev.lint.function import Function
-from offload_dev.lint.kept import is_joined, is_kept, is_once_for_object
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.violations import Violation, call_violation
+from offload_dev.lint.checks.kept import is_joined, is_kept, is_once_for_object
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.source.arguments import is_set
+from offload_dev.lint.source.patterns import Patterns
 
 THREADS = Patterns("threading.{Thread,Timer}")
 # Arguments with which such a client sends in the caller's own thread.

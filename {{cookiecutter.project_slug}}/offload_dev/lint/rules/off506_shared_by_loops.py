@@ -3,14 +3,14 @@
 import ast
 from collections.abc import Iterator
 
-from offload_dev.lint.call_graph import CallGraph
-from offload_dev.lint.function import CallSite, Function
-from offload_dev.lint.own_loops import kept_for_the_process, returns_global
-from offload_dev.lint.patterns import Patterns
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.source import Def, own_nodes
-from offload_dev.lint.thread_locals import THREAD_LOCAL, entered_across_awaits
-from offload_dev.lint.violations import Violation, call_violation, violation
+from offload_dev.lint.calls.call_graph import CallGraph
+from offload_dev.lint.calls.own_loops import kept_for_the_process, returns_global
+from offload_dev.lint.calls.thread_locals import THREAD_LOCAL, entered_across_awaits
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, call_violation, violation
+from offload_dev.lint.functions.function import CallSite, Function
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.tree import Def, own_nodes
 
 # What keeps connections, waiters or tasks of the loop that used it first.
 OF_LOOP = Patterns(

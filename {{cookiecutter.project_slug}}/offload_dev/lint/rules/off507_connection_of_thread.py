@@ -4,13 +4,13 @@ import ast
 import re
 from collections.abc import Iterator
 
-from offload_dev.lint.call_graph import CallGraph
-from offload_dev.lint.function import Function
-from offload_dev.lint.names import ORM
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.source import CodeScope
-from offload_dev.lint.threads import moved_to_threads
-from offload_dev.lint.violations import Violation, violation
+from offload_dev.lint.calls.call_graph import CallGraph
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.threads import moved_to_threads
+from offload_dev.lint.checks.violations import Violation, violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.source.names import ORM
+from offload_dev.lint.source.tree import CodeScope
 
 QUERY = "OFF101"
 CLOSES = re.compile(r"close_old_connections|connections?(\[[^\]]*\])?\.close|\.close_all\(")

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.imports import forbidden_imports
-from offload_dev.lint.names import COMPUTING_PACKAGES
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.source import Module, Project
-from offload_dev.lint.violations import Violation
+from offload_dev.lint.calls.imports import forbidden_imports
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation
+from offload_dev.lint.source.names import COMPUTING_PACKAGES
+from offload_dev.lint.source.tree import Module, Project
 
 
 @rule(

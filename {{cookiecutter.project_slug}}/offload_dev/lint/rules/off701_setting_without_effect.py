@@ -5,7 +5,27 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from offload_dev.lint import (
+from offload_dev.lint.checks import waiting_settings
+from offload_dev.lint.checks.async_urls import async_views
+from offload_dev.lint.checks.registry import Target, rule
+from offload_dev.lint.checks.violations import Violation, violation
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.origins.resolver import Resolver
+from offload_dev.lint.settings.celery_settings import APPS, OLD_NAMES, CelerySettings
+from offload_dev.lint.settings.settings_files import (
+    ATOMIC_REQUESTS,
+    CELERY,
+    assignments,
+    is_settings,
+)
+from offload_dev.lint.source.names import (
+    CELERY_SETTINGS,
+    CELERY_TASKS,
+    TAKEN_WITHOUT_GROUP,
+    WITHOUT_GROUP,
+)
+from offload_dev.lint.source.tree import CodeScope, Def, Module, own_nodes
+from offload_dev.lint.tasks import (
     cluster_settings,
     ignored_results,
     redeliveries,
@@ -15,24 +35,9 @@ from offload_dev.lint import (
     task_options,
     task_routes,
     unlimited_tasks,
-    waiting_settings,
     worker_pools,
 )
-from offload_dev.lint.async_urls import async_views
-from offload_dev.lint.celery_settings import APPS, OLD_NAMES, CelerySettings
-from offload_dev.lint.function import Function
-from offload_dev.lint.names import (
-    CELERY_SETTINGS,
-    CELERY_TASKS,
-    TAKEN_WITHOUT_GROUP,
-    WITHOUT_GROUP,
-)
-from offload_dev.lint.registry import Target, rule
-from offload_dev.lint.resolver import Resolver
-from offload_dev.lint.settings_files import ATOMIC_REQUESTS, CELERY, assignments, is_settings
-from offload_dev.lint.source import CodeScope, Def, Module, own_nodes
-from offload_dev.lint.task_limits import TaskLimits
-from offload_dev.lint.violations import Violation, violation
+from offload_dev.lint.tasks.task_limits import TaskLimits
 
 UNSAFE = "DJANGO_ALLOW_ASYNC_UNSAFE"
 SETS_UP, SERVERS = "django.setup()", {"asgi", "wsgi"}

@@ -1,0 +1,247 @@
+"""The functions of a service that nothing runs: no URL, no setting and no other code names them."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+from offload_dev.lint.calls.mentions import Mention
+from offload_dev.lint.calls.uses import Uses
+from offload_dev.lint.functions.function import Function
+from offload_dev.lint.origins.models import is_abstract_model
+from offload_dev.lint.origins.resolver import Resolver
+from offload_dev.lint.settings.loaded_files import LoadedFiles
+from offload_dev.lint.settings.middleware import ASYNC_CALL, in_sync_mode
+from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.tree import SERVICE_FILES, CodeScope, Def, Module, Project, own_nodes
+
+# Wrappers of a view, which do not hand it to anybody.
+WRAPPERS = Patterns(
+    "builtins.{staticmethod,classmethod,property}", "functools.*", "asgiref.sync.*",
+    "django.views.decorators.*", "django.contrib.auth.decorators.*",
+    "django.contrib.admin.views.decorators.*", "django.db.transaction.*",
+    "django.utils.decorators.*", "rest_framework.decorators.*", "adrf.decorators.*",
+    "drf_spectacular.utils.*", "drf_yasg.utils.*", "dataclasses.*",
+)  # fmt: skip
+# Classes that a URL, a route or a setting names.
+NAMED = Patterns(
+    "django.views.*", "django.contrib.auth.mixins.*", "rest_framework.views.*",
+    "rest_framework.{viewsets,generics,mixins}.*", "adrf.*", "channels.*Consumer",
+    "builtins.object", "abc.ABC", "typing.Protocol",
+)  # fmt: skip
+# Bases that call no method of their heirs.
+QUIET = Patterns("builtins.*", "abc.ABC", "typing.*")
+# Channels calls these methods of a consumer, and those that a message's type names.
+CONSUMERS = Patterns("channels.*Consumer")
+TO_BROWSER = {"self.send", "self.send_json"}
+BEGUN = re.compile(r"""\bf["']([\w.]+[._])\{""")
+OF_CONSUMERS = re.compile(r"(web)?socket_\w+|http_\w+|(dis)?connect|receive\w*|(en|de)code_json")
+# Their hooks are plain methods, but for this one of a manager.
+ROWS = Patterns("django.db.models.*", "django.contrib.auth.{models,base_user}.*")
+ASYNC_HOOK = "aget_by_natural_key"
+MANAGERS = Patterns("django.db.models.{,manager.}{Manager,BaseManager}")
+
+# `getattr(self, f"run_{name}")()`
+FINDS_METHODS = re.compile(r"\bgetattr\((self|cls), (?![\"'])")
+AWAITS_TOOLS = re.compile(r"\.a(invoke|stream\w*|batch)\(")
+# These name a function, but do not use it. An import under another name does.
+COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
+# A text that begins in the middle of a line is no docstring.
+LONG_TEXT = re.compile(r'(^[ \t]*)?[rRuU]?("""|\'\'\').*?\2', re.MULTILINE | re.DOTALL)
+EXPORTS = re.compile(r"^__all__\b[^=\n]*=\s*[\[(][^\])]*[\])]", re.MULTILINE)
+
+
+class Unused:
+    """Finds files, classes and functions that nothing names but what is unused itself.
+
+    A route, a receiver and the like are named by their decorator, and a method that a library's
+    class may call is named by that class. A library has no such functions: others call it.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        functions: Mapping[CodeScope, Function],
+        resolver: Resolver,
+        mentions: Mapping[str, list[Mention]],
+    ) -> None:
+        self._project, self._functions = project, functions
+        self._resolver = resolver
+        self._classes, self._settings = resolver.classes, resolver.settings
+        self._uses = Uses(resolver)
+        self._texts = {module: _code(module.text) for module in project.files}
+        self._loaded = LoadedFiles(project, self._texts)
+        self._mentions_in: dict[CodeScope, list[tuple[str, Mention]]] = defaultdict(list)
+        for name, found in mentions.items():
+            for mention in found:
+                self._mentions_in[mention.scope].append((name, mention))
+        self._scopes_below: dict[CodeScope | None, list[CodeScope]] = defaultdict(list)
+        for scope in project.scopes.values():
+            self._scopes_below[scope.parent].append(scope)
+
+    @cached_property
+    def functions(self) -> set[CodeScope]:
+        """The functions that nothing runs."""
+        if not any(module.path.name in SERVICE_FILES for module in self._project.files):
+            return set()
+        return set(self._functions) - self._run_from(self._loaded.unused)
+
+    def _run_from(self, unused: set[Module]) -> set[CodeScope]:
+        """What the modules of a service run, and what that names, and so on."""
+        idle: dict[str, set[CodeScope]] = defaultdict(set)
+        for scope in self._candidates():
+            idle[_name(scope)].add(scope)
+        is_idle = {scope for scopes in idle.values() for scope in scopes}
+        closed = {*unused, *in_sync_mode(self._settings, self._classes), *self._without_table}
+        run: set[CodeScope] = set()
+        waiting: list[CodeScope] = list(self._project.files)
+        while waiting:
+            scope = waiting.pop()
+            is_inside = scope.parent is None or scope.parent in run
+            if scope in run or scope in closed or scope in is_idle or not is_inside:
+                continue
+            run.add(scope)
+            waiting += self._scopes_below.get(scope, ())
+            for name, mention in self._mentions_in.get(scope, ()):
+                woken = {each for each in idle[name] if self._may_use(mention, each)}
+                idle[name] -= woken
+                is_idle -= woken
+                waiting += woken
+        return run
+
+    @property
+    def _without_table(self) -> Iterator[CodeScope]:
+        """The abstract models from which no other one inherits, and the managers of these alone."""
+        classes = [s for s in self._project.scopes.values() if isinstance(s.node, ast.ClassDef)]
+        idle = [s for s in classes if is_abstract_model(s) and not self._classes.heirs(s.dotted)]
+        yield from idle
+        for scope in classes if idle else ():
+            is_manager = self._classes.is_a(scope.dotted, MANAGERS)
+            if is_manager and self._is_named_only_in(scope, idle):
+                yield scope
+
+    def _is_named_only_in(self, scope: CodeScope, places: list[CodeScope]) -> bool:
+        name = re.compile(rf"\b{_name(scope)}\b")
+        inside = sum(len(name.findall(ast.unparse(place.node))) for place in places)
+        # Its own line has the name, too.
+        return sum(len(name.findall(text)) for text in self._texts.values()) == inside + 1
+
+    def _may_use(self, mention: Mention, scope: CodeScope) -> bool:
+        """Whether a mention may run a function. A message to a browser runs none of a consumer."""
+        node = mention.node
+        if mention.is_path and isinstance(node, ast.Constant) and self._is_of_consumer(scope):
+            is_type = str(node.value).replace(".", "_") == _name(scope)
+            return is_type and node not in self._no_types
+        return self._uses.may_name(mention, scope)
+
+    def _candidates(self) -> Iterator[CodeScope]:
+        for scope in self._project.scopes.values():
+            if isinstance(scope.node, ast.ClassDef):
+                bases = self._classes.lineage(scope.dotted)
+                outside = (base for base in bases if self._classes.scope(base) is None)
+                if self._is_undecorated(scope) and not self._registers(bases):
+                    yield from [scope] if all(map(NAMED.matches, outside)) else []
+            elif scope in self._functions and not self._is_called_by_others(scope):
+                yield scope
+
+    def _is_undecorated(self, scope: CodeScope) -> bool:
+        """Whether no decorator hands a class to somebody."""
+        decorators = getattr(scope.node, "decorator_list", ())
+        made = (each.func if isinstance(each, ast.Call) else each for each in decorators)
+        origins = (self._resolver.origin(each, scope.parent or scope) for each in made)
+        return all(map(WRAPPERS.matches, origins))
+
+    @cached_property
+    def _finding_methods(self) -> set[Module]:
+        """The files that find methods by a part of their name."""
+        return {module for module in self._project.files if FINDS_METHODS.search(module.text)}
+
+    def _registers(self, bases: list[str]) -> bool:
+        """Whether a class makes itself known: by a hook of its base, or by a metaclass."""
+        scopes = filter(None, map(self._classes.scope, bases))
+        return any(
+            "__init_subclass__" in each.names or getattr(each.node, "keywords", ())
+            for each in scopes
+        )
+
+    def _is_called_by_others(self, scope: CodeScope) -> bool:
+        function, name = self._functions[scope], scope.label.rpartition(".")[2]
+        is_wrapped = all(WRAPPERS.matches(origin) for origin, _ in function.decorators)
+        # Django awaits `__acall__` of its own `MiddlewareMixin` only.
+        is_special = name.endswith("__") and name != ASYNC_CALL
+        if is_special or not (is_wrapped or function.is_task) or _has_own_name(scope):
+            return True
+        if scope.owner is None:
+            return False
+        if name == "_arun" and not self._awaits_tools:
+            return False
+        if scope.module in self._finding_methods:
+            return True
+        outside = self._outside(scope.owner)
+        if self._is_of_consumer(scope):
+            is_begun = any(map(name.startswith, self._begun_types))
+            return is_begun or OF_CONSUMERS.fullmatch(name) is not None
+        # A template cannot call an async method.
+        is_own = scope.on_loop and name != ASYNC_HOOK and all(map(ROWS.matches, outside))
+        return bool(outside) and not is_own
+
+    def _outside(self, owner: CodeScope) -> list[str]:
+        """The classes of libraries that may call the methods of a class, or of a mixin's heirs."""
+        classes = self._classes
+        heirs = classes.heirs(owner.dotted)
+        if not heirs and is_abstract_model(owner):
+            return []
+        bases = {base for each in (owner, *heirs) for base in classes.lineage(each.dotted)}
+        return [base for base in bases if classes.scope(base) is None and not QUIET.matches(base)]
+
+    def _is_of_consumer(self, scope: CodeScope) -> bool:
+        return scope.owner is not None and self._classes.is_a(scope.owner.dotted, CONSUMERS)
+
+    @cached_property
+    def _begun_types(self) -> set[str]:
+        """How types of messages begin whose end is not known: `f"chat.{kind}"`."""
+        found = (BEGUN.findall(text) for text in self._texts.values())
+        return {text.replace(".", "_") for texts in found for text in texts}
+
+    @cached_property
+    def _no_types(self) -> set[ast.AST]:
+        """The texts in a consumer that are no types of messages to others. Two kinds:
+
+        1. The keys of a dictionary.
+        2. What it sends to its browser: `self.send_json({"type": "title"})`.
+        """
+        found: set[ast.AST] = set()
+        for scope in filter(self._is_of_consumer, self._functions):
+            nodes = own_nodes(scope.node)
+            sent = (
+                n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func) in TO_BROWSER
+            )
+            in_sent = {inner for call in sent for inner in ast.walk(call)}
+            for each in nodes:
+                if isinstance(each, ast.Dict):
+                    found.update(filter(None, each.keys))
+                    found.update(each.values if each in in_sent else ())
+        return found
+
+    @cached_property
+    def _awaits_tools(self) -> bool:
+        """Whether the agents of LangChain are awaited. Only then it calls `_arun` of a tool."""
+        return any(AWAITS_TOOLS.search(text) for text in self._texts.values())
+
+
+def _code(text: str) -> str:
+    """A source without its comments, docstrings and exports."""
+    text = LONG_TEXT.sub(lambda found: found[0] if found[1] is None else "", COMMENT.sub("", text))
+    return EXPORTS.sub("", text)
+
+
+def _has_own_name(scope: CodeScope) -> bool:
+    """Whether a decorator gives a task a name, by which others publish it: `@task(name="run")`."""
+    decorators = scope.node.decorator_list if isinstance(scope.node, Def) else ()
+    calls = (each for each in decorators if isinstance(each, ast.Call))
+    return any(keyword.arg == "name" for call in calls for keyword in call.keywords)
+
+
+def _name(scope: CodeScope) -> str:
+    return scope.label.rpartition(".")[2]

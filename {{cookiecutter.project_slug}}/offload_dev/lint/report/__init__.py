@@ -1,0 +1,1 @@
+"""What becomes of findings: some may stay, and the others are printed."""
