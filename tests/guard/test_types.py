@@ -3,6 +3,7 @@
 Each case is a module that blocks the event loop in a place where no line names what it calls.
 """
 
+import string
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,13 @@ async def view(request):
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_an_object_is_followed_to_what_it_calls(tmp_path: Path, name: str) -> None:
     assert ("OFF103", "error") in numbers(tmp_path, FOLLOWED[name])
+
+
+def test_items_that_are_made_of_one_another_are_followed_once(tmp_path: Path) -> None:
+    lines = "".join(
+        f"    found['{name}'] = found.get('{name}', []) or made\n"
+        for name in string.ascii_lowercase
+    )
+    code = f"found = {{}}\n\ndef collect(made):\n{lines}\n\nasync def view(request):\n"
+    code += "    found['a'].load()\n    time.sleep(1)\n"
+    assert ("OFF103", "error") in numbers(tmp_path, code)

@@ -9,7 +9,7 @@ from offload_dev.lint.origins.joined import joined
 from offload_dev.lint.origins.local_types import Types
 from offload_dev.lint.source import annotations
 from offload_dev.lint.source.classes import Classes
-from offload_dev.lint.source.tree import CodeScope, Def, Project
+from offload_dev.lint.source.tree import Assigned, CodeScope, Def, Project
 
 
 class Names(Protocol):
@@ -38,6 +38,8 @@ class Containers:
 
     def __init__(self, project: Project, classes: Classes, names: Names) -> None:
         self._project, self._classes, self._names = project, classes, names
+        # The first items of the containers that are being asked.
+        self._pending: set[ast.expr] = set()
 
     def element(self, node: ast.expr, scope: CodeScope, local: Types | None = None) -> str:
         """The origin of the items of a container; empty if not known."""
@@ -66,10 +68,24 @@ class Containers:
                 return ""
         if annotated and (kind := annotations.element_type(annotated[0])) is not None:
             return self._names.annotation(kind, annotated[1])
-        return only(
+        return self._of_assigned(assigned)
+
+    def _of_assigned(self, items: list[Assigned]) -> str:
+        """The one origin of the items that lines put into a container.
+
+        Items that are made of other items of their container say nothing of it. To follow them in
+        all orders would take years for twenty of them.
+        """
+        first = items[0].value if items else None
+        if first is None or first in self._pending:
+            return ""
+        self._pending.add(first)
+        found = only(
             self._names.resolve(each.value, each.scope, self._names.locals(each.scope))
-            for each in assigned
+            for each in items
         )
+        self._pending.discard(first)
+        return found
 
     def _of_table(self, origin: str) -> str:
         """The one class of the values of a table: `{"dhl": Dhl(), "ups": Ups()}`; else empty.
