@@ -125,10 +125,58 @@ def test_a_thread_of_a_sync_view_may_have_little_to_compute(
     tmp_path: Path, kind: str, severity: str
 ) -> None:
     code = (
-        "import pandas\nfrom concurrent.futures import ThreadPoolExecutor\n\n"
+        "import whisper\nfrom concurrent.futures import ThreadPoolExecutor\n\n"
         "pool = ThreadPoolExecutor(2)\n\n"
-        "def count(path):\n    return pandas.read_csv(path).sum()\n\n"
+        "def count(path):\n    return whisper.transcribe(path)\n\n"
         f"{kind} view(request):\n    pool.submit(count, 'a')\n"
     )
     found = [each.severity for each in findings(tmp_path, code) if each.rule == "OFF203"]
     assert found == [severity]
+
+
+@pytest.mark.parametrize(
+    ("driver", "fetches"),
+    [("psycopg2", False), ("pymysql", False), ("MySQLdb", False), ("oracledb", True)],
+)
+def test_a_cursor_that_has_read_its_rows_waits_for_none(
+    tmp_path: Path, driver: str, fetches: bool
+) -> None:
+    code = (
+        f"import {driver}\n\nasync def view(request):\n"
+        f"    cursor = {driver}.connect('a').cursor()\n    cursor.execute('select 1')\n"
+        "    return cursor.fetchall()\n"
+    )
+    found = [each.subject for each in findings(tmp_path, code) if each.rule == "OFF103"]
+    assert ("cursor.fetchall()" in found) is fetches
+    assert "cursor.execute()" in found
+
+
+TABLES = "import pandas\n\ndef load():\n    return pandas.read_csv('a')\n\n"
+
+
+@pytest.mark.parametrize(
+    ("view", "rule"),
+    [
+        ("async def view(request):\n    return load()\n", "OFF201"),
+        ("async def view(request):\n    return await asyncio.to_thread(load)\n", "OFF203"),
+        (
+            "async def view(request):\n    return await asyncio.to_thread(pandas.read_csv, 'a')\n",
+            "OFF203",
+        ),
+        ("def view(request):\n    return load()\n", "OFF203"),
+    ],
+)
+def test_how_long_a_table_takes_hangs_on_its_size(tmp_path: Path, view: str, rule: str) -> None:
+    found = findings(tmp_path, TABLES + view)
+    assert [(each.rule, each.severity) for each in found] == [(rule, "warning")]
+    assert "small table" in found[0].likely
+
+
+@pytest.mark.parametrize("given", ["host='a'", "host='a', timeout=8"])
+def test_the_timeout_of_connect_is_for_the_whole_client(tmp_path: Path, given: str) -> None:
+    code = (
+        "from ftplib import FTP\n\ndef send(file):\n    ftp = FTP()\n"
+        f"    ftp.connect({given})\n    ftp.storbinary('STOR a', file)\n"
+    )
+    found = [each.rule for each in findings(tmp_path, code)]
+    assert ("OFF405" in found) is ("timeout" not in given)

@@ -25,9 +25,10 @@ LISTS = {
     "unlimited",
 }
 TEXTS = {"async", "write", "likely", "limit", "without_limit"}
-SWITCHES = {"http", "in_thread", "in_view", "near"}
+SWITCHES = {"http", "in_thread", "in_view", "by_size", "near"}
 KEYS = LISTS | TEXTS | SWITCHES
 NOTHING = Patterns()
+SMALL_TABLE = "short with a small table"
 HTTP_METHODS = {"put", "patch", "delete", "head", "options"}
 
 
@@ -45,11 +46,17 @@ class Library:
     http: bool = False
     in_thread: bool = False
     in_view: bool = False
+    by_size: bool = False
     near: bool = False
     write: str = ""
     likely: str = ""
     limit: str = "timeout"
     without_limit: str = ""
+
+    @property
+    def short_if(self) -> str:
+        """When its computing is short; empty if it never is."""
+        return SMALL_TABLE if self.by_size else ""
 
     def matches(self, kind: str, origin: str) -> bool:
         """Whether a call of this origin is in one of the library's lists."""
@@ -168,6 +175,7 @@ def _library(name: str, table: Mapping[str, Any]) -> Library:
         http=table.get("http", False),
         in_thread=table.get("in_thread", False),
         in_view=table.get("in_view", False),
+        by_size=table.get("by_size", False),
         near=table.get("near", False),
         write=table.get("write", ""),
         likely=table.get("likely", ""),

@@ -107,7 +107,7 @@ def _is_short_text(call: ast.Call) -> bool:
 def _of_library(call: CallSite, library: Library) -> Violation:
     advice = library.write.replace("{call}", snippet(call.node.func)) or "a job"
     found = call_violation(call.node, instead=advice, computes=not library.in_thread)
-    return found._replace(in_view=library.in_view)
+    return found._replace(in_view=library.in_view, likely=library.short_if)
 
 
 def _in_thread(call: CallSite, wrapper: str) -> str:

@@ -10,6 +10,7 @@ from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.threads import Moved, moved_to_threads
 from offload_dev.lint.checks.violations import ChainStep, Violation, call_violation, violation
 from offload_dev.lint.functions.function import Function
+from offload_dev.lint.origins.libraries import SMALL_TABLE
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.tree import own_nodes
 
@@ -50,7 +51,8 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
     # Under a plain server no event loop waits for the core. An export for staff is rare.
     is_rare = answers_request(function, graph) and is_for_staff(function)
     runs = not is_rare and _runs_in_thread(function, graph)
-    if runs and not graph.resolver.settings.runs_under_wsgi:
+    settings = graph.resolver.settings
+    if runs and not (settings.runs_under_wsgi or settings.names_no_async_server):
         yield from _in_own_thread(function, graph)
         yield from _exports(function, graph)
     for moved in moved_to_threads(function):
@@ -66,7 +68,7 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
             continue
         libraries = function.resolver.libraries
         if (library := libraries.find("computes", moved.origin)) and not library.in_thread:
-            yield found
+            yield found._replace(likely=library.short_if)
 
 
 def _runs_in_thread(function: Function, graph: CallGraph) -> bool:
@@ -117,9 +119,9 @@ def _in_own_thread(function: Function, graph: CallGraph) -> Iterator[Violation]:
         is_short = found.in_view and not _is_repeated(found, function)
         is_right = found.near or is_far or (is_short and answers_request(function, graph))
         is_right = is_right or _writes_row(found, function, graph)
-        if found.computes and not found.likely and not is_right:
+        if found.computes and found.likely in ("", SMALL_TABLE) and not is_right:
             chain = found.chain if len(found.chain) > 1 else ()
-            yield found._replace(chain=chain, likely=LITTLE_DATA, instead="")
+            yield found._replace(chain=chain, likely=found.likely or LITTLE_DATA, instead="")
             return
 
 

@@ -128,10 +128,15 @@ def _is_given(library: Library, call: ast.Call) -> bool:
 
 
 def _has_limited_calls(client: CallSite, function: Function) -> bool:
-    """Whether each call of a client, in the function that creates it, has a timeout."""
-    calls = [each.node for each in function.calls if each.origin.startswith(f"{client.origin}.")]
-    limited = [any(each.arg == "timeout" for each in call.keywords) for call in calls]
-    return bool(limited) and all(limited)
+    """Whether each call of a client, in the function that creates it, has a timeout.
+
+    That of `connect` is for all calls behind it.
+    """
+    calls = [each for each in function.calls if each.origin.startswith(f"{client.origin}.")]
+    limited = [
+        each.method for each in calls if any(given.arg == "timeout" for given in each.node.keywords)
+    ]
+    return bool(limited) and (len(limited) == len(calls) or "connect" in limited)
 
 
 def _has_deadline(call: ast.expr, function: Function) -> bool:
