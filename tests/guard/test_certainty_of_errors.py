@@ -121,6 +121,14 @@ def test_the_sentence_about_unsafe_queries_says_what_they_do(tmp_path: Path) -> 
     assert "lets queries block the event loop" in found.message
 
 
+@pytest.mark.parametrize(("name", "severity"), [("tasks", "warning"), ("settings", "error")])
+def test_a_file_of_tasks_may_be_imported_by_a_worker_alone(
+    tmp_path: Path, name: str, severity: str
+) -> None:
+    code = "import os\n\nos.environ['DJANGO_ALLOW_ASYNC_UNSAFE'] = 'true'\n"
+    assert numbers(tmp_path, "", **{name: code}) == {("OFF701", severity)}
+
+
 @pytest.mark.parametrize(("name", "is_served"), [("look", False), ("asgi", True)])
 def test_a_script_that_sets_django_up_has_no_requests(
     tmp_path: Path, name: str, is_served: bool

@@ -420,3 +420,30 @@ def test_a_loop_that_any_error_ends_swallows_a_cancellation_only_perhaps(
         f"        except:\n            {end}\n"
     )
     assert ("OFF503", severity) in numbers(tmp_path, code)
+
+
+@pytest.mark.parametrize(("base", "count"), [("AsyncWebsocketConsumer", 0), ("Client", 1)])
+def test_nobody_asks_whether_a_method_of_a_consumer_was_cancelled(
+    tmp_path: Path, base: str, count: int
+) -> None:
+    code = (
+        f"from channels.generic.websocket import {base}\n\nclass Chat({base}):\n"
+        "    async def disconnect(self, code):\n        try:\n            await self.leave()\n"
+        "        except BaseException:\n            pass\n"
+    )
+    assert [each.rule for each in findings(tmp_path, code)].count("OFF503") == count
+
+
+@pytest.mark.parametrize(
+    ("guard", "count"), [("if _loop is not None:\n        return _loop", 0), ("print(_loop)", 1)]
+)
+def test_a_thread_that_is_started_once_is_not_for_one_request(
+    tmp_path: Path, guard: str, count: int
+) -> None:
+    code = (
+        "import threading\n\n_loop = None\n\ndef loop():\n    global _loop\n"
+        f"    {guard}\n    found = asyncio.new_event_loop()\n"
+        "    threading.Thread(target=found.run_forever).start()\n    _loop = found\n\n"
+        "def view(request):\n    return loop()\n"
+    )
+    assert [each.rule for each in findings(tmp_path, code)].count("OFF505") == count

@@ -408,3 +408,14 @@ def test_one_file_of_settings_that_turns_a_setting_on_is_enough(tmp_path: Path) 
     files = {"settings/base": "FLUSHES = False\n", "settings/production": "FLUSHES = True\n"}
     found = [each for each in findings(tmp_path, SWITCHES, **files) if each.rule == "OFF103"]
     assert [each.severity for each in found] == ["error"] * 3
+
+
+def test_a_serializer_that_no_view_names_is_not_run(tmp_path: Path) -> None:
+    code = LOADS + (
+        "class Login(serializers.Serializer):\n    def save(self):\n        return load()\n\n"
+        "class Logins(View):\n    def post(self, request):\n        return NAME(request.POST)\n"
+    )
+    urls = URLS.replace("LINE", "views.Logins.as_view()")
+    for name, count in {"Login": 1, "str": 0}.items():
+        found = findings(tmp_path / name, code.replace("NAME", name), urls=urls)
+        assert [each.rule for each in found].count("OFF405") == count, name

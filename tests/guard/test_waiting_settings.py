@@ -15,6 +15,7 @@ from celery import Celery
 
 app = Celery("shop", broker="{broker}")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+SENT = ["limited", "load", "again", "run"]
 """
 TASKS = """
 from celery import shared_task
@@ -41,7 +42,7 @@ def cache(backend: str, location: str, options: str = "{}") -> str:
     )
 
 
-USES_CACHE = "from django.core.cache import cache\n"
+USES_CACHE = "from django.core.cache import cache\n\ncache.clear()\n"
 
 
 def said_of(folder: Path, code: str, settings: str, **others: str) -> set[str]:
@@ -106,7 +107,8 @@ def test_a_cache_on_another_host_needs_a_timeout(tmp_path: Path, backend: str, l
         assert said_of(tmp_path / f"{number}", USES_CACHE, cache(backend, REDIS, options)) == {
             "warning"
         }
-    assert said_of(tmp_path / "unused", "", cache(backend, REDIS)) == set()
+    unused = USES_CACHE.replace("cache.clear", "# cache.clear")
+    assert said_of(tmp_path / "unused", unused, cache(backend, REDIS)) == set()
     limited = cache(backend, REDIS, f'{{"{limit}": 1}}')
     assert said_of(tmp_path / "limited", USES_CACHE, limited) == set()
 
@@ -149,6 +151,22 @@ def test_a_limit_of_one_task_does_not_limit_the_others(tmp_path: Path, task: str
 )
 def test_tasks_that_end_need_no_limit(tmp_path: Path, tasks: str) -> None:
     assert said_of(tmp_path, tasks, "", celery=APP.format(broker="amqp://x")) == set()
+
+
+@pytest.mark.parametrize(
+    ("sends", "found"),
+    [
+        ("", set()),
+        ("load.delay()", {"warning"}),
+        ("tasks = ['shop.views.load']", {"warning"}),
+        ("INSTALLED_APPS = ['django_celery_beat']", {"warning"}),
+    ],
+)
+def test_a_task_that_nobody_sends_needs_no_limit(
+    tmp_path: Path, sends: str, found: set[str]
+) -> None:
+    app = APP.format(broker="amqp://x").partition("SENT")[0]
+    assert said_of(tmp_path, TASKS, "", celery=app, sends=sends) == found
 
 
 @pytest.mark.parametrize(

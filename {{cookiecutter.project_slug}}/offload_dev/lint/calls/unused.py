@@ -27,7 +27,7 @@ WRAPPERS = Patterns(
 # Classes that a URL, a route or a setting names.
 NAMED = Patterns(
     "django.views.*", "django.contrib.auth.mixins.*", "rest_framework.views.*",
-    "rest_framework.{viewsets,generics,mixins}.*", "adrf.*", "channels.*Consumer",
+    "rest_framework.{viewsets,generics,mixins,serializers}.*", "adrf.*", "channels.*Consumer",
     "builtins.object", "abc.ABC", "typing.Protocol",
 )  # fmt: skip
 # Bases that call no method of their heirs.

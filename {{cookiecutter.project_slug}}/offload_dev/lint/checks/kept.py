@@ -20,10 +20,7 @@ def is_kept(created: ast.Call, function: Function) -> bool:
     """
     if any(CONTEXT_MANAGERS.matches(origin) for origin, _ in function.decorators):
         return True
-    node = function.scope.node
-    of_module = {
-        name for each in ast.walk(node) if isinstance(each, ast.Global) for name in each.names
-    }
+    node, of_module = function.scope.node, _global_names(function)
     return any(
         isinstance(target, ast.Attribute | ast.Subscript)
         or getattr(target, "id", None) in of_module
@@ -54,19 +51,25 @@ def is_joined(created: ast.Call, function: Function) -> bool:
 
 def is_once_for_object(node: ast.expr, function: Function) -> bool:
     """Whether an object runs a line only once: `if self.started: return`, `self.started = True`."""
+    return _is_once(node, function, {"self"})
+
+
+def is_once_for_process(node: ast.expr, function: Function) -> bool:
+    """Whether a process runs a line only once: `if started: return`, and `global started`."""
+    return _is_once(node, function, _global_names(function))
+
+
+def _is_once(node: ast.expr, function: Function, kept: set[str]) -> bool:
+    """Whether a function has returned before, if what it keeps under these names is there."""
     nodes = own_nodes(function.scope.node)
-    assigned = {
-        ast.unparse(target)
-        for each in nodes
-        if isinstance(each, ast.Assign)
-        for target in each.targets
-        if isinstance(target, ast.Attribute) and getattr(target.value, "id", "") == "self"
-    }
+    targets = (each for n in nodes if isinstance(n, ast.Assign) for each in n.targets)
+    single = (n for each in targets for n in (each.elts if isinstance(each, ast.Tuple) else [each]))
+    assigned = {ast.unparse(n) for n in single if ast.unparse(n).partition(".")[0] in kept}
     return any(
         isinstance(each, ast.If)
         and isinstance(each.body[-1], ast.Return)
         and (each.end_lineno or 0) < node.lineno
-        and ast.unparse(each.test) in assigned
+        and ast.unparse(each.test).removesuffix(" is not None") in assigned
         for each in nodes
     )
 
@@ -91,6 +94,11 @@ def reads_cache(function: Function, line: int) -> bool:
             ) if call.node.lineno < line:
                 return isinstance(key, ast.Constant) or key.id.isupper()
     return False
+
+
+def _global_names(function: Function) -> set[str]:
+    nodes = ast.walk(function.scope.node)
+    return {name for each in nodes if isinstance(each, ast.Global) for name in each.names}
 
 
 def _gathers(node: ast.AST) -> bool:

@@ -21,8 +21,9 @@ from offload_dev.lint.source.tree import Module
 
 # A file that reads or writes the cache, by itself or by its sessions and pages.
 USES_CACHE = re.compile(
-    r"from django\.core(\.cache)? import [\w, ]*cache|cache_page|sessions\.backends\.cache"
+    r"^[^#\n]*(\bcaches?\s*(\.\w|\[)|cache_page\(|sessions\.backends\.cache)", re.MULTILINE
 )
+IMPORTS_CACHE = re.compile(r"from django\.core(\.cache)? import|sessions\.backends|cache_page")
 THIS_HOST = re.compile(r"""["']?(localhost|127\.0\.0\.1|unix:|.*@?//(localhost|127\.0\.0\.1))""")
 SENDS_MAIL = re.compile(r"\b(send_mail|EmailMessage|EmailMultiAlternatives|email_user)\(")
 # Their sockets wait for ever without this option. Source: the pages of the packages.
@@ -70,7 +71,10 @@ def _caches(module: Module, resolver: Resolver) -> Iterator[Violation]:
     caches = module.names.get("CACHES")
     if not isinstance(caches, ast.Dict) or not _is_first("CACHES", module, resolver):
         return
-    is_used = any(USES_CACHE.search(each.text) is not None for each in resolver.project.files)
+    is_used = any(
+        IMPORTS_CACHE.search(each.text) is not None and USES_CACHE.search(each.text) is not None
+        for each in resolver.project.files
+    )
     if "timeout" in _locations(caches).lower() or not is_used:
         return
     for cache in caches.values:

@@ -7,8 +7,10 @@ from offload_dev.lint.checks.handlers import caught_names
 from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.functions.function import Function, awaits
+from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
 
+CONSUMERS = Patterns("channels.*Consumer")
 ENDS = "right if nobody waits for this task to be cancelled"
 
 
@@ -39,13 +41,20 @@ def _swallowing_handlers(block: ast.Try, function: Function) -> Iterator[Violati
         # the cancellation asks it to. It has no result then.
         answers = _answers(handler)
         is_end = not answers and (is_last or _ends(handler))
-        if "CancelledError" in caught and (raises or is_end or _cancels(function)):
+        is_right = raises or is_end or _cancels(function)
+        if ("CancelledError" in caught and is_right) or (is_end and _is_of_consumer(function)):
             return
         if not raises and not caught.isdisjoint({"BaseException", "CancelledError"}):
             caught_type = f" {snippet(handler.type)}" if handler.type else ""
             is_unsure = answers and "CancelledError" in caught
             likely = ENDS if is_unsure or is_end else ""
             yield violation(handler, f"except{caught_type}:", likely=likely)
+
+
+def _is_of_consumer(function: Function) -> bool:
+    """Whether Channels awaits a method: it looks at no error when it has cancelled it."""
+    owner = function.scope.owner
+    return owner is not None and function.resolver.classes.is_a(owner.dotted, CONSUMERS)
 
 
 def _answers(handler: ast.ExceptHandler) -> bool:

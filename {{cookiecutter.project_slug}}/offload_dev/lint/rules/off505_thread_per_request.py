@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from offload_dev.lint.checks.kept import is_joined, is_kept, is_once_for_object
+from offload_dev.lint.checks.kept import is_joined, is_kept, is_once_for_object, is_once_for_process
 from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, call_violation
 from offload_dev.lint.functions.function import Function
@@ -34,7 +34,8 @@ def thread_per_request(function: Function) -> Iterator[Violation]:
     """
     for call in function.calls_not_awaited:
         if THREADS.matches(call.origin):
-            if not is_kept(call.node, function) and not is_joined(call.node, function):
+            ends = is_kept(call.node, function) or is_joined(call.node, function)
+            if not ends and not is_once_for_process(call.node, function):
                 is_once = is_once_for_object(call.node, function)
                 yield call_violation(call.node, likely=ONE_OBJECT if is_once else "")
             continue

@@ -40,6 +40,7 @@ from offload_dev.lint.tasks import (
 from offload_dev.lint.tasks.task_limits import TaskLimits
 
 UNSAFE = "DJANGO_ALLOW_ASYNC_UNSAFE"
+IN_WORKER, TASKS = "right if only a Celery worker imports this file", "tasks"
 SETS_UP, SERVERS = "django.setup()", {"asgi", "wsgi"}
 UNSAFE_SUBJECT = f"`{UNSAFE}`, which lets queries block the event loop,"
 UNSAFE_ADVICE = "delete it, and await the queries that Django refuses then"
@@ -137,7 +138,8 @@ def _async_unsafe(body: Function) -> Iterator[Violation]:
                     args=[ast.Constant(value=name), *_],
                 )
             ) if name == UNSAFE:
-                yield violation(node, UNSAFE_SUBJECT, instead=UNSAFE_ADVICE)
+                likely = IN_WORKER if module.path.stem == TASKS else ""
+                yield violation(node, UNSAFE_SUBJECT, likely=likely, instead=UNSAFE_ADVICE)
 
 
 def _kept_connections(body: Function) -> Iterator[Violation]:

@@ -14,6 +14,7 @@ from offload_dev.lint.source.tree import CodeScope, Def, Module, own_nodes
 # A task is followed through this many functions.
 MAX_DEPTH = 3
 LIMIT = re.compile("time_limit", re.IGNORECASE)
+SCHEDULES_IN_DATABASE = "django_celery_beat"
 QUERIES = re.compile(r"\.(objects|save|refresh_from_db|execute)\b")
 MAIL = Patterns("django.core.mail.*", "django.contrib.auth.models.*.email_user")
 # Their calls end by themselves, apart from those that the table of libraries names.
@@ -39,10 +40,22 @@ def of_module(module: Module, resolver: Resolver) -> Iterator[Violation]:
     limits = sum(map(_limits, tasks))
     if limits != sum(len(LIMIT.findall(each.text)) for each in files):
         return
-    if any(not _limits(task) and _may_never_end(task, resolver) for task in tasks):
+    sent = (task for task in tasks if not _limits(task) and _may_be_sent(task, resolver))
+    if any(_may_never_end(task, resolver) for task in sent):
         some = "some of whose" if limits else "whose"
         subject = f"the Celery app, {some} tasks may run for ever,"
         yield violation(apps[0], subject, likely=BY_COMMAND, instead=LIMIT_ADVICE)
+
+
+def _may_be_sent(task: CodeScope, resolver: Resolver) -> bool:
+    """Whether a line may send a task. Schedules in a database name tasks that no line names."""
+    texts = [module.text for module in resolver.project.files]
+    assert isinstance(task.node, Def)
+    has_name = any("name=" in ast.unparse(each) for each in task.node.decorator_list)
+    if has_name or any(SCHEDULES_IN_DATABASE in text for text in texts):
+        return True
+    name = re.compile(rf"\b{task.node.name}\b")
+    return sum(len(name.findall(text)) for text in texts) > 1
 
 
 def _limits(task: CodeScope) -> int:
