@@ -1,6 +1,7 @@
 """Calls each function of `hidden_faults.py`. `test_hidden_faults.py` runs these tests."""
 
 import inspect
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +12,7 @@ import hidden_faults
 import pytest
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient
+from waiting import wait_until
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -61,6 +63,20 @@ async def test_file_of_the_test(tmp_path: Path) -> None:
 
 def test_wait_of_the_test() -> None:
     hidden_faults.urllib.request.urlopen(hidden_faults.Address.url).close()
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[socket.socket]:
+    """An open connection, for which the server of these tests starts a thread."""
+    address = ("127.0.0.1", hidden_faults.Address.port)
+    with socket.create_connection(address, timeout=10) as opened:
+        yield opened
+
+
+def test_thread_of_a_server_of_the_tests(request: pytest.FixtureRequest) -> None:
+    before = threading.active_count()
+    request.getfixturevalue("connection")
+    wait_until(lambda: threading.active_count() > before, "a thread of the server", 10)
 
 
 async def view(request: HttpRequest) -> HttpResponse:

@@ -35,6 +35,7 @@ SENTENCES = {
 RIGHT_BY_THEMSELVES = {
     "test_file_of_the_test",
     "test_wait_of_the_test",
+    "test_thread_of_a_server_of_the_tests",
     "test_middleware_of_the_test",
 }
 
@@ -50,7 +51,9 @@ def said() -> Iterator[dict[str, str]]:
         ini = ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
         quiet = ["--noconftest", "-c", os.devnull, "--rootdir", folder, "-q", "--ds"]
         environment = {"GUARD_WORK": folder, "DJANGO_SETTINGS_MODULE": "corpus_settings"}
-        paths = os.pathsep.join(map(str, (nets.HERE, nets.HERE / "corpus", nets.SERVICE)))
+        paths = os.pathsep.join(
+            map(str, (nets.HERE, nets.HERE / "corpus", nets.SERVICE, nets.HERE.parent))
+        )
         command = [sys.executable, "-m", "pytest", *options, *ini, *quiet, "corpus_settings"]
         tests = [f"--junitxml={report}", nets.HERE / "hidden_faults_tests.py"]
         printed = nets.run(Path(folder), *command, *tests, **environment | {"PYTHONPATH": paths})

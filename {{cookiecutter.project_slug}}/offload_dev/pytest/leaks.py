@@ -86,12 +86,17 @@ def find_threads_and_clients() -> Iterator[Callable[[], list[str]]]:
 
 
 def _noting(made: list[_Made], cls: type, method: str, closed: str) -> Any:
-    """A patch that notes each call of a method, with the line that calls it."""
+    """A patch that notes each call of a method, with the line that calls it.
+
+    A thread of a library that starts others is not the test's, such as a server with one for each
+    connection.
+    """
     original = getattr(cls, method)
 
     def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
         step = stacks.responsible_step(stacks.of_this_thread())
-        made.append(_Made(self, closed, str(step)))
+        if step is not None and stacks.is_service_code(step):
+            made.append(_Made(self, closed, str(step)))
         return original(self, *args, **kwargs)
 
     return patch.object(cls, method, noted)
