@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.origins.resolver import Resolver
-from offload_dev.lint.settings.middleware import is_of_middleware
 from offload_dev.lint.source.tree import CodeScope
 
 # The session keeps what it has read. Source: `SessionBase._get_session` and `_aget_session` of
@@ -44,9 +43,7 @@ def is_user_read_before(function: Function) -> bool:
 
 def _middleware(scope: CodeScope, resolver: Resolver) -> Iterator[CodeScope]:
     """The functions of middleware, but for those beside a function."""
-    for each in resolver.project.functions:
-        if is_of_middleware(each) and each.parent is not scope.parent:
-            yield each
+    return (each for each in resolver.facts.middleware if each.parent is not scope.parent)
 
 
 def _other_methods(scope: CodeScope, resolver: Resolver) -> list[CodeScope]:

@@ -3,6 +3,7 @@
 import re
 from functools import cached_property
 
+from offload_dev.lint.settings.middleware import is_of_middleware
 from offload_dev.lint.source.tree import SERVICE_FILES, CodeScope, Project
 
 # Comments may stand in between. Each one ends with its line: else a long one matches in many ways.
@@ -65,6 +66,11 @@ class ProjectFacts:
         files = {module for module in self._project.files if LOCK in module.text}
         inside = (scope for scope in self._project.functions if scope.module in files)
         return {s.dotted.rpartition(".")[2] for s in inside if LOCK in s.text_of_lines}
+
+    @cached_property
+    def middleware(self) -> list[CodeScope]:
+        """The functions of middleware."""
+        return [scope for scope in self._project.functions if is_of_middleware(scope)]
 
     @cached_property
     def has_thread_locals(self) -> bool:
