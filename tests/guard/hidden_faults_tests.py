@@ -74,9 +74,9 @@ def connection() -> Iterator[socket.socket]:
 
 
 def test_thread_of_a_server_of_the_tests(request: pytest.FixtureRequest) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     request.getfixturevalue("connection")
-    wait_until(lambda: threading.active_count() > before, "a thread of the server", 10)
+    wait_until(lambda: set(threading.enumerate()) - before, "a thread of the server", 10)
 
 
 async def view(request: HttpRequest) -> HttpResponse:

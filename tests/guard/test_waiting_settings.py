@@ -166,7 +166,8 @@ def test_a_task_that_nobody_sends_needs_no_limit(
     tmp_path: Path, sends: str, found: set[str]
 ) -> None:
     app = APP.format(broker="amqp://x").partition("SENT")[0]
-    assert said_of(tmp_path, TASKS, "", celery=app, sends=sends) == found
+    assert said_of(tmp_path / "service", TASKS, "", celery=app, sends=sends, wsgi="") == found
+    assert said_of(tmp_path / "library", TASKS, "", celery=app, sends=sends) == {"warning"}
 
 
 @pytest.mark.parametrize(
