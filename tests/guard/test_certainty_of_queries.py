@@ -310,3 +310,40 @@ def test_what_a_thread_has_read_of_a_row_is_not_queried_again(
     )
     found = [each.rule for each in findings(tmp_path, code)]
     assert found.count("OFF102") == count
+
+
+@pytest.mark.parametrize(
+    ("above", "count"),
+    [
+        ("    if not rows:\n        return\n", 1),
+        ("    print(len(rows))\n", 1),
+        ("    if request:\n        print(len(rows))\n", 2),
+        ("    if not rows:\n        rows = Order.objects.filter(pk=2)\n", 2),
+    ],
+)
+def test_rows_that_a_line_above_has_read_are_not_read_again(
+    tmp_path: Path, above: str, count: int
+) -> None:
+    code = (
+        "async def view(request):\n    rows = Order.objects.filter(pk=1)\n"
+        f"{above}    for row in rows:\n        print(row.pk)\n"
+    )
+    assert [each.rule for each in findings(tmp_path, code)].count("OFF101") == count
+
+
+@pytest.mark.parametrize(
+    ("above", "count"),
+    [
+        ("    print(order.customer.name)\n", 1),
+        ("    if request:\n        print(order.customer.name)\n", 2),
+        ("    print(order.customer.name)\n    order = await Order.objects.aget(pk=2)\n", 2),
+    ],
+)
+def test_a_relation_that_a_line_above_has_read_is_not_read_again(
+    tmp_path: Path, above: str, count: int
+) -> None:
+    code = (
+        "async def view(request):\n    order = await Order.objects.aget(pk=1)\n"
+        f"{above}    print(order.customer.pk)\n"
+    )
+    assert [each.rule for each in findings(tmp_path, code)].count("OFF102") == count

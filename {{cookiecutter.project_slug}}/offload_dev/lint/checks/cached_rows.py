@@ -1,32 +1,54 @@
-"""Querysets whose rows an earlier loop of the same function has read."""
+"""Querysets and relations that an earlier line of the same function has read."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from offload_dev.lint.functions.function import Evaluated, Function
+from offload_dev.lint.functions.function import Evaluated, Function, HiddenQuery
 from offload_dev.lint.source.tree import own_nodes
 
 
 def first_evaluations(function: Function) -> Iterator[Evaluated]:
-    """What a function evaluates, without the variables that a loop above has gone through.
+    """What a function evaluates, without the variables that a line above has evaluated.
 
-    A queryset keeps its rows, so the second loop over the same variable runs no query.
+    A queryset keeps its rows, so a loop over it runs no query after `if not rows`.
     """
     if not function.evaluated:
         return
     nodes = list(own_nodes(function.scope.node))
+    loops = (each.iter for each in nodes if isinstance(each, ast.For))
+    read = [*loops, *(each.node for each in function.evaluated)]
+    names = [each for each in read if isinstance(each, ast.Name)]
     for each in function.evaluated:
-        name = each.node
-        if not isinstance(name, ast.Name) or not any(
-            isinstance(loop, ast.For)
-            and isinstance(loop.iter, ast.Name)
-            and loop.iter.id == name.id
-            and loop.lineno < name.lineno
-            and not _is_bound_between(name.id, loop.lineno, name.lineno, nodes)
-            and not _are_exclusive(loop, name, nodes)
-            for loop in nodes
-        ):
+        if not isinstance(each.node, ast.Name) or not _is_read_above(each.node, names, nodes):
             yield each
+
+
+def first_reads(function: Function) -> Iterator[HiddenQuery]:
+    """The relations that a function reads, without those that a line above has read.
+
+    A row keeps the related one.
+    """
+    hidden = function.hidden_queries
+    nodes = list(own_nodes(function.scope.node)) if len(hidden) > 1 else []
+    read = [each.node for each in hidden if not (each.subject or each.many)]
+    for each in hidden:
+        if each.node not in read or not _is_read_above(each.node, read, nodes):
+            yield each
+
+
+def _is_read_above(
+    node: ast.Name | ast.Attribute, read: Sequence[ast.expr], nodes: list[ast.AST]
+) -> bool:
+    """Whether a line above reads the same variable, or attribute of it, on the same way."""
+    text = ast.unparse(node)
+    name = text.partition(".")[0]
+    return any(
+        each.lineno < node.lineno
+        and ast.unparse(each) == text
+        and not _is_bound_between(name, each.lineno, node.lineno, nodes)
+        and _is_on_the_way(each, node, nodes)
+        for each in read
+    )
 
 
 def _is_bound_between(name: str, first: int, last: int, nodes: list[ast.AST]) -> bool:
@@ -40,14 +62,27 @@ def _is_bound_between(name: str, first: int, last: int, nodes: list[ast.AST]) ->
     )
 
 
-def _are_exclusive(first: ast.stmt, second: ast.expr, nodes: list[ast.AST]) -> bool:
-    """Whether two lines stand in the two branches of one condition."""
-    return any(
-        _stands_in(first, each.body) and _stands_in(second, each.orelse)
+def _is_on_the_way(first: ast.expr, second: ast.expr, nodes: list[ast.AST]) -> bool:
+    """Whether each block that the first line stands in has the second one, too.
+
+    A block of `try` and `with` is not left before its end, as a rule.
+    """
+    return all(
+        _stands_in(second, block) or not _stands_in(first, block)
         for each in nodes
-        if isinstance(each, ast.If)
+        for block in _blocks(each)
     )
 
 
-def _stands_in(node: ast.stmt | ast.expr, body: list[ast.stmt]) -> bool:
+def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    """The blocks below a statement that run only under a condition."""
+    match node:
+        case ast.If() | ast.For() | ast.AsyncFor() | ast.While():
+            yield node.body
+            yield node.orelse
+        case ast.ExceptHandler(body=body) | ast.match_case(body=body):
+            yield body
+
+
+def _stands_in(node: ast.expr, body: list[ast.stmt]) -> bool:
     return any(each.lineno <= node.lineno <= (each.end_lineno or 0) for each in body)

@@ -4,6 +4,7 @@ import ast
 import itertools
 from collections.abc import Iterable, Iterator
 
+from offload_dev.lint.checks.cached_rows import first_reads
 from offload_dev.lint.checks.graphql_nodes import relations_of_node
 from offload_dev.lint.checks.read_sessions import is_user_read_before
 from offload_dev.lint.checks.registry import Target, rule
@@ -50,7 +51,7 @@ def hidden_query(function: Function) -> Iterator[Violation]:
     if function.users and not (is_read or is_user_read_before(function)):
         for node in itertools.islice(_read_users(function), 1):
             yield violation(node, instead=_advice_for_user(node, function))
-    for node, subject, many, likely in function.hidden_queries:
+    for node, subject, many, likely in first_reads(function):
         advice = _advice_for_rows(node) if many else _advice(node)
         yield violation(node, subject, likely=likely, instead=advice)
     yield from _of_own_row(function)
