@@ -369,3 +369,39 @@ def test_a_helper_runs_what_it_gets_in_a_loop_of_its_own(
     )
     found = numbers(tmp_path, "", tasks=code)
     assert (("OFF103", "error") not in found) is has_own_loop
+
+
+@pytest.mark.parametrize(
+    ("call", "severity"),
+    [
+        ("asyncio.run(Store().load())", "warning"),
+        ("asyncio.new_event_loop().run_until_complete(Store().load())", "warning"),
+        ("async_to_sync(Store().load)()", "error"),
+    ],
+)
+def test_a_loop_of_its_own_is_likely_where_other_objects_have_the_method(
+    tmp_path: Path, call: str, severity: str
+) -> None:
+    code = (
+        "from asgiref.sync import async_to_sync\n\nclass Store:\n    async def load(self):\n"
+        f"        time.sleep(1)\n\ndef view(request, it):\n    print(it.load)\n    {call}\n"
+    )
+    assert ("OFF103", severity) in numbers(tmp_path, code)
+
+
+def test_a_plain_view_of_rest_framework_has_read_its_user(tmp_path: Path) -> None:
+    code = "async def view(request):\n    return request.user.id\n"
+    wrapped = f"from rest_framework.decorators import api_view\n\n@api_view(['GET'])\n{code}"
+    assert ("OFF102", "error") in numbers(tmp_path / "plain", code)
+    assert "OFF102" not in {rule for rule, _ in numbers(tmp_path / "rest", wrapped)}
+
+
+def test_a_task_starts_only_where_an_event_loop_runs(tmp_path: Path) -> None:
+    code = (
+        "from channels.db import database_sync_to_async\n\nDECORATOR\nKIND send(self):\n"
+        "    asyncio.create_task(asyncio.sleep(1))\n"
+    )
+    thread = code.replace("DECORATOR", "@database_sync_to_async").replace("KIND", "def")
+    loop = code.replace("DECORATOR", "").replace("KIND", "async def")
+    assert ("OFF501", "error") in numbers(tmp_path / "loop", loop)
+    assert "OFF501" not in {rule for rule, _ in numbers(tmp_path / "thread", thread)}

@@ -81,7 +81,7 @@ def test_a_name_runs_what_it_stands_for(tmp_path: Path, name: str) -> None:
         "other_names": "from shop.views import load as other\n",
     }
     found = numbers(tmp_path, "from shop import texts\n\n" + code, urls=URLS, **others)
-    assert (("OFF103", "error") in found) is is_run
+    assert ("OFF103" in {rule for rule, _ in found}) is is_run
 
 
 @pytest.mark.parametrize("name", SENT)

@@ -30,6 +30,8 @@ DECORATORS_OF_STARTS = ("on_event", "command", "group", "on_startup")
 CREATES = ("__init__", "__post_init__")
 LIKELY = "right if the object is created once for the whole process"
 UNDER_WSGI = "right where no async server runs this service"
+ALONE = "right if nothing else runs in the same event loop"
+UNRUN = "right if nothing runs this function"
 UNSERVED = "right if nothing else runs yet, or runs any more"
 
 # What these rules find matters where several tasks share an event loop.
@@ -43,7 +45,7 @@ IF_RUN = {"OFF110", "OFF112", "OFF306", "OFF405", "OFF501", "OFF504"}
 WHEREVER = {"OFF110", "OFF111", "OFF112", "OFF306", "OFF307", "OFF506"}
 # These are about the other tasks of a loop.
 ALONE_IS_RIGHT = {
-    *("OFF103", "OFF105", "OFF201", "OFF202", "OFF204", "OFF205"),
+    *("OFF103", "OFF105", "OFF201", "OFF202", "OFF203", "OFF204", "OFF205"),
     *("OFF301", "OFF302", "OFF401", "OFF403", "OFF503", "OFF505"),
 }
 # Django and asyncio refuse these wherever a loop runs, also where it has one task.
@@ -62,22 +64,36 @@ def sort_out(found: Iterable[Found], callers: Callers) -> Iterator[Found]:
     as a rule. What blocks a loop that `asyncio.run` started for one call stops nobody else. A
     function that nothing names is not run.
     """
-    for scope, violation in found:
+    for scope, violation in _without_dead_code(found, callers):
         rule = RULES.get(violation.rule)
-        if rule is not None and rule.number in IF_RUN and callers.is_unused(scope):
-            continue
         if rule is None or not _depends_on_callers(rule):
             yield scope, violation
-        elif _is_run_alone(scope, violation, callers) or callers.is_unused(scope):
+        elif _is_run_alone(scope, violation, callers):
             continue
         elif rule.number in ALONE_IS_RIGHT and callers.has_view_loop(scope):
             yield scope, violation._replace(likely=violation.likely or UNDER_WSGI)
+        elif rule.number in ALONE_IS_RIGHT and callers.may_have_own_loop(scope):
+            yield scope, violation._replace(likely=violation.likely or ALONE)
         elif rule.number in ALONE_IS_RIGHT and _is_lifespan(scope):
             yield scope, violation._replace(likely=violation.likely or UNSERVED)
         elif not (rule.once_is_right and _starts(scope, callers)):
             steps = [step.scope for step in violation.chain]
             is_own = rule.once_is_right and any(_name(step) in CREATES for step in steps)
             yield scope, violation._replace(likely=LIKELY) if is_own else violation
+
+
+def _without_dead_code(found: Iterable[Found], callers: Callers) -> Iterator[Found]:
+    """The violations in what somebody runs, as far as these rules ask for it."""
+    for scope, violation in found:
+        rule = RULES.get(violation.rule)
+        is_right_if_unused = rule is not None and (
+            rule.number in IF_RUN or _depends_on_callers(rule)
+        )
+        if not is_right_if_unused:
+            yield scope, violation
+        elif not callers.is_unused(scope):
+            likely = violation.likely or (UNRUN if callers.may_be_unused(scope) else "")
+            yield scope, violation._replace(likely=likely)
 
 
 def _depends_on_callers(rule: Rule) -> bool:

@@ -8,7 +8,12 @@ from functools import cached_property
 
 from offload_dev.lint.calls.call_graph import CallGraph
 from offload_dev.lint.calls.mentions import Mention, mentions
-from offload_dev.lint.calls.own_loops import RUNS, TO_SYNC, is_run_by_decorator
+from offload_dev.lint.calls.own_loops import (
+    RUNS,
+    TO_SYNC,
+    is_run_by_decorator,
+    run_in_new_loops,
+)
 from offload_dev.lint.calls.unused import ASYNC_HOOK, QUIET, ROWS, Unused
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.source.names import NEW_TASK, ON_LOOP, SECOND_LOOP, TO_THREAD
@@ -66,7 +71,15 @@ class Callers:
 
     def is_unused(self, scope: CodeScope) -> bool:
         """Whether nothing in a service runs a function."""
-        return scope in self._unused
+        return scope in self._unused.functions
+
+    def may_be_unused(self, scope: CodeScope) -> bool:
+        """Whether a function runs only if a name stands for it that may stand for others."""
+        return scope in self._unused.in_doubt
+
+    def may_have_own_loop(self, scope: CodeScope) -> bool:
+        """Whether sync code starts a loop for a function, and no known call awaits it elsewhere."""
+        return scope in self._in_own_loops
 
     @cached_property
     def allows_unsafe(self) -> bool:
@@ -74,9 +87,9 @@ class Callers:
         return any("DJANGO_ALLOW_ASYNC_UNSAFE" in m.text for m in self._graph.project.files)
 
     @cached_property
-    def _unused(self) -> set[CodeScope]:
+    def _unused(self) -> Unused:
         graph = self._graph
-        return Unused(graph.project, graph.functions, graph.resolver, self._mentions).functions
+        return Unused(graph.project, graph.functions, graph.resolver, self._mentions)
 
     @cached_property
     def _calls(self) -> dict[CodeScope, dict[CodeScope, list[ast.Call]]]:
@@ -156,6 +169,25 @@ class Callers:
             known |= new
             grows = bool(new)
         return known | self._named_alone
+
+    @cached_property
+    def _in_own_loops(self) -> set[CodeScope]:
+        """What sync code runs in loops of their own, without what another coroutine awaits."""
+        found = run_in_new_loops(self._graph.functions, self._graph.resolver)
+        awaited_by: dict[CodeScope, set[CodeScope]] = {}
+        for caller, called in self._calls.items():
+            for scope in called if caller.on_loop else ():
+                awaited_by.setdefault(scope, set()).add(caller)
+        shrinks = True
+        while shrinks:
+            shared = {
+                scope
+                for scope in found
+                if not awaited_by.get(scope, set()) <= found or self._is_called_by_others(scope)
+            }
+            found -= shared
+            shrinks = bool(shared)
+        return found
 
     @property
     def _of_one_call(self) -> set[CodeScope]:

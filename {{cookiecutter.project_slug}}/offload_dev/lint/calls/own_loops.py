@@ -16,14 +16,35 @@ RUNS = re.compile(r"\b(asyncio\.run|run_until_complete)\(")
 
 def run_by_sync_code(functions: Mapping[CodeScope, Function], resolver: Resolver) -> set[CodeScope]:
     """The async functions that `asyncio.run` or `async_to_sync` runs, and those that they await."""
-    found = {
-        scope
+    plain = [
+        function
         for function in functions.values()
         if not function.scope.on_loop and not function.scope.module.has_own_loop
-        for origin in _started(function)
-        if (scope := resolver.function(origin)) is not None and scope.on_loop
-    }
-    found |= {scope for scope, function in functions.items() if _is_wrapped(function)}
+    ]
+    origins = [each for function in plain for each in (*_run(function), *_wrapped(function))]
+    decorated = {scope for scope, function in functions.items() if _is_wrapped(function)}
+    return _with_awaited(origins, decorated, functions, resolver)
+
+
+def run_in_new_loops(functions: Mapping[CodeScope, Function], resolver: Resolver) -> set[CodeScope]:
+    """The async functions that `asyncio.run` and the like run, and those that they await.
+
+    Under an async server, `async_to_sync` goes back to the loop that serves requests.
+    """
+    plain = (function for function in functions.values() if not function.scope.on_loop)
+    origins = [each for function in plain for each in _run(function)]
+    return _with_awaited(origins, set(), functions, resolver)
+
+
+def _with_awaited(
+    origins: list[str],
+    found: set[CodeScope],
+    functions: Mapping[CodeScope, Function],
+    resolver: Resolver,
+) -> set[CodeScope]:
+    """The async functions of these origins, and those that they await."""
+    named = map(resolver.function, origins)
+    found |= {scope for scope in named if scope is not None and scope.on_loop}
     waiting = list(found)
     while waiting:
         calls = functions[waiting.pop()].calls
@@ -56,12 +77,17 @@ def _is_wrapped(function: Function) -> bool:
     return function.scope.on_loop and any(origin == TO_SYNC for origin, _ in function.decorators)
 
 
-def _started(function: Function) -> Iterator[str]:
-    """The origins of what a function runs in a loop of its own."""
+def _wrapped(function: Function) -> Iterator[str]:
+    """The origins of what a function gives to `async_to_sync`."""
     for call in function.calls:
         if call.origin == TO_SYNC and call.arguments:
             yield call.arguments[0]
-        elif SECOND_LOOP.matches(call.origin):
+
+
+def _run(function: Function) -> Iterator[str]:
+    """The origins of what a function runs in a new loop."""
+    for call in function.calls:
+        if SECOND_LOOP.matches(call.origin):
             inside = {each for each in ast.walk(call.node) if each is not call.node}
             yield from (made.origin for made in function.calls if made.node in inside)
 

@@ -2,11 +2,12 @@
 
 import ast
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import pairwise
 
-from offload_dev.lint.calls.mentions import Mention
+from offload_dev.lint.calls.mentions import WORD, Mention
 from offload_dev.lint.calls.uses import Uses
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.origins.models import is_abstract_model
@@ -35,6 +36,19 @@ QUIET = Patterns("builtins.*", "abc.ABC", "typing.*")
 # Channels calls these methods of a consumer, and those that a message's type names.
 CONSUMERS = Patterns("channels.*Consumer")
 TO_BROWSER = {"self.send", "self.send_json"}
+# Many objects have methods of these names, also those that no source tells.
+COMMON = {
+    *("add", "close", "create", "delete", "execute", "get", "handle", "load", "post", "process"),
+    *("publish", "read", "run", "save", "search", "send", "set", "start", "stop", "update"),
+}
+# Private methods that LangChain and the like call.
+HOOKS = re.compile(r"_a?(run|call|generate|stream|invoke|get_relevant_documents)\w*")
+# Their classes are found by their place, by a registry, or by a text.
+FRAMEWORKS = Patterns(
+    "{django*,rest_framework*,celery,channels,ninja*,wagtail,strawberry*,graphene*,import_export}.*",
+    "{pydantic,enum,sqlalchemy,factory,scrapy,typing}.*",
+)  # fmt: skip
+TELLS_COROUTINES = "iscoroutinefunction("
 BEGUN = re.compile(r"""\bf["']([\w.]+[._])\{""")
 OF_CONSUMERS = re.compile(r"(web)?socket_\w+|http_\w+|(dis)?connect|receive\w*|(en|de)code_json")
 # Their hooks are plain methods, but for this one of a manager.
@@ -85,15 +99,41 @@ class Unused:
         """The functions that nothing runs."""
         if not any(module.path.name in SERVICE_FILES for module in self._project.files):
             return set()
-        return set(self._functions) - self._run_from(self._loaded.unused)
+        candidates = list(self._candidates())
+        return set(self._functions) - self._run_from(self._loaded.unused, candidates, self._may_use)
 
-    def _run_from(self, unused: set[Module]) -> set[CodeScope]:
-        """What the modules of a service run, and what that names, and so on."""
+    @cached_property
+    def in_doubt(self) -> set[CodeScope]:
+        """The functions that nothing runs for certain. Three cases:
+
+        1. Their file, or what names them, is only loaded if a file finds others by their names.
+        2. An object that nothing tells would have to be theirs.
+        3. A library would have to find their class, or to call their private method.
+        """
+        if not any(module.path.name in SERVICE_FILES for module in self._project.files):
+            return set()
+        candidates = [*self._candidates(), *self._unnamed_by_libraries()]
+        sure = self._run_from(self._loaded.in_doubt, candidates, self._does_use)
+        return set(self._functions) - self.functions - sure
+
+    def _run_from(
+        self,
+        unused: set[Module],
+        candidates: Iterable[CodeScope],
+        uses: Callable[[Mention, CodeScope], bool],
+    ) -> set[CodeScope]:
+        """What the modules of a service run, and what that names, and so on.
+
+        Args:
+            candidates: what runs only if something names it.
+            uses: whether a mention of its name stands for a function.
+        """
         idle: dict[str, set[CodeScope]] = defaultdict(set)
-        for scope in self._candidates():
+        for scope in candidates:
             idle[_name(scope)].add(scope)
         is_idle = {scope for scopes in idle.values() for scope in scopes}
         closed = {*unused, *in_sync_mode(self._settings, self._classes), *self._without_table}
+        closed |= set(self._async_halves)
         run: set[CodeScope] = set()
         waiting: list[CodeScope] = list(self._project.files)
         while waiting:
@@ -104,7 +144,7 @@ class Unused:
             run.add(scope)
             waiting += self._scopes_below.get(scope, ())
             for name, mention in self._mentions_in.get(scope, ()):
-                woken = {each for each in idle[name] if self._may_use(mention, each)}
+                woken = {each for each in idle[name] if uses(mention, each)}
                 idle[name] -= woken
                 is_idle -= woken
                 waiting += woken
@@ -121,6 +161,24 @@ class Unused:
             if is_manager and self._is_named_only_in(scope, idle):
                 yield scope
 
+    @property
+    def _async_halves(self) -> Iterator[CodeScope]:
+        """The async wrappers of decorators with two wrappers, whose functions are all plain."""
+        decorated: dict[CodeScope, list[CodeScope]] = defaultdict(list)
+        for scope, function in self._functions.items():
+            named = (self._resolver.function(origin) for origin, _ in function.decorators)
+            for each in filter(None, named):
+                decorated[each].append(scope)
+        for decorator, scopes in decorated.items():
+            has_two = TELLS_COROUTINES in decorator.text_of_lines
+            if has_two and not any(scope.on_loop for scope in scopes):
+                yield from (each for each in self._below(decorator) if each.on_loop)
+
+    def _below(self, scope: CodeScope) -> Iterator[CodeScope]:
+        for each in self._scopes_below.get(scope, ()):
+            yield each
+            yield from self._below(each)
+
     def _is_named_only_in(self, scope: CodeScope, places: list[CodeScope]) -> bool:
         name = re.compile(rf"\b{_name(scope)}\b")
         inside = sum(len(name.findall(ast.unparse(place.node))) for place in places)
@@ -134,6 +192,47 @@ class Unused:
             is_type = str(node.value).replace(".", "_") == _name(scope)
             return is_type and node not in self._no_types
         return self._uses.may_name(mention, scope)
+
+    def _does_use(self, mention: Mention, scope: CodeScope) -> bool:
+        """Whether a mention stands for a function for certain. Three cases:
+
+        1. A text names it with its module or class, or a file that finds its own functions by text.
+        2. An attribute has a name that only one function has, or an object that is known.
+        3. A plain name.
+        """
+        if not self._may_use(mention, scope):
+            return False
+        match mention.node:
+            case ast.Constant(value=text) if not self._is_of_consumer(scope):
+                is_own = not mention.is_path and scope.module is mention.scope.module
+                *_, holder, name = scope.dotted.split(".")
+                return is_own or (holder, name) in pairwise(WORD.findall(str(text)))
+            case ast.Attribute():
+                name = _name(scope)
+                is_rare = self._definitions[name] == 1 and name not in COMMON
+                return is_rare or self._uses.names_for_certain(mention, scope)
+        return True
+
+    def _unnamed_by_libraries(self) -> Iterator[CodeScope]:
+        """The classes and private methods that libraries run only by a convention of their own."""
+        for scope in self._project.scopes.values():
+            if isinstance(scope.node, ast.ClassDef):
+                bases = self._outside(scope)
+                if (
+                    bases
+                    and self._is_undecorated(scope)
+                    and not any(map(FRAMEWORKS.matches, bases))
+                ):
+                    yield scope
+            elif scope in self._functions and scope.owner is not None:
+                name = _name(scope)
+                is_private = name.startswith("_") and not name.endswith("__")
+                if is_private and HOOKS.fullmatch(name) is None and self._is_undecorated(scope):
+                    yield scope
+
+    @cached_property
+    def _definitions(self) -> Counter[str]:
+        return Counter(_name(scope) for scope in self._functions)
 
     def _candidates(self) -> Iterator[CodeScope]:
         for scope in self._project.scopes.values():

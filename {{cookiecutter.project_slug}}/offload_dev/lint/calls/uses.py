@@ -1,6 +1,7 @@
 """Whether a name in the code may stand for a certain function or class of the project."""
 
 import ast
+import re
 
 from offload_dev.lint.calls.mentions import Mention
 from offload_dev.lint.origins.resolver import Resolver
@@ -8,6 +9,7 @@ from offload_dev.lint.source.tree import CodeScope, Def, own_nodes
 
 # Imports are followed through this many modules that only pass a name on.
 MAX_STEPS = 5
+IMPORTS = re.compile(r"\b(import_module|__import__|import_string)\(")
 
 
 class Uses:
@@ -69,11 +71,38 @@ class Uses:
                 owner = named.owner
                 return owner is not None and path in self._classes.lineage(owner.dotted)
         if named.owner is None:
-            return True
+            return not self._is_variable(value, scope)
         local = self._resolver.locals(scope) if isinstance(scope.node, Def) else None
         found = self._resolver.function(self._resolver.origin(node, scope, local))
         if found is None or found is named or found.owner is None:
             return True
+        return self._are_related(found.owner, named.owner)
+
+    def _is_variable(self, value: ast.expr, scope: CodeScope) -> bool:
+        """Whether this is a parameter or a local variable, or an attribute of one: no module is.
+
+        A file that imports by name may hold modules in its variables.
+        """
+        while isinstance(value, ast.Attribute):
+            value = value.value
+        if not isinstance(value, ast.Name) or IMPORTS.search(scope.module.text) is not None:
+            return False
+        binder = self._binder(value.id, scope)
+        return binder is not None and value.id in self._local_names(binder)
+
+    def names_for_certain(self, mention: Mention, named: CodeScope) -> bool:
+        """Whether an attribute that may be a function is known to be it, or that of a relative."""
+        scope, node = mention.scope, mention.node
+        assert isinstance(node, ast.Attribute)
+        if _is_instance(node.value):
+            return True
+        local = self._resolver.locals(scope) if isinstance(scope.node, Def) else None
+        found = self._resolver.function(self._resolver.origin(node, scope, local))
+        path = self._imported_path(node.value, scope)
+        if found is None and path:
+            return self._leads_to(scope.module.named(f"{path}.{node.attr}"), named)
+        if found is None or found is named or found.owner is None or named.owner is None:
+            return found is named
         return self._are_related(found.owner, named.owner)
 
     def _imported_path(self, value: ast.expr, scope: CodeScope) -> str:

@@ -3,7 +3,7 @@
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 
 from offload_dev.lint.settings.servers import start_files
@@ -23,6 +23,8 @@ IMPORTS_BY_NAME = re.compile(r"\b(import_module|import_string|__import__|exec_mo
 # `import_module(f"{app}.views")`: a part of the name is not in the source.
 MAKES_NAMES = re.compile(r"\b(import_module|__import__)\(\s*(?![\"'][^\"'%{]*[\"']\s*[,)])")
 
+# Files that somebody starts by hand, to try something.
+TRIES = re.compile(r"(^|_)(demo|example|sample|playground|debug|try|benchmark)s?(_|$)")
 # The settings name the first file of routes, and each file includes others.
 ROUTES, ROOT, PATTERNS = "urls", "ROOT_URLCONF", "urlpatterns"
 # `include(f"{app}.urls")`
@@ -32,6 +34,9 @@ WORD = re.compile(r"\w+")
 ALONE = "import "
 # Also those that overlap: `shop.api` and `api.views` of `shop.api.views`.
 PAIR = re.compile(r"\b(?=(\w+\.\w+)\b)")
+
+# Whether the words of all files, and a file's own, name it.
+IsNamed = Callable[[Module, Counter[str], Counter[str]], bool]
 
 
 class LoadedFiles:
@@ -47,24 +52,40 @@ class LoadedFiles:
     @cached_property
     def unused(self) -> set[Module]:
         """The files that no other file names, but for those that are unused themselves."""
-        texts = self._texts.values()
-        if any(map(_finds_modules, texts)):
+        if any(map(_finds_modules, self._texts.values())):
             return set()
-        found: set[Module] = set()
-        words = {module: Counter(self._names_in(module)) for module in self._texts}
-        names = Counter(self._started)
-        for each in words.values():
-            names.update(each)
         waiting = [module for module in self._project.files if not _is_loaded(module)]
+        return self._unnamed(waiting, self._is_named)
+
+    @cached_property
+    def in_doubt(self) -> set[Module]:
+        """The files that run only if a file finds them by a part of their name, or by hand."""
+        waiting = [
+            module
+            for module in self._project.files
+            if not _is_loaded(module) or TRIES.search(module.path.stem)
+        ]
+        return self._unnamed(waiting, self._is_named_for_certain)
+
+    def _unnamed(self, waiting: list[Module], is_named: IsNamed) -> set[Module]:
+        """The files among these that no file names but those that are unnamed themselves."""
+        found: set[Module] = set()
+        names = Counter(self._started)
+        for each in self._words.values():
+            names.update(each)
         grows = True
         while grows:
-            new = [m for m in waiting if not self._is_named(m, names, words[m])]
+            new = [m for m in waiting if not is_named(m, names, self._words[m])]
             for module in new:
-                names.subtract(words[module])
+                names.subtract(self._words[module])
             found.update(new)
             waiting = [module for module in waiting if module not in found]
             grows = bool(new)
         return found
+
+    @cached_property
+    def _words(self) -> dict[Module, Counter[str]]:
+        return {module: Counter(self._names_in(module)) for module in self._texts}
 
     @cached_property
     def _started(self) -> list[str]:
@@ -89,6 +110,11 @@ class LoadedFiles:
                             yield from PAIR.findall(name)
 
     def _is_named(self, module: Module, names: Counter[str], own: Counter[str]) -> bool:
+        """Whether another file may name this one: a file may make the names that it imports."""
+        is_made = self._makes_names and names[module.path.stem] > own[module.path.stem]
+        return is_made or self._is_named_for_certain(module, names, own)
+
+    def _is_named_for_certain(self, module: Module, names: Counter[str], own: Counter[str]) -> bool:
         """Whether another file names this one, or a command. Of most names the folder counts, too.
 
         The folder of the project may have any name, and another one may be on the path of imports.
@@ -97,10 +123,8 @@ class LoadedFiles:
         stem, folder = module.path.stem, module.path.parent.name
         if (stem == ROUTES or PATTERNS in module.names) and self._finds_routes:
             return True
-        if names[stem] <= own[stem]:
-            return False
-        if self._makes_names or module.path.parent == self._project.root:
-            return True
+        if module.path.parent == self._project.root:
+            return names[stem] > own[stem]
         return any(names[each] > own[each] for each in (f"{folder}.{stem}", f"{ALONE}{stem}"))
 
     @cached_property
