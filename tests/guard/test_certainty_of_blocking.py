@@ -7,7 +7,8 @@ was right on public projects.
 from pathlib import Path
 
 import pytest
-from twins import Twins, check
+from example_shop import findings
+from twins import Twins, check, numbers
 
 # By name: the rule, its severity on the wrong code, the wrong code, the right code.
 KINDS = {
@@ -212,3 +213,41 @@ async def view(request, path):
 @pytest.mark.parametrize("name", KINDS)
 def test_the_mistake_is_found_and_what_resembles_it_is_not(tmp_path: Path, name: str) -> None:
     check(KINDS[name], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("backend", "count"),
+    [("django.core.cache.backends.dummy.DummyCache", 0), ("django_redis.cache.RedisCache", 1)],
+)
+def test_a_cache_that_keeps_nothing_waits_for_nothing(
+    tmp_path: Path, backend: str, count: int
+) -> None:
+    settings = f"INSTALLED_APPS = []\nCACHES = {{'default': {{'BACKEND': '{backend}'}}}}\n"
+    code = "from django.core.cache import cache\n\nasync def view(request):\n    cache.get('a')\n"
+    found = findings(tmp_path, code, settings=settings)
+    assert [each.rule for each in found].count("OFF103") == count
+
+
+@pytest.mark.parametrize(("kind", "count"), [("SOCK_DGRAM", 0), ("SOCK_STREAM", 1)])
+def test_connect_of_udp_only_keeps_the_address(tmp_path: Path, kind: str, count: int) -> None:
+    code = (
+        "import socket\n\nasync def view(request):\n"
+        f"    found = socket.socket(socket.AF_INET, socket.{kind})\n"
+        "    found.connect(('10.0.0.1', 80))\n"
+    )
+    assert [each.rule for each in findings(tmp_path, code)].count("OFF103") == count
+
+
+@pytest.mark.parametrize(
+    ("settings", "severity"),
+    [("", "warning"), ("DEFAULT_FILE_STORAGE = 'storages.backends.s3.S3Storage'\n", "error")],
+)
+def test_a_file_of_a_row_is_on_a_disk_unless_the_settings_say_more(
+    tmp_path: Path, settings: str, severity: str
+) -> None:
+    code = (
+        "from django.db import models\n\nclass Photo(models.Model):\n"
+        "    file = models.ImageField()\n\nasync def view(request):\n"
+        "    photo = await Photo.objects.aget(pk=1)\n    return photo.file.read()\n"
+    )
+    assert numbers(tmp_path, code, settings=settings) == {("OFF103", severity)}

@@ -25,6 +25,7 @@ from offload_dev.lint.source import annotations
 from offload_dev.lint.source.classes import Classes
 from offload_dev.lint.source.names import REQUEST, REST_REQUEST, SIGNALS, TYPES
 from offload_dev.lint.source.numbers import number
+from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.tree import CodeScope, Def, Module, Project
 
 CHANNELS_SESSION = "channels.sessions.session"
@@ -36,6 +37,7 @@ ALIASES = {
     "django.db.models.manager.Manager": "django.db.models.Manager",
     "django.db.models.query.QuerySet": "django.db.models.QuerySet",
 } | TYPES
+API_VIEWS = Patterns("{rest_framework,adrf}.decorators.api_view")
 FRAMEWORKS = ("django.", "ninja", "rest_framework")
 # Types that say nothing about what a value is.
 OPEN_TYPES = ("typing.", "collections.abc.", "builtins.object")
@@ -395,8 +397,10 @@ class Resolver:
         return self.given(scope, argument.arg) if self.given is not None else ""
 
     def _request_of_view(self, scope: CodeScope) -> str:
-        """The origin of `self.request`. REST framework has read its user before the handler."""
+        """The origin of a view's request. REST framework has read its user before the handler."""
         lineage = self.classes.lineage(scope.owner.dotted) if scope.owner else ()
+        if any(API_VIEWS.matches(origin) for origin, _ in self.decorators.of(scope)):
+            return REST_REQUEST
         is_rest = any(base.startswith(("rest_framework.", "adrf.")) for base in lineage)
         return REST_REQUEST if is_rest else REQUEST
 

@@ -26,6 +26,8 @@ IF_FAILS = "it sleeps only after an attempt that has failed"
 AWAITED = "an async function below the decorator, which then awaits the pause"
 NUMERIC = "short if it gets a numeric address, and no name"
 NON_BLOCKING = re.compile(r"SOCK_NONBLOCK|\.setblocking\((?:False|0)\)|\.settimeout\(0(?:\.0)?\)")
+OF_FIELDS = Patterns("django.db.models.{FileField,ImageField}.*")
+UDP = "SOCK_DGRAM"
 OF_FILES = Patterns("{builtins,io,pathlib.Path*}.open.{read,readline,write,writelines}")
 SMALL = "short if the file is small and on a local disk"
 NAMED_CACHE = re.compile(r"""caches\[["'](\w+)["']\]""")
@@ -100,7 +102,7 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
             advice = library.advice(name)
             yield violation(call.node, subject, likely=library.likely, instead=advice)
     elif library := function.resolver.library("blocks", call.origin):
-        likely = NUMERIC if _may_be_numeric(call) else ""
+        likely = _doubt(call, function)
         found = violation(call.node, subject, likely=likely, instead=library.advice(name))
         yield found._replace(near=library.near)
     elif library := function.resolver.library("may_block", call.origin):
@@ -136,6 +138,14 @@ def _subject(call: CallSite) -> str:
     return f"{snippet(call.node.func)}()"
 
 
+def _doubt(call: CallSite, function: Function) -> str:
+    """Why a call that blocks may be short; empty if it is certain to wait."""
+    if _may_be_numeric(call):
+        return NUMERIC
+    is_local = OF_FIELDS.matches(call.origin) and not function.resolver.facts.has_other_storage
+    return SMALL if is_local else ""
+
+
 def _may_be_numeric(call: CallSite) -> bool:
     """Whether the name of a host says that it is an address, which no server is asked for."""
     first = call.node.args[0] if call.node.args else None
@@ -144,9 +154,15 @@ def _may_be_numeric(call: CallSite) -> bool:
 
 
 def _never_waits(call: CallSite, function: Function) -> bool:
-    """Whether a socket raises instead of waiting, as one that its module makes non-blocking."""
-    is_of_socket = call.origin.startswith("socket.socket.")
-    return is_of_socket and NON_BLOCKING.search(function.scope.module.text) is not None
+    """Whether a socket does not wait. Two cases:
+
+    1. It raises, as one that its module makes non-blocking.
+    2. It sends nothing: `connect` of UDP only keeps the address.
+    """
+    if not call.origin.startswith("socket.socket."):
+        return False
+    is_of_udp = call.method == "connect" and UDP in function.scope.text_of_lines
+    return is_of_udp or NON_BLOCKING.search(function.scope.module.text) is not None
 
 
 def _only_prepares(call: ast.Call) -> bool:

@@ -8,7 +8,7 @@ from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, call_violation
 from offload_dev.lint.functions.function import CallSite, Function, awaits, is_abstract
 from offload_dev.lint.source.arguments import is_falsy
-from offload_dev.lint.source.names import NEW_TASK
+from offload_dev.lint.source.names import NEW_TASK, TO_THREAD
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.tree import CodeScope, Def, own_nodes
 
@@ -35,7 +35,7 @@ def lost_task(function: Function) -> Iterator[Violation]:
     task that nothing else refers to; a warning. A plain receiver of a model's signal has no event
     loop: Django refuses the `save()` that sends the signal on a loop's thread.
     """
-    if _receives_row(function):
+    if _receives_row(function) or _has_no_loop(function):
         return
     starts = any(NEW_TASK.matches(call.origin) for call in function.calls)
     unkept = _in_variables_that_end(function) if starts else set()
@@ -50,6 +50,13 @@ def lost_task(function: Function) -> Iterator[Violation]:
         elif SHIELD.matches(call.origin) and _makes_task(call, function):
             advice = "`task = asyncio.create_task(…)`, kept, and then `shield(task)`"
             yield call_violation(call.node, likely=LIKELY, instead=advice)
+
+
+def _has_no_loop(function: Function) -> bool:
+    """Whether a decorator runs a plain function in a thread: no task starts there."""
+    return not function.scope.on_loop and any(
+        TO_THREAD.matches(origin) for origin, _ in function.decorators
+    )
 
 
 def _in_variables_that_end(function: Function) -> set[ast.AST]:

@@ -77,6 +77,8 @@ def _last_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
         if isinstance(last, ast.If | ast.Try | ast.With | ast.AsyncWith):
             yield from _last_statements(last.body)
             yield from _last_statements(getattr(last, "orelse", []))
+            for handler in getattr(last, "handlers", []):
+                yield from _last_statements(handler.body)
 
 
 def _cancels(function: Function) -> bool:

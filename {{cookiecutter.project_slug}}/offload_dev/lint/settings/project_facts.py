@@ -7,12 +7,10 @@ from offload_dev.lint.settings.middleware import is_of_middleware
 from offload_dev.lint.source.tree import SERVICE_FILES, CodeScope, Project
 
 # Comments may stand in between. Each one ends with its line: else a long one matches in many ways.
-LOCAL_CACHE = re.compile(
-    r"""["'](\w+)["']:\s*\{(?:\s|#[^\n]*\n)*["']BACKEND["']:\s*["'][\w.]*[Ll]oc[Mm]em"""
-)
+BACKEND = r"""\s*\{(?:\s|#[^\n]*\n)*["']BACKEND["']:\s*["']"""
+LOCAL_CACHE = re.compile(rf"""["'](\w+)["']:{BACKEND}[\w.]*(?:[Ll]oc[Mm]em|[Dd]ummy)""")
 OTHER_CACHE = re.compile(
-    r"""["']default["']:\s*\{(?:\s|#[^\n]*\n)*["']BACKEND["']:\s*["'](?![\w.]*locmem)[\w.]*cache""",
-    re.IGNORECASE,
+    rf"""["']default["']:{BACKEND}(?![\w.]*(?:locmem|dummy))[\w.]*cache""", re.IGNORECASE
 )
 # `session.request = functools.partial(session.request, timeout=5)`, an adapter with a timeout, or a
 # wrapper that adds one to the arguments of each call.
@@ -27,6 +25,7 @@ SOFT_LIMIT = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 MAX_SOFT_LIMIT_SECONDS = 600
+STORAGE = re.compile(r"\b(DEFAULT_FILE_STORAGE|STORAGES|storages)\b")
 OF_RQ = ("django_rq", "rq.")
 LOCK = ".select_for_update("
 # A middleware of Channels that fetches the user by itself, and relations with it.
@@ -110,8 +109,13 @@ class ProjectFacts:
 
     @cached_property
     def local_caches(self) -> set[str]:
-        """The names of the caches that live in the process, as the settings give them."""
+        """The names of the caches that live in the process or keep nothing, as settings say."""
         return {name for m in self._project.files for name in LOCAL_CACHE.findall(m.text)}
+
+    @cached_property
+    def has_other_storage(self) -> bool:
+        """Whether the files of the project may be stored elsewhere than on this disk."""
+        return any(STORAGE.search(module.text) is not None for module in self._project.files)
 
     @cached_property
     def has_remote_default_cache(self) -> bool:
