@@ -18,7 +18,7 @@ from raw_http import connect, everything, request
 
 from offload.serving.connection_limits import CLOSE_TIMEOUT_SECONDS
 from offload.serving.protocol import PARSED_AT_ONCE_BYTES
-from offload.serving.slow_readers import SlowReader, read_bytes
+from offload.serving.slow_readers import ClientReading, read_bytes
 
 # Long enough that a busy machine keeps it where it has to be kept.
 SHORT_SECONDS = 0.7
@@ -188,9 +188,9 @@ class Wire:
 
 def seconds_until_cut_off(grows: int, reads: int, *, is_told: bool = True) -> int | None:
     """When a client is cut off that reads so much each second, of what grows by so much."""
-    wire, reader = Wire(1_000_000, 0 if is_told else None), SlowReader()
+    wire, reading = Wire(1_000_000, 0 if is_told else None), ClientReading()
     for now in range(100):
-        if reader.reads_too_slowly(wire, now, seconds=20, min_rate=1000):
+        if reading.is_too_slow(wire, now, seconds=20, min_rate=1000):
             return now
         wire.unsent += grows - reads
         if wire.acknowledged is not None:

@@ -11,7 +11,7 @@ from offload.problems import Problem
 from offload.serving.connection_limits import ConnectionLimits
 from offload.serving.http_1_0 import WithoutChunks
 from offload.serving.raw_refusals import raw_refusal
-from offload.serving.slow_readers import SlowReader, unacknowledged_bytes
+from offload.serving.slow_readers import ClientReading, unacknowledged_bytes
 from offload.serving.transport import LingeringTransport
 from offload.serving.upgrades import head_of, without_upgrade
 
@@ -38,7 +38,7 @@ IDLE = "idle"
 ANSWERING = "answering"
 
 
-class HttpProtocol(SlowReader, HttpToolsProtocol):
+class HttpProtocol(HttpToolsProtocol):
     """One connection of a client.
 
     1. A head that is too large, or does not end, is refused.
@@ -75,6 +75,7 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
         self._phase = READING_HEAD
         self._phase_since = self.loop.time()
         self._closing_since: float | None = None
+        self._reading = ClientReading()
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
@@ -361,7 +362,7 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
         and a response may take, `body_timeout.py` and `request_timeout.py` decide.
         """
         waited = now - self._phase_since
-        if self.reads_too_slowly(
+        if self._reading.is_too_slow(
             self.transport, now, self._limits.write_timeout, self._limits.write_min_rate
         ):
             self.transport.abort()
@@ -371,7 +372,7 @@ class HttpProtocol(SlowReader, HttpToolsProtocol):
             # What the kernel has, it goes on sending.
             if is_over and not self.transport.get_write_buffer_size():
                 self.transport.abort()
-            elif not self._unsent_bytes:
+            elif not self._reading.unsent_bytes:
                 # Its client has the whole answer: it gives way to a new connection.
                 self._limits.idle[self] = None
         elif self._phase is READING_HEAD and waited > self._limits.head_timeout:

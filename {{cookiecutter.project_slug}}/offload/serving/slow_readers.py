@@ -11,16 +11,21 @@ from typing import Any
 ACKNOWLEDGED_OFFSET = 120
 
 
-class SlowReader:
-    """A connection that remembers whether its client reads."""
+class ClientReading:
+    """How much the client of one connection reads, from one look at it to the next.
 
-    # What the client had not read when it was looked at, what it had, and since when it reads too
-    # little.
-    _unsent_bytes = 0
-    _read_bytes = 0
-    _slow_since = 0.0
+    Attributes:
+        unsent_bytes: what the client had not read at the last look.
+    """
 
-    def reads_too_slowly(self, transport: Any, now: float, seconds: float, min_rate: float) -> bool:
+    def __init__(self) -> None:
+        self.unsent_bytes = 0
+        # What it had read at the last look (`read_bytes`).
+        self._read_bytes = 0
+        # Since when it reads too little, by the loop's time.
+        self._slow_since = 0.0
+
+    def is_too_slow(self, transport: Any, now: float, seconds: float, min_rate: float) -> bool:
         """Whether the client has read too little for so long, though there was something to read.
 
         A client that reads a byte from time to time holds its response, and a place of
@@ -34,11 +39,11 @@ class SlowReader:
         """
         unsent = unsent_bytes(transport)
         read = read_bytes(transport.get_extra_info("socket"), unsent) if unsent else 0
-        if not unsent or not self._unsent_bytes:
+        if not unsent or not self.unsent_bytes:
             self._slow_since = now
         elif read > self._read_bytes:
             self._slow_since = min(now, self._slow_since + (read - self._read_bytes) / min_rate)
-        self._unsent_bytes, self._read_bytes = unsent, read
+        self.unsent_bytes, self._read_bytes = unsent, read
         return now - self._slow_since > seconds
 
 

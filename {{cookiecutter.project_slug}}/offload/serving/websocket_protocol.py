@@ -6,7 +6,7 @@ from typing import Any
 from offload.problems import Problem
 from offload.serving.connection_limits import ConnectionLimits
 from offload.serving.raw_refusals import raw_refusal
-from offload.serving.slow_readers import SlowReader
+from offload.serving.slow_readers import ClientReading
 from offload.serving.types import Message
 
 # uvicorn logs each WebSocket with its query string, which may hold secrets, and the library its
@@ -37,7 +37,7 @@ def limited(protocol: type[Any], limits: ConnectionLimits) -> type[Any]:
     return type("LimitedWebSocketProtocol", (LimitedWebSocket, protocol), {"limits": limits})
 
 
-class LimitedWebSocket(SlowReader, _Protocol):  # type: ignore[misc]
+class LimitedWebSocket(_Protocol):  # type: ignore[misc]
     """One connection of a client.
 
     1. It stays in the count of all connections. The HTTP protocol hands its transport to another
@@ -57,6 +57,7 @@ class LimitedWebSocket(SlowReader, _Protocol):  # type: ignore[misc]
         self.logger = self.conn.logger = logger
         self._unparsed = bytearray()
         self._idle_frames = 0
+        self._reading = ClientReading()
 
     def connection_made(self, transport: Any) -> None:
         """The client was a client of HTTP before."""
@@ -152,7 +153,7 @@ class LimitedWebSocket(SlowReader, _Protocol):  # type: ignore[misc]
         uvicorn itself closes a WebSocket whose client does not answer its pings (40 s).
         """
         self._idle_frames = 0
-        if self.reads_too_slowly(
+        if self._reading.is_too_slow(
             self.transport, now, self.limits.write_timeout, self.limits.write_min_rate
         ):
             self.transport.abort()
