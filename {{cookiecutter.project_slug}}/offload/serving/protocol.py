@@ -90,7 +90,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _wrap(self, transport: Any) -> Any:
         """The transport that this protocol writes to."""
-        return LingeringTransport(transport, self._has_to_linger)
+        return LingeringTransport(transport, self._begin_to_linger)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has left."""
@@ -407,10 +407,13 @@ class HttpProtocol(HttpToolsProtocol):
         held = self.transport.get_write_buffer_size()
         return bool(held or unacknowledged_bytes(self.transport.get_extra_info("socket")))
 
-    def _has_to_linger(self) -> bool:
-        """Whether the client may still send. What it sends from now on is discarded.
+    def _begin_to_linger(self) -> bool:
+        """Discard what the client sends from now on, if it may still send something.
 
         It may until it has read its answer (RFC 9112 section 9.6).
+
+        Returns:
+            Whether it may.
         """
         is_in_body = self.cycle is not None and self.cycle.more_body
         if not (self._discards or is_in_body or self._is_sending()):

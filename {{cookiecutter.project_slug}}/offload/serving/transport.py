@@ -11,16 +11,17 @@ class LingeringTransport:
     response before the client has read it. So this side only ends its half, and the protocol
     discards what arrives, until the client closes or `CLOSE_TIMEOUT_SECONDS` is over.
 
-    It has as much of a transport as uvicorn's HTTP protocol asks for.
+    It has the methods of a transport that uvicorn's HTTP protocol calls, and no others.
 
     Args:
         transport: the event loop's.
-        has_to_linger: asked when the connection is closed: whether the client may still be sending.
+        begin_to_linger: called when the connection is to be closed. It returns whether the client
+            may still be sending; if so, the protocol discards from now on what arrives.
     """
 
-    def __init__(self, transport: Any, has_to_linger: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, transport: Any, begin_to_linger: Callable[[], bool] = lambda: False) -> None:
         self._transport = transport
-        self._has_to_linger = has_to_linger
+        self._begin_to_linger = begin_to_linger
         self.get_extra_info = transport.get_extra_info
         self.is_closing = transport.is_closing
         self.pause_reading = transport.pause_reading
@@ -37,7 +38,7 @@ class LingeringTransport:
     def close(self) -> None:
         """Close, or end this side's half of the connection if the client is still sending."""
         self.flush()
-        if not self._has_to_linger():
+        if not self._begin_to_linger():
             self._transport.close()
         elif not self.is_closing():
             self.is_closing = _yes
@@ -49,13 +50,13 @@ class LingeringTransport:
         self._transport.abort()
 
     def get_write_buffer_size(self) -> int:
-        """So many bytes are not with the kernel yet. Those that are held back here do not count."""
+        """How many bytes the kernel has not taken yet, without those that are held back here."""
         size: int = self._transport.get_write_buffer_size()
         return size
 
     def forget_protocol(self) -> None:
         """The connection is lost. Without references in a circle it needs no garbage collector."""
-        self._has_to_linger = _no
+        self._begin_to_linger = _no
 
     def unwrap(self) -> Any:
         """The transport itself, with nothing held back."""

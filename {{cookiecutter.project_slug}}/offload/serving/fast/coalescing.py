@@ -28,7 +28,7 @@ class CoalescingHttpProtocol(HttpProtocol):
     """One connection of a client, whose writes leave together."""
 
     def _wrap(self, transport: Any) -> Any:
-        return CoalescingTransport(transport, iteration_of(self.loop), self._has_to_linger)
+        return CoalescingTransport(transport, iteration_of(self.loop), self._begin_to_linger)
 
     def eof_received(self) -> None:
         """The client sends no more, and may still read.
