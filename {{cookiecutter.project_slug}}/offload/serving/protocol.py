@@ -12,6 +12,7 @@ from offload.serving.connection_limits import ConnectionLimits
 from offload.serving.http_1_0 import WithoutChunks
 from offload.serving.raw_refusals import raw_refusal
 from offload.serving.slow_readers import ClientReading, unacknowledged_bytes
+from offload.serving.stop_signals import DRAINING
 from offload.serving.transport import LingeringTransport
 from offload.serving.upgrades import head_of, without_upgrade
 
@@ -261,7 +262,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         # What comes later is no header of this request: its scope keeps the list.
         self.headers = []
-        if self._limits.stopping or "draining" in self.app_state:
+        if self._limits.stopping or DRAINING in self.app_state:
             self.cycle.keep_alive = False
         if self.pipeline:
             # Else nobody would see that the client leaves.
