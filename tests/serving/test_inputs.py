@@ -11,9 +11,9 @@ from in_process import connected
 from raw_http import connect, exchange, request
 
 from offload.conf import conf
-from offload.serving import protocol
+from offload.serving import http_input
 from offload.serving.connection_limits import ConnectionLimits
-from offload.serving.protocol import MAX_HEAD_BYTES, MAX_HEADERS, PARSED_AT_ONCE_BYTES
+from offload.serving.http_input import MAX_HEAD_BYTES, MAX_HEADERS, PARSED_AT_ONCE_BYTES
 from offload.serving.types import Receive, Scope, Send
 
 MEGABYTE = 1024 * 1024
@@ -226,7 +226,7 @@ async def test_what_takes_long_to_parse_is_parsed_in_turns_with_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A megabyte in chunks of one byte takes 300 ms, and much of it arrives at once."""
-    monkeypatch.setattr(protocol, "PARSE_SECONDS", 0.0)
+    monkeypatch.setattr(http_input, "PARSE_SECONDS", 0.0)
     chunks = 100_000
     pieces: list[int] = []
 

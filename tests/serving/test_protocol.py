@@ -20,7 +20,7 @@ from offload.serving.fast.coalescing import (
     CoalescingTransport,
     LoopIteration,
 )
-from offload.serving.protocol import MAX_HEAD_BYTES
+from offload.serving.http_input import MAX_HEAD_BYTES
 
 
 class Wire:

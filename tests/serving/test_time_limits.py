@@ -17,7 +17,7 @@ from conftest import SERVICE, Serve, Server, eventually, lean, running
 from raw_http import connect, everything, request
 
 from offload.serving.connection_limits import CLOSE_TIMEOUT_SECONDS
-from offload.serving.protocol import PARSED_AT_ONCE_BYTES
+from offload.serving.http_input import PARSED_AT_ONCE_BYTES
 from offload.serving.slow_readers import ClientReading, read_bytes
 
 # Long enough that a busy machine keeps it where it has to be kept.
