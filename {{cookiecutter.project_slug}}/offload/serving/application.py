@@ -31,7 +31,7 @@ from offload.serving.raw_refusals import deny_websocket
 from offload.serving.refusals import Refusals
 from offload.serving.request_state import REQUEST_STATE, new_request_state
 from offload.serving.request_thread import SocketThread
-from offload.serving.request_timeout import request_timeout
+from offload.serving.request_timeout import end_overdue_requests
 from offload.serving.response_headers import choose_request_id
 from offload.serving.stream_shutdown import OpenStreams, StreamShutdown
 from offload.serving.sweeps import Sweeps
@@ -72,7 +72,9 @@ class Application:
         self.streams = OpenStreams()
         self.in_flight = InFlight(self.conf.requests_in_flight, self.conf.streams_in_flight)
         self.layers = self._layers()
+        self.sweeps.add(partial(end_overdue_requests, self.in_flight, self.conf.request_timeout))
         self._show_gauges()
+        self.sweeps.add(lambda _: refresh_gauges())
 
     def _layers(self) -> ASGIApp:
         """All that an HTTP request passes before Django, from the outside to the inside."""
@@ -95,13 +97,11 @@ class Application:
             partial(LoadShedding, in_flight=in_flight),
             # 8. 408 for a body that arrives too slowly.
             partial(BodyTimeout, sweeps, seconds=conf.body_timeout, min_rate=conf.body_min_rate),
-            # 9. 503 for a request that has no response after a time. No request passes it.
-            partial(request_timeout, sweeps, in_flight, seconds=conf.request_timeout),
-            # 10. One large body an iteration of the loop: others are served between them.
+            # 9. One large body an iteration of the loop: others are served between them.
             LargeBodies,
-            # 11. Ends the event streams at a stop. Layer 7 counts a stream until it has ended.
+            # 10. Ends the event streams at a stop. Layer 7 counts a stream until it has ended.
             partial(StreamShutdown, streams=self.streams),
-            # 12. Django, by path: the API's middleware or the full stack.
+            # 11. Django, by path: the API's middleware or the full stack.
             around=TwoChains(
                 api=build_handler(api_middleware, self.api_threads),
                 pages=build_handler(settings.MIDDLEWARE, self.page_threads),
@@ -129,7 +129,6 @@ class Application:
         show_gauge(metrics.THREADS_WANTED, lambda: sum(len(pool.waiting) for pool in pools))
         show_gauge(metrics.DATABASE_CONNECTIONS, lambda: sum(each.used for each in slots))
         show_gauge(metrics.DATABASE_CONNECTIONS_WANTED, lambda: sum(each.waiting for each in slots))
-        self.sweeps.add(lambda _: refresh_gauges())
 
     def _pools(self) -> list[ThreadPool]:
         return [pool for pool in (self.api_threads, self.page_threads) if pool is not None]

@@ -1,35 +1,27 @@
-"""Ends a request that has no response after a time."""
-
-from functools import partial
+"""Ends the requests that have no response after a time."""
 
 from offload.problems import Problem
 from offload.serving.load_shedding import InFlight
-from offload.serving.sweeps import Sweeps
-from offload.serving.types import ASGIApp
 
 
-def request_timeout(
-    sweeps: Sweeps, in_flight: InFlight, app: ASGIApp, *, seconds: float
-) -> ASGIApp:
-    """Cancel a request that has no response after `seconds`, and answer 503.
+def end_overdue_requests(in_flight: InFlight, max_seconds: float, now: float) -> None:
+    """Cancel each request that has no response after `max_seconds`, and answer 503.
 
     The time begins when the body has arrived (`body_timeout.py` limits the body) and ends when the
     response starts: a stream and a download last as long as their client reads.
 
-    No request passes this layer: it looks at those that are in flight anyway. A layer with a timer
-    for each would cost 1 us.
+    This is no layer that a request passes. It looks at those that are in flight anyway; a layer
+    with a timer for each would cost 1 us.
+
+    Args:
+        now: `perf_counter()`, in seconds.
     """
-    sweeps.add(partial(_end_overdue, in_flight, seconds))
-    return app
-
-
-def _end_overdue(in_flight: InFlight, seconds: float, now: float) -> None:
     for state, since in tuple(in_flight.requests.items()):
-        if now - since > seconds:
+        if now - since > max_seconds:
             state.end_early(
                 Problem(
                     503,
-                    f"The request took longer than {seconds:g} s and was ended. "
+                    f"The request took longer than {max_seconds:g} s and was ended. "
                     "Try again later, or ask for less.",
                     headers={"Retry-After": "1"},
                 )
