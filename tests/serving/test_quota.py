@@ -1,7 +1,5 @@
 """How often one caller may call: one quota for all web processes, kept in Redis."""
 
-import asyncio
-import signal
 import subprocess
 import sys
 import time
@@ -12,12 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-import redis
-import uvloop
 from conftest import Server, eventually, migrate, once, web_process
 from postgresql_server import free_port
-
-from offload_dev.launcher.embedded_valkey import command
+from running_valkey import Valkey, running_valkey
 
 pytestmark = once
 # A caller gets a request more every six minutes: nothing comes back while a test runs.
@@ -76,28 +71,18 @@ for number in range(12):
 class Setup:
     """A Valkey, and web processes that count in it."""
 
-    def __init__(self, service: Path, folder: Path) -> None:
-        self.service, self.folder = service, folder
-        self.redis_port = free_port()
-        self.valkey = subprocess.Popen(command(self.redis_port), stdout=subprocess.DEVNULL)
-        self.redis = redis.Redis(port=self.redis_port, socket_timeout=30)
+    def __init__(self, service: Path, folder: Path, valkey: Valkey) -> None:
+        self.service, self.folder, self.valkey = service, folder, valkey
         self.environment = {
             "DATABASE_URL": f"sqlite:///{folder / 'quota.sqlite3'}",
             "DJANGO_SETTINGS_MODULE": "quota_settings",
             "PYTHONPATH": str(folder),
-            "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
+            "REDIS_URL": valkey.url,
         }
         (folder / "quota_settings.py").write_text(SETTINGS)
         (folder / "quota_urls.py").write_text(URLS)
         migrate(service, self.environment["DATABASE_URL"])
-        eventually(self.answers, "Valkey")
         self.session, self.of_grace, *self.tokens = self.people()
-
-    def answers(self) -> bool:
-        try:
-            return bool(self.redis.ping())
-        except redis.RedisError:
-            return False
 
     def people(self) -> list[str]:
         """The key of a session, and the tokens."""
@@ -120,18 +105,14 @@ class Setup:
         )
 
     def counted_keys(self) -> list[bytes]:
-        found: Any = self.redis.keys("*:requests:*")
+        found: Any = self.valkey.client.keys("*:requests:*")
         return list(found)
 
 
 @pytest.fixture(scope="module")
 def setup(service: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
-    made = Setup(service, tmp_path_factory.mktemp("quota"))
-    yield made
-    made.redis.close()
-    made.valkey.send_signal(signal.SIGCONT)
-    made.valkey.kill()
-    made.valkey.wait()
+    with running_valkey() as valkey:
+        yield Setup(service, tmp_path_factory.mktemp("quota"), valkey)
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +224,7 @@ def test_guessed_tokens_leave_nothing_in_redis_and_keys_expire(
         assert refused.status_code == 401
         assert "RateLimit" not in refused.headers
     assert len(setup.counted_keys()) == before
-    lives: list[Any] = [setup.redis.pttl(key) for key in setup.counted_keys()]
+    lives: list[Any] = [setup.valkey.client.pttl(key) for key in setup.counted_keys()]
     assert all(0 < life <= WINDOW_SECONDS * 1000 for life in lives), lives
 
 
@@ -268,15 +249,12 @@ def test_without_redis_requests_pass_or_are_refused_as_the_settings_say(
             assert "RateLimit" in ask(server, token).headers
         uncounted = webs[0].metric("offload_access_uncounted_total")
 
-        setup.valkey.send_signal(signal.SIGSTOP)
-        try:
+        with setup.valkey.frozen():
             begun = time.monotonic()
             passed = [ask(webs[0], token) for _ in range(5)]
             refused = ask(closed, token)
             # Each waits half a second at most. Without a deadline each would wait for ever.
             assert time.monotonic() - begun < 25
-        finally:
-            setup.valkey.send_signal(signal.SIGCONT)
 
         assert {answer.status_code for answer in passed} == {200}
         assert not any("RateLimit" in answer.headers for answer in passed)
@@ -287,136 +265,3 @@ def test_without_redis_requests_pass_or_are_refused_as_the_settings_say(
         for server in (webs[0], closed):
             eventually(lambda: "RateLimit" in ask(server, token).headers, "the count")  # noqa: B023
             server.says("Redis answers again")
-
-
-def counted(port: int, requests: int, window: float, seconds: float = 5.0) -> Any:
-    """A quota of this process, for a policy of its own."""
-    from types import SimpleNamespace
-
-    from offload.access import request_quota
-
-    settings = SimpleNamespace(
-        redis_url=f"redis://127.0.0.1:{port}/0",
-        events_prefix="alone",
-        requests_per_owner=requests,
-        requests_per_address=0,
-        request_quota_window=window,
-        request_count_timeout=seconds,
-        uncounted_requests_pass=False,
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(request_quota, "conf", lambda: settings)
-        made = request_quota.RequestQuota()
-        made.open()
-    return made
-
-
-async def statuses(quota: Any, sharer: str, tries: int) -> list[int]:
-    """What some requests at one time are answered."""
-    from types import SimpleNamespace
-
-    from offload.problems import Problem
-
-    async def once_more() -> int:
-        try:
-            await quota.take(SimpleNamespace(), quota.per_owner, sharer)
-        except Problem as problem:
-            return problem.status
-        return 200
-
-    return list(await asyncio.gather(*(once_more() for _ in range(tries))))
-
-
-def test_requests_at_one_time_get_no_more_than_the_quota_and_it_comes_back(setup: Setup) -> None:
-    async def run() -> None:
-        quota = counted(setup.redis_port, 20, WINDOW_SECONDS)
-        assert sorted(await statuses(quota, "a", 50)) == [200] * 20 + [429] * 30
-        # Owners' names may hold any character.
-        assert await statuses(quota, "ü \ud800:*\n" * 40, 1) == [200]
-        await quota.close()
-
-        short = counted(setup.redis_port, 2, 1.0)
-        await statuses(short, "b", 2)
-        until = time.monotonic() + 30
-        while await statuses(short, "b", 1) != [200]:
-            assert time.monotonic() < until, "never came back"
-            await asyncio.sleep(0.05)
-        await short.close()
-
-    asyncio.run(run())
-
-
-def test_a_crowd_or_a_busy_event_loop_is_not_taken_for_a_slow_redis(setup: Setup) -> None:
-    async def run() -> None:
-        quota = counted(setup.redis_port, 20, WINDOW_SECONDS, seconds=0.3)
-        assert await statuses(quota, "warm", 1) == [200]
-        assert sorted(await statuses(quota, "crowd", 3000)) == [200] * 20 + [429] * 2980
-
-        asked = asyncio.create_task(statuses(quota, "busy", 1))
-        for _ in range(3):
-            await asyncio.sleep(0)
-        time.sleep(1)  # noqa: ASYNC251
-        assert await asked == [200]
-        await quota.close()
-
-    # uvloop fires timers before it reads.
-    uvloop.run(run())
-
-
-def test_a_client_that_leaves_while_it_is_counted_harms_no_other(setup: Setup) -> None:
-    async def run() -> None:
-        quota = counted(setup.redis_port, 5, WINDOW_SECONDS)
-        leaving = asyncio.create_task(statuses(quota, "left", 3))
-        await asyncio.sleep(0)
-        staying = asyncio.create_task(statuses(quota, "stays", 3))
-        await asyncio.sleep(0)
-        leaving.cancel()
-        assert await staying == [200] * 3
-        assert await statuses(quota, "stays", 3) == [200] * 2 + [429]
-        await quota.close()
-
-    asyncio.run(run())
-
-
-def test_a_service_without_the_lifespan_says_so(setup: Setup) -> None:
-    async def run() -> None:
-        quota = counted(setup.redis_port, 5, WINDOW_SECONDS)
-        await quota.close()
-        with pytest.raises(RuntimeError, match=r"list offload\.access\.lifespan"):
-            await statuses(quota, "a", 1)
-
-    asyncio.run(run())
-
-
-def test_a_redis_whose_clock_was_put_back_refuses_nobody(setup: Setup) -> None:
-    async def run() -> None:
-        quota = counted(setup.redis_port, 3, WINDOW_SECONDS)
-        hours_ahead = int((time.time() + 10 * WINDOW_SECONDS) * 1e6)
-        setup.redis.set("alone:requests:owner:late", hours_ahead, px=60_000)
-        assert sorted(await statuses(quota, "late", 4)) == [200] * 3 + [429]
-        await quota.close()
-
-    asyncio.run(run())
-
-
-def test_what_is_no_redis_counts_nothing_and_is_asked_by_one_request_at_a_time() -> None:
-    async def run() -> None:
-        asked = 0
-
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            nonlocal asked
-            asked += 1
-            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 50)
-            writer.close()
-
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        async with server:
-            quota = counted(server.sockets[0].getsockname()[1], 5, WINDOW_SECONDS)
-            assert await statuses(quota, "a", 1) == [503]
-            before = asked
-            assert await statuses(quota, "a", 200) == [503] * 200
-            # The time to the next try may have passed, for one of them.
-            assert asked - before <= 2
-            await quota.close()
-
-    asyncio.run(run())
