@@ -1,31 +1,16 @@
-"""The lab's jobs."""
+"""The lab's jobs that do what they are told; `lab_faults.py` has the others."""
 
 import time
 from datetime import datetime
-from functools import partial
 
 from celery import shared_task
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from offload.jobs import FailedPart, JobEnded, JobError, MiB, Report, RunLimit, job
 
 from . import life as life
-
-# A job with the limits of most of these.
-small = partial(job, time_limit=60, memory_limit=256 * MiB)
-
-
-class Work(BaseModel):
-    log: str
-    units: int = 100
-    weight: float = 1.0
-    # The job ends when there is such a file.
-    gate: str = ""
-
-
-class Death(BaseModel):
-    log: str
-    way: str
+from .faults import stumble
+from .params import Done, Nothing, Text, Work, small
 
 
 class Noted(BaseModel):
@@ -34,14 +19,6 @@ class Noted(BaseModel):
     # The job goes on when there is such a file.
     gate: str = ""
     seconds: float = 0.0
-
-
-class Done(BaseModel):
-    value: int
-
-
-class Text(BaseModel):
-    text: str
 
 
 class Whole(BaseModel):
@@ -56,10 +33,6 @@ class Nested(BaseModel):
     """The logs of the leaves, by the part that they are a part of."""
 
     logs: list[list[str]]
-
-
-class Nothing(BaseModel):
-    pass
 
 
 @job("lab.burn", time_limit=120, memory_limit=256 * MiB)
@@ -140,45 +113,6 @@ def family(params: Family, parts: list[Done]) -> Done:
     return Done(value=sum(part.value for part in parts))
 
 
-@job("lab.gil", time_limit=280, memory_limit=256 * MiB)
-def gil(params: Work, report: Report) -> Done:
-    from .compute import hold_the_gil
-
-    return Done(value=hold_the_gil(params.log, params.units, report))
-
-
-@job("lab.silent", time_limit=120, memory_limit=256 * MiB)
-def silent(params: Work, report: Report) -> Done:
-    from .compute import silent
-
-    return Done(value=silent(params.log, params.units, report, params.gate))
-
-
-@job("lab.die", time_limit=60, memory_limit=512 * MiB)
-def die(params: Death, report: Report) -> Done:
-    from .compute import die
-
-    return Done(value=die(params.log, params.way, report))
-
-
-overtime = job("lab.overtime", time_limit=4, soft_time_limit=2, memory_limit=512 * MiB)(
-    die.function
-)
-
-
-@job(
-    "lab.stumble",
-    time_limit=30,
-    memory_limit=256 * MiB,
-    retry_on=(ConnectionError,),
-    retry_delay=0.5,
-)
-def stumble(params: Work, report: Report) -> Done:
-    from .compute import stumble
-
-    return Done(value=stumble(params.log, params.units))
-
-
 @job("lab.letters", time_limit=60, memory_limit=4096 * MiB)
 def letters(params: Work, report: Report) -> Text:
     return Text(text="x" * params.units)
@@ -207,93 +141,6 @@ def slow_letters(params: Work, report: Report) -> Text:
 
     silent(params.log, params.units, report, params.gate)
     return Text(text="x" * 200_000)
-
-
-class Secret(BaseModel):
-    key: SecretStr = SecretStr("")
-    number: float | None = None
-
-
-class Numbers(BaseModel):
-    values: list[float]
-
-
-class Unspeakable(Exception):
-    def __str__(self) -> str:
-        raise RuntimeError("no text")
-
-
-@job("lab.raise", time_limit=30, memory_limit=256 * MiB)
-def raise_error(params: Death, report: Report) -> Done:
-    """Fail in a way that the name says."""
-    match params.way:
-        case "a surrogate":
-            raise ValueError("no such file: \udcff.csv")
-        case "a NUL":
-            raise ValueError("a zero: \0")
-        case "no text":
-            raise Unspeakable
-        case "a secret":
-            raise RuntimeError("GET https://upstream/?token=s3cr3t: 401")
-        case "for its owner":
-            raise JobError("the portfolio is empty: add a holding")
-    return Done(value=0)
-
-
-@job("lab.refused", time_limit=30, memory_limit=256 * MiB)
-def refused(params: Work, report: Report) -> Done:
-    """Succeed, and have the database refuse the write as no outage would."""
-    from django.db import DataError
-
-    from offload.jobs import transitions
-
-    from .compute import burn
-
-    succeed = transitions.succeed
-
-    def refuse(*_: object) -> None:
-        transitions.succeed = succeed
-        raise DataError("invalid input syntax")
-
-    transitions.succeed = refuse
-    return Done(value=burn(params.log, params.units, report, params.gate))
-
-
-@job("lab.limited", time_limit=4, memory_limit=256 * MiB)
-def limited(params: Work, report: Report) -> Done:
-    from .compute import silent
-
-    return Done(value=silent(params.log, params.units, report, params.gate))
-
-
-softly_limited = job(
-    "lab.softly_limited", time_limit=60, soft_time_limit=1.5, memory_limit=256 * MiB
-)(limited.function)
-
-
-_kept: list[bytearray] = []
-
-
-@job("lab.hoard", time_limit=30, memory_limit=1024 * MiB)
-def hoard(params: Nothing, report: Report) -> Nothing:
-    """Leave 300 MiB in the process."""
-    _kept.append(bytearray(300 * MiB))
-    return params
-
-
-@job("lab.modest", time_limit=30, memory_limit=256 * MiB)
-def modest(params: Nothing, report: Report) -> Done:
-    return Done(value=len(bytearray(50 * MiB)))
-
-
-@job("lab.numbers", time_limit=30, memory_limit=256 * MiB)
-def numbers(params: Nothing, report: Report) -> Numbers:
-    return Numbers(values=[1.0, float("nan")])
-
-
-@job("lab.secret", time_limit=30, memory_limit=256 * MiB)
-def secret(params: Secret, report: Report) -> Nothing:
-    return Nothing()
 
 
 def divide_alike(params: Whole) -> list[Work]:

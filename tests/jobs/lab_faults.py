@@ -1,0 +1,138 @@
+"""The lab's jobs in which something goes wrong: they die, fail, take too long or too much."""
+
+from pydantic import BaseModel, SecretStr
+
+from offload.jobs import JobError, MiB, Report, job
+
+from .params import Done, Nothing, Work
+
+
+class Death(BaseModel):
+    log: str
+    way: str
+
+
+@job("lab.gil", time_limit=280, memory_limit=256 * MiB)
+def gil(params: Work, report: Report) -> Done:
+    from .compute import hold_the_gil
+
+    return Done(value=hold_the_gil(params.log, params.units, report))
+
+
+@job("lab.silent", time_limit=120, memory_limit=256 * MiB)
+def silent(params: Work, report: Report) -> Done:
+    from .compute import silent
+
+    return Done(value=silent(params.log, params.units, report, params.gate))
+
+
+@job("lab.die", time_limit=60, memory_limit=512 * MiB)
+def die(params: Death, report: Report) -> Done:
+    from .compute import die
+
+    return Done(value=die(params.log, params.way, report))
+
+
+overtime = job("lab.overtime", time_limit=4, soft_time_limit=2, memory_limit=512 * MiB)(
+    die.function
+)
+
+
+@job(
+    "lab.stumble",
+    time_limit=30,
+    memory_limit=256 * MiB,
+    retry_on=(ConnectionError,),
+    retry_delay=0.5,
+)
+def stumble(params: Work, report: Report) -> Done:
+    from .compute import stumble
+
+    return Done(value=stumble(params.log, params.units))
+
+
+class Secret(BaseModel):
+    key: SecretStr = SecretStr("")
+    number: float | None = None
+
+
+class Numbers(BaseModel):
+    values: list[float]
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@job("lab.raise", time_limit=30, memory_limit=256 * MiB)
+def raise_error(params: Death, report: Report) -> Done:
+    """Fail in a way that the name says."""
+    match params.way:
+        case "a surrogate":
+            raise ValueError("no such file: \udcff.csv")
+        case "a NUL":
+            raise ValueError("a zero: \0")
+        case "no text":
+            raise Unspeakable
+        case "a secret":
+            raise RuntimeError("GET https://upstream/?token=s3cr3t: 401")
+        case "for its owner":
+            raise JobError("the portfolio is empty: add a holding")
+    return Done(value=0)
+
+
+@job("lab.refused", time_limit=30, memory_limit=256 * MiB)
+def refused(params: Work, report: Report) -> Done:
+    """Succeed, and have the database refuse the write as no outage would."""
+    from django.db import DataError
+
+    from offload.jobs import transitions
+
+    from .compute import burn
+
+    succeed = transitions.succeed
+
+    def refuse(*_: object) -> None:
+        transitions.succeed = succeed
+        raise DataError("invalid input syntax")
+
+    transitions.succeed = refuse
+    return Done(value=burn(params.log, params.units, report, params.gate))
+
+
+@job("lab.limited", time_limit=4, memory_limit=256 * MiB)
+def limited(params: Work, report: Report) -> Done:
+    from .compute import silent
+
+    return Done(value=silent(params.log, params.units, report, params.gate))
+
+
+softly_limited = job(
+    "lab.softly_limited", time_limit=60, soft_time_limit=1.5, memory_limit=256 * MiB
+)(limited.function)
+
+
+_kept: list[bytearray] = []
+
+
+@job("lab.hoard", time_limit=30, memory_limit=1024 * MiB)
+def hoard(params: Nothing, report: Report) -> Nothing:
+    """Leave 300 MiB in the process."""
+    _kept.append(bytearray(300 * MiB))
+    return params
+
+
+@job("lab.modest", time_limit=30, memory_limit=256 * MiB)
+def modest(params: Nothing, report: Report) -> Done:
+    return Done(value=len(bytearray(50 * MiB)))
+
+
+@job("lab.numbers", time_limit=30, memory_limit=256 * MiB)
+def numbers(params: Nothing, report: Report) -> Numbers:
+    return Numbers(values=[1.0, float("nan")])
+
+
+@job("lab.secret", time_limit=30, memory_limit=256 * MiB)
+def secret(params: Secret, report: Report) -> Nothing:
+    return Nothing()
