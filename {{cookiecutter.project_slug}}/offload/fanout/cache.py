@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
 
 from .raw_response import RawResponse
@@ -43,11 +44,19 @@ class ResponseCache:
         # For each key: the response, and the instant at which it was stored.
         self._entries: OrderedDict[Hashable, tuple[RawResponse, float]] = OrderedDict()
         self._bytes = 0
-        # How often everything was forgotten.
-        self.generation = 0
+        # The instant of the last `forget_all`.
+        self._forgotten_at = -inf
 
-    def store(self, key: Hashable, response: RawResponse) -> None:
-        """Keep a response, unless it forbids that."""
+    def store(self, key: Hashable, response: RawResponse, called_at: float) -> None:
+        """Keep a response, unless it forbids that, or may be older than the last `forget_all`.
+
+        Args:
+            key: of the request.
+            response: what came.
+            called_at: when the call began, an instant of `time.monotonic()`.
+        """
+        if called_at <= self._forgotten_at:
+            return
         if any(
             name.lower() == b"cache-control" and b"no-store" in value.lower()
             for name, value in response.headers
@@ -73,7 +82,7 @@ class ResponseCache:
         """Drop every response, and keep none of a call that began before now."""
         self._entries.clear()
         self._bytes = 0
-        self.generation += 1
+        self._forgotten_at = monotonic()
 
     def fresh(self, key: Hashable) -> CachedResponse | None:
         """The response that can stand in for a call."""

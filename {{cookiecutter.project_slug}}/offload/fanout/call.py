@@ -187,13 +187,12 @@ class PendingCall(Generic[T]):
     3. Neither is set: the deadline had passed before the start, and nothing is sent.
     """
 
-    __slots__ = ("_cache_generation", "_call", "_client", "_started_at", "cached", "shared")
+    __slots__ = ("_call", "_client", "_started_at", "cached", "shared")
 
     def __init__(self, call: Call[T], propagated: Headers) -> None:
         self._call = call
         self._client = call.holder.get()
         self._started_at = monotonic()
-        self._cache_generation = self._client.cache_generation
         fresh = not call.limits or not call.limits.skip_cache
         self.cached = self._client.fresh(call.request) if fresh else None
         self.shared = (
@@ -213,7 +212,7 @@ class PendingCall(Generic[T]):
 
         if self.cached:
             return self._outcome("ok", value, age=self.cached.age)
-        self._client.store(self._call.request, found, self._cache_generation)
+        self._client.store(self._call.request, found, self._started_at)
         return self._outcome("ok", value)
 
     def _response(self) -> RawResponse | Exception:

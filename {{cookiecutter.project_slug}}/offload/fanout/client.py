@@ -123,22 +123,10 @@ class UpstreamClient:
             span=tracing.current(),
         )
 
-    @property
-    def cache_generation(self) -> int:
-        """Changes when all kept responses are forgotten; for `store`."""
-        return self._cache.generation if self._cache else 0
-
-    def store(self, request: UpstreamRequest, response: RawResponse, generation: int) -> None:
-        """Keep a good response, if this upstream has a cache.
-
-        Args:
-            request: what was sent.
-            response: what came.
-            generation: the cache's at the start of the call. If it has changed, there was a write
-                meanwhile, and the response may be older than that.
-        """
-        if self._cache and generation == self._cache.generation and (key := request.key):
-            self._cache.store(key, response)
+    def store(self, request: UpstreamRequest, response: RawResponse, called_at: float) -> None:
+        """Keep a good response, if this upstream has a cache. See `ResponseCache.store`."""
+        if self._cache and (key := request.key):
+            self._cache.store(key, response, called_at)
 
     def forget(self, request: UpstreamRequest) -> None:
         """Drop the kept response that could stand in for this call."""
