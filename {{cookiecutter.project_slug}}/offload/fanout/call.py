@@ -145,9 +145,12 @@ async def run_calls(
                 name, call = waiting.popleft()
                 started[name] = pending[name] = PendingCall(call, propagated)
 
-            some = bool(required or waiting)
+            # The end of one call may end the gather, or let a waiting call start.
+            each_end_counts = required or waiting
             over = await _wait(
-                pending, ends_at, asyncio.FIRST_COMPLETED if some else asyncio.ALL_COMPLETED
+                pending,
+                ends_at,
+                asyncio.FIRST_COMPLETED if each_end_counts else asyncio.ALL_COMPLETED,
             )
             for name in over:
                 outcomes[name] = pending.pop(name).outcome()
