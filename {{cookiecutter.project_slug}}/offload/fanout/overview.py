@@ -61,8 +61,8 @@ def open_upstreams() -> list[UpstreamOverview]:
 
 
 def _clients() -> list[UpstreamClient]:
-    opened = (upstream.opened for upstream in list(declared))
-    return [client for client in opened if client is not None]
+    clients = (upstream.open_client for upstream in list(declared))
+    return [client for client in clients if client is not None]
 
 
 def _samples(metric: Any) -> dict[str, dict[tuple[str, str], float]]:

@@ -188,8 +188,8 @@ class Upstream(UpstreamLimits):
         return self._holder.get()
 
     @property
-    def opened(self) -> UpstreamClient | None:
-        """The client, for who only looks at it, from any thread; None while it is not open."""
+    def open_client(self) -> UpstreamClient | None:
+        """The client, to look at from any thread; None while the upstream is not open."""
         return self._holder.client
 
     @asynccontextmanager
