@@ -113,16 +113,19 @@ class RequestThread(Executor):
             self._pending -= 1
             raise
 
-    def take(self, thread: PooledThread) -> None:
-        """Begin in this thread, first with Django's clean-up. The caller holds the pool's lock."""
+    def begin_in(self, thread: PooledThread) -> None:
+        """Run the waiting calls in this thread, after Django's clean-up.
+
+        The caller holds the pool's lock.
+        """
         self._thread = thread
         thread.inbox.put(begin_in_thread)
         for _, item in self._queued:
             thread.inbox.put(item)
         self._queued.clear()
 
-    def refuse(self) -> None:
-        """No thread came back in time: fail the calls that wait. The pool has forgotten them.
+    def fail_waiting_calls(self) -> None:
+        """No thread came back in time: fail the calls that wait for one.
 
         Later calls of the request fail at once. Django makes some after an error of a sync view,
         and each would wait as long again.
@@ -137,35 +140,36 @@ class RequestThread(Executor):
                 future.set_exception(_all_busy())
 
     def _run(self, future: Future[R], call: Callable[[], R]) -> None:
-        """One call, in the thread. It is done before its caller hears of the result.
+        """Run one call, in the thread.
 
-        The caller may release the thread as soon as it has the result.
+        The call is no longer pending when its caller hears of the result: the caller may release
+        the thread at once.
         """
         if not future.set_running_or_notify_cancel():
-            self._done()
+            self._end_call()
             return
 
         try:
             result = call()
         except BaseException as error:
-            self._done()
+            self._end_call()
             future.set_exception(error)
         else:
-            self._done()
+            self._end_call()
             future.set_result(result)
 
-    def _done(self) -> None:
+    def _end_call(self) -> None:
         with self._pool.lock:
             self._pending -= 1
             if self._closed:
-                self._give_back()
+                self._give_back_if_pending(0)
 
-    def _give_back(self, pending: int = 0) -> None:
-        """Give the thread back if exactly `pending` calls are pending.
+    def _give_back_if_pending(self, calls: int) -> None:
+        """Give the thread back if so many calls are pending, and no more.
 
         The caller holds the pool's lock.
         """
-        if self._thread is not None and self._pending == pending:
+        if self._thread is not None and self._pending == calls:
             self._thread.inbox.put(partial(self._pool.take_back, self._thread))
             self._thread = None
 
@@ -173,23 +177,22 @@ class RequestThread(Executor):
         """The request has ended: give the thread back, or let its last call do so."""
         with self._pool.lock:
             self._closed = True
-            self._give_back()
+            self._give_back_if_pending(0)
 
     async def release(self) -> None:
-        """Give the thread back before the request waits: see `release` below."""
+        """Give the thread back before the request waits; as the function `release`, below."""
         if self._thread is not None and not self._pending:
-            await sync_to_async(self._leave)()
+            await sync_to_async(self._give_back_from_inside)()
 
-    def _leave(self) -> None:
+    def _give_back_from_inside(self) -> None:
         """Give back the thread in which this runs.
 
-        It runs in the thread itself, so that no other task of the request opens a transaction in it
-        meanwhile.
+        It runs there, so that no other task of the request opens a transaction meanwhile.
         """
         finish_in_thread()
         with self._pool.lock:
             # The pending call is this one.
-            self._give_back(pending=1)
+            self._give_back_if_pending(1)
 
 
 class SocketThread(RequestThread):
@@ -199,19 +202,19 @@ class SocketThread(RequestThread):
     where the clean-up fails. In the second case the pool ends the thread when the WebSocket closes.
     """
 
-    def refuse(self) -> None:
-        """Fail the calls that wait. A later call may find a thread."""
-        super().refuse()
+    def fail_waiting_calls(self) -> None:
+        """Fail the calls that wait for a thread. A later call may find one."""
+        super().fail_waiting_calls()
         self._refused = False
 
-    def _done(self) -> None:
+    def _end_call(self) -> None:
         # An error here must not keep the call's result from its caller.
         with contextlib.suppress(Exception):
             finish_in_thread()
             with self._pool.lock:
                 # The pending call is this one.
-                self._give_back(pending=1)
-        super()._done()
+                self._give_back_if_pending(1)
+        super()._end_call()
 
 
 def _all_busy() -> Problem:

@@ -24,10 +24,10 @@ IDLE_CHECK_SECONDS = 5.0
 class Borrower(Protocol):
     """Who is lent a thread: see `RequestThread`."""
 
-    def take(self, thread: PooledThread) -> None:
-        """Begin in this thread. The pool's lock is held."""
+    def begin_in(self, thread: PooledThread) -> None:
+        """Run in this thread from now on. The pool's lock is held."""
 
-    def refuse(self) -> None:
+    def fail_waiting_calls(self) -> None:
         """No thread came back in time. The pool has forgotten the borrower."""
 
 
@@ -97,13 +97,17 @@ class ThreadPool:
         self.waiting.append((request, time.monotonic()))
         if len(self.waiting) == 1:
             self.growth.begin(self.returned)
-            self._attend_later(GROWTH_DELAY_SECONDS)
+            self._look_later(GROWTH_DELAY_SECONDS)
 
     def _hand_over(self, request: Borrower) -> None:
-        """Raises RuntimeError where the system starts no more threads."""
+        """Give the request an idle thread, or a new one.
+
+        Raises:
+            RuntimeError: the system starts no more threads.
+        """
         thread = self.idle.pop() if self.idle else self._start_thread()
         self.lent += 1
-        request.take(thread)
+        request.begin_in(thread)
 
     def _start_thread(self) -> PooledThread:
         return PooledThread(self._when_idle, self.idle_check, self.connection_slots)
@@ -114,10 +118,10 @@ class ThreadPool:
         self.waiting.popleft()
         metrics.THREAD_WAIT.observe(time.monotonic() - since)
 
-    def _attend_later(self, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(seconds, self._attend)
+    def _look_later(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._look_at_waiting)
 
-    def _attend(self) -> None:
+    def _look_at_waiting(self) -> None:
         """Start threads for the requests that wait, and refuse those that have waited too long."""
         refused: list[Borrower] = []
         with self.lock:
@@ -132,11 +136,11 @@ class ThreadPool:
                 refused.append(self.waiting.popleft()[0])
                 metrics.THREAD_WAIT.observe(self.wait_timeout)
             if self.waiting:
-                self._attend_later(self._until_next_look())
+                self._look_later(self._until_next_look())
 
         # Without the lock, since the callers are told.
         for request in refused:
-            request.refuse()
+            request.fail_waiting_calls()
 
     def _grow(self) -> None:
         """Hand over a thread to each request that has waited long enough, up to the ceiling.
