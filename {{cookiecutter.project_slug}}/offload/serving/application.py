@@ -19,7 +19,7 @@ from offload.serving.body_limit import BodyLimit
 from offload.serving.body_timeout import BodyTimeout
 from offload.serving.costly_headers import CostlyHeaders, check_costly_headers
 from offload.serving.disconnect import ClientDisconnect
-from offload.serving.handler import TwoChains, build_handler
+from offload.serving.handler import build_handler
 from offload.serving.host_check import HostCheck, is_served_host
 from offload.serving.large_bodies import LargeBodies
 from offload.serving.lifespan import run_lifespan
@@ -36,6 +36,7 @@ from offload.serving.response_headers import choose_request_id
 from offload.serving.stream_shutdown import OpenStreams, StreamShutdown
 from offload.serving.sweeps import Sweeps
 from offload.serving.thread_pool import ThreadPool
+from offload.serving.two_chains import TwoChains
 from offload.serving.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 # The server cancels what outlives its grace period. The cancelled requests have this time to run

@@ -3,7 +3,7 @@
 It uses private names of Django and asgiref, whose versions `requirements/` pins.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
@@ -26,7 +26,6 @@ from offload.serving.cancellation import cancel_on_disconnect
 from offload.serving.fast import header_stores
 from offload.serving.file_pieces import read_in_pieces
 from offload.serving.loop_turns import with_loop_turns
-from offload.serving.paths import PathPrefixes
 from offload.serving.request_state import REQUEST_STATE, RequestState, state_of
 from offload.serving.request_thread import RequestThread, release
 from offload.serving.signals import ForeignReceivers
@@ -35,26 +34,6 @@ from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 from offload.serving.unavailable import unavailable
 
 EVENT_STREAM = "text/event-stream"
-
-
-class TwoChains:
-    """Sends a request through the API's middleware, or through Django's full stack.
-
-    Args:
-        api: what answers the paths that begin with one of `api_prefixes`.
-        pages: what answers all other paths.
-    """
-
-    def __init__(self, api: ASGIApp, pages: ASGIApp, *, api_prefixes: tuple[str, ...]) -> None:
-        self.api = api
-        self.pages = pages
-        self.api_paths = PathPrefixes(api_prefixes)
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Serve one request, without a coroutine of its own (0.2 us)."""
-        state: RequestState = scope[REQUEST_STATE]
-        chain = self.api if self.api_paths.match(state.path) else self.pages
-        return chain(scope, receive, send)
 
 
 def build_handler(middleware: Sequence[str], pool: ThreadPool | None) -> ASGIApp:
