@@ -28,30 +28,16 @@ from pydantic import BaseModel, ValidationError
 
 from offload.jobs.blocked import give_ranks
 from offload.jobs.errors import JobError
-from offload.jobs.fenced_update import fenced_update
+from offload.jobs.fenced_update import fenced_update, update_job
 from offload.jobs.followers import insert_followers
 from offload.jobs.job_type import FailedPart, JobType
 from offload.jobs.metrics import ENDED, count, count_new
 from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.row_states import UNHELD, due_again, end_columns, held_and_wanted
-from offload.jobs.transactions import (
-    in_transaction,
-    lock_ancestors,
-    long_statements,
-    retry_conflicts,
-)
+from offload.jobs.transactions import in_transaction, lock_ancestors, long_statements
 from offload.validation_faults import faults_of
 
 WAITS_FOR_PARTS = Q(status=Status.RUNNING, phase=Phase.PARTS)
-
-
-def update_job(where: Q, job_id: UUID, **values: Any) -> Job | None:
-    """One fenced UPDATE that does not end the job: it concerns no other row.
-
-    Returns:
-        The job's new row; None where it had moved on.
-    """
-    return retry_conflicts(lambda: fenced_update(where, job_id, **values))
 
 
 def end_job(where: Q, job: Job, status: Status, **values: Any) -> Job | None:

@@ -10,6 +10,18 @@ from django.db.models.expressions import Col
 from django.db.models.sql import UpdateQuery
 
 from offload.jobs.models import Job
+from offload.jobs.transactions import retry_conflicts
+
+
+def update_job(where: Q, job_id: UUID, **values: Any) -> Job | None:
+    """`fenced_update` that does not end the job, and so concerns no other row.
+
+    It is tried again where PostgreSQL has ended it because of another transaction.
+
+    Returns:
+        The job's new row; None where it had moved on.
+    """
+    return retry_conflicts(lambda: fenced_update(where, job_id, **values))
 
 
 def fenced_update(where: Q, job_id: UUID, **values: Any) -> Job | None:

@@ -35,8 +35,7 @@ from django.db.models.functions import Coalesce, Now
 from offload.conf import conf
 from offload.jobs import divided
 from offload.jobs.attempt_span import trace_interrupted
-from offload.jobs.divided import update_job
-from offload.jobs.fenced_update import fenced_claim
+from offload.jobs.fenced_update import fenced_claim, update_job
 from offload.jobs.metrics import HANDED_BACK, LOST, RETRIED, count
 from offload.jobs.models import Job, ResultFile, Status
 from offload.jobs.past_attempts import with_attempt
