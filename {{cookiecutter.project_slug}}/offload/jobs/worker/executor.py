@@ -42,7 +42,7 @@ from offload.validation_faults import faults_of
 logger = logging.getLogger("offload.jobs")
 
 # Writes how a job's function ended. Returns the new row; None where the lease was lost.
-End = Callable[[], Job | None]
+WriteEnd = Callable[[], Job | None]
 
 
 class JobFailed(Exception):
@@ -88,11 +88,11 @@ def _claim_and_run(
 def _run_and_write(job_type: JobType[Any, Any], job: Job, slot: Slot, spooler: Spooler) -> str:
     started = time.perf_counter()
     slot.computing(job, job_type.limits)
-    end = _run(job_type, job, slot)
+    write_end = _run(job_type, job, slot)
     slot.writing(job)
     try:
         try:
-            ended = _write(end, job, spooler)
+            ended = _write(write_end, job, spooler)
         except SaveFailed as failed:
             ended = _write(_retry_or_fail(job_type, job, failed.__cause__ or failed), job, spooler)
     except Exception as error:
@@ -111,7 +111,7 @@ def _run_and_write(job_type: JobType[Any, Any], job: Job, slot: Slot, spooler: S
         return "fenced"
 
     tracing.set_attribute("offload.job.status", ended.status)
-    tell_watchers_and_parent(ended)
+    start_what_waited_for(ended)
     seconds = round(time.perf_counter() - started, 3)
     logger.info("job %s", ended.status, extra=job.log_fields() | {"seconds": seconds})
 
@@ -120,9 +120,9 @@ def _run_and_write(job_type: JobType[Any, Any], job: Job, slot: Slot, spooler: S
     return ended.status
 
 
-def _write(end: End, job: Job, spooler: Spooler) -> Job | None:
-    with spooler.keeping(end):
-        return retry_while_database_is_down(end, partial(_written, job))
+def _write(write_end: WriteEnd, job: Job, spooler: Spooler) -> Job | None:
+    with spooler.keeping(write_end):
+        return retry_while_database_is_down(write_end, partial(_written, job))
 
 
 def _listen_to_signals(slot: Slot) -> None:
@@ -167,7 +167,7 @@ def _written(job: Job) -> Job | None:
     return Job.objects.filter(ended | divided, pk=job.pk).first()
 
 
-def _run(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:
+def _run(job_type: JobType[Any, Any], job: Job, slot: Slot) -> WriteEnd:
     """Run the function, and return what writes its end.
 
     Four cases: the function returned, it was asked to stop, it lost its lease, it raised an error.
@@ -185,7 +185,7 @@ def _run(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:
         return _retry_or_fail(job_type, job, error)
 
 
-def _compute(job_type: JobType[Any, Any], job: Job, slot: Slot) -> End:
+def _compute(job_type: JobType[Any, Any], job: Job, slot: Slot) -> WriteEnd:
     """Call the function, or divide the job.
 
     Three cases: an undivided job, the second claim of a divided job, its first claim.
@@ -226,6 +226,7 @@ def _part_results(
     job_type: JobType[Any, Any], job: Job, slot: Slot
 ) -> list[BaseModel | FailedPart]:
     """The results of the parts. The time limits begin when they are read."""
+    # As during a claim: neither a time limit nor a cancel kills a process that reads.
     slot.claiming(job.pk)
     results = retry_while_database_is_down(partial(part_results, job_type, job), lambda: None)
     slot.computing(job, job_type.limits)
@@ -239,7 +240,7 @@ def _divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None
     return divided
 
 
-def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) -> End:
+def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) -> WriteEnd:
     limits = job_type.limits
     reason, detail = public_text(job_type, error), full_text(error)
     tracing.record_error(error)
@@ -263,12 +264,15 @@ def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) 
     return KeptEnd(job, "fail", error=reason, detail=detail)
 
 
-def tell_watchers_and_parent(ended: Job) -> None:
-    """Send the event, and start what waited for this end.
+def start_what_waited_for(ended: Job) -> None:
+    """Tell the watchers of the new state, and start the jobs that waited for it.
 
     Three kinds of jobs may have waited: its followers, the next job of the same limit, and its
     parent if this was the last part. The maintenance starts them where the database does not answer
     here.
+
+    Args:
+        ended: the new row of a job whose attempt has ended; it may be queued again.
     """
     services.events.publish(ended)
     services.dispatch(followers_of(ended))

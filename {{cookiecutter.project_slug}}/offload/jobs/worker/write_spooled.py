@@ -7,7 +7,7 @@ from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK, close_connection
 from offload.jobs.models import Job
 from offload.jobs.row_states import held
 from offload.jobs.transactions import bounded_transaction, is_lock_conflict
-from offload.jobs.worker.executor import tell_watchers_and_parent
+from offload.jobs.worker.executor import start_what_waited_for
 from offload.jobs.worker.kept_end import kept_end
 from offload.jobs.worker.spool import Spool, SpooledEnd
 
@@ -83,7 +83,7 @@ def _write(spooled: SpooledEnd) -> None:
         with bounded_transaction():
             ended = end()
         if ended is not None:
-            tell_watchers_and_parent(ended)
+            start_what_waited_for(ended)
             logger.warning(
                 "job %s: %s, from the spool: its process ended during an outage",
                 job.pk,
