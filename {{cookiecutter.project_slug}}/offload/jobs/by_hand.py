@@ -1,4 +1,6 @@
-"""Queues a failed or cancelled job again, or deletes a finished one, because somebody asks for it.
+"""The two transitions that somebody asks for: a job that has ended is queued again, or deleted.
+
+`control.py` calls them, and tells the others.
 
 A retried job begins anew under its id: with a new fencing token, all its attempts, and no deadline
 for its start. What succeeded of a divided job is kept:

@@ -1,6 +1,8 @@
-"""What owners, staff and commands do with jobs by hand: one job, or many.
+"""Retry, discard and cancel, for whoever asks: an owner, staff, or a command. One job, or many.
 
-Each action logs what the job came to before, tells the watchers, and has a message published.
+The rows are changed by `by_hand.py` (retry, discard) and `transitions.py` (cancel). Here follows
+what a change has to bring about: an event for the watchers, a message for the workers, and a
+`Problem` where there is no such job.
 """
 
 import logging
