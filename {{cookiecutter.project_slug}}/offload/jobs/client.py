@@ -17,7 +17,7 @@ from offload.jobs.attempt_span import add_submitted_event
 from offload.jobs.control import cancel_job, discard_job, no_such_job, retry_job
 from offload.jobs.followers import follower_columns
 from offload.jobs.idempotency import Idempotency, find_kept, find_repeated, keep_key, repeated
-from offload.jobs.insert_list import MAX_INSERT_TRIES, insert_list
+from offload.jobs.insert_list import MAX_INSERT_TRIES, always_in_the_way, insert_list
 from offload.jobs.job_type import JobType
 from offload.jobs.metrics import count_new
 from offload.jobs.models import Job
@@ -132,17 +132,17 @@ async def submit_many(
         is_planned = "due_at" in columns
         with turn_to_submit(job_type, owner, is_planned):
             admit_waiting(jobs, is_planned)
-            accepted = insert_list(jobs)
-        new = [job for job, found in zip(jobs, accepted, strict=True) if job.pk == found.pk]
+            stored = insert_list(jobs)
+        new = [job for job, found in zip(jobs, stored, strict=True) if job.pk == found.pk]
         count_new(new)
         add_submitted_event(new)
         if not is_planned:
             services.dispatch(new)
         if job_type.limits.run_limit is None:
-            return accepted
+            return stored
         # Some may have become due meanwhile.
-        rows = Job.objects.in_bulk([job.pk for job in accepted])
-        return [rows.get(job.pk, job) for job in accepted]
+        rows = Job.objects.in_bulk([job.pk for job in stored])
+        return [rows.get(job.pk, job) for job in stored]
 
     return await sync_to_async(insert_all)()
 
@@ -223,7 +223,9 @@ def _checked_times(run_at: datetime | None, start_before: datetime | None) -> di
     if start_before is not None:
         if start_before <= max(now, run_at or now):
             raise Problem(
-                422, f"start_before={start_before} is not later than now and than run_at: in vain"
+                422,
+                f"start_before={start_before} must be later than now, and later than run_at: else "
+                "no worker can begin the job in time",
             )
         times["start_before"] = start_before
     return times
@@ -243,9 +245,9 @@ def _insert(
             return kept
     is_planned = "due_at" in columns
     with turn_to_submit(job_type, owner, is_planned):
-        accepted = _insert_new(job_type, job, idempotency, is_planned)
-    if accepted is not job:
-        return accepted
+        stored = _insert_new(job_type, job, idempotency, is_planned)
+    if stored is not job:
+        return stored
 
     count_new([job])
     add_submitted_event([job])
@@ -275,9 +277,7 @@ def _insert_new(
         else:
             return job
 
-    raise Problem(
-        409, f"jobs of the type {job_type.name!r} with these parameters end and begin: try again"
-    )
+    raise always_in_the_way(job_type.name)
 
 
 def _existing(job_type: JobType[P, R], job: Job, idempotency: Idempotency | None) -> Job | None:

@@ -26,7 +26,7 @@ def insert_list(jobs: list[Job]) -> list[Job]:
         one of the same list.
 
     Raises:
-        Problem: 409, other jobs with these parameters end and begin at this moment.
+        Problem: 409, as `always_in_the_way`.
     """
     first = {job.unique_key: job for job in reversed(jobs) if job.unique_key is not None}
     if not first:
@@ -57,7 +57,16 @@ def _insert_unique(jobs: list[Job]) -> Iterator[Job]:
         if not left:
             return
 
-    raise Problem(
+    raise always_in_the_way(left[0].kind)
+
+
+def always_in_the_way(kind: str) -> Problem:
+    """409 for a unique job that met another one with its parameters at each try.
+
+    Each of those had ended when it was looked for.
+    """
+    return Problem(
         409,
-        f"jobs of the type {left[0].kind!r} with these parameters end and begin: try again",
+        f"jobs of the type {kind!r} with the same parameters began and ended while this one was "
+        f"submitted, {MAX_INSERT_TRIES} times: try again",
     )
