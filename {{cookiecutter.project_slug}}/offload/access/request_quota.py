@@ -7,11 +7,10 @@ of the web processes may differ.
 
 import asyncio
 import logging
-import math
 import time
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.http import HttpRequest
 from redis.asyncio import Redis
@@ -20,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from offload.access import metrics
+from offload.access.quota_count import Count, Policy
 from offload.conf import conf
 from offload.problems import Problem
 from offload.redis_answers import strict_answers
@@ -32,8 +32,6 @@ MAX_BATCH = 100
 RETRY_INTERVAL_SECONDS = 1.0
 # Seconds more for an answer that has come while the event loop was busy, and was not read yet.
 READ_SECONDS = 0.01
-# A problem type of draft-ietf-httpapi-ratelimit-headers-10.
-QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 # The value of a key is the time at which the whole quota is there again, in microseconds of Redis's
 # clock. The key expires then. A time beyond the window is from before Redis's clock was put back.
@@ -58,53 +56,6 @@ for number, key in ipairs(KEYS) do
 end
 return answers
 """
-
-
-class Policy(NamedTuple):
-    """A quota: so many requests in a window, in seconds. The name is in headers and metrics."""
-
-    name: str
-    requests: int
-    window: float
-
-    def header(self) -> str:
-        """The value of `RateLimit-Policy`."""
-        return f'"{self.name}";q={self.requests};w={math.ceil(self.window)}'
-
-
-class Count(NamedTuple):
-    """What is left of a caller's quota after a request.
-
-    Attributes:
-        policy: the quota.
-        fits: whether the request was in the quota.
-        whole_in: seconds until all of the quota may be used again.
-    """
-
-    policy: Policy
-    fits: bool
-    whole_in: float
-
-    @property
-    def left(self) -> int:
-        """How many requests may follow at once."""
-        used = self.whole_in * self.policy.requests / self.policy.window
-        # The script's times are whole microseconds.
-        return max(0, self.policy.requests - math.ceil(used - 1e-4))
-
-    @property
-    def retry_after(self) -> int:
-        """Seconds until the next request fits."""
-        interval = self.policy.window / self.policy.requests
-        return max(1, math.ceil(self.whole_in + interval - self.policy.window))
-
-    def headers(self) -> dict[str, str]:
-        """The headers of draft-ietf-httpapi-ratelimit-headers-10."""
-        seconds = math.ceil(self.whole_in)
-        return {
-            "RateLimit-Policy": self.policy.header(),
-            "RateLimit": f'"{self.policy.name}";r={self.left};t={seconds}',
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +145,7 @@ class RequestQuota:
         request.quota = found  # type: ignore[attr-defined]
         if not found.fits:
             metrics.REFUSED.labels(policy.name).inc()
-            raise _exceeded(found)
+            raise found.problem()
 
     async def _count(self, policy: Policy, sharer: str) -> Count | None:
         """The count, or None where Redis does not answer in time.
@@ -286,16 +237,4 @@ def _connect(url: str, seconds: float) -> "Redis":
         socket_timeout=None,
         socket_connect_timeout=seconds,
         retry=Retry(NoBackoff(), 1),
-    )
-
-
-def _exceeded(found: Count) -> Problem:
-    policy, seconds = found.policy, found.retry_after
-    whose = "Your" if policy.name == "owner" else "Your address's"
-    return Problem(
-        429,
-        f"{whose} quota of {policy.requests} requests in {policy.window:g} s is used up: try again "
-        f"in {seconds} s",
-        headers={"Retry-After": str(seconds)} | found.headers(),
-        **{"type": QUOTA_EXCEEDED, "violated-policies": [policy.name]},
     )
