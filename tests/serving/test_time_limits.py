@@ -18,7 +18,7 @@ from raw_http import connect, everything, request
 
 from offload.serving.connection_limits import CLOSE_TIMEOUT_SECONDS
 from offload.serving.http_input import PARSED_AT_ONCE_BYTES
-from offload.serving.slow_readers import ClientReading, read_bytes
+from offload.serving.slow_readers import ClientReading, bytes_read
 
 # Long enough that a busy machine keeps it where it has to be kept.
 SHORT_SECONDS = 0.7
@@ -218,11 +218,11 @@ def test_the_kernel_tells_what_a_client_has_read() -> None:
         client = socket.create_connection(listener.getsockname())
         connection, _ = listener.accept()
     with client, connection:
-        before = read_bytes(connection, 0)
+        before = bytes_read(connection, 0)
         connection.sendall(bytes(12_345))
         while len(client.recv(20_000, socket.MSG_PEEK)) < 12_345:
             pass
-        eventually(lambda: read_bytes(connection, 0) - before == 12_345, "the acknowledgement")
+        eventually(lambda: bytes_read(connection, 0) - before == 12_345, "the acknowledgement")
 
 
 def test_a_stop_does_not_wait_for_clients_that_read_nothing(serve: Serve) -> None:

@@ -181,11 +181,11 @@ class Offload:
     request_count_timeout: float = 0.2
     # Where the count is not known in time: True answers the request, False refuses it (503).
     uncounted_requests_pass: bool = True
-    # So many requests with a wrong token are answered 401 for one client address a minute; further
+    # Requests with a wrong token that are answered 401, for one client address in a minute; further
     # ones are answered 429 without a query. A mistyped token is sent a few times, not 30.
     token_failures: int = 30
-    # So many wrong passwords are checked for one client address in the window below (seconds);
-    # then none is. OWASP asks for a limit and names no number (ASVS 2.2.1: at most 100 an hour).
+    # Wrong passwords that are checked for one client address in the window below (seconds); then
+    # none is. OWASP asks for a limit and names no number (ASVS 2.2.1: at most 100 an hour).
     login_failures: int = 8
     login_failure_window: float = 300.0
 

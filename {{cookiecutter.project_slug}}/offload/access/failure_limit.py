@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from offload.access.client_address import address_group
 
-# So many addresses are remembered; then the one whose window began first is forgotten.
+# Addresses that are remembered. Beyond them the one whose window began first is forgotten.
 MAX_ADDRESSES = 10_000
 
 

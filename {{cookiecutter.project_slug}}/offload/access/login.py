@@ -19,9 +19,9 @@ from offload.access.failure_limit import FailureLimit
 
 logger = logging.getLogger("offload.access")
 
-# So many passwords are checked at once; each takes a core.
+# Passwords that are checked at once; each takes a core.
 MAX_CHECKS_AT_ONCE = 2
-# Seconds. A login that has waited for so long for its check fails.
+# A login that has waited this long for its check fails (seconds).
 CHECK_WAIT_SECONDS = 5.0
 
 

@@ -11,8 +11,8 @@ PARSED_AT_ONCE_BYTES = 4 * 1024
 # After this time the loop serves others, and then the rest is parsed. A megabyte of plain JSON is
 # parsed in less.
 PARSE_SECONDS = 0.002
-# So many heads of responses may wait for their call. Before the response there may be some of
-# 1xx, which say that more will come: Go's transport takes 5.
+# Heads of responses that may wait for their call. Before the response there may be some of 1xx,
+# which say that more will come: Go's transport takes 5.
 MAX_UNREAD_HEADS = 10
 
 

@@ -4,7 +4,7 @@ import threading
 
 
 class ConnectionSlots:
-    """So many connections may be open at once.
+    """Bounds how many connections are open at once.
 
     A thread that keeps an idle connection gives its slot up if another thread waits for one: see
     `wanted`.

@@ -14,8 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 
-# So many files are read at the same moment; further reads wait. As many threads as Python's own
-# pool has at most.
+# Files that are read at the same moment; further reads wait. Python's own pool has no more threads.
 MAX_FILE_THREADS = 32
 
 P = ParamSpec("P")

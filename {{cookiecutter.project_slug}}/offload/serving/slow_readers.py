@@ -20,7 +20,7 @@ class ClientReading:
 
     def __init__(self) -> None:
         self.unsent_bytes = 0
-        # What it had read at the last look (`read_bytes`).
+        # What it had read at the last look (`bytes_read`).
         self._read_bytes = 0
         # Since when it reads too little, by the loop's time.
         self._slow_since = 0.0
@@ -38,7 +38,7 @@ class ClientReading:
             min_rate: for so many bytes the client is given a second more.
         """
         unsent = unsent_bytes(transport)
-        read = read_bytes(transport.get_extra_info("socket"), unsent) if unsent else 0
+        read = bytes_read(transport.get_extra_info("socket"), unsent) if unsent else 0
         if not unsent or not self.unsent_bytes:
             self._slow_since = now
         elif read > self._read_bytes:
@@ -48,7 +48,7 @@ class ClientReading:
 
 
 def unsent_bytes(transport: Any) -> int:
-    """So many bytes wait for the client to read; 0 if the process need not wait for that.
+    """How many bytes wait for the client to read; 0 if the process need not wait for that.
 
     It waits where it holds some of them itself, and where it is about to close the connection.
     Those in the kernel are counted, too: they are what moves first when the client reads.
@@ -59,11 +59,11 @@ def unsent_bytes(transport: Any) -> int:
     return held + unacknowledged_bytes(transport.get_extra_info("socket"))
 
 
-def read_bytes(connection: Any, unsent: int) -> int:
+def bytes_read(connection: Any, unsent: int) -> int:
     """A number that grows by as much as the client reads.
 
-    What is unsent alone does not tell: the application writes more while the client reads. Where
-    the system does not say what the client has acknowledged, it has to do.
+    Linux says how much the client has acknowledged. Elsewhere the number is taken from what is
+    unsent, which tells less: the application writes more while the client reads.
     """
     try:
         told = connection.getsockopt(
@@ -77,7 +77,7 @@ def read_bytes(connection: Any, unsent: int) -> int:
 
 
 def unacknowledged_bytes(connection: Any) -> int:
-    """So many bytes the kernel has not delivered yet; 0 where the system does not tell."""
+    """How many bytes the kernel has not delivered yet; 0 where the system does not tell."""
     try:
         answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
     except OSError:

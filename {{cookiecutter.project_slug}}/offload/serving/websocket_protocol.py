@@ -13,14 +13,13 @@ from offload.serving.types import Message
 # begin and its end.
 logger = logging.getLogger("uvicorn.error.websockets")
 logger.setLevel(logging.WARNING)
-# A message may come in so many frames. Its size is limited, but a frame may be empty.
+# Frames of one message. Its size is limited, but a frame may be empty.
 MAX_FRAGMENTS = 1000
 # The library is given this much at once. It takes 20 us for a ping of 6 bytes: a megabyte of them
 # would stop the loop for 3 s.
 PARSED_AT_ONCE_BYTES = 4 * 1024
-# So many frames that say nothing to the application (pings, pongs, and messages behind the close)
-# may come between two looks at the connection (0.5 s). Browsers send no pings, and libraries one in
-# some seconds.
+# Frames that say nothing to the application (pings, pongs, and messages behind the close) between
+# two looks at the connection (0.5 s). Browsers send no pings, and libraries one in some seconds.
 MAX_IDLE_FRAMES = 500
 
 # What `limited` mixes the limits into. A service may not have the library that uvicorn's needs.

@@ -18,9 +18,9 @@ from offload.jobs.stats import JobStats
 LEADER_LEASE_SECONDS = 5.0
 # A leader renews the lead between two duties where this many seconds have passed.
 RENEWAL_INTERVAL_SECONDS = LEADER_LEASE_SECONDS / 2
-# So often a process that does not lead reads the row: the idle statements of a service hardly grow
-# with its processes. What it knows of queues is so much older, and a lead that ended is taken so
-# much later.
+# A process that does not lead reads the row once in this time, so that the idle statements of a
+# service hardly grow with its processes. What it knows of queues may be older by this, and a lead
+# that ended is taken later by this.
 FOLLOWER_INTERVAL_SECONDS = LEADER_LEASE_SECONDS / 2
 
 # The name of the one row.
