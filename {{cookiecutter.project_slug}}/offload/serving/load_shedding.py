@@ -18,8 +18,8 @@ class InFlight:
     """What a process is doing now, counted in three sets, each with its limit.
 
     Attributes:
-        max_requests: of requests, and apart from them of unfinished bodies.
-        max_streams: of event streams.
+        max_requests: the most requests that are answered at once, and the most unfinished bodies.
+        max_streams: the most event streams that are open.
         bodies: requests whose body is not complete yet, and since when (`perf_counter`). They are
             counted apart, so that slow senders shed only each other.
         requests: requests that are being answered, and since when.
@@ -33,7 +33,11 @@ class InFlight:
     streams: set[RequestState] = field(default_factory=set)
 
     def add_body(self, state: RequestState) -> None:
-        """A body will arrive. At the limit the oldest gives way, or a `Problem` (503) is raised."""
+        """Count a request whose body will arrive. At the limit a slow one gives way: the oldest.
+
+        Raises:
+            Problem: 503, there are too many, and none of them is slow.
+        """
         now = perf_counter()
         if len(self.bodies) >= self.max_requests:
             oldest, since = next(iter(self.bodies.items()))
@@ -44,7 +48,11 @@ class InFlight:
         self.bodies[state] = now
 
     def add_request(self, state: RequestState) -> None:
-        """The request is complete. Raises a `Problem` (503) at the limit."""
+        """Count a request that is complete, and no longer as a body.
+
+        Raises:
+            Problem: 503, there are too many.
+        """
         if state.has_body:
             self.bodies.pop(state, None)
         if len(self.requests) >= self.max_requests:
@@ -52,7 +60,11 @@ class InFlight:
         self.requests[state] = perf_counter()
 
     def add_stream(self, state: RequestState) -> None:
-        """The response is an event stream. Raises a `Problem` (503) at the limit."""
+        """Count a request whose response is an event stream, and no longer as a request.
+
+        Raises:
+            Problem: 503, there are too many.
+        """
         if len(self.streams) >= self.max_streams:
             raise _shed("streams")
         self.requests.pop(state, None)
