@@ -46,7 +46,7 @@ class JobServices:
     # The logins of open event streams and long polls.
     watched_logins: WatchedLogins = field(default_factory=WatchedLogins)
 
-    def watching(self) -> Notifier:
+    def running_notifier(self) -> Notifier:
         """This process's notifier.
 
         Raises:

@@ -51,7 +51,7 @@ async def wait_for_end(request: HttpRequest, job: Job, seconds: float) -> None:
     if job.final:
         return
 
-    notifier = services.watching()
+    notifier = services.running_notifier()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds), notifier.watch(job.pk, job.owner) as changes:
             with watch_login(request, changes.wake) as login:
@@ -59,7 +59,7 @@ async def wait_for_end(request: HttpRequest, job: Job, seconds: float) -> None:
 
 
 async def _until_end(request: HttpRequest, job: Job, changes: Changes, login: WatchedLogin) -> None:
-    notifier = services.watching()
+    notifier = services.running_notifier()
     stopping = False
 
     def stop() -> None:
@@ -103,7 +103,7 @@ async def _events(
     It ends before that if the caller's login ends, and if the job's row is deleted.
     In long silences it has a comment line.
     """
-    notifier, logins = services.watching(), services.watched_logins
+    notifier, logins = services.running_notifier(), services.watched_logins
 
     async with notifier.watch(job.pk, job.owner) as changes:
         with logins.watch(caller_login, changes.wake) as login:

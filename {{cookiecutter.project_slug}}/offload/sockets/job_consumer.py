@@ -64,7 +64,7 @@ class JobConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def connect(self) -> None:
         """Accept the WebSocket. It takes one of its owner's places, as each subscription does."""
         await self.accept(self.scope["subprotocol"])
-        notifier, owner = services.watching(), self.scope["owner"]
+        notifier, owner = services.running_notifier(), self.scope["owner"]
         try:
             self.opened.enter_context(notifier.place(owner))
         except Problem as problem:
@@ -152,7 +152,7 @@ class JobConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _send_event(self, subscription: Subscription) -> None:
         """Send the newest state of a job, unless the client has it. The last one ends the watch."""
-        notifier = services.watching()
+        notifier = services.running_notifier()
         job = subscription.job = notifier.newest(subscription.job)
         if notifier.has_expired(job.pk):
             await self.subscriptions.remove(job.pk)
