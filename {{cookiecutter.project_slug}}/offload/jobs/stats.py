@@ -64,12 +64,8 @@ class JobStats:
     planned: dict[str, int] = field(default_factory=dict)
     # The database's clock, less this process's: hosts' clocks differ.
     clock_error: timedelta = timedelta(0)
-    # Whether the database answered the last time; None before it was asked.
-    database: bool | None = None
     # Whether the broker answered the last time.
     broker: bool = False
-    # `time.monotonic()` when the database last answered this process.
-    database_at: float | None = None
     # `time.monotonic()` when the leader read queues and workers.
     read_at: float | None = None
 
@@ -86,18 +82,6 @@ class JobStats:
     def database_time(self) -> datetime:
         """The time by the database's clock, as far as this process knows it; it makes no query."""
         return timezone.now() + self.clock_error
-
-    def database_was_read(self) -> None:
-        """Note that the database has answered this process just now."""
-        self.database = True
-        self.database_at = time.monotonic()
-
-    def database_age(self) -> float:
-        """Seconds since the database last answered this process; infinite if it never did.
-
-        It grows while a statement hangs, which `database` cannot tell.
-        """
-        return float("inf") if self.database_at is None else time.monotonic() - self.database_at
 
     def age(self) -> float:
         """Seconds since the leader read queues and workers; infinite if nobody has."""

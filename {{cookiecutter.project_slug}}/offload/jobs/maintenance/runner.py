@@ -39,6 +39,8 @@ class Maintenance:
         # Assumed until the end of the first look, so that nobody waits for the broker with the
         # database's answer.
         self._reaches_broker = True
+        # Whether the database answered the last time: an outage is logged once.
+        self._database_answers = True
         read_stats = ReadStats(stats, self._leadership)
         # In this order. A duty that fails does not stop the next one.
         self._duties: dict[str, Callable[[], None]] = {
@@ -81,7 +83,7 @@ class Maintenance:
         with FORK_LOCK:
             leads = self._leadership.hold(self._reaches_broker, self._stats)
         self._observation.step()
-        self._stats.database_was_read()
+        self._database_answers = True
 
         self._mark_published()
         return leads
@@ -114,8 +116,8 @@ class Maintenance:
     def _database_is_down(self, error: Exception) -> None:
         self._observation.database_was_down()
         close_connections()
-        if self._stats.database is not False:
+        if self._database_answers:
             logger.warning(
                 "the database does not answer; no lost jobs are rescued until it does: %s", error
             )
-        self._stats.database = False
+        self._database_answers = False
