@@ -6,10 +6,10 @@ from offload.problems import Problem
 from offload.serving.connection_limits import ConnectionLimits
 from offload.serving.http_1_0 import WithoutChunks
 from offload.serving.http_input import HttpInput
+from offload.serving.lingering_transport import LingeringTransport
 from offload.serving.raw_refusals import raw_refusal
 from offload.serving.slow_readers import ClientReading, unacknowledged_bytes
 from offload.serving.stop_signals import DRAINING
-from offload.serving.transport import LingeringTransport
 
 # What a connection is doing; each phase has its limit of time.
 READING_HEAD = "reading a head"

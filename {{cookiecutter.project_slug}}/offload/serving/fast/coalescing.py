@@ -12,8 +12,8 @@ from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
+from offload.serving.lingering_transport import LingeringTransport
 from offload.serving.protocol import HttpProtocol
-from offload.serving.transport import LingeringTransport
 
 logger = logging.getLogger("offload.serving")
 
