@@ -9,7 +9,7 @@ from ninja import Query, Router
 from pydantic import BaseModel, Field, StringConstraints, field_validator
 
 from offload.access import caller
-from offload.fanout import Call, Outcomes, SentRequest, Upstream, gather
+from offload.fanout import Call, Outcome, SentRequest, Upstream, gather
 from offload.jobs import Idempotency, JobView, accepted, repeated, submit
 from offload.json_integer import Integer
 from offload.problems import Problem
@@ -19,8 +19,8 @@ from .upstreams import QUOTES, REFERENCE, Prices, Volatilities, northbank, riskl
 
 router = Router(tags=["portfolio"])
 
-# Seconds for all sources together; who is slower is left out, and said to be.
-BUDGET = 1.0
+# Seconds for all sources together. A source that takes longer is left out, and its status says so.
+ALL_SOURCES_SECONDS = 1.0
 
 Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9.]{1,12}$")]
 
@@ -59,16 +59,17 @@ class RiskRequest(BaseModel):
     seed: Integer = Field(7, ge=-(2**63), lt=2**63)
 
 
-def _ask(sources: Iterable[Upstream], symbols: Iterable[str]) -> dict[str, Call[Any]]:
+def _price_calls(sources: Iterable[Upstream], symbols: Iterable[str]) -> dict[str, Call[Any]]:
+    """What to ask each source. `gather` sends it."""
     return {
         source.name: source.get_json("/prices", params={"symbols": ",".join(symbols)}).into(Prices)
         for source in sources
     }
 
 
-def _medians(outcomes: Outcomes, symbols: Iterable[str]) -> dict[str, float]:
+def _medians(outcomes: Iterable[Outcome[Any]], symbols: Iterable[str]) -> dict[str, float]:
     """The median price of each symbol that some source knows."""
-    answers: list[Prices] = [outcome.value for outcome in outcomes.values() if outcome.value]
+    answers: list[Prices] = [outcome.value for outcome in outcomes if outcome.value]
     medians: dict[str, float] = {}
     for symbol in symbols:
         prices = [answer.prices[symbol] for answer in answers if symbol in answer.prices]
@@ -79,8 +80,12 @@ def _medians(outcomes: Outcomes, symbols: Iterable[str]) -> dict[str, float]:
 
 @router.get("/quotes", response=Quotes, summary="Prices from every source at once")
 async def quotes(request: HttpRequest, query: Query[QuoteQuery]) -> Quotes:
-    outcomes = await gather(_ask(QUOTES, query.symbols), required=[northbank.name], within=BUDGET)
-    medians = _medians(outcomes, query.symbols)
+    outcomes = await gather(
+        _price_calls(QUOTES, query.symbols),
+        required=[northbank.name],
+        within=ALL_SOURCES_SECONDS,
+    )
+    medians = _medians(outcomes.values(), query.symbols)
     unknown = [symbol for symbol in query.symbols if symbol not in medians]
     return Quotes(
         quotes=medians,
@@ -109,15 +114,15 @@ async def _params(body: RiskRequest) -> RiskParams:
     Raises:
         Problem: 503, a source failed; 422, a symbol has no price or no volatility.
     """
-    calls = _ask(REFERENCE, body.holdings)
+    calls = _price_calls(REFERENCE, body.holdings)
     calls[riskline.name] = riskline.get_json(
         "/volatilities", params={"symbols": ",".join(body.holdings)}
     ).into(Volatilities)
-    outcomes = await gather(calls, required=calls, within=BUDGET)
+    outcomes = await gather(calls, required=calls, within=ALL_SOURCES_SECONDS)
 
-    answer: Any = outcomes.pop(riskline.name).value
+    answer: Any = outcomes[riskline.name].value
     volatilities = answer.volatilities
-    prices = _medians(outcomes, body.holdings)
+    prices = _medians([outcomes[source.name] for source in REFERENCE], body.holdings)
     unknown = [each for each in body.holdings if each not in prices or each not in volatilities]
     if unknown:
         raise Problem(422, f"No source knows {', '.join(unknown)}: leave them out.")
