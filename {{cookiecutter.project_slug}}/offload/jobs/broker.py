@@ -85,8 +85,8 @@ class Broker:
         self._available = True
         self._failed_at = -FAILURE_PAUSE_SECONDS
         self._refused_at = -REFUSAL_SECONDS
-        # Whether it has taken no message since it refused something.
-        self._refuses = False
+        # Whether it has refused a message and taken none since.
+        self._takes_nothing = False
         self._reported_queues: set[str] = set()
         # The ids of jobs that were published and whose rows do not say so yet.
         self._published: list[str] = []
@@ -101,10 +101,10 @@ class Broker:
         """
         for message in messages:
             try:
-                self._checked(message.queue)
+                self._check_declared(message.queue)
                 self._try(partial(self._send, message))
             except UnknownQueue as error:
-                self._report(message.queue, error)
+                self._report_unknown(message.queue, error)
             except BrokerUnavailable:
                 return False
             else:
@@ -124,7 +124,7 @@ class Broker:
             BrokerUnavailable: the broker does not answer.
             UnknownQueue: config/celery.py declares no such queue.
         """
-        self._checked(queue)
+        self._check_declared(queue)
         return self._try(partial(self._count, queue))
 
     def check(self) -> bool:
@@ -134,7 +134,7 @@ class Broker:
             self.depth(next(iter(current_app.amqp.queues)))
         except BrokerUnavailable:
             return False
-        return not self._refused()
+        return not self._refused_lately()
 
     def close(self) -> None:
         """Close the connection, without waiting for the other side."""
@@ -162,7 +162,7 @@ class Broker:
             retry=False,
             ignore_result=True,
         )
-        self._refuses = False
+        self._takes_nothing = False
 
     def _count(self, queue: str) -> int:
         bound = current_app.amqp.queues[queue].bind(self._connected().channel)
@@ -176,17 +176,17 @@ class Broker:
             self._producer = self._open.enter_context(current_app.amqp.Producer(connection))
         return self._producer
 
-    def _checked(self, queue: str) -> None:
+    def _check_declared(self, queue: str) -> None:
         if queue not in current_app.amqp.queues:
             raise UnknownQueue(f"config/celery.py declares no queue {queue!r}")
 
-    def _report(self, queue: str, error: UnknownQueue) -> None:
+    def _report_unknown(self, queue: str, error: UnknownQueue) -> None:
         """Log an unknown queue once, not every second."""
         if queue not in self._reported_queues:
             self._reported_queues.add(queue)
             logger.error("jobs are not published: %s. Declare the queue, or cancel its jobs", error)
 
-    def _refused(self) -> bool:
+    def _refused_lately(self) -> bool:
         return time.monotonic() - self._refused_at < REFUSAL_SECONDS
 
     def _try(self, action: Callable[[], T]) -> T:
@@ -198,7 +198,7 @@ class Broker:
         except Exception as error:
             self._failed_at = time.monotonic()
             if isinstance(error, ResponseError) or isinstance(error.__cause__, ResponseError):
-                self._refused_at, self._refuses = self._failed_at, True
+                self._refused_at, self._takes_nothing = self._failed_at, True
             if self._available:
                 logger.warning(
                     "the broker does not answer; jobs wait in their rows until it does: %s", error
@@ -207,7 +207,7 @@ class Broker:
             self.close()
             raise BrokerUnavailable from error
 
-        if not self._available and not self._refuses:
+        if not self._available and not self._takes_nothing:
             self._available = True
             logger.warning("the broker answers again; waiting jobs are published")
         return answer
