@@ -89,6 +89,7 @@ class job(Limits):  # noqa: N801 - a decorator
 
     def __call__(self, function: Callable[[P, Any], R], /) -> JobType[P, R]:
         """Check the declaration and register the job type."""
+        self._check_division()
         params, result = self._models(function)
         self._check_name(function)
         self.check(self.name)
@@ -110,8 +111,7 @@ class job(Limits):  # noqa: N801 - a decorator
         _job_types[self.name] = declared
         return declared
 
-    def _models(self, function: Callable[..., Any]) -> tuple[type[Any], type[Any]]:
-        """The function's parameter and result models, read from its annotations."""
+    def _check_division(self) -> None:
         if (self.split is None) != (self.part is None):
             raise InvalidJob(
                 f"job {self.name!r}: give both split and part, or neither; split makes the "
@@ -122,6 +122,9 @@ class job(Limits):  # noqa: N801 - a decorator
                 f"job {self.name!r}: max_failed_parts is the share of a divided job's parts that "
                 f"may fail, from 0 to 1, not {self.max_failed_parts:g}"
             )
+
+    def _models(self, function: Callable[..., Any]) -> tuple[type[Any], type[Any]]:
+        """The function's parameter and result models, read from its annotations."""
         if inspect.iscoroutinefunction(function):
             raise InvalidJob(
                 f"job {self.name!r} is async: a worker computes. Write `def`, and await upstreams "
