@@ -15,8 +15,8 @@ import uvicorn
 from conftest import LEAN, TIMEOUT_SECONDS, Serve, Server, eventually, lean
 from raw_http import connect
 
-from offload.serving.__main__ import Server as Web
 from offload.serving.__main__ import _bind
+from offload.serving.server import Server as Web
 
 
 def test_a_client_that_leaves_cancels_its_view_and_is_no_error(serve: Serve) -> None:
