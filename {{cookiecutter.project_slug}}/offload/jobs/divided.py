@@ -41,7 +41,9 @@ WAITS_FOR_PARTS = Q(status=Status.RUNNING, phase=Phase.PARTS)
 
 
 def end_job(where: Q, job: Job, status: Status, **values: Any) -> Job | None:
-    """End a job with one fenced UPDATE; update its parent in the same transaction.
+    """End a job, divided or not, with one fenced UPDATE.
+
+    In the same transaction its parent is updated if it is a part, and its followers are inserted.
 
     Returns:
         The job's new row, with its parent's new row where that has changed; None where it had moved

@@ -19,6 +19,9 @@ A worker that claims a job gets a new fencing token. Only the holder of the newe
 running job: a worker that was frozen and wakes up changes nothing. A divided job is `running`
 while it waits for its parts; `divided.py` has its life.
 
+An end is more than one row's affair, so each is written by `divided.end_job`. In its transaction
+the parent of a part changes, too, and the followers of a job are inserted.
+
 The functions are synchronous and need a thread of their own in async code. They return the job's
 new row, or None where the row had moved on. Their callers send the event to the watchers.
 """
