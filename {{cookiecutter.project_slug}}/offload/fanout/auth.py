@@ -79,8 +79,12 @@ class TokenAuth:
             self._start()
         return held.header
 
-    def refuse(self, header: str) -> bool:
-        """Note that the upstream refused this header; `False` if there will be no other one now."""
+    def drop_refused(self, header: str) -> bool:
+        """Drop the token of a header that the upstream has refused.
+
+        Returns:
+            Whether a call may try again: `False` where the token was fetched just now.
+        """
         held = self._held
         if held is None or held.header != header:
             # Another call has seen to it.
@@ -153,7 +157,7 @@ class AuthStrategy:
         try:
             return await self._inner(context)
         except httpx.HTTPStatusError as error:
-            if error.response.status_code != 401 or not self._auth.refuse(used):
+            if error.response.status_code != 401 or not self._auth.drop_refused(used):
                 raise
 
         context.authorization = await self._auth.header(context.ends_at)
