@@ -1,10 +1,10 @@
 """The lab's jobs that do what they are told; `lab_faults.py` has the others."""
 
 import time
-from datetime import datetime
+from datetime import date, datetime
 
 from celery import shared_task
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from offload.jobs import FailedPart, JobEnded, JobError, MiB, Report, RunLimit, job
 
@@ -223,6 +223,26 @@ def stumbling(params: Whole, parts: list[Done]) -> Done:
 
 def divide_in_two(params: Whole) -> list[Work]:
     return [Work(log=log, units=1) for log in params.logs]
+
+
+class Period(BaseModel):
+    """Pydantic takes no text for the date of such a model, unless it reads JSON."""
+
+    model_config = ConfigDict(strict=True)
+
+    first: date
+    last: date | str
+
+
+@small("lab.period", run_limit=RunLimit(at_once=9, per=lambda params: params.first.isoformat()))
+def period(params: Period, report: Report) -> Period:
+    return params
+
+
+@small("lab.periods", split=lambda params: [params, params], part=period)
+def periods(params: Period, parts: list[Period]) -> Period:
+    assert parts == [params, params]
+    return params
 
 
 kept_briefly = small("lab.kept_briefly", retry_on=(ConnectionError,), result_lifetime=60)(

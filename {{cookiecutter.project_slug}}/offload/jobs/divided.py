@@ -31,6 +31,7 @@ from offload.jobs.errors import JobError
 from offload.jobs.fenced_update import fenced_update, update_job
 from offload.jobs.followers import insert_followers
 from offload.jobs.job_type import FailedPart, JobType
+from offload.jobs.json_documents import model_of
 from offload.jobs.metrics import ENDED, count, count_new
 from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.row_states import UNHELD, due_again, end_columns, held_and_wanted
@@ -182,7 +183,7 @@ def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel | Fail
 
 def _result_of(part: Job, model: type[BaseModel]) -> BaseModel:
     try:
-        return model.model_validate(part.load_result())
+        return model_of(model, part.load_result())
     except ValidationError as error:
         # The text of the cause has the result, and the log would have its traceback.
         raise JobError(

@@ -27,6 +27,7 @@ from offload.jobs.blocked import give_ranks
 from offload.jobs.declare import find_job_type
 from offload.jobs.errors import InvalidJob, JobError, UnknownJobType
 from offload.jobs.job_type import JobType
+from offload.jobs.json_documents import model_of
 from offload.jobs.metrics import count_new
 from offload.jobs.models import Job, Status
 from offload.validation_faults import faults_of
@@ -168,7 +169,7 @@ def _limit_key(kind: str, owner: str, params: Any) -> str | None:
         return None
 
     try:
-        return limit.key(kind, owner, job_type.params.model_validate(params))
+        return limit.key(kind, owner, model_of(job_type.params, params))
     except Exception as error:
         # The text of a ValidationError has the parameters.
         logger.error(

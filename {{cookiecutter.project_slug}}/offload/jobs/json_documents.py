@@ -2,12 +2,14 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from offload.validation_faults import faults_of
+
+M = TypeVar("M", bound=BaseModel)
 
 # An even number of backslashes, and the escape.
 ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -45,6 +47,18 @@ def fault_of_json(model: type[BaseModel], sent: BaseModel, document: str) -> str
                 "reference to the secret"
             )
     return None
+
+
+def model_of(model: type[M], value: Any) -> M:
+    """What a row has of a model, read as `fault_of_json` has tried it.
+
+    The row's values are plain, and pydantic reads plain values otherwise than JSON: a strict model
+    takes no text for a date, and for `date | str` a text is a text.
+
+    Raises:
+        ValidationError: it does not fit.
+    """
+    return model.model_validate_json(json.dumps(value))
 
 
 def plain_json(value: Any) -> str:

@@ -24,6 +24,7 @@ from offload.jobs.divided import make_parts, part_results
 from offload.jobs.errors import JobError
 from offload.jobs.followers import check_handed_on, followers_of
 from offload.jobs.job_type import FailedPart, JobType
+from offload.jobs.json_documents import model_of
 from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Slot
@@ -212,7 +213,7 @@ def _compute(job_type: JobType[Any, Any], job: Job, slot: Slot) -> WriteEnd:
 
 def _params(job_type: JobType[Any, Any], job: Job) -> BaseModel:
     try:
-        params: BaseModel = job_type.params.model_validate(job.params)
+        params: BaseModel = model_of(job_type.params, job.params)
     except ValidationError as error:
         # The text of the cause has the parameters, and the log would have its traceback.
         raise JobError(
