@@ -260,33 +260,49 @@ def test_a_run_over_many_keys_leaves_the_others_their_turn(
 
 
 @pytest.fixture
-def held_key() -> Iterator[str]:
-    """A new key, whose row another session has inserted, and it neither commits nor ends."""
+def held_keys() -> Iterator[list[str]]:
+    """New keys of a transaction, as many as one inserts; it neither commits nor ends."""
     from django.db import connection, connections
+
+    from offload.jobs.maintenance.unblock_limited import TRANSACTION_KEYS
 
     if connection.vendor != "postgresql":
         pytest.skip("SQLITE HAS ONE WRITER: test_postgres.py runs this on PostgreSQL")
     other = connections.create_connection("default")
     other.set_autocommit(False)
-    key = "lab.by_owner:held"
+    keys = [f"lab.by_owner:held {number:02}" for number in range(TRANSACTION_KEYS)]
     try:
         with other.cursor() as cursor:
-            cursor.execute("INSERT INTO offload_run_limit_key (key, rank) VALUES (%s, 0)", [key])
-        yield key
+            insert = "INSERT INTO offload_run_limit_key (key, rank) VALUES (%s, 0)"
+            cursor.executemany(insert, [(key,) for key in keys])
+        yield keys
     finally:
         other.rollback()
         other.close()
 
 
-def test_a_new_key_that_a_dead_host_holds_keeps_no_other_key_waiting(
-    lab: Lab, held_key: str
+@pytest.mark.parametrize("count", [1, 23])
+def test_new_keys_that_a_dead_host_holds_keep_no_other_key_waiting(
+    lab: Lab, held_keys: list[str], count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     from offload.jobs.maintenance.unblock_limited import UnblockLimited
     from offload.jobs.models import Job
 
-    jobs = [submit(lab, "lab.by_owner", name=name) for name in "abc"]
+    keys = ["lab.by_owner:a", *held_keys[:count], "lab.by_owner:z"]
+    jobs = [submit(lab, "lab.by_owner", name=key) for key in keys]
     now = jobs[0].created_at
-    for job, key in zip(jobs, ("lab.by_owner:a", held_key, "lab.by_owner:z"), strict=True):
+    for job, key in zip(jobs, keys, strict=True):
         Job.objects.filter(pk=job.pk).update(limit_key=key, place=None, due_at=None, unblock_at=now)
     UnblockLimited(RecordingBroker()).run()  # type: ignore[arg-type]
-    assert [place_of(job) for job in jobs] == [0, "blocked", 0]
+    assert [place_of(job) for job in jobs] == [0, *["blocked"] * count, 0]
+    (line,) = (each.getMessage() for each in caplog.records)
+    assert line.startswith(f"another process holds up {count} new keys of the limits lab.by_owner")
+
+
+def test_the_waits_for_all_keys_that_a_dead_host_holds_do_not_cost_the_lead() -> None:
+    from offload.jobs.blocked import NEW_KEY_TIMEOUT_SECONDS
+    from offload.jobs.maintenance.leader import RENEWAL_INTERVAL_SECONDS
+    from offload.jobs.maintenance.unblock_limited import TRANSACTION_KEYS
+
+    # Together, and then one after the other.
+    assert (1 + TRANSACTION_KEYS) * NEW_KEY_TIMEOUT_SECONDS < RENEWAL_INTERVAL_SECONDS

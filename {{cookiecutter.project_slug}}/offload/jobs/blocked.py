@@ -33,8 +33,9 @@ from offload.jobs.transactions import bounded_transaction
 UNBLOCK_BATCH_ROWS = 100
 UNBLOCK_TRANSACTION_ROWS = 500
 # Where locked rows are passed over, only a new key may be waited for, which another process inserts
-# at this moment.
-NEW_KEY_TIMEOUT_SECONDS = 0.2
+# at this moment. One that stands still may have inserted all keys of a transaction: the waits for
+# them, one after the other, have to end before the leader's lead does.
+NEW_KEY_TIMEOUT_SECONDS = 0.05
 # Blocked jobs of one key start in the order of their ranks. A job's rank is so much above that of
 # its owner's last job, and so owners take turns; of a job of high priority they start four for each
 # normal one, and of that four for each low one.

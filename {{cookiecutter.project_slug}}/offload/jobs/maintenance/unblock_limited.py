@@ -68,19 +68,31 @@ class UnblockLimited:
 
 def _unblock(keys: list[str]) -> list[Job]:
     """Unblock jobs of these keys: together, or one key after the other if one cannot be locked."""
+    jobs = _unblock_together(keys)
+    if jobs is not None:
+        return jobs
+
+    found = {key: _unblock_together([key]) for key in keys}
+    if held := [key for key, jobs in found.items() if jobs is None]:
+        # A key may hold what a parameter holds.
+        names = sorted({key.partition(SEPARATOR)[0] for key in held})
+        logger.warning(
+            "another process holds up %d new keys of the limits %s: trying again",
+            len(held),
+            ", ".join(names),
+        )
+    return [job for jobs in found.values() for job in jobs or ()]
+
+
+def _unblock_together(keys: list[str]) -> list[Job] | None:
+    """Unblock jobs of these keys; None where another process holds up a new key."""
     try:
         with FORK_LOCK:
             return unblock(*keys, wait=False)
     except OperationalError as error:
         if not is_lock_conflict(error):
             raise
-
-    if len(keys) == 1:
-        # A key may hold what a parameter holds.
-        name = keys[0].partition(SEPARATOR)[0]
-        logger.warning("another process holds up a new key of the limit %r: trying again", name)
-        return []
-    return [job for key in keys for job in _unblock([key])]
+        return None
 
 
 def _full(keys: Iterable[str]) -> set[str]:
