@@ -1,6 +1,6 @@
 """Jobs that begin at a time or not after it, on both databases, moved by the test."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +14,8 @@ from .test_maintenance_publish import quiet as quiet
 from .test_submit import key, submit
 
 HOUR = timedelta(hours=1)
+# In UTC it is in the year 10,000, which Python has not.
+FAR_AWAY = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(-5 * HOUR))
 
 
 def now() -> datetime:
@@ -70,6 +72,8 @@ async def test_a_time_that_has_passed_is_now(lab: Lab) -> None:
     [
         ({"run_at": datetime(2030, 1, 1)}, "run_at needs a time zone"),
         ({"start_before": datetime(2030, 1, 1)}, "start_before needs a time zone"),
+        ({"run_at": FAR_AWAY}, "run_at=9999-12-31 23:59:59-05:00 is more than 100 years from now"),
+        ({"start_before": FAR_AWAY}, "start_before=9999-12-31 23:59:59-05:00 is more than 100"),
         ({"start_before": now() - HOUR}, "must be later than now"),
         ({"run_at": now() + 2 * HOUR, "start_before": now() + HOUR}, "must be later than now"),
     ],

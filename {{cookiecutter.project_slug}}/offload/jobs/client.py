@@ -19,6 +19,7 @@ from offload.jobs.followers import follower_columns
 from offload.jobs.idempotency import Idempotency, find_kept, find_repeated, keep_key, repeated
 from offload.jobs.insert_list import MAX_INSERT_TRIES, always_in_the_way, insert_list
 from offload.jobs.job_type import JobType
+from offload.jobs.limits import MAX_SECONDS
 from offload.jobs.metrics import count_new
 from offload.jobs.models import Job
 from offload.jobs.priority import Priority, PriorityName
@@ -210,12 +211,16 @@ def _checked_times(run_at: datetime | None, start_before: datetime | None) -> di
     """The columns of a job that is not to begin before or after a time.
 
     Raises:
-        Problem: 422, a time has no time zone, or no worker could begin the job in time.
+        Problem: 422, a time has no time zone or is far away, or no worker could begin the job in
+            time.
     """
     now, times = services.stats.database_time(), {}
     for name, time in (("run_at", run_at), ("start_before", start_before)):
         if time is not None and timezone.is_naive(time):
             raise Problem(422, f"{name} needs a time zone, as in 2030-01-31T09:00:00+01:00")
+        # In UTC it may be in the year 10,000. PostgreSQL takes that, and nobody reads the row then.
+        if time is not None and time - now > timedelta(seconds=MAX_SECONDS):
+            raise Problem(422, f"{name}={time} is more than 100 years from now")
 
     # A time that has passed means now. Where this clock may be ahead, the database's decides.
     if run_at is not None and run_at > now - MAX_CLOCK_ERROR:
