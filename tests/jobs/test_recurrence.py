@@ -137,6 +137,8 @@ def test_a_leap_day_comes_after_years() -> None:
 
     leap = Cron("0 12 29 2 *", "UTC")
     assert leap.next_after(datetime(2096, 3, 1, tzinfo=UTC)).year == 2104
+    leap_sunday = Cron("0 12 29 2 */7", "UTC")
+    assert leap_sunday.next_after(datetime(2088, 3, 1, tzinfo=UTC)).year == 2128
 
 
 def test_the_last_moments_of_many_are_those_that_count() -> None:

@@ -19,13 +19,14 @@ STAND_IN_APP = "default"
 MAX_ATTEMPTS = 32_767
 # A hundred years. Neither Python nor the databases have times for what is much longer, as `inf`.
 MAX_SECONDS = 100 * 365.25 * 86_400
-# The limits that are seconds; `recurrence.py` checks `every`.
+# The limits that are seconds.
 SECONDS = (
     "time_limit",
     "retry_delay",
     "retry_delay_max",
     "result_lifetime",
     "start_within",
+    "every",
 )
 
 

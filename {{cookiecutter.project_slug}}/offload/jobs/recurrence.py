@@ -15,13 +15,14 @@ from functools import lru_cache
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from celery.schedules import crontab
+from celery.schedules import ParseException, crontab
 
 # Added to a moment before its interval is computed: the database keeps microseconds, and a multiple
 # of 0.1 s is no binary number.
 ROUNDING_SECONDS = 1e-4
-# The next occurrence is looked for in so many days. February 29 comes after eight years at most.
-MAX_SEARCH_DAYS = 366 * 9
+# The next occurrence is looked for in so many days. February 29 comes after eight years at most,
+# and on a Sunday (`0 0 29 2 */7`) after 40.
+MAX_SEARCH_DAYS = 366 * 41
 
 
 class Recurrence(Protocol):
@@ -89,7 +90,7 @@ class Cron:
         self._text = f"{expression} {timezone}"
         try:
             self._fields: Any = crontab.from_string(expression)
-        except ValueError as error:
+        except (ValueError, ParseException) as error:
             raise ValueError(
                 f"cron {expression!r} must have minute, hour, day of the month, month and weekday "
                 f"(0 or sun to 6): {error}"
