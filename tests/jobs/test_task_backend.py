@@ -56,6 +56,14 @@ def test_a_task_of_a_transaction_and_a_task_for_later(lab: Lab) -> None:
     assert tasks.add.get_result(later.id).status == "READY"
 
 
+def test_a_task_for_a_time_that_has_passed_is_for_now(lab: Lab) -> None:
+    from labyrinth.lab import tasks
+
+    row = row_of(tasks.add.using(run_after=timezone.now() - timedelta(hours=2)).enqueue(1, 2))
+    # Its age in the queue is not two hours, for which other jobs would be refused.
+    assert abs(row.due_at - row.created_at) < timedelta(minutes=1)
+
+
 def test_what_the_backend_cannot_do_is_refused(lab: Lab) -> None:
     from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
     from labyrinth.lab import tasks

@@ -110,8 +110,11 @@ def submit_sync(
     return _insert(job_type, params, owner, None, request_id=request_id, **columns)
 
 
-def insert(job_type: JobType[P, R], params: P, owner: str, **columns: Any) -> Job:
+def insert(
+    job_type: JobType[P, R], params: P, owner: str, run_at: datetime | None = None, **columns: Any
+) -> Job:
     """Accept a job whose row has some columns of its own, such as `id`. Raises as `submit` does."""
+    columns |= _checked_times(run_at, None)
     admit(job_type.limits.queue, owner)
     return _insert(job_type, params, owner, None, **columns)
 

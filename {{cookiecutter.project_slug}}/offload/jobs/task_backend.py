@@ -109,7 +109,8 @@ class JobBackend(BaseTaskBackend):
 
         Raises:
             InvalidTask: the backend cannot run the task.
-            Problem: 503 where the queue is full, 413 where the arguments are too large.
+            Problem: 503 where the queue is full, 413 where the arguments are too large, 422 where
+                `run_after` is more than 100 years away.
         """
         self.validate_task(task)
         job_id, path = uuid4(), task.module_path
@@ -120,8 +121,8 @@ class JobBackend(BaseTaskBackend):
             positional=normalize_json(list(args)),
             named=normalize_json(kwargs),
         )
-        due = {"due_at": task.run_after} if task.run_after else {}
-        row = insert(self._job_type(task.queue_name), call, self._owner, id=job_id, **due)
+        job_type = self._job_type(task.queue_name)
+        row = insert(job_type, call, self._owner, task.run_after, id=job_id)
 
         result = self._result(row, task)
         task_enqueued.send(type(self), task_result=result)
