@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from .conftest import Lab
-from .limited import submit, succeed
+from .limited import place_of, submit, succeed
+from .test_limits_meet import limit_type
 from .test_maintenance import RecordingBroker, run_maintenance
 from .test_maintenance_publish import every_run as every_run
 from .test_maintenance_publish import process, worker
@@ -61,6 +62,25 @@ def test_a_limit_that_a_deploy_changes_holds_from_then_on(
     limits = {"lab.three": RunLimit(at_once=at_once)}
     monkeypatch.setattr(blocked, "run_limits", lambda: limits)
     assert len(blocked.unblock(jobs[0].limit_key)) == unblocked
+
+
+@pytest.mark.parametrize("limit", [{"rate": 10}, {"at_once": 1}])
+def test_a_rate_that_a_deploy_changes_holds_from_then_on(
+    quiet: Lab, monkeypatch: pytest.MonkeyPatch, limit: dict[str, Any]
+) -> None:
+    from offload.jobs.job_view import _expected_unblock_seconds
+
+    limit_type(monkeypatch, "lab.paced", rate=1, period=86_400.0)
+    first, second = (submit(quiet, "lab.paced") for _ in range(2))
+    succeed(first)
+    run_maintenance(RecordingBroker())
+    assert place_of(second) == "blocked"
+    assert _expected_unblock_seconds(second) == pytest.approx(86_400, abs=3600)
+
+    limit_type(monkeypatch, "lab.paced", **limit)
+    assert _expected_unblock_seconds(second) == (0.0 if "rate" in limit else None)
+    run_maintenance(RecordingBroker())
+    assert place_of(second) == 0
 
 
 async def test_too_many_blocked_jobs_are_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

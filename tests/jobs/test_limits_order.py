@@ -72,6 +72,8 @@ def test_a_rate_spreads_its_starts_evenly() -> None:
     assert quick.starts_now(at(0), at(1.0))[0] == 101
     assert quick.starts_now(at(0), at(3600.0))[0] == 200
     assert quick.starts_now(at(0.1), at(0.0))[0] == 0
+    # A clock that was put back.
+    assert quick.starts_now(at(3600.0), at(0.0)) == (1, at(0.0))
 
 
 def test_a_rate_holds_although_workers_were_busy(lab: Lab) -> None:

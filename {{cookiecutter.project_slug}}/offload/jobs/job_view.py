@@ -104,8 +104,9 @@ def _expected_unblock_seconds(job: Job) -> float | None:
     before = blocked(key).filter(rank__lt=job.rank)[: conf().queue_depth].count()
     state: Any = RunLimitKey.objects.annotate(now=Now()).filter(key=key).first()
     wait = before * limit.interval
-    if state is not None and state.next_start_at is not None:
-        wait += max((state.next_start_at - state.now).total_seconds(), 0.0)
+    if state is not None:
+        _, next_start_at = limit.starts_now(state.next_start_at, state.now)
+        wait += max((next_start_at - state.now).total_seconds(), 0.0)
     return round(wait, 1)
 
 

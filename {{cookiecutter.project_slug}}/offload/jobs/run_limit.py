@@ -111,6 +111,9 @@ class RunLimit:
         """
         longest_ago = now - timedelta(seconds=self.tolerance)
         earliest = max(next_start_at or longest_ago, longest_ago)
+        # This limit gives no such time: it had another rate, or the database's clock was put back.
+        if earliest - now > timedelta(seconds=self.interval + self.tolerance):
+            earliest = now
         if earliest > now:
             return 0, earliest
         return int((now - earliest).total_seconds() / self.interval) + 1, earliest

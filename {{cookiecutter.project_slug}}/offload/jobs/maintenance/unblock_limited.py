@@ -97,8 +97,8 @@ def _unblock_together(keys: list[str]) -> list[Job] | None:
 
 def _full(keys: Iterable[str]) -> set[str]:
     """The keys that have no room: all places are taken, or the next start is not yet."""
-    later = RunLimitKey.objects.filter(next_start_at__gt=Now(), key__in=keys)
-    full = set(later.values_list("key", flat=True))
+    later = RunLimitKey.objects.filter(next_start_at__gt=Now(), key__in=keys).annotate(now=Now())
+    full = {state.key for state in later if _starts_later(state)}
 
     placed = Job.objects.filter(place__isnull=False).values("limit_key").order_by()
     counts: Any = placed.annotate(taken=Count("place")).values_list("limit_key", "taken")
@@ -107,3 +107,12 @@ def _full(keys: Iterable[str]) -> set[str]:
         if limit is not None and limit.at_once is not None and taken >= limit.at_once:
             full.add(key)
     return full
+
+
+def _starts_later(state: Any) -> bool:
+    """Whether a rate lets no job of a key start now. The time may be that of an earlier rate."""
+    limit = limit_of(state.key)
+    if limit is None or limit.rate is None:
+        return False
+    starts, _ = limit.starts_now(state.next_start_at, state.now)
+    return not starts
