@@ -105,6 +105,42 @@ def test_all_that_was_missed_has_a_bound(lab: Lab, monkeypatch: pytest.MonkeyPat
     assert submitted()[-1] == "12:00"
 
 
+def test_a_clock_that_was_a_day_ahead_keeps_no_job_waiting(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nightly = declared(monkeypatch, cron="0 * * * *")
+    look(nightly, NOON + timedelta(days=1))
+    look(nightly, NOON)
+    for seconds in (0, 1, 60):
+        look(nightly, NOON + timedelta(hours=1, seconds=seconds))
+    assert submitted() == ["12:00", "13:00"]
+
+
+def test_a_clock_that_was_some_seconds_ahead_submits_no_moment_twice(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs.models import Job
+
+    nightly = declared(monkeypatch, cron="0 * * * *")
+    look(nightly, NOON - timedelta(hours=1))
+    look(nightly, NOON)
+    Job.objects.all().delete()
+    for seconds in (-30, 0, 1):
+        look(nightly, NOON + timedelta(seconds=seconds))
+    assert submitted() == []
+
+
+def test_a_leader_looks_again_after_the_clock_was_put_back(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared(monkeypatch, cron=None, every=1.0)
+    leader = lead()
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    leader._looked_at, leader._next_look = tomorrow, {"lab.nightly": tomorrow}
+    leader.run()
+    assert len(submitted()) == 1
+
+
 def test_a_moment_is_skipped_while_an_earlier_job_is_unfinished(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -37,8 +37,9 @@ class EnqueuePeriodic:
     """
 
     def __init__(self) -> None:
-        # When to look at a job type's row again.
+        # When to look at a job type's row again, and when the last look was.
         self._next_look: dict[str, datetime] = {}
+        self._looked_at = datetime.min.replace(tzinfo=UTC)
 
     def run(self) -> None:
         """Submit what is due."""
@@ -48,6 +49,10 @@ class EnqueuePeriodic:
 
         with FORK_LOCK:
             now: datetime = Leader.objects.values_list(Now(), flat=True)[0]
+        if now < self._looked_at:
+            # The database's clock was put back: the times of the next looks were far ahead.
+            self._next_look.clear()
+        self._looked_at = now
         due = [
             (job_type, recurrence)
             for job_type, recurrence in periodic
@@ -89,7 +94,11 @@ def _enqueue(job_type: JobType[Any, Any], recurrence: Recurrence, now: datetime)
         schedule, _ = Schedule.objects.get_or_create(
             name=job_type.name, defaults={"last_at": recurrence.beginning(now)}
         )
-    moments = recurrence.between(schedule.last_at, now, MAX_CATCH_UP_JOBS + 1)
+    last_at = schedule.last_at
+    if last_at - now > MISSED_AFTER:
+        # The database's clock was put back: that moment would keep the job waiting until it comes.
+        last_at = now - MISSED_AFTER
+    moments = recurrence.between(last_at, now, MAX_CATCH_UP_JOBS + 1)
     if not moments:
         return
 
