@@ -1,5 +1,6 @@
 """What a submit accepts, and what it gives back when it is repeated."""
 
+import threading
 from functools import partial
 from typing import Any
 
@@ -133,6 +134,30 @@ def test_a_long_list_is_several_statements_and_accepted_as_a_whole_or_not_at_all
     submit_five()
     assert Job.objects.count() == 5
     assert len(inserts) == 6
+
+
+async def test_a_list_is_made_beside_the_event_loop_and_has_the_id_of_its_request(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from labyrinth.lab.jobs import Work, burn
+
+    from offload.jobs import submit_many
+    from offload.jobs.models import Job
+    from offload.serving.middleware import request_id
+
+    new, threads = Job.new, []
+
+    def watched(*arguments: Any, **values: Any) -> Any:
+        threads.append(threading.get_ident())
+        return new(*arguments, **values)
+
+    monkeypatch.setattr(Job, "new", watched)
+    request_id.set("of the request")
+    params = [Work(log="/dev/null", units=units) for units in range(3)]
+    jobs = await submit_many(burn, params, owner="lab")
+    assert [job.request_id for job in jobs] == ["of the request"] * 3
+    assert len(threads) == 3
+    assert threading.get_ident() not in threads
 
 
 @pytest.mark.parametrize("owner", ["x" * 151, "a\0b"])
