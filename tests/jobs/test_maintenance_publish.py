@@ -363,7 +363,8 @@ def test_a_periodic_job_is_submitted_once_an_interval_although_its_row_was_delet
         ({"depth": 10_000, "drain": 1.0}, 1, 1),
         # A batch is refused as a whole, until there is room for it.
         ({"depth": 9_990, "drain": 1.0}, 40, 30),
-        ({}, 10_040, 60),
+        # Nothing has ended lately.
+        ({"depth": 10_000}, 1, 60),
         # Too old: it says nothing how quickly others are computed.
         ({"depth": 9_000, "drain": 1.0, "age": 9_000.0}, 1, 60),
     ],

@@ -1,5 +1,6 @@
 """What a submit accepts, and what it gives back when it is repeated."""
 
+import dataclasses
 import threading
 from functools import partial
 from typing import Any
@@ -134,6 +135,24 @@ def test_a_long_list_is_several_statements_and_accepted_as_a_whole_or_not_at_all
     submit_five()
     assert Job.objects.count() == 5
     assert len(inserts) == 6
+
+
+async def test_a_list_that_no_queue_holds_is_refused_for_good(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from labyrinth.lab.jobs import Work, burn
+
+    from offload.conf import conf
+    from offload.jobs import admission, submit_many
+    from offload.problems import Problem
+
+    monkeypatch.setattr(admission, "conf", lambda: dataclasses.replace(conf(), queue_depth=2))
+    params = [Work(log="/dev/null", units=units) for units in range(3)]
+    assert len(await submit_many(burn, params[:2], owner="lab")) == 2
+    with pytest.raises(Problem, match="3 jobs at once, of which a queue holds 2") as refused:
+        await submit_many(burn, params, owner="lab")
+    # Nobody need try again.
+    assert (refused.value.status, refused.value.headers) == (422, {})
 
 
 async def test_a_list_is_made_beside_the_event_loop_and_has_the_id_of_its_request(

@@ -26,16 +26,20 @@ def admit(queue: str, owner: str, count: int = 1) -> None:
         count: how many there are.
 
     Raises:
-        Problem: with a `Retry-After`. 429, too many jobs of the owner wait in the queue; 503, the
-            queue is too deep, or its oldest job is too old. For a deep queue the time follows
-            from its drain rate. For an old one, and for an owner, it is the longest one, because
-            nobody knows when workers take these jobs.
+        Problem: 422, no queue holds so many jobs. With a `Retry-After`: 429, too many jobs of the
+            owner wait in the queue; 503, the queue is too deep, or its oldest job is too old. For a
+            deep queue the time follows from its drain rate. For an old one, and for an owner, it is
+            the longest one, because nobody knows when workers take these jobs.
             (AWS Builders' Library, "Avoiding insurmountable queue backlogs": refuse early, by age.)
     """
+    depth = conf().queue_depth
+    if count > depth:
+        raise Problem(422, f"{count} jobs at once, of which a queue holds {depth}: submit fewer")
+
     _admit_owner(queue, owner)
     stats = services.stats.queues.get(queue, QueueStats())
     too_old = stats.age >= conf().queue_age
-    excess = stats.depth + count - conf().queue_depth
+    excess = stats.depth + count - depth
     if excess <= 0 and not too_old:
         return
 
