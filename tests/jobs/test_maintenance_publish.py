@@ -125,10 +125,11 @@ def test_a_row_without_message_is_published_although_the_broker_holds_others(qui
 
 
 def test_a_type_that_no_worker_knows_is_counted_and_stops_no_other_row(quiet: Lab) -> None:
+    from offload.conf import conf
     from offload.jobs.models import Job
 
     worker("lab.burn")
-    insert(600, seconds=120, kind="lab.renamed")
+    insert(600, seconds=4000, kind="lab.renamed")
     insert(3)
     broker = CountingBroker()
     maintenance = process(broker)
@@ -138,6 +139,8 @@ def test_a_type_that_no_worker_knows_is_counted_and_stops_no_other_row(quiet: La
     mine = {str(job.pk) for job in Job.objects.filter(kind="lab.burn")}
     assert collections.Counter(broker.messages) == dict.fromkeys(mine, 1)
     assert maintenance.stats.unserved == {"cpu": {"lab.renamed": 600}}
+    # Else the queue would take no more jobs.
+    assert maintenance.stats.queues["cpu"].age < conf().queue_age
 
 
 @pytest.fixture

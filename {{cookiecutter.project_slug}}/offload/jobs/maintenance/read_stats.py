@@ -53,6 +53,7 @@ class ReadStats:
             kinds = self.due_rows.unserved(queue)
             if kinds:
                 found.unserved[queue] = {kind: self.due_rows.counts[queue, kind] for kind in kinds}
+        self._find_ages(found)
 
         document = found.to_json()
         with FORK_LOCK:
@@ -96,9 +97,20 @@ class ReadStats:
                 continue
             counts[row["queue"], row["kind"]] = row["rows"]
             queue.rows += row["rows"]
-            if age is not None:
-                queue.age = max(queue.age, min(age, self._since_resume(row["queue"], row["kind"])))
         return counts
+
+    def _find_ages(self, found: JobStats) -> None:
+        """Find the age of each queue: of its oldest job that a running worker could begin.
+
+        A queue that is too old takes no more jobs. One job of a type that was renamed would keep
+        all others out for a day.
+        """
+        for backlog in found.backlogs:
+            name, kind = backlog.queue, backlog.kind
+            begins = not found.is_paused(name, kind) and kind not in found.unserved.get(name, ())
+            if backlog.age is not None and begins:
+                age = min(backlog.age, self._since_resume(name, kind))
+                found.queues[name].age = max(found.queues[name].age, age)
 
     def _read_pauses(self, found: JobStats) -> None:
         found.paused = list(Pause.objects.values_list("queue", "kind"))
