@@ -38,6 +38,7 @@ OFFLOAD = dataclasses.replace(
     worker_silence=30.0,
     result_limit=100_000,
     login_check=0.5,
+    queue_depth=int(os.environ.get("LAB_QUEUE_DEPTH", OFFLOAD.queue_depth)),
     streams_per_owner=int(os.environ.get("LAB_STREAMS_PER_OWNER", OFFLOAD.streams_per_owner)),
     write_timeout=float(os.environ.get("LAB_WRITE_TIMEOUT", OFFLOAD.write_timeout)),
 )

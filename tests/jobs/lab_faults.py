@@ -4,7 +4,7 @@ from pydantic import BaseModel, SecretStr
 
 from offload.jobs import JobError, MiB, Report, job
 
-from .params import Done, Nothing, Work
+from .params import Done, Nothing, Work, small
 
 
 class Death(BaseModel):
@@ -126,6 +126,15 @@ def hoard(params: Nothing, report: Report) -> Nothing:
 @job("lab.modest", time_limit=30, memory_limit=256 * MiB)
 def modest(params: Nothing, report: Report) -> Done:
     return Done(value=len(bytearray(50 * MiB)))
+
+
+@small("lab.submitting")
+def submitting(params: Nothing, report: Report) -> Nothing:
+    """Submit another job, as a Celery task of a service may."""
+    from offload.jobs import submit_sync
+
+    submit_sync(modest, Nothing(), owner="lab")
+    return params
 
 
 @job("lab.numbers", time_limit=30, memory_limit=256 * MiB)

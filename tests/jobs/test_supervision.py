@@ -56,6 +56,30 @@ def test_a_process_whose_job_was_taken_over_is_killed(running: Lab) -> None:
     running.reaches(running.submit("lab.burn", units=1), "succeeded")
 
 
+def test_a_process_that_was_started_beside_a_full_queue_submits_when_there_is_room(
+    lab: Lab,
+) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.models import Leader
+    from offload.jobs.pauses import pause
+
+    pause(kind="lab.burn", by="the test", reason="they fill the queue")
+    waiting = [lab.submit("lab.burn", units=1) for _ in range(3)]
+    lab.redis()
+    lab.worker(slots=1, LAB_QUEUE_DEPTH="3")
+    counted = Leader.objects.filter(stats__queues__cpu__depth=3)
+    lab.until(counted.exists, "the worker's main process to count them")
+    lab.reaches(lab.submit("lab.modest"), "succeeded")
+    (process,) = lab.children("worker")
+    os.kill(process, signal.SIGKILL)
+    lab.until(lambda: lab.children("worker") not in ([], [process]), "the next process")
+
+    for job in waiting:
+        transitions.request_cancel(job.pk)
+    lab.until(lambda: not counted.exists(), "the queue to have room")
+    lab.reaches(lab.submit("lab.submitting"), "succeeded")
+
+
 def test_time_limits_and_cancels_need_no_redis(running: Lab) -> None:
     from offload.jobs import transitions
 

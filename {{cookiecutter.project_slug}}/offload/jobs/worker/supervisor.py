@@ -22,6 +22,7 @@ from offload.jobs.background import create_relay
 from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections
 from offload.jobs.models import Job, Status
 from offload.jobs.services import services
+from offload.jobs.stats import JobStats
 from offload.jobs.worker.assignments import Assignments
 from offload.jobs.worker.heartbeat import Heartbeat
 from offload.jobs.worker.kill_cancelled import kill_cancelled
@@ -69,6 +70,7 @@ class Supervisor(bootsteps.StartStopStep):
             # A process that has done its number of jobs exits at once.
             signals.worker_process_shutdown.connect(_flush_spans)
 
+        signals.worker_process_init.connect(_forget_stats)
         # Forked processes inherit the id: it says who holds the leases.
         self._worker_id = uuid4()
         # Before the pool forks: its processes write the table, and notify the relay by a pipe.
@@ -215,3 +217,8 @@ class Supervisor(bootsteps.StartStopStep):
 
 def _flush_spans(**_: Any) -> None:
     tracing.flush()
+
+
+def _forget_stats(**_: Any) -> None:
+    """A process that computes reads no stats. A queue that was full at its fork would stay full."""
+    services.stats = JobStats()
