@@ -53,6 +53,25 @@ def test_a_parts_result_of_another_version_fails_the_job_in_words(
     assert "business" not in caplog.text + whole.error_detail
 
 
+def test_the_parameters_of_parts_are_not_read_with_their_results(lab: Lab) -> None:
+    """10,000 parts with their limit of 64 kB have 640 MB, which the job's memory limit counts."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    from offload.jobs import transitions
+    from offload.jobs.declare import find_job_type
+    from offload.jobs.divided import part_results
+
+    whole, parts = tolerant(lab, 2)
+    for part in parts:
+        assert transitions.succeed(part, {"text": "A"}, "")
+    whole.refresh_from_db()
+    with CaptureQueriesContext(connection) as queries:
+        results: Any = part_results(find_job_type(whole.kind), whole)
+    assert [each.text for each in results] == ["A", "A"]
+    assert not [query for query in queries if '."params"' in query["sql"]]
+
+
 def test_one_failed_part_too_many_fails_the_job_and_stops_its_other_parts(lab: Lab) -> None:
     from offload.jobs.models import Job
 

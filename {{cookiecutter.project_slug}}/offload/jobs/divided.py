@@ -168,7 +168,7 @@ def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel | Fail
     """
     assert job_type.part is not None
     with transaction.atomic(), long_statements():
-        parts = list(job.parts.order_by("number"))
+        parts = list(job.parts.defer("params", "checkpoint").order_by("number"))
     if fault := _fault_of_parts(job, parts):
         raise JobError(f"{fault}. Submit the job again")
 
