@@ -131,5 +131,5 @@ def _is_start_by_decorator(scope: CodeScope) -> bool:
 
 def _name(scope: CodeScope) -> str:
     """A function's own name, without the underscore of a private one."""
-    name = scope.label.rpartition(".")[2]
+    name = scope.bare_name
     return name if name.startswith("__") else name.lstrip("_")

@@ -144,5 +144,5 @@ class CallTargets:
             case ast.Attribute(value=ast.Name(id="self"), attr=name) if caller.owner:
                 classes = self._resolver.classes
                 for heir in classes.heirs(caller.owner.dotted):
-                    if classes.method(heir.dotted, caller.label.rpartition(".")[2]) is caller:
+                    if classes.method(heir.dotted, caller.bare_name) is caller:
                         yield classes.method(heir.dotted, name)

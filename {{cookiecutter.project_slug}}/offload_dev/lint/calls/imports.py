@@ -30,7 +30,7 @@ def forbidden_imports(
         in_functions: whether imports inside of functions count, too.
         instead: what to do; empty if the rule's own sentence says it.
     """
-    is_meant = module.dotted.rpartition(".")[2] == file and not _is_standard(module.dotted)
+    is_meant = module.bare_name == file and not _is_standard(module.dotted)
     if not is_meant or not project.of_standard:
         return
 

@@ -118,7 +118,7 @@ class LoopFunctions:
 
     def _is_hook(self, scope: CodeScope, hooks: Patterns) -> bool:
         """Whether a framework calls a method, by the class that it comes from and its name."""
-        name = scope.label.rpartition(".")[2]
+        name = scope.bare_name
         lineage = self._resolver.classes.lineage(scope.owner.dotted) if scope.owner else []
         if any(map(SYNC_CONSUMERS.matches, lineage)):
             return False
@@ -126,7 +126,7 @@ class LoopFunctions:
 
     def _runs_before_handler(self, scope: CodeScope) -> bool:
         """Whether an async view runs a method before its handler. A heir may be the view."""
-        if scope.owner is None or scope.label.rpartition(".")[2] not in BEFORE_HANDLER:
+        if scope.owner is None or scope.bare_name not in BEFORE_HANDLER:
             return False
         classes = self._resolver.classes
         owners = (scope.owner, *classes.heirs(scope.owner.dotted))

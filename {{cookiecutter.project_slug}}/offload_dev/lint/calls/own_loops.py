@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 
-from offload_dev.lint.functions.function import Function
+from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import SECOND_LOOP
 from offload_dev.lint.source.tree import CodeScope, Def, own_nodes
@@ -53,6 +53,11 @@ def _with_awaited(
         found |= new
         waiting += new
     return found
+
+
+def runs_given(call: CallSite) -> bool:
+    """Whether a call gets a function, and runs it in a loop of its own."""
+    return call.origin == TO_SYNC
 
 
 def is_run_by_decorator(function: Function) -> bool:

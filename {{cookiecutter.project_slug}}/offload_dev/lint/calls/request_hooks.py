@@ -25,7 +25,7 @@ def answers_request(function: Function, graph: CallGraph) -> bool:
         return not scope.on_loop
     if scope.owner is None:
         return False
-    name = scope.label.rpartition(".")[2]
+    name = scope.bare_name
     lineage = graph.resolver.classes.lineage(scope.owner.dotted)
     return any(HOOKS.matches(f"{base}.{name}") for base in lineage)
 

@@ -44,7 +44,7 @@ def _words(model: CodeScope, graph: CallGraph) -> set[str]:
     relatives = [classes.scope(each) for each in classes.lineage(model.dotted)]
     relatives += classes.heirs(model.dotted)
     known = [each for each in relatives if each is not None]
-    names = {each.dotted.rpartition(".")[2] for each in known}
+    names = {each.bare_name for each in known}
     names |= {name for each in known for name in RELATED_NAME.findall(each.text_of_lines)}
     return set(map(_plain, names))
 

@@ -130,7 +130,7 @@ class Unused:
         """
         idle: dict[str, set[CodeScope]] = defaultdict(set)
         for scope in candidates:
-            idle[_name(scope)].add(scope)
+            idle[scope.bare_name].add(scope)
         is_idle = {scope for scopes in idle.values() for scope in scopes}
         closed = {*unused, *in_sync_mode(self._settings, self._classes), *self._without_table}
         closed |= set(self._async_halves)
@@ -180,7 +180,7 @@ class Unused:
             yield from self._below(each)
 
     def _is_named_only_in(self, scope: CodeScope, places: list[CodeScope]) -> bool:
-        name = re.compile(rf"\b{_name(scope)}\b")
+        name = re.compile(rf"\b{scope.bare_name}\b")
         inside = sum(len(name.findall(ast.unparse(place.node))) for place in places)
         # Its own line has the name, too.
         return sum(len(name.findall(text)) for text in self._texts.values()) == inside + 1
@@ -189,7 +189,7 @@ class Unused:
         """Whether a mention may run a function. A message to a browser runs none of a consumer."""
         node = mention.node
         if mention.is_path and isinstance(node, ast.Constant) and self._is_of_consumer(scope):
-            is_type = str(node.value).replace(".", "_") == _name(scope)
+            is_type = str(node.value).replace(".", "_") == scope.bare_name
             return is_type and node not in self._no_types
         return self._uses.may_name(mention, scope)
 
@@ -208,7 +208,7 @@ class Unused:
                 *_, holder, name = scope.dotted.split(".")
                 return is_own or (holder, name) in pairwise(WORD.findall(str(text)))
             case ast.Attribute():
-                name = _name(scope)
+                name = scope.bare_name
                 is_rare = self._definitions[name] == 1 and name not in COMMON
                 return is_rare or self._uses.names_for_certain(mention, scope)
         return True
@@ -225,14 +225,14 @@ class Unused:
                 ):
                     yield scope
             elif scope in self._functions and scope.owner is not None:
-                name = _name(scope)
+                name = scope.bare_name
                 is_private = name.startswith("_") and not name.endswith("__")
                 if is_private and HOOKS.fullmatch(name) is None and self._is_undecorated(scope):
                     yield scope
 
     @cached_property
     def _definitions(self) -> Counter[str]:
-        return Counter(_name(scope) for scope in self._functions)
+        return Counter(scope.bare_name for scope in self._functions)
 
     def _candidates(self) -> Iterator[CodeScope]:
         for scope in self._project.scopes.values():
@@ -265,7 +265,7 @@ class Unused:
         )
 
     def _is_called_by_others(self, scope: CodeScope) -> bool:
-        function, name = self._functions[scope], scope.label.rpartition(".")[2]
+        function, name = self._functions[scope], scope.bare_name
         is_wrapped = all(WRAPPERS.matches(origin) for origin, _ in function.decorators)
         # Django awaits `__acall__` of its own `MiddlewareMixin` only.
         is_special = name.endswith("__") and name != ASYNC_CALL
@@ -340,7 +340,3 @@ def _has_own_name(scope: CodeScope) -> bool:
     decorators = scope.node.decorator_list if isinstance(scope.node, Def) else ()
     calls = (each for each in decorators if isinstance(each, ast.Call))
     return any(keyword.arg == "name" for call in calls for keyword in call.keywords)
-
-
-def _name(scope: CodeScope) -> str:
-    return scope.label.rpartition(".")[2]

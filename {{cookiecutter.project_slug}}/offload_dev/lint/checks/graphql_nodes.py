@@ -28,7 +28,7 @@ def relations_of_node(function: Function) -> Iterator[ast.Attribute]:
 
 def _model_of(node: CodeScope, resolver: Resolver) -> str:
     """The model of the rows that an async resolver returns as this type; empty if none does."""
-    name = node.dotted.rpartition(".")[2]
+    name = node.bare_name
     for scope in resolver.project.functions:
         returns = scope.node.returns if isinstance(scope.node, Def) and scope.on_loop else None
         if returns is None or name not in scope.text_of_lines:

@@ -41,7 +41,7 @@ def _handed(function: Function) -> Iterator[str]:
     names = names[1:] if names[:1] == ["self"] else names
     if len(names) != 2 or "read" not in names[0]:
         return
-    name = function.scope.label.rpartition(".")[2]
+    name = function.scope.bare_name
     starts = re.compile(rf"\bstart(_unix)?_server\(\s*(\w+\.)*{name}\b")
     if any(starts.search(each.text) for each in function.resolver.project.files):
         yield names[0]
@@ -49,6 +49,6 @@ def _handed(function: Function) -> Iterator[str]:
 
 def _is_limited_by_caller(function: Function) -> bool:
     """Whether the file waits for the whole function no longer than a limit."""
-    name = function.scope.label.rpartition(".")[2]
+    name = function.scope.bare_name
     limited = rf"\bwait_for\(\s*(\w+\.)*{name}\(|\btimeout(_at)?\([^\n]*\n\s+.*\b{name}\("
     return re.search(limited, function.scope.module.text) is not None

@@ -168,7 +168,7 @@ def _looked_into(node: ast.AST, function: Function) -> Iterable[ast.expr]:
 def _mixin_that_reads_user(function: Function) -> str:
     """The mixin that reads `request.user` before an async handler runs; empty if none does."""
     owner = function.scope.owner
-    is_handler = function.scope.on_loop and function.scope.label.rpartition(".")[2] in HANDLERS
+    is_handler = function.scope.on_loop and function.scope.bare_name in HANDLERS
     if owner is None or not is_handler:
         return ""
     classes = function.resolver.classes
@@ -180,7 +180,7 @@ def _mixin_that_reads_user(function: Function) -> str:
 def _advice_for_user(node: ast.expr, function: Function) -> str:
     """The API's middleware knows no sessions, and so no `auser()`: its callers have tokens."""
     request = snippet(node.value) if isinstance(node, ast.Attribute) else "request"
-    module = function.scope.module.dotted.rpartition(".")[2]
+    module = function.scope.module.bare_name
     if module == "api" and function.resolver.project.of_standard:
         return f"`caller({request})`, the owner of the token"
     return f"`await {request}.auser()`"

@@ -56,7 +56,7 @@ def service_in_transaction(function: Function, graph: CallGraph) -> Iterator[Vio
 
 def _locks_row(function: Function) -> bool:
     """Whether a view saves a row or selects one for update, by itself or as a hook."""
-    name = function.scope.label.rpartition(".")[2]
+    name = function.scope.bare_name
     return name in HOOKS_THAT_SAVE or any(
         getattr(call.node.func, "attr", "") in LOCKS_ROW for call in function.calls
     )

@@ -158,7 +158,7 @@ def _base_that_does_not_await(function: Function) -> str:
     dispatch = classes.method(owner.dotted, "dispatch")
     if dispatch is not None:
         return ""
-    name = function.scope.label.rpartition(".")[2]
+    name = function.scope.bare_name
     bases = [base for base in lineage if PLAIN_METHODS.matches(f"{base}.{name}")]
     texts = [module.text for module in function.resolver.project.files if bases]
     # A class of adrf awaits the permissions and the handlers of REST framework.

@@ -64,7 +64,7 @@ class ProjectFacts:
         """The names of the functions and methods whose lines lock rows."""
         files = {module for module in self._project.files if LOCK in module.text}
         inside = (scope for scope in self._project.functions if scope.module in files)
-        return {s.dotted.rpartition(".")[2] for s in inside if LOCK in s.text_of_lines}
+        return {s.bare_name for s in inside if LOCK in s.text_of_lines}
 
     @cached_property
     def middleware(self) -> list[CodeScope]:

@@ -65,6 +65,11 @@ class CodeScope:
         return self.dotted.removeprefix(self.module.dotted + ".")
 
     @cached_property
+    def bare_name(self) -> str:
+        """Its own name, without those of the scopes around it."""
+        return self.dotted.rpartition(".")[2]
+
+    @cached_property
     def text_of_lines(self) -> str:
         """Its lines, as they stand in the file. It saves writing the nodes out."""
         first, last = getattr(self.node, "lineno", 1), getattr(self.node, "end_lineno", None)
