@@ -23,6 +23,27 @@ from rest_framework.decorators import action
 from rest_framework.viewsets import ModelViewSet
 
 """
+RESOLVER = """
+import strawberry
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def orders(self) -> int:
+        return Order.objects.count()
+
+"""
+PERMISSION = """
+import strawberry
+from strawberry.permission import BasePermission
+
+class HasOrders(BasePermission):
+    def has_permission(self, source, info, **kwargs):
+        return Order.objects.exists()
+
+"""
+SYNC_GRAPHQL = "from strawberry.django.views import GraphQLView\n"
+ASYNC_GRAPHQL = "from strawberry.django.views import AsyncGraphQLView, GraphQLView\n"
 # By name: the rule, its severity on the wrong code, the wrong code, the right code.
 KINDS = {
     "form_that_only_makes_the_row": Twins(
@@ -32,6 +53,12 @@ KINDS = {
         "    return form.save()\n",
         FORM + "async def view(request):\n    form = OrderForm(request.POST)\n"
         "    return form.save(commit=False)\n",
+    ),
+    "resolver_below_the_sync_view": Twins(
+        "OFF101", "warning", RESOLVER + ASYNC_GRAPHQL, RESOLVER + SYNC_GRAPHQL
+    ),
+    "permission_below_the_sync_view": Twins(
+        "OFF101", "warning", PERMISSION + ASYNC_GRAPHQL, PERMISSION + SYNC_GRAPHQL
     ),
     "page_of_a_list": Twins(
         "OFF101",

@@ -26,6 +26,7 @@ NEW_NINJA = "right with django-ninja 1.5 or newer, which calls it in a thread"
 # Channels runs its methods in a thread, although it inherits from the async one.
 SYNC_CONSUMERS = Patterns("channels.*SyncConsumer")
 VIEWS = Patterns("django.views.*", "adrf.*")
+STRAWBERRY = Patterns("strawberry.{,permission.}BasePermission.has_permission")
 # What the async client of httpx awaits for each request, and the methods by which others send one.
 TRANSPORTS = Patterns("httpx.*.handle_async_request")
 SENDS = Patterns("httpx.AsyncClient.{get,post,put,patch,delete,head,options,request,send,stream}")
@@ -67,14 +68,16 @@ class LoopFunctions:
         """Why a plain function may run on the loop and may not; empty if nothing says so.
 
         A framework calls it there if an async server runs it. Ninja does so only for async
-        endpoints. A library has none, but is used by some.
+        endpoints, and Strawberry only below a view that is async. A library has none, but is used
+        by some.
         """
         if scope.on_loop:
             is_unsent = self._is_hook(scope, TRANSPORTS) and not self._sends_requests
             return UNSENT if is_unsent else ""
         origins = [origin for origin, _ in self._functions[scope].decorators]
-        if any(map(MAY_BE_ON_LOOP.matches, origins)) or scope in self._field_resolvers:
-            return UNDER_ASGI
+        is_resolver = any(map(MAY_BE_ON_LOOP.matches, origins)) or scope in self._field_resolvers
+        if is_resolver or self._is_hook(scope, STRAWBERRY):
+            return "" if self._resolver.facts.resolves_in_threads else UNDER_ASGI
         are_plain = self._endpoints and not any(each.on_loop for each in self._endpoints)
         if "ninja" in scope.module.text and are_plain:
             return ""

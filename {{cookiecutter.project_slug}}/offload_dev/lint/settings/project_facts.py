@@ -30,6 +30,12 @@ OF_RQ = ("django_rq", "rq.")
 LOCK = ".select_for_update("
 # A middleware of Channels that fetches the user by itself, and relations with it.
 SETS_USER_OF_SCOPE = re.compile(r"""\bscope\[["']user["']\]\s*=[^=]""")
+# What runs the plain resolvers of Strawberry: Django's sync view does so in a thread, others do not.
+SYNC_GRAPHQL = re.compile(r"^\s*from strawberry[\w.]*\.views import [^#\n]*\bGraphQLView\b", re.M)
+ASYNC_GRAPHQL = re.compile(
+    r"AsyncGraphQLView|strawberry\.(?!django\b)\w+[\w.]* import [^#\n]*GraphQL\w"
+    r"|strawberry\.(?:asgi|channels|fastapi|aiohttp)\b|await \w*schema\.execute\("
+)
 SETS_USER = re.compile(r"\brequest\.user\s*(:[^=\n]+)?=[^=]")
 
 
@@ -58,6 +64,12 @@ class ProjectFacts:
             SETS_USER_OF_SCOPE.search(module.text) is not None and "_related(" in module.text
             for module in self._project.files
         )
+
+    @cached_property
+    def resolves_in_threads(self) -> bool:
+        """Whether all that runs Strawberry's resolvers here is the sync view of Django."""
+        texts = [m.text for m in self._project.files if "strawberry" in m.text]
+        return any(map(SYNC_GRAPHQL.search, texts)) and not any(map(ASYNC_GRAPHQL.search, texts))
 
     @cached_property
     def locking_functions(self) -> set[str]:
