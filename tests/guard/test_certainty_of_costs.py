@@ -23,7 +23,28 @@ BRANCH = (
     "async def view(request):\n    await load({})\n"
 )
 LOADS = "import {}\n\ndef load():\n    return requests.get('https://x.test')\n"
+RUNS_ONE = """
+from asgiref.sync import sync_to_async
+
+def count():
+    return Order.objects.count()
+
+def draw():
+    return sum(number for number in range(9_000_000))
+
+def run(work, name):
+    return work()
+
+async def view(request):
+    await sync_to_async(run)({}, "a")
+
+def later():
+    run({}, "b")
+"""
 TWINS = {
+    "function_that_is_handed_over": Twins(
+        "OFF203", "error", RUNS_ONE.format("draw", "count"), RUNS_ONE.format("count", "draw")
+    ),
     "differences_of_two_files": Twins(
         "OFF203",
         "error",

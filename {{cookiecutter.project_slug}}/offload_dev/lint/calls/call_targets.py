@@ -8,8 +8,9 @@ from offload_dev.lint.calls.receivers import Receivers
 from offload_dev.lint.functions.function import CallSite, Function, is_abstract
 from offload_dev.lint.origins.hooks import hooks_of
 from offload_dev.lint.origins.resolver import OPEN_TYPES, Resolver
+from offload_dev.lint.source.arguments import argument, parameters
 from offload_dev.lint.source.classes import names_class
-from offload_dev.lint.source.tree import CodeScope
+from offload_dev.lint.source.tree import CodeScope, Def
 
 CONSTRUCTORS = ("__init__", "__post_init__")
 
@@ -76,6 +77,20 @@ class CallTargets:
     def may_be_other(self, call: CallSite) -> bool:
         """Whether a call runs one of several functions that were given as values."""
         return len(self._values_called.get(call.node, ())) > 1
+
+    def given_by(
+        self, call: CallSite, called: Function, by: ast.Call, caller: Function
+    ) -> list[Function]:
+        """The functions that one call of a function gives it, of which this line runs one.
+
+        Empty if the line runs no parameter, or if it is not known what the call gives.
+        """
+        node, name = called.scope.node, getattr(call.node.func, "id", "")
+        if not self.may_be_other(call) or not isinstance(node, Def) or name not in parameters(node):
+            return []
+        value = argument(name, node, by).value
+        given = self._callables.of(value, caller.scope) if value is not None else ()
+        return [self._functions[scope] for scope in given if scope in self._functions]
 
     def is_around(self, inner: CodeScope, scope: CodeScope) -> bool:
         """Whether a decorator of the project returns an inner function for a function."""

@@ -134,14 +134,31 @@ class Reach:
         self, called: Function, call: ast.Call | None, caller: Function
     ) -> Iterator[Violation]:
         """What a function comes to by itself, and by what this call gives it."""
+        decided = set()
+        for line, given in self._given(called, call, caller) if call is not None else ():
+            decided.add(line)
+            for found in self.of_function(given).values():
+                step = ChainStep(called.scope, line, called.scope.label)
+                yield found._replace(chain=(step, *found.chain), needs=())
         for found in self.of_function(called).values():
             if call is None:
                 yield found._replace(needs=())
+            elif len(found.chain) > 1 and found.chain[0].line in decided:
+                continue
             elif met := _in_call(found, called, call, caller):
                 yield met
         if call is not None and self._find_at_call is not None:
             for found in self._find_at_call(called, call, caller):
                 yield found._replace(chain=(_step(called, found),))
+
+    def _given(
+        self, called: Function, call: ast.Call, caller: Function
+    ) -> Iterator[tuple[int, Function]]:
+        """The lines that run what this call gives, where others give something else."""
+        for site in called.calls_not_awaited:
+            for given in self._graph.targets.given_by(site, called, call, caller):
+                if not given.scope.on_loop:
+                    yield site.node.lineno, given
 
     def first(self, function: Function) -> Violation | None:
         """The first violation that a plain function comes to."""
