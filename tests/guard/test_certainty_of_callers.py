@@ -52,7 +52,40 @@ def locate(place, remote=False):
     return requests.get(place, timeout=1)
 
 """
+SAVED = (
+    ATOMIC
+    + """
+from django.db import models
+
+class Member(models.Model):
+    email = models.CharField(max_length=9)
+    paid = models.BooleanField()
+
+    def save(self, *args, **kwargs):
+        old = Member.objects.filter(pk=self.pk).first()
+        changed = old is not None and old.email != self.email
+        super().save(*args, **kwargs)
+        if CONDITION:
+            requests.post("https://x.test", timeout=1)
+
+def pay(member: Member):
+    with transaction.atomic():
+        member.save(update_fields=["paid"])
+"""
+)
 CASES = {
+    "save_of_the_field_that_the_condition_asks_for": Twins(
+        "OFF110",
+        "warning",
+        SAVED.replace("CONDITION", "changed").replace('["paid"]', '["email"]'),
+        SAVED.replace("CONDITION", "changed"),
+    ),
+    "save_whose_condition_asks_for_no_change": Twins(
+        "OFF110",
+        "warning",
+        SAVED.replace("CONDITION", "changed or self.email"),
+        SAVED.replace("CONDITION", "changed or not self.pk"),
+    ),
     "receiver_of_another_signal": Twins(
         "OFF103",
         "error",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from offload_dev.lint.calls.call_targets import CallTargets
+from offload_dev.lint.calls.saved_fields import is_for_other_fields
 from offload_dev.lint.checks.kept import is_kept, reads_cache
 from offload_dev.lint.checks.registry import RULES
 from offload_dev.lint.checks.violations import ChainStep, Violation
@@ -220,9 +221,12 @@ def _in_call(
 ) -> Violation | None:
     """A violation of a function as one call of it meets it; None if its line does not run there.
 
-    Its line may run only if a parameter has a value, a certain value, or none. The caller's own
+    Its line may run only if a parameter has a value, a certain value, or none, or after a change of
+    other fields than those that a `save` names. The caller's own
     parameters that are passed on are needed instead.
     """
+    if is_for_other_fields(found.chain[0].line, called, call):
+        return None
     node, needs, likely = called.scope.node, [], found.likely
     for need in found.needs if isinstance(node, Def) else ():
         assert isinstance(node, Def)

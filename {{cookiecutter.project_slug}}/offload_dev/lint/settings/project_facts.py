@@ -30,8 +30,10 @@ OF_RQ = ("django_rq", "rq.")
 LOCK = ".select_for_update("
 # A middleware of Channels that fetches the user by itself, and relations with it.
 SETS_USER_OF_SCOPE = re.compile(r"""\bscope\[["']user["']\]\s*=[^=]""")
-# What runs the plain resolvers of Strawberry: Django's sync view does so in a thread, others do not.
-SYNC_GRAPHQL = re.compile(r"^\s*from strawberry[\w.]*\.views import [^#\n]*\bGraphQLView\b", re.M)
+# What runs the plain resolvers of Strawberry: Django's sync view in a thread, others on the loop.
+SYNC_GRAPHQL = re.compile(
+    r"^\s*from strawberry[\w.]*\.views import [^#\n]*\bGraphQLView\b", re.MULTILINE
+)
 ASYNC_GRAPHQL = re.compile(
     r"AsyncGraphQLView|strawberry\.(?!django\b)\w+[\w.]* import [^#\n]*GraphQL\w"
     r"|strawberry\.(?:asgi|channels|fastapi|aiohttp)\b|await \w*schema\.execute\("
