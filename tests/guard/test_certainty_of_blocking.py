@@ -12,6 +12,13 @@ from twins import Twins, check, numbers
 
 # By name: the rule, its severity on the wrong code, the wrong code, the right code.
 KINDS = {
+    "pause_that_is_not_asked_for": Twins(
+        "OFF103",
+        "warning",
+        "import psutil\n\nasync def view(request):\n    return psutil.cpu_percent(1)\n",
+        "import psutil\n\nasync def view(request):\n    psutil.cpu_percent()\n"
+        "    return psutil.cpu_percent(interval=None)\n",
+    ),
     "socket_that_never_waits": Twins(
         "OFF103",
         "error",

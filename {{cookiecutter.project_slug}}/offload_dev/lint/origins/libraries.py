@@ -24,7 +24,7 @@ LISTS = {
     "threads",
     "unlimited",
 }
-TEXTS = {"async", "write", "likely", "limit", "without_limit"}
+TEXTS = {"async", "write", "likely", "limit", "without_limit", "only_with"}
 SWITCHES = {"http", "in_thread", "in_view", "by_size", "near"}
 KEYS = LISTS | TEXTS | SWITCHES
 NOTHING = Patterns()
@@ -52,6 +52,7 @@ class Library:
     likely: str = ""
     limit: str = "timeout"
     without_limit: str = ""
+    only_with: str = ""
 
     @property
     def short_if(self) -> str:
@@ -181,6 +182,7 @@ def _library(name: str, table: Mapping[str, Any]) -> Library:
         likely=table.get("likely", ""),
         limit=table.get("limit", "timeout"),
         without_limit=table.get("without_limit", ""),
+        only_with=table.get("only_with", ""),
     )
 
 

@@ -8,7 +8,8 @@ from offload_dev.lint.checks.read_sessions import is_read_before
 from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, call_violation, violation
 from offload_dev.lint.functions.function import CallSite, Function
-from offload_dev.lint.source.arguments import is_set
+from offload_dev.lint.origins.libraries import Library
+from offload_dev.lint.source.arguments import is_falsy, is_set
 from offload_dev.lint.source.names import REQUEST
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
@@ -106,7 +107,7 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
         found = violation(call.node, subject, likely=likely, instead=library.advice(name))
         yield found._replace(near=library.near)
     elif library := function.resolver.library("may_block", call.origin):
-        if _reads_kernel(call) or _is_in_process(call, function):
+        if _reads_kernel(call) or _is_in_process(call, function) or not _waits(call, library):
             return
         found = violation(call.node, subject, likely=library.likely, instead=library.advice(name))
         yield found._replace(near=library.near)
@@ -177,6 +178,14 @@ def _is_default_cache_in_process(call: CallSite, function: Function) -> bool:
         function.resolver.settings.has_no_caches
         or ("default" in facts.local_caches and not facts.has_remote_default_cache)
     )
+
+
+def _waits(call: CallSite, library: Library) -> bool:
+    """Whether a call has the argument without which it does not wait, or may have it."""
+    name, _, place = library.only_with.partition(":")
+    given = call.node.args[int(place or 0) :][:1]
+    given += [each.value for each in call.node.keywords if each.arg in (name, None)]
+    return not name or not all(map(is_falsy, given))
 
 
 def _reads_kernel(call: CallSite) -> bool:
