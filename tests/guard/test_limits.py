@@ -21,6 +21,18 @@ async def load(session: aiohttp.ClientSession, url):
     async with session.get(url) as answer:
         return await answer.json()
 """
+SESSION = """
+class Client(requests.Session):
+    def request(self, method, url, **options):
+        return super().request(method, url, **{**dict(OPTIONS), **options})
+
+class Orders:
+    def __init__(self):
+        self.client = Client()
+
+    def load(self):
+        return self.client.get("https://x.test")
+"""
 CASES = {
     "requests": Twins(
         "OFF405",
@@ -53,6 +65,12 @@ CASES = {
         "        kwargs.setdefault('timeout', 5)\n"
         "        return self.inner.post(url, **kwargs)\n\n"
         "def post(url):\n    session = requests.Session()\n    return session.post(url)\n",
+    ),
+    "session_of_the_project": Twins(
+        "OFF405",
+        "warning",
+        SESSION.replace("OPTIONS", "verify=True"),
+        SESSION.replace("OPTIONS", "timeout=5"),
     ),
     "options_may_have_a_timeout": Twins(
         "OFF405",

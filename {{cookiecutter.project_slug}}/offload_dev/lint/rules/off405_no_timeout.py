@@ -24,6 +24,7 @@ DEADLINES = Patterns(
 WAIT_FOR = Patterns("asyncio.wait_for", "anyio.*", "django.test.*")
 TIMEOUTS = Patterns("{httpx,httpx2}.Timeout", "aiohttp.ClientTimeout")
 SESSIONS = Patterns("requests.{Session,session,sessions.Session}.*")
+SESSION = Patterns("requests.{Session,sessions.Session}")
 WORKER_RUNS = "right if a worker always runs"
 ENDS = "right if the program ends by itself, whatever its input is"
 FITS = "right if the program writes less than a pipe holds: 64 KiB on Linux"
@@ -96,12 +97,23 @@ def _is_limited(call: CallSite, library: Library, function: Function) -> bool:
     """Whether something else ends a call of a library that has no limit of its own."""
     if SESSIONS.matches(call.origin) and function.resolver.facts.limits_sessions:
         return True
+    if _is_of_limited_session(call, function):
+        return True
     return (
         _is_given(library, call.node)
         or _has_deadline(call.node, function)
         or (call.method == "lock" and _never_waits(function))
         or _has_limited_calls(call, function)
     )
+
+
+def _is_of_limited_session(call: CallSite, function: Function) -> bool:
+    """Whether a class of this project gives each call of its sessions a timeout."""
+    classes = function.resolver.classes
+    methods = (classes.method(call.holder, name) for name in ("request", "send"))
+    if not classes.is_a(call.holder, SESSION):
+        return False
+    return any(each is not None and "timeout" in each.text_of_lines for each in methods)
 
 
 def _waits_for_task(function: Function) -> Iterator[Violation]:
