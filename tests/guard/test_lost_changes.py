@@ -162,3 +162,51 @@ def test_one_line_for_each_row_is_enough(tmp_path: Path) -> None:
     code = TASK + ADDS.replace("+= 5\n", "+= 5\n    account.total -= 1\n")
     found = findings(tmp_path, "", accounts=MODELS, tasks=HEAD + code)
     assert [each.rule for each in found if each.rule == "OFF112"] == ["OFF112"]
+
+
+SETTINGS = "INSTALLED_APPS = []\nDATABASES = {}\n"
+COUNTS = "async def view(request):\n    n = cache.get('n', 0)\nBETWEEN    cache.set('n', n + 1)\n"
+ALONE = {
+    "task_of_one_process": (CACHES["sign"][0], "", "", False),
+    "task_of_threads": (CACHES["sign"][0], "", "worker: celery -A shop worker -P threads", True),
+    "task_of_a_queue_with_threads": (
+        "from huey.contrib import djhuey\n\n"
+        + CACHES["sign"][0].replace("@shared_task(time_limit=9)", "@djhuey.task()"),
+        "",
+        "",
+        True,
+    ),
+    "task_with_a_server": (
+        CACHES["sign"][0],
+        "CACHES = {'default': {'BACKEND': 'django.core.cache.backends.redis.RedisCache'}}\n",
+        "",
+        True,
+    ),
+    "coroutine": (COUNTS.replace("BETWEEN", ""), "", "", False),
+    "coroutine_that_gives_way_at_its_end": (
+        COUNTS.replace("BETWEEN", "    if n > 9:\n        await request.aread()\n        return\n"),
+        "",
+        "",
+        False,
+    ),
+    "coroutine_that_gives_way": (
+        COUNTS.replace("BETWEEN", "    await request.aread()\n"),
+        "",
+        "",
+        True,
+    ),
+    "coroutine_in_a_loop_that_gives_way": (
+        COUNTS.replace("BETWEEN", "    async for each in request:\n        print(each)\n"),
+        "",
+        "",
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_cache_of_the_process_is_changed_by_one_run_at_a_time(tmp_path: Path, name: str) -> None:
+    code, more, procfile, is_lost = ALONE[name]
+    (tmp_path / "Procfile").write_text(procfile)
+    found = numbers(tmp_path, "", accounts=MODELS, tasks=HEAD + code, settings=SETTINGS + more)
+    assert (LOST in found) is is_lost

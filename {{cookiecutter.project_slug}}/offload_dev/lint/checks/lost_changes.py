@@ -123,9 +123,32 @@ def claims(function: Function) -> Iterator[tuple[CallSite, str]]:
         for node in own_nodes(function.scope.node):
             if isinstance(node, ast.If) and node.lineno < write.node.lineno:
                 is_read = any(_reads(each, key, function) for each in ast.walk(node.test))
-                if is_read and isinstance(node.body[-1], ast.Return | ast.Raise | ast.Continue):
+                if is_read and _ends(node):
                     yield write, key
                     break
+
+
+def gives_way(write: CallSite, key: str, function: Function) -> bool:
+    """Whether a coroutine awaits something between the read of a key and a write.
+
+    What it awaits before it returns comes to no write.
+    """
+    nodes = own_nodes(function.scope.node)
+    first = min((each.lineno for each in nodes if _reads(each, key, function)), default=0)
+    last = write.node.end_lineno or 0
+    ends = (each for each in nodes if isinstance(each, ast.If) and _ends(each))
+    left = {node for each in ends for statement in each.body for node in ast.walk(statement)}
+    between = (each for each in nodes if first <= getattr(each, "lineno", 0) <= last)
+    return any(
+        isinstance(each, ast.Await | ast.AsyncFor | ast.AsyncWith)
+        or any(loop.is_async for loop in getattr(each, "generators", ()))
+        for each in between
+        if each not in left
+    )
+
+
+def _ends(node: ast.If) -> bool:
+    return isinstance(node.body[-1], ast.Return | ast.Raise | ast.Continue)
 
 
 def _writes(function: Function) -> Iterator[tuple[CallSite, str, ast.expr]]:

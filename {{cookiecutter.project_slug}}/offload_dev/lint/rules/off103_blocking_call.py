@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from offload_dev.lint.checks.process_caches import is_default_in_process
 from offload_dev.lint.checks.read_sessions import is_read_before
 from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, call_violation, violation
@@ -90,7 +91,7 @@ def _of_files(function: Function) -> Iterator[Violation]:
 
 def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
     libraries = function.resolver.libraries
-    if _is_default_cache_in_process(call, function) or _only_prepares(call.node):
+    if is_default_in_process(call, function) or _only_prepares(call.node):
         return
     if _never_waits(call, function) or _is_in_memory(call, function):
         return
@@ -169,15 +170,6 @@ def _never_waits(call: CallSite, function: Function) -> bool:
 def _only_prepares(call: ast.Call) -> bool:
     """Whether a client only makes an object: `projects.get(1, lazy=True)` of python-gitlab."""
     return is_set(call, "lazy")
-
-
-def _is_default_cache_in_process(call: CallSite, function: Function) -> bool:
-    """Whether the settings know one default cache, which lives in the process, or none at all."""
-    facts = function.resolver.facts
-    return call.origin.startswith("django.core.cache.cache.") and (
-        function.resolver.settings.has_no_caches
-        or ("default" in facts.local_caches and not facts.has_remote_default_cache)
-    )
 
 
 def _waits(call: CallSite, library: Library) -> bool:

@@ -6,14 +6,20 @@ from itertools import islice
 
 from offload_dev.lint.calls.call_graph import CallGraph
 from offload_dev.lint.checks import lost_changes
+from offload_dev.lint.checks.process_caches import is_default_in_process
 from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, violation
-from offload_dev.lint.functions.function import Function
+from offload_dev.lint.functions.function import CallSite, Function
+from offload_dev.lint.settings.servers import worker_pools
 from offload_dev.lint.source.names import TASK_CLASSES, TO_THREAD
+from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
 
 # Callers are followed through this many calls.
 MAX_STEPS = 2
+CELERY = Patterns("celery.*")
+# The pools of Celery whose processes run one task at a time.
+ONE_BY_ONE = {"prefork", "processes", "solo"}
 UNTOUCHED = "right if nobody else writes this row while the task works"
 ALONE = "right if only one run at a time comes here"
 
@@ -35,7 +41,8 @@ def lost_change(function: Function, graph: CallGraph) -> Iterator[Violation]:
        `cache.set(key, True)`.
 
     Workers run the same task at the same time, and so do requests at each `await`. Both read the
-    old value. Nothing is said where a lock stands in the function.
+    old value. Nothing is said where a lock stands in the function, nor of a cache of the process
+    that one run after the other uses.
     """
     is_locked = lost_changes.ONE_AT_A_TIME.search(function.scope.text_of_lines) is not None
     if is_locked or not _runs_at_once(function, graph):
@@ -62,12 +69,29 @@ def _of_rows(function: Function, graph: CallGraph) -> Iterator[Violation]:
 
 def _of_caches(function: Function) -> Iterator[Violation]:
     for call, key in lost_changes.counters(function):
+        if _meets_nobody(call, key, function):
+            continue
         subject = f"`{snippet(call.node)}`, a sum with what `{key}` held,"
         yield violation(call.node, subject, likely=ALONE, instead="`incr` of the cache")
     for call, key in lost_changes.claims(function):
+        if _meets_nobody(call, key, function):
+            continue
         advice = f"`add({key}, …)` of the cache, which says whether it was the first"
         subject = f"`{snippet(call.node)}`, after a look whether it is there,"
         yield violation(call.node, subject, likely=ALONE, instead=advice)
+
+
+def _meets_nobody(write: CallSite, key: str, function: Function) -> bool:
+    """Whether no other run shares a cache of the process between a read and a write. Two cases:
+
+    1. Each process of Celery runs one task at a time.
+    2. A coroutine gives way to no other between the two lines.
+    """
+    if not is_default_in_process(write, function):
+        return False
+    if any(CELERY.matches(origin) for origin, _ in function.decorators):
+        return worker_pools(function.resolver.project.root) <= ONE_BY_ONE
+    return function.scope.on_loop and not lost_changes.gives_way(write, key, function)
 
 
 def _updated_by_others(function: Function, graph: CallGraph) -> set[str]:
