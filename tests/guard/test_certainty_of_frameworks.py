@@ -6,7 +6,7 @@ Each kind stands beside the mistake that it resembles.
 from pathlib import Path
 
 import pytest
-from twins import Twins, check
+from twins import Twins, check, numbers
 
 FORM = """
 from django import forms
@@ -110,3 +110,38 @@ async def view(request):
 @pytest.mark.parametrize("name", KINDS)
 def test_the_mistake_is_found_and_what_resembles_it_is_not(tmp_path: Path, name: str) -> None:
     check(KINDS[name], tmp_path)
+
+
+SYNC_VIEW = """
+from django.http import HttpRequest
+from weasyprint import HTML
+
+async def count():
+    return await Order.objects.acount()
+
+def view(request: HttpRequest, rows=()):
+    papers = [HTML(string=row).write_pdf() for row in rows]
+    return papers, asyncio.run(count())
+"""
+RUNSERVER = 'CMD ["python", "manage.py", "runserver", "0.0.0.0:8000"]\n'
+
+
+@pytest.mark.parametrize(
+    ("start", "packages", "is_wrong"),
+    [
+        ("CMD gunicorn shop.wsgi\n", "channels>=4\n", False),
+        ("CMD gunicorn shop.asgi -k uvicorn.workers.UvicornWorker\n", "channels>=4\n", True),
+        (RUNSERVER, "channels>=4\n", False),
+        (RUNSERVER, "channels==3.0.5\n", True),
+        (RUNSERVER, "channels>=4\ndaphne\n", True),
+        (RUNSERVER.replace("CMD", "# CMD"), "channels>=4\n", True),
+    ],
+)
+def test_a_plain_server_has_no_loop_that_a_sync_view_holds_up(
+    tmp_path: Path, start: str, packages: str, *, is_wrong: bool
+) -> None:
+    (tmp_path / "Dockerfile").write_text(start)
+    (tmp_path / "requirements.txt").write_text(packages)
+    settings = "ASGI_APPLICATION = 'shop.asgi.application'\n"
+    found = {rule for rule, _ in numbers(tmp_path, SYNC_VIEW, settings=settings)}
+    assert found & {"OFF109", "OFF203"} == ({"OFF109", "OFF203"} if is_wrong else set())

@@ -30,8 +30,12 @@ def deadlock(function: Function, graph: CallGraph) -> Iterator[Violation]:
 def _in_view(view: Function, graph: CallGraph) -> Iterator[Violation]:
     """A deadlock of a sync view. If the way leads through another view, that view reports it.
 
-    Under WSGI the line is right, so it is only a warning in a project that may run there.
+    Under WSGI the line is right, so it is only a warning in a project that may run there, and right
+    in one whose files start a WSGI server.
     """
+    settings = graph.resolver.settings
+    if settings.runs_under_wsgi or settings.names_no_async_server:
+        return
     found = graph.deadlocks.first(view)
     if found is None or any(graph.is_view(step.scope) for step in found.chain[1:]):
         return

@@ -15,6 +15,8 @@ SYNC = re.compile(r"\b(gunicorn|uwsgi|waitress|mod_wsgi|wsgi)\b", re.IGNORECASE)
 HTTP_BY_WSGI = re.compile(
     r"^[^#\n]*\b(gunicorn|uwsgi|waitress-serve)\b[^\n]*\bwsgi\b", re.MULTILINE
 )
+# The command of a container that starts Django's own server.
+RUNSERVER = re.compile(r"^(?:CMD|ENTRYPOINT)\b[^\n]*\brunserver\b", re.MULTILINE)
 # A command that starts a worker, also as a list: `["celery", "-A", "shop", "worker"]`.
 WORKER = re.compile(r"^[^#\n]*\bcelery\b[^\n]*\bworker\b[^\n]*", re.MULTILINE)
 POOL = re.compile(r"""(?:-P|--pool)["',\s=]*([a-z]+)""")
@@ -34,6 +36,15 @@ def runs_plain_server(root: Path) -> bool:
 def serves_http_by_wsgi(root: Path) -> bool:
     """Whether a command starts a WSGI server, also beside an ASGI server."""
     return any(HTTP_BY_WSGI.search(CONTINUED.sub(" ", text)) for text in start_files(root))
+
+
+def runs_development_server(root: Path) -> bool:
+    """Whether a container starts Django's own server, and no start file names an ASGI server.
+
+    It is a WSGI server, unless a package such as daphne takes its place.
+    """
+    texts = list(start_files(root))
+    return any(map(RUNSERVER.search, texts)) and not any(map(ASYNC.search, texts))
 
 
 def worker_pools(root: Path) -> set[str]:

@@ -5,9 +5,10 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
-from offload_dev.lint.settings.requirements_files import requirements
+from offload_dev.lint.settings.requirements_files import names_below, requirements
 from offload_dev.lint.settings.servers import (
     ASYNC,
+    runs_development_server,
     runs_plain_server,
     serves_http_by_wsgi,
     start_files,
@@ -107,11 +108,22 @@ class SettingsFiles:
     def runs_under_wsgi(self) -> bool:
         """Whether a plain server runs the sync views of this project, as far as its files say."""
         root = self._project.root
-        if runs_plain_server(root) or serves_http_by_wsgi(root):
+        if runs_plain_server(root) or serves_http_by_wsgi(root) or self._runs_development_server:
             return True
         names = {module.path.name for module in self._project.files}
         has_asgi = "asgi.py" in names or bool(self.values("ASGI_APPLICATION"))
         return "wsgi.py" in names and not has_asgi
+
+    @cached_property
+    def _runs_development_server(self) -> bool:
+        """Whether Django's own server runs this project, and no package makes an ASGI server of it.
+
+        Those of Channels did so before its version 4, and daphne does.
+        """
+        root = self._project.root
+        if not runs_development_server(root) or names_below(root, "channels", 4):
+            return False
+        return not any(map(ASYNC.search, (*requirements(root), self.text("INSTALLED_APPS"))))
 
     @cached_property
     def names_no_async_server(self) -> bool:
