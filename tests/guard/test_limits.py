@@ -21,6 +21,23 @@ async def load(session: aiohttp.ClientSession, url):
     async with session.get(url) as answer:
         return await answer.json()
 """
+ROWS = """
+import csv
+
+import django_filters
+
+class OrderFilter(django_filters.FilterSet):
+    class Meta:
+        model = Order
+
+def view(request):
+    writer = csv.writer(request)
+    base = QUERY
+    found = OrderFilter(request.GET, queryset=base)
+    rows = found.qs
+    for order in rows:
+        writer.writerow([order.pk])
+"""
 SESSION = """
 class Client(requests.Session):
     def request(self, method, url, **options):
@@ -137,6 +154,26 @@ CASES = {
         "warning",
         IMAGE + "def view(request):\n    return [Photo().thumbnail() for _ in request.FILES]\n",
         IMAGE + "def make():\n    return [Photo().thumbnail() for _ in range(9)]\n",
+    ),
+    "few_sizes_of_one_picture": Twins(
+        "OFF203",
+        "warning",
+        IMAGE + "def view(request):\n    for _ in SIZES.items():\n        Photo().thumbnail()\n",
+        IMAGE + "SIZES = {'small': 1, 'large': 2}\n\n"
+        "def view(request):\n    for _ in SIZES.items():\n        Photo().thumbnail()\n",
+    ),
+    "one_frame": Twins(
+        "OFF203",
+        "warning",
+        "import cv2\n\ndef view(request):\n"
+        "    return [cv2.resize(frame, (9, 9)) for frame in request.FILES]\n",
+        "import cv2\n\ndef view(request):\n    return cv2.resize(request.FILES[0], (9, 9))\n",
+    ),
+    "rows_of_a_filter_set": Twins(
+        "OFF203",
+        "warning",
+        ROWS.replace("QUERY", "Order.objects.all()"),
+        ROWS.replace("QUERY", "Order.objects.filter(customer=1)"),
     ),
     "sync_view_with_one_picture": Twins(
         "OFF203",

@@ -12,7 +12,7 @@ from offload_dev.lint.checks.violations import ChainStep, Violation, call_violat
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.origins.libraries import SMALL_TABLE
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import own_nodes
+from offload_dev.lint.source.tree import CodeScope, own_nodes
 
 THREADS = Patterns("threading.Thread")
 WRITES_ROW = Patterns(
@@ -27,6 +27,8 @@ LITTLE_DATA = "short with little data"
 # Further away a condition stands on the way, as a rule. A `save` computes only for a new file.
 MAX_STEPS = 4
 CONDITIONAL = ".save"
+# Such as the sizes of a picture.
+FEW_ITEMS = 5
 REPEATS = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -103,11 +105,35 @@ def _written(function: Function) -> Iterator[Violation]:
     for loop in own_nodes(function.scope.node) if written else ():
         rows = function.origin_of(loop.iter) if isinstance(loop, ast.For) else ""
         is_all = resolver.queries.is_query(rows) and NARROWS.isdisjoint(rows.split("."))
-        if isinstance(loop, ast.For) and is_all:
+        if isinstance(loop, ast.For) and is_all and not _is_filtered_before(loop.iter, function):
             inside = {node for statement in loop.body for node in ast.walk(statement)}
             for call in written:
                 if call.node in inside:
                     yield call_violation(call.node, likely=FEW_ROWS)
+
+
+def _is_filtered_before(rows: ast.expr, function: Function) -> bool:
+    """Whether a filter set gets a narrow query: `OrderFilter(request.GET, queryset=…).qs`."""
+    match rows:
+        case ast.Name(id=name):
+            rows = _last_value(name, function) or rows
+    match rows:
+        case ast.Attribute(value=ast.Name(id=name), attr="qs"):
+            made = _last_value(name, function)
+            given = made.keywords if isinstance(made, ast.Call) else []
+            origins = [function.origin_of(each.value) for each in given if each.arg == "queryset"]
+            return any(not NARROWS.isdisjoint(origin.split(".")) for origin in origins)
+    return False
+
+
+def _last_value(name: str, function: Function) -> ast.expr | None:
+    """What the last assignment of a function gives to a variable."""
+    values = [
+        node.value
+        for node in own_nodes(function.scope.node)
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name
+    ]
+    return values[-1] if values else None
 
 
 def _in_own_thread(function: Function, graph: CallGraph) -> Iterator[Violation]:
@@ -138,8 +164,22 @@ def _is_repeated(found: Violation, view: Function) -> bool:
         node.lineno <= step.line <= (node.end_lineno or 0)
         for step in found.chain or (ChainStep(view.scope, found.line, ""),)
         for node in own_nodes(step.scope.node)
-        if isinstance(node, REPEATS)
+        if isinstance(node, REPEATS) and not _is_short(node, step.scope)
     )
+
+
+def _is_short(loop: ast.AST, scope: CodeScope) -> bool:
+    """Whether a loop goes over few items that are written in its file: `for size in SIZES`."""
+    items = loop.iter if isinstance(loop, ast.For) else None
+    match items:
+        case ast.Call(func=ast.Attribute(value=held, attr="items" | "values" | "keys"), args=[]):
+            items = held
+    if isinstance(items, ast.Name):
+        items = scope.module.names.get(items.id)
+    match items:
+        case ast.List(elts=written) | ast.Tuple(elts=written) | ast.Dict(values=written):
+            return len(written) <= FEW_ITEMS
+    return False
 
 
 def _first_that_computes(moved: Moved, caller: Function, graph: CallGraph) -> Violation | None:
