@@ -41,7 +41,21 @@ async def view(request):
 def later():
     run({}, "b")
 """
+PARSES = "import json\n\nasync def view(request):\n    if {}:\n        return None\n"
+PARSES += "    return json.loads(request.body)\n"
 TWINS = {
+    "body_behind_a_secret": Twins(
+        "OFF205",
+        "warning",
+        PARSES.format("request.GET.get('short')"),
+        PARSES.format("request.headers.get('X-Secret') != settings.WEBHOOK_SECRET"),
+    ),
+    "body_behind_a_secret_address": Twins(
+        "OFF205",
+        "warning",
+        PARSES.format("not request.GET") + "\nurlpatterns = [path('<TOKEN>/', view)]\n",
+        PARSES.format("not request.GET") + "\nurlpatterns = [path(f'{BOT_TOKEN}/', view)]\n",
+    ),
     "function_that_is_handed_over": Twins(
         "OFF203", "error", RUNS_ONE.format("draw", "count"), RUNS_ONE.format("count", "draw")
     ),

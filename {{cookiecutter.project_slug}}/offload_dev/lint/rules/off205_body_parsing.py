@@ -1,6 +1,7 @@
 """OFF205: a body of any size is parsed on the event loop."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from offload_dev.lint.checks.registry import Target, rule
@@ -8,8 +9,13 @@ from offload_dev.lint.checks.violations import Violation, call_violation
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.source.names import REQUEST
 from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.tree import CodeScope, Project, own_nodes
 
 PARSERS = Patterns("{json,orjson,ujson,simplejson,rapidjson}.{loads,load}")
+# `if not compare_digest(given, settings.WEBHOOK_SECRET): return HttpResponseForbidden()`.
+SECRET = re.compile(r"compare_digest|secret|signature", re.IGNORECASE)
+# A name of a constant. In `path("<token>/", view)` the client chooses the text.
+ADDRESS = r"path\([^,\n<]*(?:TOKEN|SECRET)[^,\n]*,\s*(?:\w+\.)*{name}\b"
 BROUGHT = (f"{REQUEST}.body", f"{REQUEST}.FILES")
 
 
@@ -24,14 +30,35 @@ def body_parsing(function: Function) -> Iterator[Violation]:
     """Finds `json.loads(request.body)`, and the same for a file that the request brings.
 
     The client decides how long that takes: one megabyte is about 10 ms on the event loop. A
-    function that looks at the length of the body has decided for itself.
+    function that looks at the length of the body has decided for itself. Behind a secret the client
+    is one that the service knows.
     """
-    if _looks_at_length(function):
+    if _looks_at_length(function) or _has_secret_address(function.scope, function.resolver.project):
         return
     for call in function.calls_not_awaited:
         parsed = call.arguments[0] if call.arguments else ""
-        if PARSERS.matches(call.origin) and parsed.startswith(BROUGHT):
+        is_parser = PARSERS.matches(call.origin) and parsed.startswith(BROUGHT)
+        if is_parser and not _is_behind_secret(call.node, function):
             yield call_violation(call.node)
+
+
+def _is_behind_secret(call: ast.Call, function: Function) -> bool:
+    """Whether a function has refused before who does not know a secret."""
+    return any(
+        isinstance(each, ast.If)
+        and (each.end_lineno or 0) < call.lineno
+        and isinstance(each.body[-1], ast.Return | ast.Raise)
+        and SECRET.search(ast.unparse(each.test)) is not None
+        for each in own_nodes(function.scope.node)
+    )
+
+
+def _has_secret_address(view: CodeScope, project: Project) -> bool:
+    """Whether the address of a view is a secret: `path(BOT_TOKEN, Webhook.as_view())`."""
+    name = re.escape((view.owner or view).dotted.rpartition(".")[2])
+    secret = re.compile(ADDRESS.format(name=name))
+    texts = (each.text for each in project.files if "urlpatterns" in each.text)
+    return any(secret.search(text) is not None for text in texts)
 
 
 def _looks_at_length(function: Function) -> bool:
