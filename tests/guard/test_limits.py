@@ -252,6 +252,8 @@ class Report(APIView):
     [
         ("@login_required", "IsAuthenticated", 2),
         ("@staff_member_required", "IsAdminUser", 0),
+        ("@accounts_manager_required", "IsManager", 0),
+        ("@manager.register", "IsOwner", 2),
         ("@user_passes_test(lambda user: user.is_superuser)", "IsAuthenticated", 1),
     ],
 )

@@ -31,7 +31,7 @@ def answers_request(function: Function, graph: CallGraph) -> bool:
 
 
 # `@staff_member_required`, `permission_classes = [IsAdminUser]`, `@user_passes_test(is_superuser)`.
-STAFF = re.compile(r"staff|admin|superuser", re.IGNORECASE)
+STAFF = re.compile(r"staff|admin|superuser|manager_?required|is_?manager", re.IGNORECASE)
 OF_ADMIN = re.compile(r"(?<![a-z])admin(?![a-z])")
 PERMISSIONS = "permission_classes"
 
