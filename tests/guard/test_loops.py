@@ -139,6 +139,19 @@ def test_kept_connections_matter_under_an_async_server_alone(tmp_path: Path) -> 
     assert ("OFF701", "warning") not in numbers(tmp_path / "wsgi", "", settings=database)
 
 
+@pytest.mark.parametrize(("alias", "is_wrong"), [("replica", True), ("reports", False)])
+def test_a_database_that_nobody_names_keeps_no_connection(
+    tmp_path: Path, alias: str, *, is_wrong: bool
+) -> None:
+    settings = (
+        "ASGI_APPLICATION = 'shop.asgi.application'\nDATABASES = {'default': {}}\n"
+        f"DATABASES['{alias}'] = {{'CONN_MAX_AGE': 60}}\n"
+    )
+    code = "def view(request):\n    return Order.objects.using('replica').count()\n"
+    found = numbers(tmp_path, code, settings=settings)
+    assert (("OFF701", "warning") in found) is is_wrong
+
+
 @pytest.mark.parametrize(
     ("age", "is_wrong"),
     [

@@ -24,7 +24,7 @@ from offload_dev.lint.source.names import (
     TAKEN_WITHOUT_GROUP,
     WITHOUT_GROUP,
 )
-from offload_dev.lint.source.tree import CodeScope, Def, Module, own_nodes
+from offload_dev.lint.source.tree import CodeScope, Def, Module, Project, own_nodes
 from offload_dev.lint.tasks import (
     cluster_settings,
     ignored_results,
@@ -152,6 +152,7 @@ def _kept_connections(body: Function) -> Iterator[Violation]:
     # A second server for WebSockets has one thread for all queries, which stays.
     if project.of_standard or settings.runs_under_wsgi or not settings.runs_under_asgi:
         return
+    unused: set[ast.AST] = set()
     for each in own_nodes(body.scope.node):
         given: list[tuple[object, ast.expr]] = []
         match each:
@@ -162,10 +163,24 @@ def _kept_connections(body: Function) -> Iterator[Violation]:
                 given = [(keyword.arg, keyword.value) for keyword in keywords]
             case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=key))], value=value):
                 given = [(key, value)]
+                if _is_unused_database(each.targets[0], project):
+                    unused.update(ast.walk(value))
         for name, value in given:
             is_off = str(_default(value)) == "0"
-            if str(name).upper() == KEPT and not is_off:
+            if str(name).upper() == KEPT and not is_off and value not in unused:
                 yield violation(value, KEPT_SUBJECT, likely=UNDER_WSGI, instead=KEPT_ADVICE)
+
+
+def _is_unused_database(target: ast.expr, project: Project) -> bool:
+    """Whether no other line names a database, as a router or `using` does: `DATABASES["old"]`."""
+    match target:
+        case ast.Subscript(
+            value=ast.Name(id="DATABASES"), slice=ast.Constant(value=str() as alias)
+        ):
+            named = re.compile(rf"""["']{re.escape(alias)}["']""")
+            uses = sum(len(named.findall(each.text)) for each in project.files)
+            return alias != "default" and uses == 1
+    return False
 
 
 def _default(value: ast.expr) -> object:
