@@ -158,9 +158,12 @@ CASES = {
     "few_sizes_of_one_picture": Twins(
         "OFF203",
         "warning",
-        IMAGE + "def view(request):\n    for _ in SIZES.items():\n        Photo().thumbnail()\n",
-        IMAGE + "SIZES = {'small': 1, 'large': 2}\n\n"
-        "def view(request):\n    for _ in SIZES.items():\n        Photo().thumbnail()\n",
+        "from PIL import Image\n\nSIZES = {'small': 9, 'large': 99}\n\n"
+        "def view(request):\n    for size in SIZES.values():\n"
+        "        for name in request.FILES:\n            Image.open(name).resize(size)\n",
+        "from PIL import Image\n\nSIZES = {'small': 9, 'large': 99}\n\n"
+        "def view(request):\n    image = Image.open('a')\n    for size in SIZES.values():\n"
+        "        image.copy().resize(size)\n",
     ),
     "one_frame": Twins(
         "OFF203",

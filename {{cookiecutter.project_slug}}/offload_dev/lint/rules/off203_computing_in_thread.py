@@ -159,12 +159,16 @@ def _writes_row(found: Violation, view: Function, graph: CallGraph) -> bool:
 
 
 def _is_repeated(found: Violation, view: Function) -> bool:
-    """Whether a loop stands around a line that computes, or around a call on the way to it."""
+    """Whether a loop stands around a line that computes, or around a call on the way to it.
+
+    A short loop around the line itself is that over the sizes of one picture, which is open.
+    """
+    steps = found.chain or (ChainStep(view.scope, found.line, ""),)
     return any(
         node.lineno <= step.line <= (node.end_lineno or 0)
-        for step in found.chain or (ChainStep(view.scope, found.line, ""),)
+        for step in steps
         for node in own_nodes(step.scope.node)
-        if isinstance(node, REPEATS) and not _is_short(node, step.scope)
+        if isinstance(node, REPEATS) and not (step is steps[-1] and _is_short(node, step.scope))
     )
 
 
