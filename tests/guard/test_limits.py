@@ -6,6 +6,9 @@ import pytest
 from example_shop import findings
 from twins import Twins, check
 
+from offload_dev.lint.grade import grade
+from offload_dev.lint.source.tree import Project
+
 IMAGE = """
 from PIL import Image
 
@@ -229,6 +232,25 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_what_has_no_limit_is_found_and_its_twin_is_not(tmp_path: Path, name: str) -> None:
     check(CASES[name], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "last", "is_wrong"),
+    [
+        ("check.py", "print('done')\n", False),
+        ("check.py", "DONE = 'done'\n", True),
+        ("shop/check.py", "print('done')\n", True),
+    ],
+)
+def test_who_starts_a_script_by_hand_ends_it(
+    tmp_path: Path, place: str, last: str, *, is_wrong: bool
+) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").touch()
+    code = f"import requests\n\ndef load(url):\n    return requests.get(url)\n\n{last}"
+    (tmp_path / place).write_text(code)
+    found = [each.rule for each in grade(Project(tmp_path))]
+    assert ("OFF405" in found) is is_wrong
 
 
 STAFF_VIEWS = """

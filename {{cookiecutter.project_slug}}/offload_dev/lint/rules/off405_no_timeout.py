@@ -13,7 +13,7 @@ from offload_dev.lint.source.arguments import is_falsy
 from offload_dev.lint.source.names import TASK_RESULTS
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
-from offload_dev.lint.source.tree import own_nodes
+from offload_dev.lint.source.tree import Module, own_nodes
 from offload_dev.lint.tasks.canvas import is_ready_loop
 from offload_dev.lint.tasks.ended_results import known_by_condition
 
@@ -51,7 +51,8 @@ def no_timeout(function: Function) -> Iterator[Violation]:
 
     One upstream that does not answer then keeps its request, its connection and its caller.
     """
-    is_script = function.scope.module.is_script
+    module = function.scope.module
+    is_script = module.is_script or _prints(module)
     is_limited_task = function.resolver.facts.limits_tasks
     for call in function.calls:
         if call.origin.startswith(HTTP_LIBRARIES) and _has_no_timeout(call.node, function):
@@ -91,6 +92,13 @@ def _waits_for_program(function: Function) -> Iterator[Violation]:
     for call in waits_without_limit(function):
         if call.node not in piped and not _has_deadline(call.node, function):
             yield call_violation(call.node, likely=ENDS)._replace(near=is_limited_task)
+
+
+def _prints(module: Module) -> bool:
+    """Whether a file outside of all packages prints when it is run: a script by hand."""
+    calls = (each.value for each in module.node.body if isinstance(each, ast.Expr))
+    prints = any(isinstance(each, ast.Call) and ast.unparse(each.func) == "print" for each in calls)
+    return prints and not module.path.with_name("__init__.py").exists()
 
 
 def _is_limited(call: CallSite, library: Library, function: Function) -> bool:
