@@ -189,6 +189,14 @@ ALONE = {
         "",
         False,
     ),
+    "coroutine_that_gives_way_and_writes_at_its_end": (
+        COUNTS.split("BETWEEN")[0]
+        + "    if n < 9:\n        await request.aread()\n        cache.set('n', n + 1)\n"
+        "        return n\n",
+        "",
+        "",
+        True,
+    ),
     "coroutine_that_gives_way": (
         COUNTS.replace("BETWEEN", "    await request.aread()\n"),
         "",

@@ -35,8 +35,10 @@ def _saved(call: ast.Call) -> set[str]:
     """The fields that a call names: `update_fields=["paid"]`."""
     for keyword in call.keywords:
         match keyword:
-            case ast.keyword(arg="update_fields", value=ast.List() | ast.Tuple() | ast.Set()):
-                elements = keyword.value.elts
+            case ast.keyword(
+                arg="update_fields",
+                value=ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements),
+            ):
                 names = [each.value for each in elements if isinstance(each, ast.Constant)]
                 return set(map(str, names)) if len(names) == len(elements) else set()
     return set()

@@ -134,10 +134,12 @@ def gives_way(write: CallSite, key: str, function: Function) -> bool:
     What it awaits before it returns comes to no write.
     """
     nodes = own_nodes(function.scope.node)
-    first = min((each.lineno for each in nodes if _reads(each, key, function)), default=0)
+    calls = (each for each in nodes if isinstance(each, ast.Call))
+    first = min((each.lineno for each in calls if _reads(each, key, function)), default=0)
     last = write.node.end_lineno or 0
     ends = (each for each in nodes if isinstance(each, ast.If) and _ends(each))
-    left = {node for each in ends for statement in each.body for node in ast.walk(statement)}
+    blocks = ({*ast.walk(each)} - {*ast.walk(each.test)} for each in ends)
+    left = {node for block in blocks if write.node not in block for node in block}
     between = (each for each in nodes if first <= getattr(each, "lineno", 0) <= last)
     return any(
         isinstance(each, ast.Await | ast.AsyncFor | ast.AsyncWith)

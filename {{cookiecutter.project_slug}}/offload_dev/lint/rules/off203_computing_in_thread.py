@@ -178,9 +178,7 @@ def _is_short(loop: ast.AST, scope: CodeScope) -> bool:
     match items:
         case ast.Call(func=ast.Attribute(value=held, attr="items" | "values" | "keys"), args=[]):
             items = held
-    if isinstance(items, ast.Name):
-        items = scope.module.names.get(items.id)
-    match items:
+    match scope.module.names.get(items.id) if isinstance(items, ast.Name) else items:
         case ast.List(elts=written) | ast.Tuple(elts=written) | ast.Dict(values=written):
             return len(written) <= FEW_ITEMS
     return False
