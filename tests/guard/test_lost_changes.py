@@ -197,6 +197,14 @@ ALONE = {
         "",
         True,
     ),
+    "coroutine_that_gives_way_or_returns": (
+        COUNTS.replace(
+            "BETWEEN", "    if n > 9:\n        return\n    else:\n        await request.aread()\n"
+        ),
+        "",
+        "",
+        True,
+    ),
     "coroutine_that_gives_way": (
         COUNTS.replace("BETWEEN", "    await request.aread()\n"),
         "",

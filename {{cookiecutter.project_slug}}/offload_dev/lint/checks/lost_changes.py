@@ -138,7 +138,7 @@ def gives_way(write: CallSite, key: str, function: Function) -> bool:
     first = min((each.lineno for each in calls if _reads(each, key, function)), default=0)
     last = write.node.end_lineno or 0
     ends = (each for each in nodes if isinstance(each, ast.If) and _ends(each))
-    blocks = ({*ast.walk(each)} - {*ast.walk(each.test)} for each in ends)
+    blocks = ({node for line in each.body for node in ast.walk(line)} for each in ends)
     left = {node for block in blocks if write.node not in block for node in block}
     between = (each for each in nodes if first <= getattr(each, "lineno", 0) <= last)
     return any(
