@@ -135,13 +135,13 @@ class Reach:
         self, called: Function, call: ast.Call | None, caller: Function
     ) -> Iterator[Violation]:
         """What a function comes to by itself, and by what this call gives it."""
-        decided = set()
+        reached, decided = self.of_function(called), set()
         for line, given in self._given(called, call, caller) if call is not None else ():
             decided.add(line)
             for found in self.of_function(given).values():
                 step = ChainStep(called.scope, line, called.scope.label)
                 yield found._replace(chain=(step, *found.chain), needs=())
-        for found in self.of_function(called).values():
+        for found in reached.values():
             if call is None:
                 yield found._replace(needs=())
             elif len(found.chain) > 1 and found.chain[0].line in decided:
