@@ -51,8 +51,7 @@ def no_timeout(function: Function) -> Iterator[Violation]:
 
     One upstream that does not answer then keeps its request, its connection and its caller.
     """
-    module = function.scope.module
-    is_script = module.is_script or _prints(module)
+    is_script = _is_script(function.scope.module)
     is_limited_task = function.resolver.facts.limits_tasks
     for call in function.calls:
         if call.origin.startswith(HTTP_LIBRARIES) and _has_no_timeout(call.node, function):
@@ -94,8 +93,10 @@ def _waits_for_program(function: Function) -> Iterator[Violation]:
             yield call_violation(call.node, likely=ENDS)._replace(near=is_limited_task)
 
 
-def _prints(module: Module) -> bool:
-    """Whether a file outside of all packages prints when it is run: a script by hand."""
+def _is_script(module: Module) -> bool:
+    """Whether somebody starts a file, as one outside of all packages that prints when it is run."""
+    if module.is_script:
+        return True
     calls = (each.value for each in module.node.body if isinstance(each, ast.Expr))
     prints = any(isinstance(each, ast.Call) and ast.unparse(each.func) == "print" for each in calls)
     return prints and not module.path.with_name("__init__.py").exists()
