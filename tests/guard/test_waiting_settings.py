@@ -198,6 +198,24 @@ def test_an_app_without_limits_is_found_if_a_task_may_never_end(
 
 
 @pytest.mark.parametrize(
+    ("use", "is_sent"),
+    [
+        ('"""Nobody sends `fetch_pages` any more."""\n', False),
+        ("from shop.tasks import fetch_pages\n", True),
+        ("SCHEDULE = {'task': 'shop.tasks.fetch_pages'}\n", True),
+    ],
+)
+def test_a_sentence_about_a_task_sends_none(tmp_path: Path, use: str, *, is_sent: bool) -> None:
+    task = (
+        "import requests\nfrom celery import shared_task\n\n\n"
+        "@shared_task\ndef fetch_pages():\n    requests.get('https://x.test', timeout=5)\n"
+    )
+    files = {"celery": APP.format(broker="amqp://x"), "tasks": task, "uses": use, "urls": ""}
+    found = numbers(tmp_path, "", **files)
+    assert (("OFF701", "warning") in found) is is_sent
+
+
+@pytest.mark.parametrize(
     ("name", "text", "is_older"),
     [
         ("requirements.txt", "django\nredis==5.0.1\n", True),

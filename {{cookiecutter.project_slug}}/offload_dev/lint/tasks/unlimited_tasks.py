@@ -53,15 +53,25 @@ def _may_be_sent(task: CodeScope, resolver: Resolver) -> bool:
     Others send the tasks of a project that is no service.
     """
     files = resolver.project.files
-    texts = [module.text for module in files]
     if not any(module.path.name in SERVICE_FILES for module in files):
         return True
     assert isinstance(task.node, Def)
     has_name = any("name=" in ast.unparse(each) for each in task.node.decorator_list)
-    if has_name or any(SCHEDULES_IN_DATABASE in text for text in texts):
+    if has_name or any(SCHEDULES_IN_DATABASE in module.text for module in files):
         return True
-    name = re.compile(rf"\b{task.node.name}\b")
-    return sum(len(name.findall(text)) for text in texts) > 1
+    name = task.node.name
+    naming = (module for module in files if name in module.text)
+    return any(_names(node, name) for module in naming for node in ast.walk(module.node))
+
+
+def _names(node: ast.AST, name: str) -> bool:
+    """Whether this is a use of a task, or its dotted name in a text, as schedules have it."""
+    match node:
+        case ast.Name(id=used) | ast.Attribute(attr=used) | ast.alias(name=used):
+            return used == name
+        case ast.Constant(value=str() as text):
+            return text.rpartition(".")[2] == name
+    return False
 
 
 def _limits(task: CodeScope) -> int:
