@@ -45,8 +45,8 @@ COMMON = {
 HOOKS = re.compile(r"_a?(run|call|generate|stream|invoke|get_relevant_documents)\w*")
 # Their classes are found by their place, by a registry, or by a text.
 FRAMEWORKS = Patterns(
-    "{django*,rest_framework*,celery,channels,ninja*,wagtail,strawberry*,graphene*,import_export}.*",
-    "{pydantic,enum,sqlalchemy,factory,scrapy,typing}.*",
+    "{django*,rest_framework*,celery,channels,ninja*,wagtail,strawberry*,graphene*}.*",
+    "{import_export,pydantic,enum,sqlalchemy,factory,scrapy,typing}.*",
 )  # fmt: skip
 TELLS_COROUTINES = "iscoroutinefunction("
 BEGUN = re.compile(r"""\bf["']([\w.]+[._])\{""")
