@@ -63,13 +63,7 @@ class Supervisor(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         require_forked_processes(worker)
         self._metrics_server = open_metrics_server()
-        # Before the pool forks, because its processes share the imported packages.
-        tracing.start(conf().events_prefix)
-        trace_queries()
-        if tracing.is_on:
-            # A process that has done its number of jobs exits at once.
-            signals.worker_process_shutdown.connect(_flush_spans)
-
+        _start_tracing()
         signals.worker_process_init.connect(_forget_stats)
         # Forked processes inherit the id: it says who holds the leases.
         self._worker_id = uuid4()
@@ -213,6 +207,15 @@ class Supervisor(bootsteps.StartStopStep):
         self._orphans.settle(held, working)
         self._kill_fenced.look(held, working)
         kill_cancelled(self._assignments, self._worker_id, held, working)
+
+
+def _start_tracing() -> None:
+    """Before the pool forks, because its processes share the imported packages."""
+    tracing.start(conf().events_prefix)
+    trace_queries()
+    if tracing.is_on:
+        # A process that has done its number of jobs exits at once.
+        signals.worker_process_shutdown.connect(_flush_spans)
 
 
 def _flush_spans(**_: Any) -> None:
