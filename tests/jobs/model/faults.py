@@ -3,8 +3,8 @@
 Each fault takes one line or one condition from the real code.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.db.models.functions import Now
 
+import offload.jobs.fenced_update as updates
 from offload.jobs import blocked, divided, transitions
 from offload.jobs.fenced_update import fenced_update
 from offload.jobs.maintenance import prune
@@ -34,7 +35,21 @@ def _without(column: str) -> Fault:
     def update(where: Q, job_id: UUID, **values: Any) -> Job | None:
         return fenced_update(where, job_id, **{k: v for k, v in values.items() if k != column})
 
-    return _replaced(divided, "fenced_update", update)
+    return _replaced_everywhere(update)
+
+
+def _replaced_everywhere(update: Any) -> Fault:
+    """Another `fenced_update`: for what ends a job, and for what does not."""
+
+    @contextmanager
+    def plant() -> Iterator[None]:
+        with (
+            patch.object(divided, "fenced_update", update),
+            patch.object(updates, "fenced_update", update),
+        ):
+            yield
+
+    return plant
 
 
 def _without_version(where: Q, job_id: UUID, **values: Any) -> Job | None:
@@ -113,7 +128,7 @@ FAULTS: list[tuple[int, str, Fault]] = [
     (12, "divided", _replaced(divided, "_update_parent", _tell_of_successes_alone)),
     (13, "divided", _replaced(divided, "_cancel_parts", lambda job_id: None)),
     (14, "divided", _replaced(prune, "_delete_batch", _delete_expired)),
-    (15, "plain", _replaced(divided, "fenced_update", _without_version)),
+    (15, "plain", _replaced_everywhere(_without_version)),
     (16, "divided", _replaced(divided, "part_results", lambda *job: _part_results(*job)[:-1])),
     (17, "plain", _replaced(transitions, "claim", _claim_once)),
     (18, "limited", _replaced(blocked, "_room", lambda limit, taken, state: (100, None))),
