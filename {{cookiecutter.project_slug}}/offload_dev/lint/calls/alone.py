@@ -15,6 +15,7 @@ from offload_dev.lint.calls.own_loops import (
     run_in_new_loops,
     runs_given,
 )
+from offload_dev.lint.calls.unused import Unused
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.source.names import NEW_TASK, SECOND_LOOP
 from offload_dev.lint.source.patterns import Patterns
@@ -38,7 +39,7 @@ class Alone:
     Args:
         calls: the functions that each function calls, and the calls.
         mentions: by name, the places that name a function.
-        is_unused: whether nothing runs a function.
+        unused: tells which functions nothing runs, and which ones a function names.
         is_called_by_others: whether code outside of the project may call a function.
     """
 
@@ -47,11 +48,11 @@ class Alone:
         graph: CallGraph,
         calls: Mapping[CodeScope, Mapping[CodeScope, list[ast.Call]]],
         mentions: Mapping[str, list[Mention]],
-        is_unused: Callable[[CodeScope], bool],
+        unused: Unused,
         is_called_by_others: Callable[[CodeScope], bool],
     ) -> None:
         self._graph, self._calls, self._mentions = graph, calls, mentions
-        self._is_unused, self._is_called_by_others = is_unused, is_called_by_others
+        self._unused, self._is_called_by_others = unused, is_called_by_others
         self._named: dict[ast.expr, tuple[CodeScope | None, bool]] = {}
 
     @cached_property
@@ -103,6 +104,38 @@ class Alone:
             shrinks = bool(shared)
         return found
 
+    @cached_property
+    def shared(self) -> set[CodeScope]:
+        """What may run in a loop beside other work: what others call, and what that comes to.
+
+        Others may also call a function that a line hands to somebody, or a special method.
+        """
+        found = {
+            scope
+            for scope in self._graph.functions
+            if scope.on_loop
+            and (
+                scope.bare_name.endswith("__")
+                or self._is_called_by_others(scope)
+                or self._is_handed_on(scope)
+            )
+        }
+        waiting = list(found)
+        while waiting:
+            scope = waiting.pop()
+            new = {*self._calls[scope], *self._unused.used_by(scope)} - found
+            found |= new
+            waiting += new
+        return found
+
+    def _is_handed_on(self, scope: CodeScope) -> bool:
+        """Whether a line names a function without calling it."""
+        return any(
+            (each.is_path or each.node not in self._called_names.get(each.scope, ()))
+            and self._unused.does_use(each, scope)
+            for each in self._mentions.get(scope.bare_name, ())
+        )
+
     @property
     def _of_one_call(self) -> set[CodeScope]:
         """The functions that a loop runs which ends with them, as that of `asyncio.run` in a view.
@@ -137,7 +170,9 @@ class Alone:
         found = [
             each
             for each in self._mentions.get(name, ())
-            if not each.is_path and each.scope.bare_name != name and not self._is_unused(each.scope)
+            if not each.is_path
+            and each.scope.bare_name != name
+            and each.scope not in self._unused.functions
         ]
         return any(self._may_name(each, scope) for each in found) and all(
             self._runs_alone(each, known) or not self._may_name(each, scope) for each in found
@@ -266,6 +301,10 @@ class Alone:
     def _are_all(self, scope: CodeScope, callers: list[tuple[CodeScope, list[ast.Call]]]) -> bool:
         """Whether these calls are all places that name a function."""
         name = scope.bare_name
+        if scope.parent is not None and isinstance(scope.parent.node, Def):
+            # Only the function around it sees an inner one.
+            named = re.findall(rf"\b{name}\b", scope.parent.text_of_lines)
+            return len(named) <= 1 + sum(len(calls) for _, calls in callers)
         known = self._definitions[name] + sum(len(calls) for _, calls in callers)
         return self._words[name] <= known
 

@@ -8,11 +8,11 @@ from offload_dev.lint.calls.alone import Alone, is_registered
 from offload_dev.lint.calls.call_graph import CallGraph
 from offload_dev.lint.calls.mentions import Mention, mentions
 from offload_dev.lint.calls.own_loops import runs_given
-from offload_dev.lint.calls.unused import ASYNC_HOOK, QUIET, ROWS, Unused
+from offload_dev.lint.calls.unused import ASYNC_HOOK, HOOKS, QUIET, ROWS, Unused
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.source.names import ON_LOOP, TO_THREAD
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, Def
+from offload_dev.lint.source.tree import SERVICE_FILES, CodeScope, Def
 
 SERVES = Patterns(
     "django.views.*", "rest_framework.*", "adrf.*", "channels.*Consumer", "ninja*Controller*",
@@ -50,7 +50,8 @@ class Callers:
     def has_view_loop(self, scope: CodeScope) -> bool:
         """Whether a request comes to a function, under a server that runs each view alone."""
         settings = self._graph.resolver.settings
-        return settings.names_no_async_server and self.serves_requests(scope)
+        is_plain = settings.names_no_async_server or settings.starts_plain_server
+        return is_plain and self.serves_requests(scope)
 
     def is_unused(self, scope: CodeScope) -> bool:
         """Whether nothing in a service runs a function."""
@@ -60,14 +61,22 @@ class Callers:
         """Whether a function runs only if a name stands for it that may stand for others."""
         return scope in self._unused.in_doubt
 
-    def may_have_own_loop(self, scope: CodeScope) -> bool:
-        """Whether sync code starts a loop for a function, and no known call awaits it elsewhere."""
-        return scope in self._alone.likely
+    def may_be_alone(self, scope: CodeScope) -> bool:
+        """Whether nothing that shares a loop comes to a coroutine, as far as calls are known.
+
+        Others call the coroutines of a tree that is no service.
+        """
+        is_open = scope not in self._alone.shared and self._is_service
+        return scope.on_loop and (scope in self._alone.likely or is_open)
 
     @cached_property
     def allows_unsafe(self) -> bool:
         """Whether a file lets queries run on an event loop: Django does not refuse them then."""
         return any("DJANGO_ALLOW_ASYNC_UNSAFE" in m.text for m in self._graph.project.files)
+
+    @cached_property
+    def _is_service(self) -> bool:
+        return any(m.path.name in SERVICE_FILES for m in self._graph.project.files)
 
     @cached_property
     def _unused(self) -> Unused:
@@ -77,7 +86,7 @@ class Callers:
     @cached_property
     def _alone(self) -> Alone:
         return Alone(
-            self._graph, self._calls, self._mentions, self.is_unused, self._is_called_by_others
+            self._graph, self._calls, self._mentions, self._unused, self._is_called_by_others
         )
 
     @cached_property
@@ -125,7 +134,8 @@ class Callers:
             return True
         if function.takes_request or {each.arg for each in node.args.args} >= ASGI:
             return True
-        if owner is not None and self._graph.resolver.classes.is_a(owner.dotted, SERVES):
+        is_served = owner is not None and self._graph.resolver.classes.is_a(owner.dotted, SERVES)
+        if is_served and not function.scope.is_private:
             return True
         return any(getattr(name, "attr", "") in ROUTES for _, name in function.decorators)
 
@@ -138,6 +148,8 @@ class Callers:
         function, classes = self._graph.functions[scope], self._graph.resolver.classes
         if is_registered(function) or self._is_entry(function):
             return True
+        if scope.is_private and HOOKS.fullmatch(scope.bare_name) is None:
+            return False
         bases = classes.lineage(scope.owner.dotted) if scope.owner else []
         outside = [each for each in bases if classes.scope(each) is None]
         # Django awaits one method of its managers, and none of a row.

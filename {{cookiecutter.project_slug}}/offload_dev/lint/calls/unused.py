@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
@@ -113,8 +113,44 @@ class Unused:
         if not any(module.path.name in SERVICE_FILES for module in self._project.files):
             return set()
         candidates = [*self._candidates(), *self._unnamed_by_libraries()]
-        sure = self._run_from(self._loaded.in_doubt, candidates, self._does_use)
+        sure = self._run_from(self._loaded.in_doubt, candidates, self.does_use)
         return set(self._functions) - self.functions - sure
+
+    def does_use(self, mention: Mention, scope: CodeScope) -> bool:
+        """Whether a mention stands for a function for certain. Three cases:
+
+        1. A text names it with its module or class, or a file that finds its own functions by text.
+        2. An attribute has a name that only one function has, or an object that is known.
+        3. A plain name.
+        """
+        if not self._may_use(mention, scope):
+            return False
+        match mention.node:
+            case ast.Constant(value=text) if not self._is_of_consumer(scope):
+                is_own = not mention.is_path and scope.module is mention.scope.module
+                *_, holder, name = scope.dotted.split(".")
+                return is_own or (holder, name) in pairwise(WORD.findall(str(text)))
+            case ast.Attribute():
+                name = scope.bare_name
+                is_rare = len(self._by_name[name]) == 1 and name not in COMMON
+                return is_rare or self._uses.names_for_certain(mention, scope)
+        return True
+
+    def used_by(self, scope: CodeScope) -> set[CodeScope]:
+        """The functions that a function names for certain."""
+        return {
+            each
+            for name, mention in self._mentions_in.get(scope, ())
+            for each in self._by_name.get(name, ())
+            if self.does_use(mention, each)
+        }
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[CodeScope]]:
+        found: dict[str, list[CodeScope]] = defaultdict(list)
+        for scope in self._functions:
+            found[scope.bare_name].append(scope)
+        return found
 
     def _run_from(
         self,
@@ -193,26 +229,6 @@ class Unused:
             return is_type and node not in self._no_types
         return self._uses.may_name(mention, scope)
 
-    def _does_use(self, mention: Mention, scope: CodeScope) -> bool:
-        """Whether a mention stands for a function for certain. Three cases:
-
-        1. A text names it with its module or class, or a file that finds its own functions by text.
-        2. An attribute has a name that only one function has, or an object that is known.
-        3. A plain name.
-        """
-        if not self._may_use(mention, scope):
-            return False
-        match mention.node:
-            case ast.Constant(value=text) if not self._is_of_consumer(scope):
-                is_own = not mention.is_path and scope.module is mention.scope.module
-                *_, holder, name = scope.dotted.split(".")
-                return is_own or (holder, name) in pairwise(WORD.findall(str(text)))
-            case ast.Attribute():
-                name = scope.bare_name
-                is_rare = self._definitions[name] == 1 and name not in COMMON
-                return is_rare or self._uses.names_for_certain(mention, scope)
-        return True
-
     def _unnamed_by_libraries(self) -> Iterator[CodeScope]:
         """The classes and private methods that libraries run only by a convention of their own."""
         for scope in self._project.scopes.values():
@@ -225,14 +241,9 @@ class Unused:
                 ):
                     yield scope
             elif scope in self._functions and scope.owner is not None:
-                name = scope.bare_name
-                is_private = name.startswith("_") and not name.endswith("__")
-                if is_private and HOOKS.fullmatch(name) is None and self._is_undecorated(scope):
+                is_hook = HOOKS.fullmatch(scope.bare_name) is not None
+                if scope.is_private and not is_hook and self._is_undecorated(scope):
                     yield scope
-
-    @cached_property
-    def _definitions(self) -> Counter[str]:
-        return Counter(scope.bare_name for scope in self._functions)
 
     def _candidates(self) -> Iterator[CodeScope]:
         for scope in self._project.scopes.values():

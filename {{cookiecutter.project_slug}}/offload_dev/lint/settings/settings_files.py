@@ -107,12 +107,16 @@ class SettingsFiles:
     @cached_property
     def runs_under_wsgi(self) -> bool:
         """Whether a plain server runs the sync views of this project, as far as its files say."""
-        root = self._project.root
-        if runs_plain_server(root) or serves_http_by_wsgi(root) or self._runs_development_server:
+        if self.starts_plain_server or serves_http_by_wsgi(self._project.root):
             return True
         names = {module.path.name for module in self._project.files}
         has_asgi = "asgi.py" in names or bool(self.values("ASGI_APPLICATION"))
         return "wsgi.py" in names and not has_asgi
+
+    @cached_property
+    def starts_plain_server(self) -> bool:
+        """Whether the files that start this project name a WSGI server alone."""
+        return runs_plain_server(self._project.root) or self._runs_development_server
 
     @cached_property
     def _runs_development_server(self) -> bool:

@@ -69,6 +69,11 @@ class CodeScope:
         """Its own name, without those of the scopes around it."""
         return self.dotted.rpartition(".")[2]
 
+    @property
+    def is_private(self) -> bool:
+        """Whether its name begins with an underscore, and is no special one such as `__init__`."""
+        return self.bare_name.startswith("_") and not self.bare_name.endswith("__")
+
     @cached_property
     def text_of_lines(self) -> str:
         """Its lines, as they stand in the file. It saves writing the nodes out."""
