@@ -258,3 +258,9 @@ def test_a_file_of_a_row_is_on_a_disk_unless_the_settings_say_more(
         "    photo = await Photo.objects.aget(pk=1)\n    return photo.file.read()\n"
     )
     assert numbers(tmp_path, code, settings=settings) == {("OFF103", severity)}
+
+
+@pytest.mark.parametrize(("options", "count"), [("os.WNOHANG", 0), ("0", 1)])
+def test_a_look_at_a_process_does_not_wait_for_it(tmp_path: Path, options: str, count: int) -> None:
+    code = f"import os\n\nasync def view(request):\n    os.waitpid(9, {options})\n"
+    assert [each.rule for each in findings(tmp_path, code)].count("OFF103") == count

@@ -215,3 +215,14 @@ def test_the_timeout_of_connect_is_for_the_whole_client(tmp_path: Path, given: s
     )
     found = [each.rule for each in findings(tmp_path, code)]
     assert ("OFF405" in found) is ("timeout" not in given)
+
+
+@pytest.mark.parametrize(("seconds", "count"), [("20", 0), ("None", 1)])
+def test_a_default_timeout_of_sockets_is_for_those_of_libraries(
+    tmp_path: Path, seconds: str, count: int
+) -> None:
+    code = (
+        f"import imaplib\nimport socket\n\nsocket.setdefaulttimeout({seconds})\n\n"
+        "def read():\n    return imaplib.IMAP4('mail.test')\n"
+    )
+    assert [each.rule for each in findings(tmp_path, code)].count("OFF405") == count

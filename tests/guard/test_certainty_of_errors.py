@@ -185,3 +185,10 @@ class Searches:
 def test_the_loop_itself_keeps_a_task_that_never_waits(tmp_path: Path) -> None:
     found = numbers(tmp_path, STARTED.replace("LINE", "queue.append(1)"))
     assert "OFF501" not in {rule for rule, _ in found}
+
+
+def test_code_around_a_browser_may_query_on_its_loop(tmp_path: Path) -> None:
+    code = "import os\n\nos.environ['DJANGO_ALLOW_ASYNC_UNSAFE'] = 'true'\n"
+    browser = "from playwright.sync_api import sync_playwright\n" + code
+    assert numbers(tmp_path / "plain", "", shots=code) == {("OFF701", "error")}
+    assert numbers(tmp_path / "browser", "", shots=browser) == {("OFF701", "warning")}

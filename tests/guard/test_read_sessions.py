@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from example_shop import findings
 from twins import numbers
 
 VIEW = (
@@ -90,3 +91,15 @@ def test_an_async_middleware_does_not(tmp_path: Path) -> None:
         "request.name = request.user.username"
     )
     assert ("OFF102", "error") in numbers(tmp_path, code, middleware=middleware)
+
+
+@pytest.mark.parametrize(("decorator", "count"), [("login_required", 0), ("csrf_exempt", 1)])
+def test_a_decorator_that_asks_who_is_logged_in_reads_the_session(
+    tmp_path: Path, decorator: str, count: int
+) -> None:
+    code = (
+        "from django.contrib.auth.decorators import login_required\n"
+        "from django.views.decorators.csrf import csrf_exempt\n\n"
+        f"@{decorator}\nasync def view(request):\n    return request.session.get('a')\n"
+    )
+    assert [each.rule for each in findings(tmp_path, code)].count("OFF103") == count

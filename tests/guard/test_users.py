@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from twins import Twins, check
+from twins import Twins, check, numbers
 
 SHOP_USER = """
 from django.contrib.auth.models import AbstractUser
@@ -81,3 +81,19 @@ KINDS = {
 @pytest.mark.parametrize("name", KINDS)
 def test_what_fetches_the_user_is_found(tmp_path: Path, name: str) -> None:
     check(KINDS[name], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("decorator", "severity"),
+    [
+        ("from django.views.decorators.http import require_GET as wrap", "error"),
+        ("from shop.helpers import wrap", "error"),
+        ("from some_framework.auth import jwt_required as wrap", "warning"),
+    ],
+)
+def test_a_decorator_of_an_unknown_library_may_have_fetched_the_user(
+    tmp_path: Path, decorator: str, severity: str
+) -> None:
+    code = f"{decorator}\n\n@wrap\nasync def view(request):\n    return request.user.email\n"
+    helpers = "def wrap(f):\n    return f\n"
+    assert ("OFF102", severity) in numbers(tmp_path, code, helpers=helpers)

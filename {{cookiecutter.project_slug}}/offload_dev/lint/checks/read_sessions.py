@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.origins.resolver import Resolver
+from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.tree import CodeScope
 
 # The session keeps what it has read. Source: `SessionBase._get_session` and `_aget_session` of
@@ -12,17 +13,24 @@ from offload_dev.lint.source.tree import CodeScope
 READS_ASYNC = re.compile(r"\bawait [\w.]*(\.auser|\balogin|\balogout|\.session\.a\w+)\(")
 # A middleware may be sync, and reads it in a thread then.
 READS = re.compile(r"\brequest\.(user|session)\.|\.auser\(")
+LOGINS = Patterns(
+    "django.contrib.auth.decorators.{login_required,permission_required,user_passes_test}"
+)
 USER = re.compile(r"\brequest\.user\.")
 
 
 def is_read_before(line: int, function: Function) -> bool:
-    """Whether the session of the request is in memory at a line. Three signs:
+    """Whether the session of the request is in memory at a line. Four signs:
 
     1. An earlier line of the function has read it, or the user.
     2. So has another method of its class, such as the `dispatch` of a mixin.
     3. So has another middleware of the project, for each request.
+    4. A decorator of Django asks who is logged in.
     """
     scope, resolver = function.scope, function.resolver
+    # Those of Django await `request.auser()` before an async view.
+    if any(LOGINS.matches(origin) for origin, _ in function.decorators):
+        return True
     first = getattr(scope.node, "lineno", line)
     before = "\n".join(scope.module.lines[first - 1 : line - 1])
     if READS_ASYNC.search(before):

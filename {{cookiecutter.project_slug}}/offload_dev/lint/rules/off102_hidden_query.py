@@ -24,6 +24,12 @@ LOOK_INTO = {"builtins.isinstance", "builtins.str", "builtins.bool", "builtins.r
 # A row is followed through this many functions.
 MAX_DEPTH = 3
 HANDLERS = {"get", "post", "put", "patch", "delete", "head"}
+FETCHED = "right if a decorator has fetched the user before"
+# None of these sets `request.user`.
+KNOWN_DECORATORS = Patterns(
+    "{django,functools,asgiref,builtins,contextlib,typing,ninja*,adrf,channels,offload}.*",
+    "{rest_framework,drf_spectacular,drf_yasg,tenacity,strawberry*,celery}.*",
+)
 MIXINS = Patterns(
     "django.contrib.auth.mixins.{LoginRequiredMixin,PermissionRequiredMixin,UserPassesTestMixin}"
 )
@@ -49,8 +55,9 @@ def hidden_query(function: Function) -> Iterator[Violation]:
     # has read it in a thread before the endpoint, and so may a middleware have.
     is_read = function.resolver.facts.sets_users or "django_auth" in function.scope.module.text
     if function.users and not (is_read or is_user_read_before(function)):
+        likely = FETCHED if _may_be_fetched(function) else ""
         for node in itertools.islice(_read_users(function), 1):
-            yield violation(node, instead=_advice_for_user(node, function))
+            yield violation(node, likely=likely, instead=_advice_for_user(node, function))
     for node, subject, many, likely in first_reads(function):
         advice = _advice_for_rows(node) if many else _advice(node)
         yield violation(node, subject, likely=likely, instead=advice)
@@ -137,6 +144,15 @@ def _read_users(function: Function) -> Iterator[ast.expr]:
             is_variable = isinstance(value, ast.Name) and function.origin_of(value) == USER
             if value in users or is_variable:
                 yield value
+
+
+def _may_be_fetched(function: Function) -> bool:
+    """Whether a decorator of a library that nobody knows here may have fetched the user before."""
+    own = {name.partition(".")[0] for name in function.resolver.project.modules}
+    return any(
+        origin and not KNOWN_DECORATORS.matches(origin) and origin.partition(".")[0] not in own
+        for origin, _ in function.decorators
+    )
 
 
 def _looked_into(node: ast.AST, function: Function) -> Iterable[ast.expr]:

@@ -168,8 +168,12 @@ def _never_waits(call: CallSite, function: Function) -> bool:
 
 
 def _only_prepares(call: ast.Call) -> bool:
-    """Whether a client only makes an object: `projects.get(1, lazy=True)` of python-gitlab."""
-    return is_set(call, "lazy")
+    """Whether a call only makes an object or looks. Two cases:
+
+    1. `projects.get(1, lazy=True)` of python-gitlab.
+    2. `os.waitpid(pid, os.WNOHANG)`.
+    """
+    return is_set(call, "lazy") or any("WNOHANG" in ast.unparse(each) for each in call.args)
 
 
 def _waits(call: CallSite, library: Library) -> bool:

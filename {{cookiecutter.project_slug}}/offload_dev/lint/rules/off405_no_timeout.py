@@ -1,6 +1,7 @@
 """OFF405: a call may wait for ever."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from offload_dev.lint.checks import streams
@@ -25,6 +26,8 @@ WAIT_FOR = Patterns("asyncio.wait_for", "anyio.*", "django.test.*")
 TIMEOUTS = Patterns("{httpx,httpx2}.Timeout", "aiohttp.ClientTimeout")
 SESSIONS = Patterns("requests.{Session,session,sessions.Session}.*")
 SESSION = Patterns("requests.{Session,sessions.Session}")
+# It holds for all sockets that are made after it, also those of imaplib and the like.
+DEFAULT_TIMEOUT = re.compile(r"\bsetdefaulttimeout\((?!None)")
 WORKER_RUNS = "right if a worker always runs"
 ENDS = "right if the program ends by itself, whatever its input is"
 FITS = "right if the program writes less than a pipe holds: 64 KiB on Linux"
@@ -104,6 +107,8 @@ def _is_script(module: Module) -> bool:
 
 def _is_limited(call: CallSite, library: Library, function: Function) -> bool:
     """Whether something else ends a call of a library that has no limit of its own."""
+    if DEFAULT_TIMEOUT.search(function.scope.module.text) is not None:
+        return True
     if SESSIONS.matches(call.origin) and function.resolver.facts.limits_sessions:
         return True
     if _is_of_limited_session(call, function):

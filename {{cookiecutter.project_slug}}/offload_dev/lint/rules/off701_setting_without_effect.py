@@ -40,6 +40,8 @@ from offload_dev.lint.tasks import (
 from offload_dev.lint.tasks.task_limits import TaskLimits
 
 UNSAFE = "DJANGO_ALLOW_ASYNC_UNSAFE"
+IN_BROWSER = "right if only the code around `sync_playwright` runs queries on its loop"
+BROWSER = "sync_playwright"
 IN_WORKER, TASKS = "right if only a Celery worker imports this file", "tasks"
 SETS_UP, SERVERS = "django.setup()", {"asgi", "wsgi"}
 UNSAFE_SUBJECT = f"`{UNSAFE}`, which lets queries block the event loop,"
@@ -139,6 +141,7 @@ def _async_unsafe(body: Function) -> Iterator[Violation]:
                 )
             ) if name == UNSAFE:
                 likely = IN_WORKER if module.path.stem == TASKS else ""
+                likely = likely or (IN_BROWSER if BROWSER in module.text else "")
                 yield violation(node, UNSAFE_SUBJECT, likely=likely, instead=UNSAFE_ADVICE)
 
 
