@@ -56,9 +56,9 @@ def _is_behind_secret(call: ast.Call, function: Function) -> bool:
 def _has_secret_address(view: CodeScope, project: Project) -> bool:
     """Whether the address of a view is a secret: `path(BOT_TOKEN, Webhook.as_view())`."""
     name = re.escape((view.owner or view).dotted.rpartition(".")[2])
-    secret = re.compile(ADDRESS.format(name=name))
+    route = re.compile(ADDRESS.format(name=name))
     texts = (each.text for each in project.files if "urlpatterns" in each.text)
-    return any(secret.search(text) is not None for text in texts)
+    return any(route.search(text) is not None for text in texts)
 
 
 def _looks_at_length(function: Function) -> bool:
