@@ -487,17 +487,6 @@ def test_a_server_of_wsgi_alone_runs_each_view_in_a_loop_of_its_own(
     assert numbers(tmp_path, code, settings=settings) == {("OFF103", severity)}
 
 
-def test_what_is_likely_for_two_reasons_is_no_finding(tmp_path: Path) -> None:
-    loads = (
-        "class Store:\n    def load(self):\n        return requests.get('https://x.test')\n\n"
-        "def view(request, it):\n    {}\n\n"
-    )
-    urls = "from shop.views import view\n\nurlpatterns = [view]\n"
-    for line, count in {"return Store().load()": 1, "return Store, it.load()": 0}.items():
-        found = numbers(tmp_path / str(count), loads.format(line), urls=urls)
-        assert len(found & {("OFF405", "warning")}) == count, line
-
-
 def test_threads_of_a_loop_end_with_it(tmp_path: Path) -> None:
     code = (
         "def load():\n    return Order.objects.count()\n\nasync def work():\n"

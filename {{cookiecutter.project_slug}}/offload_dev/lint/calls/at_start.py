@@ -62,7 +62,7 @@ def sort_out(found: Iterable[Found], callers: Callers) -> Iterator[Found]:
     What an object creates for itself is only likely to be wrong: the object may live long. The
     event loop of a script, of a management command, and of `async_to_sync` under WSGI has one task,
     as a rule. What blocks a loop that `asyncio.run` started for one call stops nobody else. A
-    function that nothing names is not run. What is only likely for two reasons is no finding.
+    function that nothing names is not run.
     """
     for scope, violation in _without_dead_code(found, callers):
         rule = RULES.get(violation.rule)
@@ -73,9 +73,7 @@ def sort_out(found: Iterable[Found], callers: Callers) -> Iterator[Found]:
         elif rule.number in ALONE_IS_RIGHT and callers.has_view_loop(scope):
             yield scope, violation._replace(likely=violation.likely or UNDER_WSGI)
         elif rule.number in ALONE_IS_RIGHT and callers.may_be_alone(scope):
-            # As above: two doubts are no finding.
-            if not violation.likely:
-                yield scope, violation._replace(likely=ALONE)
+            yield scope, violation._replace(likely=violation.likely or ALONE)
         elif rule.number in ALONE_IS_RIGHT and _is_lifespan(scope):
             yield scope, violation._replace(likely=violation.likely or UNSERVED)
         elif not (rule.once_is_right and _starts(scope, callers)):
@@ -93,12 +91,9 @@ def _without_dead_code(found: Iterable[Found], callers: Callers) -> Iterator[Fou
         )
         if not is_right_if_unused:
             yield scope, violation
-        elif not callers.may_be_unused(scope):
-            if not callers.is_unused(scope):
-                yield scope, violation
-        elif not violation.likely:
-            # What is only likely anyway has two doubts then, and is no finding.
-            yield scope, violation._replace(likely=UNRUN)
+        elif not callers.is_unused(scope):
+            likely = violation.likely or (UNRUN if callers.may_be_unused(scope) else "")
+            yield scope, violation._replace(likely=likely)
 
 
 def _depends_on_callers(rule: Rule) -> bool:
