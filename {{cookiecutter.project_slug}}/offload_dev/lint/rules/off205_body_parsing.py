@@ -54,7 +54,7 @@ def _is_behind_secret(call: ast.Call, function: Function) -> bool:
 
 
 def _has_secret_address(view: CodeScope, project: Project) -> bool:
-    """Whether the address of a view is a secret: `path(BOT_TOKEN, Webhook.as_view())`."""
+    """Whether few know the address of a view, as with `path(BOT_TOKEN, Webhook.as_view())`."""
     name = re.escape((view.owner or view).dotted.rpartition(".")[2])
     route = re.compile(ADDRESS.format(name=name))
     texts = (each.text for each in project.files if "urlpatterns" in each.text)
