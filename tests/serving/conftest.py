@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -94,9 +94,11 @@ class Server:
         return self.process.wait(TIMEOUT_SECONDS)
 
 
-def eventually(holds: "Holds", what: str, seconds: float = TIMEOUT_SECONDS) -> None:
-    """Wait until something holds."""
-    wait_until(holds, what, seconds, every=0.02)
+def eventually(
+    holds: "Holds", what: str, seconds: float = TIMEOUT_SECONDS, logs: Callable[[], str] = str
+) -> None:
+    """Wait until something holds. A failure shows the logs."""
+    wait_until(holds, what, seconds, every=0.02, logs=logs)
 
 
 def small_postgres() -> AbstractContextManager[Postgres]:

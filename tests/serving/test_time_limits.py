@@ -309,7 +309,7 @@ def test_few_files_are_kept_for_the_database(directory: Any) -> None:
     with running(directory, (), True, {}, before=limited) as server, ExitStack() as clients:
         for _ in range(60):
             clients.enter_context(connect(server)).sendall(request("GET", "/api/in_thread"))
-        eventually(lambda: _status(server) == 200, "a probe beside them")
+        eventually(lambda: _status(server) == 200, "a probe beside them", logs=server.log.read_text)
         for _ in range(10):
             assert server.get("/in_thread").status_code == 200
         assert "Too many open files" not in server.log.read_text()
