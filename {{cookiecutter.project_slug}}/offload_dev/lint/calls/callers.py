@@ -12,7 +12,7 @@ from offload_dev.lint.calls.unused import ASYNC_HOOK, HOOKS, QUIET, ROWS, Unused
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.source.names import ON_LOOP, TO_THREAD
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import SERVICE_FILES, CodeScope, Def
+from offload_dev.lint.source.tree import CodeScope, Def
 
 SERVES = Patterns(
     "django.views.*", "rest_framework.*", "adrf.*", "channels.*Consumer", "ninja*Controller*",
@@ -66,17 +66,13 @@ class Callers:
 
         Others call the coroutines of a tree that is no service.
         """
-        is_open = scope not in self._alone.shared and self._is_service
+        is_open = scope not in self._alone.shared and self._graph.project.is_service
         return scope.on_loop and (scope in self._alone.likely or is_open)
 
     @cached_property
     def allows_unsafe(self) -> bool:
         """Whether a file lets queries run on an event loop: Django does not refuse them then."""
         return any("DJANGO_ALLOW_ASYNC_UNSAFE" in m.text for m in self._graph.project.files)
-
-    @cached_property
-    def _is_service(self) -> bool:
-        return any(m.path.name in SERVICE_FILES for m in self._graph.project.files)
 
     @cached_property
     def _unused(self) -> Unused:

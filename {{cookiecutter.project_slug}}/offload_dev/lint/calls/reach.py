@@ -222,8 +222,8 @@ def _in_call(
     """A violation of a function as one call of it meets it; None if its line does not run there.
 
     Its line may run only if a parameter has a value, a certain value, or none, or after a change of
-    other fields than those that a `save` names. The caller's own
-    parameters that are passed on are needed instead.
+    other fields than those that a `save` names. The caller's own parameters that are passed on are
+    needed instead.
     """
     if is_for_other_fields(found.chain[0].line, called, call):
         return None

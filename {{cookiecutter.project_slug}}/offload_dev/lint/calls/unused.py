@@ -14,8 +14,9 @@ from offload_dev.lint.origins.models import is_abstract_model
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.settings.loaded_files import LoadedFiles
 from offload_dev.lint.settings.middleware import ASYNC_CALL, in_sync_mode
+from offload_dev.lint.source.names import CONSUMERS
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import SERVICE_FILES, CodeScope, Def, Module, Project, own_nodes
+from offload_dev.lint.source.tree import CodeScope, Def, Module, Project, own_nodes
 
 # Wrappers of a view, which do not hand it to anybody.
 WRAPPERS = Patterns(
@@ -34,7 +35,6 @@ NAMED = Patterns(
 # Bases that call no method of their heirs.
 QUIET = Patterns("builtins.*", "abc.ABC", "typing.*")
 # Channels calls these methods of a consumer, and those that a message's type names.
-CONSUMERS = Patterns("channels.*Consumer")
 TO_BROWSER = {"self.send", "self.send_json"}
 # Many objects have methods of these names, also those that no source tells.
 COMMON = {
@@ -97,7 +97,7 @@ class Unused:
     @cached_property
     def functions(self) -> set[CodeScope]:
         """The functions that nothing runs."""
-        if not any(module.path.name in SERVICE_FILES for module in self._project.files):
+        if not self._project.is_service:
             return set()
         candidates = list(self._candidates())
         return set(self._functions) - self._run_from(self._loaded.unused, candidates, self._may_use)
@@ -110,7 +110,7 @@ class Unused:
         2. An object that nothing tells would have to be theirs.
         3. A library would have to find their class, or to call their private method.
         """
-        if not any(module.path.name in SERVICE_FILES for module in self._project.files):
+        if not self._project.is_service:
             return set()
         candidates = [*self._candidates(), *self._unnamed_by_libraries()]
         sure = self._run_from(self._loaded.in_doubt, candidates, self.does_use)

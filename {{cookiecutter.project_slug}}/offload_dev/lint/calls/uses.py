@@ -2,10 +2,11 @@
 
 import ast
 import re
+from functools import cached_property
 
 from offload_dev.lint.calls.mentions import Mention
 from offload_dev.lint.origins.resolver import Resolver
-from offload_dev.lint.source.tree import CodeScope, Def, own_nodes
+from offload_dev.lint.source.tree import CodeScope, Def, Module, own_nodes
 
 # Imports are followed through this many modules that only pass a name on.
 MAX_STEPS = 5
@@ -78,6 +79,11 @@ class Uses:
             return True
         return self._are_related(found.owner, named.owner)
 
+    @cached_property
+    def _importing(self) -> set[Module]:
+        """The files that import modules by their names."""
+        return {each for each in self._project.files if IMPORTS.search(each.text) is not None}
+
     def _is_variable(self, value: ast.expr, scope: CodeScope) -> bool:
         """Whether this is a parameter or a local variable, or an attribute of one: no module is.
 
@@ -85,7 +91,7 @@ class Uses:
         """
         while isinstance(value, ast.Attribute):
             value = value.value
-        if not isinstance(value, ast.Name) or IMPORTS.search(scope.module.text) is not None:
+        if not isinstance(value, ast.Name) or scope.module in self._importing:
             return False
         binder = self._binder(value.id, scope)
         return binder is not None and value.id in self._local_names(binder)

@@ -7,10 +7,9 @@ from offload_dev.lint.checks.handlers import caught_names
 from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.functions.function import Function, awaits
-from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.names import CONSUMERS
 from offload_dev.lint.source.snippet import snippet
 
-CONSUMERS = Patterns("channels.*Consumer")
 ENDS = "right if nobody waits for this task to be cancelled"
 
 

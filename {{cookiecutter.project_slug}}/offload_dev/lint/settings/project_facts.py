@@ -4,7 +4,7 @@ import re
 from functools import cached_property
 
 from offload_dev.lint.settings.middleware import is_of_middleware
-from offload_dev.lint.source.tree import SERVICE_FILES, CodeScope, Project
+from offload_dev.lint.source.tree import CodeScope, Project
 
 # Comments may stand in between. Each one ends with its line: else a long one matches in many ways.
 BACKEND = r"""\s*\{(?:\s|#[^\n]*\n)*["']BACKEND["']:\s*["']"""
@@ -97,8 +97,7 @@ class ProjectFacts:
         A service without them runs each request in one thread, from its begin to its end. Others
         use a library in services of both kinds.
         """
-        is_service = any(module.path.name in SERVICE_FILES for module in self._project.files)
-        return not is_service or any(
+        return not self._project.is_service or any(
             scope.on_loop and _gets_request(scope) for scope in self._project.functions
         )
 

@@ -225,6 +225,11 @@ class Project:
             for name, _ in module.imported()
         )
 
+    @cached_property
+    def is_service(self) -> bool:
+        """Whether this is no library, whose code others run: it has a file that starts Django."""
+        return any(module.path.name in SERVICE_FILES for module in self.files)
+
     @property
     def functions(self) -> list[CodeScope]:
         return [scope for scope in self.scopes.values() if isinstance(scope.node, Def)]

@@ -9,7 +9,7 @@ from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.settings.celery_settings import APPS
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import SERVICE_FILES, CodeScope, Def, Module, own_nodes
+from offload_dev.lint.source.tree import CodeScope, Def, Module, own_nodes
 
 # A task is followed through this many functions.
 MAX_DEPTH = 3
@@ -53,7 +53,7 @@ def _may_be_sent(task: CodeScope, resolver: Resolver) -> bool:
     Others send the tasks of a project that is no service.
     """
     files = resolver.project.files
-    if not any(module.path.name in SERVICE_FILES for module in files):
+    if not resolver.project.is_service:
         return True
     assert isinstance(task.node, Def)
     has_name = any("name=" in ast.unparse(each) for each in task.node.decorator_list)
