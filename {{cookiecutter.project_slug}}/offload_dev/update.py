@@ -9,6 +9,7 @@ conflict markers, or in a `*.rej` file, and named: whoever reviews the branch re
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,7 @@ def main() -> int:
     if status := _update(options):
         _give_up(branch)
         return status
+    _remove_compiled()
     conflicts = _conflicts()
     if answers:
         _unpin(record)
@@ -111,6 +113,20 @@ def _update(options: list[str]) -> int:
     if done.returncode:
         print(done.stdout)  # noqa: T201
     return done.returncode
+
+
+def _remove_compiled() -> None:
+    """Remove the folders of deleted files in which only compiled code is left.
+
+    Python would still import such a folder, as a package without content.
+    """
+    deleted = _output("git", "diff", "--name-only", "--diff-filter=D", "HEAD").splitlines()
+    folders = {Path(path).parent for path in deleted}
+    # The deepest first: what is above a folder may be left empty by it.
+    for folder in sorted(folders, key=lambda each: len(each.parts), reverse=True):
+        left = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+        if left == ["__pycache__"]:
+            shutil.rmtree(folder)
 
 
 def _give_up(branch: str) -> None:
