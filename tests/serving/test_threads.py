@@ -227,6 +227,8 @@ async def test_where_no_thread_can_start_a_request_waits_for_one_that_is_lent(
     await asyncio.to_thread(pool.close)
 
 
+# The pool is the lean handler's, and so are settings that keep connections.
+@lean
 async def test_a_thread_closes_its_connections_at_its_end() -> None:
     pool = ThreadPool(1)
     request = RequestThread(pool)
