@@ -48,6 +48,8 @@ bake: $(READY)  ## Generate without questions: make bake DEST=dir ARGS='project_
 install: $(READY)  ## Install what this repository needs into .venv
 
 test: $(READY)  ## Run every test, three suites at a time: the rooms, the bakes, and a running demo
+	@# Before the suites start: one that compiles would write and rename files that another one bakes.
+	@$(BIN)/python -m compileall -q $(foreach folder,offload offload_dev benchmarks,"$(TEMPLATE)/$(folder)")
 	@$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) postgresql $(ROOMS) stock
 
 # A process a suite: each has Django settings of its own.
