@@ -10,7 +10,7 @@ from functools import partial
 
 import httpx
 import pytest
-from conftest import TIMEOUT_SECONDS, Serve, Server, eventually, lean
+from conftest import LEAN, TIMEOUT_SECONDS, Serve, Server, eventually, lean
 from django.db import connections
 
 from offload.problems import Problem
@@ -241,6 +241,13 @@ async def test_a_thread_closes_its_connections_at_its_end() -> None:
     assert connection.connection is not None, "kept for the next request"
     await asyncio.to_thread(pool.close)
     assert connection.connection is None
+
+
+@pytest.mark.skipif(LEAN, reason="the lean handler keeps connections, for the next request")
+def test_no_connection_outlives_its_request(server: Server) -> None:
+    """With settings that keep them, those of the ended threads used up the files of the process."""
+    assert {answer.status_code for answer in many(server, "/api/in_thread", 20)} == {200}
+    eventually(lambda: server.connections() == 0, "the end of the last connection")
 
 
 @lean
