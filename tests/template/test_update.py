@@ -127,9 +127,10 @@ def with_example_removed(newest: Path, service: Path, *, feature: bool) -> str:
         laid_out = run("python", "-m", "offload_dev.feature", "risk_desk", "weather", cwd=service)
         assert laid_out.returncode == 0, laid_out.stdout
         commit(service, "ours")
-    compiled = service / "risk_desk/portfolio/__pycache__"
-    compiled.mkdir(exist_ok=True)
-    (compiled / "api.cpython-311.pyc").touch()
+    for package in ("risk_desk/portfolio", "risk_desk/portfolio/templates/portfolio"):
+        compiled = service / package / "__pycache__"
+        compiled.mkdir(exist_ok=True)
+        (compiled / "api.cpython-311.pyc").touch()
     removed = run("make", "remove-example", *SHARED, cwd=service)
     assert removed.returncode == 0, removed.stdout
     assert run("git", "status", "--porcelain", cwd=service).stdout == ""

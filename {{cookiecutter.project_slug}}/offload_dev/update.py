@@ -116,16 +116,15 @@ def _update(options: list[str]) -> int:
 
 
 def _remove_compiled() -> None:
-    """Remove the folders of deleted files in which only compiled code is left.
+    """Remove the folders of deleted files in which only compiled code is left, or nothing.
 
     Python would still import such a folder, as a package without content.
     """
     deleted = _output("git", "diff", "--name-only", "--diff-filter=D", "HEAD").splitlines()
-    folders = {Path(path).parent for path in deleted}
-    # The deepest first: what is above a folder may be left empty by it.
+    folders = {folder for path in deleted for folder in Path(path).parents if folder.is_dir()}
+    # The deepest first: the folder above it may hold nothing else.
     for folder in sorted(folders, key=lambda each: len(each.parts), reverse=True):
-        left = [each.name for each in folder.iterdir()] if folder.is_dir() else []
-        if left == ["__pycache__"]:
+        if {each.name for each in folder.iterdir()} <= {"__pycache__"}:
             shutil.rmtree(folder)
 
 
