@@ -17,7 +17,7 @@ from offload_dev.lint.source.tree import CodeScope, own_nodes
 THREADS = Patterns("threading.Thread")
 WRITES_ROW = Patterns(
     "csv.{writer,DictWriter}.writerow", "xlsxwriter.*.write*", "openpyxl.*.append",
-    "reportlab.pdfgen.canvas.Canvas.{draw*,showPage}", "{docx,pptx}.*.add_*", "xlwt.*.write",
+    "reportlab.pdfgen.canvas.Canvas.showPage", "{docx,pptx}.*.add_*", "xlwt.*.write",
     "fpdf.FPDF.{add_page,cell,multi_cell}",
 )  # fmt: skip
 # Those of one user, or of one day, are few.
