@@ -16,7 +16,9 @@ PARSERS = Patterns("{json,orjson,ujson,simplejson,rapidjson}.{loads,load}")
 SECRET = re.compile(r"compare_digest|secret|signature", re.IGNORECASE)
 # A name of a constant. In `path("<token>/", view)` the client chooses the text.
 ADDRESS = r"path\([^,\n<]*(?:TOKEN|SECRET)[^,\n]*,\s*(?:\w+\.)*{name}\b"
-BROUGHT = (f"{REQUEST}.body", f"{REQUEST}.FILES")
+BODY, FILES = f"{REQUEST}.body", f"{REQUEST}.FILES"
+# Django refuses a larger body. Its default is 2.5 MB, about 25 ms of the event loop.
+LIMIT = "DATA_UPLOAD_MAX_MEMORY_SIZE"
 
 
 @rule(
@@ -31,13 +33,17 @@ def body_parsing(function: Function) -> Iterator[Violation]:
 
     The client decides how long that takes: one megabyte is about 10 ms on the event loop. A
     function that looks at the length of the body has decided for itself. Behind a secret the client
-    is one that the service knows.
+    is one that the service knows. Settings that leave Django's limit as it is have decided, too;
+    it limits no files. A service of the standard has typed parameters.
     """
     if _looks_at_length(function) or _has_secret_address(function.scope, function.resolver.project):
         return
+    resolver = function.resolver
+    is_short = resolver.settings.is_unknown(LIMIT) and not resolver.project.of_standard
+    brought = (FILES,) if is_short else (BODY, FILES)
     for call in function.calls_not_awaited:
         parsed = call.arguments[0] if call.arguments else ""
-        is_parser = PARSERS.matches(call.origin) and parsed.startswith(BROUGHT)
+        is_parser = PARSERS.matches(call.origin) and parsed.startswith(brought)
         if is_parser and not _is_behind_secret(call.node, function):
             yield call_violation(call.node)
 
