@@ -3,7 +3,6 @@
 import ast
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from offload_dev.lint.checks import waiting_settings
 from offload_dev.lint.checks.async_urls import async_views
@@ -11,25 +10,16 @@ from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.origins.resolver import Resolver
-from offload_dev.lint.settings.celery_settings import APPS, OLD_NAMES, CelerySettings
-from offload_dev.lint.settings.settings_files import (
-    ATOMIC_REQUESTS,
-    CELERY,
-    assignments,
-    is_settings,
-)
-from offload_dev.lint.source.names import (
-    CELERY_SETTINGS,
-    CELERY_TASKS,
-    TAKEN_WITHOUT_GROUP,
-    WITHOUT_GROUP,
-)
+from offload_dev.lint.settings.celery_settings import CelerySettings
+from offload_dev.lint.settings.settings_files import ATOMIC_REQUESTS
+from offload_dev.lint.source.names import CELERY_TASKS
 from offload_dev.lint.source.tree import CodeScope, Def, Module, Project, own_nodes
 from offload_dev.lint.tasks import (
     cluster_settings,
     ignored_results,
     redeliveries,
     schedules,
+    setting_names,
     swallowed_retries,
     task_hooks,
     task_options,
@@ -49,15 +39,6 @@ UNSAFE_ADVICE = "delete it, and await the queries that Django refuses then"
 KEPT = "CONN_MAX_AGE"
 KEPT_SUBJECT = f"`{KEPT}`, beside threads that come and go,"
 KEPT_ADVICE = "`CONN_MAX_AGE = 0`, and a pool of connections"
-# They have had the prefix before Celery 4, which still reads them.
-OF_CELERY_3 = {
-    "CELERY_TASK_SERIALIZER", "CELERY_TASK_PUBLISH_RETRY", "CELERY_TASK_PUBLISH_RETRY_POLICY",
-    "CELERY_TASK_RESULT_EXPIRES", "CELERY_WORKER_DIRECT",
-}  # fmt: skip
-PREFIXES_OF_CELERY_3 = {"CELERYD", "CELERYBEAT", "CELERYEV"}
-# How much alike a misspelt name and the right one are.
-ALIKE = 0.9
-UNREAD = ", which Celery does not read,"
 # A file that somebody has put aside.
 COPY = re.compile(r"_(backup|bak|copy|old)$")
 SOFT_ADVICE = "a soft limit below the hard one"
@@ -98,7 +79,7 @@ def setting_without_effect(body: Function) -> Iterator[Violation]:
     """
     yield from _async_unsafe(body)
     yield from _kept_connections(body)
-    yield from _unknown_names(body)
+    yield from setting_names.of_body(body)
     settings = body.resolver.celery
     for scope in _tasks_of(body):
         yield from _time_limits(scope, body, settings)
@@ -206,53 +187,6 @@ def _atomic_requests(module: Module, resolver: Resolver) -> Iterator[Violation]:
         line = module.text.count("\n", 0, found.end()) + 1
         subject = f"`ATOMIC_REQUESTS`, with which Django refuses the async `{views[0].label}`,"
         yield Violation(line, subject, instead=ATOMIC_ADVICE)
-
-
-def _unknown_names(body: Function) -> Iterator[Violation]:
-    """Names without their group in the settings, and variables beside the Celery app."""
-    module, settings = body.scope.module, body.resolver.settings
-    is_app = any(call.origin in APPS for call in body.calls)
-    reads_settings = is_settings(module) and settings.reads_namespace
-    is_plain = settings.is_without_namespace(module)
-    for name, node in assignments(module):
-        key = name.removeprefix(CELERY).lower()
-        if is_app and name in CELERY_SETTINGS and module.text.count(name) == 1:
-            yield violation(node, f"`{name}`{UNREAD}", instead=f"`app.conf.{name} = …`")
-        is_ignored = name.startswith(CELERY) and key in WITHOUT_GROUP
-        uses = sum(each.text.count(name) for each in settings.files) if is_plain else 0
-        if uses == 1 and _has_needless_prefix(name):
-            yield violation(node, f"`{name}`{UNREAD}", instead=f"`{key}`, without the prefix")
-        meant = WITHOUT_GROUP[key] if is_ignored else _meant_by_prefix(name)
-        is_given = bool(settings.values(OLD_NAMES.get(meant, "")))
-        if meant and reads_settings and not is_given and not settings.is_read(name):
-            yield violation(node, f"`{name}`{UNREAD}", instead=f"`{CELERY}{meant.upper()}`")
-    for key, value in body.resolver.celery.beside_app(module) if is_app else ():
-        if meant := WITHOUT_GROUP.get(key, "") or _meant(key):
-            yield violation(value, f"`{key}`{UNREAD}", instead=f"`app.conf.{meant} = …`")
-
-
-def _meant_by_prefix(name: str) -> str:
-    """The setting that a name with the prefix of Celery, or with one like it, stands for."""
-    if name.startswith(CELERY):
-        return _meant(name.removeprefix(CELERY).lower())
-    prefix, _, key = name.partition("_")
-    is_prefix = prefix not in PREFIXES_OF_CELERY_3 and get_close_matches(prefix, ["CELERY"], 1, 0.8)
-    return key.lower() if is_prefix and key.lower() in CELERY_SETTINGS else ""
-
-
-def _meant(name: str) -> str:
-    """The setting that a misspelt name looks like; empty if there is none."""
-    known = CELERY_SETTINGS | TAKEN_WITHOUT_GROUP
-    is_known = name in known or f"{CELERY}{name.upper()}" in OF_CELERY_3
-    alike = [] if is_known else get_close_matches(name, CELERY_SETTINGS, 1, ALIKE)
-    return alike[0] if alike else ""
-
-
-def _has_needless_prefix(name: str) -> bool:
-    """Whether a name has the prefix of a namespace, and is no name of Celery 3 either."""
-    key = name.removeprefix(CELERY)
-    is_of_group = key.startswith(("TASK_", "WORKER_", "BROKER_", "BEAT_"))
-    return name.startswith(CELERY) and is_of_group and name not in OF_CELERY_3
 
 
 def _tasks_of(body: Function) -> Iterator[CodeScope]:
