@@ -14,6 +14,7 @@ from offload_dev.lint.calls.own_loops import (
     is_run_by_decorator,
     run_in_new_loops,
     runs_given,
+    starts_in_thread,
 )
 from offload_dev.lint.calls.unused import Unused
 from offload_dev.lint.functions.function import CallSite, Function
@@ -260,6 +261,15 @@ class Alone:
         }
 
     @cached_property
+    def _in_threads(self) -> dict[CodeScope, set[ast.AST]]:
+        """What stands in calls that start a thread with a loop, by the function around them."""
+        return {
+            scope: {node for call in started for node in ast.walk(call.node)}
+            for scope, function in self._graph.functions.items()
+            if (started := list(filter(starts_in_thread, function.calls)))
+        }
+
+    @cached_property
     def _in_tasks(self) -> dict[CodeScope, set[ast.AST]]:
         """What stands in calls that start a task, by the function around them."""
         return {
@@ -311,8 +321,9 @@ class Alone:
     def _starts_loop(self, caller: CodeScope, calls: list[ast.Call], known: set[CodeScope]) -> bool:
         if caller in known:
             return True
-        runs = self._runs.get(caller, set())
-        return not caller.on_loop and runs.issuperset(calls)
+        if caller.on_loop:
+            return self._in_threads.get(caller, set()).issuperset(calls)
+        return self._runs.get(caller, set()).issuperset(calls)
 
     @cached_property
     def _everything(self) -> dict[CodeScope, Function]:

@@ -60,6 +60,14 @@ def runs_given(call: CallSite) -> bool:
     return call.origin == TO_SYNC
 
 
+def starts_in_thread(call: CallSite) -> bool:
+    """Whether a call makes a thread with a loop: `Thread(target=asyncio.run, args=(work(),))`."""
+    if call.origin != "threading.Thread":
+        return False
+    given = (each.value for each in call.node.keywords if each.arg == "target")
+    return any(ast.unparse(each) == "asyncio.run" for each in given)
+
+
 def is_run_by_decorator(function: Function) -> bool:
     """Whether a decorator of the project runs a coroutine in a loop of its own.
 
