@@ -81,7 +81,10 @@ def test_a_view_without_a_url_is_not_run(tmp_path: Path, code: str, url: str) ->
 
 
 def test_a_file_that_no_file_names_is_not_run(tmp_path: Path) -> None:
-    sample = "import time\n\nasync def load():\n    time.sleep(1)\n\nLOADERS = [load]\n"
+    sample = (
+        "import time\n\nfrom django.http import JsonResponse\n\n"
+        "async def load(request):\n    time.sleep(1)\n\nLOADERS = [load]\n"
+    )
     assert numbers(tmp_path / "unused", "", urls="", sample=sample) == set()
     for place, more, severity in (
         ("imported", "from shop import sample\n", "error"),

@@ -6,6 +6,8 @@ import pytest
 from example_shop import findings
 from twins import numbers
 
+from offload_dev.lint.calls.at_start import NO_REQUEST, UNRUN
+
 URLS = "from shop import views\n\nurlpatterns = [LINE]\n"
 LOADS = "def load():\n    return requests.get('https://x.test')\n\n"
 
@@ -28,28 +30,27 @@ TOOL_OF_LIBRARY = "from langchain_core.tools import BaseTool\n\nclass Find(BaseT
 
 
 @pytest.mark.parametrize(
-    ("code", "line", "severity"),
+    ("code", "line", "likely"),
     [
         # A method that any object may have.
-        ("class Store:\n    " + SLOW.format("load"), "Store(), it.load()", "warning"),
-        ("class Store:\n    " + SLOW.format("load"), "await Store().load()", "error"),
-        ("class Store:\n    " + SLOW.format("load_all"), "Store(), it.load_all()", "error"),
+        ("class Store:\n    " + SLOW.format("load"), "Store(), it.load()", UNRUN),
+        ("class Store:\n    " + SLOW.format("load"), "await Store().load()", ""),
+        ("class Store:\n    " + SLOW.format("load_all"), "Store(), it.load_all()", NO_REQUEST),
         # A private method that the library would have to call.
-        (TOOL_OF_LIBRARY + SLOW.format("_check_link"), "Find()", "warning"),
-        (TOOL_OF_LIBRARY + SLOW.format("_arun"), "await Find().ainvoke('')", "error"),
+        (TOOL_OF_LIBRARY + SLOW.format("_check_link"), "Find()", UNRUN),
+        (TOOL_OF_LIBRARY + SLOW.format("_arun"), "await Find().ainvoke('')", NO_REQUEST),
         # A class of a library of which nobody makes an object.
-        (TOOL_OF_LIBRARY + SLOW.format("check"), "1", "warning"),
-        (TOOL_OF_LIBRARY + SLOW.format("check"), "await Find().check()", "error"),
+        (TOOL_OF_LIBRARY + SLOW.format("check"), "1", UNRUN),
+        (TOOL_OF_LIBRARY + SLOW.format("check"), "await Find().check()", ""),
     ],
 )
-def test_what_nothing_runs_for_certain_is_a_warning(
-    tmp_path: Path, code: str, line: str, severity: str
+def test_what_no_request_runs_for_certain_is_a_warning(
+    tmp_path: Path, code: str, line: str, likely: str
 ) -> None:
     urls = URLS.replace("LINE", "views.view")
     code += f"\nasync def view(request, it):\n    return {line}\n"
     found = findings(tmp_path, code, urls=urls)
-    assert [(each.rule, each.severity) for each in found] == [("OFF103", severity)]
-    assert ("nothing runs this function" in found[0].likely) is (severity == "warning")
+    assert [(each.rule, each.likely) for each in found] == [("OFF103", likely)]
 
 
 def test_the_async_half_of_a_decorator_runs_only_with_an_async_function(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from twins import numbers
 
 URLS = "from shop import views\n\nurlpatterns = [LINE]\n"
 PART = "def load():\n    time.sleep(1)\n\nasync def view(request):\n    load()\n"
-OTHER = "import time\n\n" + PART + "\nVIEWS = [view]\n"
+OTHER = "import time\n\nfrom django.http import JsonResponse\n\n" + PART + "\nVIEWS = [view]\n"
 ROUTED = "ROOT_URLCONF = 'shop.urls'\n"
 
 

@@ -30,9 +30,9 @@ STORE = "class Store:\n    async def load(self):\n        time.sleep(1)\n\n"
 @pytest.mark.parametrize(
     ("code", "severity"),
     [
-        # The loop of a view, and a handler that somebody gets.
+        # The loop of a view, and a handler that somebody gets: no request comes to this one.
         (STORE + "async def view(request):\n    await Store().load()\n", "error"),
-        (STORE + "def view(request, bot):\n    bot.on(Store().load)\n", "error"),
+        (STORE + "def view(request, bot):\n    bot.on(Store().load)\n", "warning"),
         # A private method of a plain view runs only where the view starts a loop.
         (
             STORE

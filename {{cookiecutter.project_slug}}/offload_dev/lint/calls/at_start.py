@@ -1,6 +1,7 @@
 """Sorts out what is wrong in a request, but right where a process starts."""
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 
 from offload_dev.lint.calls.callers import Callers
@@ -32,7 +33,10 @@ LIKELY = "right if the object is created once for the whole process"
 UNDER_WSGI = "right where no async server runs this service"
 ALONE = "right if nothing else runs in the same event loop"
 UNRUN = "right if nothing runs this function"
-UNSERVED = "right if nothing else runs yet, or runs any more"
+# The handlers of a bot, a startup event, what a library calls.
+NO_REQUEST = "right if nobody waits for this event loop: no request comes to this line"
+UNCANCELLED = "right if only the end of the process cancels this"
+EVENT_OF_SERVER = re.compile(r"\.on_(event\(['\"])?(startup|shutdown)")
 
 # What these rules find matters where several tasks share an event loop.
 ON_LOOP = (Target.THREAD, Target.ASYNC_FUNCTION, Target.CALL_GRAPH)
@@ -61,25 +65,38 @@ def sort_out(found: Iterable[Found], callers: Callers) -> Iterator[Found]:
 
     What an object creates for itself is only likely to be wrong: the object may live long. The
     event loop of a script, of a management command, and of `async_to_sync` under WSGI has one task,
-    as a rule. What blocks a loop that `asyncio.run` started for one call stops nobody else. A
-    function that nothing names is not run.
+    as a rule. What blocks a loop that `asyncio.run` started for one call stops nobody else. The
+    loop of a bot has others only if many use it. A function that nothing names is not run.
     """
     for scope, violation in _without_dead_code(found, callers):
         rule = RULES.get(violation.rule)
         if rule is None or not _depends_on_callers(rule):
             yield scope, violation
-        elif _is_run_alone(scope, violation, callers):
+        elif _is_right(scope, violation, rule, callers):
             continue
-        elif rule.number in ALONE_IS_RIGHT and callers.has_view_loop(scope):
-            yield scope, violation._replace(likely=violation.likely or UNDER_WSGI)
-        elif rule.number in ALONE_IS_RIGHT and callers.may_be_alone(scope):
-            yield scope, violation._replace(likely=violation.likely or ALONE)
-        elif rule.number in ALONE_IS_RIGHT and _is_lifespan(scope):
-            yield scope, violation._replace(likely=violation.likely or UNSERVED)
-        elif not (rule.once_is_right and _starts(scope, callers)):
+        elif rule.number in ALONE_IS_RIGHT and (doubt := _why_alone(scope, rule, callers)):
+            yield scope, violation._replace(likely=violation.likely or doubt)
+        else:
             steps = [step.scope for step in violation.chain]
             is_own = rule.once_is_right and any(_name(step) in CREATES for step in steps)
             yield scope, violation._replace(likely=LIKELY) if is_own else violation
+
+
+def _is_right(scope: CodeScope, violation: Violation, rule: Rule, callers: Callers) -> bool:
+    is_run_alone = _is_run_alone(scope, violation, callers)
+    is_at_start = is_run_alone or _is_at_start(scope, rule, callers)
+    return is_at_start or _is_never_cancelled(scope, rule, callers)
+
+
+def _why_alone(scope: CodeScope, rule: Rule, callers: Callers) -> str:
+    """Why no request may wait for an event loop that is blocked; empty if one does for certain."""
+    if callers.has_view_loop(scope):
+        return UNDER_WSGI
+    if callers.may_be_alone(scope):
+        return ALONE
+    if callers.may_serve_requests(scope):
+        return ""
+    return UNCANCELLED if rule.number == "OFF503" else NO_REQUEST
 
 
 def _without_dead_code(found: Iterable[Found], callers: Callers) -> Iterator[Found]:
@@ -113,9 +130,25 @@ def _starts(scope: CodeScope, callers: Callers) -> bool:
     return (name in STARTS and not is_work) or _is_start_by_decorator(scope)
 
 
-def _is_lifespan(scope: CodeScope) -> bool:
+def _is_at_start(scope: CodeScope, rule: Rule, callers: Callers) -> bool:
+    """Whether what a rule finds is right where a process starts, or an object that lives long."""
+    if rule.once_is_right:
+        return _starts(scope, callers)
+    return rule.number in ALONE_IS_RIGHT and _is_before_requests(scope)
+
+
+def _is_before_requests(scope: CodeScope) -> bool:
     """Whether this is what a server runs before its first request, and after its last one."""
-    return scope.on_loop and _name(scope).endswith("lifespan") and is_generator(scope)
+    decorators = scope.node.decorator_list if isinstance(scope.node, Def) else []
+    is_event = any(map(EVENT_OF_SERVER.search, map(ast.unparse, decorators)))
+    is_lifespan = _name(scope).endswith("lifespan") and is_generator(scope)
+    return scope.on_loop and (is_lifespan or is_event)
+
+
+def _is_never_cancelled(scope: CodeScope, rule: Rule, callers: Callers) -> bool:
+    """Whether only the end of the process cancels what a rule about cancellations finds."""
+    is_of_request = callers.may_serve_requests(scope)
+    return rule.number == "OFF503" and not is_of_request and not callers.cancels_tasks
 
 
 def _is_run_by_sync_code(scope: CodeScope) -> bool:

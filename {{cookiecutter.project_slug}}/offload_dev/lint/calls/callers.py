@@ -1,6 +1,7 @@
 """Who runs a function: a request, an event loop of its own, or nobody in this tree."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -31,6 +32,7 @@ ROUTES = {
     "websocket",
 }
 ASGI = {"receive", "send"}
+CANCELS = re.compile(r"\.cancel\(|\b(wait_for|timeout|timeout_at|move_on_after|fail_after)\(")
 
 
 class Callers:
@@ -42,6 +44,13 @@ class Callers:
     def serves_requests(self, scope: CodeScope) -> bool:
         """Whether a view, a consumer or a middleware comes to a function."""
         return scope in self._of_requests
+
+    def may_serve_requests(self, scope: CodeScope) -> bool:
+        """Whether a request comes to a function, as far as the tree tells.
+
+        Others call the functions of a tree that is no service.
+        """
+        return scope in self._of_requests or not self._graph.project.is_service
 
     def has_own_loop(self, scope: CodeScope) -> bool:
         """Whether sync code starts a loop for this function alone, wherever it is called."""
@@ -73,6 +82,11 @@ class Callers:
     def allows_unsafe(self) -> bool:
         """Whether a file lets queries run on an event loop: Django does not refuse them then."""
         return any("DJANGO_ALLOW_ASYNC_UNSAFE" in m.text for m in self._graph.project.files)
+
+    @cached_property
+    def cancels_tasks(self) -> bool:
+        """Whether a line of the project may cancel a task, or limits how long it runs."""
+        return any(CANCELS.search(module.text) for module in self._graph.project.files)
 
     @cached_property
     def _unused(self) -> Unused:
