@@ -13,6 +13,7 @@ from offload_dev.lint.source.tree import CodeScope, Module, own_nodes
 RETRY = "Retry"
 WIDE = {"Exception", "BaseException", "CeleryError", "TaskPredicate"}
 ADVICE = "`except Retry: raise` before the wide `except`"
+HARMLESS = "right if what follows is right beside the next try, which is published already"
 # With `throw=False` Celery raises nothing.
 QUIET = "throw"
 
@@ -29,7 +30,7 @@ def of_module(module: Module, resolver: Resolver) -> Iterator[Violation]:
             for call in _retries(task):
                 if _is_caught(call, task):
                     subject = f"`{snippet(call.func)}()`, whose `Retry` an `except` catches,"
-                    yield violation(call, subject, instead=ADVICE)
+                    yield violation(call, subject, likely=HARMLESS, instead=ADVICE)
 
 
 def _retries(task: CodeScope) -> Iterator[ast.Call]:
