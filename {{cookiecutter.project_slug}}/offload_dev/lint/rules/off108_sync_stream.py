@@ -34,6 +34,7 @@ def sync_stream(function: Function, _: CallGraph) -> Iterator[Violation]:
     """
     settings = function.resolver.settings
     is_plain = settings.runs_under_wsgi or not settings.runs_under_asgi
+    is_plain = is_plain or settings.names_no_async_server
     if is_plain and not function.scope.on_loop:
         return
     likely = "" if function.scope.on_loop else UNDER_WSGI
