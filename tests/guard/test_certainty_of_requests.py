@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from example_shop import findings
+from example_shop import MODELS, findings
 from twins import numbers
 
 from offload_dev.lint.calls.at_start import NO_REQUEST, UNCANCELLED
@@ -153,3 +153,91 @@ def test_an_option_of_the_command_takes_the_place_of_a_setting(tmp_path: Path, o
     app = APP.format("")
     found = findings(tmp_path, "", celery=app, settings="INSTALLED_APPS = []\n" + SCHEDULER)
     assert any("does not read" in each.message for each in found) is (option == "")
+
+
+UNSAFE = 'import os\n\nos.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"\n'
+
+
+@pytest.mark.parametrize(("manage", "severity"), [("", "error"), (UNSAFE, "warning")])
+def test_a_query_that_django_permits_blocks_only_those_who_wait(
+    tmp_path: Path, manage: str, severity: str
+) -> None:
+    code = HANDLER.format("return None").replace("time.sleep(1)", "Order.objects.first()")
+    found = numbers(tmp_path, code, urls=URLS, manage=manage)
+    assert ("OFF101", severity) in found
+
+
+@pytest.mark.parametrize(
+    ("settings", "severity"), [("ASGI_APPLICATION = 'shop.asgi.app'\n", "error"), ("", "warning")]
+)
+def test_the_permission_matters_where_an_async_server_may_run(
+    tmp_path: Path, settings: str, severity: str
+) -> None:
+    found = numbers(tmp_path, "", manage=UNSAFE, settings="INSTALLED_APPS = []\n" + settings)
+    assert found == {("OFF701", severity)}
+
+
+ACCEPTS = """
+from asgiref.sync import sync_to_async
+
+class Request(models.Model):
+    asked_by = models.ForeignKey("Customer", models.CASCADE)
+
+    def accept(self):
+        self.asked_by.save()
+
+    def refuse(self):
+        self.delete()
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_found"),
+    [
+        ("await sync_to_async(asked.refuse)()", True),
+        ("await sync_to_async(asked.accept)()", False),
+        ("await sync_to_async(asked.accept)()\n    asked = await Request.objects.aget(pk=2)", True),
+    ],
+)
+def test_a_method_that_ran_before_has_read_the_relation(
+    tmp_path: Path, lines: str, is_found: bool
+) -> None:
+    code = (
+        "from asgiref.sync import sync_to_async\n\nfrom .models import Request\n\n"
+        "async def view(request):\n    asked = await Request.objects.aget(pk=1)\n"
+        f"    {lines}\n    return asked.asked_by.name\n"
+    )
+    found = numbers(tmp_path, code, models=MODELS + ACCEPTS, urls=URLS)
+    assert (("OFF102", "error") in found) is is_found
+
+
+@pytest.mark.parametrize(
+    ("line", "count"), [("self.owner = await Customer.objects.aget()", 0), ("self.pk", 1)]
+)
+def test_a_row_reads_its_relation_once_and_not_one_that_it_has_set(
+    tmp_path: Path, line: str, count: int
+) -> None:
+    model = (
+        "\nclass Game(models.Model):\n    owner = models.ForeignKey('Customer', models.CASCADE)\n\n"
+        f"    async def run(self):\n        {line}\n"
+        "        return self.owner.name + self.owner.name\n"
+    )
+    view = "from .models import Game\n\nasync def view(request):\n    game = Game()\n"
+    view += "    await game.run()\n"
+    found = findings(tmp_path, view, models=MODELS + model, urls=URLS)
+    assert sum(each.rule == "OFF102" and each.path.endswith("models.py") for each in found) == count
+
+
+@pytest.mark.parametrize(("server", "is_found"), [("uvicorn", True), ("gunicorn", False)])
+def test_a_sync_iterator_streams_under_a_plain_server(
+    tmp_path: Path, server: str, is_found: bool
+) -> None:
+    code = (
+        "from django.http import StreamingHttpResponse\n\n"
+        "async def other(request):\n    return 1\n\n"
+        "def view(request):\n    return StreamingHttpResponse(line for line in range(9))\n"
+    )
+    (tmp_path / "requirements.txt").write_text(f"django\n{server}\n")
+    settings = "INSTALLED_APPS = []\nWSGI_APPLICATION = 'shop.wsgi.app'\n"
+    found = numbers(tmp_path, code, settings=settings, urls=URLS, asgi="")
+    assert ("OFF108" in {rule for rule, _ in found}) is is_found

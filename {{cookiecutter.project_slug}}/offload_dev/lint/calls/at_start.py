@@ -74,7 +74,7 @@ def sort_out(found: Iterable[Found], callers: Callers) -> Iterator[Found]:
             yield scope, violation
         elif _is_right(scope, violation, rule, callers):
             continue
-        elif rule.number in ALONE_IS_RIGHT and (doubt := _why_alone(scope, rule, callers)):
+        elif doubt := _why_alone(scope, rule, callers):
             yield scope, violation._replace(likely=violation.likely or doubt)
         else:
             steps = [step.scope for step in violation.chain]
@@ -89,7 +89,13 @@ def _is_right(scope: CodeScope, violation: Violation, rule: Rule, callers: Calle
 
 
 def _why_alone(scope: CodeScope, rule: Rule, callers: Callers) -> str:
-    """Why no request may wait for an event loop that is blocked; empty if one does for certain."""
+    """Why no request may wait for an event loop that is blocked; empty if one does for certain.
+
+    Where a project lets queries run on its loops, they block there as other calls do.
+    """
+    is_query = rule.number in REFUSED and callers.allows_unsafe
+    if rule.number not in ALONE_IS_RIGHT and not is_query:
+        return ""
     if callers.has_view_loop(scope):
         return UNDER_WSGI
     if callers.may_be_alone(scope):
