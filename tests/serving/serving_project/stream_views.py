@@ -10,7 +10,13 @@ from typing import Any
 
 from django.contrib.auth.models import Group
 from django.core.files import File
-from django.http import FileResponse, HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import (
+    FileResponse,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    StreamingHttpResponse,
+)
 from django.utils.decorators import async_only_middleware
 
 from serving_project.views import FACTS, UPLOADS
@@ -71,6 +77,27 @@ async def counted_pieces(request: HttpRequest) -> StreamingHttpResponse:
             yield b"-"
 
     return StreamingHttpResponse(pieces(), headers={"X-Pieces": "1000"})
+
+
+async def with_status(request: HttpRequest) -> HttpResponseBase:
+    """A response of some kind, with content that its status may not allow."""
+    headers = {"Content-Length": "7"} if "length" in request.GET else {}
+    status = int(request.GET["status"])
+    if request.GET["kind"] == "file":
+        file = CountedReads(b"content")
+        UPLOADS.append(File(file))
+        return FileResponse(file, status=status)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        FACTS["pieces"] += 1
+        yield b"content"
+
+    if request.GET["kind"] == "stream":
+        return StreamingHttpResponse(pieces(), status=status, headers=headers)
+    response = HttpResponse(b"content", status=status, headers=headers)
+    if request.GET["kind"] == "cookies":
+        response.set_cookie("seen", "1")
+    return response
 
 
 class CountedReads(BytesIO):

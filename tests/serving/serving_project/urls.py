@@ -35,6 +35,7 @@ EVERYWHERE = (
         stream_views.stream,
         stream_views.export,
         stream_views.counted_pieces,
+        stream_views.with_status,
         stream_views.stored,
         stream_views.large_file,
         stream_views.growing_file,

@@ -3,7 +3,7 @@
 It uses private names of Django and asgiref, whose versions `requirements/` pins.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
@@ -16,7 +16,7 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.core.signals import request_finished, request_started
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest
-from django.http.response import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http.response import HttpResponse, HttpResponseBase
 from django.urls import set_script_prefix
 from django.utils.log import log_response
 
@@ -32,6 +32,11 @@ from offload.serving.signals import ForeignReceivers
 from offload.serving.thread_pool import ThreadPool
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 from offload.serving.unavailable import unavailable
+from offload.serving.without_content import (
+    ENDS_WITH_HEAD,
+    refuse_interim_status,
+    without_forbidden_content,
+)
 
 EVENT_STREAM = "text/event-stream"
 
@@ -63,12 +68,13 @@ class Handler(ASGIHandler):
             if problem is None:
                 raise
             return unlogged(problem)
+        refuse_interim_status(response)
         return admit_stream(request, response)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         """The response after all middleware, which may have made a stream that no view made."""
         response = admit_stream(request, await super().get_response_async(request))
-        return empty_for_head(request, response)
+        return without_forbidden_content(request, response)
 
     async def send_response(self, response: HttpResponseBase, send: Send) -> None:
         """Send the response as Django does; a streamed one leaves the loop to others, too."""
@@ -94,21 +100,6 @@ def admit_stream(request: HttpRequest, response: HttpResponseBase) -> HttpRespon
         refusal._resource_closers += response._resource_closers  # type: ignore[attr-defined]
         return refusal
     return response
-
-
-def empty_for_head(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """The response, without its pieces if it is a stream that a HEAD asked for.
-
-    The server sends none of them, and Django would make them all: those of a file in memory.
-    """
-    if isinstance(response, StreamingHttpResponse) and request.method == "HEAD":
-        response.streaming_content = _nothing()
-    return response
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    return
-    yield
 
 
 def unlogged(problem: Problem) -> HttpResponse:
@@ -203,7 +194,7 @@ class LeanHandler(Handler):
             await log(
                 "%s: %s", response.reason_phrase, request.path, response=response, request=request
             )
-        return empty_for_head(request, admit_stream(request, response))
+        return without_forbidden_content(request, admit_stream(request, response))
 
     async def read_body(self, receive: Receive) -> IO[bytes]:
         """The body: in memory if it came in one piece, else as Django reads it.
@@ -235,9 +226,8 @@ class LeanHandler(Handler):
             return
 
         body = response.content
-        # CommonMiddleware sets the length in Django's stack; the API's chain has none. A 204 has no
-        # length, and that of a 304 would be the length of another response.
-        length = None if response.status_code in (204, 304) else len(body)
+        # CommonMiddleware sets the length in Django's stack; the API's chain has none.
+        length = None if response.status_code in ENDS_WITH_HEAD else len(body)
         headers = self.raw_headers(response, length)
         await send(
             {"type": "http.response.start", "status": response.status_code, "headers": headers}
