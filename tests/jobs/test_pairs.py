@@ -175,7 +175,7 @@ def faults_of(
 def _faults_of_end(
     situation: Situation, results: list[Any], in_turn: set[tuple[Any, ...]]
 ) -> Iterator[str]:
-    from offload.jobs.transactions import is_lock_conflict
+    from offload.postgresql.conflicts import is_lock_conflict
 
     from .model.invariants import OF_STATES
 

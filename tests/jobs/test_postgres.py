@@ -23,7 +23,7 @@ AGAIN = (
     "or test_failed_parts or test_followers or test_schedules or test_maintenance or test_scale "
     "or test_by_hand or test_pauses or test_start_times or test_planned or test_session_login "
     "or over_the_socket or has_what_it_missed "
-    "or test_spool or test_saved_rows or test_statements or test_pgbouncer "
+    "or test_spool or test_conflicts or test_saved_rows or test_statements or test_pgbouncer "
     "or test_operations.py or test_why_waiting or test_timeline "
     "or totals_are_what or one_trace_leads or handed_back_have_spans or near_request "
     "or place_of_its_error or unsampled_trace "

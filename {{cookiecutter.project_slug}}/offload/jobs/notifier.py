@@ -26,6 +26,8 @@ from offload.conf import conf
 from offload.jobs import metrics
 from offload.jobs.database import DATABASE_ERRORS
 from offload.jobs.models import Job
+from offload.jobs.transactions import retry_conflicts
+from offload.postgresql.conflicts import why_refused
 from offload.problems import Problem
 from offload.redis_answers import strict_answers
 from offload.serving import release
@@ -345,11 +347,12 @@ class Notifier:
 
 def _read_rows(job_ids: list[UUID]) -> list[Job] | None:
     """The rows, without their large fields; None where the database does not answer."""
+    rows = Job.objects.filter(pk__in=job_ids).defer(*Job.LARGE_FIELDS)
     try:
-        return list(Job.objects.filter(pk__in=job_ids).defer(*Job.LARGE_FIELDS))
+        return retry_conflicts(lambda: list(rows.all()))
     except DATABASE_ERRORS as error:
         connections.close_all()
-        logger.warning("the database does not answer, watched jobs are not read: %s", error)
+        logger.warning("%s, watched jobs are not read: %s", why_refused(error), error)
         return None
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db.models import Count, QuerySet
@@ -22,7 +23,7 @@ from offload.jobs.declare import find_recurrence
 from offload.jobs.models import Job, Pause, Schedule, Status, Worker
 from offload.jobs.run_limit import SEPARATOR
 from offload.jobs.services import services
-from offload.jobs.transactions import short_reads
+from offload.jobs.transactions import retry_conflicts, short_reads
 
 # Seconds that one statement of the page may take (PostgreSQL).
 STATEMENT_TIMEOUT_SECONDS = 2.0
@@ -80,13 +81,17 @@ def read_operations() -> dict[str, Any]:
     for name, read in sections.items():
         if not shown["missing"]:
             try:
-                with short_reads(STATEMENT_TIMEOUT_SECONDS):
-                    shown[name] = read()
+                shown[name] = retry_conflicts(partial(_read_soon, read))
                 continue
             except DATABASE_ERRORS:
                 close_connections()
         shown["missing"].append(name)
     return {**shown, "upstreams": open_upstreams(), "faults": list(_faults(shown))}
+
+
+def _read_soon(read: Callable[[], Any]) -> Any:
+    with short_reads(STATEMENT_TIMEOUT_SECONDS):
+        return read()
 
 
 def _faults(shown: dict[str, Any]) -> Iterator[str]:

@@ -16,16 +16,12 @@ from uuid import UUID
 from django.db import OperationalError, connection, transaction
 
 from offload.jobs.models import Job
+from offload.postgresql.conflicts import is_conflict
 
 logger = logging.getLogger("offload.jobs")
 
 T = TypeVar("T")
 
-# The codes (SQLSTATE, appendix A) with which PostgreSQL ends a transaction because of another one:
-# serialization_failure, deadlock_detected.
-CONFLICT_CODES = ("40001", "40P01")
-# Those, and lock_not_available: a lock was not free in time. They say nothing about the connection.
-LOCK_CONFLICT_CODES = (*CONFLICT_CODES, "55P03")
 # The duties of the maintenance wait this long for a lock of another transaction (PostgreSQL). A
 # host that dies between UPDATE and COMMIT keeps its locks until its connection is given up, by
 # Linux's defaults after 2 h 11 min.
@@ -36,7 +32,8 @@ MAINTENANCE_LOCK_TIMEOUT_SECONDS = 2.0
 LONG_STATEMENT_TIMEOUT_SECONDS = 120.0
 
 # How often a transaction is tried that PostgreSQL ends because of another one. The order of locks
-# leaves few of them: a DELETE of many rows, or a service's own transaction.
+# leaves few of them: a DELETE of many rows, or a service's own transaction. An isolation level
+# above READ COMMITTED makes more.
 MAX_TRANSACTION_TRIES = 5
 # The longest wait between two of these tries, in seconds.
 MAX_CONFLICT_WAIT_SECONDS = 0.05
@@ -131,11 +128,6 @@ def _statement_timeout(seconds: float) -> Iterator[None]:
         bounded.answer_timeout = usual
 
 
-def is_lock_conflict(error: Exception) -> bool:
-    """Whether a statement was refused for another transaction's lock, and not for an outage."""
-    return getattr(error.__cause__, "sqlstate", None) in LOCK_CONFLICT_CODES
-
-
 @lru_cache(maxsize=1000)
 def _parent_of(job_id: UUID) -> UUID | None:
     """The id of a job's parent, which never changes: a worker asks once for all parts of a job."""
@@ -173,7 +165,7 @@ def retry_conflicts(write: Callable[[], T]) -> T:
         try:
             return write()
         except OperationalError as error:
-            if not left or getattr(error.__cause__, "sqlstate", None) not in CONFLICT_CODES:
+            if not left or not is_conflict(error):
                 raise
             logger.info("a transaction met another one and is tried again: %s", error)
             # Not at the same time as the other one.

@@ -10,7 +10,8 @@ from typing import Any
 from django.db import OperationalError, connection
 
 from offload.jobs.job_type import JobType
-from offload.jobs.transactions import bounded_transaction, is_lock_conflict
+from offload.jobs.transactions import bounded_transaction
+from offload.postgresql.conflicts import is_lock_conflict
 from offload.problems import Problem
 
 # Until the end of the transaction.

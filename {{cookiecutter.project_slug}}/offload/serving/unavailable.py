@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError
 
+from offload.postgresql.conflicts import is_lock_conflict
 from offload.problems import Problem
 
 logger = logging.getLogger("offload.serving")
@@ -19,24 +20,32 @@ SQLITE_NOT_NOW = {5, 6, 10, 13, 14}
 def unavailable(error: BaseException | None) -> Problem | None:
     """The 503 for an error that a later request may not meet; None for any other error.
 
-    Two cases: 1. a `Problem` that was raised outside of ninja; 2. the database cannot be reached,
-    has no more connections, or did not answer in time. The reason of case 2 is logged in one line,
-    since a traceback for each request of an outage would hide everything else.
+    Three cases: 1. a `Problem` that was raised outside of ninja; 2. PostgreSQL has ended the
+    request's transaction because of another one; 3. the database cannot be reached, has no more
+    connections, or did not answer in time. The reason of cases 2 and 3 is logged in one line, since
+    a traceback for each request of an outage would hide everything else.
     """
     if isinstance(error, Problem):
         return error
-    if not is_database_away(error):
+    if error is None or not is_database_away(error):
         return None
 
+    if is_lock_conflict(error):
+        told = "Other requests change the same data at this moment"
+        advice = "Look for transactions that write the same rows in another order, or last long."
+    else:
+        told = "The database does not answer"
+        advice = "Look at the database and its number of connections."
     logger.warning(
-        "The database does not answer, so a request is answered 503 (%s: %s). "
-        "Look at the database and its number of connections.",
+        "%s, so a request is answered 503 (%s: %s). %s",
+        told,
         type(error).__name__,
         " ".join(str(error).split()),
+        advice,
     )
     return Problem(
         503,
-        "The database does not answer. Try again in a moment.",
+        f"{told}. Try again in a moment.",
         headers={"Retry-After": str(DATABASE_RETRY_AFTER_SECONDS)},
     )
 

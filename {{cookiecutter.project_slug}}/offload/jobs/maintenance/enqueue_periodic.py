@@ -14,7 +14,8 @@ from offload.jobs.declare import all_job_types
 from offload.jobs.job_type import JobType, scheduled_params
 from offload.jobs.models import Job, Leader, Pause, Schedule
 from offload.jobs.recurrence import Recurrence
-from offload.jobs.transactions import bounded_transaction, is_lock_conflict
+from offload.jobs.transactions import bounded_transaction
+from offload.postgresql.conflicts import is_lock_conflict
 
 logger = logging.getLogger("offload.jobs")
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from offload.jobs.models import Leader
 from offload.jobs.row_states import from_now
 from offload.jobs.stats import JobStats
+from offload.jobs.transactions import retry_conflicts
 
 # Seconds that the lead lasts without renewal: so long nobody does the maintenance after a leader's
 # death.
@@ -99,7 +100,8 @@ class Leadership:
     def _renew(self, **values: Any) -> None:
         # No transaction: nobody holds a lock of this row for longer than one statement.
         mine = Leader.objects.filter(name=NAME, holder=self._holder)
-        if not mine.update(until=from_now(LEADER_LEASE_SECONDS), **values):
+        until = from_now(LEADER_LEASE_SECONDS)
+        if not retry_conflicts(lambda: mine.update(until=until, **values)):
             raise LeadLost
         self._renewed_at = time.monotonic()
 
@@ -108,11 +110,13 @@ class Leadership:
         if reaches_broker:
             obtainable |= Q(reaches_broker=False)
 
-        acquired = Leader.objects.filter(obtainable, name=NAME).update(
-            holder=self._holder,
-            until=from_now(LEADER_LEASE_SECONDS),
-            reaches_broker=reaches_broker,
-        )
+        lead = {
+            "holder": self._holder,
+            "until": from_now(LEADER_LEASE_SECONDS),
+            "reaches_broker": reaches_broker,
+        }
+        free = Leader.objects.filter(obtainable, name=NAME)
+        acquired = retry_conflicts(lambda: free.update(**lead))
         self._renewed_at = time.monotonic()
         return bool(acquired)
 

@@ -12,7 +12,8 @@ from offload.jobs import transitions
 from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
 from offload.jobs.models import Job, Status
 from offload.jobs.notifier import EventPublisher
-from offload.jobs.transactions import bounded_transaction, is_lock_conflict
+from offload.jobs.transactions import bounded_transaction
+from offload.postgresql.conflicts import is_lock_conflict
 
 logger = logging.getLogger("offload.jobs")
 

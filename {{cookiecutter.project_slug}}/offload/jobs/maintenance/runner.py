@@ -23,7 +23,7 @@ from offload.jobs.maintenance.settle_divided import SettleDivided
 from offload.jobs.maintenance.unblock_limited import UnblockLimited
 from offload.jobs.notifier import EventPublisher
 from offload.jobs.stats import JobStats
-from offload.jobs.transactions import is_lock_conflict
+from offload.postgresql.conflicts import is_lock_conflict
 
 logger = logging.getLogger("offload.jobs")
 
@@ -69,7 +69,11 @@ class Maintenance:
         except LeadLost:
             logger.info("maintenance: another process has taken over")
         except DATABASE_ERRORS as error:
-            self._database_is_down(error)
+            if is_lock_conflict(error):
+                # It says nothing of the leases of others.
+                logger.warning("the maintenance met other transactions, trying again: %s", error)
+            else:
+                self._database_is_down(error)
         except Exception:
             logger.exception("the maintenance failed, and tries again in a second: this is a bug")
 

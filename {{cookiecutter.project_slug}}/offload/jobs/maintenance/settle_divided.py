@@ -13,7 +13,8 @@ from offload.jobs import divided
 from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
 from offload.jobs.models import Job
 from offload.jobs.notifier import EventPublisher
-from offload.jobs.transactions import bounded_transaction, is_lock_conflict
+from offload.jobs.transactions import bounded_transaction
+from offload.postgresql.conflicts import is_lock_conflict
 
 logger = logging.getLogger("offload.jobs")
 

@@ -18,7 +18,7 @@ from offload.jobs.broker import Broker, JobMessage
 from offload.jobs.database import FORK_LOCK
 from offload.jobs.models import Job, RunLimitKey
 from offload.jobs.run_limit import SEPARATOR
-from offload.jobs.transactions import is_lock_conflict
+from offload.postgresql.conflicts import is_lock_conflict
 
 logger = logging.getLogger("offload.jobs")
 

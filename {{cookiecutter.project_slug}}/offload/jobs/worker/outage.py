@@ -8,6 +8,7 @@ from typing import TypeVar
 from django.db import connections
 
 from offload.jobs.database import CONNECTION_ERRORS
+from offload.postgresql.conflicts import why_refused
 
 logger = logging.getLogger("offload.jobs")
 
@@ -50,8 +51,9 @@ def retry_while_database_is_down(
             if not logged_at or time.monotonic() - logged_at > OUTAGE_LOG_INTERVAL_SECONDS:
                 logged_at = time.monotonic()
                 logger.warning(
-                    "the database does not answer (try %s); this process keeps what it has to "
-                    "write and tries until the database answers: %s",
+                    "%s (try %s); this process keeps what it has to write and tries until the "
+                    "database takes it: %s",
+                    why_refused(error),
                     tries,
                     error,
                 )

@@ -14,6 +14,7 @@ from offload.jobs.json_documents import plain_json
 from offload.jobs.models import Job
 from offload.jobs.services import services
 from offload.jobs.worker.failure import clean_text
+from offload.postgresql.conflicts import why_refused
 
 logger = logging.getLogger("offload.jobs")
 
@@ -76,12 +77,14 @@ def _write(job: Job, fraction: float, message: str, state: Any) -> None:
     try:
         row = transitions.progress(job, fraction, message, state)
         parent = update_progress(row) if row is not None else None
-    except DATABASE_ERRORS:
+    except DATABASE_ERRORS as error:
         # A job does not fail because its progress cannot be written: only its lease counts.
         connections.close_all()
         logger.warning(
-            "job %s: the database does not answer, its progress is not written; it goes on",
+            "job %s: %s, its progress is not written; it goes on: %s",
             job.pk,
+            why_refused(error),
+            error,
             extra=job.log_fields(),
         )
         return

@@ -20,6 +20,7 @@ from offload.jobs.worker.processes import kill_children
 from offload.jobs.worker.spool import Spool, SpooledEnd
 from offload.jobs.worker.threads import starts
 from offload.jobs.worker.write_spooled import WriteSpooled
+from offload.postgresql.conflicts import why_refused
 
 logger = logging.getLogger("offload.jobs")
 
@@ -159,7 +160,7 @@ def hand_back_jobs(
         heartbeat.end()
     except DATABASE_ERRORS as error:
         logger.warning(
-            "the database does not answer; the jobs of this worker are handed back later: %s", error
+            "%s; the jobs of this worker are handed back later: %s", why_refused(error), error
         )
         close_connections()
         return False

@@ -44,6 +44,7 @@ from offload.jobs.worker.write_spooled import WriteSpooled
 from offload.observe.span_queue import SENT_AFTER_SECONDS
 from offload.observe.traced_queries import trace_queries
 from offload.observe.tracing import tracing
+from offload.postgresql.conflicts import is_lock_conflict
 
 logger = logging.getLogger("offload.jobs")
 
@@ -167,8 +168,16 @@ class Supervisor(bootsteps.StartStopStep):
                     self._look(worker)
                 self._database_answers = True
             except DATABASE_ERRORS as error:
-                self._report_outage(error)
-                close_connections()
+                if is_lock_conflict(error):
+                    logger.warning(
+                        "other transactions are in the way of a look at this worker's jobs; it "
+                        "looks again in %g s: %s",
+                        SUPERVISOR_INTERVAL_SECONDS,
+                        error,
+                    )
+                else:
+                    self._report_outage(error)
+                    close_connections()
             except Exception:
                 logger.exception("the supervisor failed, and looks again: this is a bug")
 

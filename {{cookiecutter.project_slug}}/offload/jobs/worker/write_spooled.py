@@ -6,10 +6,11 @@ import threading
 from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK, close_connections
 from offload.jobs.models import Job
 from offload.jobs.row_states import held
-from offload.jobs.transactions import bounded_transaction, is_lock_conflict
+from offload.jobs.transactions import bounded_transaction
 from offload.jobs.worker.executor import start_what_waited_for
 from offload.jobs.worker.kept_end import kept_end
 from offload.jobs.worker.spool import Spool, SpooledEnd
+from offload.postgresql.conflicts import is_lock_conflict
 
 logger = logging.getLogger("offload.jobs")
 

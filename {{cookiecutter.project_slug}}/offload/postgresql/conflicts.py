@@ -1,0 +1,34 @@
+"""Tells an error that another transaction is the reason of from an outage.
+
+Only PostgreSQL names the reason. Where SQLite's one write lock is not free in time, no other
+process can write either, such as the renewal of a lease: that counts as an outage.
+"""
+
+# The codes (SQLSTATE, appendix A) with which PostgreSQL ends a transaction because of another one:
+# serialization_failure, deadlock_detected. The first one comes above READ COMMITTED, also to reads.
+CONFLICT_CODES = ("40001", "40P01")
+# Those, and lock_not_available: a lock was not free in time. They say nothing about the connection.
+LOCK_CONFLICT_CODES = (*CONFLICT_CODES, "55P03")
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether PostgreSQL ended the transaction because of another one. It may be tried again."""
+    return _code(error) in CONFLICT_CODES
+
+
+def is_lock_conflict(error: BaseException) -> bool:
+    """Whether a statement was refused for another transaction's sake, and not for an outage."""
+    return _code(error) in LOCK_CONFLICT_CODES
+
+
+def why_refused(error: BaseException) -> str:
+    """How a log line about an error of the database begins."""
+    if is_lock_conflict(error):
+        return "other transactions are in the way"
+    return "the database does not answer"
+
+
+def _code(error: BaseException) -> str | None:
+    # Django's error has the driver's as its cause.
+    code: str | None = getattr(error.__cause__, "sqlstate", None)
+    return code
