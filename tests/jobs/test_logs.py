@@ -73,3 +73,30 @@ def test_what_a_function_logs_has_the_ids_of_its_job(
     assert execute(job) == "succeeded"
     assert (seen["job_id"], seen["kind"], seen["attempt"]) == (str(job.pk), "lab.burn", 1)
     assert log_fields() == {}
+
+
+@pytest.mark.parametrize(("sent", "passed_on"), [("the-one", "the-one"), ("a\nb: c", None)])
+def test_jobs_and_calls_of_a_job_have_the_id_of_its_request(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, sent: str, passed_on: str | None
+) -> None:
+    from labyrinth.lab import compute
+
+    from offload.fanout.propagation import propagated_headers
+    from offload.jobs.models import Job
+    from offload.serving.middleware.request_ids import on_behalf_of
+
+    seen: dict[str, str] = {}
+
+    def submits(*_: Any) -> int:
+        seen.update(propagated_headers())
+        lab.submit("lab.modest")
+        return 7
+
+    job = lab.submit("lab.burn", units=1)
+    Job.objects.filter(pk=job.pk).update(request_id=sent)
+    monkeypatch.setattr(compute, "burn", submits)
+    with on_behalf_of("of-the-process"):
+        assert execute(job) == "succeeded"
+        assert dict(propagated_headers())["x-request-id"] == "of-the-process"
+    assert seen.get("x-request-id") == passed_on, "an id that is not sane is in no header"
+    assert Job.objects.get(kind="lab.modest").request_id == (passed_on or "")

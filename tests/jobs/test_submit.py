@@ -89,6 +89,40 @@ async def test_a_request_id_of_the_longest_kind_fits(lab: Lab) -> None:
     assert longer.request_id == "x" * 128
 
 
+async def test_every_way_to_submit_gives_a_job_the_id_of_its_request(lab: Lab) -> None:
+    from labyrinth.lab.jobs import Work, burn
+
+    from offload.jobs import submit_many, submit_sync
+    from offload.jobs.client import insert
+    from offload.serving.middleware import request_id
+
+    request_id.set("of the request")
+    work = Work(log="/dev/null", units=1)
+    jobs = [
+        await submit("lab.burn", "/dev/null"),
+        await sync_to_async(submit_sync)(burn, work, owner="lab"),
+        *await submit_many(burn, [work], owner="lab"),
+        await sync_to_async(insert)(burn, work, "lab"),
+    ]
+    assert [job.request_id for job in jobs] == ["of the request"] * 4
+
+
+async def test_a_caller_may_choose_the_id_that_a_jobs_log_lines_have(lab: Lab) -> None:
+    from labyrinth.lab.jobs import Work, burn
+
+    from offload.jobs import submit_many, submit_sync
+    from offload.serving.middleware import request_id
+
+    request_id.set("of the request")
+    work = Work(log="/dev/null", units=1)
+    jobs = [
+        await submit("lab.burn", "/dev/null", request_id="mine"),
+        await sync_to_async(submit_sync)(burn, work, owner="lab", request_id="mine"),
+        *await submit_many(burn, [work], owner="lab", request_id="mine"),
+    ]
+    assert [job.request_id for job in jobs] == ["mine"] * 3
+
+
 @pytest.mark.parametrize("text", [f"{NUL}", f"a{NUL}b", f"\\{NUL}", f"\\u0000{NUL}"])
 async def test_a_nul_in_parameters_is_a_422_on_every_database(lab: Lab, text: str) -> None:
     from offload.jobs.errors import ParamsUnfit

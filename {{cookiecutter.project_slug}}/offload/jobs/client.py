@@ -27,7 +27,6 @@ from offload.jobs.row_states import unfinished_with
 from offload.jobs.services import services
 from offload.jobs.turns import turn_to_submit
 from offload.problems import Problem
-from offload.serving.middleware import request_id as current_request_id
 
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
@@ -46,6 +45,8 @@ class Choices(TypedDict, total=False):
         start_before: a job that no worker has begun until then fails. The default is the type's
             `start_within`.
         priority: instead of the priority that the type declares; a job's parts have it, too.
+        request_id: the id that the job's log lines carry, at most 128 characters. The default is
+            the id of the request that submits, or of the one that the running job works for.
     """
 
     then: Sequence[JobType[Any, Any]]
@@ -53,6 +54,7 @@ class Choices(TypedDict, total=False):
     run_at: datetime | None
     start_before: datetime | None
     priority: PriorityName | None
+    request_id: str
 
 
 async def submit(
@@ -61,7 +63,6 @@ async def submit(
     *,
     owner: str,
     idempotency: Idempotency | None = None,
-    request_id: str = "",
     **choices: Unpack[Choices],
 ) -> Job:
     """Accept a job. When this returns, the job is in the database and will run.
@@ -71,7 +72,6 @@ async def submit(
         params: the job's parameters, an instance of its model.
         owner: who may see the job.
         idempotency: the same key and request give the same job again.
-        request_id: the id that the worker's log lines carry; the request's own if not given.
         choices: see `Choices`.
 
     Raises:
@@ -92,7 +92,6 @@ async def submit(
             return found
         raise
 
-    columns["request_id"] = request_id or current_request_id.get()
     return await sync_to_async(_insert)(job_type, params, owner, idempotency, **columns)
 
 
@@ -101,13 +100,12 @@ def submit_sync(
     params: P,
     *,
     owner: str,
-    request_id: str = "",
     **choices: Unpack[Choices],
 ) -> Job:
     """Accept a job in sync code, as `submit`. In a transaction it is published at the commit."""
     columns = _columns(job_type, choices)
     admit(job_type.limits.queue, owner)
-    return _insert(job_type, params, owner, None, request_id=request_id, **columns)
+    return _insert(job_type, params, owner, None, **columns)
 
 
 def insert(
@@ -129,7 +127,6 @@ async def submit_many(
         there before, or the same for two equal ones.
     """
     columns = _columns(job_type, choices)
-    columns["request_id"] = current_request_id.get()
     wanted = list(params)
     admit(job_type.limits.queue, owner, len(wanted))
 
@@ -210,6 +207,8 @@ def _columns(job_type: JobType[P, R], choices: Choices) -> dict[str, Any]:
     columns |= _checked_times(choices.get("run_at"), choices.get("start_before"))
     if priority := choices.get("priority"):
         columns["priority"] = Priority.named(priority)
+    if request_id := choices.get("request_id"):
+        columns["request_id"] = request_id
     return columns
 
 

@@ -16,8 +16,10 @@ from pydantic import BaseModel
 from offload.conf import conf
 from offload.jobs.job_type import JobType
 from offload.jobs.models.job_indexes import CONSTRAINTS, INDEXES
+from offload.jobs.models.states import FINAL, Phase, Status
 from offload.jobs.priority import Priority
 from offload.observe.tracing import sampled_trace_id, tracing
+from offload.serving.middleware import request_id
 
 # Characters of a request's id, as `serving/response_headers.py` accepts it.
 MAX_REQUEST_ID_LENGTH = 128
@@ -25,29 +27,6 @@ MAX_REQUEST_ID_LENGTH = 128
 MAX_OWNER_LENGTH = 150
 # W3C Trace Context, section 3.2.2.
 TRACEPARENT_LENGTH = 55
-
-
-class Status(models.TextChoices):
-    """A job's states; `transitions.py` draws the machine."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class Phase(models.TextChoices):
-    """The phase of a divided job; other jobs stay at `WHOLE`. See `divided.py`."""
-
-    WHOLE = ""
-    # The job waits for its parts. It holds neither a worker nor a lease.
-    PARTS = "parts"
-    # All parts have succeeded. The job is due again, and its function combines the results.
-    JOIN = "join"
-
-
-FINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
 
 def default_result_lifetime() -> timedelta:
@@ -202,7 +181,8 @@ class Job(models.Model):
 
         if job_type.limits.run_limit is not None:
             values["limit_key"] = job_type.limits.run_limit.key(job_type.name, owner, params)
-        values["request_id"] = values.get("request_id", "")[:MAX_REQUEST_ID_LENGTH]
+        given = values.get("request_id") or request_id.get()
+        values["request_id"] = given[:MAX_REQUEST_ID_LENGTH]
         values.setdefault("traceparent", tracing.headers().get("traceparent"))
 
         columns = cls.declared_columns(job_type)

@@ -38,6 +38,7 @@ from offload.jobs.worker.saved_result import SavedResult, SaveFailed
 from offload.jobs.worker.spooler import Spooler
 from offload.observe.log_context import log_context
 from offload.observe.tracing import tracing
+from offload.serving.middleware.request_ids import on_behalf_of
 from offload.validation_faults import faults_of
 
 logger = logging.getLogger("offload.jobs")
@@ -82,7 +83,7 @@ def _claim_and_run(
     if job is None:
         return "duplicate"
 
-    with measured(job), log_context(job.log_fields()), traced(job):
+    with measured(job), log_context(job.log_fields()), on_behalf_of(job.request_id), traced(job):
         return _run_and_write(job_type, job, slot, spooler)
 
 

@@ -1,5 +1,7 @@
 """Gives each request an id, by which its log lines are found."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from django.http import HttpRequest
@@ -8,9 +10,23 @@ from django.http.response import HttpResponseBase
 from offload.conf import conf
 from offload.serving.fast import header_stores
 from offload.serving.middleware.base import GetResponse, Middleware
-from offload.serving.response_headers import choose_request_id
+from offload.serving.response_headers import SANE, choose_request_id
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+@contextmanager
+def on_behalf_of(sent: str) -> Iterator[None]:
+    """Work for an earlier request: upstreams and new jobs get its id, too.
+
+    Args:
+        sent: the id. It goes into a header, so an id that is not sane counts as none.
+    """
+    token = request_id.set(sent if SANE.fullmatch(sent) else "")
+    try:
+        yield
+    finally:
+        request_id.reset(token)
 
 
 class RequestId(Middleware):
