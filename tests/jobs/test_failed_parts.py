@@ -110,7 +110,7 @@ def test_a_cancelled_part_counts_as_failed(lab: Lab) -> None:
 
 def test_the_progress_tells_how_many_parts_failed(lab: Lab) -> None:
     from offload.jobs import transitions
-    from offload.jobs.divided import update_progress
+    from offload.jobs.parts_progress import update_progress
 
     _, parts = tolerant(lab, 4)
     assert transitions.fail(parts[0], "ValueError")

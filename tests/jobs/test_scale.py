@@ -221,8 +221,9 @@ def everything_that_runs_by_itself(lab: Lab, monkeypatch: pytest.MonkeyPatch) ->
 def end_a_family(lab: Lab) -> None:
     """The ends of parts, of which one fails, and of the job that goes on without it."""
     from offload.jobs import transitions
-    from offload.jobs.divided import settle, update_progress
+    from offload.jobs.divided import settle
     from offload.jobs.models import Job
+    from offload.jobs.parts_progress import update_progress
 
     whole, parts = tolerant(lab, 4)
     transitions.fail(parts[0], "no")
@@ -395,3 +396,23 @@ def test_the_newest_of_many_failed_jobs_are_read_in_the_order_of_an_index(
             assert f"offload_job_newest_{status}" in str(cursor.fetchall()), sql
         if connection.vendor == "postgresql":
             cursor.execute("RESET enable_sort")
+
+
+def test_the_end_of_a_part_does_not_read_the_parts_that_ended_before(lab: Lab) -> None:
+    from django.db import connection
+
+    from offload.jobs.divided import has_unfinished_parts
+
+    if connection.vendor != "postgresql":
+        pytest.skip("POSTGRESQL ALONE counts the rows that a statement reads")
+    whole, parts = tolerant(lab, 20)
+    insert_finished(2000, parent_id=f"'{whole.pk}'", number="0")
+    with statements() as seen:
+        assert has_unfinished_parts(whole.pk)
+    ((sql, params),) = seen
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", params)
+        document = cursor.fetchone()[0]
+    plan = (json.loads(document) if isinstance(document, str) else document)[0]["Plan"]
+    read = sum(n.get("Rows Removed by Filter", 0) + n["Actual Rows"] for n in nodes(plan))
+    assert read < len(parts)

@@ -6,7 +6,7 @@
 1. A worker claims the job and makes its parts (`make_parts`).
 2. `divide` inserts the parts and releases the job in one transaction. The job stays `running`, in
    the phase PARTS; no worker holds it.
-3. Workers compute the parts, as any job. Their progress is the job's (`update_progress`).
+3. Workers compute the parts, as any job. Their progress is the job's (`parts_progress.py`).
 4. The last part that ends makes the job due again, in the phase JOIN (`_update_parent`).
 5. A worker claims the job again; its function gets the results of the parts (`part_results`).
 6. A part that fails or is cancelled fails the job, and the other parts are cancelled; unless no
@@ -22,7 +22,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Avg, Count, F, Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from pydantic import BaseModel, ValidationError
 
@@ -192,35 +192,14 @@ def _result_of(part: Job, model: type[BaseModel]) -> BaseModel:
         ) from None
 
 
-def update_progress(part: Job) -> Job | None:
-    """Give a divided job the mean progress of its parts.
-
-    It never falls: it stands still while a part computes again what it had computed, and where
-    another part's report was written meanwhile.
-
-    Returns:
-        The divided job's new row; None where `part` is no part, its parent waits no longer, or is
-        as far or farther.
-    """
-    if part.parent_id is None:
-        return None
-
-    parts = Job.objects.filter(parent=part.parent_id).aggregate(
-        mean=Avg("progress"),
-        done=Count("finished_at"),
-        failed=Count("finished_at", filter=~Q(status=Status.SUCCEEDED)),
-        all=Count("pk"),
-    )
-    message = f"{parts['done']} of {parts['all']} parts"
-    if parts["failed"]:
-        message += f", {parts['failed']} of them failed"
-    rises = WAITS_FOR_PARTS & Q(progress__lte=parts["mean"])
-    return update_job(rises, part.parent_id, progress=parts["mean"], message=message)
-
-
 def has_unfinished_parts(job_id: UUID) -> bool:
-    """Whether a part of this job still waits or runs."""
-    return Job.objects.filter(parent=job_id).exclude(status__in=FINAL).exists()
+    """Whether a part of this job still waits or runs.
+
+    The last parts are looked at first. Parts begin by their numbers, so those that are unfinished
+    stand at the end of the index, and each end of a part asks.
+    """
+    unfinished = Job.objects.filter(parent=job_id).exclude(status__in=FINAL).order_by("-number")
+    return bool(unfinished.values_list("pk", flat=True)[:1])
 
 
 def settle(job_id: UUID) -> Job | None:

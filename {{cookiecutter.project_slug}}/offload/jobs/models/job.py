@@ -66,6 +66,8 @@ class Job(models.Model):
     phase = models.CharField(max_length=5, choices=Phase, default=Phase.WHOLE, blank=True)
     # From 0 to 1.
     progress = models.FloatField(default=0.0)
+    # A report of a part does not change the divided job's progress before then.
+    progress_due_at = models.DateTimeField(null=True)
     message = models.CharField(max_length=200, blank=True)
     # What the function reported for its next attempt. A success deletes it.
     checkpoint = models.JSONField(null=True)
