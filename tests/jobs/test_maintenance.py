@@ -1,5 +1,6 @@
 """One duty or one row that fails does not stop the maintenance of the others."""
 
+import time
 from typing import Any
 from uuid import uuid4
 
@@ -352,3 +353,35 @@ def test_a_lost_job_that_cannot_be_rescued_stops_no_other_rescue(
 
     assert Job.objects.get(pk=stuck.pk).status == "running"
     assert Job.objects.get(pk=lost.pk).status == "queued"
+
+
+def test_a_lost_job_whose_lease_is_of_a_clock_that_was_ahead_is_rescued(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.maintenance.rescue_lost import Observation, RescueLost
+    from offload.jobs.models import Job
+    from offload.jobs.notifier import EventPublisher
+    from offload.jobs.row_states import from_now
+
+    monkeypatch.setattr(Observation, "seconds", lambda self: 60.0)
+    rescue = RescueLost(Observation(), EventPublisher())
+    worker, jobs = uuid4(), [lab.submit("lab.burn", units=1) for _ in range(3)]
+    for job in jobs:
+        assert transitions.claim(job.pk, worker, 1)
+    lost, renewed, usual = (job.pk for job in jobs)
+    Job.objects.filter(pk__in=(lost, renewed)).update(lease_until=from_now(86_400))
+
+    rescue.run()
+    transitions.renew(worker, [renewed])
+    rescue.run()
+    assert {row.status for row in Job.objects.filter(pk__in=(lost, renewed))} == {"running"}
+    # A lease later. The first run ends the lease, the second one rescues.
+    rescue._far_read_at -= 3600.0
+    rescue.run()
+    # The clock of SQLite has milliseconds.
+    time.sleep(0.01)
+    rescue.run()
+    found = Job.objects.in_bulk([lost, renewed, usual])
+    states = [found[pk].status for pk in (lost, renewed, usual)]
+    assert states == ["queued", "running", "running"]

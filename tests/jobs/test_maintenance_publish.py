@@ -216,6 +216,24 @@ def test_a_leader_that_does_not_reach_the_broker_is_replaced_by_one_that_does(qu
     assert len(well.messages) == 2
 
 
+@pytest.mark.parametrize(("leases", "is_taken"), [(0.5, False), (1.5, False), (2.5, True)])
+def test_a_lead_of_a_clock_that_was_ahead_does_not_outlive_its_holder(
+    quiet: Lab, leases: float, is_taken: bool
+) -> None:
+    """The holder is dead, and the database's clock was put back."""
+    from offload.jobs.maintenance.leader import LEADER_LEASE_SECONDS
+    from offload.jobs.models import Leader
+    from offload.jobs.row_states import from_now
+
+    first, second = (process(CountingBroker()) for _ in range(2))
+    another_leads()
+    first.run()
+    dead = Leader.objects.get().holder
+    Leader.objects.update(until=from_now(leases * LEADER_LEASE_SECONDS))
+    second.run()
+    assert (Leader.objects.get().holder != dead) == is_taken
+
+
 def test_without_any_broker_somebody_leads_all_the_same(quiet: Lab) -> None:
     from offload.jobs.models import Leader
 

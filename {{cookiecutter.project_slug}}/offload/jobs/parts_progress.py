@@ -1,12 +1,11 @@
 """The progress of a divided job: the mean of its parts."""
 
 from django.db.models import Avg, Count, Q
-from django.db.models.functions import Now
 
 from offload.jobs.divided import WAITS_FOR_PARTS
 from offload.jobs.fenced_update import update_job
 from offload.jobs.models import Job, Status
-from offload.jobs.row_states import from_now
+from offload.jobs.row_states import from_now, is_over
 
 # Seconds between two updates of a divided job's progress, for each of its parts. PostgreSQL reads a
 # part in 1 to 2 us, so that the updates of a job take at most 4 % of one CPU.
@@ -29,7 +28,8 @@ def update_progress(part: Job) -> Job | None:
     if part.parent_id is None:
         return None
 
-    due = _due()
+    is_due = Q(progress_due_at=None) | is_over("progress_due_at", MAX_PROGRESS_INTERVAL_SECONDS)
+    due = WAITS_FOR_PARTS & is_due
     # A parent that is not due is no row here, so that its parts are not read.
     found = Job.objects.filter(due, pk=part.parent_id).aggregate(
         mean=Avg("parts__progress"),
@@ -51,13 +51,3 @@ def update_progress(part: Job) -> Job | None:
         progress_due_at=from_now(interval),
         message=message,
     )
-
-
-def _due() -> Q:
-    """Divided jobs whose last update is long enough ago.
-
-    A time that is far away is that of a database's clock that was ahead, and was put back.
-    """
-    far = from_now(MAX_PROGRESS_INTERVAL_SECONDS)
-    times = Q(progress_due_at=None) | Q(progress_due_at__lte=Now()) | Q(progress_due_at__gt=far)
-    return WAITS_FOR_PARTS & times

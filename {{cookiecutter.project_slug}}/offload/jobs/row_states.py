@@ -36,6 +36,19 @@ def from_now(seconds: float) -> Combinable:
     )
 
 
+def is_over(column: str, longest: float) -> Q:
+    """Rows whose time in this column has come.
+
+    A time that is farther away than it was ever set is from a clock of the database that was ahead,
+    and was put back. It is over, too: nobody waits until that clock is right again.
+
+    Args:
+        longest: seconds. No version of the service sets the time farther from its now.
+    """
+    come = Q(**{f"{column}__lte": Now()})
+    return come | Q(**{f"{column}__gt": from_now(longest)})
+
+
 def due_again(job: Job, due_at: Any = None) -> dict[str, Any]:
     """The columns of a job that becomes due, and has no message yet.
 

@@ -1,6 +1,7 @@
 """Which process does the maintenance: one at a time, by a lease in the database."""
 
 import time
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from offload.jobs.models import Leader
-from offload.jobs.row_states import from_now
+from offload.jobs.row_states import from_now, is_over
 from offload.jobs.stats import JobStats
 from offload.jobs.transactions import retry_conflicts
 
@@ -53,7 +54,8 @@ class Leadership:
 
         Three cases in which this process leads afterwards:
         1. It leads already.
-        2. The lease of the other process has ended.
+        2. The lease of the other process has ended, or ends later than it can: the database's clock
+           was ahead, and was put back.
         3. The other process does not reach the broker, and this one does.
 
         Args:
@@ -71,7 +73,9 @@ class Leadership:
         mine = row.holder == self._holder
         if mine and row.until > row.now and row.reaches_broker == reaches_broker:
             return True
-        free = row.until <= row.now or (reaches_broker and not row.reaches_broker)
+        lasts = row.until - row.now
+        ended = lasts <= timedelta(0) or lasts > timedelta(seconds=_longest_lead())
+        free = ended or (reaches_broker and not row.reaches_broker)
         if (mine or free) and self._acquire(reaches_broker):
             return True
 
@@ -106,7 +110,7 @@ class Leadership:
         self._renewed_at = time.monotonic()
 
     def _acquire(self, reaches_broker: bool) -> bool:
-        obtainable = Q(holder=self._holder) | Q(until__lte=Now())
+        obtainable = Q(holder=self._holder) | is_over("until", _longest_lead())
         if reaches_broker:
             obtainable |= Q(reaches_broker=False)
 
@@ -128,3 +132,12 @@ class Leadership:
         except IntegrityError:
             return None
         return Leader.objects.filter(name=NAME).annotate(now=Now()).first()
+
+
+def _longest_lead() -> float:
+    """Seconds. A lead that lasts longer was taken by another clock.
+
+    Twice a lease: the row may be renewed between the begin of a statement, whose time is its now,
+    and the moment at which it reads the row.
+    """
+    return 2 * LEADER_LEASE_SECONDS

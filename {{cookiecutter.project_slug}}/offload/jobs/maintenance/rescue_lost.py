@@ -2,6 +2,7 @@
 
 import logging
 import time
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -12,6 +13,7 @@ from offload.jobs import transitions
 from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
 from offload.jobs.models import Job, Status
 from offload.jobs.notifier import EventPublisher
+from offload.jobs.row_states import from_now
 from offload.jobs.transactions import bounded_transaction
 from offload.postgresql.conflicts import is_lock_conflict
 
@@ -20,6 +22,8 @@ logger = logging.getLogger("offload.jobs")
 # Seconds between two steps of the maintenance that count as one observation. A longer gap means
 # that this host was suspended, or the database stalled. A wait for the broker lasts 2 s at most.
 MAX_OBSERVATION_GAP_SECONDS = 3.0
+# Seconds. No lease is as long: one that ends later was given by a clock that was ahead.
+FAR_SECONDS = 3600.0
 # Rows that one run rescues.
 RESCUE_BATCH_ROWS = 100
 
@@ -58,6 +62,9 @@ class RescueLost:
     def __init__(self, observation: Observation, events: EventPublisher) -> None:
         self._observation = observation
         self._events = events
+        # The leases that end in a far future, as they were at the last look, and when that was.
+        self._far: dict[UUID, datetime | None] = {}
+        self._far_read_at = float("-inf")
 
     def run(self) -> None:
         """Reclaim lost jobs, if the database was observed for a whole lease."""
@@ -74,6 +81,26 @@ class RescueLost:
             with FORK_LOCK:
                 self._rescue_alone(job_id, parent_id, reason)
             self._observation.step()
+
+        if time.monotonic() - self._far_read_at > lease:
+            with FORK_LOCK:
+                self._end_far_leases()
+
+    def _end_far_leases(self) -> None:
+        """End the leases of lost jobs that a clock of the database gave that was ahead.
+
+        It was put back, and they would end in hours or days. A worker that lives has renewed its
+        own since the look before, by the right clock. The next run rescues the others.
+        """
+        far = Job.objects.filter(
+            status=Status.RUNNING, lease_until__gt=from_now(FAR_SECONDS), worker__isnull=False
+        )
+        found = dict(far.values_list("pk", "lease_until"))
+        unrenewed = [job_id for job_id, until in found.items() if self._far.get(job_id) == until]
+        if unrenewed:
+            with bounded_transaction():
+                far.filter(pk__in=unrenewed).update(lease_until=Now())
+        self._far, self._far_read_at = found, time.monotonic()
 
     def _rescue_alone(self, job_id: UUID, parent_id: UUID | None, reason: str) -> None:
         """Rescue one job. A fault of its row, or a lock on it, concerns no other row."""
