@@ -36,16 +36,21 @@ def body_parsing(function: Function) -> Iterator[Violation]:
     is one that the service knows. Settings that leave Django's limit as it is have decided, too;
     it limits no files. A service of the standard has typed parameters.
     """
-    if _looks_at_length(function) or _has_secret_address(function.scope, function.resolver.project):
-        return
     resolver = function.resolver
     is_short = resolver.settings.is_unknown(LIMIT) and not resolver.project.of_standard
     brought = (FILES,) if is_short else (BODY, FILES)
     for call in function.calls_not_awaited:
         parsed = call.arguments[0] if call.arguments else ""
         is_parser = PARSERS.matches(call.origin) and parsed.startswith(brought)
-        if is_parser and not _is_behind_secret(call.node, function):
+        if is_parser and not _is_limited(call.node, function):
             yield call_violation(call.node)
+
+
+def _is_limited(call: ast.Call, function: Function) -> bool:
+    """Whether something else decides how large the body is, or who may send it."""
+    if _looks_at_length(function) or _is_behind_secret(call, function):
+        return True
+    return _has_secret_address(function.scope, function.resolver.project)
 
 
 def _is_behind_secret(call: ast.Call, function: Function) -> bool:
