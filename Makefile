@@ -75,7 +75,7 @@ model: $(READY)  ## Explore all states of the jobs' state machine (hours); ARGS=
 	cd tests && python -m jobs.model $(ARGS)
 
 options: $(READY)  ## Check every pair of answers to the questions, and test each kind of code (half an hour)
-	OPTIONS_LONG=1 pytest tests/template/test_options.py -s
+	OPTIONS_LONG=1 pytest tests/template/test_options.py tests/template/test_readme.py -s
 
 assistants: $(READY)  ## Try the checks of every task for coding assistants on a right and a wrong solution
 	ASSISTANTS_LONG=1 pytest tests/assistants
