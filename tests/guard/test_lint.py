@@ -266,6 +266,17 @@ def test_a_number_that_a_call_gives_decides_how_long_a_loop_is(
     )
 
 
+def test_the_tools_of_the_standard_have_no_finding_and_no_service_grades_them(
+    tmp_path: Path,
+) -> None:
+    assert grade(Project(SERVICE / "offload_dev")) == []
+    package = tmp_path / "offload_dev"
+    package.mkdir()
+    (package / "tool.py").write_text("import time\n\nasync def load():\n    time.sleep(1)\n")
+    assert [found.rule for found in grade(Project(package))] == ["OFF103"]
+    assert grade(Project(tmp_path)) == []
+
+
 def test_each_rule_is_a_file_named_after_its_number_with_a_page_of_its_own() -> None:
     files = {path.stem for path in (SERVICE / "offload_dev" / "lint" / "rules").glob("off*.py")}
     for number, rule in RULES.items():
