@@ -24,6 +24,7 @@ class Handed(asyncio.Protocol):
         self.conn: Any = SimpleNamespace()
         self.read_paused = False
         self.handshake_initiated = True
+        self.handshake_complete = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport

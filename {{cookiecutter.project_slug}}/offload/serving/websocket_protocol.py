@@ -44,7 +44,8 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
     2. A client that reads too little is cut off.
     3. Nothing is read from a client that does not read: each ping that it sends is answered.
     4. A message has a limit of fragments.
-    5. What a client sends ahead of a message that the application has not read is parsed later.
+    5. What a client sends ahead is parsed later: ahead of the answer to its handshake, and of a
+       message that the application has not read.
     6. A client that sends very many pings, or pongs, is cut off.
     7. A handshake that the library cannot read is refused. uvicorn's own would never answer it.
     """
@@ -55,6 +56,7 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
         super().__init__(*arguments, **named)
         self.logger = self.conn.logger = logger
         self._unparsed = bytearray()
+        self._is_writing_paused = False
         self._idle_frames = 0
         self._reading = ClientReading()
 
@@ -74,8 +76,8 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
         if message["type"] == "websocket.http.response.body":
             # Else uvicorn logs an error after each refusal.
             self.handshake_complete = True
-        elif message["type"] == "websocket.close":
-            # The client's own close may be among what waits.
+        elif message["type"] in ("websocket.accept", "websocket.close"):
+            # What waits may be parsed now: what was sent ahead of the accept; the client's close.
             self._parse()
 
     async def receive(self) -> Message:
@@ -92,13 +94,32 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
         self._parse()
 
     def _parse(self) -> None:
-        """Parse what has come, until there is a message that the application has to read first."""
-        while self._unparsed and not self.read_paused and not self.transport.is_closing():
+        """Parse what has come as far as it may be, and read on if nothing is left.
+
+        uvicorn itself reads on as soon as the application has read a message, also while the client
+        reads nothing.
+        """
+        while self._unparsed and not self._has_to_wait():
             part = bytes(self._unparsed[:PARSED_AT_ONCE_BYTES])
             del self._unparsed[:PARSED_AT_ONCE_BYTES]
             super().data_received(part)
             if not self.handshake_initiated and self.conn.handshake_exc is not None:
                 self._refuse_handshake(str(self.conn.handshake_exc))
+
+        if self._unparsed or self.read_paused or self._is_writing_paused:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def _has_to_wait(self) -> bool:
+        """Whether what has come is parsed later.
+
+        A client must wait for the answer to its handshake (RFC 6455 section 4.1). Before, the
+        library cannot say what is wrong with a frame, and uvicorn would raise an AssertionError.
+        """
+        is_opening = self.handshake_initiated and not self.handshake_complete
+        is_busy = self.read_paused or self._is_writing_paused
+        return is_opening or is_busy or self.transport.is_closing()
 
     def _refuse_handshake(self, reason: str) -> None:
         problem = Problem(400, f"The WebSocket's handshake cannot be read: {reason}.")
@@ -136,13 +157,14 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
     def pause_writing(self) -> None:
         """The client reads too slowly."""
         super().pause_writing()
+        self._is_writing_paused = True
         self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """The client has read."""
         super().resume_writing()
-        if not self.read_paused:
-            self.transport.resume_reading()
+        self._is_writing_paused = False
+        self._parse()
 
     # --- time ---
 
