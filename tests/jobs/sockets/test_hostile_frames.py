@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from jobs.conftest import Lab
 from offload.serving.types import Receive, Scope, Send
 
-from .client import frame
+from .client import frame, raw_socket
 from .in_process import asked, until
 
 UNMASKED = b"\x81\x02{}"
@@ -100,3 +101,20 @@ async def test_nothing_is_read_from_a_client_that_does_not_read_its_answers() ->
         await asyncio.sleep(0.3)
         assert transport.get_write_buffer_size() <= held
     assert not client.errors
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [NO_TEXT, frame(1, b"\xe2", fin=False) + frame(0, b"\x28\xa1"), NO_TEXT + CLOSE],
+    ids=["whole", "fragments", "before a close"],
+)
+def test_a_text_that_is_no_utf_8_closes_the_socket_and_is_no_error_of_the_service(
+    web: Lab, token: str, sent: bytes
+) -> None:
+    with raw_socket(web, token) as client:
+        client.sendall(sent)
+        received = b""
+        while piece := client.recv(65536):
+            received += piece
+    assert received[2:4] in (close_frame(1007), close_frame(1000))
+    assert "Traceback" not in web.log("web")

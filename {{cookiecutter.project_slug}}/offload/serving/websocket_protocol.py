@@ -21,6 +21,8 @@ PARSED_AT_ONCE_BYTES = 4 * 1024
 # Frames that say nothing to the application (pings, pongs, and messages behind the close) between
 # two looks at the connection (0.5 s). Browsers send no pings, and libraries one in some seconds.
 MAX_IDLE_FRAMES = 500
+# "Data within a message that was not consistent with the type of the message" (RFC 6455, 7.4.1).
+CLOSE_NO_TEXT = 1007
 
 # What `limited` mixes the limits into. A service may not have the library that uvicorn's needs.
 _Protocol: Any = object
@@ -51,6 +53,8 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
     """
 
     limits: ConnectionLimits
+    # uvicorn's own.
+    close_sent: bool
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -138,7 +142,17 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
         self._count_idle_frame()
 
     def send_receive_event_to_app(self) -> None:
-        """A whole message has arrived."""
+        """A whole message has arrived. A text that is no UTF-8 closes the WebSocket (1007).
+
+        uvicorn's own would log the client's mistake as an error with a traceback, and raise another
+        one where the client has closed behind it.
+        """
+        is_text = self.curr_msg_data_type == "text" and not self.close_sent
+        if is_text and not is_utf8(b"".join(self.frames)):
+            self.conn.fail(CLOSE_NO_TEXT, "the text is no UTF-8")
+            self.handle_parser_exception()
+            return
+
         super().send_receive_event_to_app()
         if self.close_sent:
             self._count_idle_frame()
@@ -182,3 +196,12 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
     def evict(self) -> None:
         """Close at once."""
         self.transport.abort()
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether the bytes are a text in UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
