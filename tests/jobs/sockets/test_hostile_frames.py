@@ -1,7 +1,10 @@
 """Frames that a client sends too early, that are no text, or that it sends without reading."""
 
 import asyncio
+import signal
 import struct
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +12,8 @@ import pytest
 from jobs.conftest import Lab
 from offload.serving.types import Receive, Scope, Send
 
-from .client import frame, raw_socket
+from .client import closed, frame, hear, opened, raw_socket, say
+from .conftest import ENVIRONMENT
 from .in_process import asked, until
 
 UNMASKED = b"\x81\x02{}"
@@ -118,3 +122,49 @@ def test_a_text_that_is_no_utf_8_closes_the_socket_and_is_no_error_of_the_servic
             received += piece
     assert received[2:4] in (close_frame(1007), close_frame(1000))
     assert "Traceback" not in web.log("web")
+
+
+# Messages, whose answers have some 1,000 bytes each.
+BATCH = 40
+
+
+def unread_of(web: Lab, client: Any) -> int:
+    """Bytes that the kernel has from the server for this client."""
+    server, mine = (f":{port:04X}" for port in (web.port, client.getsockname()[1]))
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, queues, *_ = line.split()
+        sent, received = (int(each, 16) for each in queues.split(":"))
+        if local.endswith(server) and remote.endswith(mine):
+            on_its_way = sent
+        elif local.endswith(mine) and remote.endswith(server):
+            arrived = received
+    return on_its_way + arrived
+
+
+def test_a_client_that_closes_and_does_not_read_breaks_no_stop(web: Lab, token: str) -> None:
+    """The server ended with a traceback, and cut all others off without a close."""
+    process = web.processes["web"]
+    message = frame(1, b'{"' + b"k" * 200 + b'": 1, "type": "ping", "' + b"l" * 200 + b'": 2}')
+    with opened(web, token) as neighbour, raw_socket(web, token, receive_buffer=4096) as client:
+        client.sendall(message)
+        answer, sent = len(client.recv(65536)), 0
+        while sent - unread_of(web, client) < answer:
+            # Together less than the 64 kB from which on nothing is read, not even the close.
+            client.sendall(message * BATCH)
+            sent += BATCH * answer
+            # The answers are made one after the other.
+            web.until(lambda: _is_still(web, client), "the answers")
+        client.sendall(CLOSE)
+        say(neighbour, "ping")
+        assert hear(neighbour)["type"] == "pong"
+        process.send_signal(signal.SIGTERM)
+        assert closed(neighbour)[0] == 1012
+        assert process.wait(60) in (0, -signal.SIGTERM)
+    assert "Traceback" not in web.log("web")
+    web.web(**ENVIRONMENT)
+
+
+def _is_still(web: Lab, client: Any) -> bool:
+    before = unread_of(web, client)
+    time.sleep(0.02)
+    return unread_of(web, client) == before

@@ -74,6 +74,15 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
         self.limits.remove(self)
         super().connection_lost(exc)
 
+    def shutdown(self) -> None:
+        """The server closes, and tells the client so (1012).
+
+        Unless the connection is closing already: the library would raise an error (InvalidState),
+        with which the whole server would end at once.
+        """
+        if not self.transport.is_closing():
+            super().shutdown()
+
     async def send(self, message: Message) -> None:
         """Send what the application says."""
         await super().send(message)
