@@ -20,6 +20,7 @@ class Handed(asyncio.Protocol):
     """Stands for uvicorn's protocol of WebSockets, whose library a service may not have."""
 
     def __init__(self, **_: object) -> None:
+        self.app: Any = None
         self.transport: Any = None
         self.conn: Any = SimpleNamespace()
         self.read_paused = False

@@ -54,6 +54,9 @@ class ConnectionLimits:
         self.max_connections = max_connections
         self.head_timeout = conf.head_timeout
         self.keep_alive_timeout = conf.keep_alive_timeout
+        # Of a WebSocket: until its handshake is answered, and until its application has ended after
+        # its client has left.
+        self.answer_timeout = conf.request_timeout
         self.close_timeout = CLOSE_TIMEOUT_SECONDS
         self.write_timeout = conf.write_timeout
         self.write_min_rate = conf.write_min_rate

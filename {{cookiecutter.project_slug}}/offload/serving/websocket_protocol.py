@@ -1,13 +1,17 @@
 """WebSockets as uvicorn speaks them, with limits on what a client may keep the process waiting."""
 
+import asyncio
 import logging
 from typing import Any
+from urllib.parse import quote
+
+from uvicorn.protocols.utils import ClientDisconnected
 
 from offload.problems import Problem
 from offload.serving.connection_limits import ConnectionLimits
 from offload.serving.raw_refusals import raw_refusal
 from offload.serving.slow_readers import ClientReading
-from offload.serving.types import Message
+from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 
 # uvicorn logs each WebSocket with its query string, which may hold secrets, and the library its
 # begin and its end.
@@ -23,6 +27,8 @@ PARSED_AT_ONCE_BYTES = 4 * 1024
 MAX_IDLE_FRAMES = 500
 # "Data within a message that was not consistent with the type of the message" (RFC 6455, 7.4.1).
 CLOSE_NO_TEXT = 1007
+# "An unexpected condition that prevented it from fulfilling the request": the same section.
+CLOSE_ERROR = 1011
 
 # What `limited` mixes the limits into. A service may not have the library that uvicorn's needs.
 _Protocol: Any = object
@@ -50,15 +56,21 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
        message that the application has not read.
     6. A client that sends very many pings, or pongs, is cut off.
     7. A handshake that the library cannot read is refused. uvicorn's own would never answer it.
+    8. An application that does not answer a handshake in time is cancelled, and the answer is 503.
+       From the leave of its client on it has as much time to end.
+    9. An application that fails closes the WebSocket with 1011, and not without a close frame.
     """
 
     limits: ConnectionLimits
     # uvicorn's own.
+    app: ASGIApp
     close_sent: bool
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.logger = self.conn.logger = logger
+        self._application: ASGIApp = self.app
+        self._deadline: asyncio.Timeout | None = None
         self._unparsed = bytearray()
         self._is_writing_paused = False
         self._idle_frames = 0
@@ -72,7 +84,10 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has left."""
         self.limits.remove(self)
+        is_open = self.handshake_complete
         super().connection_lost(exc)
+        if is_open:
+            self._set_deadline(self.loop.time() + self.limits.answer_timeout)
 
     def shutdown(self) -> None:
         """The server closes, and tells the client so (1012).
@@ -89,7 +104,9 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
         if message["type"] == "websocket.http.response.body":
             # Else uvicorn logs an error after each refusal.
             self.handshake_complete = True
+            self._set_deadline(None)
         elif message["type"] in ("websocket.accept", "websocket.close"):
+            self._set_deadline(None)
             # What waits may be parsed now: what was sent ahead of the accept; the client's close.
             self._parse()
 
@@ -98,6 +115,63 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
         message: Message = await super().receive()
         self._parse()
         return message
+
+    # --- the application ---
+
+    async def run_asgi(self) -> None:
+        """Serve the WebSocket from its handshake on."""
+        self.app = self._serve
+        try:
+            await super().run_asgi()
+        finally:
+            # Else the connection, in a circle with itself, would need the garbage collector.
+            self.app = self._application
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with asyncio.timeout(self.limits.answer_timeout) as self._deadline:
+                await self._application(scope, receive, send)
+        except ClientDisconnected:
+            raise
+        except Exception:
+            if self._deadline is None or not self._deadline.expired():
+                self._close_after_error()
+                raise
+            self._end_overdue(quote(scope["path"]))
+        finally:
+            self._deadline = None
+
+    def _set_deadline(self, when: float | None) -> None:
+        if self._deadline is not None and not self._deadline.expired():
+            self._deadline.reschedule(when)
+
+    def _end_overdue(self, path: str) -> None:
+        seconds = self.limits.answer_timeout
+        if self.handshake_complete:
+            self.logger.warning(
+                "The client of the WebSocket %s left %g s ago, and its consumer has not ended: it "
+                "is cancelled. Give each wait in the consumer a deadline.",
+                path,
+                seconds,
+            )
+            return
+
+        self.logger.warning(
+            "The WebSocket %s had no answer after %g s and is refused. Give each wait in the "
+            "consumer's connect() a deadline.",
+            path,
+            seconds,
+        )
+        self.handshake_complete = True
+        too_slow = f"The WebSocket was not opened within {seconds:g} s. Try again later."
+        self._refuse(Problem(503, too_slow, headers={"Retry-After": "1"}))
+
+    def _close_after_error(self) -> None:
+        """Tell the client. uvicorn logs the error, and closes the connection."""
+        if self.handshake_complete and not (self.close_sent or self.transport.is_closing()):
+            self.conn.fail(CLOSE_ERROR)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
 
     # --- what arrives ---
 
@@ -117,7 +191,8 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
             del self._unparsed[:PARSED_AT_ONCE_BYTES]
             super().data_received(part)
             if not self.handshake_initiated and self.conn.handshake_exc is not None:
-                self._refuse_handshake(str(self.conn.handshake_exc))
+                reason = f"The WebSocket's handshake cannot be read: {self.conn.handshake_exc}."
+                self._refuse(Problem(400, reason))
 
         if self._unparsed or self.read_paused or self._is_writing_paused:
             self.transport.pause_reading()
@@ -134,8 +209,8 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
         is_busy = self.read_paused or self._is_writing_paused
         return is_opening or is_busy or self.transport.is_closing()
 
-    def _refuse_handshake(self, reason: str) -> None:
-        problem = Problem(400, f"The WebSocket's handshake cannot be read: {reason}.")
+    def _refuse(self, problem: Problem) -> None:
+        """Answer the handshake, and close."""
         self.transport.write(raw_refusal(problem, self.default_headers))
         self.transport.close()
 
