@@ -8,7 +8,8 @@ import pytest
 
 from offload.conf import conf
 from offload.serving.connection_limits import ConnectionLimits
-from offload.serving.types import Receive, Scope, Send
+from offload.serving.types import ASGIApp, Receive, Scope, Send
+from offload.sockets.socket_login import SocketLogin
 
 from .client import frame
 from .in_process import asked, until
@@ -82,3 +83,35 @@ async def test_a_consumer_that_fails_closes_its_socket_with_1011() -> None:
         client.writer.write(frame(1, b"fail"))
         assert await client.rest() == b"\x88\x02\x03\xf3"
     assert not client.errors
+
+
+def let_in(app: ASGIApp) -> ASGIApp:
+    """The application behind a login that lets everybody in."""
+
+    async def owner(request: object) -> str:
+        return "lab"
+
+    login = SocketLogin(app)
+    login.logins = (owner,)
+    return login
+
+
+async def test_the_log_has_what_was_answered(
+    limits: ConnectionLimits, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each WebSocket had a line with the status 101, also where it was never open."""
+
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.1)
+        raise ValueError("a bug")
+
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.1)
+        await send({"type": "websocket.close"})
+
+    caplog.set_level(logging.INFO, "offload.access")
+    for app, status in ((failing, 500), (refusing, 403), (Hanging(accepts=False), 503)):
+        caplog.clear()
+        async with asked(let_in(app), limits) as client:
+            assert (await client.answer()).startswith(b"HTTP/1.1 %d" % status)
+        assert f"WEBSOCKET /ws {status}" in caplog.messages

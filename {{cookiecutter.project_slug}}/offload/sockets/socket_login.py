@@ -17,6 +17,7 @@ from offload.access.scopes import scopes_of
 from offload.access.watched_logins import login_of
 from offload.problems import Problem
 from offload.serving.middleware import request_id
+from offload.serving.middleware.recording import CLIENT_CLOSED_REQUEST
 from offload.serving.raw_refusals import deny_websocket
 from offload.serving.response_headers import choose_request_id
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
@@ -48,15 +49,7 @@ class SocketLogin:
         request = _opening_request(scope)
         request_id.set(choose_request_id(request.headers.get("X-Request-ID", "")))
         owner: str | None = None
-        status = HTTPStatus.SWITCHING_PROTOCOLS.value
-
-        async def watched_send(message: Message) -> None:
-            nonlocal status
-            # Instead of the WebSocket.
-            if message["type"] == "websocket.http.response.start":
-                status = message["status"]
-            await send(message)
-
+        answer = _Answer(send)
         try:
             owner = await self._owner(request)
             accepted = PROTOCOL if PROTOCOL in scope["subprotocols"] else None
@@ -66,14 +59,15 @@ class SocketLogin:
                 "scopes": scopes_of(request),
                 "subprotocol": accepted,
             }
-            await self.app(scope | found, receive, watched_send)
+            await self.app(scope | found, receive, answer.send)
         except Exception as error:
             problem = unavailable(error) if owner is None else None
             if problem is None:
+                answer.fail(error)
                 raise
-            await deny_websocket(problem, watched_send, request_id.get())
+            await deny_websocket(problem, answer.send, request_id.get())
         finally:
-            _log(request, status, begun, owner)
+            _log(request, answer.status, begun, owner)
 
     async def _owner(self, request: HttpRequest) -> str:
         """Who opens it.
@@ -93,6 +87,39 @@ class SocketLogin:
             f"{TOKEN_PREFIX}<token>, or log in",
             headers={"WWW-Authenticate": "Bearer"},
         )
+
+
+class _Answer:
+    """The answer to a handshake, for the log.
+
+    Attributes:
+        status: 101 is a WebSocket that was let in. Without any answer in time the server sends 503.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self.status = HTTPStatus.SERVICE_UNAVAILABLE.value
+        self._send = send
+        self._is_sent = False
+
+    async def send(self, message: Message) -> None:
+        """Send a message. The first one is the answer."""
+        await self._send(message)
+        if self._is_sent:
+            return
+
+        self._is_sent = True
+        if message["type"] == "websocket.accept":
+            self.status = HTTPStatus.SWITCHING_PROTOCOLS.value
+        else:
+            # A problem instead of the WebSocket; or a close, which the server sends as a 403.
+            self.status = message.get("status", HTTPStatus.FORBIDDEN.value)
+
+    def fail(self, error: Exception) -> None:
+        """The application has failed. uvicorn's error for a client that has left is an OSError."""
+        if not self._is_sent:
+            has_left = isinstance(error, OSError)
+            server_error = HTTPStatus.INTERNAL_SERVER_ERROR.value
+            self.status = CLIENT_CLOSED_REQUEST if has_left else server_error
 
 
 def _opening_request(scope: Scope) -> ASGIRequest:
