@@ -195,10 +195,11 @@ OFFLOAD = Offload(
 )
 {%- if cookiecutter.websockets == "yes" %}
 # For messages of your own consumers to groups of clients. `/ws/jobs` needs none. One subscription a
-# process; a Redis list for each client (`channels_redis.core`) would be polled.
+# process; a Redis list for each client (`channels_redis.core`) would be polled. For a client that
+# reads slowly 100 messages wait (`capacity`).
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "BACKEND": "offload.sockets.channel_layer.BoundedPubSubChannelLayer",
         "CONFIG": {
             "hosts": [env.redis_url],
             "prefix": "{{ cookiecutter.project_slug }}:channels",
