@@ -112,7 +112,9 @@ def _async_unsafe(body: Function) -> Iterator[Violation]:
     is_script = module.has_own_loop or (is_plain and module.path.stem not in SERVERS)
     if UNSAFE not in module.text or is_script:
         return
-    settings = body.resolver.settings
+    resolver = body.resolver
+    is_served = module.path.stem == "asgi" or not resolver.project.is_service
+    may_run = is_served or resolver.settings.runs_under_asgi
     for node in ast.walk(module.node):
         match node:
             case (
@@ -124,7 +126,7 @@ def _async_unsafe(body: Function) -> Iterator[Violation]:
             ) if name == UNSAFE:
                 likely = IN_WORKER if module.path.stem == TASKS else ""
                 likely = likely or (IN_BROWSER if BROWSER in module.text else "")
-                likely = likely or ("" if settings.runs_under_asgi else UNDER_WSGI)
+                likely = likely or ("" if may_run else UNDER_WSGI)
                 yield violation(node, UNSAFE_SUBJECT, likely=likely, instead=UNSAFE_ADVICE)
 
 
