@@ -197,6 +197,7 @@ class Request(models.Model):
         ("await sync_to_async(asked.refuse)()", True),
         ("await sync_to_async(asked.accept)()", False),
         ("await sync_to_async(asked.accept)()\n    asked = await Request.objects.aget(pk=2)", True),
+        ("if request.GET:\n        await sync_to_async(asked.accept)()", True),
     ],
 )
 def test_a_method_that_ran_before_has_read_the_relation(
@@ -212,7 +213,12 @@ def test_a_method_that_ran_before_has_read_the_relation(
 
 
 @pytest.mark.parametrize(
-    ("line", "count"), [("self.owner = await Customer.objects.aget()", 0), ("self.pk", 1)]
+    ("line", "count"),
+    [
+        ("self.owner = await Customer.objects.aget()", 0),
+        ("self.pk", 1),
+        ("if self.pk:\n            self.owner = await Customer.objects.aget()", 1),
+    ],
 )
 def test_a_row_reads_its_relation_once_and_not_one_that_it_has_set(
     tmp_path: Path, line: str, count: int

@@ -1,6 +1,7 @@
 """Querysets and relations that an earlier line of the same function has read."""
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 
 from offload_dev.lint.functions.function import Evaluated, Function, HiddenQuery
@@ -26,14 +27,45 @@ def first_evaluations(function: Function) -> Iterator[Evaluated]:
 def first_reads(function: Function) -> Iterator[HiddenQuery]:
     """The relations that a function reads, without those that a line above has read.
 
-    A row keeps the related one.
+    A row keeps the related one, also one that its own method has read.
     """
     hidden = function.hidden_queries
-    nodes = list(own_nodes(function.scope.node)) if len(hidden) > 1 else []
+    nodes = list(own_nodes(function.scope.node)) if hidden else []
     read = [each.node for each in hidden if not (each.subject or each.many)]
     for each in hidden:
-        if each.node not in read or not _is_read_above(each.node, read, nodes):
+        is_read = each.node in read and _is_read_above(each.node, read, nodes)
+        if not is_read and not _is_read_by_method(each.node, function, nodes):
             yield each
+
+
+def first_reads_of_self(function: Function) -> Iterator[ast.Attribute]:
+    """The relations of its own row that a method reads, and no line above has read or set."""
+    relations = function.relations_of_self
+    nodes = list(own_nodes(function.scope.node)) if relations else []
+    attributes = (each for each in nodes if isinstance(each, ast.Attribute))
+    known = [*relations, *(each for each in attributes if isinstance(each.ctx, ast.Store))]
+    for each in relations:
+        if not _is_read_above(each, known, nodes):
+            yield each
+
+
+def _is_read_by_method(node: ast.expr, function: Function, nodes: list[ast.AST]) -> bool:
+    """Whether a line above runs a method of the row that reads the relation: `order.pay()`."""
+    if not isinstance(node, ast.Attribute):
+        return False
+    row = ast.unparse(node.value)
+    above = [
+        each
+        for each in nodes
+        if isinstance(each, ast.Attribute)
+        and each.lineno < node.lineno
+        and ast.unparse(each.value) == row
+        and not _is_bound_between(row.partition(".")[0], each.lineno, node.lineno, nodes)
+        and _is_on_the_way(each, node, nodes)
+    ]
+    methods = (function.resolver.function(function.origin_of(each)) for each in above)
+    reads = re.compile(rf"\bself\.{node.attr}\b")
+    return any(each is not None and reads.search(each.text_of_lines) for each in methods)
 
 
 def _is_read_above(

@@ -2,10 +2,9 @@
 
 import ast
 import itertools
-import re
 from collections.abc import Iterable, Iterator
 
-from offload_dev.lint.checks.cached_rows import first_reads
+from offload_dev.lint.checks.cached_rows import first_reads, first_reads_of_self
 from offload_dev.lint.checks.graphql_nodes import relations_of_node
 from offload_dev.lint.checks.read_sessions import is_user_read_before
 from offload_dev.lint.checks.registry import Target, rule
@@ -60,8 +59,6 @@ def hidden_query(function: Function) -> Iterator[Violation]:
         for node in itertools.islice(_read_users(function), 1):
             yield violation(node, likely=likely, instead=_advice_for_user(node, function))
     for node, subject, many, likely in first_reads(function):
-        if _is_read_by_method(node, function):
-            continue
         advice = _advice_for_rows(node) if many else _advice(node)
         yield violation(node, subject, likely=likely, instead=advice)
     yield from _of_own_row(function)
@@ -79,47 +76,13 @@ def hidden_in_method(function: Function, call: ast.Call, caller: Function) -> It
             yield violation(node, instead=_advice(node))
 
 
-def _is_read_by_method(relation: ast.expr, function: Function) -> bool:
-    """Whether an earlier line runs a method of the row that reads the relation: `order.pay()`."""
-    if not isinstance(relation, ast.Attribute):
-        return False
-    row, nodes = ast.unparse(relation.value), own_nodes(function.scope.node)
-    names = (n for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
-    given = (n.lineno for n in names if n.id == row and n.lineno < relation.lineno)
-    since = max(given, default=0)
-    named = (
-        node
-        for node in nodes
-        if isinstance(node, ast.Attribute)
-        and since < node.lineno < relation.lineno
-        and ast.unparse(node.value) == row
-    )
-    methods = (function.resolver.function(function.origin_of(node)) for node in named)
-    reads = re.compile(rf"\bself\.{relation.attr}\b")
-    return any(each is not None and reads.search(each.text_of_lines) for each in methods)
-
-
 def _of_own_row(function: Function) -> Iterator[Violation]:
     """The relations of its own row that an async method of a model or of a type of rows reads."""
     resolver, owner = function.resolver, function.scope.owner
     if function.scope.on_loop and owner is not None and resolver.models.is_model(owner.dotted):
-        read: set[str] = set()
-        for node in function.relations_of_self:
-            if not resolver.facts.fetches(node.attr) and not _is_set_before(node, function):
-                if node.attr not in read:
-                    yield violation(node, likely=MAY_KNOW, instead=_advice(node))
-                read.add(node.attr)
-
-
-def _is_set_before(relation: ast.Attribute, function: Function) -> bool:
-    """Whether an earlier line of a method gives its row the relation: `self.owner = owner`."""
-    return any(
-        isinstance(node, ast.Attribute)
-        and isinstance(node.ctx, ast.Store)
-        and (node.attr, ast.unparse(node.value)) == (relation.attr, ast.unparse(relation.value))
-        and node.lineno < relation.lineno
-        for node in own_nodes(function.scope.node)
-    )
+        for node in first_reads_of_self(function):
+            if not resolver.facts.fetches(node.attr):
+                yield violation(node, likely=MAY_KNOW, instead=_advice(node))
 
 
 def _read_by_called(call: ast.Call, row: ast.expr, function: Function) -> Iterator[Violation]:
