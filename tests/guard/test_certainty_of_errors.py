@@ -192,3 +192,10 @@ def test_code_around_a_browser_may_query_on_its_loop(tmp_path: Path) -> None:
     browser = "from playwright.sync_api import sync_playwright\n" + code
     assert numbers(tmp_path / "plain", "", shots=code) == {("OFF701", "error")}
     assert numbers(tmp_path / "browser", "", shots=browser) == {("OFF701", "warning")}
+
+
+def test_a_function_may_permit_queries_for_the_code_around_it(tmp_path: Path) -> None:
+    line = "os.environ['DJANGO_ALLOW_ASYNC_UNSAFE'] = 'true'\n"
+    inside = f"import os\n\n\ndef log_out():\n    {line}"
+    assert numbers(tmp_path / "top", "", start=f"import os\n\n{line}") == {("OFF701", "error")}
+    assert numbers(tmp_path / "inside", "", start=inside) == {("OFF701", "warning")}

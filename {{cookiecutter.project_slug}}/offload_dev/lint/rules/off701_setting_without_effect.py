@@ -32,6 +32,7 @@ from offload_dev.lint.tasks.task_limits import TaskLimits
 UNSAFE = "DJANGO_ALLOW_ASYNC_UNSAFE"
 IN_BROWSER = "right if only the code around `sync_playwright` runs queries on its loop"
 BROWSER = "sync_playwright"
+IN_FUNCTION = "right if only the code around this line runs queries, on a loop of its own"
 IN_WORKER, TASKS = "right if only a Celery worker imports this file", "tasks"
 SETS_UP, SERVERS = "django.setup()", {"asgi", "wsgi"}
 UNSAFE_SUBJECT = f"`{UNSAFE}`, which lets queries block the event loop,"
@@ -115,6 +116,7 @@ def _async_unsafe(body: Function) -> Iterator[Violation]:
     resolver = body.resolver
     is_served = module.path.stem == "asgi" or not resolver.project.is_service
     may_run = is_served or resolver.settings.runs_under_asgi
+    functions = [each for each in ast.walk(module.node) if isinstance(each, Def)]
     for node in ast.walk(module.node):
         match node:
             case (
@@ -126,6 +128,8 @@ def _async_unsafe(body: Function) -> Iterator[Violation]:
             ) if name == UNSAFE:
                 likely = IN_WORKER if module.path.stem == TASKS else ""
                 likely = likely or (IN_BROWSER if BROWSER in module.text else "")
+                is_inside = any(f.lineno <= node.lineno <= (f.end_lineno or 0) for f in functions)
+                likely = likely or (IN_FUNCTION if is_inside else "")
                 likely = likely or ("" if may_run else UNDER_WSGI)
                 yield violation(node, UNSAFE_SUBJECT, likely=likely, instead=UNSAFE_ADVICE)
 
