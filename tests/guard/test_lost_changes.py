@@ -28,6 +28,12 @@ ROWS = {
         "    account.total = account.total - 5\n    await account.asave()\n",
         True,
     ),
+    "coroutine_that_gives_way": (
+        "async def view(request, pk):\n"
+        + ADDS.replace("    account.save", "    await notify()\n    account.save"),
+        True,
+    ),
+    "coroutine_that_awaits_nothing": ("async def view(request, pk):\n" + ADDS, False),
     "some_fields": (TASK + ADDS.replace("save()", "save(update_fields=['total'])"), True),
     "below_a_task": (TASK + "    add(pk)\n\n\ndef add(pk):\n" + ADDS, True),
     "in_a_thread": ("@sync_to_async\ndef add(pk):\n" + ADDS, True),

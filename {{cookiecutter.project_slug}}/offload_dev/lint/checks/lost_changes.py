@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.source.patterns import Patterns
@@ -25,7 +25,8 @@ def changed_rows(function: Function) -> Iterator[tuple[ast.stmt, str]]:
 
     The row was fetched before, and is saved afterwards. `F("total") + 1` is computed by the
     database. A row that the function has created is known to nobody else, and one that counts the
-    turns of the function's own loop, or its attempts, belongs to this run as a rule.
+    turns of the function's own loop, or its attempts, belongs to this run as a rule. Nobody comes
+    between the lines of a coroutine that awaits nothing.
     """
     saved = {(name, call.node.lineno) for name, call in _saves(function)}
     nodes = own_nodes(function.scope.node) if saved else []
@@ -45,11 +46,12 @@ def changed_rows(function: Function) -> Iterator[tuple[ast.stmt, str]]:
                 continue
         name = ast.unparse(row)
         fetched = _fetched_at(name, function)
-        is_saved = any(each == name and node.lineno <= line for each, line in saved)
+        ends = [line for each, line in saved if each == name and node.lineno <= line]
         is_own = OWN.search(field.attr) is not None or any(
             fetched < loop.lineno <= node.lineno <= (loop.end_lineno or 0) for loop in loops
         )
-        if fetched and is_saved and not is_own and not _is_text(value):
+        is_alone = function.scope.on_loop and not _awaits(nodes, fetched + 1, max(ends, default=0))
+        if fetched and ends and not (is_own or is_alone or _is_text(value)):
             yield node, name
 
 
@@ -140,12 +142,16 @@ def gives_way(write: CallSite, key: str, function: Function) -> bool:
     ends = (each for each in nodes if isinstance(each, ast.If) and _ends(each))
     blocks = ({node for line in each.body for node in ast.walk(line)} for each in ends)
     left = {node for block in blocks if write.node not in block for node in block}
-    between = (each for each in nodes if first <= getattr(each, "lineno", 0) <= last)
+    return _awaits((each for each in nodes if each not in left), first, last)
+
+
+def _awaits(nodes: Iterable[ast.AST], first: int, last: int) -> bool:
+    """Whether one of the lines from `first` to `last` awaits something."""
     return any(
         isinstance(each, ast.Await | ast.AsyncFor | ast.AsyncWith)
         or any(loop.is_async for loop in getattr(each, "generators", ()))
-        for each in between
-        if each not in left
+        for each in nodes
+        if first <= getattr(each, "lineno", 0) <= last
     )
 
 
