@@ -3,6 +3,7 @@
 `mistakes/README.md` says how they were written, and what the linter caught of each part at first.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ from mistakes import READ, UNREAD, Mistake, read
 from offload_dev.lint.grade import grade
 from offload_dev.lint.source.tree import Project
 
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "docs" / "mistakes.md",
+    ROOT / "{{cookiecutter.project_slug}}" / "docs" / "guard" / "README.md",
+]
 LEARNED = [mistake for part in READ for mistake in read(part)]
 # What the linter alone catches of the parts that nobody reads: it may only grow. And how many of
 # their mends it accuses with an error: that may only fall.
@@ -34,6 +40,16 @@ def said(half: str, mistake: Mistake, folder: Path) -> tuple[set[tuple[str, str,
 def test_each_mistake_has_a_name_of_its_own() -> None:
     names = [mistake.name for part in (*READ, *UNREAD) for mistake in read(part)]
     assert len(set(names)) == len(names) >= 310
+
+
+def test_the_pages_say_how_many_of_the_learned_mistakes_are_caught() -> None:
+    caught = sum(mistake.expect is not None for mistake in LEARNED)
+    for page in PAGES:
+        text = " ".join(page.read_text().split())
+        said = re.findall(
+            r"catches (\d+) of (\d+)|of the (\d+) that may be read, it catches (\d+)", text
+        )
+        assert [sorted(map(int, filter(None, each))) for each in said] == [[caught, len(LEARNED)]]
 
 
 @pytest.mark.parametrize("mistake", LEARNED, ids=lambda mistake: mistake.name)
