@@ -20,7 +20,7 @@ from .life.faults import LEASE, Faults, draw
 
 POSTGRESQL = "LAB_DATABASE_URL" in os.environ
 SEED = int(os.environ.get("LAB_SEED", "20261126"))
-SECONDS = float(os.environ.get("LAB_SECONDS", "60" if POSTGRESQL else "20"))
+SECONDS = float(os.environ.get("LAB_SECONDS", "40" if POSTGRESQL else "20"))
 # Seconds between two requests of a caller: what two shared cores can compute meanwhile.
 PAUSE_SECONDS = (0.1, 0.8) if POSTGRESQL else (0.2, 1.0)
 # Seconds that the jobs have to end after the last fault. Most is the backlog.

@@ -73,9 +73,12 @@ def test_a_new_project_has_no_secret_and_one_that_comes_is_found(
     # In two pieces, so that nobody finds it here.
     careless.write_text('KEY = "AKIA' + 'IOSFODNN7EXAMPLX"\n')
     try:
+        # All other files were looked at above, which takes 17 s of CPU.
+        run("git", "rm", "-r", "--quiet", "--cached", ".", cwd=project)
         run("git", "add", "careless.py", cwd=project)
         said = made("secrets", succeeds=False)
         assert "careless.py:1" in said
     finally:
         careless.unlink()
         run("git", "rm", "--quiet", "--cached", "careless.py", cwd=project)
+        run("git", "add", "--all", cwd=project)
