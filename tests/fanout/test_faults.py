@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import logging
 import socket
 import time
@@ -251,6 +252,30 @@ async def test_no_log_line_and_no_traceback_has_a_body_that_could_not_be_read(
     assert "GET / failed: Undecodable" in caplog.text
     assert "s3cr3t" not in caplog.text
     assert "s3cr3t" not in "".join(traceback.format_exception(outcome.error))
+
+
+@pytest.mark.parametrize(("wrong", "told"), [(12, "and 2 more"), (40_000, "40000 values of list")])
+async def test_a_body_with_very_many_faults_is_a_short_line(
+    caplog: pytest.LogCaptureFixture, wrong: int, told: str
+) -> None:
+    """An upstream renames a field: each call wrote a line of megabytes, and took half a second."""
+    body = json.dumps([{"cost": 1}] * wrong)
+    upstream = Upstream("renamed", base_url="http://upstream.test")
+    with upstream.using(httpx.MockTransport(lambda _: httpx.Response(200, text=body))):
+        outcome = await upstream.get_json("/").into(list[Priced]).outcome()
+    assert told in str(outcome.error)
+    assert len(caplog.text) < 1000
+
+
+async def test_a_body_with_a_very_long_key_is_a_short_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    body = json.dumps({"k" * MEGABYTE: "none"})
+    upstream = Upstream("odd", base_url="http://upstream.test")
+    with upstream.using(httpx.MockTransport(lambda _: httpx.Response(200, text=body))):
+        outcome = await upstream.get_json("/").into(dict[str, float]).outcome()
+    assert outcome.status == "error"
+    assert len(caplog.text) < 1000
 
 
 @pytest.mark.parametrize("url", ["http://user:s3cr3t@host/a", "http://host/a?key=s3cr3t"])
