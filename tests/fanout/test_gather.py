@@ -19,6 +19,7 @@ from offload.fanout import (
     deadline,
     gather,
 )
+from offload.fanout.call import READ_SECONDS
 from offload.fanout.errors import status_of
 from offload.fanout.http import httpx
 from offload.problems import Problem
@@ -259,3 +260,27 @@ def test_an_outcome_names_the_status_of_a_response_that_was_not_good() -> None:
     assert Outcome("stale", 1.0, {}, error=answered(503)).http_status == 503
     assert Outcome("timeout", 1.0, error=DeadlineExceeded("late")).http_status is None
     assert Outcome("ok", 1.0, {}).http_status is None
+
+
+async def test_responses_that_take_long_to_read_are_read_in_turns_with_others() -> None:
+    """A gather of fifty large responses stopped the event loop fifty times as long as one."""
+    turns: list[int] = []
+    turn = 0
+
+    def read(response: httpx.Response) -> None:
+        turns.append(turn)
+        time.sleep(2 * READ_SECONDS)
+
+    async def others() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    upstream = declare(single_flight=False)
+    waiting = asyncio.create_task(others())
+    with upstream.using(httpx.MockTransport(Script(200))):
+        outcomes = await gather({str(n): upstream.get_json("/").read(read) for n in range(5)})
+    waiting.cancel()
+    assert {each.status for each in outcomes.values()} == {"ok"}
+    assert len(set(turns)) == 5

@@ -11,22 +11,15 @@ from math import inf
 from time import monotonic
 from typing import Any, Generic, TypeVar, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from offload.serving import release
-from offload.validation_faults import faults_of
 
 from .call_limits import CallLimits
 from .client import ClientHolder
 from .context import CANCEL_SECONDS
 from .deadline import latest_end
-from .errors import (
-    DeadlineExceeded,
-    OutcomeStatus,
-    Undecodable,
-    is_source_fault,
-    status_of,
-)
+from .errors import DeadlineExceeded, OutcomeStatus, is_source_fault, status_of
 from .http import httpx
 from .outcome import Outcome, Outcomes
 from .propagation import propagated_headers
@@ -40,6 +33,9 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 logger = logging.getLogger("offload.fanout")
+
+# After this time the loop serves others, and then the next response is read.
+READ_SECONDS = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +148,26 @@ async def run_calls(
                 ends_at,
                 asyncio.FIRST_COMPLETED if each_end_counts else asyncio.ALL_COMPLETED,
             )
-            for name in over:
-                outcomes[name] = pending.pop(name).outcome()
+            await _read(over, pending, outcomes)
             outcomes.require([name for name in over if name in required])
     finally:
         await leave([each.shared for each in started.values() if each.shared])
 
     # In the order of the calls, and not in that in which they ended.
     return Outcomes((name, outcomes[name]) for name in calls)
+
+
+async def _read(over: list[str], pending: dict[str, "PendingCall[Any]"], into: Outcomes) -> None:
+    """Move the calls that are over from `pending` to their outcomes, in turns with other requests.
+
+    To read the JSON of a megabyte takes 10 ms, and a gather may have waited for fifty of them.
+    """
+    until = monotonic() + READ_SECONDS
+    for name in over:
+        into[name] = pending.pop(name).outcome()
+        if monotonic() > until:
+            await asyncio.sleep(0)
+            until = monotonic() + READ_SECONDS
 
 
 async def _wait(
@@ -211,7 +219,7 @@ class PendingCall(Generic[T]):
         try:
             value = self._call.decode(found)
         except ValueError as cause:
-            return self._failure(_undecodable(found, cause))
+            return self._failure(found.undecodable(cause))
 
         if self.cached:
             return self._outcome("ok", value, age=self.cached.age)
@@ -292,13 +300,3 @@ class PendingCall(Generic[T]):
         )
         add_call_event(self._client.name, outcome, context.span)
         return outcome
-
-
-def _undecodable(response: RawResponse, cause: ValueError) -> Undecodable:
-    """The failure of a call. A log line or traceback of it must not have what was read."""
-    size = len(response.body)
-    if isinstance(cause, ValidationError):
-        return Undecodable(f"{size} bytes that could not be read: {faults_of(cause)}")
-    error = Undecodable(f"{size} bytes that could not be read: {cause}")
-    error.__cause__ = cause
-    return error

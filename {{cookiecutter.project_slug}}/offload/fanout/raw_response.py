@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
+from pydantic import ValidationError
 from yarl import URL
 
+from offload.validation_faults import faults_of
+
+from .errors import Undecodable
 from .http import httpx
 
 # Headers that describe the body in transit. They no longer fit the decoded body.
@@ -29,3 +33,12 @@ class RawResponse:
         kept = [each for each in self.headers if each[0].lower() not in _TRANSIT_HEADERS]
         request = httpx.Request(self.method, str(self.url))
         return httpx.Response(self.status, headers=kept, content=self.body, request=request)
+
+    def undecodable(self, cause: ValueError) -> Undecodable:
+        """The failure of a call. A log line or traceback of it must not have what was read."""
+        size = len(self.body)
+        if isinstance(cause, ValidationError):
+            return Undecodable(f"{size} bytes that could not be read: {faults_of(cause)}")
+        error = Undecodable(f"{size} bytes that could not be read: {cause}")
+        error.__cause__ = cause
+        return error
