@@ -52,12 +52,18 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def asked(app: ASGIApp, limits: ConnectionLimits | None = None) -> AsyncIterator[Client]:
-    """A client whose handshake has come to the application. Its kernel keeps little unread."""
+async def asked(
+    app: ASGIApp, limits: ConnectionLimits | None = None, **options: Any
+) -> AsyncIterator[Client]:
+    """A client whose handshake has come to the application. Its kernel keeps little unread.
+
+    The options are uvicorn's.
+    """
     from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
     limits = limits or ConnectionLimits(conf(), 100)
-    config = uvicorn.Config("", interface="asgi3", log_config=None, ws_per_message_deflate=False)
+    options = {"interface": "asgi3", "log_config": None, "ws_per_message_deflate": False, **options}
+    config = uvicorn.Config("", **options)
     config.loaded = True
     config.loaded_app = app
     config.ws_protocol_class = limited(WebSocketsSansIOProtocol, limits)

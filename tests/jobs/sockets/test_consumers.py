@@ -12,9 +12,12 @@ from offload.serving.types import ASGIApp, Receive, Scope, Send
 from offload.sockets.socket_login import SocketLogin
 
 from .client import frame
-from .in_process import asked, until
+from .in_process import Client, asked, until
 
 DEADLINE_SECONDS = 0.3
+OFTEN_PINGED = {"ws_ping_interval": 0.1, "ws_ping_timeout": 1.0}
+BUSY_SECONDS = 2.5
+PING_FRAME = 0x89
 
 
 @pytest.fixture
@@ -83,6 +86,54 @@ async def test_a_consumer_that_fails_closes_its_socket_with_1011() -> None:
         client.writer.write(frame(1, b"fail"))
         assert await client.rest() == b"\x88\x02\x03\xf3"
     assert not client.errors
+
+
+async def pings_answered(client: Client) -> bytes:
+    """Answers pings until another frame comes: that frame."""
+    while True:
+        head = await client.reader.readexactly(2)
+        payload = await client.reader.readexactly(head[1])
+        if head[0] != PING_FRAME:
+            return bytes(head + payload)
+        client.writer.write(frame(10, payload))
+
+
+class Busy:
+    """An application that takes its time for a message. Its client has sent another one already."""
+
+    def __init__(self) -> None:
+        self.may_end = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        await self.may_end.wait()
+        text = (await receive()).get("text")
+        await send({"type": "websocket.send", "text": f"{text} has come"})
+        await receive()
+
+
+async def test_a_client_that_answers_pings_keeps_its_socket_while_its_consumer_is_busy() -> None:
+    """Nothing was read meanwhile, so the service closed the WebSocket with 1011."""
+    app = Busy()
+    async with asked(app, **OFTEN_PINGED) as client:
+        assert (await client.answer()).startswith(b"HTTP/1.1 101")
+        client.writer.write(frame(1, b"one") + frame(1, b"two"))
+        asyncio.get_running_loop().call_later(BUSY_SECONDS, app.may_end.set)
+        assert await pings_answered(client) == b"\x81\x0ctwo has come"
+    assert not client.errors
+
+
+async def test_a_client_that_leaves_while_its_consumer_is_busy_is_noticed() -> None:
+    app, limits = Busy(), ConnectionLimits(conf(), 100)
+    async with asked(app, limits, **OFTEN_PINGED) as client:
+        assert (await client.answer()).startswith(b"HTTP/1.1 101")
+        client.writer.write(frame(1, b"one") + frame(1, b"two"))
+        await until(lambda: client.served.read_paused)
+        client.writer.transport.abort()
+        await until(lambda: not limits.open)
+        app.may_end.set()
 
 
 def let_in(app: ASGIApp) -> ASGIApp:

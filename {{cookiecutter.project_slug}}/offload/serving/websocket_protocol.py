@@ -10,7 +10,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from offload.problems import Problem
 from offload.serving.connection_limits import ConnectionLimits
 from offload.serving.raw_refusals import raw_refusal
-from offload.serving.slow_readers import ClientReading
+from offload.serving.slow_readers import ClientReading, unacknowledged_bytes
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 
 # uvicorn logs each WebSocket with its query string, which may hold secrets, and the library its
@@ -194,10 +194,13 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
                 reason = f"The WebSocket's handshake cannot be read: {self.conn.handshake_exc}."
                 self._refuse(Problem(400, reason))
 
-        if self._unparsed or self.read_paused or self._is_writing_paused:
+        if self._is_reading_paused():
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()
+
+    def _is_reading_paused(self) -> bool:
+        return bool(self._unparsed or self.read_paused or self._is_writing_paused)
 
     def _has_to_wait(self) -> bool:
         """Whether what has come is parsed later.
@@ -265,6 +268,19 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
         self._parse()
 
     # --- time ---
+
+    def keepalive_timeout(self) -> None:
+        """The answer to a ping has not been read in time.
+
+        It may have come: while a message waits for an application that is busy, nothing is read.
+        Then the client is asked again, as long as its system takes what is sent. If the client has
+        left, that ends the connection.
+        """
+        is_taken = not unacknowledged_bytes(self.transport.get_extra_info("socket"))
+        if self._is_reading_paused() and is_taken:
+            self.send_keepalive_ping()
+        else:
+            super().keepalive_timeout()
 
     def check_time(self, now: float) -> None:
         """Cut off a client that reads too little.
