@@ -5,8 +5,10 @@ import dataclasses
 import logging
 
 import pytest
+from django.db import OperationalError
 
 from offload.conf import conf
+from offload.problems import Problem
 from offload.serving.connection_limits import ConnectionLimits
 from offload.serving.types import ASGIApp, Receive, Scope, Send
 from offload.sockets.socket_login import SocketLogin
@@ -166,3 +168,29 @@ async def test_the_log_has_what_was_answered(
         async with asked(let_in(app), limits) as client:
             assert (await client.answer()).startswith(b"HTTP/1.1 %d" % status)
         assert f"WEBSOCKET /ws {status}" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    "error", [Problem(503, "Redis does not answer."), OperationalError("the server is away")]
+)
+async def test_what_does_not_answer_is_a_503_before_the_accept_and_4503_behind_it(
+    caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """Each client was a traceback in an outage, and got a 500 or a 1011."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await asyncio.sleep(0.1)
+        if accepts:
+            await send({"type": "websocket.accept"})
+        raise error
+
+    accepts = False
+    async with asked(let_in(app)) as client:
+        assert (await client.answer()).startswith(b"HTTP/1.1 503")
+    accepts = True
+    async with asked(let_in(app)) as client:
+        assert (await client.answer()).startswith(b"HTTP/1.1 101")
+        assert (await client.rest())[2:4] == (4503).to_bytes(2)
+    assert not [record for record in caplog.records if record.exc_info]
+    assert not client.errors

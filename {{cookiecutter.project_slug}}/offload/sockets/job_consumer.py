@@ -25,6 +25,7 @@ from offload.sockets.messages import (
     Subscribe,
     Told,
     Unsubscribe,
+    close_reason,
     read_command,
     told_of,
     told_problem,
@@ -78,10 +79,10 @@ class JobConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.opened.push_async_callback(_end_task, asyncio.create_task(self._send_events()))
 
     async def end(self, code: int, reason: str) -> None:
-        """Close the WebSocket, once. A reason has at most 123 bytes (RFC 6455 section 5.5)."""
+        """Close the WebSocket, once."""
         if not self.is_closed:
             self.is_closed = True
-            await self.close(code, reason.encode()[:123].decode(errors="ignore"))
+            await self.close(code, close_reason(reason))
 
     # --- what the client says ---
 

@@ -16,6 +16,10 @@ MAX_JOBS_IN_MESSAGE = 100
 MAX_NAMED_FAULTS = 5
 # Characters of a fault, which may repeat what the client sent.
 MAX_FAULT_LENGTH = 200
+# The close codes of this service are this number and the HTTP status.
+CLOSE_STATUS = 4000
+# RFC 6455, section 5.5: a control frame has 125 bytes at most, two of which are the code.
+MAX_REASON_BYTES = 123
 
 
 class Command(BaseModel, extra="forbid"):
@@ -110,3 +114,8 @@ def told_of(job: Job, type_: str, ref: str | None = None) -> Told:
 def told_problem(problem: Problem, ref: str | None, job_id: UUID | None = None) -> Told:
     """The message for a command that failed, or for one of its jobs."""
     return Told(type="error", ref=ref, id=job_id, problem=json.loads(problem.body()))
+
+
+def close_reason(text: str) -> str:
+    """As much of the text as fits into a close frame."""
+    return text.encode()[:MAX_REASON_BYTES].decode(errors="ignore")

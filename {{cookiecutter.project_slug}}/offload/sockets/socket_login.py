@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from io import BytesIO
 from time import perf_counter
@@ -22,6 +23,7 @@ from offload.serving.raw_refusals import deny_websocket
 from offload.serving.response_headers import choose_request_id
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 from offload.serving.unavailable import unavailable
+from offload.sockets.messages import CLOSE_STATUS, close_reason
 
 logger = logging.getLogger("offload.access")
 
@@ -61,11 +63,11 @@ class SocketLogin:
             }
             await self.app(scope | found, receive, answer.send)
         except Exception as error:
-            problem = unavailable(error) if owner is None else None
+            problem = unavailable(error)
             if problem is None:
                 answer.fail(error)
                 raise
-            await deny_websocket(problem, answer.send, request_id.get())
+            await answer.tell(problem)
         finally:
             _log(request, answer.status, begun, owner)
 
@@ -99,11 +101,12 @@ class _Answer:
     def __init__(self, send: Send) -> None:
         self.status = HTTPStatus.SERVICE_UNAVAILABLE.value
         self._send = send
-        self._is_sent = False
+        self._is_sent = self._is_closed = False
 
     async def send(self, message: Message) -> None:
         """Send a message. The first one is the answer."""
         await self._send(message)
+        self._is_closed = message["type"] == "websocket.close"
         if self._is_sent:
             return
 
@@ -113,6 +116,16 @@ class _Answer:
         else:
             # A problem instead of the WebSocket; or a close, which the server sends as a 403.
             self.status = message.get("status", HTTPStatus.FORBIDDEN.value)
+
+    async def tell(self, problem: Problem) -> None:
+        """Send a problem in place of the WebSocket, or close the one that is open."""
+        if not self._is_sent:
+            await deny_websocket(problem, self.send, request_id.get())
+        elif not self._is_closed:
+            code, reason = CLOSE_STATUS + problem.status, close_reason(problem.detail)
+            # uvicorn's error for a client that has left is an OSError.
+            with suppress(OSError):
+                await self.send({"type": "websocket.close", "code": code, "reason": reason})
 
     def fail(self, error: Exception) -> None:
         """The application has failed. uvicorn's error for a client that has left is an OSError."""
