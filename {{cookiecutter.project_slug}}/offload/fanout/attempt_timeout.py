@@ -6,16 +6,20 @@ from time import monotonic
 from .context import CallContext, R, Strategy
 from .errors import DeadlineExceeded
 from .http import httpx
+from .stalls import Stalls
 
 
 class AttemptTimeoutStrategy:
     """Ends one attempt after `attempt_timeout` seconds, or when the call's time is over.
 
     An attempt lasts from connecting to the last byte of the body; for a stream, to the end of the
-    head. Raises `httpx.TimeoutException` in the first case, `DeadlineExceeded` in the second.
+    head. Time in which the event loop stood still does not count (`stalls.py`).
+
+    Raises `httpx.TimeoutException` in the first case, `DeadlineExceeded` in the second.
     """
 
-    def __init__(self, inner: Strategy) -> None:
+    def __init__(self, stalls: Stalls, inner: Strategy) -> None:
+        self._stalls = stalls
         self._inner = inner
 
     async def __call__(self, context: CallContext[R]) -> R:
@@ -25,8 +29,12 @@ class AttemptTimeoutStrategy:
 
         with context.time_request():
             try:
-                async with asyncio.timeout(limit):
-                    return await self._inner(context)
+                async with asyncio.timeout(limit) as timeout:
+                    self._stalls.enter(timeout)
+                    try:
+                        return await self._inner(context)
+                    finally:
+                        self._stalls.leave(timeout)
             except TimeoutError:
                 raise _late(context, limit) from None
 

@@ -9,6 +9,7 @@ from typing import Literal
 from .context import CallContext, R, Strategy
 from .errors import BreakerOpen, DeadlineExceeded
 from .http import httpx
+from .stalls import Stalls
 from .window import Window
 
 CircuitState = Literal["closed", "half-open", "open"]
@@ -34,7 +35,8 @@ class CircuitBreaker:
     What counts as a failure is what the upstream did: a failed connection, a status of 500 or
     above, a timeout, a response slower than `slow_after`. An attempt that a deadline cuts off is a
     failure, too, if it took three times as long as this upstream usually takes (0.1 s at least). A
-    caller that leaves counts as nothing: ten closed browser tabs must not cut an upstream off.
+    caller that leaves counts as nothing: ten closed browser tabs must not cut an upstream off. Time
+    in which the event loop stood still is not the upstream's.
     """
 
     # How far the failure ratio looks back.
@@ -128,19 +130,20 @@ class CircuitBreakerStrategy:
         breaker: CircuitBreaker,
         circuit: Circuit,
         upstream: str,
+        stalls: Stalls,
         inner: Strategy,
     ) -> None:
         self._breaker = breaker
         self._circuit = circuit
         self._upstream = upstream
+        self._stalls = stalls
         self._inner = inner
         # Seconds that a good response usually takes; 0 until there was one.
         self._usual_seconds = 0.0
 
     async def __call__(self, context: CallContext[R]) -> R:
         ticket = self._circuit.admit()
-        # The time for which the rate limit holds the request back is not the upstream's.
-        started = monotonic() - context.held_back
+        started = self._clock(context)
         slow_after = (
             self._breaker.slow_after or SLOW_SHARE_OF_ATTEMPT_TIMEOUT * context.attempt_timeout
         )
@@ -150,7 +153,7 @@ class CircuitBreakerStrategy:
             response = await self._inner(context)
         except httpx.HTTPStatusError as error:
             # 1. A status other than 2xx. Below 500, the request was wrong, not the upstream.
-            took = monotonic() - started - context.held_back
+            took = self._clock(context) - started
             good = error.response.status_code < 500 and took < slow_after
             raise
         except httpx.TransportError:
@@ -159,17 +162,17 @@ class CircuitBreakerStrategy:
             raise
         except DeadlineExceeded:
             # 3. The timeout of the whole call has passed.
-            good = self._cut_off(monotonic() - started - context.held_back, slow_after)
+            good = self._cut_off(self._clock(context) - started, slow_after)
             raise
         except asyncio.CancelledError:
             # 4. The deadlines of all callers have passed. A caller that leaves before its deadline
             # proves nothing.
             if monotonic() >= context.wanted_until - TIMER_TOLERANCE_SECONDS:
-                good = self._cut_off(monotonic() - started - context.held_back, slow_after)
+                good = self._cut_off(self._clock(context) - started, slow_after)
             raise
         else:
             # 5. A status of 2xx, in time or late.
-            took = monotonic() - started - context.held_back
+            took = self._clock(context) - started
             good = took < slow_after
             # A running mean; the first good response is its beginning.
             usual = self._usual_seconds or took
@@ -177,6 +180,10 @@ class CircuitBreakerStrategy:
             return response
         finally:
             self._record(ticket, good)
+
+    def _clock(self, context: CallContext[R]) -> float:
+        """A clock that stands while the rate limit holds requests back, or while the loop does."""
+        return monotonic() - context.held_back - self._stalls.seconds
 
     def _cut_off(self, took: float, slow_after: float) -> bool | None:
         """What an attempt says that ended without a response after so many seconds."""

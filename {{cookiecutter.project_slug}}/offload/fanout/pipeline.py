@@ -18,6 +18,7 @@ from .rate_limiter import RateLimiterStrategy
 from .retry import RetryStrategy
 from .retry_budget import RetryBudget
 from .send import SendStrategy
+from .stalls import Stalls
 from .traced_attempt import TracedAttemptStrategy
 
 
@@ -45,16 +46,17 @@ def build_pipeline(
 
     To add a protection, write a file with its strategy, and add one line below.
     """
+    stalls = Stalls()
     budget = RetryBudget(limits.retry.budget_ratio, limits.retry.budget_min_per_second)
     return _wrap(
         partial(BulkheadStrategy, bulkhead),
         partial(RetryStrategy, limits.retry, budget, meter),
         partial(AuthStrategy, auth) if auth else None,
         partial(HedgingStrategy, limits.hedge, bulkhead, budget) if limits.hedge else None,
-        partial(CircuitBreakerStrategy, limits.breaker, circuit, name),
+        partial(CircuitBreakerStrategy, limits.breaker, circuit, name, stalls),
         partial(RateLimiterStrategy, limits.rate) if limits.rate else None,
         partial(TracedAttemptStrategy, name, limits.propagate) if tracing.is_on else None,
-        AttemptTimeoutStrategy,
+        partial(AttemptTimeoutStrategy, stalls),
         innermost=SendStrategy(transport, limits.propagate, meter),
     )
 
