@@ -145,6 +145,19 @@ async def test_an_upgrade_waits_for_the_answer_before_it(parts: int) -> None:
         assert b"101 Switching" in await reader.readuntil(b"Protocols")
 
 
+async def test_an_upgrade_of_http_1_0_is_ignored() -> None:
+    """A proxy that speaks HTTP/1.0 would take what follows the 101 for the answer to a request."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"5")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"plain"})
+
+    async with connected(ConnectionLimits(conf(), 100), app) as (reader, writer):
+        writer.write(UPGRADE.replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert (await reader.readuntil(b"plain")).startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.parametrize("size", [1, 100_000])
 async def test_what_a_client_sends_behind_its_upgrade_is_not_parsed_as_a_request(size: int) -> None:
     """It must wait for the 101 (RFC 6455 section 4.1)."""

@@ -188,7 +188,8 @@ class HttpInput(HttpToolsProtocol):
         self._is_in_head = False
         if self.parser.should_upgrade():
             self._check_tunnel()
-            if not self._should_upgrade():
+            # A client of HTTP/1.0 knows no upgrade (RFC 9110 section 7.8).
+            if self.parser.get_http_version() < "1.1" or not self._should_upgrade():
                 self._declines_upgrade = True
                 return
             super().on_headers_complete()
