@@ -153,6 +153,14 @@ async def test_an_answer_is_validated_into_a_model_or_is_an_error() -> None:
     assert (outcome.status, type(outcome.error).__name__) == ("error", "Undecodable")
 
 
+async def test_json_behind_a_byte_order_mark_is_read() -> None:
+    upstream = Upstream("marked", base_url="http://upstream.test")
+    body = b'\xef\xbb\xbf{"price": 1}'
+    with upstream.using(httpx.MockTransport(lambda _: httpx.Response(200, content=body))):
+        assert await upstream.get_json("/") == {"price": 1}
+        assert await upstream.get_json("/").into(dict[str, int]) == {"price": 1}
+
+
 async def test_cookies_are_not_kept_between_callers(chaos: Chaos) -> None:
     async with opened(chaos.url) as upstream:
         await upstream.get_json("/cookie")

@@ -94,7 +94,7 @@ class Call(Generic[T]):
             model: a pydantic model, a dataclass, `list[Price]`: any type that pydantic validates.
         """
         adapter: TypeAdapter[U] = _adapter(model)
-        return self._with(lambda raw: adapter.validate_json(raw.body))
+        return self._with(lambda raw: adapter.validate_json(raw.json))
 
     def _with(self, decode: Callable[[RawResponse], U]) -> "Call[U]":
         return cast("Call[U]", replace(self, decode=cast(Any, decode)))

@@ -1,5 +1,6 @@
 """A response that was read whole."""
 
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -33,6 +34,11 @@ class RawResponse:
         kept = [each for each in self.headers if each[0].lower() not in _TRANSIT_HEADERS]
         request = httpx.Request(self.method, str(self.url))
         return httpx.Response(self.status, headers=kept, content=self.body, request=request)
+
+    @property
+    def json(self) -> bytes:
+        """The body without a byte order mark, which some servers send (RFC 8259, section 8.1)."""
+        return self.body.removeprefix(BOM_UTF8)
 
     def undecodable(self, cause: ValueError) -> Undecodable:
         """The failure of a call. A log line or traceback of it must not have what was read."""

@@ -238,4 +238,4 @@ class Upstream(UpstreamLimits):
 
 
 def _json(raw: RawResponse) -> Any:
-    return from_json(raw.body)
+    return from_json(raw.json)
