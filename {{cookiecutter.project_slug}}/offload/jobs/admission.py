@@ -1,4 +1,4 @@
-"""Refuses new jobs where too many wait, from stats or by counting."""
+"""Refuses new jobs, and retries, where too many wait: from stats or by counting."""
 
 import math
 import random
@@ -55,6 +55,19 @@ def admit(queue: str, owner: str, count: int = 1) -> None:
         f"try again in {retry_after} s",
         headers={"Retry-After": str(retry_after)},
     )
+
+
+def admit_retry(job: Job) -> None:
+    """Refuse to queue an owner's job again where a new one would be refused.
+
+    Cancelled jobs count for no limit until then: without this an owner could collect any number of
+    them, and fill the queue by retries.
+
+    Raises:
+        Problem: as `admit` and `_admit_blocked`.
+    """
+    admit(job.queue, job.owner)
+    _admit_blocked([job])
 
 
 def _admit_owner(queue: str, owner: str) -> None:

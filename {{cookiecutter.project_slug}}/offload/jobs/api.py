@@ -1,6 +1,7 @@
 """The jobs API: read, wait for, watch, cancel and list jobs."""
 
 import re
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from ninja import Router
 from pydantic import BaseModel, Field
 
 from offload.access import caller
+from offload.jobs.admission import admit_retry
 from offload.jobs.client import cancel, discard, find, find_summary, retry
 from offload.jobs.control import (
     Action,
@@ -149,7 +151,7 @@ async def list_failures(request: HttpRequest) -> list[FailureGroup]:
 
 @router.post("/retry", response=SelectionOutcome, summary="Retry several of your jobs")
 async def retry_jobs(request: HttpRequest, selection: Selection) -> SelectionOutcome:
-    return await _do_with_each(retry_job, selection, caller(request))
+    return await _do_with_each(partial(retry_job, admit=admit_retry), selection, caller(request))
 
 
 @router.post("/discard", response=SelectionOutcome, summary="Delete several finished jobs")

@@ -15,6 +15,7 @@ it, too, with all their parts that did not succeed.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -66,18 +67,19 @@ WAITS_ANEW: dict[str, Any] = {
 }
 
 
-def retry(job_id: UUID, by: str) -> list[Job]:
+def retry(job_id: UUID, by: str, admit: Callable[[Job], None] | None = None) -> list[Job]:
     """failed or cancelled → queued; a divided job may wait for its parts again.
 
     Args:
         by: who asked for it, for the log.
+        admit: is given the job, and raises a `Problem` where too many wait.
 
     Returns:
         The new row of the job, and before it those of the jobs above it that were retried, too.
 
     Raises:
         Job.DoesNotExist: no such job.
-        Problem: 409 with the reason why the job cannot be retried now.
+        Problem: 409 with the reason why the job cannot be retried now; what `admit` raises.
     """
     job = Job.objects.only("parent", "unique_key").get(pk=job_id)
 
@@ -89,6 +91,8 @@ def retry(job_id: UUID, by: str) -> list[Job]:
                 409,
                 f"job {job_id} is {before.status}: only a failed or cancelled job can be retried",
             )
+        if admit is not None:
+            admit(before)
         family = _failed_family(before)
         _queue_again(family[0])
         reason = f"retried by {by}; it was {before.status}: {before.error}".rstrip(": ")

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from pydantic import BaseModel
 
-from offload.jobs.admission import admit, admit_waiting
+from offload.jobs.admission import admit, admit_retry, admit_waiting
 from offload.jobs.attempt_span import add_submitted_event
 from offload.jobs.control import cancel_job, discard_job, no_such_job, retry_job
 from offload.jobs.followers import follower_columns
@@ -183,9 +183,10 @@ async def retry(job: Job, by: str = "") -> Job:
         by: who asks for it, for the log; the job's owner if not given.
 
     Raises:
-        Problem: 404, the job has expired meanwhile; 409, it cannot be retried now.
+        Problem: 404, the job has expired meanwhile; 409, it cannot be retried now; 429 and 503 as
+            of `submit`.
     """
-    return await sync_to_async(retry_job)(job.pk, by or job.owner)
+    return await sync_to_async(retry_job)(job.pk, by or job.owner, admit_retry)
 
 
 async def discard(job: Job, by: str = "") -> None:

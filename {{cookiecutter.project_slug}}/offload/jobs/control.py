@@ -50,14 +50,17 @@ class ActionOutcome:
     refused: dict[UUID, str] = field(default_factory=dict)
 
 
-def retry_job(job_id: UUID, by: str) -> Job:
+def retry_job(job_id: UUID, by: str, admit: Callable[[Job], None] | None = None) -> Job:
     """Queue a failed or cancelled job again; see `by_hand.py`.
 
+    Args:
+        admit: `admission.admit_retry` for owners. Staff may retry as many jobs as they want.
+
     Raises:
-        Problem: 404, no such job; 409, it cannot be retried now.
+        Problem: 404, no such job; 409, it cannot be retried now; what `admit` raises.
     """
     try:
-        rows = by_hand.retry(job_id, by)
+        rows = by_hand.retry(job_id, by, admit)
     except Job.DoesNotExist:
         raise no_such_job(job_id) from None
 
