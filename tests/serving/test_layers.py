@@ -29,7 +29,7 @@ Layer = Callable[[ASGIApp], ASGIApp]
 
 def limited(app: ASGIApp) -> ASGIApp:
     """A body of ten bytes at most."""
-    return BodyLimit(app, max_bytes={}, default_max_bytes=10)
+    return BodyLimit(app, max_bytes={}, default_max_bytes=10, form_max_bytes=10)
 
 
 def shedding(app: ASGIApp) -> ASGIApp:
@@ -102,7 +102,8 @@ async def test_of_several_limits_the_one_with_the_longest_beginning_holds() -> N
         await send(START)
 
     def limits(app: ASGIApp) -> ASGIApp:
-        return BodyLimit(app, max_bytes={"/api/": 10, "/api/ping": 20}, default_max_bytes=1)
+        paths = {"/api/": 10, "/api/ping": 20}
+        return BodyLimit(app, max_bytes=paths, default_max_bytes=1, form_max_bytes=20)
 
     for length, status in ((b"20", 200), (b"21", 413)):
         scope = scope_of((b"content-length", length))

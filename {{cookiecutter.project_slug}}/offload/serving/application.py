@@ -93,7 +93,12 @@ class Application:
             # 5. 400 for a header that Django could not parse, or not soon.
             CostlyHeaders,
             # 6. 413 for a body that is too large: before the body is kept.
-            partial(BodyLimit, max_bytes=conf.body_limits, default_max_bytes=conf.body_limit),
+            partial(
+                BodyLimit,
+                max_bytes=conf.body_limits,
+                default_max_bytes=conf.body_limit,
+                form_max_bytes=conf.form_limit,
+            ),
             # 7. 503 for a request, an unfinished body or an event stream too many.
             partial(LoadShedding, in_flight=in_flight),
             # 8. 408 for a body that arrives too slowly.

@@ -1,14 +1,17 @@
-"""Refuses a request body that is larger than the limit of its path."""
+"""Refuses a request body that is larger than the limit of its path or its type."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 
 from offload.problems import Problem
 from offload.serving.request_state import REQUEST_STATE, RequestState
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 
+# What Django takes for a form in one line has this in its type, whatever else is around it.
+FORM_TYPE = b"x-www-form-urlencoded"
+
 
 class BodyLimit:
-    """Refuses a body that is too large for its path, and any body of a probe.
+    """Refuses a body that is too large for its path or its type, and any body of a probe.
 
     Two cases: 1. `Content-Length` says it: the request is refused before its body is read. 2. The
     length is not announced: the request is refused at the first piece that exceeds the limit.
@@ -16,13 +19,20 @@ class BodyLimit:
     Args:
         max_bytes: by the beginning of the path. The longest beginning that fits holds.
         default_max_bytes: for all other paths.
+        form_max_bytes: for a form in one line, on any path.
     """
 
     def __init__(
-        self, app: ASGIApp, *, max_bytes: Mapping[str, int], default_max_bytes: int
+        self,
+        app: ASGIApp,
+        *,
+        max_bytes: Mapping[str, int],
+        default_max_bytes: int,
+        form_max_bytes: int,
     ) -> None:
         self.app = app
         self.default_max_bytes = default_max_bytes
+        self.form_max_bytes = form_max_bytes
         longest_first = sorted(max_bytes.items(), key=lambda item: len(item[0]), reverse=True)
         self.max_bytes = tuple(longest_first)
 
@@ -37,6 +47,8 @@ class BodyLimit:
         state: RequestState = scope[REQUEST_STATE]
         if state.has_body:
             max_bytes = 0 if state.is_probe else self._max_bytes(state.path)
+            if max_bytes > self.form_max_bytes and _is_form(scope["headers"]):
+                max_bytes = self.form_max_bytes
             announced = int(state.headers.get(b"content-length", 0))
             if announced > max_bytes or (state.is_probe and b"transfer-encoding" in state.headers):
                 raise body_too_large(max_bytes)
@@ -48,6 +60,11 @@ class BodyLimit:
             if path.startswith(beginning):
                 return max_bytes
         return self.default_max_bytes
+
+
+def _is_form(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether Django may parse the body as a form in one line. It joins several such headers."""
+    return any(name == b"content-type" and FORM_TYPE in value.lower() for name, value in headers)
 
 
 def _counted(receive: Receive, max_bytes: int) -> Receive:

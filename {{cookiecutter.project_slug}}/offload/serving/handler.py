@@ -25,6 +25,7 @@ from offload.problems import Problem
 from offload.serving.cancellation import cancel_on_disconnect
 from offload.serving.fast import header_stores
 from offload.serving.file_pieces import read_in_pieces
+from offload.serving.form_request import FormRequest
 from offload.serving.loop_turns import with_loop_turns
 from offload.serving.request_state import REQUEST_STATE, RequestState, state_of
 from offload.serving.request_thread import RequestThread, release
@@ -56,6 +57,8 @@ def build_handler(middleware: Sequence[str], pool: ThreadPool | None) -> ASGIApp
 
 class Handler(ASGIHandler):
     """Django's stock handler, which also says that a response is an event stream."""
+
+    request_class = FormRequest
 
     async def _get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         """The view's response. It is checked here, so that middleware records what is sent."""
