@@ -126,3 +126,32 @@ def test_a_page_whose_place_has_expired_says_so(web: Lab, api: httpx.Client) -> 
     # The end of a list is no error.
     last = api.get("/api/jobs", params={"cursor": str(jobs[0].pk)})
     assert (last.status_code, last.json()["jobs"]) == (200, [])
+
+
+def test_the_document_is_made_once_for_each_path_of_the_service(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strangers may ask for it, and it takes long to make."""
+    from django.test import Client
+    from django.urls import set_script_prefix
+
+    from config.urls import api as ninja_api
+
+    made: list[str] = []
+    kind = type(ninja_api)
+    make = kind.get_openapi_schema
+
+    def counted(self: Any, **named: Any) -> Any:
+        made.append("document")
+        return make(self, **named)
+
+    monkeypatch.setattr(kind, "get_openapi_schema", counted)
+    try:
+        for prefix in ("/one/", "/two/", "/one/"):
+            set_script_prefix(prefix)
+            answer = Client().get("/api/openapi.json")
+            assert f"{prefix}api/jobs" in answer.json()["paths"]
+            assert answer["Content-Type"] == "application/json"
+    finally:
+        set_script_prefix("/")
+    assert len(made) == 2

@@ -7,11 +7,12 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import get_script_prefix
 from django.utils.functional import Promise
 from django.views.decorators.csrf import ensure_csrf_cookie
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError, ValidationErrorContext
-from ninja.openapi.views import openapi_view
+from ninja.openapi.views import openapi_json, openapi_view
 from ninja.operation import Operation, PathView
 from ninja.renderers import JSONRenderer
 from ninja.security.base import AuthBase
@@ -45,7 +46,7 @@ def make_api(
         auth=[*logins, BearerToken(), SessionLogin()],
         renderer=Json(),
         parser=BodyParser(),
-        docs_decorator=_with_csrf_cookie,
+        docs_decorator=_docs_view,
     )
     api.add_router("/jobs", jobs)
     for error in (Problem, ValidationError, AuthenticationError, HttpError, Http404, Exception):
@@ -53,15 +54,39 @@ def make_api(
     return api
 
 
-def _with_csrf_cookie(view: View) -> View:
-    """The view of the API's page: with the cookie, a user who has logged in can try the API out.
+def _docs_view(view: View) -> View:
+    """What ninja serves of the docs: the API's document, and its page.
 
-    Where the token is in the session (CSRF_USE_SESSIONS), the API's chain has none: then the answer
-    says what a request lacks.
+    The page has a cookie, with which a user who has logged in can try the API out. Where the token
+    is in the session (CSRF_USE_SESSIONS), the API's chain has none: then the answer says what a
+    request lacks.
     """
     # ninja hands over a partial function for each of its views.
-    is_page = getattr(view, "func", None) is openapi_view and not settings.CSRF_USE_SESSIONS
+    function = getattr(view, "func", None)
+    if function is openapi_json:
+        return _made_once(view)
+    is_page = function is openapi_view and not settings.CSRF_USE_SESSIONS
     return ensure_csrf_cookie(view) if is_page else view
+
+
+def _made_once(view: View) -> View:
+    """The view of the API's document, which is made once for each path of the service.
+
+    Strangers may ask for it. It takes 20 ms of CPU to make in a new service.
+    """
+    made: dict[str, bytes] = {}
+
+    def document(request: HttpRequest, **parameters: Any) -> HttpResponse:
+        if parameters:
+            # An API below a path of parameters has a document for each of their values.
+            response: HttpResponse = view(request, **parameters)
+            return response
+        prefix = get_script_prefix()
+        if prefix not in made:
+            made[prefix] = view(request).content
+        return HttpResponse(made[prefix], content_type="application/json")
+
+    return document
 
 
 class Api(NinjaAPI):
