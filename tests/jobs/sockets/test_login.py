@@ -1,6 +1,8 @@
 """Who opens a WebSocket, and for which jobs."""
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +11,8 @@ from websockets.exceptions import InvalidStatus
 
 from jobs.conftest import Lab
 from jobs.families import claimed
+from jobs.web_process import lab_with_web
+from offload.access import DEV_TOKEN
 
 from .client import closed, hear, opened, say, subscribe, until
 
@@ -123,3 +127,18 @@ def test_other_owners_jobs_and_those_that_are_none_are_404(web: Lab, token: str)
                 assert told["problem"]["status"] == 404
     foreign.refresh_from_db()
     assert foreign.status == "queued"
+
+
+def test_a_foreign_page_opens_no_socket_with_the_token_of_development(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody knows it, and a developer looks at many pages."""
+    # Given back to the other tests, whose process has it.
+    monkeypatch.setenv("PORT", os.environ.get("PORT", ""))
+    for lab in lab_with_web(tmp_path, DEBUG="1"):
+        for origin in ("https://evil.example", "null", "http://127.0.0.1:1"):
+            assert refused(lab, token=DEV_TOKEN, origin=origin)[0] == 403, origin
+        for origin in (None, lab.address):
+            with opened(lab, DEV_TOKEN, origin=origin) as client:
+                say(client, "ping")
+                assert hear(client)["type"] == "pong"

@@ -147,23 +147,28 @@ def _opening_request(scope: Scope) -> ASGIRequest:
 
 
 def _check_origin(request: HttpRequest) -> None:
-    """Refuse a page of a foreign origin, for which the browser has sent the user's cookie.
+    """Refuse a page of a foreign origin that has not got the login from its user.
 
-    No same-origin policy and no CSRF token protects a WebSocket. A token is sent by nobody but the
-    page that has it.
+    No same-origin policy and no CSRF token protects a WebSocket. Three cases:
+    1. A token is sent by nobody but the page that has it.
+    2. The browser sends a session's cookie for any page. It sends the page's origin, too.
+    3. Everybody knows the token of development, also a foreign page that a developer looks at. What
+       is no browser sends no origin.
 
     Raises:
         Problem: 403.
     """
     login = login_of(request)
-    if login is None or login.kind != "session":
+    if login is not None and login.kind == "token":
+        return
+    if login is None and "HTTP_ORIGIN" not in request.META:
         return
     check: Any = CsrfViewMiddleware(lambda request: HttpResponse())
     if "HTTP_ORIGIN" not in request.META or not check._origin_verified(request):  # noqa: SLF001
         raise Problem(
             403,
-            "A session is taken from pages of this service alone: the Origin is another one. "
-            "CSRF_TRUSTED_ORIGINS lists more.",
+            "A session, and the token of development, are taken from pages of this service alone: "
+            "the Origin is another one. CSRF_TRUSTED_ORIGINS lists more.",
         )
 
 
