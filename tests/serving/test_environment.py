@@ -340,3 +340,22 @@ def test_the_address_in_dotenv_is_where_the_service_listens(service: Path) -> No
         (service / ".env").unlink()
         process.kill()
         process.wait()
+
+
+def test_only_the_service_itself_reads_its_folder(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's database in it has the keys of sessions, also with real hosts."""
+    from config import env
+
+    for name, variables in (("laptop", {}), ("real", PRODUCTION)):
+        monkeypatch.setattr(env, "VAR_DIR", tmp_path / name)
+        load(**variables)
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o700
+
+    given = tmp_path / "given"
+    given.mkdir()
+    given.chmod(0o750)
+    monkeypatch.setattr(env, "VAR_DIR", given)
+    load()
+    assert given.stat().st_mode & 0o777 == 0o750

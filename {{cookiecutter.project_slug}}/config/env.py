@@ -3,6 +3,7 @@
 All faults are told together.
 """
 
+import contextlib
 import difflib
 import fcntl
 import ipaddress
@@ -154,6 +155,7 @@ def load() -> Env:
         own = (error for error in invalid.errors() if error["type"] != "default_factory_not_called")
         faults = [_fault(error["loc"], error["type"], error["msg"]) for error in own]
     else:
+        _make_var_dir()
         faults = [
             *_debug_faults(env),
             *_host_faults(env),
@@ -202,6 +204,16 @@ def _fault(location: tuple[int | str, ...], kind: str, message: str) -> str:
     # What pydantic writes before a sentence of the validators above.
     message = message.removeprefix("Value error, ")
     return f"{name}: {message[0].lower()}{message[1:]}"
+
+
+def _make_var_dir() -> None:
+    """Make the folder of the service's own files. Other users of the host cannot look into it.
+
+    SQLite's database has the keys of sessions. A folder that is there is left as it is.
+    """
+    # Where it cannot be made, whoever needs a file in it says so.
+    with contextlib.suppress(OSError):
+        VAR_DIR.mkdir(mode=0o700, exist_ok=True)
 
 
 def _debug_faults(env: Env) -> list[str]:
@@ -338,7 +350,6 @@ def _own_secret() -> str:
     so nobody reads half a key, also after a crash.
     """
     path = VAR_DIR / "secret_key"
-    path.parent.mkdir(exist_ok=True)
     with (VAR_DIR / "secret_key.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists() or _is_weak(path.read_text()):
