@@ -25,7 +25,7 @@ from offload.observe.tracing import tracing
 from offload.openapi import Document
 from offload.problems import Problem
 from offload.serving.unavailable import unavailable
-from offload.serving.without_transaction import View, without_transaction
+from offload.serving.without_transaction import without_transaction
 
 logger = logging.getLogger("offload.api")
 
@@ -54,7 +54,7 @@ def make_api(
     return api
 
 
-def _docs_view(view: View) -> View:
+def _docs_view(view: Callable[..., Any]) -> Callable[..., Any]:
     """What ninja serves of the docs: the API's document, and its page.
 
     The page has a cookie, with which a user who has logged in can try the API out. Where the token
@@ -69,7 +69,7 @@ def _docs_view(view: View) -> View:
     return ensure_csrf_cookie(view) if is_page else view
 
 
-def _made_once(view: View) -> View:
+def _made_once(view: Callable[..., Any]) -> Callable[..., Any]:
     """The view of the API's document, which is made once for each path of the service.
 
     Strangers may ask for it. It takes 20 ms of CPU to make in a new service.
