@@ -46,6 +46,32 @@ def test_a_malformed_event_harms_no_stream(web: Lab, api: httpx.Client) -> None:
     assert web.log("web").count("is no event and is ignored") == 1
 
 
+@pytest.mark.parametrize("signature", ["", "0" * 64, "of another version"])
+def test_a_forged_event_shows_nothing_and_harms_no_stream(
+    web: Lab, api: httpx.Client, signature: str
+) -> None:
+    from offload.jobs import transitions
+    from offload.jobs.event_signature import signed
+    from offload.jobs.services import services
+
+    job = claimed(web.submit("lab.burn", units=1).pk)
+    lines: list[str] = []
+    reader = watch(api, job, lines)
+    web.until(lambda: api.get("/health/ready").json()["events"], "the subscription")
+    forged = job.snapshot() | {"version": 2**62, "message": "forged"}
+    if signature == "of another version":
+        signature = signed(job.snapshot())["signature"]
+    message = json.dumps(forged | {"signature": signature})
+    assert web.redis_client().publish("labyrinth:jobs", message) == 1
+
+    ended = transitions.succeed(job, {"value": 1}, "")
+    assert ended
+    services.events.publish(ended)
+    reader.join(30)
+    assert "event: succeeded" in lines
+    assert "forged" not in str(lines)
+
+
 async def test_a_notifier_that_fails_starts_again(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ValidationError
 from offload.conf import conf
 from offload.jobs import metrics
 from offload.jobs.database import DATABASE_ERRORS
+from offload.jobs.event_signature import is_genuine, signed
 from offload.jobs.models import Job
 from offload.jobs.transactions import retry_conflicts
 from offload.postgresql.conflicts import why_refused
@@ -65,7 +66,7 @@ class EventPublisher:
             return
 
         try:
-            message = json.dumps(job.snapshot())
+            message = json.dumps(signed(job.snapshot()))
             with strict_answers():
                 self._connected().publish(_channel(), message)
         except redis.RedisError as error:
@@ -87,13 +88,15 @@ class EventPublisher:
 
 
 class Event(BaseModel):
-    """A message on the channel of events: what `Job.snapshot` makes."""
+    """A message on the channel of events: what `Job.snapshot` makes, signed."""
 
     id: UUID
     version: int
     status: str
     progress: float
     message: str
+    # Empty from an older version of this service.
+    signature: str = ""
 
 
 class Changes:
@@ -277,37 +280,44 @@ class Notifier:
                 await self._on_message(data)
 
     async def _on_message(self, data: bytes) -> None:
-        """Handle one message, and pass over one that is no event.
+        """Handle one message, and pass over one that is no event of this service.
 
-        Another service may share this Redis, and another version of this one may send more.
+        Another service may share this Redis, and another version of this one may send more. Only
+        what somebody here waits for is checked further: each process reads the events of all.
         """
         try:
             event = Event.model_validate_json(data)
         except ValidationError as error:
-            metrics.MALFORMED_EVENTS.inc()
-            if not self._reported_malformed:
-                self._reported_malformed = True
-                logger.warning(
-                    "a message on the channel %s is no event and is ignored, as all further ones "
-                    "are; see offload_jobs_malformed_events_total. Does another service use the "
-                    "same events_prefix? %s",
-                    _channel(),
-                    faults_of(error),
-                )
+            self._pass_over(faults_of(error))
             return
-        await self._on_event(event)
+
+        if event.id not in self._watchers:
+            return
+        if is_genuine(vars(event)):
+            await self._on_event(event)
+        else:
+            self._pass_over("its signature is not of this service's SECRET_KEY")
+
+    def _pass_over(self, fault: str) -> None:
+        """Count a message that is no event, and log the first one."""
+        metrics.MALFORMED_EVENTS.inc()
+        if not self._reported_malformed:
+            self._reported_malformed = True
+            logger.warning(
+                "a message on the channel %s is no event and is ignored, as all further ones "
+                "are; see offload_jobs_malformed_events_total. Does another service use the "
+                "same events_prefix, or an older version of this one run? %s",
+                _channel(),
+                fault,
+            )
 
     async def _on_event(self, event: Event) -> None:
         """Keep what is new, and wake the watchers.
 
-        Three cases:
-        1. Nobody here watches the job.
-        2. Its state is new: the row is read, for only the row has start, result and error.
-        3. Its progress is new: the event says all.
+        Two cases:
+        1. Its state is new: the row is read, for only the row has start, result and error.
+        2. Its progress is new: the event says all.
         """
-        if event.id not in self._watchers:
-            return
-
         known = self._rows.get(event.id)
         if known is None or event.status != known.status:
             await self._refresh([event.id])
