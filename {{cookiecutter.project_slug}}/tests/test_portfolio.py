@@ -1,6 +1,8 @@
 """What the example feature promises."""
 
 import json
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from typing import Any
@@ -184,18 +186,37 @@ def test_the_live_stream_tells_of_the_process_and_of_the_callers_jobs(
     assert len(first["jobs"]) <= live.SHOWN_JOBS
 
 
+def _login(service: RunningService, name: str) -> dict[str, str]:
+    """The header of a token for another owner."""
+    command = [sys.executable, "manage.py", "createtoken", name]
+    made = subprocess.check_output(command, env=service.environment, text=True)
+    return {"Authorization": f"Bearer {made.strip()}"}
+
+
 def test_a_live_page_too_many_is_refused_and_a_closed_one_gives_its_place_back(
     service: RunningService,
 ) -> None:
     with ExitStack() as pages:
         # An iterator that is dropped would close its stream.
         streams = []
-        for _ in range(live.MAX_OPEN_PAGES):
-            stream = pages.enter_context(service.client.stream("GET", "/api/portfolio/live"))
-            streams.append(stream.iter_lines())
-            assert next(streams[-1]) == "event: state"
-        refused = service.client.get("/api/portfolio/live")
-        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+
+        def open_pages(headers: dict[str, str]) -> None:
+            for _ in range(live.MAX_PAGES_OF_OWNER):
+                stream = service.client.stream("GET", "/api/portfolio/live", headers=headers)
+                streams.append(pages.enter_context(stream).iter_lines())
+                assert next(streams[-1]) == "event: state"
+
+        def refusal(headers: dict[str, str]) -> tuple[int, str]:
+            refused = service.client.get("/api/portfolio/live", headers=headers)
+            return refused.status_code, refused.headers["retry-after"]
+
+        # One caller takes no more than half of the places.
+        assert live.MAX_OPEN_PAGES == 2 * live.MAX_PAGES_OF_OWNER
+        ours, theirs, third = (_login(service, name) for name in ("ann", "ben", "cem"))
+        open_pages(ours)
+        assert refusal(ours) == (429, "5")
+        open_pages(theirs)
+        assert refusal(third) == (503, "5")
 
     deadline = time.monotonic() + 20
     while True:
