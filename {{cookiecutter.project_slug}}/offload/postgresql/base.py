@@ -8,6 +8,7 @@ from django.db.backends.postgresql import base
 
 from offload.postgresql.bounded_connection import BoundedConnection
 from offload.postgresql.connection_slots import ConnectionSlots, slots_of_this_thread
+from offload.postgresql.schema import DatabaseSchemaEditor
 
 # Seconds. A kept connection is checked by `SELECT 1` before its first use in a request; a server
 # that works answers in less than a millisecond.
@@ -15,11 +16,15 @@ HEALTH_CHECK_TIMEOUT_SECONDS = 1.0
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's own, with two limits more.
+    """Django's own, with three limits more.
 
     1. An answer of the server may take `OPTIONS["answer_timeout"]` seconds (`BoundedConnection`).
     2. Threads that carry `ConnectionSlots` open only so many connections.
+    3. A migration waits for a lock for 2 s (`DatabaseSchemaEditor`).
     """
+
+    # Django's own name for it.
+    SchemaEditorClass = DatabaseSchemaEditor
 
     # Django connects with `self.Database.connect`, and finds the classes of errors there. Its own
     # is the module psycopg.
