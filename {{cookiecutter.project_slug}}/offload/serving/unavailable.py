@@ -12,9 +12,10 @@ logger = logging.getLogger("offload.serving")
 
 # Seconds. A restarted PostgreSQL accepts connections after about this time.
 DATABASE_RETRY_AFTER_SECONDS = 2
-# SQLite's primary result codes (sqlite.org/rescode.html) for a file that is busy, locked, full, or
-# cannot be read or opened. `SQLITE_ERROR`, such as a missing table, is a fault of the service.
-SQLITE_NOT_NOW = {5, 6, 10, 13, 14}
+# SQLite's primary result codes (sqlite.org/rescode.html) for a file that is busy, locked, on a file
+# system that is full or only reads, or cannot be read, opened or locked. `SQLITE_ERROR`, such as a
+# missing table, is a fault of the service.
+SQLITE_NOT_NOW = {5, 6, 8, 10, 13, 14, 15}
 
 
 def unavailable(error: BaseException | None) -> Problem | None:
