@@ -143,6 +143,25 @@ def test_a_type_that_no_worker_knows_is_counted_and_stops_no_other_row(quiet: La
     assert maintenance.stats.queues["cpu"].age < conf().queue_age
 
 
+def test_parts_in_a_queue_that_no_worker_reads_are_told(quiet: Lab) -> None:
+    """Their age is in no figure, and a worker of another queue runs."""
+    from prometheus_client import REGISTRY
+
+    def unread() -> float | None:
+        return REGISTRY.get_sample_value("offload_jobs_unread", {"queue": "cpu"})
+
+    worker("lab.told", queues=("default",))
+    divided_job(quiet, 3)
+    leader = process(CountingBroker())
+    leader.run()
+    assert (leader.stats.workers, leader.stats.queues["cpu"].depth) == (1, 0)
+    assert unread() == 3
+
+    worker("lab.burn", queues=("cpu",))
+    leader.run()
+    assert unread() == 0
+
+
 @pytest.fixture
 def every_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """`FailUnknown` runs at every look."""

@@ -45,6 +45,7 @@ HEALTHY = {
     f'offload_jobs_ended_total{{{WORKERS}, kind="risk", status="failed"}}': "0+0.1x80",
     f'offload_jobs_ended_total{{{WORKERS}, kind="risk", status="succeeded"}}': "0+5x80",
     f'offload_jobs_unserved{{{WEB}, kind="risk", queue="cpu"}}': "0x80",
+    f'offload_jobs_unread{{{WEB}, queue="cpu"}}': "0x80",
     # The time of Prometheus itself, which begins at 0 in such a test.
     f"offload_jobs_stats_timestamp_seconds{{{WEB}}}": "0+15x80",
 }
@@ -72,9 +73,9 @@ FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {"upstream": "bank"},
     ),
     "WorkersDown": ({f"up{{{WORKERS}}}": "1x60 0x20"}, {"instance": "b", "job": "workers"}),
-    "NoWorker": ({f"offload_jobs_workers{{{WEB}}}": "2x79 0"}, {}),
+    "NoWorker": ({f"offload_jobs_workers{{{WEB}}}": "2x74 0x5"}, {}),
     "BrokerGone": (
-        {f"offload_jobs_processes_without_broker{{{WEB}}}": "0x79 1"},
+        {f"offload_jobs_processes_without_broker{{{WEB}}}": "0x76 1x3"},
         {"job": "web"},
     ),
     "QueueOld": (
@@ -93,8 +94,26 @@ FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {f'offload_jobs_unserved{{{WEB}, kind="risk", queue="cpu"}}': "5x80"},
         {"queue": "cpu", "kind": "risk"},
     ),
+    "QueueUnread": (
+        {f'offload_jobs_unread{{{WEB}, queue="cpu"}}': "0x70 3x9"},
+        {"queue": "cpu"},
+    ),
     "StatsOld": ({f"offload_jobs_stats_timestamp_seconds{{{WEB}}}": "0+15x60 900x20"}, {}),
 }
+# What is otherwise in a deploy, or in a restart of Redis, where nobody has to get up.
+PEACE = {
+    # The old workers have ended before the new ones begin.
+    "workers are replaced": {f"offload_jobs_workers{{{WEB}}}": "2x77 0x2"},
+    # The gauges of a process begin at 0.
+    "a web process begins": {
+        f"offload_jobs_workers{{{WEB}}}": "2x79 0",
+        f"offload_jobs_stats_timestamp_seconds{{{WEB}}}": "0+15x79 0",
+    },
+    "Redis is restarted": {f"offload_jobs_processes_without_broker{{{WEB}}}": "0x79 1"},
+    "a worker starts from zero": {f'offload_jobs_unread{{{WEB}, queue="cpu"}}': "0x74 3x5"},
+}
+# Prometheus that finds targets by names or by pods knows none where no process runs.
+NO_TARGET = {f"up{{{WEB}}}": "1x70 stale"}
 
 
 def promtool() -> str:
@@ -134,11 +153,21 @@ def as_test(name: str, changed: dict[str, str], firing: dict[str, dict[str, str]
 
 
 def test_each_alarm_fires_in_its_fault_and_no_other_one_does(tmp_path: Path) -> None:
-    tool = promtool()
     assert set(FAULTS) == {rule["alert"] for rule in RULE_LIST}
     tests = [as_test("healthy", {}, {})]
     tests += [as_test(name, series, {name: labels}) for name, (series, labels) in FAULTS.items()]
-    file = tmp_path / "tests.json"
+    tests.append(as_test("no web process", NO_TARGET, {"WebDown": {"job": "web"}}))
+    run_rules(tmp_path, tests)
+
+
+def test_no_alarm_fires_in_a_deploy(tmp_path: Path) -> None:
+    run_rules(tmp_path, [as_test(name, series, {}) for name, series in PEACE.items()])
+
+
+def run_rules(folder: Path, tests: list[Any]) -> None:
+    """Run these tests of promtool."""
+    tool = promtool()
+    file = folder / "tests.json"
     document = {"rule_files": [str(RULES)], "evaluation_interval": "15s", "tests": tests}
     file.write_text(json.dumps(document))
     told = subprocess.run(

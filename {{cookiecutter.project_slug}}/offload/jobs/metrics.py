@@ -76,6 +76,12 @@ UNSERVED = Gauge(
     ["queue", "kind"],
     multiprocess_mode="livemostrecent",
 )
+UNREAD = Gauge(
+    "offload_jobs_unread",
+    "Due jobs, parts included, of a queue that no running worker reads.",
+    ["queue"],
+    multiprocess_mode="livemostrecent",
+)
 PAUSED = Gauge(
     "offload_jobs_paused",
     "1 for each paused queue and each paused job type, 0 for what is paused no more.",

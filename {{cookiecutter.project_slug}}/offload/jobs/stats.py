@@ -29,6 +29,8 @@ class QueueStats:
     drain: float = 0.0
     # Rows that are due, parts included: so many messages the broker should hold.
     rows: int = 0
+    # Whether a running worker reads the queue.
+    is_read: bool = True
 
 
 @dataclass
@@ -133,6 +135,7 @@ class JobStats:
         for name, queue in self.queues.items():
             metrics.WAITING.labels(name).set(queue.depth)
             metrics.OLDEST.labels(name).set(queue.age)
+            metrics.UNREAD.labels(name).set(0 if queue.is_read else queue.rows)
 
         set_all_series(metrics.PAUSED, dict.fromkeys(self.paused, 1))
         unserved: dict[tuple[str, ...], float] = {

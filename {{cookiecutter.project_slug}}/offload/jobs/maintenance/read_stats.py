@@ -49,6 +49,8 @@ class ReadStats:
             self._read_drain(found)
 
         found.workers = len(self.due_rows.workers)
+        for name, counted in found.queues.items():
+            counted.is_read = self.due_rows.is_read(name)
         for queue in self.due_rows.queues():
             kinds = self.due_rows.unserved(queue)
             if kinds:
