@@ -94,6 +94,8 @@ def test_the_token_of_development_is_for_this_machine_alone(generated: Generated
         {"WORKER_GRACE": "inf"},
         {"METRICS_TOKEN": "two words"},
         {"METRICS_TOKEN": "tök"},
+        # Nobody could log in to Flower.
+        {"FLOWER_PASSWORD": "a long pässword"},
     ],
 )
 def test_what_cannot_be_used_is_a_fault(load: Load, variables: dict[str, str]) -> None:

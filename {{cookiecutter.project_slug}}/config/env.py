@@ -84,7 +84,8 @@ class Env(BaseSettings):
     moves a whole service in development."""
     flower_port: Port = Field(default_factory=lambda data: data["port"] + 1)
     """The port of Flower; by default the one after PORT."""
-    flower_password: str = ""
+    # With another character Flower (2.2) answers 500 to everybody.
+    flower_password: str = Field(default="", pattern="^[ -~]*$")
     """The password of Flower's user `admin`. Flower does not start without one."""
     flower_prefix: str = ""
     """The path of Flower behind a proxy, such as `flower`."""
