@@ -309,6 +309,42 @@ def many_waiting(many: Lab) -> Lab:
     return many
 
 
+@pytest.mark.timeout(900)
+def test_a_look_beside_many_waiting_parts_reads_no_finished_job(many: Lab) -> None:
+    """Parts are no part of a queue's depth: a few divided jobs are 100,000 waiting rows."""
+    from django.db import connection
+
+    from offload.jobs.maintenance.runner import Maintenance
+    from offload.jobs.models import Leader, Worker
+    from offload.jobs.notifier import EventPublisher
+    from offload.jobs.stats import JobStats
+
+    at = {"postgresql": "now()", "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')"}
+    unfinished = {"started_at": "NULL", "finished_at": "NULL", "expires_at": "NULL"}
+    waits = {**unfinished, "status": "'queued'", "number": "n"}
+    now = at[connection.vendor]
+    insert_finished(ROWS // 3, **waits, due_at=now, published_at=now)
+    Worker.objects.create(id=uuid4(), name="w", queues=["cpu"], slots=1, kinds=["lab.burn"])
+    Leader.objects.all().delete()
+
+    guilty: dict[str, list[str]] = {}
+
+    def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        # An UPDATE names 500 rows, and of few pages PostgreSQL is right to read all for them.
+        if sql.startswith("SELECT") and '"offload_job"' in sql and sql not in guilty:
+            guilty[sql] = []
+            # In the same transaction, and so with the same settings.
+            guilty[sql] = whole_reads(sql, params)
+        return execute(sql, params, many, context)
+
+    broker: Any = RecordingBroker()
+    leader = Maintenance(broker, JobStats(), EventPublisher())
+    with connection.execute_wrapper(explain):
+        leader.run()
+    assert len(guilty) > 5
+    assert {sql: found for sql, found in guilty.items() if found} == {}
+
+
 STAFF_PAGES = (
     "/admin/offload_jobs/operations/",
     "/admin/offload_jobs/job/",

@@ -67,7 +67,8 @@ class ReadStats:
     def _read_waiting(self, found: JobStats) -> dict[tuple[str, str], int]:
         """Count waiting rows, and those that wait for a later time.
 
-        It is one read of the index `offload_job_waiting`.
+        It is one read of the index `offload_job_waiting`. The index has no ids: to count them,
+        PostgreSQL would read the rows, and where many wait, the whole table.
         Paused jobs count for the depth of their queue, which bounds it. They count neither for its
         age nor among the rows that should have a message.
         """
@@ -76,9 +77,9 @@ class ReadStats:
             Job.objects.filter(due_at__isnull=False)
             .values("queue", "kind")
             .annotate(
-                rows=Count("pk", filter=waiting()),
-                depth=Count("pk", filter=waiting() & whole),
-                planned=Count("pk", filter=Q(due_at__gt=Now()) & whole),
+                rows=Count("queue", filter=waiting()),
+                depth=Count("queue", filter=waiting() & whole),
+                planned=Count("queue", filter=Q(due_at__gt=Now()) & whole),
                 oldest=Min("due_at", filter=waiting() & whole),
                 now=Now(),
             )
@@ -137,7 +138,7 @@ class ReadStats:
         counts = (
             Job.objects.filter(waiting())
             .values("queue", "owner")
-            .annotate(rows=Count("pk"), depth=Count("pk", filter=Q(number=0)))
+            .annotate(rows=Count("queue"), depth=Count("queue", filter=Q(number=0)))
         )
         large = counts.filter(rows__gte=least).order_by("-rows")[:MAX_COUNTED_OWNERS]
         for row in large:
