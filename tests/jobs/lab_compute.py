@@ -103,6 +103,42 @@ def die(log: str, way: str, report: Report) -> int:
     return 0
 
 
+def fork(log: str, way: str, report: Report) -> int:
+    """Fork, and come back from it twice. Returns the status of the forked process."""
+    _note(log, "start")
+    child = os.fork()
+    if child:
+        for share in range(20):
+            report(share / 20, "the job")
+            time.sleep(0.05)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    match way:
+        case "fork and exit":
+            sys.exit(7)
+        case "fork and fail":
+            raise ValueError("the forked process has failed")
+        case "fork and report":
+            for share in range(20):
+                report(share / 20, "its child")
+                time.sleep(0.05)
+    return 99
+
+
+def open_transaction(way: str) -> None:
+    """Begin a transaction and do not end it."""
+    from django.db import connection, transaction
+
+    if "autocommit" in way:
+        transaction.set_autocommit(False)
+    elif "SQL" in way:
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+    else:
+        transaction.atomic().__enter__()
+    if "fail" in way:
+        raise ValueError("the input is wrong")
+
+
 def stumble(log: str, times: int) -> int:
     """Fail `times` times with an error worth another attempt, then succeed."""
     _note(log, "start")

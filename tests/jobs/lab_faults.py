@@ -82,6 +82,24 @@ def raise_error(params: Death, report: Report) -> Done:
     return Done(value=0)
 
 
+class Left(BaseModel):
+    """What the job leaves behind."""
+
+    log: str
+    way: str
+
+
+@job("lab.leaving", time_limit=30, memory_limit=256 * MiB)
+def leaving(params: Left, report: Report) -> Done:
+    """Leave something behind in the process."""
+    from .compute import fork, open_transaction
+
+    if params.way.startswith("fork"):
+        return Done(value=fork(params.log, params.way, report))
+    open_transaction(params.way)
+    return Done(value=0)
+
+
 @job("lab.refused", time_limit=30, memory_limit=256 * MiB)
 def refused(params: Work, report: Report) -> Done:
     """Succeed, and have the database refuse the write as no outage would."""

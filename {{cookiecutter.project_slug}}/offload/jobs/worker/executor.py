@@ -30,6 +30,7 @@ from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Slot
 from offload.jobs.worker.failure import full_text, public_text
 from offload.jobs.worker.kept_end import KeptEnd, KeptResult
+from offload.jobs.worker.left_behind import no_open_transaction, only_this_process
 from offload.jobs.worker.measured import measured
 from offload.jobs.worker.memory_limit import memory_limit
 from offload.jobs.worker.outage import retry_while_database_is_down
@@ -175,7 +176,11 @@ def _run(job_type: JobType[Any, Any], job: Job, slot: Slot) -> WriteEnd:
     Four cases: the function returned, it was asked to stop, it lost its lease, it raised an error.
     """
     try:
-        with memory_limit(job_type.limits.memory_limit):
+        with (
+            memory_limit(job_type.limits.memory_limit),
+            no_open_transaction(),
+            only_this_process(job),
+        ):
             return _compute(job_type, job, slot)
     except Cancelled:
         return KeptEnd(job, "stop")

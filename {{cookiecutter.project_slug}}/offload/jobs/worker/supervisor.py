@@ -7,6 +7,7 @@ duties, and each duty has a file: `heartbeat.py`, `orphans.py`, `lease.py`, `kil
 """
 
 import logging
+import os
 import threading
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ from offload.jobs.worker.heartbeat import Heartbeat
 from offload.jobs.worker.kill_cancelled import kill_cancelled
 from offload.jobs.worker.kill_fenced import KillFenced
 from offload.jobs.worker.lease import Leases
+from offload.jobs.worker.left_behind import forget_connections
 from offload.jobs.worker.metrics_server import open_metrics_server, serve
 from offload.jobs.worker.orphans import Orphans
 from offload.jobs.worker.pool_kind import require_forked_processes
@@ -65,7 +67,7 @@ class Supervisor(bootsteps.StartStopStep):
         require_forked_processes(worker)
         self._metrics_server = open_metrics_server()
         _start_tracing()
-        signals.worker_process_init.connect(_forget_stats)
+        signals.worker_process_init.connect(_prepare_process)
         # Forked processes inherit the id: it says who holds the leases.
         self._worker_id = uuid4()
         # Before the pool forks: its processes write the table, and notify the relay by a pipe.
@@ -231,6 +233,9 @@ def _flush_spans(**_: Any) -> None:
     tracing.flush()
 
 
-def _forget_stats(**_: Any) -> None:
-    """A process that computes reads no stats. A queue that was full at its fork would stay full."""
+def _prepare_process(**_: Any) -> None:
+    """Called in each process that computes, once it is forked."""
+    # It reads no stats. A queue that was full at its fork would stay full.
     services.stats = JobStats()
+    # Its own forks are those of jobs.
+    os.register_at_fork(after_in_child=forget_connections)

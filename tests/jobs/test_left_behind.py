@@ -1,0 +1,49 @@
+"""What a job's function leaves behind in its process harms neither the job nor the next one."""
+
+import pytest
+
+from .conftest import Lab
+
+
+@pytest.fixture
+def one_process(lab: Lab) -> Lab:
+    """The lab with Redis and one worker of one process."""
+    lab.redis()
+    lab.worker(slots=1)
+    return lab
+
+
+def next_job_succeeds(lab: Lab) -> None:
+    following = lab.reaches(lab.submit("lab.burn", units=1), "succeeded", patience=30)
+    assert following.attempts == 1
+
+
+@pytest.mark.parametrize(
+    ("way", "status"),
+    [("fork and exit", 7), ("fork and fail", 1), ("fork and return", 0), ("fork and report", 0)],
+)
+def test_a_process_that_a_job_forks_ends_no_job(one_process: Lab, way: str, status: int) -> None:
+    job = one_process.submit("lab.leaving", way=way)
+    ended = one_process.reaches(job, "succeeded", "failed")
+    assert ended.past_attempts is None
+    assert (ended.status, ended.result, ended.attempts) == ("succeeded", {"value": status}, 1)
+    assert one_process.executions(job) == 1
+    next_job_succeeds(one_process)
+
+
+@pytest.mark.parametrize("way", ["a block", "autocommit", "SQL"])
+def test_a_transaction_that_a_job_leaves_open_fails_that_job_alone(
+    one_process: Lab, way: str
+) -> None:
+    job = one_process.submit("lab.leaving", way=way)
+    ended = one_process.reaches(job, "succeeded", "failed", patience=30)
+    assert (ended.status, ended.attempts) == ("failed", 1)
+    assert "has begun a transaction of the database and has not ended it" in ended.error
+    next_job_succeeds(one_process)
+
+
+def test_a_job_that_fails_within_a_transaction_keeps_its_error(one_process: Lab) -> None:
+    job = one_process.submit("lab.leaving", way="a block, and fail")
+    ended = one_process.reaches(job, "succeeded", "failed", patience=30)
+    assert ended.error_detail == "ValueError: the input is wrong"
+    next_job_succeeds(one_process)
