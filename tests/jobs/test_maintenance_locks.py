@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from .conftest import Lab
+from .conftest import LEASE, Lab
 from .test_maintenance import RecordingBroker, run_maintenance
 
 # The duties wait 2 s for a lock at most; the run has five of them. The lock itself has no end.
@@ -34,6 +34,22 @@ def locked(job: Any) -> Iterator[None]:
     try:
         with other.cursor() as cursor:
             cursor.execute("UPDATE offload_job SET message = 'held' WHERE id = %s", [job.pk])
+        yield
+    finally:
+        other.rollback()
+        other.close()
+
+
+@contextmanager
+def table_locked() -> Iterator[None]:
+    """Another session that builds an index, for example: nobody else writes a row of a job."""
+    from django.db import connections
+
+    other = connections.create_connection("default")
+    other.set_autocommit(False)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("LOCK TABLE offload_job IN SHARE MODE")
         yield
     finally:
         other.rollback()
@@ -133,3 +149,63 @@ def test_a_job_whose_lease_was_renewed_after_the_look_stays_with_its_worker(
 
     assert status(job) == "running"
     assert job.attempts == 1
+
+
+def test_a_lock_on_the_whole_table_costs_no_worker_its_jobs(lab: Lab, postgresql: None) -> None:
+    from offload.jobs.models import Job
+
+    lab.redis()
+    # It leads. In a worker, the supervisor's wait for the lock would keep the leader waiting, too.
+    lab.web()
+    for name in ("one", "two"):
+        lab.worker(name)
+    jobs = [lab.submit("lab.silent", units=1, gate=str(lab.gate)) for _ in range(4)]
+    for job in jobs:
+        lab.computes(job)
+    # The leader has observed the database for a lease.
+    time.sleep(LEASE + 2)
+    with table_locked():
+        time.sleep(LEASE * 2)
+    time.sleep(LEASE + 2)
+    rows = Job.objects.filter(pk__in=[job.pk for job in jobs])
+    assert [(row.status, row.attempts) for row in rows] == [("running", 1)] * 4
+    assert [lab.executions(job) for job in jobs] == [1] * 4
+    assert "has locked the whole table of jobs" in lab.log("web")
+
+
+def test_a_lease_that_nobody_could_renew_is_not_lost_and_a_lease_later_it_is(
+    lab: Lab, postgresql: None
+) -> None:
+    from offload.jobs.maintenance.rescue_lost import Observation, RescueLost
+    from offload.jobs.notifier import EventPublisher
+
+    (job,) = lost(lab, 1)
+    observation = Observation()
+    rescue = RescueLost(observation, EventPublisher())
+
+    def look_a_lease_later() -> str:
+        observation.step()
+        assert observation._since is not None
+        observation._since -= 2 * LEASE
+        rescue.run()
+        return status(job)
+
+    with table_locked():
+        assert look_a_lease_later() == "running"
+    rescue.run()
+    assert status(job) == "running"
+    assert look_a_lease_later() == "queued"
+
+
+def test_a_lock_on_a_running_jobs_row_costs_its_worker_no_job(lab: Lab, postgresql: None) -> None:
+    """Its function reports within a long transaction, for example."""
+    lab.redis()
+    lab.web()
+    lab.worker()
+    job = lab.computes(lab.submit("lab.silent", units=1, gate=str(lab.gate)))
+    time.sleep(LEASE + 2)
+    for _ in range(3):
+        with locked(job):
+            time.sleep(LEASE + 2)
+        time.sleep(2)
+        assert (status(job), job.attempts, lab.executions(job)) == ("running", 1, 1)

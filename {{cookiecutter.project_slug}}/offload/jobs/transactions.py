@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import OperationalError, connection, transaction
 
 from offload.jobs.models import Job
-from offload.postgresql.conflicts import is_conflict
+from offload.postgresql.conflicts import is_conflict, is_lock_conflict
 
 logger = logging.getLogger("offload.jobs")
 
@@ -81,6 +81,25 @@ def bounded_transaction(seconds: float | None = None) -> Iterator[None]:
             with connection.cursor() as cursor:
                 cursor.execute(f"SET LOCAL lock_timeout = {int(seconds * 1000)}")
         yield
+
+
+def jobs_can_be_written() -> bool:
+    """Whether no other transaction holds a lock on the whole table of jobs (PostgreSQL).
+
+    An index that is built without CONCURRENTLY, a REINDEX and a VACUUM FULL do so for as long as
+    they last. A row can be read and locked beside the first two, and not be written.
+    """
+    if connection.vendor != "postgresql":
+        return True
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            # What an UPDATE takes, too.
+            cursor.execute("LOCK TABLE offload_job IN ROW EXCLUSIVE MODE NOWAIT")
+    except OperationalError as error:
+        if not is_lock_conflict(error):
+            raise
+        return False
+    return True
 
 
 @contextlib.contextmanager

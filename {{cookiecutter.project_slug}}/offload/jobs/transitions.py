@@ -91,16 +91,19 @@ def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
     return retry_conflicts(partial(fenced_claim, due(), job_id, **values))
 
 
-def renew(worker: UUID, job_ids: list[UUID]) -> None:
+def renew(worker: UUID, job_ids: list[UUID]) -> int:
     """Extend the leases of a worker's running jobs. Watchers see nothing of it: no new version.
 
-    A row that another transaction has locked is passed over until the next renewal, so that one
-    lock costs no other job its lease.
+    A row that another transaction has locked is passed over, so that one lock costs no other job
+    its lease.
+
+    Returns:
+        How many leases were extended.
     """
     held_by_worker = Job.objects.filter(pk__in=job_ids, worker=worker, status=Status.RUNNING)
     with transaction.atomic():
         unlocked = held_by_worker.select_for_update(skip_locked=True).order_by("pk").values("pk")
-        held_by_worker.filter(pk__in=unlocked).update(lease_until=from_now(conf().lease))
+        return held_by_worker.filter(pk__in=unlocked).update(lease_until=from_now(conf().lease))
 
 
 def progress(job: Job, fraction: float, message: str, state: Any = None) -> Job | None:

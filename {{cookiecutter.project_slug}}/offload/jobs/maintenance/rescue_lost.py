@@ -3,6 +3,7 @@
 import logging
 import time
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -14,7 +15,7 @@ from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
 from offload.jobs.models import Job, Status
 from offload.jobs.notifier import EventPublisher
 from offload.jobs.row_states import from_now
-from offload.jobs.transactions import bounded_transaction
+from offload.jobs.transactions import bounded_transaction, jobs_can_be_written
 from offload.postgresql.conflicts import is_lock_conflict
 
 logger = logging.getLogger("offload.jobs")
@@ -29,7 +30,7 @@ RESCUE_BATCH_ROWS = 100
 
 
 class Observation:
-    """Since when this thread has run, and the database has answered, without a gap.
+    """Since when this thread has run, and leases could be renewed, without a gap.
 
     A lease that ended while the database was down proves nothing: its worker could not renew it.
     The steps of one run may together take as long as they like, because each is noted.
@@ -47,12 +48,12 @@ class Observation:
             self._since = time.monotonic()
         self._last_step = wall
 
-    def database_was_down(self) -> None:
-        """Begin anew with the next read."""
+    def begin_anew(self) -> None:
+        """Begin with the next step: until now leases could not be renewed, or ended too early."""
         self._since = None
 
     def seconds(self) -> float:
-        """How long the database has been observed; 0 after an outage."""
+        """How long that has been so; 0 after an outage."""
         return 0.0 if self._since is None else time.monotonic() - self._since
 
 
@@ -62,20 +63,28 @@ class RescueLost:
     def __init__(self, observation: Observation, events: EventPublisher) -> None:
         self._observation = observation
         self._events = events
+        # Lost jobs whose rows another transaction holds, at the last look and at this one.
+        self._were_locked: set[UUID] = set()
+        self._are_locked: set[UUID] = set()
+        # Whether the table could be written at the last look: a lock on it is logged once.
+        self._can_be_written = True
         # The leases that end in a far future, as they were at the last look, and when that was.
         self._far: dict[UUID, datetime | None] = {}
         self._far_read_at = float("-inf")
 
     def run(self) -> None:
-        """Reclaim lost jobs, if the database was observed for a whole lease."""
+        """Reclaim lost jobs, if leases could be renewed for the time that one lasts."""
         lease = conf().lease
+        # Before that it proves nothing.
+        if self._observation.seconds() < lease * 2 / 3:
+            return
+        with FORK_LOCK:
+            lost = self._look()
         if self._observation.seconds() < lease:
             return
 
         reason = f"worker lost: no sign of it for {lease:g} s"
-        with FORK_LOCK:
-            lost = list(_lost().values_list("pk", "parent")[:RESCUE_BATCH_ROWS])
-
+        self._were_locked, self._are_locked = self._are_locked, set()
         for job_id, parent_id in lost:
             # Other threads of this process use the database between two rows.
             with FORK_LOCK:
@@ -85,6 +94,30 @@ class RescueLost:
         if time.monotonic() - self._far_read_at > lease:
             with FORK_LOCK:
                 self._end_far_leases()
+
+    def _look(self) -> list[tuple[UUID, UUID | None]]:
+        """The next lost jobs, with their parents. Begin the observation anew if they prove nothing.
+
+        A lease is renewed three times in the time that it lasts. Where two renewals are missing,
+        nobody may have been able to write. That is asked for a third of a lease before one counts
+        as lost, so that each worker has that time after the end of such a lock.
+        """
+        late = _held_until(from_now(conf().lease / 3)).annotate(now=Now())
+        found = list(late.values_list("pk", "parent", "lease_until", "now")[:RESCUE_BATCH_ROWS])
+
+        can_be_written = not found or jobs_can_be_written()
+        if not can_be_written:
+            self._observation.begin_anew()
+            if self._can_be_written:
+                logger.warning(
+                    "another transaction has locked the whole table of jobs, and no lease is "
+                    "renewed; no lost jobs are rescued until it ends. Is an index built without "
+                    "CONCURRENTLY?"
+                )
+        self._can_be_written = can_be_written
+        return [
+            (job_id, parent_id) for job_id, parent_id, until, now in found if until and until < now
+        ]
 
     def _end_far_leases(self) -> None:
         """End the leases of lost jobs that a clock of the database gave that was ahead.
@@ -123,9 +156,15 @@ class RescueLost:
                 return
             # The lease is asked again under the lock: its worker may have renewed it meanwhile.
             job = _unlocked(_lost().filter(pk=job_id))
-            rescued = transitions.reclaim(job, reason) if job is not None else None
+            if job is None:
+                self._are_locked.add(job_id)
+                return
+            if job_id in self._were_locked:
+                # Nobody could renew the lease until now. A worker that lives does so at once.
+                return
+            rescued = transitions.reclaim(job, reason)
 
-        if job is None or rescued is None:
+        if rescued is None:
             return
 
         logger.warning(
@@ -140,9 +179,14 @@ class RescueLost:
 
 
 def _lost() -> QuerySet[Job]:
+    return _held_until(Now())
+
+
+def _held_until(time: Any) -> QuerySet[Job]:
+    """The jobs whose lease ends before a time, the earliest first."""
     # `worker__isnull` is implied, and names the index.
     return Job.objects.filter(
-        status=Status.RUNNING, lease_until__lt=Now(), worker__isnull=False
+        status=Status.RUNNING, lease_until__lt=time, worker__isnull=False
     ).order_by("lease_until")
 
 

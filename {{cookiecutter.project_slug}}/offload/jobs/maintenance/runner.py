@@ -118,7 +118,7 @@ class Maintenance:
         self._observation.step()
 
     def _database_is_down(self, error: Exception) -> None:
-        self._observation.database_was_down()
+        self._observation.begin_anew()
         close_connections()
         if self._database_answers:
             logger.warning(

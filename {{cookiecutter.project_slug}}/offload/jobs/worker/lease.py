@@ -18,10 +18,13 @@ class Leases:
         self._renewed_at = 0.0
 
     def renew(self, held: Iterable[Job], working: Iterable[Assignment]) -> None:
-        """Renew the leases of jobs that a living process works on, if that is due."""
+        """Renew the leases of jobs that a living process works on, if that is due.
+
+        Where another transaction had locked one of the rows, it is due again at the next look: the
+        lease may have ended meanwhile.
+        """
         now = time.monotonic()
         if now - self._renewed_at > conf().lease / 3:
             worked_on = [job.pk for job in held if is_worked_on(job, working)]
-            if worked_on:
-                transitions.renew(self._worker_id, worked_on)
-            self._renewed_at = now
+            if not worked_on or transitions.renew(self._worker_id, worked_on) == len(worked_on):
+                self._renewed_at = now
