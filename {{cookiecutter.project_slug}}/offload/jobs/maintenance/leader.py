@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from offload.jobs.maintenance.database_clock import DatabaseClock
 from offload.jobs.models import Leader
 from offload.jobs.row_states import from_now, is_over
 from offload.jobs.stats import JobStats
@@ -44,6 +45,8 @@ class Leadership:
         self._holder = holder
         self._renewed_at = 0.0
         self._follows_until = 0.0
+        # Read at each `hold`.
+        self.clock = DatabaseClock()
 
     def is_due(self) -> bool:
         """Whether `hold` is to be called now: always where this process leads."""
@@ -63,12 +66,13 @@ class Leadership:
             stats: get the database's time, and what the leader wrote where this process does not
                 lead.
         """
-        asked_at = timezone.now()
+        asked_at, began = timezone.now(), time.monotonic()
         rows = Leader.objects.filter(name=NAME).annotate(now=Now())
         row: Any = rows.first() or self._first_election()
         if row is None:
             return False
         stats.read_clock(row.now, asked_at)
+        self.clock.read(row.now, began, time.monotonic())
 
         mine = row.holder == self._holder
         if mine and row.until > row.now and row.reaches_broker == reaches_broker:

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from offload.conf import conf
 from offload.jobs import transitions
 from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
+from offload.jobs.maintenance.database_clock import DatabaseClock
 from offload.jobs.models import Job, Status
 from offload.jobs.notifier import EventPublisher
 from offload.jobs.row_states import from_now
@@ -60,9 +61,12 @@ class Observation:
 class RescueLost:
     """The duty: reclaim the jobs whose lease has ended."""
 
-    def __init__(self, observation: Observation, events: EventPublisher) -> None:
+    def __init__(
+        self, observation: Observation, events: EventPublisher, clock: DatabaseClock | None = None
+    ) -> None:
         self._observation = observation
         self._events = events
+        self._clock = clock or DatabaseClock()
         # Lost jobs whose rows another transaction holds, at the last look and at this one.
         self._were_locked: set[UUID] = set()
         self._are_locked: set[UUID] = set()
@@ -103,7 +107,14 @@ class RescueLost:
         as lost, so that each worker has that time after the end of such a lock.
         """
         late = _held_until(from_now(conf().lease / 3)).annotate(now=Now())
+        asked_at = time.monotonic()
         found = list(late.values_list("pk", "parent", "lease_until", "now")[:RESCUE_BATCH_ROWS])
+
+        # The clock may have been put forward in this run.
+        if found:
+            self._clock.read(found[0][-1], asked_at, time.monotonic())
+        if self._clock.step > 0:
+            self._observation.begin_anew()
 
         can_be_written = not found or jobs_can_be_written()
         if not can_be_written:

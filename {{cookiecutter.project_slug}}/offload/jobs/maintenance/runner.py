@@ -10,6 +10,7 @@ from uuid import uuid4
 from offload.jobs import metrics
 from offload.jobs.broker import Broker
 from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections
+from offload.jobs.maintenance.correct_times import CorrectTimes
 from offload.jobs.maintenance.enqueue_periodic import EnqueuePeriodic
 from offload.jobs.maintenance.fail_overdue import FailOverdue
 from offload.jobs.maintenance.fail_unknown import FailUnknown
@@ -41,11 +42,13 @@ class Maintenance:
         self._reaches_broker = True
         # Whether the database answered the last time: an outage is logged once.
         self._database_answers = True
+        self._correct_times = CorrectTimes()
         read_stats = ReadStats(stats, self._leadership)
         # In this order. A duty that fails does not stop the next one.
         self._duties: dict[str, Callable[[], None]] = {
+            "correct times": self._correct_times.run,
             "read the stats": read_stats.run,
-            "rescue lost jobs": RescueLost(self._observation, events).run,
+            "rescue lost jobs": RescueLost(self._observation, events, self._leadership.clock).run,
             "settle divided jobs": SettleDivided(events).run,
             "enqueue periodic jobs": EnqueuePeriodic().run,
             "unblock limited jobs": UnblockLimited(broker).run,
@@ -86,11 +89,27 @@ class Maintenance:
         """Read the leader's row. Returns whether this process leads."""
         with FORK_LOCK:
             leads = self._leadership.hold(self._reaches_broker, self._stats)
+        self._look_at_clock(self._leadership.clock.take_step())
         self._observation.step()
         self._database_answers = True
 
         self._mark_published()
         return leads
+
+    def _look_at_clock(self, step: float) -> None:
+        """Take note of a clock of the database that was put forward by so many seconds, or back."""
+        if not step:
+            return
+        logger.warning(
+            "the database's clock was put %s by %.0f s; jobs go on as if it had not been",
+            "forward" if step > 0 else "back",
+            abs(step),
+        )
+        if step < 0:
+            self._correct_times.clock_was_put_back()
+        else:
+            # Leases have ended early: their workers have to renew them.
+            self._observation.begin_anew()
 
     def _mark_published(self) -> None:
         published = self._broker.take_published()
