@@ -65,6 +65,11 @@ class Unspeakable(Exception):
         raise RuntimeError("no text")
 
 
+class Leaving(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
 @job("lab.raise", time_limit=30, memory_limit=256 * MiB)
 def raise_error(params: Death, report: Report) -> Done:
     """Fail in a way that the name says."""
@@ -75,6 +80,10 @@ def raise_error(params: Death, report: Report) -> Done:
             raise ValueError("a zero: \0")
         case "no text":
             raise Unspeakable
+        case "an exit in its text":
+            raise Leaving
+        case "a huge status":
+            raise SystemExit(10**5000)
         case "a secret":
             raise RuntimeError("GET https://upstream/?token=s3cr3t: 401")
         case "for its owner":

@@ -29,7 +29,9 @@ def failed(lab: Lab, kind: str, **params: Any) -> Any:
     return job
 
 
-@pytest.mark.parametrize("way", ["a surrogate", "a NUL", "no text"])
+@pytest.mark.parametrize(
+    "way", ["a surrogate", "a NUL", "no text", "an exit in its text", "a huge status"]
+)
 def test_an_error_whose_text_no_database_takes_fails_its_job(lab: Lab, way: str) -> None:
     job = failed(lab, "lab.raise", way=way)
     assert job.error.startswith("failed with ")

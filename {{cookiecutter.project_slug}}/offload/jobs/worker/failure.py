@@ -24,7 +24,8 @@ def public_text(job_type: JobType[Any, Any], error: BaseException) -> str:
         case MemoryError():
             mebibytes = job_type.limits.memory_limit // 2**20
             return f"memory limit: the job needed more than {mebibytes} MiB"
-        case SystemExit(code=int() | None as code):
+        # Python writes no number of more than 4,300 digits as text.
+        case SystemExit(code=int() | None as code) if not code or code.bit_length() <= 64:
             return f"the job called sys.exit({code!r})"
     return clean_text(
         f"failed with {type(error).__name__}; the log has the reason under the job's id"
@@ -48,6 +49,6 @@ def clean_text(text: str, length: int = MAX_ERROR_LENGTH) -> str:
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    # Whatever `__str__` raises.
-    except Exception as fault:  # noqa: BLE001
+    # Whatever `__str__` raises, also sys.exit().
+    except BaseException as fault:  # noqa: BLE001
         return f"its text cannot be read: str() raised {type(fault).__name__}"
