@@ -2,6 +2,7 @@
 down.
 """
 
+import contextlib
 import ctypes
 import os
 import re
@@ -122,6 +123,16 @@ def fork(log: str, way: str, report: Report) -> int:
                 report(share / 20, "its child")
                 time.sleep(0.05)
     return 99
+
+
+def leak_descriptors() -> None:
+    """Open files until the process may open no more."""
+    files = 128
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    with contextlib.suppress(OSError):
+        while True:
+            os.open(os.devnull, os.O_RDONLY)
 
 
 def open_transaction(way: str) -> None:

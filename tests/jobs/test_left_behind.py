@@ -1,5 +1,9 @@
 """What a job's function leaves behind in its process harms neither the job nor the next one."""
 
+import os
+import resource
+import signal
+
 import pytest
 
 from .conftest import Lab
@@ -47,3 +51,31 @@ def test_a_job_that_fails_within_a_transaction_keeps_its_error(one_process: Lab)
     ended = one_process.reaches(job, "succeeded", "failed", patience=30)
     assert ended.error_detail == "ValueError: the input is wrong"
     next_job_succeeds(one_process)
+
+
+def test_files_that_a_job_leaves_open_fail_no_other_job(one_process: Lab) -> None:
+    leaking = one_process.submit("lab.leaving", way="open files")
+    one_process.reaches(leaking, "succeeded", patience=30)
+    next_job_succeeds(one_process)
+    assert "nearly all files" in one_process.log("worker")
+
+
+def test_a_process_that_can_open_no_connection_any_more_costs_an_attempt(lab: Lab) -> None:
+    """It would wait for the database without end."""
+    from django.db import OperationalError
+
+    from offload.jobs.worker import outage
+
+    def refuse() -> None:
+        raise OperationalError("unable to open a socket")
+
+    child = os.fork()
+    if child == 0:
+        limit = resource.RLIMIT_NOFILE
+        resource.setrlimit(limit, (3, resource.getrlimit(limit)[1]))
+        outage.retry_while_database_is_down(refuse, refuse)
+    try:
+        lab.until(lambda: os.waitid(os.P_PID, child, os.WNOHANG | os.WEXITED), "its end", 30)
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        raise

@@ -30,7 +30,11 @@ from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Slot
 from offload.jobs.worker.failure import full_text, public_text
 from offload.jobs.worker.kept_end import KeptEnd, KeptResult
-from offload.jobs.worker.left_behind import no_open_transaction, only_this_process
+from offload.jobs.worker.left_behind import (
+    end_without_descriptors,
+    no_open_transaction,
+    only_this_process,
+)
 from offload.jobs.worker.measured import measured
 from offload.jobs.worker.memory_limit import memory_limit
 from offload.jobs.worker.outage import retry_while_database_is_down
@@ -69,6 +73,8 @@ def execute(
     Raises:
         JobFailed: the job has failed; its row has the reason.
     """
+    # Before the claim: it costs no attempt. The maintenance publishes the job again.
+    end_without_descriptors()
     _listen_to_signals(slot)
     slot.claiming(job_id)
     try:

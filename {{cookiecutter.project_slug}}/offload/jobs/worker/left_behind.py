@@ -1,8 +1,10 @@
 """Keeps what a job's function leaves behind in its process from the end of the job, and from the
-next one: a process that it has forked, and a transaction that it has not ended.
+next one: a process that it has forked, a transaction that it has not ended, and files that it has
+not closed.
 """
 
 import contextlib
+import errno
 import logging
 import os
 from collections.abc import Iterator
@@ -14,6 +16,9 @@ from offload.jobs.errors import JobError
 from offload.jobs.models import Job
 
 logger = logging.getLogger("offload.jobs")
+
+# File descriptors that a job and the libraries of the database and the broker need at the least.
+MIN_FREE_DESCRIPTORS = 16
 
 # What forked processes have inherited. It is kept, since a connection that is closed in the one
 # process is of no use in the other.
@@ -62,6 +67,30 @@ def forget_connections(**_: Any) -> None:
     for connection in connections.all(initialized_only=True):
         _inherited.append(connection.connection)
         del connections[connection.alias]
+
+
+def end_without_descriptors() -> None:
+    """End this process if jobs have left hardly a file descriptor free.
+
+    The next job would fail for what an earlier one has not closed, and a process that cannot
+    connect to the database any more would wait for it without end. The pool starts another one.
+    """
+    taken: list[int] = []
+    try:
+        while len(taken) < MIN_FREE_DESCRIPTORS:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        # Where the whole system has none left, another process would be no better.
+        if error.errno == errno.EMFILE:
+            logger.error(
+                "a job has left open nearly all files that a process may have open (`ulimit -n`): "
+                "this process ends, and another one takes its place. Which job type closes no "
+                "files or connections?"
+            )
+            os._exit(1)
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 def _end_forked(job: Job, fault: BaseException | None) -> None:

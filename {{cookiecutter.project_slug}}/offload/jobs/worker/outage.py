@@ -8,6 +8,7 @@ from typing import TypeVar
 from django.db import connections
 
 from offload.jobs.database import CONNECTION_ERRORS
+from offload.jobs.worker.left_behind import end_without_descriptors
 from offload.postgresql.conflicts import why_refused
 
 logger = logging.getLogger("offload.jobs")
@@ -48,6 +49,7 @@ def retry_while_database_is_down(
             return found if found is not None else write()
         except CONNECTION_ERRORS as error:
             tries += 1
+            end_without_descriptors()
             if not logged_at or time.monotonic() - logged_at > OUTAGE_LOG_INTERVAL_SECONDS:
                 logged_at = time.monotonic()
                 logger.warning(
