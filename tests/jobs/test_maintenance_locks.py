@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -209,3 +209,24 @@ def test_a_lock_on_a_running_jobs_row_costs_its_worker_no_job(lab: Lab, postgres
             time.sleep(LEASE + 2)
         time.sleep(2)
         assert (status(job), job.attempts, lab.executions(job)) == ("running", 1, 1)
+
+
+def test_locks_on_overdue_jobs_delay_no_other_duty(lab: Lab, postgresql: None) -> None:
+    """An operator's session, for example, which has changed many waiting jobs."""
+    from offload.jobs.maintenance.fail_overdue import FailOverdue
+    from offload.jobs.models import Job
+    from offload.jobs.notifier import EventPublisher
+    from offload.jobs.row_states import from_now
+
+    *held, free = [lab.submit("lab.prompt", units=1) for _ in range(4)]
+    Job.objects.update(start_before=from_now(-60))
+    with ExitStack() as locks:
+        for job in held:
+            locks.enter_context(locked(job))
+        started = time.monotonic()
+        FailOverdue(EventPublisher()).run()
+        # It waits 2 s for a lock.
+        assert time.monotonic() - started < 2.0
+        assert [status(job) for job in (*held, free)] == ["queued"] * 3 + ["failed"]
+    FailOverdue(EventPublisher()).run()
+    assert [status(job) for job in held] == ["failed"] * 3

@@ -34,15 +34,26 @@ class FailOverdue:
         if time.monotonic() < self._next_run:
             return
 
-        rows = Job.objects.filter(overdue()).order_by("start_before")
-        with FORK_LOCK:
-            batch = list(rows.values_list("pk", "start_before")[:OVERDUE_BATCH_ROWS])
+        batch = self._next_batch()
         for job_id, deadline in batch:
             assert deadline is not None
             self._fail(job_id, deadline)
 
         if len(batch) < OVERDUE_BATCH_ROWS:
             self._next_run = time.monotonic() + OVERDUE_INTERVAL_SECONDS
+
+    def _next_batch(self) -> list[tuple[UUID, datetime | None]]:
+        """The next overdue jobs, without those that another transaction holds.
+
+        Each of those would be waited for, and nobody would do the other duties meanwhile.
+        """
+        rows = Job.objects.filter(overdue()).order_by("start_before")
+        with FORK_LOCK:
+            if not rows.exists():
+                return []
+            with bounded_transaction():
+                unlocked = rows.select_for_update(skip_locked=True)
+                return list(unlocked.values_list("pk", "start_before")[:OVERDUE_BATCH_ROWS])
 
     def _fail(self, job_id: UUID, deadline: datetime) -> None:
         error = f"no worker began it before {deadline:%Y-%m-%d %H:%M:%S} UTC, its deadline"
