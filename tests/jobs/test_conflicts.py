@@ -59,11 +59,16 @@ def refused(table: str, count: int, code: str = "40001") -> Iterator[None]:
 
 @pytest.fixture
 def serializable() -> Iterator[None]:
-    """Each new session is SERIALIZABLE, as a database or a role may be told to be."""
+    """Each new session is SERIALIZABLE, as a database or a role may be told to be.
+
+    Not that of the test: its own reads would meet the workers' writes.
+    """
     from django.db import connection
 
     in_sql("ALTER ROLE lab SET default_transaction_isolation = 'serializable'")
     connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_isolation TO 'read committed'")
     yield
     in_sql("ALTER ROLE lab RESET default_transaction_isolation")
     connection.close()
