@@ -303,3 +303,19 @@ async def test_a_call_may_be_larger_than_others_and_may_skip_the_cache(chaos: Ch
 def test_a_limit_of_a_call_that_lets_nothing_pass_is_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="above 0"):
         declare().get_json("/").with_limits(**limits)
+
+
+async def test_code_that_opens_an_upstream_by_itself_calls_the_stand_in_of_a_test() -> None:
+    """A command opens the lifespan, and a job its upstream, also inside of a test's `using`."""
+    upstream = Upstream("prices", base_url="http://127.0.0.1:1")
+    transport, seen = answering(200)
+    with upstream.using(transport):
+        async with upstream.open():
+            await upstream.get_json("/prices")
+        async with lifespan({}):
+            await upstream.get_json("/prices")
+        await upstream.get_json("/prices")
+    assert len(seen) == 3
+    async with upstream.open():
+        outcome = await upstream.get_json("/prices").outcome()
+    assert (outcome.status, len(seen)) == ("error", 3)
