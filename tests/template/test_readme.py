@@ -55,7 +55,9 @@ def test_a_feature_names_each_file_that_it_wrote(tmp_path: Path) -> None:
     assert changed == set(re.findall(r"^  (\S+)$", printed, re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", ["Weather", "class", "jobs", "1st", "portfolio", "a" * 31])
+@pytest.mark.parametrize(
+    "name", ["Weather", "class", "jobs", "1st", "portfolio", "a" * 31, "database", "static", "api"]
+)
 def test_a_feature_that_cannot_be_is_refused_and_nothing_is_written(
     tmp_path: Path, name: str
 ) -> None:

@@ -6,32 +6,15 @@ already, or if a place to write to is missing.
 """
 
 import argparse
-import keyword
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 from offload_dev.environment_page import PAGE
 from offload_dev.feature.layout import files_of
+from offload_dev.feature.naming import fault_of
 from offload_dev.feature.registration import edits_of
 from offload_dev.openapi_document import DOCUMENT
-
-# Labels of apps that this service has already; Django refuses a second one.
-TAKEN_LABELS = (
-    "access",
-    "admin",
-    "auth",
-    "contenttypes",
-    "guard",
-    "jobs",
-    "messages",
-    "ninja",
-    "offload_dev",
-    "servestatic",
-    "sessions",
-    "staticfiles",
-)
 
 
 def main() -> int:
@@ -42,7 +25,7 @@ def main() -> int:
     parser.add_argument("--models", action="store_true", help="with models.py and admin.py")
     arguments = parser.parse_args()
 
-    fault = _fault(arguments.name)
+    fault = fault_of(arguments.name)
     if fault:
         sys.exit(f"NAME={arguments.name}: {fault}")
 
@@ -66,17 +49,6 @@ def main() -> int:
 
     _say(arguments.name, written)
     return 0
-
-
-def _fault(name: str) -> str | None:
-    """What is wrong with a feature's name; None if nothing is."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]{,29}", name):
-        return "use at most 30 lower-case letters, digits and underscores; begin with a letter"
-    if keyword.iskeyword(name):
-        return "it is a word of Python's own"
-    if name in TAKEN_LABELS:
-        return "an app of this service has that label already"
-    return None
 
 
 def _run(*command: str) -> None:
