@@ -10,7 +10,7 @@ from offload_dev.lint.source.tree import Module, Project
 
 AWAIT_BEFORE = (
     "await the service in the endpoint, and pass what it answered as a parameter; a job whose "
-    "purpose is the call says so (docs/recipes.md, Send mail)"
+    "purpose is the call says so (docs/recipes.md, A job that calls another service)"
 )
 
 
