@@ -226,3 +226,31 @@ def test_a_default_timeout_of_sockets_is_for_those_of_libraries(
         "def read():\n    return imaplib.IMAP4('mail.test')\n"
     )
     assert [each.rule for each in findings(tmp_path, code)].count("OFF405") == count
+
+
+POOL = """
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy
+from celery import shared_task
+
+HEAD:
+    with ThreadPoolExecutor() as pool:
+        return pool.submit(numpy.linalg.inv, given).result()
+"""
+
+
+@pytest.mark.parametrize(
+    ("head", "count"),
+    [("def view(request, given)", 1), ("@shared_task(time_limit=9)\ndef work(given)", 0)],
+)
+def test_the_threads_of_a_task_are_none_of_the_web_process(
+    tmp_path: Path, head: str, count: int
+) -> None:
+    found = [rule for rule, _ in numbers(tmp_path, POOL.replace("HEAD", head))]
+    assert found.count("OFF203") == count
+
+
+def test_a_frame_may_be_small(tmp_path: Path) -> None:
+    code = "import cv2\n\n\nasync def view(request):\n    return cv2.resize(request.body, (9, 9))\n"
+    assert numbers(tmp_path, code) == {("OFF201", "warning")}

@@ -42,7 +42,8 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
     """Finds functions that are handed to a thread, and compute there.
 
     Sync views, and the `run` of a thread class, run in a thread by themselves. What they come to is
-    a warning, also in a thread that they start, and so is an export of all rows.
+    a warning, also in a thread that they start, and so is an export of all rows. A task of a queue
+    runs in a worker, so its threads are none of the web process.
 
     What is short with little data, such as YAML and differences of texts, has little as a rule.
 
@@ -50,6 +51,8 @@ def computing_in_thread(function: Function, graph: CallGraph) -> Iterator[Violat
     large operations, but then take the core that the event loop needs. What waits, and what is
     short, such as hashing a password, is right in a thread.
     """
+    if function.is_task:
+        return
     # Under a plain server no event loop waits for the core. An export for staff is rare.
     is_rare = answers_request(function, graph) and is_for_staff(function)
     runs = not is_rare and _runs_in_thread(function, graph)
