@@ -135,6 +135,8 @@ HEDGED = """{"quotes": {"ACME": 12.5}, "unknown": [],
 
 def test_a_hedged_request_is_a_bar_below_the_slow_one(open_page: Open) -> None:
     page = open_page()
+    # The page asks by itself when it is opened. That answer would take the place of this one.
+    page.wait_for_selector("#waterfall li.ok")
     page.route("**/api/portfolio/quotes*", lambda route: route.fulfill(body=HEDGED))
     page.get_by_role("button", name="Ask the sources").click()
     page.wait_for_selector("#waterfall rect.hedge", state="attached")

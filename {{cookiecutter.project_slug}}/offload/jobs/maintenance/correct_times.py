@@ -47,9 +47,11 @@ class CorrectTimes:
             if workers.exists():
                 workers.update(seen_at=Now())
 
-        held = Job.objects.filter(worker__isnull=False)
-        waiting = Job.objects.filter(due_at__isnull=False)
-        blocked = Job.objects.filter(unblock_at__isnull=False)
+        # In the order of an index, or in none: in any other, SQLite reads the whole table.
+        jobs = Job.objects.order_by()
+        held = jobs.filter(worker__isnull=False)
+        waiting = jobs.filter(due_at__isnull=False)
+        blocked = jobs.filter(unblock_at__isnull=False).order_by("limit_key", "rank")
         corrected = (
             _correct(held.filter(cancel_requested_at__gt=ahead), cancel_requested_at=Now())
             + _correct(waiting.filter(_is_late("due_at")), due_at=Now(), published_at=None)
@@ -90,8 +92,7 @@ def _is_late(column: str) -> Q:
 def _correct(rows: QuerySet[Job], **values: Any) -> int:
     """Correct the first of these rows that nobody has locked. Returns how many."""
     with FORK_LOCK, bounded_transaction():
-        # Without an order, which would have SQLite read the whole table by its primary key.
-        unlocked = rows.select_for_update(skip_locked=True).order_by()
+        unlocked = rows.select_for_update(skip_locked=True)
         found = list(unlocked.values_list("pk", flat=True)[:CORRECT_BATCH_ROWS])
         if found:
             Job.objects.filter(pk__in=found).update(**values)

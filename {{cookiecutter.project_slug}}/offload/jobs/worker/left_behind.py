@@ -1,6 +1,7 @@
-"""Keeps what a job's function leaves behind in its process from the end of the job, and from the
-next one: a process that it has forked, a transaction that it has not ended, and files that it has
-not closed.
+"""Keeps what a job's function leaves behind in its process from its end, and from the next job.
+
+It may leave a process that it has forked, a transaction that it has not ended, and files that it
+has not closed.
 """
 
 import contextlib
