@@ -4,43 +4,40 @@ Django's own are for PostgreSQL alone: with them neither the tests nor a laptop 
 A migration with one of them needs `atomic = False`, and should have no other operation.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.postgres import operations
 from django.db import migrations
+from django.db.migrations.operations.base import Operation
 
 
-class AddIndexConcurrently(operations.AddIndexConcurrently):
+class _OnBothDatabases(Operation):
+    """The operation below it on PostgreSQL, and `usual` on SQLite."""
+
+    usual: ClassVar[type[Operation]]
+
+    def database_forwards(self, app_label: str, schema_editor: Any, *states: Any) -> None:
+        """Apply it."""
+        if schema_editor.connection.vendor == "postgresql":
+            super().database_forwards(app_label, schema_editor, *states)
+        else:
+            self.usual.database_forwards(self, app_label, schema_editor, *states)
+
+    def database_backwards(self, app_label: str, schema_editor: Any, *states: Any) -> None:
+        """Undo it."""
+        if schema_editor.connection.vendor == "postgresql":
+            super().database_backwards(app_label, schema_editor, *states)
+        else:
+            self.usual.database_backwards(self, app_label, schema_editor, *states)
+
+
+class AddIndexConcurrently(_OnBothDatabases, operations.AddIndexConcurrently):
     """Add an index, and go on with writes meanwhile."""
 
-    def database_forwards(self, app_label: str, schema_editor: Any, *states: Any) -> None:
-        """Build it."""
-        if schema_editor.connection.vendor == "postgresql":
-            super().database_forwards(app_label, schema_editor, *states)
-        else:
-            migrations.AddIndex.database_forwards(self, app_label, schema_editor, *states)
-
-    def database_backwards(self, app_label: str, schema_editor: Any, *states: Any) -> None:
-        """Remove it."""
-        if schema_editor.connection.vendor == "postgresql":
-            super().database_backwards(app_label, schema_editor, *states)
-        else:
-            migrations.AddIndex.database_backwards(self, app_label, schema_editor, *states)
+    usual = migrations.AddIndex
 
 
-class RemoveIndexConcurrently(operations.RemoveIndexConcurrently):
+class RemoveIndexConcurrently(_OnBothDatabases, operations.RemoveIndexConcurrently):
     """Remove an index, and go on with writes meanwhile."""
 
-    def database_forwards(self, app_label: str, schema_editor: Any, *states: Any) -> None:
-        """Remove it."""
-        if schema_editor.connection.vendor == "postgresql":
-            super().database_forwards(app_label, schema_editor, *states)
-        else:
-            migrations.RemoveIndex.database_forwards(self, app_label, schema_editor, *states)
-
-    def database_backwards(self, app_label: str, schema_editor: Any, *states: Any) -> None:
-        """Build it again."""
-        if schema_editor.connection.vendor == "postgresql":
-            super().database_backwards(app_label, schema_editor, *states)
-        else:
-            migrations.RemoveIndex.database_backwards(self, app_label, schema_editor, *states)
+    usual = migrations.RemoveIndex
