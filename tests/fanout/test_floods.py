@@ -26,20 +26,38 @@ FEW_TURNS = 10
 
 
 @contextmanager
-def upstream_of(head: bytes, piece: bytes, times: int | None = None) -> Iterator[str]:
-    """An upstream in threads: it answers each connection with these bytes, also without end."""
+def upstream_of(
+    head: bytes,
+    piece: bytes,
+    times: int | None = None,
+    *,
+    closes: bool = False,
+    heard: list[bytes] | None = None,
+) -> Iterator[str]:
+    """An upstream in threads: it answers each connection with these bytes, also without end.
+
+    Args:
+        head: sent once.
+        piece: sent `times` times behind it.
+        times: None is without end.
+        closes: whether it closes the connection behind that.
+        heard: what clients sent is added to it.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
 
     def answer(client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
-            client.recv(65536)
+            request = client.recv(65536)
+            if heard is not None:
+                heard.append(request)
             client.sendall(head)
             sent = 0
             while times is None or sent < times:
                 client.sendall(piece)
                 sent += 1
-            # Until the client closes.
-            client.recv(1)
+            if not closes:
+                # Until the client closes.
+                client.recv(1)
 
     def accept() -> None:
         with contextlib.suppress(OSError):

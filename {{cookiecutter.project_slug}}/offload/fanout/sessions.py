@@ -10,6 +10,7 @@ import aiohttp
 
 from .aiohttp_errors import no_hidden_resend
 from .connector import UpstreamConnector
+from .decoding import ACCEPT_ENCODING
 from .resolver import UpstreamResolver
 from .tls import TlsFiles, tls_context
 
@@ -134,6 +135,9 @@ class Sessions:
             # because only here a hanging connection can be told from a slow response.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
             middlewares=(no_hidden_resend,),
+            # The transport decodes: it sees whether a body was whole (`decoding.py`).
+            auto_decompress=False,
+            headers={"Accept-Encoding": ACCEPT_ENCODING},
             proxy=self._settings.proxy,
         )
         return Generation(self, session)

@@ -1,5 +1,6 @@
 """Transport: httpx's requests, responses and exceptions over aiohttp's connections."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from time import monotonic
@@ -8,6 +9,7 @@ import aiohttp
 from yarl import URL
 
 from .aiohttp_errors import map_aiohttp_exception
+from .decoding import Decoder, decoder_for
 from .errors import TooLarge
 from .http import httpx
 from .raw_response import RawResponse
@@ -15,9 +17,8 @@ from .request import Headers
 from .sessions import ConnectionSettings, Generation, Sessions
 from .upload import Upload
 
-# The encodings that aiohttp decodes. It does so in bounded steps, so that a decompression bomb
-# cannot fill the memory.
-DECODED_ENCODINGS = frozenset({"gzip", "deflate", "br", "zstd"})
+# After this time of decoding, the loop serves others, and then the rest is decoded.
+DECODE_SECONDS = 0.002
 # httpx has the standard library parse the header where a caller reads text. In some versions its
 # time grows with the square of the length: 64 kB in 8 headers stopped the loop for 28 s.
 MAX_CONTENT_TYPE_CHARACTERS = 256
@@ -51,7 +52,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         try:
             response = await _send(generation, method, url, headers, body)
             try:
-                content = b"".join([chunk async for chunk in _chunks(response, limit)])
+                content = b"".join([piece async for piece in _body(response, limit)])
             finally:
                 # Closes the connection, unless the body was read to its end: then the connection is
                 # in the pool again.
@@ -81,7 +82,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             raise
 
         headers = list(response.raw_headers)
-        if response.headers.get("Content-Encoding", "").lower() in DECODED_ENCODINGS:
+        if _decoder(response):
+            # Else httpx would decode it again.
             headers = [
                 (name, value)
                 for name, value in headers
@@ -106,7 +108,7 @@ class _Body(httpx.AsyncByteStream):
         self._limit = limit
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _chunks(self._response, self._limit)
+        return _body(self._response, self._limit)
 
     async def aclose(self) -> None:
         self._response.close()
@@ -132,14 +134,26 @@ async def _send(
     return response
 
 
-async def _chunks(response: aiohttp.ClientResponse, limit: int | None) -> AsyncIterator[bytes]:
+async def _body(response: aiohttp.ClientResponse, limit: int | None) -> AsyncIterator[bytes]:
     """The decoded body, piece by piece; raises `TooLarge` if it has more bytes than `limit`."""
-    size = 0
+    decoder = _decoder(response)
+    size, until = 0, monotonic() + DECODE_SECONDS
     try:
-        while chunk := await response.content.readany():
-            size += len(chunk)
-            if limit is not None and size > limit:
-                raise TooLarge(f"The body is larger than max_bytes ({limit} bytes).")
-            yield chunk
+        while data := await response.content.readany():
+            for piece in decoder.decode(data) if decoder else (data,):
+                size += len(piece)
+                if limit is not None and size > limit:
+                    raise TooLarge(f"The body is larger than max_bytes ({limit} bytes).")
+                if piece:
+                    yield piece
+                if decoder and monotonic() > until:
+                    await asyncio.sleep(0)
+                    until = monotonic() + DECODE_SECONDS
     except (aiohttp.ClientError, OSError) as error:
         raise map_aiohttp_exception(error) from error
+    if decoder:
+        decoder.end()
+
+
+def _decoder(response: aiohttp.ClientResponse) -> Decoder | None:
+    return decoder_for(response.headers.getall("Content-Encoding", ()))
