@@ -1,13 +1,15 @@
 """Streams: a large body is read in pieces, and is bounded as a call is."""
 
+import asyncio
 import math
 import time
 import tracemalloc
+from collections.abc import AsyncIterator
 
 import pytest
 from chaos import MEGABYTE, Chaos, opened, tasks, until
 
-from offload.fanout import CircuitBreaker, DeadlineExceeded, Retry, TooLarge
+from offload.fanout import CircuitBreaker, DeadlineExceeded, Retry, TooLarge, Upstream
 from offload.fanout.http import httpx
 
 pytestmark = pytest.mark.timeout(30)
@@ -56,6 +58,36 @@ async def test_a_body_that_drips_ends_at_the_deadline_and_gives_its_slot_back(ch
                 await response.aread()
         assert time.monotonic() - started < 5
         assert not upstream.client().bulkhead.full
+        await until(lambda: not chaos.open)
+
+
+async def test_a_time_limit_ends_nothing_that_the_reader_does_between_two_pieces(
+    chaos: Chaos,
+) -> None:
+    """Such as sending a piece on to a client that reads slowly: it was a bare CancelledError."""
+
+    async def passed_on(upstream: Upstream) -> AsyncIterator[bytes]:
+        async with upstream.stream("/huge", max_bytes=2048 * MEGABYTE, within=0.2) as response:
+            async for piece in response.aiter_bytes():
+                yield piece
+
+    async with opened(chaos.url, max_in_flight=1) as upstream:
+        pieces = passed_on(upstream)
+        assert await anext(pieces)
+        await asyncio.sleep(0.3)
+        # The upstream waits for nobody meanwhile, and others have the slot.
+        assert not upstream.client().bulkhead.full
+        await until(lambda: not chaos.open)
+        with pytest.raises(DeadlineExceeded, match="within"):
+            await anext(pieces)
+        assert not tasks()
+
+
+async def test_a_head_that_comes_after_the_time_limit_is_a_deadline_exceeded(chaos: Chaos) -> None:
+    async with opened(chaos.url) as upstream:
+        with pytest.raises(DeadlineExceeded, match="within"):
+            async with upstream.stream("/silent", max_bytes=1, within=0.1):
+                pass
         await until(lambda: not chaos.open)
 
 

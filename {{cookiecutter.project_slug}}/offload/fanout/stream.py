@@ -6,12 +6,12 @@ Opening a stream passes through the same pipeline as a call:
   nothing is sent again.
 - The attempt timeout bounds each attempt to get a head.
 - The slot of the bulkhead is held until the stream is closed.
-- `within` bounds everything, to the last byte.
+- `within` bounds everything, to the last byte. It ends a read, and nothing else that the reader of
+  the body does, such as to send a piece on to a slow client (`timed_body.py`).
 
 A stream is never hedged, shared or cached.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -22,11 +22,12 @@ from offload.serving import release
 from .client import UpstreamClient
 from .context import CallContext
 from .deadline import latest_end
-from .errors import FAILURES, DeadlineExceeded, OutcomeStatus, status_of
+from .errors import FAILURES, OutcomeStatus, status_of
 from .http import httpx
 from .outcome import Outcome
 from .propagation import propagated_headers
 from .request import UpstreamRequest
+from .timed_body import TimedBody, late_after
 from .traced_call import add_call_event
 
 
@@ -49,33 +50,30 @@ async def stream(
     ends_at = latest_end(within)
     context = client.stream_context(request, propagated_headers(), max_bytes, ends_at)
     try:
-        async with asyncio.timeout(ends_at - monotonic()) as timer:
-            response = await _open(client, context)
-            try:
-                yield response
-            finally:
-                await response.aclose()
-    except TimeoutError:
-        if not timer.expired():
-            # The code that reads the body raised its own timeout.
-            raise
-        raise DeadlineExceeded(f"The body was not read to its end within {within} s.") from None
+        response = await _open(client, context, within)
+        body = TimedBody(response.stream, ends_at, within, context.close)
+        response.stream = body
+        try:
+            yield response
+        finally:
+            body.end()
+            await response.aclose()
     finally:
         context.close()
 
 
-async def _open(client: UpstreamClient, context: CallContext[httpx.Response]) -> httpx.Response:
+async def _open(
+    client: UpstreamClient, context: CallContext[httpx.Response], within: float
+) -> httpx.Response:
     """Send the request and count the outcome. What becomes of the body is up to its reader."""
     started = monotonic()
+    # A reader that leaves is not counted.
     status: OutcomeStatus | None = None
     try:
-        response = await client.pipeline(context)
+        async with late_after(context.ends_at, within):
+            response = await client.pipeline(context)
     except FAILURES as error:
         status = status_of(error)
-        raise
-    except asyncio.CancelledError:
-        # A reader that leaves is not counted.
-        status = "timeout" if monotonic() >= context.ends_at else None
         raise
     else:
         status = "ok"
