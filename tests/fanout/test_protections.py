@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
 
 from offload.fanout import CircuitBreaker, Outcome, Retry, Upstream, deadline
 from offload.fanout.circuit_breaker import Circuit
 from offload.fanout.http import httpx
+from offload.fanout.middleware import DeadlineMiddleware
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -258,6 +261,29 @@ async def test_callers_in_a_hurry_do_not_open_the_breaker_of_an_upstream_as_slow
                 outcome = await upstream.get_json("/", params={"number": number}).outcome()
             assert outcome.status == "timeout"
         assert upstream.client().circuit.state == "closed"
+
+
+async def test_a_client_that_asks_for_short_times_opens_no_breaker_before_the_first_response() -> (
+    None
+):
+    """Right after a start: nobody else was served, and its next calls were the probes."""
+    script = Script(200, delay=0.3)
+    upstream = declare(breaker=CircuitBreaker(minimum_throughput=3))
+
+    async def view(request: HttpRequest) -> HttpResponse:
+        number = request.GET["number"]
+        outcome = await upstream.get_json("/", params={"number": number}).outcome()
+        return HttpResponse(outcome.status)
+
+    served = DeadlineMiddleware(view)
+    with upstream.using(httpx.MockTransport(script)):
+        for number in range(5):
+            hurried = RequestFactory().get(
+                "/", {"number": number}, headers={"X-Request-Timeout-Ms": "120"}
+            )
+            assert (await served(hurried)).content == b"timeout"
+        assert upstream.client().circuit.state == "closed"
+        assert (await served(RequestFactory().get("/", {"number": 9}))).content == b"ok"
 
 
 async def test_what_the_caller_did_wrong_does_not_open_the_breaker() -> None:

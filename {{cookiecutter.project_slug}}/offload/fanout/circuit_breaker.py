@@ -4,7 +4,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from time import monotonic
-from typing import Literal
+from typing import Any, Literal
 
 from .context import CallContext, R, Strategy
 from .errors import BreakerOpen, DeadlineExceeded
@@ -162,13 +162,13 @@ class CircuitBreakerStrategy:
             raise
         except DeadlineExceeded:
             # 3. The timeout of the whole call has passed.
-            good = self._cut_off(self._clock(context) - started, slow_after)
+            good = self._cut_off(context, self._clock(context) - started, slow_after)
             raise
         except asyncio.CancelledError:
             # 4. The deadlines of all callers have passed. A caller that leaves before its deadline
             # proves nothing.
             if monotonic() >= context.wanted_until - TIMER_TOLERANCE_SECONDS:
-                good = self._cut_off(self._clock(context) - started, slow_after)
+                good = self._cut_off(context, self._clock(context) - started, slow_after)
             raise
         else:
             # 5. A status of 2xx, in time or late.
@@ -185,9 +185,13 @@ class CircuitBreakerStrategy:
         """A clock that stands while the rate limit holds requests back, or while the loop does."""
         return monotonic() - context.held_back - self._stalls.seconds
 
-    def _cut_off(self, took: float, slow_after: float) -> bool | None:
+    def _cut_off(self, context: CallContext[Any], took: float, slow_after: float) -> bool | None:
         """What an attempt says that ended without a response after so many seconds."""
         long = max(CUT_OFF_LEAST_SECONDS, CUT_OFF_MULTIPLE * self._usual_seconds)
+        # Nobody knows yet what is usual here, and one client that asks for short times must not cut
+        # an upstream off for all.
+        if context.end_is_asked and not self._usual_seconds:
+            long = slow_after
         return False if took >= min(slow_after, long) - TIMER_TOLERANCE_SECONDS else None
 
     def _record(self, ticket: float, good: bool | None) -> None:

@@ -13,7 +13,7 @@ from .cache import CachedResponse, ResponseCache
 from .call_limits import CallLimits
 from .circuit_breaker import Circuit
 from .context import CallContext
-from .deadline import latest_end
+from .deadline import is_asked, latest_end
 from .errors import is_source_fault
 from .http import httpx
 from .limits import UpstreamLimits
@@ -87,6 +87,7 @@ class UpstreamClient:
             wanted_until=wanted_until,
             attempt_timeout=self._limits.attempt_timeout,
             max_attempts=self._limits.retry.attempts,
+            end_is_asked=is_asked(wanted_until),
             span=tracing.current(),
         )
         key = request.key if self._limits.single_flight else None
@@ -119,6 +120,7 @@ class UpstreamClient:
             wanted_until=ends_at,
             attempt_timeout=self._limits.attempt_timeout,
             max_attempts=self._limits.retry.attempts,
+            end_is_asked=is_asked(ends_at),
             streaming=True,
             span=tracing.current(),
         )

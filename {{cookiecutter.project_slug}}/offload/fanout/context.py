@@ -41,6 +41,8 @@ class CallContext(Generic[R]):
     attempt_timeout: float
     # Requests of the call, the first one included, hedged ones not.
     max_attempts: int
+    # Whether the client of a request asked for `wanted_until`, and not the service itself.
+    end_is_asked: bool = False
     # True for a stream: the exchange ends with the head, and the body is read afterwards.
     streaming: bool = False
     # The Authorization header, if a token is fetched for it.

@@ -7,6 +7,8 @@ from math import inf
 from time import monotonic
 
 _deadline: ContextVar[float] = ContextVar("offload_deadline", default=inf)
+# The deadline that the client of a request asked for. It may be too short for anything.
+_asked_deadline: ContextVar[float] = ContextVar("offload_asked_deadline", default=inf)
 
 
 # A class is quicker than a generator, as with `contextlib.suppress`. Every request enters one.
@@ -14,16 +16,26 @@ class deadline:  # noqa: N801
     """Give the upstream calls inside at most `seconds` altogether.
 
     An earlier deadline from outside stays. Enter an instance once.
+
+    Args:
+        seconds: from now.
+        asked: whether the client of a request asked for it.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, asked: bool = False) -> None:
         self._seconds = seconds
+        self._asked = asked
 
     def __enter__(self) -> None:
-        self._token = _deadline.set(min(_deadline.get(), monotonic() + self._seconds))
+        end = min(_deadline.get(), monotonic() + self._seconds)
+        self._token = _deadline.set(end)
+        if self._asked:
+            self._asked_token = _asked_deadline.set(end)
 
     def __exit__(self, *_: object) -> None:
         _deadline.reset(self._token)
+        if self._asked:
+            _asked_deadline.reset(self._asked_token)
 
 
 def latest_end(limit: float = inf) -> float:
@@ -33,6 +45,11 @@ def latest_end(limit: float = inf) -> float:
     the work.
     """
     return min(_deadline.get(), monotonic() + limit)
+
+
+def is_asked(end: float) -> bool:
+    """Whether this `latest_end` is the one that a client asked for, and none of the service's."""
+    return end == _asked_deadline.get()
 
 
 def remaining() -> float:

@@ -40,16 +40,17 @@ class DeadlineMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._is_async:
             return self._acall(request)
-        with deadline(self._seconds(request)), propagate(request.META):
+        with self._deadline(request), propagate(request.META):
             return self._next(request)
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        with deadline(self._seconds(request)), propagate(request.META):
+        with self._deadline(request), propagate(request.META):
             return await cast(Awaitable[HttpResponseBase], self._next(request))
 
-    def _seconds(self, request: HttpRequest) -> float:
+    def _deadline(self, request: HttpRequest) -> deadline:
         # META is read because `request.headers` would be built for this one header.
         asked = request.META.get(DEADLINE_KEY, "")
         if not asked.isdecimal() or len(asked) > MAX_DEADLINE_DIGITS:
-            return self._max_seconds
-        return min(int(asked) / 1000, self._max_seconds)
+            return deadline(self._max_seconds)
+        seconds = int(asked) / 1000
+        return deadline(min(seconds, self._max_seconds), asked=seconds < self._max_seconds)

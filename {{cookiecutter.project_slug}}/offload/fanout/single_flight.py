@@ -65,7 +65,9 @@ class SingleFlight:
         if shared is None or not _worth_joining(shared.context, context):
             shared = self._start(key, context)
         shared.callers += 1
-        shared.context.wanted_until = max(shared.context.wanted_until, context.wanted_until)
+        if context.wanted_until > shared.context.wanted_until:
+            shared.context.wanted_until = context.wanted_until
+            shared.context.end_is_asked = context.end_is_asked
         return shared
 
     def _start(self, key: Hashable | None, context: CallContext[RawResponse]) -> SharedCall:
