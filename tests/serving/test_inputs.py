@@ -13,7 +13,12 @@ from raw_http import connect, exchange, request
 from offload.conf import conf
 from offload.serving import http_input
 from offload.serving.connection_limits import ConnectionLimits
-from offload.serving.http_input import MAX_HEAD_BYTES, MAX_HEADERS, PARSED_AT_ONCE_BYTES
+from offload.serving.http_input import (
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_TARGET_BYTES,
+    PARSED_AT_ONCE_BYTES,
+)
 from offload.serving.types import Receive, Scope, Send
 
 MEGABYTE = 1024 * 1024
@@ -102,6 +107,16 @@ def test_a_large_head_is_refused_if_it_comes_in_one_packet_too(server: Server, s
     refused = exchange(server, request("GET", "/api/ping", "X-Long: " + "x" * size))
     assert refused.startswith(b"HTTP/1.1 431")
     assert b"x-request-id: " in refused
+
+
+@pytest.mark.parametrize("path", ["/", "/api/ping?"])
+def test_a_long_path_is_refused_and_not_logged(server: Server, path: str) -> None:
+    """Django logged twice what a stranger sent, as an error with a traceback."""
+    longest = path + "x" * (MAX_TARGET_BYTES - len(path))
+    assert exchange(server, request("GET", longest, "Connection: close"))[9:12] in (b"200", b"404")
+    refused = exchange(server, request("GET", f"{longest}x", "Upgrade: websocket"))
+    assert refused.startswith(b"HTTP/1.1 414")
+    assert b"8192 bytes" in refused
 
 
 def test_a_head_with_very_many_headers_is_refused(server: Server) -> None:

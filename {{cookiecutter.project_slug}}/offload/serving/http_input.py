@@ -14,6 +14,9 @@ from offload.serving.upgrades import head_of, without_upgrade
 
 # The parser may read this many bytes without coming to the end of a head. h11 has the same limit.
 MAX_HEAD_BYTES = 64 * 1024
+# The path and the query. nginx takes no more, either. Logs and errors repeat them: a path of 60 kB
+# in the admin was 120 kB of the log.
+MAX_TARGET_BYTES = 8 * 1024
 # A head has no more fields. Apache has 100, and browsers with many proxies send some 50.
 MAX_HEADERS = 200
 # The parser is given this much at once, and nothing while a request waits for the one before it.
@@ -186,6 +189,12 @@ class HttpInput(HttpToolsProtocol):
         """The parser has read a head."""
         self._bytes_since_head = 0
         self._is_in_head = False
+        if len(self.url) > MAX_TARGET_BYTES:
+            raise Problem(
+                414,
+                f"The path and the query are longer than {MAX_TARGET_BYTES} bytes: send less in "
+                "them, or a body.",
+            )
         if self.parser.should_upgrade():
             self._check_tunnel()
             # A client of HTTP/1.0 knows no upgrade (RFC 9110 section 7.8).
