@@ -176,6 +176,20 @@ def test_a_view_that_may_be_framed_keeps_a_header_of_its_own() -> None:
     assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
 
 
+def test_what_a_login_was_answered_is_kept_by_no_cache_unless_the_view_says_so() -> None:
+    """A cache that knows neither Cookie nor Authorization gave it to the next who asked."""
+
+    def view(request: HttpRequest) -> HttpResponse:
+        if "login" in request.GET:
+            request.auth = "the owner"  # type: ignore[attr-defined]
+        return HttpResponse(headers={"Cache-Control": "private"} if "own" in request.GET else {})
+
+    served = SecurityHeaders(view)
+    for query, expected in (("", None), ("?login", "no-store"), ("?login&own", "private")):
+        response = served(RequestFactory().get(f"/{query}"))
+        assert response.headers.get("Cache-Control") == expected
+
+
 async def test_a_record_that_raises_loses_none_of_its_rounds_others() -> None:
     told = []
 
