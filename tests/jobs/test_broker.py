@@ -168,6 +168,22 @@ def test_duplicate_and_late_messages_run_nothing_twice(running: Lab) -> None:
     assert (after.version, after.attempts, running.executions(job)) == (ended.version, 1, 1)
 
 
+def test_a_message_of_another_type_does_not_run_a_job(lab: Lab) -> None:
+    """Whoever reaches Redis cannot give a row to a function that it was not submitted to."""
+    from offload.jobs.broker import Broker, JobMessage
+
+    lab.redis()
+    job = lab.submit("lab.burn", units=1)
+    broker = Broker()
+    wrong = JobMessage.of(job)._replace(kind="lab.tick")
+    publish_patiently(lab, broker, [wrong] * 20)
+    broker.close()
+    lab.worker()
+    ended = lab.reaches(job, "succeeded", "failed")
+    assert (ended.status, list(ended.result), ended.attempts) == ("succeeded", ["value"], 1)
+    assert lab.executions(job) == 1
+
+
 def test_a_default_queue_that_nobody_declares_is_no_outage(lab: Lab) -> None:
     from celery import current_app
 

@@ -66,14 +66,19 @@ CLAIMED_PROGRESS = RawSQL(
 )
 
 
-def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
+def claim(job_id: UUID, worker: UUID, pid: int, kind: str | None = None) -> Job | None:
     """queued → running, with a new token, one more attempt and a lease.
 
     A divided job that is due again is put together in the attempt that divided it.
 
+    Args:
+        kind: the job type that the message names; None claims a job of any type.
+
     Returns:
-        The new row; None where the job is not due: its message was a duplicate, or came early.
+        The new row; None where the job is not due: its message was a duplicate, or came early; or
+        where the job is of another type.
     """
+    where = due() if kind is None else due() & Q(kind=kind)
     values = {
         "status": Status.RUNNING,
         "token": F("token") + 1,
@@ -88,7 +93,7 @@ def claim(job_id: UUID, worker: UUID, pid: int) -> Job | None:
         "message": "",
         **NOT_WAITING,
     }
-    return retry_conflicts(partial(fenced_claim, due(), job_id, **values))
+    return retry_conflicts(partial(fenced_claim, where, job_id, **values))
 
 
 def renew(worker: UUID, job_ids: list[UUID]) -> int:

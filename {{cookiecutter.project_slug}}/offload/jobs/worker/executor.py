@@ -66,9 +66,9 @@ def execute(
         spooler: keeps the end on this host while the database does not take it.
 
     Returns:
-        The name of that state; `duplicate` where the job was not due; `fenced` where another
-        worker has taken it over; `unwritten` where the database refuses the end of the job, which
-        the main process then reclaims.
+        The name of that state; `duplicate` where the job was not due, or is of another type;
+        `fenced` where another worker has taken it over; `unwritten` where the database refuses the
+        end of the job, which the main process then reclaims.
 
     Raises:
         JobFailed: the job has failed; its row has the reason.
@@ -86,7 +86,7 @@ def execute(
 def _claim_and_run(
     job_type: JobType[Any, Any], job_id: UUID, worker_id: UUID, slot: Slot, spooler: Spooler
 ) -> str:
-    job = _claim(job_id, worker_id)
+    job = _claim(job_type, job_id, worker_id)
     if job is None:
         return "duplicate"
 
@@ -154,7 +154,7 @@ def _listen_to_signals(slot: Slot) -> None:
     signal.signal(signal.SIGUSR1, soft_limit)
 
 
-def _claim(job_id: UUID, worker_id: UUID) -> Job | None:
+def _claim(job_type: JobType[Any, Any], job_id: UUID, worker_id: UUID) -> Job | None:
     pid = os.getpid()
 
     def claimed() -> Job | None:
@@ -162,7 +162,8 @@ def _claim(job_id: UUID, worker_id: UUID) -> Job | None:
         mine = Job.objects.filter(pk=job_id, worker=worker_id, pid=pid, status=Status.RUNNING)
         return mine.first()
 
-    claim = partial(transitions.claim, job_id, worker_id, pid)
+    # A message is a notice that anybody who reaches Redis may write. The row says whose job it is.
+    claim = partial(transitions.claim, job_id, worker_id, pid, job_type.name)
     job = retry_while_database_is_down(claim, claimed)
     if job is not None:
         services.events.publish(job)
