@@ -90,7 +90,7 @@ PAUSED = Gauge(
 )
 WORKERS = Gauge(
     "offload_jobs_workers",
-    "Workers that renewed their row lately.",
+    "Workers that renewed their row lately, without those that were told to stop.",
     multiprocess_mode="livemostrecent",
 )
 READ_AT = Gauge(

@@ -49,7 +49,8 @@ class JobStats:
     """The stats of one process. `Maintenance` refreshes them once a second."""
 
     queues: dict[str, QueueStats] = field(default_factory=dict)
-    # Workers that renewed their row within `conf().worker_silence` seconds.
+    # Workers that renewed their row within `conf().worker_silence` seconds, without those that were
+    # told to stop.
     workers: int = 0
     # Due jobs whose type no running worker knows: their number by queue and type.
     unserved: dict[str, dict[str, int]] = field(default_factory=dict)

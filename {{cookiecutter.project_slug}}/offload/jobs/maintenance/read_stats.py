@@ -48,7 +48,8 @@ class ReadStats:
             self.due_rows = DueRows(counts, self._read_workers(), found.owners)
             self._read_drain(found)
 
-        found.workers = len(self.due_rows.workers)
+        # One that was told to stop reads none.
+        found.workers = sum(bool(queues) for queues, _ in self.due_rows.workers)
         for name, counted in found.queues.items():
             counted.is_read = self.due_rows.is_read(name)
         for queue in self.due_rows.queues():

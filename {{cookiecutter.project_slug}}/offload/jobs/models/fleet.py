@@ -9,6 +9,7 @@ class Worker(models.Model):
 
     id = models.UUIDField(primary_key=True)
     name = models.CharField(max_length=200)
+    # None any more once it was told to stop.
     queues = models.JSONField()
     # The number of its processes that compute.
     slots = models.PositiveSmallIntegerField()

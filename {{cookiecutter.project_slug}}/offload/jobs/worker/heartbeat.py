@@ -17,21 +17,26 @@ class Heartbeat:
     def __init__(self, worker_id: UUID) -> None:
         self._worker_id = worker_id
         self._written_at = 0.0
+        # What the row says.
+        self._stopping = False
 
-    def beat(self, worker: Any, busy: int) -> None:
+    def beat(self, worker: Any, busy: int, stopping: bool) -> None:
         """Write the row, if that is due.
 
         Args:
             worker: Celery's.
             busy: how many of its processes work on a job.
+            stopping: whether it was told to stop. It reads no queue from then on, for as long as it
+                waits for its jobs: ten minutes on Kubernetes.
         """
         now = time.monotonic()
-        if now - self._written_at <= conf().worker_silence / 3:
+        recent = now - self._written_at <= conf().worker_silence / 3
+        if recent and stopping == self._stopping:
             return
 
         values = {
             "name": worker.hostname,
-            "queues": sorted(worker.app.amqp.queues.consume_from),
+            "queues": [] if stopping else sorted(worker.app.amqp.queues.consume_from),
             "slots": worker.concurrency,
             "busy": busy,
             "kinds": sorted(job_type.name for job_type in all_job_types()),
@@ -39,7 +44,7 @@ class Heartbeat:
         }
         if not Worker.objects.filter(pk=self._worker_id).update(**values):
             Worker.objects.create(pk=self._worker_id, **values)
-        self._written_at = now
+        self._written_at, self._stopping = now, stopping
 
     def end(self) -> None:
         """Delete the row: the worker ends."""

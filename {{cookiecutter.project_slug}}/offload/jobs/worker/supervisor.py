@@ -210,7 +210,7 @@ class Supervisor(bootsteps.StartStopStep):
         held = list(rows.defer(*Job.LARGE_FIELDS))
         self._holds_rows, self._looked_at = bool(held), time.monotonic()
         working = self._assignments.working()
-        self._heartbeat.beat(worker, len(working))
+        self._heartbeat.beat(worker, len(working), self._shutdown.requested)
         if not working:
             self._shutdown.worker_is_idle()
 
