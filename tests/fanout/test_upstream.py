@@ -210,6 +210,9 @@ async def test_the_lifespan_opens_all_declared_upstreams_and_closes_them(chaos: 
     await until(lambda: not chaos.open)
     with pytest.raises(RuntimeError, match="not open"):
         await first.get_json("/ok")
+    # A command has no state of an application.
+    async with lifespan():
+        await first.get_json("/ok")
 
 
 async def test_metrics_tell_of_each_upstream() -> None:

@@ -62,6 +62,17 @@ def test_a_user_has_the_jobs_of_the_tokens_with_the_same_owner(
     assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
 
 
+def test_a_page_that_asks_for_the_caller_is_told_who_the_owner_is(ada: Any) -> None:
+    from django.test import RequestFactory
+
+    from offload.access import caller
+
+    request = RequestFactory().get("/desk/")
+    request.user = ada
+    with pytest.raises(RuntimeError, match=r"the owner of jobs is request\.user\.get_username"):
+        caller(request)
+
+
 def test_the_page_of_the_api_tries_requests_out_with_the_session_alone(
     web: Lab, page: httpx.Client
 ) -> None:

@@ -132,12 +132,18 @@ def _is_loopback(address: str) -> bool:
 
 
 def caller(request: HttpRequest) -> str:
-    """Who is calling: the owner of the token, or the name of the user who has logged in.
+    """Who is calling the API: the owner of the token, or the name of the user who has logged in.
 
     Raises:
         Problem: 401 on a route without `auth=`.
+        RuntimeError: the request is for a page, where Django's middleware says who it is.
     """
     owner = getattr(request, "auth", None)
+    if owner is None and hasattr(request, "user"):
+        raise RuntimeError(
+            "caller(request) is for endpoints of the API. In a page the owner of jobs is "
+            "request.user.get_username(), or (await request.auser()).get_username()."
+        )
     if not isinstance(owner, str):
         raise Problem(
             401, "send Authorization: Bearer <token>", headers={"WWW-Authenticate": "Bearer"}

@@ -10,10 +10,13 @@ from .upstream import declared
 
 
 @asynccontextmanager
-async def lifespan(state: dict[str, Any]) -> AsyncIterator[None]:
+async def lifespan(state: dict[str, Any] | None = None) -> AsyncIterator[None]:
     """Import the `upstreams.py` of every installed app, and open what they declare.
 
     The import is done here because Django imports views only with the first request.
+
+    Args:
+        state: the application's, which upstreams do not need: a command has none.
     """
     autodiscover_modules("upstreams")
     async with AsyncExitStack() as stack:
