@@ -63,13 +63,40 @@ def test_a_feature_that_cannot_be_is_refused_and_nothing_is_written(
 ) -> None:
     assert bake(tmp_path).returncode == 0
     project = tmp_path / "risk_desk"
-    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    before = files_of(project)
     refused = run("make", "feature", f"NAME={name}", *SHARED, cwd=project)
     assert refused.returncode != 0
     assert name in refused.stdout
-    after = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
-    assert {path for path in after if "__pycache__" not in path.parts} == set(before)
-    assert all(after[path] == text for path, text in before.items())
+    assert files_of(project) == before
+
+
+@pytest.mark.parametrize("models", ["", "--models"])
+def test_a_feature_is_taken_back_if_the_service_cannot_be_imported(
+    tmp_path: Path, models: str
+) -> None:
+    """Half of a feature would have kept the next `make feature` from writing the whole one."""
+    assert bake(tmp_path).returncode == 0
+    project = tmp_path / "risk_desk"
+    urls = project / "config/urls.py"
+    urls.write_text(f"import not_there\n{urls.read_text()}")
+    before = files_of(project)
+    command = ("make", "feature", "NAME=weather", f"ARGS={models}", *SHARED)
+    refused = run(*command, cwd=project)
+    assert refused.returncode != 0
+    assert "No module named 'not_there'" in refused.stdout
+    assert "failed, as you see above: nothing was written." in refused.stdout
+    assert files_of(project) == before
+    assert not (project / "risk_desk/weather").exists()
+
+    urls.write_text(urls.read_text().removeprefix("import not_there\n"))
+    assert run(*command, cwd=project).returncode == 0
+
+
+def files_of(project: Path) -> dict[Path, bytes]:
+    """Each file of a project that git would know."""
+    found = [path for path in project.rglob("*") if path.is_file()]
+    ignored = {"__pycache__", "var", ".ruff_cache"}
+    return {path: path.read_bytes() for path in found if ignored.isdisjoint(path.parts)}
 
 
 def test_env_example_lists_every_variable_and_no_other(

@@ -2,7 +2,7 @@
 
 It writes the files of `layout.py`, registers the app, the routes and the address of the feature's
 upstream, and renews the pages that list them. Nothing is written if one of these files is there
-already, or if a place to write to is missing.
+already, if a place to write to is missing, or if the service cannot be imported.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from offload_dev.environment_page import PAGE
 from offload_dev.feature.layout import files_of
 from offload_dev.feature.naming import fault_of
 from offload_dev.feature.registration import edits_of
+from offload_dev.feature.rollback import taken_back_on_failure
 from offload_dev.openapi_document import DOCUMENT
 
 
@@ -35,20 +36,30 @@ def main() -> int:
         sys.exit(f"There already: {', '.join(existing)}. Choose another NAME.")
     edits = edits_of(arguments.package, arguments.name)
 
-    for path, text in (*files.items(), *edits.items()):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    folder = Path(arguments.package, arguments.name)
     written = [*files, *edits, PAGE, DOCUMENT]
-    if arguments.models:
-        _run("manage.py", "makemigrations", arguments.name)
-        written += Path(arguments.package, arguments.name, "migrations").glob("0*.py")
-    # Whether a line fits depends on the feature's name.
-    _run("-m", "ruff", "format", "--quiet", *(str(path) for path in (*files, *edits)))
-    _run("-m", "offload_dev.environment_page")
-    _run("-m", "offload_dev.openapi_document")
+    try:
+        with taken_back_on_failure(folder, written):
+            _write(files | edits, arguments.name, models=arguments.models)
+    except subprocess.CalledProcessError as error:
+        failed = " ".join(error.cmd[1:3])
+        sys.exit(f"`{failed}` failed, as you see above: nothing was written. Correct it first.")
 
+    written += folder.glob("migrations/0*.py")
     _say(arguments.name, written)
     return 0
+
+
+def _write(texts: dict[Path, str], name: str, *, models: bool) -> None:
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    if models:
+        _run("manage.py", "makemigrations", name)
+    # Whether a line fits depends on the feature's name.
+    _run("-m", "ruff", "format", "--quiet", *(str(path) for path in texts))
+    _run("-m", "offload_dev.environment_page")
+    _run("-m", "offload_dev.openapi_document")
 
 
 def _run(*command: str) -> None:
