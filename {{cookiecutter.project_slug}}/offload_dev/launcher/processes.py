@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 # What `make serve` adds to the web process, and what the environment can name instead.
 STAND_INS = ("valkey", "sandbox")
-WORKERS = ("cpu", "default")
+# A process whose command has this word is a worker, also one of a queue of the team's own.
+WORKER_MODULE = "offload.jobs"
 # Where the workers count, unless the environment names another folder. Its last part is their port:
 # a test's service does not count in the folder of `make dev`.
 WORKER_COUNTS = "var/metrics"
@@ -35,7 +36,11 @@ def choose_processes(mode: str) -> dict[str, str]:
     if mode == "serve":
         production = dict(parse_procfile(Path("Procfile").read_text()).processes)
         chosen = {name: development[name] for name in STAND_INS if name in development}
-        chosen |= {name: production[name] for name in ("web", *WORKERS)}
+        chosen |= {
+            name: command
+            for name, command in production.items()
+            if name == "web" or is_worker(command)
+        }
 
     left_out: set[str] = set()
     if "MARKETS_URL" in os.environ:
@@ -43,8 +48,13 @@ def choose_processes(mode: str) -> dict[str, str]:
     if "REDIS_URL" in os.environ:
         left_out.add("valkey")
         if mode == "serve":
-            left_out.update(WORKERS)
+            left_out.update(name for name, command in chosen.items() if is_worker(command))
     return {name: command for name, command in chosen.items() if name not in left_out}
+
+
+def is_worker(command: str) -> bool:
+    """Whether a command of a Procfile starts a worker, of whichever queues."""
+    return WORKER_MODULE in command.split()
 
 
 def worker_metrics_port(env: "Env") -> int:
@@ -52,10 +62,10 @@ def worker_metrics_port(env: "Env") -> int:
     return env.worker_metrics_port or env.port + 4
 
 
-def environment_of(name: str, env: "Env") -> dict[str, str]:
-    """The environment of one process, by its name in the Procfile."""
+def environment_of(command: str, env: "Env") -> dict[str, str]:
+    """The environment of one process, by its command in the Procfile."""
     found = dict(os.environ)
-    if name in WORKERS:
+    if is_worker(command):
         port = str(worker_metrics_port(env))
         found["WORKER_METRICS_PORT"] = port
         found.setdefault("PROMETHEUS_MULTIPROC_DIR", f"{WORKER_COUNTS}/{port}")

@@ -23,7 +23,12 @@ from offload_dev.launcher.preflight import (
     check_redis,
     migrate,
 )
-from offload_dev.launcher.processes import choose_processes, environment_of, worker_metrics_port
+from offload_dev.launcher.processes import (
+    choose_processes,
+    environment_of,
+    is_worker,
+    worker_metrics_port,
+)
 
 if TYPE_CHECKING:
     from config.env import Env
@@ -83,11 +88,12 @@ def _prepare(env: "Env", processes: dict[str, str]) -> None:
         "flower": env.flower_port,
         "sandbox": env.sandbox_port,
         "valkey": env.port + 3,
-        "cpu": worker_metrics_port(env),
     }
     for name, port in ports.items():
         if name in processes:
             check_port(name, port)
+    if workers := [name for name, command in processes.items() if is_worker(command)]:
+        check_port(workers[0], worker_metrics_port(env))
     if "valkey" not in processes:
         check_redis(env.redis_url)
     if not env.database_url.startswith("sqlite"):
@@ -106,13 +112,14 @@ def _announce_when_ready(env: "Env", processes: dict[str, str], output: NonBlock
     if "flower" in processes:
         flower = f"http://127.0.0.1:{env.flower_port}/{env.flower_prefix}"
         box.append(("Flower", f"{flower}   (admin / {env.flower_password})"))
-    if "cpu" in processes:
+    has_worker = any(map(is_worker, processes.values()))
+    if has_worker:
         port = worker_metrics_port(env)
         box.append(("Metrics", f"{address}/metrics, and of the workers :{port}/metrics"))
     lines = [f"{label + ':':<9}{text}" for label, text in box]
 
     # Ready means that a worker was heard from. Workers that run elsewhere are not waited for.
-    probe = address + ("/health/dependencies" if "cpu" in processes else "/health/live")
+    probe = address + ("/health/dependencies" if has_worker else "/health/live")
 
     def announce() -> None:
         if wait_for_answer(probe, READY_TIMEOUT_SECONDS):
@@ -134,7 +141,7 @@ def _run(processes: dict[str, str], env: "Env", output: NonBlockingOutput) -> in
     printer = ProcessPrinter(output)
     manager = ServiceManager(printer)
     for name, command in processes.items():
-        manager.add_process(name, command, env=environment_of(name, env))
+        manager.add_process(name, command, env=environment_of(command, env))
     # A closed terminal stops the service as Ctrl-C does.
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
 
