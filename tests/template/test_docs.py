@@ -77,7 +77,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for feature in ("readings", "notices"):
         (package / feature / "upstreams.py").unlink()
         (project / f"tests/test_{feature}.py").unlink()
-    (package / "supply/compute.py").unlink()
+    for file in ("supply/compute.py", "payments/compute.py", "payments/upstreams.py"):
+        (package / file).unlink()
     for command in (["makemigrations", "readings"], ["check"]):
         ran = run(BIN / "python", "manage.py", *command, cwd=project)
         assert ran.returncode == 0, ran.stdout
@@ -98,7 +99,8 @@ def test_what_the_pages_show_runs_and_prints_what_they_say(project: Path) -> Non
     (project / "commands.json").write_text(json.dumps(typed))
     (project / "tests/test_typed.py").write_text(TYPED)
     weather = ["weather", "weather_view", "weather_service"]
-    files = ["typed", *weather, "orders", "matrix", "desk", "supply"]
+    supply = ["supply", "stock", "payments", "payments_queue"]
+    files = ["typed", *weather, "orders", "matrix", "desk", *supply]
     arguments = " ".join(f"tests/test_{each}.py" for each in files)
     tested = run("make", "test", f"ARGS={arguments}", *SHARED, cwd=project)
     assert tested.returncode == 0, tested.stdout

@@ -59,7 +59,13 @@ app.conf.update(
     # --- queues ---
     # Each queue has a routing key. Without one, all queues would share the key of the default
     # queue, and every message would come to all of them.
-    task_queues=[Queue(name, Exchange("jobs"), routing_key=name) for name in ("default", "cpu")],
+    task_queues=[
+        Queue(name, Exchange("jobs"), routing_key=name)
+        for name in (
+            "default",
+            "cpu",
+        )
+    ],
     task_default_queue="default",
     task_default_exchange="jobs",
     task_default_routing_key="default",
