@@ -18,6 +18,7 @@ UNWANTED = {
     "offload/sockets": {{ (cookiecutter.websockets == "no") | pprint }},
     "docs/reference/websockets.md": {{ (cookiecutter.websockets == "no") | pprint }},
     "deploy/kubernetes": {{ (cookiecutter.deployment != "kubernetes") | pprint }},
+    "offload_dev/prometheus_rule.py": {{ (cookiecutter.deployment != "kubernetes") | pprint }},
     "docs/kubernetes.md": {{ (cookiecutter.deployment != "kubernetes") | pprint }},
     ".github": {{ (cookiecutter.ci != "github") | pprint }},
     ".gitlab-ci.yml": {{ (cookiecutter.ci != "gitlab") | pprint }},
@@ -101,6 +102,12 @@ def write_environment_page():
     subprocess.run([sys.executable, "-m", "offload_dev.environment_page"], check=True)
 
 
+def write_alarms_of_the_cluster(wanted):
+    """The alarms are written once, for every kind of Prometheus."""
+    if wanted:
+        subprocess.run([sys.executable, "-m", "offload_dev.prometheus_rule"], check=True)
+
+
 def write_list_of_the_standard():
     """`make check` tells by it which files of the standard were edited."""
     command = [sys.executable, "-m", "offload_dev.standard_files", "--write"]
@@ -111,6 +118,7 @@ remove_unwanted()
 remove_links()
 merge_requirements({{ (cookiecutter.websockets == "yes") | pprint }})
 write_environment_page()
+write_alarms_of_the_cluster({{ (cookiecutter.deployment == "kubernetes") | pprint }})
 write_list_of_the_standard()
 # Last: the commands above leave some, too.
 remove_caches()

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from alarm_rules import rules_of
 
 from .conftest import ROOT, Lab, free_port
 from .test_metrics import Fleet, answers
@@ -28,11 +29,14 @@ class Prometheus:
     def __init__(self, lab: Lab, fleet: Fleet, program: str) -> None:
         folder = lab.folder / "prometheus"
         folder.mkdir()
-        rules = (MONITORING / "alarms.yml").read_text()
-        (folder / "alarms.yml").write_text(re.sub(r"^ +for: .*\n", "", rules, flags=re.MULTILINE))
+        rules = re.sub(r"^ +for: .*\n", "", rules_of("lab"), flags=re.MULTILINE)
+        (folder / "alarms.yml").write_text(rules)
         targets = {"web": next(iter(fleet.web.values())), "workers": fleet.workers}
         jobs = [
-            {"job_name": name, "static_configs": [{"targets": [url.removeprefix("http://")]}]}
+            {
+                "job_name": f"lab-{name}",
+                "static_configs": [{"targets": [url.removeprefix("http://")]}],
+            }
             for name, url in targets.items()
         ]
         config = {
@@ -71,6 +75,7 @@ class Prometheus:
                 for target in panel["targets"]:
                     # All that this test has done.
                     query = target["expr"].replace("$__rate_interval", "10m")
+                    query = query.replace("$service", "lab")
                     found = self.get("query", query=query)["result"]
                     if all(each["value"][1] == "NaN" for each in found):
                         empty.append(f"{file.stem}: {panel['title']}: {query}")

@@ -14,16 +14,19 @@ from typing import Any
 
 import pytest
 import yaml
+from alarm_rules import RULES, rules_of
 
 from .conftest import ROOT
 
 PROJECT = ROOT / "{{cookiecutter.project_slug}}"
-RULES = PROJECT / "deploy" / "monitoring" / "alarms.yml"
-RULE_LIST: list[dict[str, Any]] = [
-    rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
-]
 
-WEB, WORKERS = 'instance="a", job="web"', 'instance="b", job="workers"'
+
+def rule_list(slug: str) -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(rules_of(slug))["groups"] for rule in group["rules"]]
+
+
+RULE_LIST = rule_list("desk")
+WEB, WORKERS = 'instance="a", job="desk-web"', 'instance="b", job="desk-workers"'
 OK = f'offload_serving_request_seconds_count{{{WEB}, status="200"}}'
 # A value each 15 s, for 20 minutes: `a+bxn` begins at a and adds b n times.
 HEALTHY = {
@@ -51,7 +54,7 @@ HEALTHY = {
 }
 # By alarm: what is otherwise, and the labels of the alarm.
 FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
-    "WebDown": ({f"up{{{WEB}}}": "1x60 0x20"}, {"instance": "a", "job": "web"}),
+    "WebDown": ({f"up{{{WEB}}}": "1x60 0x20"}, {"instance": "a", "job": "desk-web"}),
     "DatabaseGone": ({f"offload_database_age_seconds{{{WEB}}}": "0.5x76 7 22 37 52"}, {}),
     "ServerErrors": (
         {f'offload_serving_request_seconds_count{{{WEB}, status="500"}}': "0+10x80"},
@@ -66,17 +69,17 @@ FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "LoopBlocked": ({f"offload_guard_blocked_seconds_count{{{WEB}}}": "2x78 3 3"}, {}),
     "GarbageCollection": (
         {f'offload_guard_gc_seconds_total{{{WEB}, generation="2"}}': "0+3x80"},
-        {},
+        {"instance": "a"},
     ),
     "BreakerOpen": (
         {f'offload_fanout_breaker_state{{{WEB}, upstream="bank"}}': "0x79 2"},
         {"upstream": "bank"},
     ),
-    "WorkersDown": ({f"up{{{WORKERS}}}": "1x60 0x20"}, {"instance": "b", "job": "workers"}),
+    "WorkersDown": ({f"up{{{WORKERS}}}": "1x60 0x20"}, {"instance": "b", "job": "desk-workers"}),
     "NoWorker": ({f"offload_jobs_workers{{{WEB}}}": "2x74 0x5"}, {}),
     "BrokerGone": (
         {f"offload_jobs_processes_without_broker{{{WEB}}}": "0x76 1x3"},
-        {"job": "web"},
+        {"job": "desk-web"},
     ),
     "QueueOld": (
         {f'offload_jobs_oldest_seconds{{{WEB}, queue="cpu"}}': "20x79 310"},
@@ -111,6 +114,33 @@ PEACE = {
     },
     "Redis is restarted": {f"offload_jobs_processes_without_broker{{{WEB}}}": "0x79 1"},
     "a worker starts from zero": {f'offload_jobs_unread{{{WEB}, queue="cpu"}}': "0x74 3x5"},
+}
+# What is otherwise where nobody has to get up at night.
+QUIET = {
+    "one of ten requests fails": {
+        OK: "0x60 1x5 5x5 9x10",
+        f'offload_serving_request_seconds_count{{{WEB}, status="500"}}': "0x70 1x10",
+    },
+    "nobody asks and no job comes": {
+        OK: "9000x80",
+        f'offload_serving_request_seconds_count{{{WEB}, status="500"}}': "90x80",
+        f'offload_jobs_ended_total{{{WORKERS}, kind="risk", status="failed"}}': "7x80",
+        f'offload_jobs_ended_total{{{WORKERS}, kind="risk", status="succeeded"}}': "8x80",
+    },
+    "the processes are replaced, and count from 0": {
+        OK: "9000+100x70 0+100x10",
+        f'offload_serving_shed_total{{{WEB}, limit="threads"}}': "3x70 0x10",
+        f"offload_guard_blocked_seconds_count{{{WEB}}}": "2x70 0x10",
+        f'offload_guard_gc_seconds_total{{{WEB}, generation="2"}}': "50+0.3x70 0+0.3x10",
+        f'offload_jobs_lost_total{{{WORKERS}, kind="risk"}}': "1x70 0x10",
+        f'offload_jobs_ended_total{{{WORKERS}, kind="risk", status="failed"}}': "70x70 0x10",
+    },
+    "four web processes collect garbage": {
+        f'offload_guard_gc_seconds_total{{instance="{pod}", job="desk-web", generation="2"}}': (
+            "0+0.6x80"
+        )
+        for pod in "acde"
+    },
 }
 # Prometheus that finds targets by names or by pods knows none where no process runs.
 NO_TARGET = {f"up{{{WEB}}}": "1x70 stale"}
@@ -156,19 +186,36 @@ def test_each_alarm_fires_in_its_fault_and_no_other_one_does(tmp_path: Path) -> 
     assert set(FAULTS) == {rule["alert"] for rule in RULE_LIST}
     tests = [as_test("healthy", {}, {})]
     tests += [as_test(name, series, {name: labels}) for name, (series, labels) in FAULTS.items()]
-    tests.append(as_test("no web process", NO_TARGET, {"WebDown": {"job": "web"}}))
+    tests.append(as_test("no web process", NO_TARGET, {"WebDown": {"job": "desk-web"}}))
     run_rules(tmp_path, tests)
 
 
-def test_no_alarm_fires_in_a_deploy(tmp_path: Path) -> None:
-    run_rules(tmp_path, [as_test(name, series, {}) for name, series in PEACE.items()])
+def test_no_alarm_fires_in_a_deploy_or_at_night(tmp_path: Path) -> None:
+    quiet = (PEACE | QUIET).items()
+    run_rules(tmp_path, [as_test(name, series, {}) for name, series in quiet])
 
 
-def run_rules(folder: Path, tests: list[Any]) -> None:
-    """Run these tests of promtool."""
+def test_two_services_in_one_prometheus_have_alarms_of_their_own(tmp_path: Path) -> None:
+    """Each fault of one service rings its alarm with its name, and none of the other one."""
+    other = {series.replace("desk-", "till-"): values for series, values in HEALTHY.items()}
+    tests = [
+        as_test(name, other | series, {name: labels}) for name, (series, labels) in FAULTS.items()
+    ]
+    no_web = other | NO_TARGET
+    tests.append(as_test("no web process", no_web, {"WebDown": {"job": "desk-web"}}))
+    for each in tests:
+        for asked in each["alert_rule_test"]:
+            assert all(alert["exp_labels"]["service"] == "desk" for alert in asked["exp_alerts"])
+    run_rules(tmp_path, tests, "desk", "till")
+
+
+def run_rules(folder: Path, tests: list[Any], *slugs: str) -> None:
+    """Run these tests of promtool with the rules of these services."""
     tool = promtool()
+    for slug in slugs or ("desk",):
+        (folder / f"{slug}.yml").write_text(rules_of(slug))
     file = folder / "tests.json"
-    document = {"rule_files": [str(RULES)], "evaluation_interval": "15s", "tests": tests}
+    document = {"rule_files": ["*.yml"], "evaluation_interval": "15s", "tests": tests}
     file.write_text(json.dumps(document))
     told = subprocess.run(
         [tool, "test", "rules", file],
@@ -205,5 +252,7 @@ def test_each_panel_asks_for_metrics_that_there_are(file: Path) -> None:
         for target in panel["targets"]:
             names = re.findall(r"offload_\w+", target["expr"])
             assert names
+            # Of one service, where Prometheus knows several.
+            assert target["expr"].count('{job=~"$service-(web|workers)"') == len(names)
             for name in names:
                 assert f"| `{re.sub('_(bucket|count|sum)$', '', name)}` |" in known, name

@@ -99,6 +99,12 @@ def test_the_page_of_the_environment_is_what_the_class_says() -> None:
     subprocess.run([sys.executable, "-m", "offload_dev.environment_page", "--check"], check=True)
 
 
+{% if cookiecutter.deployment == "kubernetes" -%}
+def test_the_cluster_has_the_alarms_of_every_prometheus() -> None:
+    subprocess.run([sys.executable, "-m", "offload_dev.prometheus_rule", "--check"], check=True)
+
+
+{% endif -%}
 def test_runserver_points_to_make_dev() -> None:
     refused = subprocess.run(
         [sys.executable, "manage.py", "runserver"], capture_output=True, text=True, check=False

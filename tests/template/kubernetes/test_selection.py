@@ -1,9 +1,14 @@
 """Who finds whom: autoscalers, budgets, network policies and Prometheus."""
 
 import re
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from template.conftest import run
 from template.pages import PROJECT
 
 from .manifests import (
@@ -90,17 +95,57 @@ def test_who_may_speak_to_whom(documents: Documents, facts: dict[str, Any]) -> N
     assert nobody == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
-def test_prometheus_finds_the_jobs_of_the_alarms(documents: Documents, chosen: Path) -> None:
+def test_production_has_the_rules_of_every_prometheus(
+    documents: Documents, chosen: Path, overlay: str
+) -> None:
+    """The same ones, and staging has none: it has no worker where no job is."""
+    found = [each["spec"] for each in of_kind(documents, "PrometheusRule")]
+    rules = yaml.safe_load((chosen / "deploy/monitoring/alarms.yml").read_text())
+    assert found == ([rules] if overlay == "production" else [])
+
+
+def test_a_change_of_the_rules_is_taken_over_and_a_forgotten_one_is_told(
+    chosen: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(chosen, tmp_path / "changed")
+    project = tmp_path / "changed"
+    command = (sys.executable, "-m", "offload_dev.prometheus_rule")
+    rules = project / "deploy/monitoring/alarms.yml"
+    rules.write_text(rules.read_text().replace("> 300", "> 900"))
+    forgotten = run(*command, "--check", cwd=project)
+    assert forgotten.returncode == 1
+    assert "`make alarms` writes it again" in forgotten.stdout
+    assert run(*command, cwd=project).returncode == 0
+    assert run(*command, "--check", cwd=project).returncode == 0
+    written = (project / "deploy/kubernetes/overlays/production/alarms.yaml").read_text()
+    assert yaml.safe_load(written)["spec"] == yaml.safe_load(rules.read_text())
+
+    rules.write_text(rules.read_text().replace("risk-desk-web", "desk-web"))
+    other_name = run(*command, cwd=project)
+    assert other_name.returncode == 1
+    assert "does not ask for the job risk-desk-web" in other_name.stdout
+
+
+def test_prometheus_finds_the_jobs_of_the_alarms(
+    documents: Documents, chosen: Path, overlay: str
+) -> None:
     alarms = (chosen / "deploy/monitoring/alarms.yml").read_text()
     monitors = of_kind(documents, "PodMonitor")
-    assert {each["metadata"]["name"] for each in monitors} == set(
-        re.findall(r'job="(\w+)"', alarms)
-    )
+    jobs = set()
     for each in monitors:
         (endpoint,) = each["spec"]["podMetricsEndpoints"]
-        assert endpoint["relabelings"] == [
-            {"targetLabel": "job", "replacement": each["metadata"]["name"]}
-        ]
+        running, job = endpoint["relabelings"]
+        # Not one whose image is on its way: it would be down.
+        assert running == {
+            "action": "keep",
+            "sourceLabels": ["__meta_kubernetes_pod_phase"],
+            "regex": "Running",
+        }
+        assert (job["targetLabel"], job["sourceLabels"]) == (
+            "job",
+            ["__meta_kubernetes_namespace"],
+        )
+        jobs.add(job["replacement"].replace("$1", each["metadata"]["namespace"]))
         assert endpoint["authorization"]["credentials"] == {
             "name": "service",
             "key": "METRICS_TOKEN",
@@ -109,7 +154,10 @@ def test_prometheus_finds_the_jobs_of_the_alarms(documents: Documents, chosen: P
             if selected(pod["metadata"]["labels"], each["spec"]["selector"]):
                 ports = {port["name"] for port in containers(documents)[name]["ports"]}
                 assert endpoint["port"] in ports
-    (old,) = re.findall(r"offload_jobs_oldest_seconds\) > (\d+)", alarms)
+    asked = set(re.findall(r'job="([\w-]+)"', alarms))
+    # Else staging would ring the alarms of production.
+    assert (jobs == asked) if overlay == "production" else jobs.isdisjoint(asked)
+    (old,) = re.findall(r"offload_jobs_oldest_seconds.*\) > (\d+)", alarms)
     for scaled in of_kind(documents, "ScaledObject"):
         assert float(scaled["spec"]["triggers"][1]["metadata"]["targetQueryValue"]) < float(old)
 
