@@ -72,7 +72,10 @@ FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {"instance": "a"},
     ),
     "BreakerOpen": (
-        {f'offload_fanout_breaker_state{{{WEB}, upstream="bank"}}': "0x79 2"},
+        {
+            f'offload_fanout_breaker_state{{{WEB}, upstream="bank"}}': "0x79 2",
+            f'offload_fanout_outcomes_total{{{WEB}, upstream="bank", status="open"}}': "0x78 0 9",
+        },
         {"upstream": "bank"},
     ),
     "WorkersDown": ({f"up{{{WORKERS}}}": "1x60 0x20"}, {"instance": "b", "job": "desk-workers"}),
@@ -83,6 +86,10 @@ FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     ),
     "QueueOld": (
         {f'offload_jobs_oldest_seconds{{{WEB}, queue="cpu"}}': "20x79 310"},
+        {"queue": "cpu"},
+    ),
+    "QueueRefuses": (
+        {f'offload_jobs_oldest_seconds{{{WEB}, queue="cpu"}}': "20x70 310x8 1850"},
         {"queue": "cpu"},
     ),
     "JobsLost": (
@@ -103,6 +110,8 @@ FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     ),
     "StatsOld": ({f"offload_jobs_stats_timestamp_seconds{{{WEB}}}": "0+15x60 900x20"}, {}),
 }
+# An alarm that fires beside another one, which fired before.
+BEFORE = {"QueueRefuses": "QueueOld"}
 # What is otherwise in a deploy, or in a restart of Redis, where nobody has to get up.
 PEACE = {
     # The old workers have ended before the new ones begin.
@@ -117,6 +126,10 @@ PEACE = {
 }
 # What is otherwise where nobody has to get up at night.
 QUIET = {
+    "a breaker is open that nobody asks": {
+        f'offload_fanout_breaker_state{{{WEB}, upstream="bank"}}': "0x9 2x70",
+        f'offload_fanout_outcomes_total{{{WEB}, upstream="bank", status="open"}}': "0x9 7x70",
+    },
     "one of ten requests fails": {
         OK: "0x60 1x5 5x5 9x10",
         f'offload_serving_request_seconds_count{{{WEB}, status="500"}}': "0x70 1x10",
@@ -182,10 +195,16 @@ def as_test(name: str, changed: dict[str, str], firing: dict[str, dict[str, str]
     }
 
 
+def alarms_of(fault: str) -> dict[str, dict[str, str]]:
+    """The alarms of a fault, with their labels."""
+    labels = FAULTS[fault][1]
+    return {name: labels for name in (fault, BEFORE.get(fault, fault))}
+
+
 def test_each_alarm_fires_in_its_fault_and_no_other_one_does(tmp_path: Path) -> None:
     assert set(FAULTS) == {rule["alert"] for rule in RULE_LIST}
     tests = [as_test("healthy", {}, {})]
-    tests += [as_test(name, series, {name: labels}) for name, (series, labels) in FAULTS.items()]
+    tests += [as_test(name, series, alarms_of(name)) for name, (series, _) in FAULTS.items()]
     tests.append(as_test("no web process", NO_TARGET, {"WebDown": {"job": "desk-web"}}))
     run_rules(tmp_path, tests)
 
@@ -199,7 +218,7 @@ def test_two_services_in_one_prometheus_have_alarms_of_their_own(tmp_path: Path)
     """Each fault of one service rings its alarm with its name, and none of the other one."""
     other = {series.replace("desk-", "till-"): values for series, values in HEALTHY.items()}
     tests = [
-        as_test(name, other | series, {name: labels}) for name, (series, labels) in FAULTS.items()
+        as_test(name, other | series, alarms_of(name)) for name, (series, _) in FAULTS.items()
     ]
     no_web = other | NO_TARGET
     tests.append(as_test("no web process", no_web, {"WebDown": {"job": "desk-web"}}))

@@ -1,5 +1,6 @@
 """What the pages of the generated project show can be typed: it passes all checks and it runs."""
 
+import ast
 import json
 import re
 import secrets
@@ -128,6 +129,21 @@ def test_what_production_names_is_enough_to_start(without_example: Path, tmp_pat
 
     for process in (PROJECT / "Procfile").read_text().splitlines():
         assert process.partition(": exec ")[2] in text
+
+
+def test_each_setting_is_explained_on_a_page() -> None:
+    """Or it is a variable of the environment, which has a page of its own."""
+    settings = (PROJECT / "config/settings.py").read_text()
+    given = set(re.findall(r"^    (\w+)=.*\benv\.", settings, re.MULTILINE))
+    source = ast.parse((PROJECT / "offload/conf.py").read_text())
+    (declared,) = (each for each in source.body if isinstance(each, ast.ClassDef))
+    pages = [each.read_text() for each in DOCS.rglob("*.md") if each.name != "changelog.md"]
+    for field in declared.body:
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            name = field.target.id
+            # `name` or `name=...`, in a sentence or in code.
+            is_explained = any(re.search(rf"[`(, ]{name}\b", page) for page in pages)
+            assert name in given or is_explained, name
 
 
 def test_no_page_of_a_service_links_out_of_it() -> None:
