@@ -24,6 +24,8 @@ QUIET = (
     "--disable-background-networking",
 )
 WIDTHS = {"desktop": 1180, "phone": 375}
+# A text of a job, as somebody sends it who wants it to run in the browser of the staff.
+HOSTILE = "<script>window.injected = true</script><img src=x onerror='window.injected = true'>"
 PERMISSIONS = ("view_job", "change_job", "delete_job", "view_pause", "add_pause")
 
 
@@ -127,6 +129,44 @@ def test_the_operations_page_retries_a_failed_job(
     look(page, "list")
     page.get_by_role("link", name="Jobs", exact=True).first.focus()
     assert problems == []
+
+
+def test_a_long_word_makes_no_page_wider_than_its_window(
+    running: Lab, page: Any, problems: list[str]
+) -> None:
+    from offload.jobs.models import Job
+    from offload.jobs.pauses import pause
+
+    # As long as they may be: the address of a file, a name, an error.
+    job = running.submit("lab.noted", name="stumble")
+    running.reaches(job, "failed")
+    kind, error = "lab." + "x" * 96, HOSTILE + "X" * 3900
+    Job.objects.filter(pk=job.pk).update(kind=kind, error=error, message="m" * 200)
+    pause(queue="default", by="b" * 150, reason="r" * 200)
+
+    for name, address in {
+        "long-operations": "operations/",
+        "long-failures": "job/failures/",
+        "long-list": "job/?status=failed",
+        "long-job": f"job/{job.pk}/change/",
+        "long-pauses": "pause/",
+    }.items():
+        page.goto(f"{running.address}/admin/offload_jobs/{address}")
+        look(page, name)
+    assert HOSTILE in page_text(page, f"{running.address}/admin/offload_jobs/job/failures/")
+
+    page.goto(f"{running.address}/admin/offload_jobs/job/{job.pk}/change/")
+    page.get_by_role("button", name="Retry this job").click()
+    page.get_by_role("button", name="Yes, retry them").wait_for()
+    look(page, "long-confirmation")
+    assert page.evaluate("window.injected") is None
+    assert problems == []
+
+
+def page_text(page: Any, address: str) -> str:
+    page.goto(address)
+    text: str = page.inner_text("#content")
+    return text
 
 
 def caller() -> dict[str, str]:

@@ -306,6 +306,15 @@ def test_everybody_can_use_it_on_desktop_and_phone_by_light_and_dark(
     demo.until(location, "cancelled")
 
 
+def test_without_javascript_the_page_says_that_it_needs_it(browser: Browser, demo: Demo) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(demo.address)
+    assert "needs JavaScript" in page.inner_text("main")
+    assert not page.locator("#connection").is_visible()
+    context.close()
+
+
 def test_every_control_is_reached_by_tab_in_the_order_of_the_page(open_page: Open) -> None:
     page = open_page()
     reached = []
