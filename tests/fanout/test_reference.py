@@ -110,7 +110,7 @@ def default_of(field: Field[Any]) -> Any:
 )
 def test_the_page_has_every_setting_with_its_default(heading: str, declared: Any) -> None:
     expected = {field.name: default_of(field) for field in fields(declared) if field.name != "_"}
-    assert rows(heading) == expected
+    assert rows(heading) == expected, f"docs/reference/fanout.md, the table below {heading!r}"
 
 
 def test_the_page_has_every_parameter_of_gather_and_of_oauth2() -> None:

@@ -23,7 +23,9 @@ PAGES = SERVICE / "docs" / "guard"
 
 @pytest.mark.parametrize("number", RULES)
 def test_the_examples_of_a_page_are_true(number: str, tmp_path: Path) -> None:
-    text = (PAGES / f"{number}.md").read_text()
+    page = PAGES / f"{number}.md"
+    assert page.exists(), f"a new rule needs its page: docs/guard/{page.name}"
+    text = page.read_text()
     assert text.startswith(f"# {number}: {RULES[number].message}\n")
     assert f"Instead: {RULES[number].instead}.\n" in text
     for half in ("wrong", "right"):
@@ -141,13 +143,14 @@ def test_every_check_has_a_page() -> None:
 
 def test_the_index_names_every_page() -> None:
     index = (PAGES / "README.md").read_text()
-    assert [page.stem for page in PAGES.glob("*[0-9].md") if f"({page.name})" not in index] == []
+    left_out = [page.stem for page in PAGES.glob("*[0-9].md") if f"({page.name})" not in index]
+    assert left_out == [], "docs/guard/README.md does not name them"
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*[0-9].md")), ids=lambda page: page.stem)
 def test_every_page_ends_with_why_and_calls_the_reason_by_its_title(page: Path) -> None:
     why = re.fullmatch(r"Why: \[(.+)\]\((.+)\)\.", page.read_text().splitlines()[-1])
-    assert why
+    assert why, "its last line is no `Why: [title of a page](../when-async-helps/page.md).`"
     title, target = why.groups()
     assert (page.parent / target).read_text().startswith(f"# {title}\n")
 
@@ -156,6 +159,8 @@ def test_every_page_ends_with_why_and_calls_the_reason_by_its_title(page: Path) 
 def test_every_page_shows_public_code_or_says_what_was_searched(page: Path) -> None:
     text = page.read_text()
     links = re.findall(r"<https://github\.com/[^/]+/[^/]+/(.+)>", text)
-    assert links or "\nNot found in public code: " in text
+    assert links or "\nNot found in public code: " in text, (
+        "it neither has a permalink to public code nor says `Not found in public code: ` and where"
+    )
     permalink = r"blob/[0-9a-f]{40}/\S+#L\d+|(issues|pull)/\d+"
     assert [link for link in links if not re.fullmatch(permalink, link)] == []

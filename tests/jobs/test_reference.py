@@ -21,4 +21,4 @@ def test_the_page_has_every_parameter_of_job_with_its_default() -> None:
         # It is given by its place, not by its name.
         if field.name != "name"
     }
-    assert found == expected
+    assert found == expected, "docs/reference/jobs.md, the table below `What @job takes`"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import BIN, SHARED, bake, run
+from .conftest import BIN, ROOT, SHARED, bake, run
 
 # Without the example the same steps pass the same checks, in `make options`: another minute.
 EXAMPLES = ["yes", "no"] if os.environ.get("OPTIONS_LONG") else ["yes"]
@@ -106,4 +106,17 @@ def test_env_example_lists_every_variable_and_no_other(
         listed = re.findall(r"^# ([A-Z_]+)=", (project / ".env.example").read_text(), re.MULTILINE)
         code = "from config.env import Env; print(*(name.upper() for name in Env.model_fields))"
         read = run(BIN / "python", "-c", code, cwd=project)
-        assert sorted(listed) == sorted(read.stdout.split())
+        declared = read.stdout.split()
+        assert len(listed) == len(set(listed))
+        assert set(declared) - set(listed) == set(), "`config/env.py` has them, `.env.example` not"
+        assert set(listed) - set(declared) == set(), "`.env.example` has them, `config/env.py` not"
+
+
+def test_the_template_shows_the_environment_of_a_service_with_the_defaults(
+    with_example: Path,
+) -> None:
+    page = Path("docs", "reference", "environment.md")
+    written = (with_example / page).read_text()
+    assert (ROOT / "{{cookiecutter.project_slug}}" / page).read_text() == written, (
+        "out of date: make renew"
+    )
