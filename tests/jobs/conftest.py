@@ -319,13 +319,13 @@ def publish_patiently(lab: Lab, broker: Any, messages: list[Any]) -> None:
         lab.until(lambda message=message: broker.publish([message]), "the broker to take it")
 
 
-def execute(job: Any, worker: Any = None) -> str:
+def execute(job: Any, worker: Any = None, table: Any = None) -> str:
     """Execute a job in this process, as a worker's process does."""
     from offload.jobs.declare import find_job_type
     from offload.jobs.worker import executor
     from offload.jobs.worker.assignments import Assignments
 
-    slot, spooler = Assignments(1).slot(), _spooler_of(os.getpid())
+    slot, spooler = (table or Assignments(1)).slot(), _spooler_of(os.getpid())
     return executor.execute(find_job_type(job.kind), job.pk, worker or uuid4(), slot, spooler)
 
 

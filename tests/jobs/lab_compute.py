@@ -169,3 +169,9 @@ def step(log: str, number: int, accident: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         raise ConnectionError("the disk is away for a moment")
     _note(log, f"step-{number}")
+
+
+def read(log: str, path: str) -> int:
+    """Read a file."""
+    _note(log, "start")
+    return len(Path(path).read_bytes())

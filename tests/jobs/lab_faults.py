@@ -1,5 +1,7 @@
 """The lab's jobs in which something goes wrong: they die, fail, take too long or too much."""
 
+import os
+
 from pydantic import BaseModel, SecretStr
 
 from offload.jobs import JobError, MiB, Report, job
@@ -175,3 +177,21 @@ def numbers(params: Nothing, report: Report) -> Numbers:
 @job("lab.secret", time_limit=30, memory_limit=256 * MiB)
 def secret(params: Secret, report: Report) -> Nothing:
     return Nothing()
+
+
+@job("lab.reads", time_limit=60, memory_limit=256 * MiB)
+def reads(params: Work, report: Report) -> Done:
+    """Read a file that may be on a mount that hangs."""
+    from .compute import read
+
+    return Done(value=read(params.log, params.gate))
+
+
+reads_soon = job("lab.reads_soon", time_limit=3, memory_limit=256 * MiB)(reads.function)
+
+
+if "LAB_STORAGE_TIMEOUT" in os.environ:
+    # The lab's workers wait no minute for file storage.
+    from offload.jobs.worker import kept_end
+
+    kept_end.STORAGE_TIMEOUT_SECONDS = float(os.environ["LAB_STORAGE_TIMEOUT"])

@@ -17,7 +17,7 @@ Every transition that writes more than one row of a divided job is in this file.
 locks is documented at `transactions.lock_ancestors`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -157,10 +157,15 @@ def divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None:
     return in_transaction(divide_row)
 
 
-def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel | FailedPart]:
+def part_results(
+    job_type: JobType[Any, Any], job: Job, before_file: Callable[[], None] = lambda: None
+) -> list[BaseModel | FailedPart]:
     """The results of a job's parts, in the order of their numbers.
 
     A part that was allowed to fail has a `FailedPart` there.
+
+    Args:
+        before_file: called before each result is read from file storage, which may hang.
 
     Raises:
         JobError: a part's row is missing, so that the combined result would be wrong; or a part's
@@ -174,14 +179,16 @@ def part_results(job_type: JobType[Any, Any], job: Job) -> list[BaseModel | Fail
 
     model: type[BaseModel] = job_type.part.result
     return [
-        _result_of(part, model)
+        _result_of(part, model, before_file)
         if part.status == Status.SUCCEEDED
         else FailedPart(part.number, part.status, part.error)
         for part in parts
     ]
 
 
-def _result_of(part: Job, model: type[BaseModel]) -> BaseModel:
+def _result_of(part: Job, model: type[BaseModel], before_file: Callable[[], None]) -> BaseModel:
+    if part.result_file:
+        before_file()
     try:
         return model_of(model, part.load_result())
     except ValidationError as error:

@@ -9,10 +9,10 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from pydantic_core import to_json
 
+from offload.jobs.ask_storage import ask_storage
 from offload.jobs.job_view import MISSING_RESULT
 from offload.jobs.models import Job, Status
 from offload.problems import Problem
-from offload.serving.file_threads import in_file_thread
 
 # Bytes of a stored result that are in memory at a time. Each piece costs a change of thread.
 RESULT_PIECE_BYTES = 256 * 1024
@@ -37,7 +37,7 @@ async def result_response(request: HttpRequest, job: Job) -> HttpResponseBase:
 
     Raises:
         Problem: 404 where there is no result, or its file is missing; 416 where `Range` begins
-            after the end.
+            after the end; 503 where file storage does not answer.
     """
     if job.status != Status.SUCCEEDED:
         raise Problem(404, f"job {job.pk} is {job.status}: only a succeeded job has a result")
@@ -53,7 +53,7 @@ async def result_response(request: HttpRequest, job: Job) -> HttpResponseBase:
 async def _stored_result(request: HttpRequest, job: Job) -> HttpResponseBase:
     # In a thread that no request keeps: a slow client may take minutes.
     try:
-        file, size = await in_file_thread(_open)(job.result_file)
+        file, size = await ask_storage(_open, job.result_file)
     except FileNotFoundError:
         raise Problem(404, MISSING_RESULT) from None
 
@@ -81,7 +81,7 @@ class _Pieces:
         self._file.close()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        await in_file_thread(self._file.seek)(self._span.start)
+        await ask_storage(self._file.seek, self._span.start)
         left = self._span.stop - self._span.start
         while left > 0:
             piece = await self._read(min(left, RESULT_PIECE_BYTES))
@@ -91,7 +91,7 @@ class _Pieces:
             yield piece
 
     async def _read(self, size: int) -> bytes:
-        data: bytes = await in_file_thread(self._file.read)(size)
+        data: bytes = await ask_storage(self._file.read, size)
         return data
 
 

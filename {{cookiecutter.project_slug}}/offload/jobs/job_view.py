@@ -11,10 +11,12 @@ from django.http import HttpResponse
 from pydantic import BaseModel
 
 from offload.conf import conf
+from offload.jobs.ask_storage import ask_storage
 from offload.jobs.blocked import blocked, limit_of
 from offload.jobs.followers import next_job_id
 from offload.jobs.models import Job, RunLimitKey, Status
 from offload.jobs.why_waiting import blocked_by, expected_start_seconds
+from offload.problems import Problem
 
 # A worker on one host wrote a file that the web process on another host does not see.
 MISSING_RESULT = (
@@ -132,6 +134,10 @@ def _summary_fields(job: Job) -> dict[str, Any]:
 
 
 async def _result_problem(job: Job) -> str | None:
-    if not job.result_file or await sync_to_async(default_storage.exists)(job.result_file):
+    if not job.result_file:
         return None
-    return MISSING_RESULT
+    try:
+        there = await ask_storage(default_storage.exists, job.result_file)
+    except Problem as problem:
+        return problem.detail
+    return None if there else MISSING_RESULT

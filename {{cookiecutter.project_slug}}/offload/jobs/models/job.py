@@ -225,6 +225,11 @@ class Job(models.Model):
             columns["result_lifetime"] = timedelta(seconds=seconds)
         return cls(**{**columns, **values})
 
+    @staticmethod
+    def takes_result(document: str) -> bool:
+        """Whether the row takes a result's JSON; file storage takes a larger one."""
+        return len(document.encode()) <= conf().result_limit
+
     def store_result(
         self, document: str, announce: Callable[[str], object] = lambda name: None
     ) -> tuple[Any, str]:
@@ -237,15 +242,14 @@ class Job(models.Model):
             The result as JSON data and no file name; or None and the name of the file that now
             holds the result, where its JSON is over `conf().result_limit` bytes.
         """
-        encoded = document.encode()
-        if len(encoded) <= conf().result_limit:
+        if self.takes_result(document):
             return json.loads(document), ""
 
         # With the token in its name, an attempt that lost its lease never overwrites the file of a
         # later attempt.
         name = default_storage.get_available_name(f"job-results/{self.pk}-{self.token}.json")
         announce(name)
-        return None, default_storage.save(name, ContentFile(encoded))
+        return None, default_storage.save(name, ContentFile(document.encode()))
 
     def load_result(self) -> Any:
         """The result as plain JSON data, from the row or from file storage."""

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from math import inf
 from uuid import UUID
 
 from billiard.process import current_process
@@ -28,10 +29,12 @@ class Activity(IntEnum):
     IDLE = 0
     # It asks the database for the job and has no token yet.
     CLAIMING = 1
-    # The job's function runs. This is the only activity that a time limit or a cancel ends.
+    # The job's function runs.
     COMPUTING = 2
     # The function has ended, and the process writes how.
     WRITING = 3
+    # File storage is to take the job's result, or to give those of its parts. It may hang.
+    STORAGE = 4
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ class Assignment:
         """Whether the process works on this row, or is about to learn that it does."""
         claiming = self.activity == Activity.CLAIMING
         return self.job_id == job.pk and (claiming or self.token == job.token)
+
+    @property
+    def may_be_killed(self) -> bool:
+        """Whether a time limit, a cancel or a lost lease ends the process."""
+        return self.activity in (Activity.COMPUTING, Activity.STORAGE)
 
 
 # pid, job id, token, activity, soft and hard limit.
@@ -146,6 +154,11 @@ class Slot:
             now + limits.time_limit,
         )
         self._write(record)
+
+    def in_storage(self, job: Job, seconds: float) -> None:
+        """This process calls file storage, which may take so many seconds."""
+        limit_at = time.monotonic() + seconds
+        self._write(Assignment(os.getpid(), job.pk, job.token, Activity.STORAGE, inf, limit_at))
 
     def writing(self, job: Job) -> None:
         """The function has ended; the time limits, too."""

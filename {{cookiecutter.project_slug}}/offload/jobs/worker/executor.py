@@ -29,7 +29,7 @@ from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Slot
 from offload.jobs.worker.failure import full_text, public_text
-from offload.jobs.worker.kept_end import KeptEnd, KeptResult
+from offload.jobs.worker.kept_end import STORAGE_TIMEOUT_SECONDS, KeptEnd, KeptResult
 from offload.jobs.worker.left_behind import (
     end_without_descriptors,
     no_open_transaction,
@@ -218,7 +218,7 @@ def _compute(job_type: JobType[Any, Any], job: Job, slot: Slot) -> WriteEnd:
     slot.writing(job)
     document = job_type.result_to_json(result)
     check_handed_on(job, document)
-    kept = KeptResult(job, document)
+    kept = KeptResult(job, document, slot=slot)
     if job_type.save is None:
         return kept
     return SavedResult(kept, partial(job_type.save, params, result), job, job_type.limits, slot)
@@ -239,10 +239,12 @@ def _params(job_type: JobType[Any, Any], job: Job) -> BaseModel:
 def _part_results(
     job_type: JobType[Any, Any], job: Job, slot: Slot
 ) -> list[BaseModel | FailedPart]:
-    """The results of the parts. The time limits begin when they are read."""
-    # As during a claim: neither a time limit nor a cancel kills a process that reads.
+    """The results of the parts. The job's time limits begin when they are read."""
+    # As during a claim: neither a time limit nor a cancel kills a process that reads rows.
     slot.claiming(job.pk)
-    results = retry_while_database_is_down(partial(part_results, job_type, job), lambda: None)
+    before_file = partial(slot.in_storage, job, STORAGE_TIMEOUT_SECONDS)
+    read = partial(part_results, job_type, job, before_file)
+    results = retry_while_database_is_down(read, lambda: None)
     slot.computing(job, job_type.limits)
     return results or []
 

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.core.files.storage import default_storage
 from django.db import IntegrityError
 
 from offload.jobs import transitions
 from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
 from offload.jobs.models import Job
+from offload.jobs.worker.assignments import Slot
 from offload.jobs.worker.spool import SpooledEnd
 
 logger = logging.getLogger("offload.jobs")
@@ -19,6 +19,9 @@ logger = logging.getLogger("offload.jobs")
 # started again: storage that refuses for so long may be full or wrongly configured.
 STORAGE_RETRY_SECONDS = 2.0
 STORAGE_TIMEOUT_SECONDS = 60.0
+# Bytes in a second that storage takes at the least. One that says nothing for the time of the tries
+# and of this rate hangs, and its process is killed.
+STORAGE_BYTES_PER_SECOND = 1_000_000
 
 
 class KeptEnd:
@@ -43,6 +46,10 @@ class KeptEnd:
     def prepare(self) -> None:
         """Do what comes before the transition, and needs file storage."""
 
+    def storage_seconds(self) -> float:
+        """How long `prepare` may wait for file storage; 0 where it needs none."""
+        return 0.0
+
     def to_spool(self) -> SpooledEnd:
         """What `kept_end` reads."""
         return SpooledEnd(str(self._job.pk), self._job.token, self._transition, self._values)
@@ -55,11 +62,16 @@ class KeptResult(KeptEnd):
         job: the row as it was claimed.
         document: the result's JSON.
         file: its name in file storage, where that has taken it already.
+        slot: the record of the process that computed it, so that it is killed where storage hangs.
+            None in a worker's main process.
     """
 
-    def __init__(self, job: Job, document: str = "", file: str = "") -> None:
+    def __init__(
+        self, job: Job, document: str = "", file: str = "", slot: Slot | None = None
+    ) -> None:
         super().__init__(job, "succeed")
         self._document = document
+        self._slot = slot
         self._stored: tuple[Any, str] | None = (None, file) if file else None
 
     def __call__(self) -> Job | None:
@@ -70,11 +82,9 @@ class KeptResult(KeptEnd):
         """
         self.prepare()
         assert self._stored is not None
-        inline, file = self._stored
-        ended = transitions.succeed(self._job, inline, file)
-        if ended is None and file:
-            self._delete(file)
-        return ended
+        # Where the lease was lost, the file is deleted with its job: storage may hang, and locks of
+        # the database may be held here.
+        return transitions.succeed(self._job, *self._stored)
 
     def prepare(self) -> None:
         """Store a large result.
@@ -83,9 +93,15 @@ class KeptResult(KeptEnd):
             Exception: what file storage raised for a minute, or the database's error.
         """
         if self._stored is None:
-            self._stored = self._store()
+            self._stored = self._store_in_time()
             if self._stored[1]:
                 self._document = ""
+
+    def storage_seconds(self) -> float:
+        """How long storage may take for a large result; 0 where the row takes the result."""
+        if self._stored is not None or Job.takes_result(self._document):
+            return 0.0
+        return STORAGE_TIMEOUT_SECONDS + len(self._document) / STORAGE_BYTES_PER_SECOND
 
     def to_spool(self) -> SpooledEnd:
         """The document, or the name of its file."""
@@ -93,6 +109,18 @@ class KeptResult(KeptEnd):
         file = {"file": stored[1]} if stored is not None and stored[1] else None
         values = file or {"document": document}
         return SpooledEnd(str(self._job.pk), self._job.token, self._transition, values)
+
+    def _store_in_time(self) -> tuple[Any, str]:
+        seconds = self.storage_seconds()
+        if not seconds or self._slot is None:
+            return self._store()
+
+        # One try more than `_store` makes: storage that refuses is told from one that hangs.
+        self._slot.in_storage(self._job, seconds + STORAGE_RETRY_SECONDS)
+        try:
+            return self._store()
+        finally:
+            self._slot.writing(self._job)
 
     def _store(self) -> tuple[Any, str]:
         deadline = time.monotonic() + STORAGE_TIMEOUT_SECONDS
@@ -120,12 +148,6 @@ class KeptResult(KeptEnd):
         """Note the file before it is written, so that it is deleted with the job."""
         with FORK_LOCK:
             transitions.announce_file(self._job, file)
-
-    def _delete(self, file: str) -> None:
-        try:
-            default_storage.delete(file)
-        except Exception:
-            logger.warning("the result %s of no job is left in file storage", file, exc_info=True)
 
 
 def kept_end(job: Job, spooled: SpooledEnd) -> KeptEnd:

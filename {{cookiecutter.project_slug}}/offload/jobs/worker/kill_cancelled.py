@@ -9,7 +9,7 @@ from uuid import UUID
 from offload.conf import conf
 from offload.jobs.models import Job, Status
 from offload.jobs.row_states import from_now
-from offload.jobs.worker.assignments import Activity, Assignment, Assignments
+from offload.jobs.worker.assignments import Assignment, Assignments
 from offload.jobs.worker.processes import signal_if
 
 logger = logging.getLogger("offload.jobs")
@@ -23,7 +23,8 @@ def kill_cancelled(
 ) -> None:
     """Kill what was asked to stop more than `conf().cancel_grace` seconds ago.
 
-    Only a process that computes this job is killed. `orphans.py` then writes the end.
+    Only a process that computes this job, or waits for file storage, is killed. `orphans.py` then
+    writes the end.
     """
     if not any(job.cancel_requested_at for job in held):
         return
@@ -35,7 +36,7 @@ def kill_cancelled(
     )
     for job in silent.defer(*Job.LARGE_FIELDS):
         for assignment in working:
-            if assignment.activity == Activity.COMPUTING and assignment.is_for(job):
+            if assignment.may_be_killed and assignment.is_for(job):
                 logger.warning(
                     "job %s: it was cancelled and does not report, its process %s is killed",
                     job.pk,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from offload.jobs.models import Job
-from offload.jobs.worker.assignments import Activity, Assignment, Assignments
+from offload.jobs.worker.assignments import Assignment, Assignments
 from offload.jobs.worker.processes import signal_if
 
 logger = logging.getLogger("offload.jobs")
@@ -32,7 +32,7 @@ class KillFenced:
         fenced = {
             each
             for each in working
-            if each.activity == Activity.COMPUTING and not any(each.is_for(job) for job in held)
+            if each.may_be_killed and not any(each.is_for(job) for job in held)
         }
         for each in fenced & self._seen:
             condition = partial(self._assignments.still_there, each)

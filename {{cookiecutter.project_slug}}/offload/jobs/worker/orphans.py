@@ -18,7 +18,7 @@ from offload.jobs.database import CONNECTION_ERRORS
 from offload.jobs.declare import find_job_type
 from offload.jobs.models import Job
 from offload.jobs.services import services
-from offload.jobs.worker.assignments import Assignment, is_worked_on
+from offload.jobs.worker.assignments import Activity, Assignment, is_worked_on
 from offload.jobs.worker.processes import process_is_alive
 from offload.jobs.worker.shutdown import Shutdown
 from offload.jobs.worker.spool import Spool
@@ -54,15 +54,19 @@ class Orphans:
         self._seen: set[Key] = set()
         # Why processes died, by their jobs, as Celery tells it.
         self._reasons: dict[UUID, str] = {}
-        # Jobs whose process was killed for their time limit.
-        self._over_time: dict[Key, None] = {}
+        # Jobs whose process was killed for their time limit, or in file storage for its own.
+        self._over_time: dict[Key, Activity] = {}
         signals.task_failure.connect(self._on_failure, weak=False)
 
     def killed_for_time_limit(self, assignment: Assignment) -> None:
         """Called by `time_limits.py` in its thread."""
         if len(self._over_time) >= MAX_REMEMBERED_KILLS:
             self._over_time.pop(next(iter(self._over_time)))
-        self._over_time[assignment.job_id, assignment.token] = None
+        key = assignment.job_id, assignment.token
+        self._over_time[key] = assignment.activity
+        if assignment.activity == Activity.STORAGE:
+            # Whoever wrote that end would wait for file storage in the process's place.
+            self._spool.discard(*key)
         self._wake()
 
     def settle(self, held: Iterable[Job], working: Iterable[Assignment]) -> None:
@@ -93,16 +97,18 @@ class Orphans:
     def _settle(self, key: Key, job: Job) -> None:
         """Decide what becomes of one orphan.
 
-        Five cases:
-        1. Its end is in the spool: that is written.
+        Six cases:
+        1. Its end is in the spool: that is written, unless somebody has cancelled the job.
         2. The process was killed for the job's time limit: the job fails.
         3. The worker shuts down: the job is handed back, later.
-        4. Celery has told why the process died: the job is reclaimed with that reason.
-        5. It is an orphan at a second look: Celery had its time to tell the reason.
+        4. The process was killed because file storage hung: the job is reclaimed.
+        5. Celery has told why the process died: the job is reclaimed with that reason.
+        6. It is an orphan at a second look: Celery had its time to tell the reason.
         """
-        if self._spool.holds(*key):
+        if self._spool.holds(*key) and not job.cancel_requested_at:
             return
-        if key in self._over_time:
+        killed = self._over_time.get(key)
+        if killed == Activity.COMPUTING:
             limit = find_job_type(job.kind).limits.time_limit
             failed = transitions.fail(job, f"time limit: killed after {limit:g} s")
             if failed is not None:
@@ -110,6 +116,8 @@ class Orphans:
             self._tell(failed)
         elif self._shutdown.requested:
             return
+        elif killed == Activity.STORAGE:
+            self._tell(transitions.reclaim(job, "worker lost: file storage did not answer in time"))
         elif job.pk in self._reasons and not process_is_alive(job.pid):
             self._tell(transitions.reclaim(job, f"worker lost: {self._reasons[job.pk]}"))
         elif key in self._seen:

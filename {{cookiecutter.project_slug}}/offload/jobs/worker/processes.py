@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -12,16 +13,22 @@ import billiard
 # Seconds that a signalled process gets to stop or to end. Linux needs less than a millisecond; a
 # process in an uninterruptible wait of the kernel may need longer, and is looked at again later.
 SIGNAL_TIMEOUT_SECONDS = 1.0
+# The kernel's letters for a process that is gone, and its word for one without an entry.
+GONE = ("gone", "Z", "X")
+# Those for a process that stands still after SIGSTOP: it is stopped; or it waits in the kernel, for
+# example for a mount that hangs, and stops before it executes any more of its code.
+STANDS_STILL = ("T", "D")
 
 
 def process_is_alive(pid: int | None) -> bool:
     """Whether a process is this one, or a living child of it.
 
-    A zombie is not, nor is somebody else's process that has got the number of a dead child.
+    A zombie is not, nor is somebody else's process that has got the number of a dead child, nor
+    one that was killed and waits in the kernel: it executes no more of its code.
     """
     state, parent = _state_and_parent(pid)
     mine = pid == os.getpid() or parent in (None, os.getpid())
-    return mine and state not in ("gone", "Z", "X")
+    return mine and state not in GONE and not (state == "D" and _was_killed(pid))
 
 
 def signal_if(condition: Callable[[], bool], pid: int, number: int) -> bool:
@@ -40,14 +47,14 @@ def signal_if(condition: Callable[[], bool], pid: int, number: int) -> bool:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGSTOP)
         try:
-            if not _wait_until(pid, "T") or not condition():
+            if not _wait_until(pid, *STANDS_STILL) or not condition():
                 return False
             os.kill(pid, number)
         finally:
             os.kill(pid, signal.SIGCONT)
 
         if number == signal.SIGKILL:
-            _wait_until(pid, "gone", "Z", "X")
+            _wait_until(pid, *GONE)
         return True
     return False
 
@@ -59,7 +66,7 @@ def kill_children() -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     for pid in pids:
-        _wait_until(pid, "gone", "Z", "X")
+        _wait_until(pid, *GONE)
 
 
 def _wait_until(pid: int, *states: str) -> bool:
@@ -88,3 +95,13 @@ def _state_and_parent(pid: int | None) -> tuple[str, int | None]:
     except FileNotFoundError:
         return ("gone" if Path("/proc/self").exists() else "unknown"), None
     return fields[0], int(fields[1])
+
+
+def _was_killed(pid: int | None) -> bool:
+    """Whether a SIGKILL waits for a process: the two sets of signals of man 5 proc_pid_status."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    pending = re.findall(r"^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return any(int(signals, 16) & 1 << (signal.SIGKILL - 1) for signals in pending)

@@ -123,7 +123,8 @@ class Shutdown:
         while True:
             working = self._assignments.working()
             unkept = any(
-                each.activity == Activity.WRITING and not self._spool.holds(each.job_id, each.token)
+                each.activity in (Activity.WRITING, Activity.STORAGE)
+                and not self._spool.holds(each.job_id, each.token)
                 for each in working
             )
             if not unkept or time.monotonic() > deadline:
@@ -148,22 +149,25 @@ def hand_back_jobs(
     if not FORK_LOCK.acquire(timeout=lock_timeout):
         logger.warning("the database is slow; the jobs of this worker are handed back later")
         return False
+    # It only told whether the lock is free: file storage is waited for without it.
+    FORK_LOCK.release()
 
     try:
-        spooled.write_all()
-        for job in Job.objects.filter(worker=worker_id, status=Status.RUNNING):
-            if handed := transitions.hand_back(job):
-                logger.warning(
-                    "job %s: %s at shutdown", job.pk, handed.status, extra=job.log_fields()
-                )
-                services.events.publish(handed)
-        heartbeat.end()
+        spooled.write_all(storage_seconds=LAST_STATEMENTS_SECONDS)
+        with FORK_LOCK:
+            _hand_back_all(worker_id)
+            heartbeat.end()
     except DATABASE_ERRORS as error:
         logger.warning(
             "%s; the jobs of this worker are handed back later: %s", why_refused(error), error
         )
         close_connections()
         return False
-    finally:
-        FORK_LOCK.release()
     return True
+
+
+def _hand_back_all(worker_id: UUID) -> None:
+    for job in Job.objects.filter(worker=worker_id, status=Status.RUNNING):
+        if handed := transitions.hand_back(job):
+            logger.warning("job %s: %s at shutdown", job.pk, handed.status, extra=job.log_fields())
+            services.events.publish(handed)

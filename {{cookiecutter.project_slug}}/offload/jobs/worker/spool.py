@@ -93,6 +93,13 @@ class Spool:
         """Whether the end of this attempt is in the spool."""
         return self._path(str(job_id), token).exists()
 
+    def discard(self, job_id: UUID, token: int) -> None:
+        """Delete the end of an attempt that is to be lost. Its process may hold it."""
+        try:
+            self._path(str(job_id), token).unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("job %s: its end in the spool cannot be deleted: %s", job_id, error)
+
     def keep(self, end: SpooledEnd) -> SpoolFile | None:
         """Write a file. After this the end outlives the process and the machine's restart.
 
@@ -111,11 +118,12 @@ class Spool:
             return None
 
     def unowned(self) -> Iterator[SpoolFile]:
-        """The files whose processes are gone, oldest first, locked.
+        """The files whose processes are gone, locked: oldest first, and large ones last.
 
-        Files that are too old, or were left half written, are deleted.
+        File storage is to take the result in a large one, and may hang. Files that are too old, or
+        were left half written, are deleted.
         """
-        for path in sorted(self._folder.glob("*.json*"), key=_age, reverse=True):
+        for path in sorted(self._folder.glob("*.json*"), key=_turn):
             file = _lock(path)
             if file is None:
                 continue
@@ -180,6 +188,10 @@ def _age(path: Path) -> float:
     with contextlib.suppress(FileNotFoundError):
         return time.time() - path.stat().st_mtime
     return 0.0
+
+
+def _turn(path: Path) -> tuple[bool, float]:
+    return _size(path) > conf().result_limit, -_age(path)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Enforces the time limits of jobs: a thread in the worker's main process.
+"""Enforces the time limits of jobs and of file storage: a thread in the worker's main process.
 
 Celery enforces limits in its loop, which sleeps while the broker is away: with Redis down for 25 s
 a limit of 4 s killed after 35 s. This thread needs neither broker nor database.
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from offload.jobs.worker.assignments import Activity, Assignment, Assignments
+from offload.jobs.worker.assignments import Assignment, Assignments
 from offload.jobs.worker.processes import signal_if
 
 logger = logging.getLogger("offload.jobs")
@@ -50,12 +50,10 @@ class TimeLimits(threading.Thread):
 
     def _look(self) -> None:
         now = time.monotonic()
-        computing = {
-            each for each in self._assignments.working() if each.activity == Activity.COMPUTING
-        }
-        self._asked &= computing
+        limited = {each for each in self._assignments.working() if each.may_be_killed}
+        self._asked &= limited
 
-        for each in computing:
+        for each in limited:
             if now >= each.hard_limit_at:
                 signal_if(partial(self._is_over_time, each), each.pid, signal.SIGKILL)
             elif now >= each.soft_limit_at and each not in self._asked:
@@ -65,7 +63,7 @@ class TimeLimits(threading.Thread):
                 signal_if(still_there, each.pid, signal.SIGUSR1)
 
     def _is_over_time(self, assignment: Assignment) -> bool:
-        """Whether the process still computes. If so, the reason is told before it dies."""
+        """Whether the process still does that. If so, the reason is told before it dies."""
         if not self._assignments.still_there(assignment):
             return False
         self._killing(assignment)
