@@ -4,12 +4,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from .conftest import LEASE, Lab
+from .conftest import LEASE, Lab, execute
 from .test_maintenance import RecordingBroker, run_maintenance
 
 # The duties wait 2 s for a lock at most; the run has five of them. The lock itself has no end.
@@ -230,3 +231,34 @@ def test_locks_on_overdue_jobs_delay_no_other_duty(lab: Lab, postgresql: None) -
         assert [status(job) for job in (*held, free)] == ["queued"] * 3 + ["failed"]
     FailOverdue(EventPublisher()).run()
     assert [status(job) for job in held] == ["failed"] * 3
+
+
+@pytest.mark.parametrize("what", ["the jobs", "their divided jobs"])
+def test_locks_on_jobs_that_nobody_knows_delay_no_other_duty(
+    lab: Lab, postgresql: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
+    from offload.jobs.maintenance import fail_unknown
+    from offload.jobs.models import Job, Worker
+    from offload.jobs.notifier import EventPublisher
+    from offload.jobs.row_states import from_now
+
+    monkeypatch.setattr(fail_unknown, "UNKNOWN_INTERVAL_SECONDS", 0.0)
+    wholes = [lab.submit("lab.whole", logs=[str(tmp_path / "part")]) for _ in range(5)]
+    for whole in wholes:
+        assert execute(whole) == "running"
+    parts = [Job.objects.get(parent=whole) for whole in wholes]
+    Job.objects.filter(parent__isnull=False).update(kind="lab.gone", due_at=from_now(-100_000))
+    Worker.objects.create(
+        pk=uuid4(), name="w", queues=["cpu"], slots=1, kinds=["lab.burn"], seen_at=from_now(0)
+    )
+    duty = fail_unknown.FailUnknown(EventPublisher())
+    with ExitStack() as locks:
+        for job in (parts if what == "the jobs" else wholes)[1:]:
+            locks.enter_context(locked(job))
+        started = time.monotonic()
+        duty.run()
+        # It waited 2 s for each of them.
+        assert time.monotonic() - started < 4.0
+        assert [status(job) for job in parts] == ["failed"] + ["queued"] * 4
+    duty.run()
+    assert [status(job) for job in parts] == ["failed"] * 5

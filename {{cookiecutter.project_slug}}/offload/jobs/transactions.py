@@ -26,6 +26,9 @@ T = TypeVar("T")
 # host that dies between UPDATE and COMMIT keeps its locks until its connection is given up, by
 # Linux's defaults after 2 h 11 min.
 MAINTENANCE_LOCK_TIMEOUT_SECONDS = 2.0
+# A duty that has met a lock waits this long for each further one of its run: somebody may hold
+# hundreds of rows, and nobody does the other duties meanwhile.
+NEXT_LOCK_TIMEOUT_SECONDS = 0.01
 
 # Statements about all parts of a job may take this long (PostgreSQL): an INSERT of 10,000 parts at
 # their limit of 64 kB has 640 MB.
@@ -81,6 +84,24 @@ def bounded_transaction(seconds: float | None = None) -> Iterator[None]:
             with connection.cursor() as cursor:
                 cursor.execute(f"SET LOCAL lock_timeout = {int(seconds * 1000)}")
         yield
+
+
+class RowByRow:
+    """The transactions of one run of a duty, one for each row. A lock on one concerns no other."""
+
+    def __init__(self) -> None:
+        self._seconds = MAINTENANCE_LOCK_TIMEOUT_SECONDS
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """As `bounded_transaction`; only the first lock of the run is waited for."""
+        try:
+            with bounded_transaction(self._seconds):
+                yield
+        except OperationalError as error:
+            if is_lock_conflict(error):
+                self._seconds = NEXT_LOCK_TIMEOUT_SECONDS
+            raise
 
 
 def jobs_can_be_written() -> bool:

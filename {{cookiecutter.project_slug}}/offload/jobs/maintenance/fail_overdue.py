@@ -10,7 +10,7 @@ from offload.jobs.database import FORK_LOCK
 from offload.jobs.models import Job
 from offload.jobs.notifier import EventPublisher
 from offload.jobs.row_states import overdue
-from offload.jobs.transactions import bounded_transaction
+from offload.jobs.transactions import RowByRow, bounded_transaction
 from offload.postgresql.conflicts import is_lock_conflict
 
 logger = logging.getLogger("offload.jobs")
@@ -34,10 +34,10 @@ class FailOverdue:
         if time.monotonic() < self._next_run:
             return
 
-        batch = self._next_batch()
+        batch, rows = self._next_batch(), RowByRow()
         for job_id, deadline in batch:
             assert deadline is not None
-            self._fail(job_id, deadline)
+            self._fail(job_id, deadline, rows)
 
         if len(batch) < OVERDUE_BATCH_ROWS:
             self._next_run = time.monotonic() + OVERDUE_INTERVAL_SECONDS
@@ -55,10 +55,11 @@ class FailOverdue:
                 unlocked = rows.select_for_update(skip_locked=True)
                 return list(unlocked.values_list("pk", "start_before")[:OVERDUE_BATCH_ROWS])
 
-    def _fail(self, job_id: UUID, deadline: datetime) -> None:
+    def _fail(self, job_id: UUID, deadline: datetime, rows: RowByRow) -> None:
         error = f"no worker began it before {deadline:%Y-%m-%d %H:%M:%S} UTC, its deadline"
         try:
-            with FORK_LOCK, bounded_transaction():
+            # The jobs above a part may be locked, too.
+            with FORK_LOCK, rows.transaction():
                 failed = transitions.give_up(job_id, error, overdue())
         except Job.DoesNotExist:
             return

@@ -2,8 +2,10 @@
 
 import logging
 import time
+from uuid import UUID
 
 from celery import current_app
+from django.db import OperationalError
 from django.db.models import QuerySet
 
 from offload.jobs import transitions
@@ -11,7 +13,8 @@ from offload.jobs.database import FORK_LOCK
 from offload.jobs.models import Job, Worker
 from offload.jobs.notifier import EventPublisher
 from offload.jobs.row_states import due, due_or_blocked, from_now
-from offload.jobs.transactions import bounded_transaction
+from offload.jobs.transactions import RowByRow, bounded_transaction
+from offload.postgresql.conflicts import is_lock_conflict
 
 logger = logging.getLogger("offload.jobs")
 
@@ -76,11 +79,28 @@ class FailUnknown:
         hours = UNKNOWN_TYPE_LIFETIME_SECONDS / 3600
         reason = f"no worker of the queue {queue!r} has known the job type {kind!r} for {hours:g} h"
 
-        with FORK_LOCK:
-            job_ids = list(rows.values_list("pk", flat=True)[:UNKNOWN_BATCH_ROWS])
-        for job_id in job_ids:
-            with FORK_LOCK, bounded_transaction():
+        with FORK_LOCK, bounded_transaction():
+            unlocked = rows.select_for_update(skip_locked=True)
+            job_ids = list(unlocked.values_list("pk", flat=True)[:UNKNOWN_BATCH_ROWS])
+
+        one_by_one = RowByRow()
+        failed = sum(self._fail_alone(job_id, reason, one_by_one) for job_id in job_ids)
+        if failed:
+            logger.error("%s jobs have failed: %s. Was it renamed or removed?", failed, reason)
+
+    def _fail_alone(self, job_id: UUID, reason: str, rows: RowByRow) -> bool:
+        """Fail one job. Whether it has failed: it or a job above it may be locked, or be gone."""
+        try:
+            with FORK_LOCK, rows.transaction():
                 failed = transitions.give_up(job_id, reason, due_or_blocked())
-            if failed is not None:
-                self._events.publish(failed)
-        logger.error("%s jobs have failed: %s. Was it renamed or removed?", len(job_ids), reason)
+        except Job.DoesNotExist:
+            return False
+        except OperationalError as error:
+            if not is_lock_conflict(error):
+                raise
+            logger.warning("job %s: %s, but a row is locked: trying again", job_id, reason)
+            return False
+
+        if failed is not None:
+            self._events.publish(failed)
+        return failed is not None

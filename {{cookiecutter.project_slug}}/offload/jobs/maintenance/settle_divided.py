@@ -13,7 +13,7 @@ from offload.jobs import divided
 from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
 from offload.jobs.models import Job
 from offload.jobs.notifier import EventPublisher
-from offload.jobs.transactions import bounded_transaction
+from offload.jobs.transactions import RowByRow
 from offload.postgresql.conflicts import is_lock_conflict
 
 logger = logging.getLogger("offload.jobs")
@@ -39,8 +39,9 @@ class SettleDivided:
             return
         self._next_run = time.monotonic() + SETTLE_INTERVAL_SECONDS
 
+        rows = RowByRow()
         for job_id in self._next_batch():
-            self._settle(job_id)
+            self._settle(job_id, rows)
 
     def _next_batch(self) -> list[UUID]:
         """The next divided jobs that wait for their parts; in the run after the last, the first."""
@@ -60,12 +61,12 @@ class SettleDivided:
         self._last_start = batch[-1][1] if len(batch) == SETTLE_BATCH_ROWS else None
         return [job_id for job_id, _ in batch]
 
-    def _settle(self, job_id: UUID) -> None:
+    def _settle(self, job_id: UUID, rows: RowByRow) -> None:
         try:
             with FORK_LOCK:
                 if divided.has_unfinished_parts(job_id):
                     return
-                with bounded_transaction():
+                with rows.transaction():
                     settled = divided.settle(job_id)
         except Exception as error:
             if isinstance(error, CONNECTION_ERRORS) and not is_lock_conflict(error):
