@@ -113,6 +113,34 @@ def test_a_line_with_a_traceback_has_it(logs: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("way", ["message", "error", "extra", "recursion"])
+def test_a_line_has_a_bound_and_is_json(logs: Any, way: str) -> None:
+    def even(depth: int) -> None:
+        if not depth:
+            raise ValueError(f"begins {long if way == 'error' else ''} ends")
+        odd(depth)
+
+    def odd(depth: int) -> None:
+        even(depth - 1)
+
+    long = "x" * 10_000_000
+    facts: dict[str, Any] = {"msg": f"begins {long} ends" if way == "message" else "failed"}
+    if way == "extra":
+        facts["rows"] = ["begins", *range(1_000_000), "ends"]
+    if way in ("error", "recursion"):
+        try:
+            even(400 if way == "recursion" else 0)
+        except ValueError as error:
+            facts["exc_info"] = (type(error), error, error.__traceback__)
+
+    line = formatters(logs)[0].format(logging.makeLogRecord(facts))
+    assert len(line) < 70_000
+    value = {"message": "event", "extra": "rows"}.get(way, "exception")
+    text = json.loads(line)[value]
+    assert "characters are left out) " in text
+    assert text.rstrip("'] ").endswith("ends")
+
+
 @pytest.fixture
 def handler_on() -> Iterator[Callable[..., NonBlockingHandler]]:
     """Makes a handler that writes plain lines to a file descriptor."""

@@ -20,6 +20,12 @@ from offload.serving.middleware import request_id
 
 _env = load()
 
+# Characters of a line. In a longer one, such as of an error that repeats its input of 100 MB, each
+# value is cut: collectors of logs refuse such lines, or end.
+MAX_LINE_LENGTH = 64_000
+# Characters of a value in such a line.
+MAX_VALUE_LENGTH = 16_000
+
 
 def _add_context(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
@@ -45,6 +51,27 @@ def _drop_colors(
     return event
 
 
+def _cut_long(event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The event with the beginnings and the ends of its long values."""
+    cut: dict[str, Any] = {}
+    for name, value in event.items():
+        text = value if isinstance(value, str) else repr(value)
+        cut[name] = value
+        if (left_out := len(text) - MAX_VALUE_LENGTH) > 0:
+            half = MAX_VALUE_LENGTH // 2
+            cut[name] = f"{text[:half]} ({left_out} characters are left out) {text[-half:]}"
+    return cut
+
+
+_structlog_json = structlog.processors.JSONRenderer(separators=(",", ":"))
+
+
+def _render(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+    """structlog's line of JSON, which is cut where it is too long."""
+    line = str(_structlog_json(logger, method, event))
+    return line if len(line) <= MAX_LINE_LENGTH else _json(_cut_long(event))
+
+
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     _add_context,
@@ -65,7 +92,7 @@ _RENDER: list[Any] = (
     if _env.debug
     else [
         structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(separators=(",", ":")),
+        _render,
     ]
 )
 
@@ -117,9 +144,10 @@ class Lines(structlog.stdlib.ProcessorFormatter):
             **{name: value for name, value in vars(record).items() if name not in _STANDARD},
             "timestamp": f"{_iso(second)}.{int(fraction * 1e6):06}Z",
         }
-        return _json(
-            _add_context(None, "", structlog.contextvars.merge_contextvars(None, "", event))
-        )
+        event = structlog.contextvars.merge_contextvars(None, "", event)
+        event = _add_context(None, "", event)
+        line = _json(event)
+        return line if len(line) <= MAX_LINE_LENGTH else _json(_cut_long(event))
 
 
 class ErrorsAlone(logging.Filter):
