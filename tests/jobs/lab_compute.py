@@ -8,6 +8,7 @@ import os
 import re
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -175,3 +176,13 @@ def read(log: str, path: str) -> int:
     """Read a file."""
     _note(log, "start")
     return len(Path(path).read_bytes())
+
+
+def start_others(log: str) -> None:
+    """Start a process that ignores SIGTERM, and two of its own. Never end."""
+    _note(log, "start")
+    script = f"trap '' TERM; tail -f '{log}' & tail -f '{log}' & wait"
+    subprocess.Popen(["sh", "-c", script], start_new_session=True, stdout=subprocess.DEVNULL)
+    while True:
+        with contextlib.suppress(Exception):
+            time.sleep(1)

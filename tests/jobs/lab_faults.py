@@ -190,6 +190,18 @@ def reads(params: Work, report: Report) -> Done:
 reads_soon = job("lab.reads_soon", time_limit=3, memory_limit=256 * MiB)(reads.function)
 
 
+@job("lab.starts", time_limit=60, memory_limit=256 * MiB)
+def starts(params: Work, report: Report) -> Nothing:
+    """Start processes, and never end."""
+    from .compute import start_others
+
+    start_others(params.log)
+    return Nothing()
+
+
+starts_soon = job("lab.starts_soon", time_limit=3, memory_limit=256 * MiB)(starts.function)
+
+
 if "LAB_STORAGE_TIMEOUT" in os.environ:
     # The lab's workers wait no minute for file storage.
     from offload.jobs.worker import kept_end

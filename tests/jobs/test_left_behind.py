@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 
+import psutil
 import pytest
 
 from .conftest import Lab
@@ -58,6 +59,26 @@ def test_files_that_a_job_leaves_open_fail_no_other_job(one_process: Lab) -> Non
     one_process.reaches(leaking, "succeeded", patience=30)
     next_job_succeeds(one_process)
     assert "nearly all files" in one_process.log("worker")
+
+
+@pytest.mark.parametrize("way", ["a cancel", "its time limit", "the worker's end"])
+def test_what_a_job_has_started_is_killed_with_its_process(one_process: Lab, way: str) -> None:
+    kind = "lab.starts_soon" if way == "its time limit" else "lab.starts"
+    job = one_process.computes(one_process.submit(kind))
+
+    def started() -> int:
+        commands = (process.info["cmdline"] for process in psutil.process_iter(["cmdline"]))
+        return sum(job.params["log"] in " ".join(command or []) for command in commands)
+
+    one_process.until(lambda: started() == 3, "a shell and its two processes", 10)
+    if way == "the worker's end":
+        one_process.kill("worker", signal.SIGTERM, group=False)
+    elif way == "a cancel":
+        from offload.jobs import transitions
+
+        transitions.request_cancel(job.pk)
+    one_process.reaches(job, "queued", "failed", "cancelled", patience=30)
+    one_process.until(lambda: not started(), "them to be killed", 5)
 
 
 def test_a_process_that_can_open_no_connection_any_more_costs_an_attempt(lab: Lab) -> None:

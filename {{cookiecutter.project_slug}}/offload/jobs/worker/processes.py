@@ -35,7 +35,8 @@ def signal_if(condition: Callable[[], bool], pid: int, number: int) -> bool:
     """Signal a process only if a condition holds while it stands still.
 
     Between a look at a process and a signal it could begin another job. So it is stopped, looked
-    at again, and only then signalled. It always goes on afterwards.
+    at again, and only then signalled. It always goes on afterwards. With a process that is killed,
+    those that it has started are: nobody waits for them, and they would compute in vain.
 
     Returns:
         Whether the signal was sent.
@@ -49,6 +50,8 @@ def signal_if(condition: Callable[[], bool], pid: int, number: int) -> bool:
         try:
             if not _wait_until(pid, *STANDS_STILL) or not condition():
                 return False
+            if number == signal.SIGKILL:
+                _kill_descendants(pid)
             os.kill(pid, number)
         finally:
             os.kill(pid, signal.SIGCONT)
@@ -60,13 +63,41 @@ def signal_if(condition: Callable[[], bool], pid: int, number: int) -> bool:
 
 
 def kill_children() -> None:
-    """Kill this process's children and wait for their ends, a second at most."""
+    """Kill this process's children, and theirs, and wait for their ends, a second at most."""
     pids = [child.pid for child in billiard.active_children() if child.pid]
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            _kill_descendants(pid)
             os.kill(pid, signal.SIGKILL)
     for pid in pids:
         _wait_until(pid, *GONE)
+
+
+def _kill_descendants(pid: int) -> None:
+    """Kill what a stopped process has started, and what that has.
+
+    All of them are stopped first: one that goes on could start more, and the children of one that
+    has died are no longer found.
+    """
+    found = [pid]
+    for each in found:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if each != pid:
+                os.kill(each, signal.SIGSTOP)
+            found += _children(each)
+    for each in found[1:]:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(each, signal.SIGKILL)
+
+
+def _children(pid: int) -> list[int]:
+    """The children of a process (man 5 proc_tid_children); none where the system does not tell."""
+    children: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            children += map(int, path.read_text().split())
+    return children
 
 
 def _wait_until(pid: int, *states: str) -> bool:

@@ -16,7 +16,7 @@ from offload.jobs.models import Job, Status
 from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Assignment, Assignments
 from offload.jobs.worker.heartbeat import Heartbeat
-from offload.jobs.worker.processes import kill_children
+from offload.jobs.worker.processes import kill_children, signal_if
 from offload.jobs.worker.spool import Spool, SpooledEnd
 from offload.jobs.worker.threads import starts
 from offload.jobs.worker.write_spooled import WriteSpooled
@@ -49,7 +49,7 @@ class Shutdown:
 
     def __init__(self, assignments: Assignments, spool: Spool, wake: Callable[[], None]) -> None:
         self.requested = False
-        # What the processes worked on after the wait. Celery kills them next.
+        # What the processes worked on after the wait, when they were killed.
         self.unfinished: list[Assignment] = []
         self._assignments = assignments
         self._spool = spool
@@ -70,8 +70,8 @@ class Shutdown:
     def wait_for_jobs(self) -> None:
         """Wait until the worker is idle, `conf().worker_grace` seconds at most.
 
-        Then wait until no end of a job is in a process's memory alone. A second call, and so a
-        second signal, does not wait.
+        Then wait until no end of a job is in a process's memory alone, and kill the processes that
+        still work. A second call, and so a second signal, does not wait.
         """
         if not self.requested:
             self.requested = True
@@ -79,6 +79,9 @@ class Shutdown:
             self._wake()
             self._idle.wait(conf().worker_grace)
             self.unfinished = self._wait_for_ends()
+            for each in self.unfinished:
+                # Celery would end this process alone, and leave what it has started.
+                signal_if(lambda: True, each.pid, signal.SIGKILL)
 
     def worker_is_idle(self) -> None:
         """The worker's processes work on no job: a requested shutdown need not wait longer."""
