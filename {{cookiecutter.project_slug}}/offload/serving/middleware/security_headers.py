@@ -38,7 +38,7 @@ class SecurityHeaders(Middleware):
         else:
             for name, value in self.headers[is_secure, may_be_framed].items():
                 response.headers.setdefault(name, value)
-        # Set by ninja: the owner. His answer is nobody else's, and no cache has to guess.
+        # Set by ninja: the owner. The answer is for nobody else, and no cache has to guess.
         if getattr(request, "auth", None) is not None:
             response.headers.setdefault("Cache-Control", "no-store")
 
