@@ -238,6 +238,16 @@ def test_a_killed_worker_process_costs_one_attempt_and_no_job(demo: Demo) -> Non
     demo.wait(lambda: "attempt 1 of 3" in demo.printed())
 
 
+def test_flower_tells_nobody_without_its_password_anything(demo: Demo) -> None:
+    """It told the names of workers and tasks at /metrics."""
+    url = f"http://127.0.0.1:{demo.port + 1}"
+    for path in ("/", "/metrics", "/api/workers", "/tasks"):
+        assert httpx.get(url + path, trust_env=False).status_code == 401, path
+    password = ("admin", "flower")
+    metrics = httpx.get(f"{url}/metrics", auth=password, trust_env=False)
+    assert metrics.text.startswith("# HELP")
+
+
 def test_flower_shows_workers_and_what_succeeded_and_failed(demo: Demo) -> None:
     failed = demo.client.post("/api/portfolio/more/broken").headers["location"]
     assert demo.until(failed, "failed")["error"].startswith("failed with ValueError; the log")

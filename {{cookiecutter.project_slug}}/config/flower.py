@@ -1,5 +1,8 @@
 """The configuration of Flower (`celery -A config flower --conf=config/flower.py`)."""
 
+from flower.views.monitor import Metrics
+from tornado.web import authenticated
+
 from config.env import load
 
 _env = load()
@@ -7,6 +10,9 @@ if not _env.flower_password:
     raise SystemExit(
         "FLOWER_PASSWORD is missing: set it. Flower can stop workers, so it needs a password."
     )
+
+# Flower asks nobody for the password here: the names of workers and tasks, and how long they take.
+Metrics.get = authenticated(Metrics.get)
 
 # The default is every interface. A proxy in front makes Flower reachable from elsewhere.
 address = "127.0.0.1"
