@@ -10,7 +10,7 @@ from typing import Protocol
 from offload.conf import Offload
 from offload.observe.live_gauges import show_gauge
 from offload.serving import metrics
-from offload.serving.sweeps import SWEEP_INTERVAL_SECONDS
+from offload.serving.sweeps import LATE_SECONDS, PUT_OFF_SECONDS, SWEEP_INTERVAL_SECONDS
 
 logger = logging.getLogger("offload.serving")
 
@@ -97,14 +97,28 @@ class ConnectionLimits:
 
     def sweep(self) -> None:
         """Close the connections whose time is over, now and from now on."""
+        self._check_all(asyncio.get_running_loop().time())
+        self._sweep_later()
+
+    def _sweep_later(self) -> None:
         loop = asyncio.get_running_loop()
+        due_at = loop.time() + SWEEP_INTERVAL_SECONDS
+        self._timer = loop.call_at(due_at, self._sweep_unless_late, due_at)
+
+    def _sweep_unless_late(self, due_at: float) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() - due_at > LATE_SECONDS:
+            self._timer = loop.call_later(PUT_OFF_SECONDS, self.sweep)
+        else:
+            self.sweep()
+
+    def _check_all(self, now: float) -> None:
         for connection in tuple(self.open):
             try:
-                connection.check_time(loop.time())
+                connection.check_time(now)
             except Exception:
                 logger.exception("A connection could not be checked; it is closed.")
                 connection.evict()
-        self._timer = loop.call_later(SWEEP_INTERVAL_SECONDS, self.sweep)
 
     def end(self) -> None:
         """Look no more."""

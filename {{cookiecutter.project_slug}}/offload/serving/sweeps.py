@@ -12,6 +12,12 @@ logger = logging.getLogger("offload.serving")
 # request 17 us of some 130.
 SWEEP_INTERVAL_SECONDS = 0.5
 
+# A sweep that is so late comes after a time in which the loop stood still, or the whole machine.
+# What clients have sent meanwhile is still to be read, and what is done still to be answered.
+LATE_SECONDS = 0.5
+# So nobody has been slow, and the sweep is put off by this time.
+PUT_OFF_SECONDS = 0.1
+
 # Is given the present `perf_counter()`, in seconds.
 Check = Callable[[float], None]
 
@@ -29,7 +35,10 @@ class Sweeps:
     async def run(self) -> None:
         """Sweep until the task is cancelled."""
         while True:
+            due_at = perf_counter() + SWEEP_INTERVAL_SECONDS
             await asyncio.sleep(SWEEP_INTERVAL_SECONDS)
+            if perf_counter() - due_at > LATE_SECONDS:
+                await asyncio.sleep(PUT_OFF_SECONDS)
             for check in self._checks:
                 self._call(check)
 
