@@ -1,5 +1,6 @@
 """Celery's consumer, which tries a lost broker again every second and says so once a minute.
 
+It says once a minute, too, that it drops messages of a job type that this worker does not know.
 A broker that answers with an error, or a server in its place that talks nonsense, is a lost broker,
 too. Celery's own consumer ends the worker then, since these are no errors of the connection.
 """
@@ -10,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import redis
 from celery.worker.consumer import Consumer
@@ -23,6 +25,8 @@ logger = logging.getLogger("offload.jobs")
 BROKER_RETRY_SECONDS = 1.0
 # Seconds between two log lines about one outage of the broker.
 BROKER_LOG_INTERVAL_SECONDS = 60.0
+# Seconds between two log lines about one job type that this worker does not know.
+UNKNOWN_LOG_INTERVAL_SECONDS = 60.0
 # What the broker may answer: an error, such as that its memory is full; or nonsense.
 ANSWER_ERRORS = (redis.RedisError, *NONSENSE_ERRORS)
 
@@ -40,6 +44,9 @@ class SteadyConsumer(Consumer):
         self.connection_errors = (*self.connection_errors, *ANSWER_ERRORS)
         # When a failed try is logged again (`time.monotonic()`).
         self._next_line = 0.0
+        # The same for a job type that this worker does not know, and the messages dropped since the
+        # last line.
+        self._unknown: dict[str, tuple[float, int]] = {}
         # At each lost connection Celery warns, in seven lines, of a default of its next version. It
         # is about late acknowledgements, which jobs do not have. Celery's own filters come before
         # this consumer.
@@ -85,6 +92,32 @@ class SteadyConsumer(Consumer):
             # The next one comes at once.
             time.sleep(BROKER_RETRY_SECONDS)
 
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """A message for a task that this worker does not know.
+
+        Celery logs thirty lines for each, as an error. While two versions run there may be
+        thousands, and none of them is a lost job.
+        """
+        if not _is_of_job(message):
+            super().on_unknown_task(body, message, exc)
+            return
+        self._log_unknown(message.headers["task"])
+        message.reject_log_error(logger, self.connection_errors)
+
+    def _log_unknown(self, kind: str) -> None:
+        now = time.monotonic()
+        next_line, dropped = self._unknown.get(kind, (now, 0))
+        dropped += 1
+        if now >= next_line:
+            logger.warning(
+                "this worker does not know the job type %r, and drops its messages: %d since the "
+                "last such line. The jobs wait in their rows for a worker that knows it",
+                kind,
+                dropped,
+            )
+            next_line, dropped = now + UNKNOWN_LOG_INTERVAL_SECONDS, 0
+        self._unknown[kind] = next_line, dropped
+
     def _log_sometimes(self, log: Callable[..., None], *args: Any) -> None:
         """Called after each failed try, which it logs once a minute."""
         self.controller.main_loop.turned()
@@ -92,3 +125,12 @@ class SteadyConsumer(Consumer):
         if now >= self._next_line:
             self._next_line = now + BROKER_LOG_INTERVAL_SECONDS
             log(*args)
+
+
+def _is_of_job(message: Any) -> bool:
+    """Whether a message looks like one of `broker.py`: its one argument is a job's id."""
+    try:
+        (job_id,), options, _ = message.payload
+        return not options and str(UUID(job_id)) == job_id
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return False
