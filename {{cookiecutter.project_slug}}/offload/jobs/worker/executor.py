@@ -67,8 +67,9 @@ def execute(
 
     Returns:
         The name of that state; `duplicate` where the job was not due, or is of another type;
-        `fenced` where another worker has taken it over; `unwritten` where the database refuses the
-        end of the job, which the main process then reclaims.
+        `missing` where the database has no such job; `fenced` where another worker has taken it
+        over; `unwritten` where the database refuses the end of the job, which the main process then
+        reclaims.
 
     Raises:
         JobFailed: the job has failed; its row has the reason.
@@ -88,7 +89,7 @@ def _claim_and_run(
 ) -> str:
     job = _claim(job_type, job_id, worker_id)
     if job is None:
-        return "duplicate"
+        return "duplicate" if _is_there(job_id) else "missing"
 
     with measured(job), log_context(job.log_fields()), on_behalf_of(job.request_id), traced(job):
         return _run_and_write(job_type, job, slot, spooler)
@@ -168,6 +169,12 @@ def _claim(job_type: JobType[Any, Any], job_id: UUID, worker_id: UUID) -> Job | 
     if job is not None:
         services.events.publish(job)
     return job
+
+
+def _is_there(job_id: UUID) -> bool:
+    """Whether the database has a job. Asked about a message for which nothing was claimed."""
+    row = Job.objects.filter(pk=job_id)
+    return bool(retry_while_database_is_down(row.exists, lambda: None))
 
 
 def _written(job: Job) -> Job | None:

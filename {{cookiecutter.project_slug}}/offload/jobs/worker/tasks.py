@@ -13,6 +13,7 @@ from offload.jobs.declare import all_job_types
 from offload.jobs.job_type import JobType
 from offload.jobs.worker.assignments import Assignments
 from offload.jobs.worker.executor import JobFailed, execute
+from offload.jobs.worker.missing_rows import MissingRows
 from offload.jobs.worker.spooler import Spooler
 
 # A year: Celery takes 0 and None for the limit of its settings.
@@ -21,17 +22,25 @@ NO_LIMIT_SECONDS = 365 * 86400
 
 def register_tasks(worker_id: UUID, assignments: Assignments, spooler: Spooler) -> None:
     """Register one Celery task for each job type, so that Flower groups by it."""
+    missing = MissingRows()
     for job_type in all_job_types():
-        _register_task(job_type, worker_id, assignments, spooler)
+        _register_task(job_type, worker_id, assignments, spooler, missing)
 
 
 def _register_task(
-    job_type: JobType[Any, Any], worker_id: UUID, assignments: Assignments, spooler: Spooler
+    job_type: JobType[Any, Any],
+    worker_id: UUID,
+    assignments: Assignments,
+    spooler: Spooler,
+    missing: MissingRows,
 ) -> None:
     # A failed job is a failed task, without a second traceback in the log.
     @shared_task(name=job_type.name, throws=(JobFailed,), **_task_options())
     def run(job_id: str) -> str:
-        return execute(job_type, UUID(job_id), worker_id, assignments.slot(), spooler)
+        ended = execute(job_type, UUID(job_id), worker_id, assignments.slot(), spooler)
+        if ended == "missing":
+            missing.note(job_type.name, UUID(job_id))
+        return ended
 
 
 def _task_options() -> dict[str, Any]:
