@@ -167,7 +167,7 @@ def test_every_file_of_a_deleted_job_is_deleted_also_those_of_lost_attempts_and_
 
 
 def test_a_large_result_is_announced_before_its_file_is_written(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from django.core.files.storage import default_storage
 
@@ -182,6 +182,9 @@ def test_a_large_result_is_announced_before_its_file_is_written(
     job = lab.submit("lab.letters", units=200_000)
     assert execute(job) == "unwritten"
     assert [file.job_id for file in ResultFile.objects.all()] == [job.pk]
+    # Who is on call looks for the disk, and not for the database.
+    (line,) = (each.getMessage() for each in caplog.records if each.levelname == "ERROR")
+    assert "the database or file storage refuses its end" in line
 
 
 def test_parts_are_kept_until_their_whole_is_deleted(lab: Lab) -> None:

@@ -82,7 +82,7 @@ class Account:
         """What a process logged that no fault of a life explains."""
         for path in self._lab.folder.glob("*.log"):
             for line in path.read_text(errors="replace").splitlines():
-                if "this is a bug" in line or "database refuses its end" in line:
+                if "this is a bug" in line or "file storage refuses its end" in line:
                     yield f"{path.stem} logged: {line[:2000]}"
 
     def _of_job(self, row: Any) -> Iterator[str]:

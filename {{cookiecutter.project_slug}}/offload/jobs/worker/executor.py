@@ -108,8 +108,8 @@ def _run_and_write(job_type: JobType[Any, Any], job: Job, slot: Slot, spooler: S
     except Exception as error:
         tracing.record_error(error)
         logger.exception(
-            "job %s: the database refuses its end; the job is started again, or fails after its "
-            "last attempt",
+            "job %s: the database or file storage refuses its end; the job is started again, or "
+            "fails after its last attempt",
             job.pk,
             extra=job.log_fields(),
         )
