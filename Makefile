@@ -113,7 +113,7 @@ $(NEXT)/.installed: requirements/dev.txt
 	"$$found" "$(TEMPLATE)/requirements/install.py" $(NEXT) requirements/dev.txt
 	@touch $@
 
-renew: $(READY)  ## Renew docs/openapi.json and the pages for assistants of the generated project
+renew: $(READY)  ## Renew the document of the API, the pages for assistants and the tables that the code gives
 	python -m tests.template.renew
 
 peers: $(READY)  ## Measure this service beside startproject, FastAPI, Starlette and other queues (needs wrk)

@@ -1,5 +1,6 @@
 """The architecture page: its files exist, and a real request and job pass them in its order."""
 
+import ast
 import json
 import re
 import subprocess
@@ -100,6 +101,20 @@ def test_every_file_that_the_page_names_exists(with_example: Path, page: str) ->
     named = set(re.findall(r"`((?:offload|offload_dev|config|risk_desk|docs)/[\w./]+)`", page))
     assert len(named) > 30
     assert [name for name in sorted(named) if not (with_example / name).exists()] == []
+
+
+def test_the_page_has_every_layer_of_a_request_in_its_order(with_example: Path, page: str) -> None:
+    source = (with_example / "offload" / "serving" / "application.py").read_text()
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    stack = next(call for call in calls if ast.unparse(call.func) == "in_layers").args
+    # A layer with settings is `partial(Layer, ...)`.
+    layers = [each.args[0] if isinstance(each, ast.Call) else each for each in stack]
+    functions = [f"{ast.unparse(layer)}.__call__" for layer in layers]
+    assert len(functions) >= 10
+    shown = [step.function for step in tables(page)[0] if step.function in functions]
+    assert shown == functions, (
+        "docs/architecture.md, the table below `Every request, up to its view`"
+    )
 
 
 def test_a_fan_out_and_a_job_take_no_more_files_than_a_person_can_follow(page: str) -> None:

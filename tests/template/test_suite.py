@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import suite
 
+from .conftest import BIN, ROOT, run
+
 STABLE = "def test_stable(): pass\n"
 # Fails where it has not run before.
 ONCE = """
@@ -60,3 +62,10 @@ def test_many_failures_are_no_accident(folder: Path) -> None:
 def test_what_collects_no_test_fails_the_run(folder: Path, text: str, code: int) -> None:
     (folder / "test_a.py").write_text(text)
     assert suite.run(["-q"]) == code
+
+
+@pytest.mark.parametrize("named", [(), ("tests",), ("tests/fanout", "tests/jobs/test_order.py")])
+def test_several_suites_in_one_process_are_refused_with_what_to_run(named: tuple[str, ...]) -> None:
+    asked = run(BIN / "pytest", "--collect-only", "-q", *named, cwd=ROOT)
+    assert asked.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "Name one suite, as in `pytest tests/jobs`" in asked.stdout
