@@ -76,6 +76,17 @@ def test_the_combinations_have_every_pair_of_answers() -> None:
     print(f"{len(COMBINATIONS)} combinations have all {expected} pairs")
 
 
+def test_every_question_is_asked_in_words_and_the_readme_counts_them() -> None:
+    document = json.loads((ROOT / "cookiecutter.json").read_text())
+    asked = [name for name in document if not name.startswith("_")]
+    assert list(document["__prompts__"]) == asked, "`__prompts__` of cookiecutter.json"
+    for name, answers in questions().items():
+        assert list(document["__prompts__"][name]) == ["__prompt__", *answers]
+    words = ("eight", "nine", "ten", "eleven", "twelve")
+    counted = f"There are {words[len(asked) - 8]} questions"
+    assert counted in " ".join((ROOT / "README.md").read_text().split()), "README.md"
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("answers", COMBINATIONS, ids=name_of)
 def test_a_combination_is_whole(tmp_path: Path, answers: Answers) -> None:
