@@ -186,3 +186,37 @@ def start_others(log: str) -> None:
     while True:
         with contextlib.suppress(Exception):
             time.sleep(1)
+
+
+def change_process(way: str) -> None:
+    """Change what all jobs of the process share."""
+    from django.utils import timezone, translation
+
+    match way:
+        case "directory":
+            os.chdir("/")
+        case "umask":
+            os.umask(0o777)
+        case "timer":
+            signal.setitimer(signal.ITIMER_REAL, 2.0)
+        case "language":
+            translation.activate("de")
+            timezone.activate("Asia/Tokyo")
+
+
+def describe_process() -> str:
+    """What they share."""
+    from django.utils import timezone, translation
+
+    mask = os.umask(0o077)
+    os.umask(mask)
+    zone = timezone.get_current_timezone_name()
+    return f"{Path.cwd()} {mask:o} {translation.get_language()} {zone}"
+
+
+def change_session(statement: str) -> None:
+    """Execute a statement."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(statement)

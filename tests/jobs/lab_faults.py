@@ -6,7 +6,7 @@ from pydantic import BaseModel, SecretStr
 
 from offload.jobs import JobError, MiB, Report, job
 
-from .params import Done, Nothing, Work, small
+from .params import Done, Nothing, Text, Work, small
 
 
 class Death(BaseModel):
@@ -112,6 +112,20 @@ def leaving(params: Left, report: Report) -> Done:
         return Done(value=fork(params.log, params.way, report))
     open_transaction(params.way)
     return Done(value=0)
+
+
+@job("lab.changing", time_limit=30, memory_limit=256 * MiB)
+def changing(params: Left, report: Report) -> Text:
+    """Change the process or its database session, and tell how the process is."""
+    from .compute import change_process, change_session, describe_process
+
+    if " " in params.way:
+        change_session(params.way)
+        return Text(text="")
+    if params.way:
+        change_process(params.way)
+        return Text(text="")
+    return Text(text=describe_process())
 
 
 @job("lab.refused", time_limit=30, memory_limit=256 * MiB)

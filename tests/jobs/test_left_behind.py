@@ -61,6 +61,72 @@ def test_files_that_a_job_leaves_open_fail_no_other_job(one_process: Lab) -> Non
     assert "nearly all files" in one_process.log("worker")
 
 
+@pytest.mark.parametrize("way", ["directory", "umask", "language"])
+def test_a_job_changes_nothing_for_the_next_one(one_process: Lab, way: str) -> None:
+    def described() -> str:
+        ended = one_process.reaches(one_process.submit("lab.changing", way=""), "succeeded")
+        assert ended.attempts == 1
+        return str(ended.result["text"])
+
+    before = described()
+    one_process.reaches(one_process.submit("lab.changing", way=way), "succeeded")
+    assert described() == before
+
+
+def test_a_timer_that_a_job_leaves_kills_no_other(one_process: Lab) -> None:
+    job = one_process.submit("lab.changing", way="timer")
+    following = one_process.submit("lab.noted", name="after it", seconds=3)
+    one_process.reaches(job, "succeeded")
+    assert one_process.reaches(following, "succeeded").attempts == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET search_path TO pg_catalog",
+        "SET ROLE pg_monitor",
+        "SET statement_timeout = 1",
+        "SELECT set_config('app.tenant', 'a', false)",
+        "SELECT pg_advisory_lock(7)",
+        "CREATE TEMP TABLE offload_job (id uuid)",
+    ],
+)
+def test_a_session_that_a_job_has_changed_ends_with_it(one_process: Lab, statement: str) -> None:
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLITE HAS NO SESSIONS: test_postgres.py runs this on PostgreSQL")
+    one_process.reaches(one_process.submit("lab.burn", units=1), "succeeded")
+    job = one_process.submit("lab.changing", way=statement)
+    ended = one_process.reaches(job, "succeeded", "failed", patience=30)
+    assert (ended.status, ended.attempts, ended.error) == ("succeeded", 1, "")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+        assert cursor.fetchone() == (0,)
+    next_job_succeeds(one_process)
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("SET search_path TO a", True),
+        ("/* a tag */ set role b", True),
+        ("SELECT 1; SET timezone = 'UTC'", True),
+        ("SET LOCAL lock_timeout = 2000", False),
+        ("SET CONSTRAINTS ALL IMMEDIATE", False),
+        ('UPDATE "offload_job" SET "status" = %s', False),
+        ("SELECT pg_try_advisory_lock(1)", True),
+        ("SELECT pg_advisory_xact_lock(1)", False),
+        ("CREATE TEMPORARY TABLE t (id int)", True),
+        ("CREATE TABLE temp (id int)", False),
+    ],
+)
+def test_a_statement_that_changes_its_session_is_found(statement: str, found: bool) -> None:
+    from offload.jobs.worker.left_behind import SESSION_STATEMENT
+
+    assert bool(SESSION_STATEMENT.search(statement)) == found
+
+
 @pytest.mark.parametrize("way", ["a cancel", "its time limit", "the worker's end"])
 def test_what_a_job_has_started_is_killed_with_its_process(one_process: Lab, way: str) -> None:
     kind = "lab.starts_soon" if way == "its time limit" else "lab.starts"

@@ -30,11 +30,7 @@ from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Slot
 from offload.jobs.worker.failure import full_text, public_text
 from offload.jobs.worker.kept_end import STORAGE_TIMEOUT_SECONDS, KeptEnd, KeptResult
-from offload.jobs.worker.left_behind import (
-    end_without_descriptors,
-    no_open_transaction,
-    only_this_process,
-)
+from offload.jobs.worker.left_behind import end_without_descriptors, nothing_left_behind
 from offload.jobs.worker.measured import measured
 from offload.jobs.worker.memory_limit import memory_limit
 from offload.jobs.worker.outage import retry_while_database_is_down
@@ -190,11 +186,7 @@ def _run(job_type: JobType[Any, Any], job: Job, slot: Slot) -> WriteEnd:
     Four cases: the function returned, it was asked to stop, it lost its lease, it raised an error.
     """
     try:
-        with (
-            memory_limit(job_type.limits.memory_limit),
-            no_open_transaction(),
-            only_this_process(job),
-        ):
+        with memory_limit(job_type.limits.memory_limit), nothing_left_behind(job):
             return _compute(job_type, job, slot)
     except Cancelled:
         return KeptEnd(job, "stop")
