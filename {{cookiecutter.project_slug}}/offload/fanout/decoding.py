@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from .http import httpx
 
@@ -30,8 +31,8 @@ class Decoder:
 
     def __init__(self, encodings: list[str]) -> None:
         self._encodings = encodings
-        # None until something came.
-        self._inflater: zlib._Decompress | None = None
+        # zlib's object, whose class has no public name; None until something came.
+        self._inflater: Any = None
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """What the data holds, in pieces, of which some are empty: others may have a turn then.
@@ -59,7 +60,7 @@ class Decoder:
         if self._inflater and not self._inflater.eof:
             raise self._unreadable("has no end")
 
-    def _inflater_for(self, data: bytes) -> "zlib._Decompress":
+    def _inflater_for(self, data: bytes) -> Any:
         if len(self._encodings) > 1 or self._encodings[0] not in GZIP | {"deflate"}:
             raise self._unreadable("was not asked for")
         # Behind a whole member there may be another one (RFC 1952, section 2.2).
