@@ -91,7 +91,8 @@ def _listeners(port: int) -> list[int]:
 def _links(folder: str) -> list[str]:
     # A process may have ended meanwhile, or be another user's.
     with suppress(OSError):
-        return [os.readlink(f"{folder}/{name}") for name in os.listdir(folder)]  # noqa: PTH208, PTH115
+        names = os.listdir(folder)  # noqa: PTH208
+        return [os.readlink(f"{folder}/{name}") for name in names]  # noqa: PTH115
     return []
 
 
