@@ -52,6 +52,7 @@ def test_the_admin_shows_what_failed_and_retries_it_after_a_confirmation() -> No
     browser = pages("view_job", "change_job")
     page = browser.get("/admin/offload_jobs/job/failures/").content.decode()
     assert "the disk is full" in page
+    assert "Failed parts of a divided job are not counted here" in page
     link = page.partition("/admin/offload_jobs/job/?")[2].partition('"')[0]
     listing = "/admin/offload_jobs/job/?" + link.replace("&amp;", "&")
     assert browser.get(listing).content.decode().count("lab.burn</td>") == 2
