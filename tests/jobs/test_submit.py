@@ -219,6 +219,14 @@ def test_an_owner_that_no_column_takes_is_an_error_on_every_database(lab: Lab, o
         lab.submit("lab.burn", owner=owner)
 
 
+def test_a_visitor_who_has_not_logged_in_owns_no_job(lab: Lab) -> None:
+    """Nobody would see it, and all visitors would share it."""
+    from django.contrib.auth.models import AnonymousUser
+
+    with pytest.raises(ValueError, match="this name is empty: .* needs @login_required"):
+        lab.submit("lab.burn", owner=AnonymousUser().get_username())
+
+
 def test_half_a_character_is_a_422_too(lab: Lab) -> None:
     from labyrinth.lab.jobs import Work, burn
 

@@ -22,7 +22,9 @@ def test_a_form_in_one_line_has_a_limit_of_its_own(server: Server, path: str, ki
     assert largest.status_code in (200, 403)
     too_large = httpx.post(server.url + path, content=bytes(LIMIT + 1), headers=headers)
     assert too_large.status_code == 413
-    assert str(LIMIT) in too_large.json()["detail"]
+    detail = too_large.json()["detail"]
+    assert str(LIMIT) in detail
+    assert "Send the form as multipart/form-data" in detail
 
 
 def test_a_form_whose_type_is_in_two_headers_is_one(server: Server) -> None:

@@ -26,12 +26,22 @@ def admit(queue: str, owner: str, count: int = 1) -> None:
         count: how many there are.
 
     Raises:
+        ValueError: the owner has no name, so nobody would see the jobs.
         Problem: 422, no queue holds so many jobs. With a `Retry-After`: 429, too many jobs of the
             owner wait in the queue; 503, the queue is too deep, or its oldest job is too old. For a
             deep queue the time follows from its drain rate. For an old one, and for an owner, it is
             the longest one, because nobody knows when workers take these jobs.
             (AWS Builders' Library, "Avoiding insurmountable queue backlogs": refuse early, by age.)
     """
+    if not owner:
+        raise ValueError(
+            "a job has an owner, and this name is empty: that of a visitor who has not logged in "
+            "is, so the page needs @login_required"
+        )
+    _admit(queue, owner, count)
+
+
+def _admit(queue: str, owner: str, count: int) -> None:
     depth = conf().queue_depth
     if count > depth:
         raise Problem(422, f"{count} jobs at once, of which a queue holds {depth}: submit fewer")
@@ -66,7 +76,7 @@ def admit_retry(job: Job) -> None:
     Raises:
         Problem: as `admit` and `_admit_blocked`.
     """
-    admit(job.queue, job.owner)
+    _admit(job.queue, job.owner, 1)
     _admit_blocked([job])
 
 

@@ -8,6 +8,9 @@ from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 
 # What Django takes for a form in one line has this in its type, whatever else is around it.
 FORM_TYPE = b"x-www-form-urlencoded"
+ADVICE = "Send less, or in parts."
+# Browsers send a form so unless it says `enctype="multipart/form-data"`.
+FORM_ADVICE = "Send the form as multipart/form-data, which may be larger, or send less."
 
 
 class BodyLimit:
@@ -47,12 +50,13 @@ class BodyLimit:
         state: RequestState = scope[REQUEST_STATE]
         if state.has_body:
             max_bytes = 0 if state.is_probe else self._max_bytes(state.path)
+            advice = ADVICE
             if max_bytes > self.form_max_bytes and _is_form(scope["headers"]):
-                max_bytes = self.form_max_bytes
+                max_bytes, advice = self.form_max_bytes, FORM_ADVICE
             announced = int(state.headers.get(b"content-length", 0))
             if announced > max_bytes or (state.is_probe and b"transfer-encoding" in state.headers):
-                raise body_too_large(max_bytes)
-            receive = _counted(receive, max_bytes)
+                raise body_too_large(max_bytes, advice)
+            receive = _counted(receive, max_bytes, advice)
         return self.app(scope, receive, send)
 
     def _max_bytes(self, path: str) -> int:
@@ -67,7 +71,7 @@ def _is_form(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return any(name == b"content-type" and FORM_TYPE in value.lower() for name, value in headers)
 
 
-def _counted(receive: Receive, max_bytes: int) -> Receive:
+def _counted(receive: Receive, max_bytes: int, advice: str) -> Receive:
     """A `receive` that counts the bytes of the body."""
     received_bytes = 0
 
@@ -76,16 +80,14 @@ def _counted(receive: Receive, max_bytes: int) -> Receive:
         message = await receive()
         received_bytes += len(message.get("body", b""))
         if received_bytes > max_bytes:
-            raise body_too_large(max_bytes)
+            raise body_too_large(max_bytes, advice)
         return message
 
     return counted_receive
 
 
-def body_too_large(max_bytes: int) -> Problem:
-    """The answer to a body of more than `max_bytes`."""
+def body_too_large(max_bytes: int, advice: str) -> Problem:
+    """The answer to a body of more than `max_bytes`, with the advice what to send instead."""
     if not max_bytes:
         return Problem(413, "A request to this address has no body: send it without one.")
-    return Problem(
-        413, f"The request body is larger than {max_bytes} bytes. Send less, or in parts."
-    )
+    return Problem(413, f"The request body is larger than {max_bytes} bytes. {advice}")
