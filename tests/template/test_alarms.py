@@ -32,6 +32,7 @@ OK = f'offload_serving_request_seconds_count{{{WEB}, status="200"}}'
 HEALTHY = {
     f"up{{{WEB}}}": "1x80",
     f"up{{{WORKERS}}}": "1x80",
+    f"process_start_time_seconds{{{WEB}}}": "100x80",
     f"offload_database_age_seconds{{{WEB}}}": "0.5x80",
     OK: "0+100x80",
     f'offload_serving_request_seconds_count{{{WEB}, status="500"}}': "0+1x80",
@@ -55,6 +56,10 @@ HEALTHY = {
 # By alarm: what is otherwise, and the labels of the alarm.
 FAULTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "WebDown": ({f"up{{{WEB}}}": "1x60 0x20"}, {"instance": "a", "job": "desk-web"}),
+    "WebRestarts": (
+        {f"process_start_time_seconds{{{WEB}}}": "100x60 950x4 1010x4 1070x12"},
+        {"instance": "a", "job": "desk-web"},
+    ),
     "DatabaseGone": ({f"offload_database_age_seconds{{{WEB}}}": "0.5x76 7 22 37 52"}, {}),
     "ServerErrors": (
         {f'offload_serving_request_seconds_count{{{WEB}, status="500"}}': "0+10x80"},
@@ -126,6 +131,9 @@ PEACE = {
 }
 # What is otherwise where nobody has to get up at night.
 QUIET = {
+    "two deploys in a quarter of an hour": {
+        f"process_start_time_seconds{{{WEB}}}": "100x60 950x10 1090x10",
+    },
     "a breaker is open that nobody asks": {
         f'offload_fanout_breaker_state{{{WEB}, upstream="bank"}}': "0x9 2x70",
         f'offload_fanout_outcomes_total{{{WEB}, upstream="bank", status="open"}}': "0x9 7x70",
