@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,10 +14,12 @@ from pathlib import Path
 import pytest
 
 _given_ports: set[int] = set()
+# Each keeps a port from other test runs until this process ends, also while no server listens.
+_reservations: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A port that nobody listens on, another one at each call.
+    """A port that nobody listens on, and that no test run on this machine was given.
 
     It is below the ports that the system gives to clients (from 32768 on Linux): no connection
     takes it before its server starts, or while that is restarted.
@@ -26,8 +29,29 @@ def free_port() -> int:
         with suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             if port not in _given_ports:
+                _reserve(port)
                 _given_ports.add(port)
                 return port
+
+
+def _reserve(port: int) -> None:
+    """Take a name for the port that one process can have at a time.
+
+    It is an address in Linux' abstract namespace (unix(7)): no file, and gone with its process.
+    Elsewhere two test runs may be given the same port.
+
+    Raises:
+        OSError: another test run has it.
+    """
+    if sys.platform != "linux":
+        return
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0offload-tests-{port}")
+    except OSError:
+        name.close()
+        raise
+    _reservations.append(name)
 
 
 def find_programs() -> Path | None:

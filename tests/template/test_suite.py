@@ -1,5 +1,8 @@
 """The runner of the suites runs once more what failed, and says so."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +72,24 @@ def test_several_suites_in_one_process_are_refused_with_what_to_run(named: tuple
     asked = run(BIN / "pytest", "--collect-only", "-q", *named, cwd=ROOT)
     assert asked.returncode == pytest.ExitCode.USAGE_ERROR
     assert "Name one suite, as in `pytest tests/jobs`" in asked.stdout
+
+
+GIVEN = "import random; random.seed(7); from postgresql_server import free_port; print(free_port())"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a reservation is an abstract socket of Linux")
+def test_no_other_test_run_is_given_a_port_whose_server_has_not_started() -> None:
+    first = subprocess.Popen(
+        [sys.executable, "-c", f"{GIVEN}; import time; time.sleep(300)"],
+        cwd=ROOT / "tests",
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    with first:
+        assert first.stdout is not None
+        given = first.stdout.readline()
+        second = subprocess.check_output([sys.executable, "-c", GIVEN], cwd=ROOT / "tests")
+        first.kill()
+    assert given
+    assert second
+    assert given != second
