@@ -159,6 +159,22 @@ softly_limited = job(
 )(limited.function)
 
 
+@job("lab.stuck", time_limit=30, memory_limit=256 * MiB)
+def stuck(params: Work, report: Report) -> Done:
+    """Succeed in a process that cannot write any more, as after its files were closed."""
+    from django.db import OperationalError
+
+    from offload.jobs import transitions
+
+    from .compute import burn
+
+    def refuse(*_: object) -> None:
+        raise OperationalError("locking protocol")
+
+    transitions.succeed = refuse
+    return Done(value=burn(params.log, params.units, report, params.gate))
+
+
 _kept: list[bytearray] = []
 
 
@@ -221,3 +237,7 @@ if "LAB_STORAGE_TIMEOUT" in os.environ:
     from offload.jobs.worker import kept_end
 
     kept_end.STORAGE_TIMEOUT_SECONDS = float(os.environ["LAB_STORAGE_TIMEOUT"])
+if "LAB_STUCK" in os.environ:
+    from offload.jobs.worker import kill_stuck
+
+    kill_stuck.STUCK_SECONDS = float(os.environ["LAB_STUCK"])

@@ -127,6 +127,18 @@ def test_a_statement_that_changes_its_session_is_found(statement: str, found: bo
     assert bool(SESSION_STATEMENT.search(statement)) == found
 
 
+def test_a_process_that_cannot_write_any_more_costs_neither_its_result_nor_later_jobs(
+    lab: Lab,
+) -> None:
+    lab.redis()
+    lab.worker(slots=1, LAB_STUCK="3")
+    job = lab.submit("lab.stuck", units=1)
+    ended = lab.reaches(job, "succeeded", "failed", patience=30)
+    assert (ended.status, ended.attempts, lab.executions(job)) == ("succeeded", 1, 1)
+    next_job_succeeds(lab)
+    assert "cannot write its end, though the database answers" in lab.log("worker")
+
+
 @pytest.mark.parametrize("way", ["a cancel", "its time limit", "the worker's end"])
 def test_what_a_job_has_started_is_killed_with_its_process(one_process: Lab, way: str) -> None:
     kind = "lab.starts_soon" if way == "its time limit" else "lab.starts"

@@ -2,8 +2,9 @@
 
 It never computes. A function that holds the GIL in another process therefore delays none of its
 duties, and each duty has a file: `heartbeat.py`, `orphans.py`, `lease.py`, `kill_cancelled.py`,
-`kill_fenced.py`, `shutdown.py`. Some are threads of their own: `time_limits.py` and
-`sign_of_life.py` must not wait for the database, and `write_spooled.py` may wait for file storage.
+`kill_fenced.py`, `kill_stuck.py`, `shutdown.py`. Some are threads of their own: `time_limits.py`
+and `sign_of_life.py` must not wait for the database, and `write_spooled.py` may wait for file
+storage.
 """
 
 import logging
@@ -28,6 +29,7 @@ from offload.jobs.worker.assignments import Assignments
 from offload.jobs.worker.heartbeat import Heartbeat
 from offload.jobs.worker.kill_cancelled import kill_cancelled
 from offload.jobs.worker.kill_fenced import KillFenced
+from offload.jobs.worker.kill_stuck import KillStuck
 from offload.jobs.worker.lease import Leases
 from offload.jobs.worker.left_behind import forget_connections
 from offload.jobs.worker.metrics_server import open_metrics_server, serve
@@ -90,6 +92,7 @@ class Supervisor(bootsteps.StartStopStep):
         self._leases = Leases(self._worker_id)
         self._write_spooled = WriteSpooled(self._spool)
         self._kill_fenced = KillFenced(self._assignments)
+        self._kill_stuck = KillStuck(self._assignments, self._spool)
         # `consumer.py` finds it here.
         worker.main_loop = MainLoop()
         self._life = self._sign_of_life(worker.main_loop)
@@ -179,6 +182,7 @@ class Supervisor(bootsteps.StartStopStep):
                     )
                 else:
                     self._report_outage(error)
+                    self._kill_stuck.database_is_down()
                     close_connections()
             except Exception:
                 logger.exception("the supervisor failed, and looks again: this is a bug")
@@ -217,6 +221,7 @@ class Supervisor(bootsteps.StartStopStep):
         self._leases.renew(held, working)
         self._orphans.settle(held, working)
         self._kill_fenced.look(held, working)
+        self._kill_stuck.look(working)
         kill_cancelled(self._assignments, self._worker_id, held, working)
 
 
