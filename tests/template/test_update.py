@@ -118,6 +118,40 @@ def test_an_edited_service_takes_the_newest_version_over(
     )
 
 
+def test_what_the_template_changed_in_a_moved_file_is_named(template: Path, tmp_path: Path) -> None:
+    """cruft leaves it out: a service whose settings are in a folder would not hear of a new one."""
+    later = tmp_path / "template"
+    subprocess.run(["git", "clone", "--quiet", "--shared", template, later], check=True)
+    assert run("cruft", "create", later, "--no-input", cwd=tmp_path).returncode == 0
+    service = tmp_path / "risk_desk"
+    run("git", "init", "--quiet", cwd=service)
+    commit(service, "the first version")
+    (service / "config/settings").mkdir()
+    (service / "config/settings.py").rename(service / "config/settings/base.py")
+    (service / "risk_desk/portfolio/page.py").rename(service / "risk_desk/portfolio/first.py")
+    (service / "docs/client.md").rename(service / "docs/unchanged.md")
+    commit(service, "ours")
+    (service / "risk_desk/portfolio/first.py").rename(service / "risk_desk/portfolio/pages.py")
+    (service / "docs/recipes.md").unlink()
+    commit(service, "ours, later")
+    project = later / "{{cookiecutter.project_slug}}"
+    feature = "{{cookiecutter.package}}/portfolio"
+    for place in ("config/settings.py", f"{feature}/page.py", "docs/recipes.md"):
+        with (project / place).open("a") as file:
+            file.write("# new\n")
+    commit(later, "new")
+
+    updated = run("python", "-m", "offload_dev.update", "standard", cwd=service)
+
+    assert updated.returncode == 0, updated.stdout
+    named = [line for line in updated.stdout.splitlines() if "resolve the conflict" in line]
+    places = ["config/settings/base.py.rej", "risk_desk/portfolio/pages.py.rej"]
+    assert named == [f"{place}: resolve the conflict" for place in places]
+    for place in places:
+        assert "+# new\n" in (service / place).read_text()
+    assert run("git", "status", "--porcelain", cwd=service).stdout == ""
+
+
 def with_example_removed(newest: Path, service: Path, *, feature: bool) -> str:
     """A service without its example; returns what the command printed."""
     shutil.copytree(newest, service)

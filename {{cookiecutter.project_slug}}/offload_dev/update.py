@@ -4,7 +4,9 @@ It is a commit on a new branch. With answers, such as `example=no`, it changes t
 template was given, and leaves the version as it is: what they bring or take away is the commit.
 
 The checkout has no changes of its own. What meets an edit of the service is committed with git's
-conflict markers, or in a `*.rej` file, and named: whoever reviews the branch resolves it.
+conflict markers, or in a `*.rej` file, and named: whoever reviews the branch resolves it. So is
+what the template changed in a file that the service has moved. A file that it has deleted stays
+deleted.
 """
 
 import json
@@ -12,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,7 @@ def main() -> int:
         _give_up(branch)
         return status
     _remove_compiled()
+    _write_changes_of_moved_files(record)
     conflicts = _conflicts()
     if answers:
         _unpin(record)
@@ -138,6 +142,48 @@ def _give_up(branch: str) -> None:
         )
     elif _run("git", "switch", "--quiet", "-") == 0:
         _run("git", "branch", "--quiet", "--delete", branch)
+
+
+def _write_changes_of_moved_files(record: dict[str, Any]) -> None:
+    """Write what the template changed in a file of another place, as a `*.rej` beside the file.
+
+    cruft leaves out whatever is not where the template has it. The lines are the template's own,
+    with its variables.
+    """
+    moved = _moved_files()
+    versions = (record["commit"], json.loads(RECORD.read_text(encoding="utf-8"))["commit"])
+    if not moved or versions[0] == versions[1]:
+        return
+
+    names = record["context"]["cookiecutter"].items()
+    with tempfile.TemporaryDirectory() as folder:
+        if _run("git", "clone", "--quiet", "--bare", record["template"], folder):
+            print("The template cannot be read again, for files that were moved.")  # noqa: T201
+            return
+        git = ("git", "-C", folder)
+        for place in _output(*git, "diff", "--name-only", "--no-renames", *versions).splitlines():
+            _, _, path = place.partition("/")
+            for name, value in names:
+                path = path.replace("{{cookiecutter." + name + "}}", str(value))
+            if path in moved:
+                changes = _output(*git, "diff", "--no-renames", *versions, "--", place)
+                Path(f"{moved[path]}.rej").write_text(changes, encoding="utf-8")
+
+
+def _moved_files() -> dict[str, str]:
+    """Where a file was before the service, and not an update, has moved it, and where it is now."""
+    updates = ("--invert-grep", "--grep=^Update the standard$", "--grep=^Change the answers of ")
+    command = ("git", "log", "--relative", "--find-renames", "--diff-filter=R", "--name-status")
+    moved: dict[str, str] = {}
+    # The newest first: what a later commit moved on is known then.
+    for line in _output(*command, "--format=", *updates).splitlines():
+        _, before, after = line.split("\t")
+        moved.setdefault(before, moved.get(after, after))
+    return {
+        before: after
+        for before, after in moved.items()
+        if Path(after).is_file() and not Path(before).exists()
+    }
 
 
 def _unpin(record: dict[str, Any]) -> None:
