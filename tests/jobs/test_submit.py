@@ -223,7 +223,7 @@ def test_a_visitor_who_has_not_logged_in_owns_no_job(lab: Lab) -> None:
     """Nobody would see it, and all visitors would share it."""
     from django.contrib.auth.models import AnonymousUser
 
-    with pytest.raises(ValueError, match="this name is empty: .* needs @login_required"):
+    with pytest.raises(ValueError, match=r"this name is empty: .* needs @login_required"):
         lab.submit("lab.burn", owner=AnonymousUser().get_username())
 
 
