@@ -1,6 +1,9 @@
-"""One suite a process: each has Django settings of its own."""
+"""Of every suite: one a process, which has its Django settings, and an end that leaves nothing."""
 
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,3 +20,18 @@ def pytest_configure(config: pytest.Config) -> None:
             "Each suite has Django settings of its own. Name one suite, as in `pytest tests/jobs`, "
             "or run them all with `make test`."
         )
+    _end_as_by_ctrl_c()
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Let fixtures end their processes also where a CI or `kill` stops the run (SIGTERM)."""
+    main = os.getpid()
+
+    def stop(number: int, _: Any) -> None:
+        if os.getpid() == main:
+            raise KeyboardInterrupt
+        # A process that a test has forked ends as it would without this.
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, stop)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import suite
+from waiting import wait_until
 
 from .conftest import BIN, ROOT, run
 
@@ -93,3 +94,39 @@ def test_no_other_test_run_is_given_a_port_whose_server_has_not_started() -> Non
     assert given
     assert second
     assert given != second
+
+
+SLOW = """
+import time
+from pathlib import Path
+
+import pytest
+
+@pytest.fixture
+def server():
+    yield Path("started").touch()
+    Path("ended").touch()
+
+def test_slow(server):
+    time.sleep(60)
+"""
+
+
+def test_a_run_that_is_told_to_stop_ends_what_its_tests_have_started(folder: Path) -> None:
+    (folder / "test_a.py").write_text(SLOW)
+    command = [sys.executable, "-m", "pytest", "-p", "conftest"]
+    variables = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
+    with subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL) as asked:
+        wait_until((folder / "started").exists, "the test to start", 100)
+        asked.terminate()
+        assert asked.wait(100) == pytest.ExitCode.INTERRUPTED
+    assert (folder / "ended").exists()
+
+
+def test_a_folder_that_another_run_deletes_at_once_fails_no_run(folder: Path) -> None:
+    text = (
+        "import pytest, warnings\n\ndef test_a():\n    warnings.warn(pytest.PytestWarning('{}'))\n"
+    )
+    for said, code in (("(rm_rf) error removing x", 0), ("another warning", 1)):
+        (folder / "test_a.py").write_text(text.format(said))
+        assert suite.run(["-q", "-c", str(ROOT / "pyproject.toml"), str(folder)]) == code
