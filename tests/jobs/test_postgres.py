@@ -31,6 +31,7 @@ AGAIN = (
     "or test_doors or test_scaling "
     "or test_read_only or test_migrate_locks or test_turns or another_scope or an_old_worker "
     "or test_told_to_stop or test_left_behind or test_clock or test_index_operations "
+    "or test_stalled_storage "
     "or test_limits or counts_the_owners or small_owners_first or tenth_of_what or test_pairs"
 )
 
