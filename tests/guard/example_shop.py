@@ -4,7 +4,7 @@ from pathlib import Path
 
 from offload_dev.lint.grade import grade
 from offload_dev.lint.report.findings import Finding
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 MODELS = """
 from django.db import models

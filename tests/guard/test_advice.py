@@ -10,7 +10,7 @@ from offload_dev.lint.__main__ import main
 from offload_dev.lint.grade import grade
 from offload_dev.lint.origins.libraries import KEYS
 from offload_dev.lint.report.findings import Finding
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 HEAD = """
 import asyncio

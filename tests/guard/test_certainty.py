@@ -5,7 +5,7 @@ from pathlib import Path
 from example_shop import HEAD, MODELS, findings
 
 from offload_dev.lint.grade import grade
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 BLOCKING = HEAD + "async def main():\n    time.sleep(1)\n"
 

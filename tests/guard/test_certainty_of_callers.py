@@ -7,7 +7,7 @@ from example_shop import HEAD, findings
 from twins import Twins, check, numbers
 
 from offload_dev.lint.grade import grade
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 TASK = "from celery import shared_task\n\n@shared_task(time_limit=60)\ndef send(pk):\n    pass\n\n"
 SIGNALS = "from django.dispatch import Signal\n\nfirst = Signal()\nsecond = Signal()\n\n"

@@ -7,7 +7,7 @@ from example_shop import findings
 from twins import numbers
 
 from offload_dev.lint.grade import grade
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 URLS = "from shop import views\n\nurlpatterns = [views.view]\n"
 SLEEPS = "async def load():\n    time.sleep(1)\n\n"

@@ -16,7 +16,7 @@ from nets import SERVICE
 
 from offload_dev.lint.checks.registry import RULES
 from offload_dev.lint.grade import grade
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 PAGES = SERVICE / "docs" / "guard"
 

@@ -7,7 +7,7 @@ from example_shop import findings
 from twins import Twins, check
 
 from offload_dev.lint.grade import grade
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 IMAGE = """
 from PIL import Image

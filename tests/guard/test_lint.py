@@ -11,7 +11,7 @@ from small_apps import BLOCKING, write
 
 from offload_dev.lint.checks.registry import RULES
 from offload_dev.lint.grade import grade
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 
 def test_a_bare_python_grades_a_tree_without_any_dependency(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from mends import ALL, Mend
 
 from offload_dev.lint.grade import grade
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 
 def numbers(half: str, mend: Mend, folder: Path) -> set[tuple[str, str]]:

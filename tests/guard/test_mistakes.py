@@ -10,7 +10,7 @@ import pytest
 from mistakes import READ, UNREAD, Mistake, read
 
 from offload_dev.lint.grade import grade
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 ROOT = Path(__file__).parents[2]
 PAGES = [

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from offload_dev.lint.grade import grade
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 BLOCKS = "import time\n\ndef load():\n    time.sleep(1)\n"
 WAITS = "def load():\n    return 1\n"

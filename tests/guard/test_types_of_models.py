@@ -7,7 +7,7 @@ import pytest
 from twins import numbers
 
 from offload_dev.lint.grade import grade
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 FOLLOWED = {
     "property": (

@@ -13,7 +13,7 @@ from offload_dev.lint.report.baseline import Baseline, write_baseline
 from offload_dev.lint.report.changes import Changes, GitError
 from offload_dev.lint.report.findings import Finding
 from offload_dev.lint.report.formats import REPORTS
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 FAILING_SEVERITIES: dict[str, set[str]] = {
     "error": {"error"},

@@ -13,7 +13,8 @@ from offload_dev.lint.checks.violations import Violation
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.report.findings import Finding, finding
 from offload_dev.lint.report.suppressions import Suppressions
-from offload_dev.lint.source.tree import CodeScope, Project
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import CodeScope
 
 # Further away from a sync view a condition stands on the way, as a rule.
 MAX_STEPS = 3

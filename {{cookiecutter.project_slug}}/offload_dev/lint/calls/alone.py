@@ -19,8 +19,9 @@ from offload_dev.lint.calls.own_loops import (
 from offload_dev.lint.calls.unused import Unused
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.source.names import NEW_TASK, SECOND_LOOP
+from offload_dev.lint.source.nodes import Def
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, Def
+from offload_dev.lint.source.tree import CodeScope
 
 # A task of Pulp runs its stages in the loop of its own process.
 OF_WORKERS = Patterns("pulpcore.plugin.stages.*Stage")

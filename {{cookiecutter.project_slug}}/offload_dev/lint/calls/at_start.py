@@ -8,7 +8,8 @@ from offload_dev.lint.calls.callers import Callers
 from offload_dev.lint.checks.registry import RULES, Rule, Target
 from offload_dev.lint.checks.violations import Violation
 from offload_dev.lint.functions.function import is_generator
-from offload_dev.lint.source.tree import CodeScope, Def
+from offload_dev.lint.source.nodes import Def
+from offload_dev.lint.source.tree import CodeScope
 
 # Functions with these names run once, or once for a long-lived object.
 STARTS = {

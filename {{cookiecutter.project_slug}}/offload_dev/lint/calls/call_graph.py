@@ -19,8 +19,10 @@ from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.functions.visitor import visit
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import TO_THREAD
+from offload_dev.lint.source.nodes import Def
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, Def, Project
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import CodeScope
 from offload_dev.lint.tasks.canvas import result_waits
 
 ON_COMMIT = "django.db.transaction.on_commit"

@@ -10,7 +10,8 @@ from offload_dev.lint.origins.hooks import hooks_of
 from offload_dev.lint.origins.resolver import OPEN_TYPES, Resolver
 from offload_dev.lint.source.arguments import argument, parameters
 from offload_dev.lint.source.classes import names_class
-from offload_dev.lint.source.tree import CodeScope, Def
+from offload_dev.lint.source.nodes import Def
+from offload_dev.lint.source.tree import CodeScope
 
 CONSTRUCTORS = ("__init__", "__post_init__")
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from offload_dev.lint.calls.given import Given
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.origins.resolver import Resolver
-from offload_dev.lint.source.tree import Assigned, CodeScope, Def, own_statements
+from offload_dev.lint.source.nodes import Def, own_statements
+from offload_dev.lint.source.tree import Assigned, CodeScope
 
 ADDS = {"append", "appendleft", "add", "insert"}
 READS_ITEM = {"get", "pop", "popleft", "setdefault"}

@@ -12,8 +12,9 @@ from offload_dev.lint.calls.own_loops import runs_given
 from offload_dev.lint.calls.unused import ASYNC_HOOK, HOOKS, QUIET, ROWS, Unused
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.source.names import ON_LOOP, TO_THREAD
+from offload_dev.lint.source.nodes import Def
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, Def
+from offload_dev.lint.source.tree import CodeScope
 
 SERVES = Patterns(
     "django.views.*", "rest_framework.*", "adrf.*", "channels.*Consumer", "ninja*Controller*",

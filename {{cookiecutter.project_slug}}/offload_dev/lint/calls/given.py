@@ -22,7 +22,8 @@ from offload_dev.lint.source.arguments import (
     places,
 )
 from offload_dev.lint.source.names import TO_THREAD
-from offload_dev.lint.source.tree import Assigned, CodeScope, Def
+from offload_dev.lint.source.nodes import Def
+from offload_dev.lint.source.tree import Assigned, CodeScope
 
 CONSTRUCTORS = ("__init__", "__new__")
 DATACLASSES = ("dataclass", "define", "frozen", "attrs")

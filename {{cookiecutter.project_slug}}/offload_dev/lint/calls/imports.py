@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from offload_dev.lint.checks.violations import ChainStep, Violation
-from offload_dev.lint.source.tree import Module, Project
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import Module
 
 FILES = {"api", "upstreams", "compute", "jobs", "rows"}
 

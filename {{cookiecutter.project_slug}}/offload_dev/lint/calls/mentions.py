@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from offload_dev.lint.source.tree import CodeScope, Def, Project
+from offload_dev.lint.source.nodes import Def
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import CodeScope
 
 # A file with `getattr(self, name)` finds functions by a text, which may be any of its own.
 FINDS_BY_TEXT = re.compile(r"\bgetattr\([^,()]+, *(?![\"'])")

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import SECOND_LOOP
-from offload_dev.lint.source.tree import CodeScope, Def, own_nodes
+from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.tree import CodeScope
 
 TO_SYNC = "asgiref.sync.async_to_sync"
 # They run a coroutine to its end in a loop that serves nobody else.

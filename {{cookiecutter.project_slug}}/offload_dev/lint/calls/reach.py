@@ -20,8 +20,9 @@ from offload_dev.lint.source.arguments import (
     is_truthy,
     parameters,
 )
+from offload_dev.lint.source.nodes import Def
 from offload_dev.lint.source.snippet import snippet
-from offload_dev.lint.source.tree import CodeScope, Def
+from offload_dev.lint.source.tree import CodeScope
 
 Find = Callable[[Function], Iterable[Violation]]
 # What a call adds to the function that it calls: the function, the call, the caller.

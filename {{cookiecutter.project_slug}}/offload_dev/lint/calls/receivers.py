@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.origins.resolver import Resolver
+from offload_dev.lint.source.nodes import Def
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, Def
+from offload_dev.lint.source.tree import CodeScope
 
 OF_ROWS = Patterns("django.db.models.signals.{pre,post}_{save,delete}")
 

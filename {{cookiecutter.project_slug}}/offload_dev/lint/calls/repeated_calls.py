@@ -7,7 +7,7 @@ from offload_dev.lint.calls.call_graph import CallGraph
 from offload_dev.lint.checks.unbounded import is_unbounded
 from offload_dev.lint.checks.violations import ChainStep, Violation, call_violation
 from offload_dev.lint.functions.function import CallSite, Function
-from offload_dev.lint.source.tree import own_nodes
+from offload_dev.lint.source.nodes import own_nodes
 
 FEW_ROWS = "short with few rows"
 MAIL = {"django.core.mail", "smtplib"}

@@ -4,7 +4,7 @@ import ast
 import re
 
 from offload_dev.lint.functions.function import Function
-from offload_dev.lint.source.tree import own_nodes
+from offload_dev.lint.source.nodes import own_nodes
 
 # What compares a row with the one before: `self.tracker.has_changed("email")`, `not self.pk`.
 CHANGE = re.compile(

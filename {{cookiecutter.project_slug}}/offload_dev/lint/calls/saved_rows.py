@@ -5,7 +5,8 @@ import re
 
 from offload_dev.lint.calls.call_graph import CallGraph
 from offload_dev.lint.functions.function import Function
-from offload_dev.lint.source.tree import CodeScope, Def
+from offload_dev.lint.source.nodes import Def
+from offload_dev.lint.source.tree import CodeScope
 
 # How far the calls of a task are followed.
 MAX_STEPS = 4

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from offload_dev.lint.calls.call_graph import CallGraph
 from offload_dev.lint.functions.function import Function, awaits
+from offload_dev.lint.source.nodes import own_nodes
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import own_nodes
 
 THREAD_LOCAL = Patterns("threading.local", "_threading_local.local")
 # Context managers of libraries that do so.

@@ -8,7 +8,8 @@ from offload_dev.lint.checks.violations import Violation, call_violation
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import TASKS_IN_DATABASE
-from offload_dev.lint.source.tree import CodeScope, own_nodes
+from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.tree import CodeScope
 from offload_dev.lint.tasks.canvas import messages
 from offload_dev.lint.tasks.other_queues import published
 

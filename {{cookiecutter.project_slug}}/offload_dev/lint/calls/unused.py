@@ -15,8 +15,10 @@ from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.settings.loaded_files import LoadedFiles
 from offload_dev.lint.settings.middleware import ASYNC_CALL, in_sync_mode
 from offload_dev.lint.source.names import CONSUMERS
+from offload_dev.lint.source.nodes import Def, own_nodes
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, Def, Module, Project, own_nodes
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import CodeScope, Module
 
 # Wrappers of a view, which do not hand it to anybody.
 WRAPPERS = Patterns(

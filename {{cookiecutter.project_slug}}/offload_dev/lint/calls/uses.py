@@ -6,7 +6,8 @@ from functools import cached_property
 
 from offload_dev.lint.calls.mentions import Mention
 from offload_dev.lint.origins.resolver import Resolver
-from offload_dev.lint.source.tree import CodeScope, Def, Module, own_nodes
+from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.tree import CodeScope, Module
 
 # Imports are followed through this many modules that only pass a name on.
 MAX_STEPS = 5

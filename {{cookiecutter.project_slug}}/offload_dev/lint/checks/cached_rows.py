@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from offload_dev.lint.functions.function import Evaluated, Function, HiddenQuery
-from offload_dev.lint.source.tree import own_nodes
+from offload_dev.lint.source.nodes import own_nodes
 
 
 def first_evaluations(function: Function) -> Iterator[Evaluated]:

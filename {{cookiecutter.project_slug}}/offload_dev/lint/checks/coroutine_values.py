@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from offload_dev.lint.functions.function import CallSite, Function, is_async_query, is_generator
 from offload_dev.lint.source.arguments import argument
 from offload_dev.lint.source.names import COROUTINES, TO_THREAD
-from offload_dev.lint.source.tree import Def, own_nodes
+from offload_dev.lint.source.nodes import Def, own_nodes
 
 RESPONSES = ("django.http.", "django.shortcuts.", "rest_framework.response.")
 WRAPPERS = {"asgiref.sync.sync_to_async", "channels.db.database_sync_to_async"}

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.origins.decorators import RESOLVERS
 from offload_dev.lint.origins.resolver import Resolver
-from offload_dev.lint.source.tree import CodeScope, Def, own_nodes
+from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.tree import CodeScope
 
 
 def relations_of_node(function: Function) -> Iterator[ast.Attribute]:

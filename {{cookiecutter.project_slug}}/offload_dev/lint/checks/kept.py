@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.source.names import CONTEXT_MANAGERS
-from offload_dev.lint.source.tree import own_nodes
+from offload_dev.lint.source.nodes import own_nodes
 
 REPEATS = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.GeneratorExp)
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.origins.resolver import Resolver
-from offload_dev.lint.source.tree import CodeScope, Def, own_nodes
+from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.tree import CodeScope
 
 LOCK = "select_for_update"
 # They read rows with the query's lock. Others ignore it, or open a transaction: `update_or_create`.

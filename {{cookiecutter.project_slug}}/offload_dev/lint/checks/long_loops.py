@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.source.arguments import argument
-from offload_dev.lint.source.tree import Def
+from offload_dev.lint.source.nodes import Def
 
 # An empty Python loop takes about 5 ms for these turns.
 MIN_LONG_TURNS = 100_000

@@ -5,8 +5,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from offload_dev.lint.functions.function import CallSite, Function
+from offload_dev.lint.source.nodes import own_nodes
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import own_nodes
 
 CACHE = Patterns(
     "django.core.cache.{cache,caches}*.{get,aget,set,aset}",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from offload_dev.lint.functions.function import CallSite, Function, WithBlock
 from offload_dev.lint.source.names import LIMITING_OPTIONS, NETWORK_COMMANDS, PREFIXES, PROGRAMS
+from offload_dev.lint.source.nodes import assigned, own_nodes
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import assigned, own_nodes
 
 RUN = Patterns("subprocess.{run,call,check_call,check_output}")
 ASYNC = Patterns("asyncio.{create_subprocess_exec,create_subprocess_shell}")

@@ -7,7 +7,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from offload_dev.lint.functions.function import Function, awaits, is_async_query
-from offload_dev.lint.source.tree import SCOPES
+from offload_dev.lint.source.nodes import SCOPES
 
 REPEATS = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 CHOICES = (ast.If, ast.IfExp, ast.Match, ast.ExceptHandler)

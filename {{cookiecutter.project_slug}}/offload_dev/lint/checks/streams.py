@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from offload_dev.lint.functions.function import CallSite, Function
-from offload_dev.lint.source.tree import Def, own_nodes
+from offload_dev.lint.source.nodes import Def, own_nodes
 
 OPENS = re.compile(r"\basyncio\.open(_unix)?_connection\(|(?<!\.)\bopen(_unix)?_connection\(")
 READS = {"read", "readline", "readexactly", "readuntil"}

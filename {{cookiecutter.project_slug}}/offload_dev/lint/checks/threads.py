@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.source.names import PROCESS_POOLS, REQUEST_THREAD, THREAD_POOLS, TO_THREAD
-from offload_dev.lint.source.tree import Def
+from offload_dev.lint.source.nodes import Def
 
 
 class Moved(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.source.names import REQUEST
-from offload_dev.lint.source.tree import own_nodes
+from offload_dev.lint.source.nodes import own_nodes
 
 # They give back as much as they get.
 SAME_LENGTH = {"dict", "enumerate", "list", "loads", "range", "reversed", "set", "sorted", "tuple"}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.source.arguments import WITHOUT, chosen, given, is_falsy, missing, needed
-from offload_dev.lint.source.tree import Def, own_nodes, own_statements
+from offload_dev.lint.source.nodes import Def, own_nodes, own_statements
 
 ASKS_FOR_KIND = ("iscoroutinefunction(", "isawaitable(", "iscoroutine(")
 ASKS_IF_ASYNC = ("async", "running_loop")

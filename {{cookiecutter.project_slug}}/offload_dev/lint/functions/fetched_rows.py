@@ -9,8 +9,9 @@ from offload_dev.lint.functions.thread_calls import made_by
 from offload_dev.lint.origins.models import Query
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import FETCHING, ORM, REQUEST, TO_THREAD
+from offload_dev.lint.source.nodes import Def, assigned, own_nodes
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, Def, assigned, own_nodes
+from offload_dev.lint.source.tree import CodeScope
 
 GET_OR_404 = ("get_object_or_404", "aget_object_or_404")
 # Decorators that hand on what the function returns.

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import ASYNC_QUERIES, ASYNC_QUERIES_ON_ROWS
+from offload_dev.lint.source.nodes import SCOPES, own_nodes
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import SCOPES, CodeScope, own_nodes
+from offload_dev.lint.source.tree import CodeScope
 
 
 class CallSite(NamedTuple):

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from offload_dev.lint.functions.thread_calls import made_by
 from offload_dev.lint.origins.resolver import Resolver
-from offload_dev.lint.source.tree import Assigned, CodeScope, Def, own_nodes
+from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.tree import Assigned, CodeScope
 
 WITH_RELATIONS = ("select_related", "prefetch_related")
 # Queries are followed through this many functions, variables and attributes.

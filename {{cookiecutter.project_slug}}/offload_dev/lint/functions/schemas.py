@@ -4,8 +4,9 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.origins.resolver import Resolver
+from offload_dev.lint.source.nodes import Def
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, Def
+from offload_dev.lint.source.tree import CodeScope
 
 SUCCESS = range(200, 300)
 SCHEMAS = Patterns("ninja*.{Schema,ModelSchema}", "ninja_schema.*Schema", "ninja.*.ModelSchema")

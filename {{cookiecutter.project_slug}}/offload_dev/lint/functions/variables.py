@@ -6,7 +6,8 @@ from offload_dev.lint.functions.fetched_rows import FetchedRows, Rows
 from offload_dev.lint.functions.thread_calls import made_by
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import FETCHING_PAIRS, SIGNALS
-from offload_dev.lint.source.tree import CodeScope, own_nodes
+from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.tree import CodeScope
 
 # What calls return several values, and what these are.
 PAIRS = {

@@ -22,7 +22,8 @@ from offload_dev.lint.functions.plain_calls import is_plain
 from offload_dev.lint.functions.variables import Variables
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import REQUEST, REST_REQUEST
-from offload_dev.lint.source.tree import SCOPES, CodeScope, Def
+from offload_dev.lint.source.nodes import SCOPES, Def
+from offload_dev.lint.source.tree import CodeScope
 
 ATOMIC = "django.db.transaction.atomic"
 

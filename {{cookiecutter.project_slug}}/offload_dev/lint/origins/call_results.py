@@ -11,7 +11,8 @@ from offload_dev.lint.origins.models import Models
 from offload_dev.lint.origins.queries import Queries
 from offload_dev.lint.source.classes import Classes
 from offload_dev.lint.source.names import FETCHING, REQUEST, TO_THREAD
-from offload_dev.lint.source.tree import CodeScope, Def
+from offload_dev.lint.source.nodes import Def
+from offload_dev.lint.source.tree import CodeScope
 
 GET_OR_404 = {"django.shortcuts.get_object_or_404", "django.shortcuts.aget_object_or_404"}
 # They return what they get, or what runs it.

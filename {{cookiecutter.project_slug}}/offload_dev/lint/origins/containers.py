@@ -9,7 +9,9 @@ from offload_dev.lint.origins.joined import joined
 from offload_dev.lint.origins.local_types import Types
 from offload_dev.lint.source import annotations
 from offload_dev.lint.source.classes import Classes
-from offload_dev.lint.source.tree import Assigned, CodeScope, Def, Project
+from offload_dev.lint.source.nodes import Def
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import Assigned, CodeScope
 
 
 class Names(Protocol):

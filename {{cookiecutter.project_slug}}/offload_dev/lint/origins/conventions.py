@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 
 from offload_dev.lint.source.classes import Classes, Origin
+from offload_dev.lint.source.nodes import Def
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, Def, Project
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import CodeScope
 
 VIEWS = Patterns("django.views.generic.*", "{rest_framework,adrf}.*")
 WRITERS = Patterns("django.forms.*ModelForm", "{rest_framework,adrf}.*Serializer")

@@ -4,8 +4,9 @@ import ast
 from collections.abc import Callable, Iterator
 
 from offload_dev.lint.source.names import CONTEXT_MANAGERS, PROPERTIES, TASK_DECORATORS
+from offload_dev.lint.source.nodes import Def
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, Def
+from offload_dev.lint.source.tree import CodeScope
 
 Origin = Callable[[ast.expr, CodeScope], str]
 

@@ -8,7 +8,8 @@ import ast
 from collections.abc import Callable, Iterator
 
 from offload_dev.lint.origins.joined import joined
-from offload_dev.lint.source.tree import CodeScope, Def, own_nodes, own_statements
+from offload_dev.lint.source.nodes import Def, own_nodes, own_statements
+from offload_dev.lint.source.tree import CodeScope
 
 Types = dict[str, str]
 Origin = Callable[[ast.expr | None, CodeScope, Types | None], str]

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from offload_dev.lint.source.classes import Classes, Origin
 from offload_dev.lint.source.names import MANAGER_BASES, MODEL_BASES, ORM, USER_BASES
-from offload_dev.lint.source.tree import CodeScope, Project
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import CodeScope
 
 USER = "django.contrib.auth.models.User"
 TO_ONE = ("ForeignKey", "OneToOneField", "ParentalKey", "TreeForeignKey")

@@ -24,9 +24,11 @@ from offload_dev.lint.settings.settings_files import SettingsFiles
 from offload_dev.lint.source import annotations
 from offload_dev.lint.source.classes import Classes
 from offload_dev.lint.source.names import REQUEST, REST_REQUEST, SIGNALS, TYPES
+from offload_dev.lint.source.nodes import Def
 from offload_dev.lint.source.numbers import number
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, Def, Module, Project
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import CodeScope, Module
 
 CHANNELS_SESSION = "channels.sessions.session"
 # Other names of the same things.

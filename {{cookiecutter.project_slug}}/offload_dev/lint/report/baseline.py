@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from offload_dev.lint.report.findings import Finding, place
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 
 class Baseline:

@@ -8,7 +8,8 @@ from pathlib import Path
 from tokenize import COMMENT, generate_tokens
 
 from offload_dev.lint.report.findings import Finding, place, read_step
-from offload_dev.lint.source.tree import Module, Project
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import Module
 
 SUPPRESSION = re.compile(r"#\s*offload:\s*allow\s+(OFF\d{3})\s*:?\s*(.*)")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 

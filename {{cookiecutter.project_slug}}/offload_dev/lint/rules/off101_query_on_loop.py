@@ -12,9 +12,9 @@ from offload_dev.lint.functions.schemas import relations_read
 from offload_dev.lint.functions.serializers import looked_up
 from offload_dev.lint.source.arguments import is_cleared
 from offload_dev.lint.source.names import MAY_QUERY, ORM, REQUEST
+from offload_dev.lint.source.nodes import assigned
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import async_name, snippet
-from offload_dev.lint.source.tree import assigned
 
 QUERIES = Patterns(
     "django.shortcuts.{get_object_or_404,get_list_or_404}",

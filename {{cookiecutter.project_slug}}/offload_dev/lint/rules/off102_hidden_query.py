@@ -14,9 +14,10 @@ from offload_dev.lint.functions.function import Function
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.arguments import argument
 from offload_dev.lint.source.names import ORM, REQUEST
+from offload_dev.lint.source.nodes import Def, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
-from offload_dev.lint.source.tree import CodeScope, Def, own_nodes
+from offload_dev.lint.source.tree import CodeScope
 
 USER = f"{REQUEST}.user"
 OF_CLASSES = {"builtins.classmethod", "builtins.staticmethod"}

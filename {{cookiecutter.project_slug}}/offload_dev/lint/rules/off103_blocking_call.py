@@ -12,9 +12,9 @@ from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.origins.libraries import Library
 from offload_dev.lint.source.arguments import is_falsy, is_set
 from offload_dev.lint.source.names import REQUEST
+from offload_dev.lint.source.nodes import Def, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
-from offload_dev.lint.source.tree import Def, own_nodes
 
 SESSION = f"{REQUEST}.session"
 # These methods of a session wait for its store whatever is in memory.

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, call_violation, violation
 from offload_dev.lint.functions.function import CallSite, Function, awaits
+from offload_dev.lint.source.nodes import own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
-from offload_dev.lint.source.tree import own_nodes
 
 LOCKS = Patterns(
     "{threading,multiprocessing,billiard}.{Lock,RLock,Condition,Semaphore,BoundedSemaphore}"

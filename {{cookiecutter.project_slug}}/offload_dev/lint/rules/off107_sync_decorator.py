@@ -7,9 +7,10 @@ from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.source.names import TO_THREAD
+from offload_dev.lint.source.nodes import Def, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
-from offload_dev.lint.source.tree import CodeScope, Def, own_nodes
+from offload_dev.lint.source.tree import CodeScope
 
 SYNC_DECORATORS = Patterns(
     "django.views.decorators.cache.cache_page",

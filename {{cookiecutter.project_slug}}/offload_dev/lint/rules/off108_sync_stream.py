@@ -8,8 +8,8 @@ from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, call_violation
 from offload_dev.lint.functions.function import Function, is_generator
 from offload_dev.lint.settings.requirements_files import names_below
+from offload_dev.lint.source.nodes import assigned
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import assigned
 
 # Methods of responses, of files in stores and of queries that give a sync iterator.
 ITERATORS = {"iter_chunks", "iter_content", "iter_lines", "iter_bytes", "iter_raw", "iterator"}

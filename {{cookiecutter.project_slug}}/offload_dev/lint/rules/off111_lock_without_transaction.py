@@ -9,8 +9,9 @@ from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.source.names import ORM, TASK_CLASSES
+from offload_dev.lint.source.nodes import own_nodes
 from offload_dev.lint.source.snippet import snippet
-from offload_dev.lint.source.tree import CodeScope, own_nodes
+from offload_dev.lint.source.tree import CodeScope
 
 BY_CALLER = "right if a caller that is not in this source holds a transaction"
 IN_TRANSACTION = "the query inside of `transaction.atomic()`"

@@ -11,8 +11,9 @@ from offload_dev.lint.checks.threads import Moved, moved_to_threads
 from offload_dev.lint.checks.violations import ChainStep, Violation, call_violation, violation
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.origins.libraries import SMALL_TABLE
+from offload_dev.lint.source.nodes import own_nodes
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, own_nodes
+from offload_dev.lint.source.tree import CodeScope
 
 THREADS = Patterns("threading.Thread")
 WRITES_ROW = Patterns(

@@ -8,8 +8,10 @@ from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, call_violation
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.source.names import REQUEST
+from offload_dev.lint.source.nodes import own_nodes
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, Project, own_nodes
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import CodeScope
 
 PARSERS = Patterns("{json,orjson,ujson,simplejson,rapidjson}.{loads,load}")
 # `if not compare_digest(given, settings.WEBHOOK_SECRET): return HttpResponseForbidden()`.

@@ -8,9 +8,10 @@ from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.source.names import PUBLISH, REQUEST
+from offload_dev.lint.source.nodes import own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
-from offload_dev.lint.source.tree import CodeScope, own_nodes
+from offload_dev.lint.source.tree import CodeScope
 from offload_dev.lint.tasks.canvas import SIGNS, task_of
 
 RESPONSES = Patterns(

@@ -9,8 +9,9 @@ from offload_dev.lint.checks.serialized_queries import serialized_queries
 from offload_dev.lint.checks.unbounded import is_unbounded
 from offload_dev.lint.checks.violations import Violation, call_violation
 from offload_dev.lint.functions.function import CallSite, Function
+from offload_dev.lint.source.nodes import own_nodes
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, own_nodes
+from offload_dev.lint.source.tree import CodeScope
 
 # A pool of threads limits what runs in it.
 LIMITS = re.compile(

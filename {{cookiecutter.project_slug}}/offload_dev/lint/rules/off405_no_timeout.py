@@ -12,9 +12,10 @@ from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.origins.libraries import Library
 from offload_dev.lint.source.arguments import is_falsy
 from offload_dev.lint.source.names import TASK_RESULTS
+from offload_dev.lint.source.nodes import own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
-from offload_dev.lint.source.tree import Module, own_nodes
+from offload_dev.lint.source.tree import Module
 from offload_dev.lint.tasks.canvas import is_ready_loop
 from offload_dev.lint.tasks.ended_results import known_by_condition
 

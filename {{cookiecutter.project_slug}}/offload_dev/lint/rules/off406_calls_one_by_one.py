@@ -10,8 +10,9 @@ from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, call_violation
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.origins.resolver import Resolver
+from offload_dev.lint.source.nodes import own_nodes
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, own_nodes
+from offload_dev.lint.source.tree import CodeScope
 
 CALLS_SERVICE = Patterns(
     "{httpx,httpx2}.AsyncClient.*", "aiohttp.ClientSession.*", "offload.fanout.Upstream.*"

@@ -9,8 +9,9 @@ from offload_dev.lint.checks.violations import Violation, call_violation
 from offload_dev.lint.functions.function import CallSite, Function, awaits, is_abstract
 from offload_dev.lint.source.arguments import is_falsy
 from offload_dev.lint.source.names import NEW_TASK, TO_THREAD
+from offload_dev.lint.source.nodes import Def, own_nodes
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, Def, own_nodes
+from offload_dev.lint.source.tree import CodeScope
 
 SHIELD = Patterns("asyncio.shield")
 GATHER = Patterns("asyncio.{gather,shield}")

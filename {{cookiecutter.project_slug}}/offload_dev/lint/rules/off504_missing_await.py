@@ -12,9 +12,9 @@ from offload_dev.lint.checks.coroutine_values import (
 from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, call_violation, violation
 from offload_dev.lint.functions.function import CallSite, Function, is_generator
+from offload_dev.lint.source.nodes import assigned
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
-from offload_dev.lint.source.tree import assigned
 
 GATHER = Patterns("asyncio.gather")
 WAIT = Patterns("asyncio.wait")

@@ -9,8 +9,8 @@ from offload_dev.lint.calls.thread_locals import THREAD_LOCAL, entered_across_aw
 from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, call_violation, violation
 from offload_dev.lint.functions.function import CallSite, Function
+from offload_dev.lint.source.nodes import Def, own_nodes
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import Def, own_nodes
 
 # What keeps connections, waiters or tasks of the loop that used it first.
 OF_LOOP = Patterns(

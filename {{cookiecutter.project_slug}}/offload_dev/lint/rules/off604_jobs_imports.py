@@ -6,7 +6,8 @@ from offload_dev.lint.calls.imports import forbidden_imports
 from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation
 from offload_dev.lint.source.names import COMPUTING_PACKAGES, WAITING_PACKAGES
-from offload_dev.lint.source.tree import Module, Project
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import Module
 
 AWAIT_BEFORE = (
     "await the service in the endpoint, and pass what it answered as a parameter; a job whose "

@@ -13,7 +13,9 @@ from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.settings.celery_settings import CelerySettings
 from offload_dev.lint.settings.settings_files import ATOMIC_REQUESTS
 from offload_dev.lint.source.names import CELERY_TASKS
-from offload_dev.lint.source.tree import CodeScope, Def, Module, Project, own_nodes
+from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import CodeScope, Module
 from offload_dev.lint.tasks import (
     cluster_settings,
     ignored_results,

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from offload_dev.lint.settings.settings_files import CELERY, SettingsFiles, is_served
 from offload_dev.lint.source.durations import Names, seconds
-from offload_dev.lint.source.tree import CodeScope, Project, own_nodes
+from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import CodeScope
 
 APPS = {"celery.Celery", "celery.app.Celery"}
 # Settings that the app itself may be given.

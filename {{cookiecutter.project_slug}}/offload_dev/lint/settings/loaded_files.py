@@ -8,7 +8,8 @@ from functools import cached_property
 
 from offload_dev.lint.settings.servers import start_files
 from offload_dev.lint.settings.settings_files import is_settings
-from offload_dev.lint.source.tree import Module, Project
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import Module
 
 # Django, Celery and servers load files with these names by themselves.
 LOADED = {

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from offload_dev.lint.settings.settings_files import SettingsFiles
 from offload_dev.lint.source.classes import Classes
-from offload_dev.lint.source.tree import CodeScope, Def
+from offload_dev.lint.source.nodes import Def
+from offload_dev.lint.source.tree import CodeScope
 
 ASYNC_CALL = "__acall__"
 NEXT = "get_response"

@@ -4,7 +4,8 @@ import re
 from functools import cached_property
 
 from offload_dev.lint.settings.middleware import is_of_middleware
-from offload_dev.lint.source.tree import CodeScope, Project
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import CodeScope
 
 # Comments may stand in between. Each one ends with its line: else a long one matches in many ways.
 BACKEND = r"""\s*\{(?:\s|#[^\n]*\n)*["']BACKEND["']:\s*["']"""

@@ -13,7 +13,9 @@ from offload_dev.lint.settings.servers import (
     serves_http_by_wsgi,
     start_files,
 )
-from offload_dev.lint.source.tree import Module, Project, own_statements
+from offload_dev.lint.source.nodes import own_statements
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import Module
 
 CELERY = "CELERY_"
 # Parts of settings, and those of an environment that may be named outside of the repository.

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from offload_dev.lint.source.tree import Def
+from offload_dev.lint.source.nodes import Def
 
 # Before the name of a parameter that must have no value.
 WITHOUT = "not "

@@ -5,8 +5,10 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from offload_dev.lint.source.nodes import Def
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import Assigned, CodeScope, Def, Project
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import Assigned, CodeScope
 
 # Base classes are followed this far. It also ends circles of them.
 MAX_DEPTH = 8

@@ -3,7 +3,8 @@
 import ast
 from typing import Protocol
 
-from offload_dev.lint.source.tree import CodeScope, assigned
+from offload_dev.lint.source.nodes import assigned
+from offload_dev.lint.source.tree import CodeScope
 
 TIMEDELTA = "datetime.timedelta"
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 604800}

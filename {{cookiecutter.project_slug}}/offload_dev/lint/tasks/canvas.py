@@ -8,9 +8,10 @@ from offload_dev.lint.checks.violations import Violation, call_violation, violat
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import PUBLISH
+from offload_dev.lint.source.nodes import assigned, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
-from offload_dev.lint.source.tree import CodeScope, assigned, own_nodes
+from offload_dev.lint.source.tree import CodeScope
 
 CANVAS = Patterns("celery.{,canvas.}{group,chain,chord}")
 # They make a signature of a task, and another one of a signature: `send.s(1).set(countdown=9)`.

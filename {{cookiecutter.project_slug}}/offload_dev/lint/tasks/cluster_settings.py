@@ -8,7 +8,8 @@ from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.settings.settings_files import is_settings, items
 from offload_dev.lint.source.durations import seconds
-from offload_dev.lint.source.tree import CodeScope, Module, own_nodes
+from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.tree import CodeScope, Module
 
 CLUSTER = "Q_CLUSTER"
 # The cluster delivers a task again after so many seconds. Source: its page "Configuration".

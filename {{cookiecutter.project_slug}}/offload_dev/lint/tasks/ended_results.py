@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.functions.function import Function
-from offload_dev.lint.source.tree import own_nodes
+from offload_dev.lint.source.nodes import own_nodes
 
 # With these states a task has ended. With another one, Celery asks the backend again.
 END_STATES = {"SUCCESS", "FAILURE", "REVOKED"}

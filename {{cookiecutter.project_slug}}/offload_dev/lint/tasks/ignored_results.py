@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import CELERY_TASKS
+from offload_dev.lint.source.nodes import Def, assigned, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
-from offload_dev.lint.source.tree import CodeScope, Def, Module, assigned, own_nodes
+from offload_dev.lint.source.tree import CodeScope, Module
 
 # What a result tells of its task.
 READS = {"state", "status", "ready", "successful", "failed", "result", "get"}

@@ -8,7 +8,8 @@ from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.settings.celery_settings import CelerySettings
 from offload_dev.lint.source.durations import seconds
-from offload_dev.lint.source.tree import CodeScope, Module, own_nodes
+from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.tree import CodeScope, Module
 from offload_dev.lint.tasks.task_limits import TaskLimits
 
 LIMIT_ADVICE = "a `visibility_timeout` above it, or early acknowledgement"

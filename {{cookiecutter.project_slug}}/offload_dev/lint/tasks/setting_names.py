@@ -9,7 +9,7 @@ from offload_dev.lint.settings.celery_settings import APPS, OLD_NAMES
 from offload_dev.lint.settings.servers import start_files
 from offload_dev.lint.settings.settings_files import CELERY, assignments, is_settings
 from offload_dev.lint.source.names import CELERY_SETTINGS, TAKEN_WITHOUT_GROUP, WITHOUT_GROUP
-from offload_dev.lint.source.tree import Project
+from offload_dev.lint.source.project import Project
 
 # They have had the prefix before Celery 4, which still reads them.
 OF_CELERY_3 = {

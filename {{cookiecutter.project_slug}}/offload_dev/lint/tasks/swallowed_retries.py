@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from offload_dev.lint.checks.handlers import caught_names
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.origins.resolver import Resolver
+from offload_dev.lint.source.nodes import own_nodes
 from offload_dev.lint.source.snippet import snippet
-from offload_dev.lint.source.tree import CodeScope, Module, own_nodes
+from offload_dev.lint.source.tree import CodeScope, Module
 
 # `Retry` is an `Exception` (celery.exceptions). The message has left when it is raised.
 RETRY = "Retry"

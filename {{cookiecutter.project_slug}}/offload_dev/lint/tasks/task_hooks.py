@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import TASK_CLASSES
-from offload_dev.lint.source.tree import CodeScope, Def, Module, own_nodes
+from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.tree import CodeScope, Module
 
 AUTORETRY = "autoretry_for"
 # Celery calls them around `run`, which alone is tried again.

@@ -4,7 +4,8 @@ import ast
 
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.durations import seconds
-from offload_dev.lint.source.tree import CodeScope, own_nodes
+from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.tree import CodeScope
 
 
 class TaskLimits:

@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.settings.celery_settings import CelerySettings
-from offload_dev.lint.source.tree import CodeScope, Def, Module
+from offload_dev.lint.source.nodes import Def
+from offload_dev.lint.source.tree import CodeScope, Module
 
 SETTING = "task_routes"
 # `task_routes = {"shop.tasks.*": …}`

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.settings.celery_settings import APPS
+from offload_dev.lint.source.nodes import Def, own_nodes
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope, Def, Module, own_nodes
+from offload_dev.lint.source.tree import CodeScope, Module
 
 # A task is followed through this many functions.
 MAX_DEPTH = 3

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.settings.celery_settings import CelerySettings
 from offload_dev.lint.settings.servers import worker_pools
-from offload_dev.lint.source.tree import Module, Project
+from offload_dev.lint.source.project import Project
+from offload_dev.lint.source.tree import Module
 
 ADVICE = "the pool `prefork`, whose processes Celery can end"
 ELSEWHERE = "right if another command starts the workers"
