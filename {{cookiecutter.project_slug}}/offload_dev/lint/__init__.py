@@ -13,3 +13,8 @@ two `rules` check the comments that `report` reads.
 
 `grade` does all this for a project, and `__main__` is the command.
 """
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - an older one would only say which module it lacks
+    sys.exit("offload_dev.lint needs Python 3.11 or newer, and this is " + sys.version.split()[0])

@@ -2,14 +2,17 @@
 
 import argparse
 import gc
+import os
 import sys
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
+from offload_dev.lint.deep_stack import with_deep_stack
 from offload_dev.lint.grade import grade
 from offload_dev.lint.origins.libraries import BadTableError
 from offload_dev.lint.report import pages
-from offload_dev.lint.report.baseline import Baseline, write_baseline
+from offload_dev.lint.report.baseline import BadBaselineError, Baseline, write_baseline
 from offload_dev.lint.report.changes import Changes, GitError
 from offload_dev.lint.report.findings import Finding
 from offload_dev.lint.report.formats import REPORTS
@@ -20,26 +23,34 @@ FAILING_SEVERITIES: dict[str, set[str]] = {
     "warning": {"error", "warning"},
     "never": set(),
 }
+# Stubs have no code to follow, and a notebook is JSON, some of which Python can parse.
+PYTHON_SUFFIXES = {"", ".py", ".pyw"}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command. Returns the exit status.
 
     0: nothing was found that fails, by `--fail-on`. 1: something was, or the baseline has findings
-    that are mended. 2: the arguments are wrong.
+    that are mended. 2: the arguments are wrong, or a file that they name.
     """
     options = _options(arguments)
     if options.explain:
         return _explain(options.explain)
     try:
         return _grade(options)
-    except (BadTableError, GitError) as error:
+    except (BadBaselineError, BadTableError, GitError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
 
 
 def _grade(options: argparse.Namespace) -> int:
     project = Project(options.path)
+    for error in project.unlisted:
+        sys.stderr.write(f"{error.filename}: left out, it cannot be read: {error.strerror}\n")
+    if not project.files and not project.unreadable:
+        sys.stderr.write(f"{options.path}: no Python file but tests and what else is left out\n")
+        return 2
+
     findings = grade(project)
     if options.write_baseline:
         write_baseline(findings, project, options.write_baseline)
@@ -53,7 +64,7 @@ def _grade(options: argparse.Namespace) -> int:
         mended = 0 if options.prune_baseline else baseline.mended
         if options.prune_baseline:
             baseline.prune()
-    if options.diff:
+    if options.diff is not None:
         findings = list(Changes(options.path, options.diff).only(findings))
 
     sys.stdout.write(f"{REPORTS[options.format](findings, options.path)}\n")
@@ -85,7 +96,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     called = Path(sys.argv[0]).name
     prog = called if called.endswith(".pyz") else "python -m offload_dev.lint"
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
-    parser.add_argument("path", type=Path, nargs="?", help="a project's directory, or one file")
+    parser.add_argument("path", type=Path, nargs="*", help="a project's directory, or one file")
     parser.add_argument(
         "--format",
         choices=tuple(REPORTS),
@@ -128,10 +139,19 @@ def _add_baseline_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_paths(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    if options.path is None:
+    if not options.path:
         parser.error("give a directory of Python source")
+    if len(options.path) > 1:
+        parser.error(
+            "give one directory, since calls are followed from file to file: --diff HEAD reports "
+            "only what is new. In pre-commit: pass_filenames: false"
+        )
+    options.path = options.path[0]
     if not options.path.exists():
         parser.error(f"{options.path} does not exist: give a directory of Python source")
+    is_python = options.path.is_file() and options.path.suffix in PYTHON_SUFFIXES
+    if not options.path.is_dir() and not is_python:
+        parser.error(f"{options.path} is no Python source: give a directory, or a .py file")
     if options.baseline and not options.baseline.exists():
         parser.error(f"{options.baseline} does not exist: write it first, with --write-baseline")
     if options.prune_baseline and not options.baseline:
@@ -145,7 +165,20 @@ def run() -> NoReturn:
     Without it Django's own source takes 2 s of CPU instead of 6 s (measured, CPython 3.11).
     """
     gc.disable()
-    status = main()
+    # Written as Python writes it: a name that the terminal's encoding lacks, and a key in code.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.set_int_max_str_digits(0)
+    try:
+        status = with_deep_stack(main)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `| head` has read enough. The interpreter would try to write the rest when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    except Exception:  # noqa: BLE001 - status 1 would say that there are findings
+        traceback.print_exc()
+        sys.stderr.write("This is a fault of the linter, and no finding. Please report it.\n")
+        status = 3
     # The interpreter collects once more when it ends, and leaves out what is frozen.
     gc.freeze()
     sys.exit(status)

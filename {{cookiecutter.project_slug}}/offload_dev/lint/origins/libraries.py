@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from offload_dev.lint.source.patterns import Patterns
+from offload_dev.lint.source.source_files import is_there, text_of
 
 LISTS = {
     "blocks",
@@ -136,22 +137,31 @@ def load(root: Path) -> Libraries:
 def _of_project(root: Path) -> dict[str, dict[str, Any]]:
     for directory in (root, *root.resolve().parents):
         path = directory / "pyproject.toml"
-        if path.is_file():
+        if is_there(path):
             break
     else:
         return {}
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        own: Any = tomllib.loads(text_of(path))
     except tomllib.TOMLDecodeError:
         # A template's file, for example. Whoever uses the file says so with a better sentence.
         return {}
-    own: dict[str, dict[str, Any]] = tables.get("tool", {}).get("offload", {}).get("libraries", {})
-    for name, table in own.items():
+    for name in ("tool", "tool.offload", "tool.offload.libraries"):
+        own = own.get(name.rpartition(".")[2], {})
+        _check_table(f"{path}, [{name}]", own)
+    libraries: dict[str, dict[str, Any]] = own
+    for name, table in libraries.items():
         _check(f"{path}, [tool.offload.libraries.{name}]", table)
-    return own
+    return libraries
+
+
+def _check_table(where: str, table: object) -> None:
+    if not isinstance(table, dict):
+        raise BadTableError(f"{where}: must be a table, and not {table!r}")
 
 
 def _check(where: str, table: Mapping[str, Any]) -> None:
+    _check_table(where, table)
     for key, value in table.items():
         if key not in KEYS:
             raise BadTableError(f"{where}: {key!r} is unknown. Known are {', '.join(sorted(KEYS))}")

@@ -9,18 +9,25 @@ from offload_dev.lint.report.findings import Finding, place
 from offload_dev.lint.source.project import Project
 
 
+class BadBaselineError(ValueError):
+    """A file is no baseline."""
+
+
 class Baseline:
     """The old findings of a file, counted: if there are more of a kind now, the rest is new.
 
     A finding is known by its rule, its file and its source line, so that the line may move.
 
     Args:
-        file: a file that `write` has written.
+        file: a file that `write_baseline` has written.
+
+    Raises:
+        BadBaselineError: if it is another file.
     """
 
     def __init__(self, project: Project, file: Path) -> None:
         self._file, self._signatures = file, _Signatures(project)
-        self._known = Counter(json.loads(file.read_text(encoding="utf-8")))
+        self._known = _read(file)
         self._found: Counter[str] = Counter()
 
     def new(self, findings: Iterable[Finding]) -> Iterator[Finding]:
@@ -45,6 +52,16 @@ class Baseline:
 def write_baseline(findings: Iterable[Finding], project: Project, file: Path) -> None:
     """Record today's findings as old ones."""
     _write(Counter(map(_Signatures(project).of, findings)), file)
+
+
+def _read(file: Path) -> Counter[str]:
+    try:
+        counts = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadBaselineError(f"{file} is no baseline: {error}") from error
+    if not isinstance(counts, dict) or not all(type(each) is int for each in counts.values()):
+        raise BadBaselineError(f"{file} is no baseline: write one with --write-baseline")
+    return Counter(counts)
 
 
 def _write(counts: Counter[str], file: Path) -> None:

@@ -13,8 +13,8 @@ from offload_dev.lint.report import pages
 # The grade of an area with more errors than this.
 MAX_ERRORS_FOR_C = 2
 MAX_ERRORS_FOR_D = 9
-# A step of a chain. A path may have spaces.
-STEP = re.compile(r"(?P<path>.+?):(?P<line>\d+) (?P<name>.*)")
+# A step of a chain. A path may have spaces, and even ends of lines.
+STEP = re.compile(r"(?P<path>.+?):(?P<line>\d+) (?P<name>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, order=True)

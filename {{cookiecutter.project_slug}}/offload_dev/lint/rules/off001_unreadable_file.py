@@ -1,13 +1,10 @@
 """OFF001: a file cannot be parsed."""
 
-import sys
 from collections.abc import Iterator
 
 from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation
 from offload_dev.lint.source.project import Project
-
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 @rule(
@@ -21,5 +18,5 @@ def unreadable_file(project: Project) -> Iterator[Violation]:
 
     A newer Python than the one that runs the linter may parse them: `type Page[T] = …` needs 3.12.
     """
-    for path, line, error in project.unreadable:
-        yield Violation(line, f"{error} for Python {PYTHON}:", file=path)
+    for path, line, reason in project.unreadable:
+        yield Violation(line, f"{reason}:", file=path)

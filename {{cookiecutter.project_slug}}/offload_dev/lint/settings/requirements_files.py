@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from offload_dev.lint.source.source_files import text_of
+
 FILES = (
     "*requirements*.txt", "requirements/*.txt", "pyproject.toml", "Pipfile", "Pipfile.lock",
     "poetry.lock", "uv.lock", "pdm.lock",
@@ -50,4 +52,4 @@ def requirements(root: Path) -> list[str]:
         return []
     folders = (root, *(each for each in sorted(root.iterdir()) if each.is_dir()))
     paths = [path for folder in folders for name in FILES for path in folder.glob(name)]
-    return [path.read_text(errors="replace") for path in paths]
+    return [text_of(path) for path in paths]

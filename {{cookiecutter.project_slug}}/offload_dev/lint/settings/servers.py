@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from offload_dev.lint.source.source_files import text_of
+
 STARTS = re.compile(
     r"^(Procfile|Dockerfile.*|.*\.Dockerfile|(docker-)?compose.*\.ya?ml|.*\.(sh|service)|Makefile"
     r"|supervisord?.*\.conf|fly\.toml|render\.ya?ml|railway\.(json|toml)|gunicorn.*\.py)$"
@@ -63,6 +65,5 @@ def start_files(root: Path) -> Iterator[str]:
         depth = len(Path(folder).relative_to(root).parts)
         folders[:] = sorted(set(folders) - SKIPPED) if depth < MAX_DEPTH else []
         for name in files:
-            path = Path(folder, name)
-            if STARTS.match(name) and path.is_file() and path.stat().st_size < MAX_BYTES:
-                yield path.read_text(encoding="utf-8", errors="replace")
+            if STARTS.match(name) and (text := text_of(Path(folder, name), MAX_BYTES)):
+                yield text

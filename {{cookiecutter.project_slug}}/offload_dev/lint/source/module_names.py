@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from offload_dev.lint.source.source_files import is_there
+
 # Folders that are no packages, above a file: an import may begin with so many of them.
 MAX_FOLDERS = 3
 
@@ -58,10 +60,10 @@ class ModuleNames:
 def _in_packages(path: Path) -> str:
     """The import name of a file, from the first directory above it that is no package."""
     parts = [] if path.name == "__init__.py" else [path.stem]
-    directory = path.resolve().parent
-    while (directory / "__init__.py").exists():
+    for directory in path.resolve().parents:
+        if not is_there(directory / "__init__.py"):
+            break
         parts.insert(0, directory.name)
-        directory = directory.parent
     return ".".join(parts) or path.stem
 
 

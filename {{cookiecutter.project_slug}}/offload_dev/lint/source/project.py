@@ -1,8 +1,10 @@
 """Reads all files of a project."""
 
 import ast
+import sys
 import tokenize
 from functools import cached_property
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 from offload_dev.lint.source.declarations import declare
@@ -11,6 +13,9 @@ from offload_dev.lint.source.nodes import Def
 from offload_dev.lint.source.source_files import source_files
 from offload_dev.lint.source.tree import CodeScope, Module
 
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+# No file, no Python, another encoding or one that is none, and too deep for the parser.
+UNREADABLE = (OSError, SyntaxError, ValueError, LookupError, RecursionError, MemoryError)
 # Only a service has them, no library.
 SERVICE_FILES = {"manage.py", "asgi.py", "urls.py", "wsgi.py"}
 
@@ -23,7 +28,7 @@ class Project:
             environments are left out.
 
     `files` has every module, `modules` has them by name. `unreadable` lists the files that Python
-    cannot parse: path, line, error.
+    cannot parse: path, line, reason. `unlisted` has the errors of the folders that cannot be read.
     """
 
     def __init__(self, root: Path) -> None:
@@ -32,7 +37,8 @@ class Project:
         self.modules: dict[str, Module] = {}
         self.scopes: dict[str, CodeScope] = {}
         self.unreadable: list[tuple[Path, int, str]] = []
-        paths = sorted(source_files(root))
+        self.unlisted: list[OSError] = []
+        paths = sorted(source_files(root, self.unlisted.append))
         self._names = ModuleNames(root, paths)
         for path in paths:
             self._read(path)
@@ -57,13 +63,17 @@ class Project:
 
     def _read(self, path: Path) -> None:
         try:
-            # It heeds a byte order mark, and an encoding that the first lines name.
-            with tokenize.open(path) as file:
-                text = file.read()
+            text = _text(path)
             tree = ast.parse(text)
-        except (SyntaxError, ValueError) as error:
-            reason = getattr(error, "msg", str(error))
-            self.unreadable.append((path, getattr(error, "lineno", None) or 1, reason))
+        except (
+            OSError,
+            SyntaxError,
+            ValueError,
+            LookupError,
+            RecursionError,
+            MemoryError,
+        ) as error:
+            self.unreadable.append((path, getattr(error, "lineno", None) or 1, _reason(error)))
             return
 
         # A module is its own module, which the constructor cannot say.
@@ -73,3 +83,24 @@ class Project:
         self.files.append(module)
         self.modules[module.dotted] = module
         declare(module, self.scopes)
+
+
+def _text(path: Path) -> str:
+    """A file's text, by its byte order mark and the encoding that its first lines name."""
+    content = path.read_bytes()
+    # A file with a name would put its path on this machine into the error.
+    encoding, _ = tokenize.detect_encoding(BytesIO(content).readline)
+    with TextIOWrapper(BytesIO(content), encoding) as file:
+        return file.read()
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be parsed. Only a syntax error may be none for another Python."""
+    match error:
+        case SyntaxError():
+            return f"{error.msg} for Python {PYTHON}"
+        case OSError():
+            return str(error.strerror)
+        case RecursionError() | MemoryError():
+            return "too many levels of syntax inside of one another"
+    return str(error)

@@ -98,7 +98,8 @@ class Module(CodeScope):
 
     @cached_property
     def lines(self) -> list[str]:
-        return self.text.splitlines()
+        # `splitlines` would also split at a form feed, which is no end of a line to Python.
+        return self.text.split("\n")
 
     @cached_property
     def has_own_loop(self) -> bool:
