@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.source.arguments import WITHOUT, chosen, given, is_falsy, missing, needed
-from offload_dev.lint.source.nodes import Def, own_nodes, own_statements
+from offload_dev.lint.source.nodes import Def, has_word, own_nodes, own_statements
 
 ASKS_FOR_KIND = ("iscoroutinefunction(", "isawaitable(", "iscoroutine(")
 ASKS_IF_ASYNC = ("async", "running_loop")
-ASKS_FOR_LOOP = ("get_running_loop(", "current_task(")
+LOOP_NAMES = ("get_running_loop", "current_task")
+ASKS_FOR_LOOP = tuple(f"{name}(" for name in LOOP_NAMES)
 # Errors that code catches in order to go on without an async variant.
 FALLBACKS = {"AttributeError", "ImportError", "RuntimeError", "SynchronousOnlyOperation"}
 SETTINGS = "django.conf.settings"
@@ -156,7 +157,7 @@ class Conditions:
 
         In a coroutine, asking for the kind of a callback does not: its plain half runs on the loop.
         """
-        if not _has_word(test, ASKS_IF_ASYNC):
+        if not has_word(test, ASKS_IF_ASYNC):
             return False
         asked = ast.unparse(test)
         if self.function.scope.on_loop and any(word in asked for word in ASKS_FOR_KIND):
@@ -165,7 +166,7 @@ class Conditions:
 
     def note_try(self, node: ast.Try) -> None:
         """Note the handlers of code that asks for the running loop: there none runs."""
-        asked = {ast.unparse(statement) for statement in node.body}
+        asked = [ast.unparse(each) for each in node.body if has_word(each, LOOP_NAMES)]
         if any(name in text for text in asked for name in ASKS_FOR_LOOP):
             for handler in node.handlers:
                 lines = (handler.lineno, handler.end_lineno or handler.lineno)
@@ -257,12 +258,6 @@ def _end_of_block(statement: ast.stmt, node: ast.AST) -> int:
 def _note(body: list[ast.stmt], blocks: list[Lines]) -> None:
     if body:
         blocks.append((body[0].lineno, body[-1].end_lineno or body[-1].lineno))
-
-
-def _has_word(test: ast.expr, words: tuple[str, ...]) -> bool:
-    """Whether a name or a text in a condition has one of these words. It saves writing it out."""
-    texts = (each for node in ast.walk(test) for each in vars(node).values())
-    return any(isinstance(text, str) and any(word in text for word in words) for text in texts)
 
 
 def _names_in(test: ast.expr) -> set[str]:

@@ -103,8 +103,13 @@ class FetchedRows:
         self, value: ast.expr, scope: CodeScope, local: Types, depth: int = 0
     ) -> Rows | None:
         """The rows of a list: `[order async for order in orders]`, `list(orders)`."""
-        if isinstance(value, ast.Constant | ast.Attribute) or FETCHES_LATER in scope.module.text:
+        if isinstance(value, ast.Constant | ast.Attribute):
             return None
+        found = self._of_list(value, scope, local, depth)
+        # Last, since it reads the whole file, and few values are lists of rows.
+        return None if found is not None and FETCHES_LATER in scope.module.text else found
+
+    def _of_list(self, value: ast.expr, scope: CodeScope, local: Types, depth: int) -> Rows | None:
         made = made_by(value, scope, local, self._resolver)
         if self._lists and scope is self._scope and (known := self._lists.get(ast.unparse(made))):
             return known

@@ -12,7 +12,7 @@ from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.origins.libraries import Library
 from offload_dev.lint.source.arguments import is_falsy, is_set
 from offload_dev.lint.source.names import REQUEST
-from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.nodes import Def, has_word, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
 
@@ -173,7 +173,7 @@ def _only_prepares(call: ast.Call) -> bool:
     1. `projects.get(1, lazy=True)` of python-gitlab.
     2. `os.waitpid(pid, os.WNOHANG)`.
     """
-    return is_set(call, "lazy") or any("WNOHANG" in ast.unparse(each) for each in call.args)
+    return is_set(call, "lazy") or any(has_word(each, ("WNOHANG",)) for each in call.args)
 
 
 def _waits(call: CallSite, library: Library) -> bool:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from offload_dev.lint.settings.servers import start_files
 from offload_dev.lint.settings.settings_files import is_settings
+from offload_dev.lint.source.nodes import all_statements
 from offload_dev.lint.source.project import Project
 from offload_dev.lint.source.tree import Module
 
@@ -99,7 +100,7 @@ class LoadedFiles:
         text = self._texts[module]
         yield from WORD.findall(text)
         yield from PAIR.findall(text)
-        for node in ast.walk(module.node):
+        for node in all_statements(module.node):
             match node:
                 case ast.Import(names=imported):
                     yield from (f"{ALONE}{alias.name}" for alias in imported)

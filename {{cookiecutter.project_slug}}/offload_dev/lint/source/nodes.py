@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-STATEMENT_HOLDERS = (ast.stmt, ast.excepthandler, ast.match_case)
+# Where a statement, a handler or a case has others, in source order.
+BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 
 
 def own_nodes(node: ast.AST) -> list[ast.AST]:
@@ -42,11 +43,31 @@ def _children(node: ast.AST) -> list[ast.AST]:
 
 def own_statements(node: ast.AST) -> Iterator[ast.stmt]:
     """Every statement of a scope in source order. Expressions are skipped, which saves time."""
-    for child in _children(node):
+    for child in _in_blocks(node):
         if isinstance(child, ast.stmt):
             yield child
-        if isinstance(child, STATEMENT_HOLDERS) and not isinstance(child, SCOPES):
+        if not isinstance(child, SCOPES):
             yield from own_statements(child)
+
+
+def all_statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """Every statement below a node in source order, also inside of functions and classes."""
+    for child in _in_blocks(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        yield from all_statements(child)
+
+
+def _in_blocks(node: ast.AST) -> Iterator[ast.AST]:
+    """What the blocks of a statement hold: statements, and the handlers and cases around them."""
+    for name in BLOCKS:
+        yield from getattr(node, name, ())
+
+
+def has_word(node: ast.AST, words: tuple[str, ...]) -> bool:
+    """Whether a name or a text below a node has one of these words. It saves writing it out."""
+    texts = (each for child in ast.walk(node) for each in vars(child).values())
+    return any(isinstance(text, str) and any(word in text for word in words) for text in texts)
 
 
 def assigned(given: ast.expr, node: ast.AST) -> ast.expr:
