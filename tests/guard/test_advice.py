@@ -201,6 +201,7 @@ def test_a_team_adds_its_own_libraries(tmp_path: Path) -> None:
 def test_a_wrong_table_is_refused_with_its_place(
     tmp_path: Path, line: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "views.py").touch()
     (tmp_path / "pyproject.toml").write_text(f"[tool.offload.libraries.acme]\n{line}\n")
     assert main([str(tmp_path)]) == 2
     assert said in capsys.readouterr().err
