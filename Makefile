@@ -154,4 +154,4 @@ lock: $(READY)  ## Renew all locked requirements to the newest that fit, and tes
 
 COMPILE := uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --python-version 3.11
 
-.PHONY: help install demo bake test postgresql stock chaos life soak model options assistants libraries test-next renew peers hosts image proof check fix lock $(ROOMS)
+.PHONY: help install demo bake test postgresql stock chaos life soak model options assistants libraries public test-next renew peers hosts image proof check fix lock $(ROOMS)

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
 
+from offload_dev.lint.calls.code_text import code_of
 from offload_dev.lint.calls.mentions import WORD, Mention
+from offload_dev.lint.calls.messages import Messages
 from offload_dev.lint.calls.uses import Uses
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.origins.models import is_abstract_model
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.settings.loaded_files import LoadedFiles
 from offload_dev.lint.settings.middleware import ASYNC_CALL, in_sync_mode
-from offload_dev.lint.source.names import CONSUMERS
-from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.nodes import Def
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.project import Project
 from offload_dev.lint.source.tree import CodeScope, Module
@@ -36,8 +37,6 @@ NAMED = Patterns(
 )  # fmt: skip
 # Bases that call no method of their heirs.
 QUIET = Patterns("builtins.*", "abc.ABC", "typing.*")
-# Channels calls these methods of a consumer, and those that a message's type names.
-TO_BROWSER = {"self.send", "self.send_json"}
 # Many objects have methods of these names, also those that no source tells.
 COMMON = {
     *("add", "close", "create", "delete", "execute", "get", "handle", "load", "post", "process"),
@@ -51,8 +50,6 @@ FRAMEWORKS = Patterns(
     "{import_export,pydantic,enum,sqlalchemy,factory,scrapy,typing}.*",
 )  # fmt: skip
 TELLS_COROUTINES = "iscoroutinefunction("
-BEGUN = re.compile(r"""\bf["']([\w.]+[._])\{""")
-OF_CONSUMERS = re.compile(r"(web)?socket_\w+|http_\w+|(dis)?connect|receive\w*|(en|de)code_json")
 # Their hooks are plain methods, but for this one of a manager.
 ROWS = Patterns("django.db.models.*", "django.contrib.auth.{models,base_user}.*")
 ASYNC_HOOK = "aget_by_natural_key"
@@ -61,11 +58,6 @@ MANAGERS = Patterns("django.db.models.{,manager.}{Manager,BaseManager}")
 # `getattr(self, f"run_{name}")()`
 FINDS_METHODS = re.compile(r"\bgetattr\((self|cls), (?![\"'])")
 AWAITS_TOOLS = re.compile(r"\.a(invoke|stream\w*|batch)\(")
-# These name a function, but do not use it. An import under another name does.
-COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
-# A text that begins in the middle of a line is no docstring.
-LONG_TEXT = re.compile(r'(^[ \t]*)?[rRuU]?("""|\'\'\').*?\2', re.MULTILINE | re.DOTALL)
-EXPORTS = re.compile(r"^__all__\b[^=\n]*=\s*[\[(][^\])]*[\])]", re.MULTILINE)
 
 
 class Unused:
@@ -86,7 +78,8 @@ class Unused:
         self._resolver = resolver
         self._classes, self._settings = resolver.classes, resolver.settings
         self._uses = Uses(resolver)
-        self._texts = {module: _code(module.text) for module in project.files}
+        self._texts = {module: code_of(module.text) for module in project.files}
+        self._messages = Messages(functions, self._classes, self._texts)
         self._loaded = LoadedFiles(project, self._texts)
         self._mentions_in: dict[CodeScope, list[tuple[str, Mention]]] = defaultdict(list)
         for name, found in mentions.items():
@@ -128,7 +121,7 @@ class Unused:
         if not self._may_use(mention, scope):
             return False
         match mention.node:
-            case ast.Constant(value=text) if not self._is_of_consumer(scope):
+            case ast.Constant(value=text) if not self._messages.has_consumer(scope):
                 is_own = not mention.is_path and scope.module is mention.scope.module
                 *_, holder, name = scope.dotted.split(".")
                 return is_own or (holder, name) in pairwise(WORD.findall(str(text)))
@@ -226,9 +219,9 @@ class Unused:
     def _may_use(self, mention: Mention, scope: CodeScope) -> bool:
         """Whether a mention may run a function. A message to a browser runs none of a consumer."""
         node = mention.node
-        if mention.is_path and isinstance(node, ast.Constant) and self._is_of_consumer(scope):
-            is_type = str(node.value).replace(".", "_") == scope.bare_name
-            return is_type and node not in self._no_types
+        is_text = mention.is_path and isinstance(node, ast.Constant)
+        if is_text and self._messages.has_consumer(scope):
+            return self._messages.may_run(scope, node)
         return self._uses.may_name(mention, scope)
 
     def _unnamed_by_libraries(self) -> Iterator[CodeScope]:
@@ -291,9 +284,8 @@ class Unused:
         if scope.module in self._finding_methods:
             return True
         outside = self._outside(scope.owner)
-        if self._is_of_consumer(scope):
-            is_begun = any(map(name.startswith, self._begun_types))
-            return is_begun or OF_CONSUMERS.fullmatch(name) is not None
+        if self._messages.has_consumer(scope):
+            return self._messages.is_handler(scope)
         # A template cannot call an async method.
         is_own = scope.on_loop and name != ASYNC_HOOK and all(map(ROWS.matches, outside))
         return bool(outside) and not is_own
@@ -307,45 +299,10 @@ class Unused:
         bases = {base for each in (owner, *heirs) for base in classes.lineage(each.dotted)}
         return [base for base in bases if classes.scope(base) is None and not QUIET.matches(base)]
 
-    def _is_of_consumer(self, scope: CodeScope) -> bool:
-        return scope.owner is not None and self._classes.is_a(scope.owner.dotted, CONSUMERS)
-
-    @cached_property
-    def _begun_types(self) -> set[str]:
-        """How types of messages begin whose end is not known: `f"chat.{kind}"`."""
-        found = (BEGUN.findall(text) for text in self._texts.values())
-        return {text.replace(".", "_") for texts in found for text in texts}
-
-    @cached_property
-    def _no_types(self) -> set[ast.AST]:
-        """The texts in a consumer that are no types of messages to others. Two kinds:
-
-        1. The keys of a dictionary.
-        2. What it sends to its browser: `self.send_json({"type": "title"})`.
-        """
-        found: set[ast.AST] = set()
-        for scope in filter(self._is_of_consumer, self._functions):
-            nodes = own_nodes(scope.node)
-            sent = (
-                n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func) in TO_BROWSER
-            )
-            in_sent = {inner for call in sent for inner in ast.walk(call)}
-            for each in nodes:
-                if isinstance(each, ast.Dict):
-                    found.update(filter(None, each.keys))
-                    found.update(each.values if each in in_sent else ())
-        return found
-
     @cached_property
     def _awaits_tools(self) -> bool:
         """Whether the agents of LangChain are awaited. Only then it calls `_arun` of a tool."""
         return any(AWAITS_TOOLS.search(text) for text in self._texts.values())
-
-
-def _code(text: str) -> str:
-    """A source without its comments, docstrings and exports."""
-    text = LONG_TEXT.sub(lambda found: found[0] if found[1] is None else "", COMMENT.sub("", text))
-    return EXPORTS.sub("", text)
 
 
 def _has_own_name(scope: CodeScope) -> bool:
