@@ -206,7 +206,7 @@ def as_test(name: str, changed: dict[str, str], firing: dict[str, dict[str, str]
 def alarms_of(fault: str) -> dict[str, dict[str, str]]:
     """The alarms of a fault, with their labels."""
     labels = FAULTS[fault][1]
-    return {name: labels for name in (fault, BEFORE.get(fault, fault))}
+    return dict.fromkeys((fault, BEFORE.get(fault, fault)), labels)
 
 
 def test_each_alarm_fires_in_its_fault_and_no_other_one_does(tmp_path: Path) -> None:
@@ -225,9 +225,7 @@ def test_no_alarm_fires_in_a_deploy_or_at_night(tmp_path: Path) -> None:
 def test_two_services_in_one_prometheus_have_alarms_of_their_own(tmp_path: Path) -> None:
     """Each fault of one service rings its alarm with its name, and none of the other one."""
     other = {series.replace("desk-", "till-"): values for series, values in HEALTHY.items()}
-    tests = [
-        as_test(name, other | series, alarms_of(name)) for name, (series, _) in FAULTS.items()
-    ]
+    tests = [as_test(name, other | series, alarms_of(name)) for name, (series, _) in FAULTS.items()]
     no_web = other | NO_TARGET
     tests.append(as_test("no web process", no_web, {"WebDown": {"job": "desk-web"}}))
     for each in tests:
