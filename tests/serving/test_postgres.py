@@ -15,6 +15,7 @@ import psutil
 import psycopg
 import pytest
 from conftest import (
+    SERVICE,
     TIMEOUT_SECONDS,
     Server,
     environment,
@@ -51,6 +52,27 @@ def baked(
     token, folder = migrate(service, postgres.url), tmp_path_factory.mktemp("postgres")
     with web_process(service, folder, token, {"DATABASE_URL": postgres.url}) as server:
         yield server
+
+
+def test_the_engine_needs_no_setting_that_django_has_a_default_for(postgres: Postgres) -> None:
+    """As in a service that names it by hand: only dj-database-url writes all settings."""
+    code = """
+import sys
+from django.conf import settings
+from django.db import connection
+
+settings.configure(DATABASES={"default": {
+    "ENGINE": "offload.postgresql", "NAME": "postgres", "USER": "lab", "HOST": "127.0.0.1",
+    "PORT": sys.argv[1],
+}})
+with connection.cursor() as cursor:
+    cursor.execute("SELECT 1")
+"""
+    command = [sys.executable, "-c", code, str(postgres.port)]
+    ran = subprocess.run(
+        command, cwd=SERVICE, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
 def jobs(baked: Server) -> httpx.Response:

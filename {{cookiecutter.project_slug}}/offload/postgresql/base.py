@@ -55,7 +55,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             raise
         connection.answer_timeout = self.settings_dict["OPTIONS"].get("answer_timeout")
         # Django's documentation asks for this setting behind a pooler of transactions.
-        connection.is_pooled = self.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]
+        connection.is_pooled = bool(self.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"))
         return connection
 
     def is_usable(self) -> bool:
