@@ -35,23 +35,30 @@ def _register_task(
     missing: MissingRows,
 ) -> None:
     # A failed job is a failed task, without a second traceback in the log.
-    @shared_task(name=job_type.name, throws=(JobFailed,), **_task_options())
+    @shared_task(name=job_type.name, throws=(JobFailed,))
     def run(job_id: str) -> str:
         ended = execute(job_type, UUID(job_id), worker_id, assignments.slot(), spooler)
         if ended == "missing":
             missing.note(job_type.name, UUID(job_id))
         return ended
 
+    # On the task itself: Celery writes `task_annotations` over what its class has.
+    for option, value in _task_options(run).items():
+        setattr(run, option, value)
 
-def _task_options() -> dict[str, Any]:
-    """What holds for jobs whatever a service has set for all its Celery tasks."""
-    # A result is in the row. On Redis, late acknowledgements lost and doubled messages.
+
+def _task_options(task: Any) -> dict[str, Any]:
+    """What holds for a job's task whatever a service has set for all its Celery tasks."""
+    # A result is in the row. On Redis, late acknowledgements lost and doubled messages. A limit of
+    # the rate would let jobs wait in the worker, where no page shows why.
     options: dict[str, Any] = {
         "acks_late": False,
         "ignore_result": True,
+        "rate_limit": 0,
         "store_errors_even_if_ignored": False,
     }
     # `time_limits.py` enforces a job's own limits, with or without a broker.
-    if current_app.conf.task_time_limit or current_app.conf.task_soft_time_limit:
-        options |= dict.fromkeys(("time_limit", "soft_time_limit"), NO_LIMIT_SECONDS)
+    names = ("time_limit", "soft_time_limit")
+    if any(getattr(task, name) or current_app.conf[f"task_{name}"] for name in names):
+        options |= dict.fromkeys(names, NO_LIMIT_SECONDS)
     return options
