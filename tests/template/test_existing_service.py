@@ -50,6 +50,8 @@ CELERY_RESULT_BACKEND = CELERY_BROKER_URL
 CELERY_TASK_TIME_LIMIT = 1
 CELERY_TASK_SOFT_TIME_LIMIT = 1
 CELERY_TASK_ACKS_LATE = True
+# One of any task an hour.
+CELERY_TASK_ANNOTATIONS = {"*": {"rate_limit": "1/h", "time_limit": 1}}
 """
 URLS = """
 from django.contrib import admin
@@ -277,6 +279,40 @@ def test_an_async_view_in_a_transaction_is_named(service: Path) -> None:
     first, second = told.stdout.splitlines()[-2:]
     assert "E702" not in first, told.stdout
     assert "View __main__.own is async" in second, told.stdout
+
+
+def test_a_worker_with_the_wrong_settings_names_them(service: Path) -> None:
+    """A service with `config/settings/base.py` has an empty package of the default name."""
+    (service / "empty.py").touch()
+    command = (sys.executable, "-m", "offload.jobs", "-Q", "cpu")
+    told = run(*command, cwd=service, DJANGO_SETTINGS_MODULE="empty")
+    assert told.returncode == 1
+    assert told.stdout.startswith("The settings empty have no offload.jobs"), told.stdout
+
+
+def test_a_database_that_jobs_cannot_work_with_is_named(service: Path) -> None:
+    code = (
+        "import django; django.setup()\n"
+        "from django.core import checks\n"
+        "from django.test import override_settings\n"
+        "class Replica:\n"
+        "    def db_for_read(self, model, **hints):\n"
+        "        return 'replica' if model._meta.app_label == 'offload_jobs' else None\n"
+        "for wrong in ({}, {'USE_TZ': False}, {'DATABASE_ROUTERS': [Replica()]}):\n"
+        "    with override_settings(**wrong):\n"
+        "        found = checks.run_checks(tags=['offload'])\n"
+        "    print([each.msg for each in found if 'E717' in each.id])\n"
+        "from django.db import connection\n"
+        "connection.vendor = 'mysql'\n"
+        "found = checks.run_checks(tags=['offload'])\n"
+        "print([each.msg for each in found if 'E717' in each.id])\n"
+    )
+    told = run(sys.executable, "-c", code, cwd=service, DJANGO_SETTINGS_MODULE="mysite.settings")
+    right, local_times, replica, kind = told.stdout.splitlines()[-4:]
+    assert right == "[]", told.stdout
+    assert "USE_TZ is False" in local_times, told.stdout
+    assert "send queries of offload_jobs to 'replica'" in replica, told.stdout
+    assert "is of the kind 'mysql'" in kind, told.stdout
 
 
 def test_a_job_without_its_celery_app_says_where_to_import_it(service: Path) -> None:

@@ -11,6 +11,7 @@ class GuardConfig(AppConfig):
         # They register their checks.
         from offload.guard.checks import (  # noqa: F401
             celery_checks,
+            database_checks,
             log_checks,
             task_checks,
             web_checks,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import django
+from django.apps import apps
 
 from offload.conf import conf
 from offload.first_process import end_on_sigterm
@@ -27,6 +28,11 @@ def main() -> int:
     end_on_sigterm()
     _prepare_environment()
     django.setup()
+    if not apps.is_installed("offload.jobs"):
+        sys.exit(
+            f"The settings {os.environ['DJANGO_SETTINGS_MODULE']} have no offload.jobs in "
+            "INSTALLED_APPS: name the service's own in DJANGO_SETTINGS_MODULE."
+        )
     give_way(conf().worker_nice)
 
     # Only now, because Celery reads the environment when it is imported.

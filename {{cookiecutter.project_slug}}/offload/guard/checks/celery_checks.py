@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from celery import current_app
-from celery.app.defaults import NAMESPACES, SETTING_KEYS, flatten
+from celery.app.defaults import DEFAULTS, NAMESPACES, SETTING_KEYS, flatten
 from django.conf import settings
 from django.core.checks import CheckMessage, register
 
@@ -37,8 +37,14 @@ MAX_TASKS_NAMED = 5
 
 
 def setting(name: str) -> Any:
-    """A Celery setting as it is in effect."""
-    return getattr(settings, PREFIX + name.upper(), None) or current_app.conf.get(name)
+    """A Celery setting as it is in effect.
+
+    What the Celery app was given after it had read Django's settings wins.
+    """
+    value = current_app.conf.get(name)
+    if value != DEFAULTS.get(name):
+        return value
+    return getattr(settings, PREFIX + name.upper(), None) or value
 
 
 @register(TAG)

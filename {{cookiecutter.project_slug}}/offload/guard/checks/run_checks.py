@@ -12,7 +12,7 @@ logger = logging.getLogger("offload.guard")
 
 
 class StartRefused(ImproperlyConfigured):
-    """The settings would block the event loop. The text says where, and what to write instead."""
+    """Settings that block the event loop or stop jobs: the text says where, and what to write."""
 
 
 def run_checks() -> None:
@@ -28,7 +28,7 @@ def run_checks() -> None:
     found = checks.run_checks(tags=[TAG])
     log_warnings(message for message in found if not message.is_serious())
     if errors := _sentences(message for message in found if message.is_serious()):
-        raise StartRefused("The service would block its event loop:\n" + "\n".join(errors))
+        raise StartRefused("The service does not start with these settings:\n" + "\n".join(errors))
 
 
 def log_warnings(found: Iterable[checks.CheckMessage]) -> None:
