@@ -184,7 +184,7 @@ class Unused:
     @property
     def _without_table(self) -> Iterator[CodeScope]:
         """The abstract models from which no other one inherits, and the managers of these alone."""
-        classes = [s for s in self._project.scopes.values() if isinstance(s.node, ast.ClassDef)]
+        classes = self._project.classes.values()
         idle = [s for s in classes if is_abstract_model(s) and not self._classes.heirs(s.dotted)]
         yield from idle
         for scope in classes if idle else ():
@@ -213,8 +213,9 @@ class Unused:
     def _is_named_only_in(self, scope: CodeScope, places: list[CodeScope]) -> bool:
         name = re.compile(rf"\b{scope.bare_name}\b")
         inside = sum(len(name.findall(ast.unparse(place.node))) for place in places)
+        texts = (text for text in self._texts.values() if scope.bare_name in text)
         # Its own line has the name, too.
-        return sum(len(name.findall(text)) for text in self._texts.values()) == inside + 1
+        return sum(len(name.findall(text)) for text in texts) == inside + 1
 
     def _may_use(self, mention: Mention, scope: CodeScope) -> bool:
         """Whether a mention may run a function. A message to a browser runs none of a consumer."""

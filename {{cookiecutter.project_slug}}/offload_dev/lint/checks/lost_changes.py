@@ -14,6 +14,9 @@ CACHE = Patterns(
     "django_redis.get_redis_connection.{get,set,setex}",
 )
 SAVES = {"save", "asave"}
+# The methods that write to a cache, and which of their arguments is the value.
+SETS = {"set": 1, "aset": 1, "setex": 2}
+WRITES = SAVES | SETS.keys()
 # Counts of a run's own attempts, and texts that grow.
 OWN = re.compile(r"(^|_)(attempts?|retr(y|ies)|tries|logs?|notes?|text|message)(_|$)")
 # What lets one run in at a time: a lock of rows, of a cache, of the database.
@@ -165,7 +168,7 @@ def _writes(function: Function) -> Iterator[tuple[CallSite, str, ast.expr]]:
     The second argument of `setex` is the time to live.
     """
     for call in function.calls:
-        place = {"set": 1, "aset": 1, "setex": 2}.get(call.method, 0)
+        place = SETS.get(call.method, 0)
         if place and CACHE.matches(call.origin) and len(call.node.args) > place:
             yield call, ast.unparse(call.node.args[0]), call.node.args[place]
 

@@ -22,7 +22,7 @@ from offload_dev.lint.functions.plain_calls import is_plain
 from offload_dev.lint.functions.variables import Variables
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import REQUEST, REST_REQUEST
-from offload_dev.lint.source.nodes import SCOPES, Def
+from offload_dev.lint.source.nodes import SCOPES, Def, children
 from offload_dev.lint.source.tree import CodeScope
 
 ATOMIC = "django.db.transaction.atomic"
@@ -67,6 +67,10 @@ class Visitor(ast.NodeVisitor):
         # An inner function is visited by itself. A lambda is called by other code.
         if not isinstance(node, SCOPES):
             super().visit(node)
+
+    def generic_visit(self, node: ast.AST) -> None:
+        for child in children(node):
+            self.visit(child)
 
     # Calls, and what becomes of their results.
 

@@ -88,10 +88,8 @@ class Models:
         """The model of users."""
         found = [
             scope.dotted
-            for scope in self._project.scopes.values()
-            if isinstance(scope.node, ast.ClassDef)
-            and self._classes.is_a(scope.dotted, USER_BASES)
-            and not is_abstract_model(scope)
+            for scope in self._project.classes.values()
+            if self._classes.is_a(scope.dotted, USER_BASES) and not is_abstract_model(scope)
         ]
         return found[0] if len(found) == 1 else USER
 
@@ -198,9 +196,7 @@ class Models:
             ending: what Django appends to the model's name, where the field gives no name.
         """
         found = {}
-        for scope in self._project.scopes.values():
-            if not isinstance(scope.node, ast.ClassDef):
-                continue
+        for scope in self._project.classes.values():
             for value in scope.names.values():
                 if not _is_call(value, kinds):
                     continue

@@ -44,6 +44,8 @@ def lost_change(function: Function, graph: CallGraph) -> Iterator[Violation]:
     old value. Nothing is said where a lock stands in the function, nor of a cache of the process
     that one run after the other uses.
     """
+    if not lost_changes.WRITES.intersection(call.method for call in function.calls):
+        return
     is_locked = lost_changes.ONE_AT_A_TIME.search(function.scope.text_of_lines) is not None
     if is_locked or not _runs_at_once(function, graph):
         return

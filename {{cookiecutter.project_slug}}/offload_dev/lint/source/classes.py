@@ -40,8 +40,7 @@ class Classes:
 
     def scope(self, origin: str) -> CodeScope | None:
         """The class of this project that an origin names."""
-        scope = self._project.scopes.get(origin)
-        return scope if scope and isinstance(scope.node, ast.ClassDef) else None
+        return self._project.classes.get(origin)
 
     def lineage(self, origin: str) -> list[str]:
         """A class and all its base classes, nearest first. Those of libraries are their ends."""
@@ -101,8 +100,7 @@ class Classes:
         """The classes of this project that inherit from a class, directly or not."""
         if self._children is None:
             self._children = {}
-            classes = [s for s in self._project.scopes.values() if isinstance(s.node, ast.ClassDef)]
-            for scope in classes:
+            for scope in self._project.classes.values():
                 for base in self.lineage(scope.dotted)[1:]:
                     self._children.setdefault(base, []).append(scope)
         return self._children.get(owner, [])

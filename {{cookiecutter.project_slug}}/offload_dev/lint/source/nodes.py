@@ -2,11 +2,14 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 # Where a statement, a handler or a case has others, in source order.
 BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
+# Whether a name is read or assigned to, and which operator stands in an expression.
+MARKS = {"ctx", "op", "ops"}
 
 
 def own_nodes(node: ast.AST) -> list[ast.AST]:
@@ -18,21 +21,29 @@ def own_nodes(node: ast.AST) -> list[ast.AST]:
     if known is not None:
         return known
     found: list[ast.AST] = []
-    waiting = _children(node)[::-1]
+    waiting = children(node)[::-1]
     while waiting:
         child = waiting.pop()
         found.append(child)
         if not isinstance(child, SCOPES):
-            waiting += _children(child)[::-1]
+            waiting += children(child)[::-1]
     if isinstance(node, (*SCOPES, ast.Module)):
         node.__dict__["own_nodes"] = found
     return found
 
 
-def _children(node: ast.AST) -> list[ast.AST]:
-    """The nodes right below a node: `ast.iter_child_nodes` in half the time."""
+@cache
+def _fields(kind: type[ast.AST]) -> tuple[str, ...]:
+    return tuple(name for name in kind._fields if name not in MARKS)
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """The nodes right below a node in source order, without the marks of names and of operators.
+
+    Those are half of all nodes, and no rule asks for them.
+    """
     found: list[ast.AST] = []
-    for name in node._fields:
+    for name in _fields(type(node)):
         value = getattr(node, name, None)
         if isinstance(value, list):
             found += [each for each in value if isinstance(each, ast.AST)]

@@ -61,6 +61,15 @@ class Project:
     def functions(self) -> list[CodeScope]:
         return [scope for scope in self.scopes.values() if isinstance(scope.node, Def)]
 
+    @cached_property
+    def classes(self) -> dict[str, CodeScope]:
+        """The classes, by their dotted names."""
+        return {
+            name: scope
+            for name, scope in self.scopes.items()
+            if isinstance(scope.node, ast.ClassDef)
+        }
+
     def _read(self, path: Path) -> None:
         try:
             text = _text(path)
