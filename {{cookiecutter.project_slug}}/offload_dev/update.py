@@ -11,6 +11,7 @@ deleted.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 RECORD = Path(".cruft.json")
+# An answer in the name of a file of the template.
+VARIABLE = re.compile(r"\{\{ *cookiecutter\.(\w+) *\}\}")
 MESSAGE = "Update the standard\n\ndocs/changelog.md says what changes, and what to do by hand."
 # Where nobody has told git who commits, as on a machine of a CI.
 AUTHOR = {
@@ -155,7 +158,7 @@ def _write_changes_of_moved_files(record: dict[str, Any]) -> None:
     if not moved or versions[0] == versions[1]:
         return
 
-    names = record["context"]["cookiecutter"].items()
+    answers = record["context"]["cookiecutter"]
     with tempfile.TemporaryDirectory() as folder:
         if _run("git", "clone", "--quiet", "--bare", record["template"], folder):
             print("The template cannot be read again, for files that were moved.")  # noqa: T201
@@ -163,8 +166,7 @@ def _write_changes_of_moved_files(record: dict[str, Any]) -> None:
         git = ("git", "-C", folder)
         for place in _output(*git, "diff", "--name-only", "--no-renames", *versions).splitlines():
             _, _, path = place.partition("/")
-            for name, value in names:
-                path = path.replace("{{cookiecutter." + name + "}}", str(value))
+            path = VARIABLE.sub(lambda found: str(answers[found[1]]), path)
             if path in moved:
                 changes = _output(*git, "diff", "--no-renames", *versions, "--", place)
                 Path(f"{moved[path]}.rej").write_text(changes, encoding="utf-8")
