@@ -201,7 +201,7 @@ class Models:
                 if not _is_call(value, kinds):
                     continue
                 given = _keyword(value, "related_name")
-                name = f"{scope.node.name.lower()}{ending}" if given is None else None
+                name = f"{scope.bare_name.lower()}{ending}" if given is None else None
                 if isinstance(given, ast.Constant) and isinstance(given.value, str):
                     name = given.value
                 if name:

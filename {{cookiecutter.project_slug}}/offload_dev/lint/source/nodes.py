@@ -2,7 +2,6 @@
 
 import ast
 from collections.abc import Iterator
-from functools import cache
 
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -10,6 +9,17 @@ SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 # Whether a name is read or assigned to, and which operator stands in an expression.
 MARKS = {"ctx", "op", "ops"}
+
+
+class _Fields(dict[type[ast.AST], tuple[str, ...]]):
+    """By the kind of a node: where it has nodes below it. A kind is read when it is asked for."""
+
+    def __missing__(self, kind: type[ast.AST]) -> tuple[str, ...]:
+        self[kind] = fields = tuple(name for name in kind._fields if name not in MARKS)
+        return fields
+
+
+FIELDS = _Fields()
 
 
 def own_nodes(node: ast.AST) -> list[ast.AST]:
@@ -32,18 +42,13 @@ def own_nodes(node: ast.AST) -> list[ast.AST]:
     return found
 
 
-@cache
-def _fields(kind: type[ast.AST]) -> tuple[str, ...]:
-    return tuple(name for name in kind._fields if name not in MARKS)
-
-
 def children(node: ast.AST) -> list[ast.AST]:
     """The nodes right below a node in source order, without the marks of names and of operators.
 
     Those are half of all nodes, and no rule asks for them.
     """
     found: list[ast.AST] = []
-    for name in _fields(type(node)):
+    for name in FIELDS[type(node)]:
         value = getattr(node, name, None)
         if isinstance(value, list):
             found += [each for each in value if isinstance(each, ast.AST)]
