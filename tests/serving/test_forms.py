@@ -38,10 +38,10 @@ def test_large_forms_are_parsed_by_one_thread(monkeypatch: pytest.MonkeyPatch) -
 
     from offload.serving.form_request import LARGE_BYTES, FormRequest
 
-    parsers: list[int] = []
+    parsers: list[threading.Thread] = []
 
     def parse(self: Any) -> None:
-        parsers.append(threading.get_ident())
+        parsers.append(threading.current_thread())
         time.sleep(0.02)
 
     monkeypatch.setattr(ASGIRequest, "_load_post_and_files", parse)
