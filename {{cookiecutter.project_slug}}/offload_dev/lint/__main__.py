@@ -38,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _explain(options.explain)
     try:
         return _grade(options)
+    except BrokenPipeError:
+        # `run` ends quietly: whoever reads has read enough.
+        raise
     except (BadBaselineError, BadTableError, GitError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
