@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -89,21 +90,22 @@ def test_what_the_parser_cannot_hold_is_a_finding(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_closed_folders_are_told_and_closed_files_are_findings(tmp_path: Path) -> None:
-    tree = write(tmp_path, views=BLOCKING, closed="")
-    # Such as the files of a database that a container writes.
-    (tree / "data").mkdir(mode=0)
-    (tree / "app" / "closed.py").chmod(0)
-    for folder in (tree, *list(tree.parents)[:3]):
-        folder.chmod(0o755)
-    code = (
-        f"import os, sys; sys.path.insert(0, {str(SERVICE)!r});"
-        f"from offload_dev.lint.__main__ import main; os.setuid({NOBODY});"
-        f"sys.exit(main([{str(tree)!r}]))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
+def test_closed_folders_are_told_and_closed_files_are_findings() -> None:
+    # Whoever is not root may not enter pytest's own folder.
+    with tempfile.TemporaryDirectory() as folder:
+        tree = write(Path(folder), views=BLOCKING, closed="")
+        # Such as the files of a database that a container writes.
+        (tree / "data").mkdir(mode=0)
+        (tree / "app" / "closed.py").chmod(0)
+        tree.chmod(0o755)
+        code = (
+            f"import os, sys; sys.path.insert(0, {str(SERVICE)!r});"
+            f"from offload_dev.lint.__main__ import main; os.setuid({NOBODY});"
+            f"sys.exit(main([{str(tree)!r}]))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        )
     assert done.returncode == 1, done.stderr
     assert done.stderr == f"{tree}/data: left out, it cannot be read: Permission denied\n"
     assert "closed.py:1: error OFF001 Permission denied: this file cannot be parsed" in done.stdout
