@@ -12,8 +12,8 @@ from serving_tests import eventually
 # The first experiment starts the lab, and a busy machine takes its time.
 pytestmark = pytest.mark.timeout(900)
 
-# Each line of the log names its path. The longest ones that are not refused fill the backlog of 4 MB
-# with some 520 requests.
+# Each line of the log names its path. The longest ones that are not refused fill the backlog of
+# 4 MB with some 520 requests.
 PATH = "/api/" + 8_000 * "x"
 # Requests, for each second of the attack.
 REQUESTS = 1000
