@@ -59,7 +59,8 @@ class TimedBody(httpx.AsyncByteStream):
         body: AsyncIterable[bytes] = self._body
         pieces = aiter(body)
         while True:
-            if monotonic() >= self._ends_at:
+            # The loop's timer may come a millisecond before the deadline.
+            if self._closing or monotonic() >= self._ends_at:
                 raise _late(self._within)
             async with late_after(self._ends_at, self._within):
                 self._reading = True

@@ -27,6 +27,8 @@ BROKER_RETRY_SECONDS = 1.0
 BROKER_LOG_INTERVAL_SECONDS = 60.0
 # Seconds between two log lines about one job type that this worker does not know.
 UNKNOWN_LOG_INTERVAL_SECONDS = 60.0
+# Such types that are remembered. Whoever reaches Redis may name any number of them.
+MAX_UNKNOWN_KINDS = 100
 # What the broker may answer: an error, such as that its memory is full; or nonsense.
 ANSWER_ERRORS = (redis.RedisError, *NONSENSE_ERRORS)
 
@@ -106,6 +108,8 @@ class SteadyConsumer(Consumer):
 
     def _log_unknown(self, kind: str) -> None:
         now = time.monotonic()
+        if len(self._unknown) >= MAX_UNKNOWN_KINDS:
+            self._unknown.clear()
         next_line, dropped = self._unknown.get(kind, (now, 0))
         dropped += 1
         if now >= next_line:
