@@ -332,7 +332,7 @@ def execute(job: Any, worker: Any = None, table: Any = None) -> str:
 @cache
 def _spooler_of(pid: int) -> Any:
     """One for all jobs of a process, as in a worker: each has a thread, which no fork copies."""
+    from offload.jobs.worker.kept_end import Spooler
     from offload.jobs.worker.spool import Spool
-    from offload.jobs.worker.spooler import Spooler
 
     return Spooler(Spool(_folder / "spool"))

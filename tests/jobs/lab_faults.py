@@ -238,6 +238,6 @@ if "LAB_STORAGE_TIMEOUT" in os.environ:
 
     kept_end.STORAGE_TIMEOUT_SECONDS = float(os.environ["LAB_STORAGE_TIMEOUT"])
 if "LAB_STUCK" in os.environ:
-    from offload.jobs.worker import kill_stuck
+    from offload.jobs.worker import kills
 
-    kill_stuck.STUCK_SECONDS = float(os.environ["LAB_STUCK"])
+    kills.STUCK_SECONDS = float(os.environ["LAB_STUCK"])

@@ -32,8 +32,8 @@ def test_the_end_of_a_job_is_written_and_is_kept_again_when_there_are_threads(
     from offload.jobs.declare import find_job_type
     from offload.jobs.worker.assignments import Assignments
     from offload.jobs.worker.executor import execute
+    from offload.jobs.worker.kept_end import Spooler
     from offload.jobs.worker.spool import Spool
-    from offload.jobs.worker.spooler import Spooler
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -142,7 +142,7 @@ def test_a_worker_without_processes_is_refused_at_its_start(lab: Lab) -> None:
 def test_a_worker_whose_processes_are_spawned_is_refused_at_its_start() -> None:
     from celery.concurrency.prefork import TaskPool
 
-    from offload.jobs.worker.pool_kind import require_forked_processes
+    from offload.jobs.worker.start import require_forked_processes
 
     with pytest.raises(SystemExit, match="cannot start its processes by spawn"):
         require_forked_processes(SimpleNamespace(pool_cls=TaskPool, pool_start_method="spawn"))

@@ -8,7 +8,7 @@ import pytest
 from .conftest import ROOT
 
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
-# `worker/lease.py`; not `PACKAGE/readings/jobs.py`, which a reader makes.
+# `worker/heartbeat.py`; not `PACKAGE/readings/jobs.py`, which a reader makes.
 NAMED = re.compile(r"`((?!PACKAGE/)[\w./-]+\.(?:py|toml|md|html|css|yml))`")
 # Who speaks of files. The linter also speaks of files of the projects that it reads.
 SPEAKERS = (

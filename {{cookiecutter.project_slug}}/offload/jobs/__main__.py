@@ -40,7 +40,7 @@ def main() -> int:
 
     from offload.jobs.declare import all_job_types
     from offload.jobs.plain_worker import is_no_plain_worker
-    from offload.jobs.worker.preload import preload
+    from offload.jobs.worker.start import preload
     from offload.jobs.worker.supervisor import Supervisor
 
     for job_type in all_job_types():

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from math import inf
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from billiard.process import current_process
 
 from offload.jobs.limits import Limits
 from offload.jobs.models import Job
-from offload.jobs.worker.processes import process_is_alive
+from offload.jobs.worker.processes import process_is_alive, signal_if
 
 
 class Activity(IntEnum):
@@ -114,6 +115,10 @@ class Assignments:
     def still_there(self, assignment: Assignment) -> bool:
         """Whether a process still does exactly this."""
         return assignment in self.working()
+
+    def signal(self, assignment: Assignment, number: int) -> bool:
+        """Signal a process if it still does exactly this. Returns whether it was sent."""
+        return signal_if(partial(self.still_there, assignment), assignment.pid, number)
 
     def _read(self, offset: int) -> Assignment | None:
         """One record; None where its process is idle."""

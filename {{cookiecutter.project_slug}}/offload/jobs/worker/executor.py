@@ -29,14 +29,13 @@ from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Slot
 from offload.jobs.worker.failure import full_text, public_text
-from offload.jobs.worker.kept_end import STORAGE_TIMEOUT_SECONDS, KeptEnd, KeptResult
+from offload.jobs.worker.kept_end import STORAGE_TIMEOUT_SECONDS, KeptEnd, KeptResult, Spooler
 from offload.jobs.worker.left_behind import end_without_descriptors, nothing_left_behind
 from offload.jobs.worker.measured import measured
 from offload.jobs.worker.memory_limit import memory_limit
 from offload.jobs.worker.outage import retry_while_database_is_down
 from offload.jobs.worker.report import Cancelled, LeaseLost, RunningReport
 from offload.jobs.worker.saved_result import SavedResult, SaveFailed
-from offload.jobs.worker.spooler import Spooler
 from offload.observe.log_context import log_context
 from offload.observe.tracing import tracing
 from offload.serving.middleware.request_ids import on_behalf_of

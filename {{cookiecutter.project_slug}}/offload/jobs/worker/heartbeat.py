@@ -1,18 +1,24 @@
-"""The worker's own row: it says that the worker is alive, and how busy it is."""
+"""What a worker renews while it lives: its own row, and the leases of its jobs."""
 
 import time
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from django.db.models.functions import Now
 
 from offload.conf import conf
+from offload.jobs import transitions
 from offload.jobs.declare import all_job_types
-from offload.jobs.models import Worker
+from offload.jobs.models import Job, Worker
+from offload.jobs.worker.assignments import Assignment, is_worked_on
 
 
 class Heartbeat:
-    """The row of one worker. It is renewed three times in `conf().worker_silence` seconds."""
+    """The row of one worker: that it is alive, and how busy it is.
+
+    It is renewed three times in `conf().worker_silence` seconds.
+    """
 
     def __init__(self, worker_id: UUID) -> None:
         self._worker_id = worker_id
@@ -49,3 +55,23 @@ class Heartbeat:
     def end(self) -> None:
         """Delete the row: the worker ends."""
         Worker.objects.filter(pk=self._worker_id).delete()
+
+
+class Leases:
+    """The leases of one worker. They are renewed three times in the time that a lease lasts."""
+
+    def __init__(self, worker_id: UUID) -> None:
+        self._worker_id = worker_id
+        self._renewed_at = 0.0
+
+    def renew(self, held: Iterable[Job], working: Iterable[Assignment]) -> None:
+        """Renew the leases of jobs that a living process works on, if that is due.
+
+        Where another transaction had locked one of the rows, it is due again at the next look: the
+        lease may have ended meanwhile.
+        """
+        now = time.monotonic()
+        if now - self._renewed_at > conf().lease / 3:
+            worked_on = [job.pk for job in held if is_worked_on(job, working)]
+            if not worked_on or transitions.renew(self._worker_id, worked_on) == len(worked_on):
+                self._renewed_at = now

@@ -1,8 +1,13 @@
-"""How a job has ended, kept until file storage and the database have taken it."""
+"""How a job has ended, kept until file storage and the database have taken it.
 
+It is kept in the memory of the process that has run the job, and by the `Spooler` on a disk.
+"""
+
+import contextlib
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.db import IntegrityError
@@ -11,7 +16,8 @@ from offload.jobs import transitions
 from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
 from offload.jobs.models import Job
 from offload.jobs.worker.assignments import Slot
-from offload.jobs.worker.spool import SpooledEnd
+from offload.jobs.worker.spool import Spool, SpooledEnd, SpoolFile
+from offload.jobs.worker.threads import starts
 
 logger = logging.getLogger("offload.jobs")
 
@@ -22,6 +28,10 @@ STORAGE_TIMEOUT_SECONDS = 60.0
 # Bytes in a second that storage takes at the least. One that says nothing for the time of the tries
 # and of this rate hangs, and its process is killed.
 STORAGE_BYTES_PER_SECOND = 1_000_000
+# Seconds that an end is kept in memory alone.
+SPOOL_AFTER_SECONDS = 1.0
+# Seconds between two looks at the end.
+SPOOL_INTERVAL_SECONDS = 0.5
 
 
 class KeptEnd:
@@ -159,3 +169,50 @@ def kept_end(job: Job, spooled: SpooledEnd) -> KeptEnd:
     if spooled.transition == "succeed":
         return KeptResult(job, **spooled.values)
     return KeptEnd(job, spooled.transition, **spooled.values)
+
+
+class Spooler:
+    """Puts the end that this process holds into the spool, if the database does not take it soon.
+
+    A thread looks at it, because the process may wait inside a database library, without an error:
+    for a frozen server, or for SQLite's lock. It looks again and again, because to wake it for each
+    job would cost more. It is made before the pool forks, and begins with a process's first job.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._end: KeptEnd | None = None
+        self._since = 0.0
+        self._file: SpoolFile | None = None
+
+    @contextlib.contextmanager
+    def keeping(self, end: Any) -> Iterator[None]:
+        """While the block runs, `end` is held. An end that is no `KeptEnd` is not worth a file.
+
+        The file is deleted after the block: the database has taken the end, or has refused it.
+        """
+        self._since, self._end = time.monotonic(), end if isinstance(end, KeptEnd) else None
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="offload-spooler", daemon=True)
+            # Where it does not start, the next end tries again.
+            if starts(thread, otherwise="the end of a job is kept in memory alone"):
+                self._thread = thread
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._end = None
+                file, self._file = self._file, None
+            if file is not None:
+                file.delete()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(SPOOL_INTERVAL_SECONDS)
+            with self._lock:
+                if self._end and time.monotonic() - self._since > SPOOL_AFTER_SECONDS:
+                    self._file = self._spool.keep(self._end.to_spool())
+                    # Once: a spool that is full is not asked again for this end.
+                    self._end = None

@@ -1,10 +1,9 @@
 """The supervisor: a thread in a worker's main process that looks after the processes that compute.
 
 It never computes. A function that holds the GIL in another process therefore delays none of its
-duties, and each duty has a file: `heartbeat.py`, `orphans.py`, `lease.py`, `kill_cancelled.py`,
-`kill_fenced.py`, `kill_stuck.py`, `shutdown.py`. Some are threads of their own: `time_limits.py`
-and `sign_of_life.py` must not wait for the database, and `write_spooled.py` may wait for file
-storage.
+duties, and each duty has a file: `heartbeat.py`, `lease.py`, `orphans.py`, `kills.py`,
+`shutdown.py`. Some are threads of their own: `time_limits.py` and `sign_of_life.py` must not wait
+for the database, and `write_spooled.py` may wait for file storage.
 """
 
 import logging
@@ -26,21 +25,17 @@ from offload.jobs.models import Job, Status
 from offload.jobs.services import services
 from offload.jobs.stats import JobStats
 from offload.jobs.worker.assignments import Assignments
-from offload.jobs.worker.heartbeat import Heartbeat
-from offload.jobs.worker.kill_cancelled import kill_cancelled
-from offload.jobs.worker.kill_fenced import KillFenced
-from offload.jobs.worker.kill_stuck import KillStuck
-from offload.jobs.worker.lease import Leases
+from offload.jobs.worker.heartbeat import Heartbeat, Leases
+from offload.jobs.worker.kept_end import Spooler
+from offload.jobs.worker.kills import Kills
 from offload.jobs.worker.left_behind import forget_connections
 from offload.jobs.worker.metrics_server import open_metrics_server, serve
 from offload.jobs.worker.orphans import Orphans
-from offload.jobs.worker.pool_kind import require_forked_processes
 from offload.jobs.worker.processes import kill_children
-from offload.jobs.worker.redis_policy import check_redis_policy
 from offload.jobs.worker.shutdown import LAST_STATEMENTS_SECONDS, Shutdown, hand_back_jobs
 from offload.jobs.worker.sign_of_life import MainLoop, SignOfLife
 from offload.jobs.worker.spool import Spool
-from offload.jobs.worker.spooler import Spooler
+from offload.jobs.worker.start import check_redis_policy, require_forked_processes
 from offload.jobs.worker.tasks import register_tasks
 from offload.jobs.worker.threads import starts
 from offload.jobs.worker.time_limits import TimeLimits
@@ -91,8 +86,7 @@ class Supervisor(bootsteps.StartStopStep):
         self._orphans = Orphans(self._shutdown, self._woken.set, self._spool)
         self._leases = Leases(self._worker_id)
         self._write_spooled = WriteSpooled(self._spool)
-        self._kill_fenced = KillFenced(self._assignments)
-        self._kill_stuck = KillStuck(self._assignments, self._spool)
+        self._kills = Kills(self._assignments, self._worker_id, self._spool)
         # `consumer.py` finds it here.
         worker.main_loop = MainLoop()
         self._life = self._sign_of_life(worker.main_loop)
@@ -182,7 +176,7 @@ class Supervisor(bootsteps.StartStopStep):
                     )
                 else:
                     self._report_outage(error)
-                    self._kill_stuck.database_is_down()
+                    self._kills.database_is_down()
                     close_connections()
             except Exception:
                 logger.exception("the supervisor failed, and looks again: this is a bug")
@@ -220,9 +214,7 @@ class Supervisor(bootsteps.StartStopStep):
 
         self._leases.renew(held, working)
         self._orphans.settle(held, working)
-        self._kill_fenced.look(held, working)
-        self._kill_stuck.look(working)
-        kill_cancelled(self._assignments, self._worker_id, held, working)
+        self._kills.look(held, working)
 
 
 def _start_tracing() -> None:

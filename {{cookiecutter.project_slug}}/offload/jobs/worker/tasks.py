@@ -4,6 +4,8 @@ A task executes the job whose id is the message's one argument. A web process kn
 publishes by name.
 """
 
+import logging
+import time
 from typing import Any
 from uuid import UUID
 
@@ -13,11 +15,45 @@ from offload.jobs.declare import all_job_types
 from offload.jobs.job_type import JobType
 from offload.jobs.worker.assignments import Assignments
 from offload.jobs.worker.executor import JobFailed, execute
-from offload.jobs.worker.missing_rows import MissingRows
-from offload.jobs.worker.spooler import Spooler
+from offload.jobs.worker.kept_end import Spooler
 
+logger = logging.getLogger("offload.jobs")
+
+# Seconds between two log lines of one process about messages that name no job.
+MISSING_LOG_INTERVAL_SECONDS = 60.0
 # A year: Celery takes 0 and None for the limit of its settings.
 NO_LIMIT_SECONDS = 365 * 86400
+
+
+class MissingRows:
+    """Says that messages name jobs which the database does not have, once a minute.
+
+    Another environment of the service that uses the same Redis takes half of the messages, and puts
+    its own into the same lists. No job is lost, since each waits in its row for another message.
+    But nothing else shows why jobs begin late. Each process that computes has its own, from its
+    fork on.
+    """
+
+    def __init__(self) -> None:
+        self._next_line = 0.0
+        self._unsaid = 0
+
+    def note(self, kind: str, job_id: UUID) -> None:
+        """Count one message, and log it if that is due."""
+        self._unsaid += 1
+        now = time.monotonic()
+        if now < self._next_line:
+            return
+        logger.warning(
+            "a message names the job %s of type %r, which is not in this database (%d such "
+            "messages since the last such line). Another service or environment seems to use the "
+            "same Redis database: they take each other's messages, and jobs begin late. Give each "
+            "its own",
+            job_id,
+            kind,
+            self._unsaid,
+        )
+        self._next_line, self._unsaid = now + MISSING_LOG_INTERVAL_SECONDS, 0
 
 
 def register_tasks(worker_id: UUID, assignments: Assignments, spooler: Spooler) -> None:

@@ -59,8 +59,7 @@ class TimeLimits(threading.Thread):
             elif now >= each.soft_limit_at and each not in self._asked:
                 self._asked.add(each)
                 # `executor.py` raises SoftTimeLimitExceeded for it.
-                still_there = partial(self._assignments.still_there, each)
-                signal_if(still_there, each.pid, signal.SIGUSR1)
+                self._assignments.signal(each, signal.SIGUSR1)
 
     def _is_over_time(self, assignment: Assignment) -> bool:
         """Whether the process still does that. If so, the reason is told before it dies."""
