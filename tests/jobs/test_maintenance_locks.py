@@ -214,7 +214,7 @@ def test_a_lock_on_a_running_jobs_row_costs_its_worker_no_job(lab: Lab, postgres
 
 def test_locks_on_overdue_jobs_delay_no_other_duty(lab: Lab, postgresql: None) -> None:
     """An operator's session, for example, which has changed many waiting jobs."""
-    from offload.jobs.maintenance.fail_overdue import FailOverdue
+    from offload.jobs.maintenance.give_up import FailOverdue
     from offload.jobs.models import Job
     from offload.jobs.notifier import EventPublisher
     from offload.jobs.row_states import from_now
@@ -237,12 +237,12 @@ def test_locks_on_overdue_jobs_delay_no_other_duty(lab: Lab, postgresql: None) -
 def test_locks_on_jobs_that_nobody_knows_delay_no_other_duty(
     lab: Lab, postgresql: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
 ) -> None:
-    from offload.jobs.maintenance import fail_unknown
+    from offload.jobs.maintenance import give_up
     from offload.jobs.models import Job, Worker
     from offload.jobs.notifier import EventPublisher
     from offload.jobs.row_states import from_now
 
-    monkeypatch.setattr(fail_unknown, "UNKNOWN_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(give_up, "UNKNOWN_INTERVAL_SECONDS", 0.0)
     wholes = [lab.submit("lab.whole", logs=[str(tmp_path / "part")]) for _ in range(5)]
     for whole in wholes:
         assert execute(whole) == "running"
@@ -251,7 +251,7 @@ def test_locks_on_jobs_that_nobody_knows_delay_no_other_duty(
     Worker.objects.create(
         pk=uuid4(), name="w", queues=["cpu"], slots=1, kinds=["lab.burn"], seen_at=from_now(0)
     )
-    duty = fail_unknown.FailUnknown(EventPublisher())
+    duty = give_up.FailUnknown(EventPublisher())
     with ExitStack() as locks:
         for job in (parts if what == "the jobs" else wholes)[1:]:
             locks.enter_context(locked(job))

@@ -165,9 +165,9 @@ def test_parts_in_a_queue_that_no_worker_reads_are_told(quiet: Lab) -> None:
 @pytest.fixture
 def every_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """`FailUnknown` runs at every look."""
-    from offload.jobs.maintenance import fail_unknown
+    from offload.jobs.maintenance import give_up
 
-    monkeypatch.setattr(fail_unknown, "UNKNOWN_INTERVAL_SECONDS", -1.0)
+    monkeypatch.setattr(give_up, "UNKNOWN_INTERVAL_SECONDS", -1.0)
 
 
 @pytest.mark.parametrize(

@@ -190,8 +190,8 @@ def test_an_emptied_broker_gets_the_messages_of_small_owners_first(
 
 
 def test_a_tenth_of_what_is_computed_goes_to_the_rows_that_wait_longest(quiet: Lab) -> None:
-    from offload.jobs.maintenance.due_rows import DueRows
-    from offload.jobs.maintenance.publish_oldest import PublishOldest
+    from offload.jobs.maintenance.find_unpublished import PublishOldest
+    from offload.jobs.maintenance.read_stats import DueRows
     from offload.jobs.models import Job
     from offload.jobs.row_states import from_now
     from offload.jobs.stats import JobStats, QueueStats

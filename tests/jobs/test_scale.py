@@ -188,7 +188,7 @@ def reads_all(node: dict[str, Any]) -> bool:
 def everything_that_runs_by_itself(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two leading looks, one of a process that does not lead, a supervisor's look, and one job."""
     from offload.jobs import transitions
-    from offload.jobs.maintenance import fail_unknown
+    from offload.jobs.maintenance import give_up
     from offload.jobs.maintenance.rescue_lost import Observation
     from offload.jobs.maintenance.runner import Maintenance
     from offload.jobs.models import Job, Leader, Worker
@@ -196,7 +196,7 @@ def everything_that_runs_by_itself(lab: Lab, monkeypatch: pytest.MonkeyPatch) ->
     from offload.jobs.stats import JobStats
 
     monkeypatch.setattr(Observation, "seconds", lambda self: 60.0)
-    monkeypatch.setattr(fail_unknown, "UNKNOWN_INTERVAL_SECONDS", -1.0)
+    monkeypatch.setattr(give_up, "UNKNOWN_INTERVAL_SECONDS", -1.0)
     Worker.objects.create(id=uuid4(), name="w", queues=["cpu"], slots=1, kinds=["lab.burn"])
     Leader.objects.all().delete()
 

@@ -10,7 +10,7 @@ django.setup()
 
 from jobs_apps.ours.jobs import Note, write_note  # noqa: E402 - Django first
 from offload.jobs import submit_sync  # noqa: E402
-from offload.jobs.background import create_relay  # noqa: E402
+from offload.jobs.maintenance.runner import create_relay  # noqa: E402
 from offload.jobs.services import services  # noqa: E402
 
 # Seconds that the relay has for the last messages.

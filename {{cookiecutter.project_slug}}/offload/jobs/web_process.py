@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from offload.jobs.background import create_relay
+from offload.jobs.maintenance.runner import create_relay
 from offload.jobs.notifier import Notifier
 from offload.jobs.services import services
 from offload.serving.database_probe import DatabaseProbe

@@ -1,5 +1,7 @@
-"""Publishes messages for rows whose message was lost or never sent."""
+"""Publishes messages for rows whose message was lost, never sent, or has waited for long."""
 
+import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
 from uuid import UUID
@@ -9,9 +11,10 @@ from django.db.models.functions import Now
 
 from offload.jobs.broker import Broker, BrokerUnavailable, JobMessage, UnknownQueue
 from offload.jobs.database import FORK_LOCK
-from offload.jobs.maintenance.due_rows import DueRows
+from offload.jobs.maintenance.read_stats import DueRows
 from offload.jobs.models import Job
 from offload.jobs.row_states import due, from_now, waiting
+from offload.jobs.stats import JobStats
 from offload.jobs.transactions import bounded_transaction, index_reads
 
 # Rows that became due so many seconds ago are left to the process that inserted them.
@@ -32,6 +35,11 @@ HALF_SERVED_INTERVAL_SECONDS = 30.0
 MANY_ROWS = 5000
 # The columns of a message.
 MESSAGE_FIELDS = ("pk", "kind", "queue", "phase", "priority", "owner")
+# Seconds that a message waits before its row may be published again.
+STARVATION_SECONDS = 60.0
+# The share of what workers compute that goes to such rows. So a row waits at most for ten times as
+# many jobs as have waited longer than it.
+OLDEST_SHARE = 0.1
 
 
 class FindUnpublished:
@@ -94,6 +102,57 @@ class FindUnpublished:
             lost = rows.filter(published_at__isnull=False).order_by("published_at")
             found += _small_owners_first(lost, large, lost_count)
         return found
+
+
+class PublishOldest:
+    """The duty: publish the rows with the oldest messages again, in the first step of their queue.
+
+    A message in a late step waits for as long as there are earlier messages: a job of low priority,
+    or of an owner with thousands of jobs, might never start. It is one row for every ten jobs that
+    workers compute of the queue. The row's older message is still in the broker. A worker will
+    discard it, because the row is no longer due then.
+
+    Args:
+        broker: this thread's connection to the broker.
+        stats: what `ReadStats` found in this run: how many jobs workers compute a second.
+        due_rows: what `ReadStats` found in this run: what waits.
+    """
+
+    def __init__(self, broker: Broker, stats: JobStats, due_rows: Callable[[], DueRows]) -> None:
+        self._broker = broker
+        self._stats = stats
+        self._due_rows = due_rows
+        self._last_run = time.monotonic()
+        # How many rows may be published now, by queue; fractions add up.
+        self._allowance: dict[str, float] = defaultdict(float)
+
+    def run(self) -> None:
+        """Publish for every queue, as much as is allowed."""
+        now = time.monotonic()
+        elapsed, self._last_run = now - self._last_run, now
+        due_rows = self._due_rows()
+
+        for queue in due_rows.queues():
+            self._allowance[queue] += self._drain(queue) * OLDEST_SHARE * elapsed
+            # Where nothing starved for an hour, the next minute must not publish thousands.
+            self._allowance[queue] = min(self._allowance[queue], PUBLISH_BATCH_ROWS)
+            count = int(self._allowance[queue])
+            if count:
+                self._publish(due_rows, queue, count)
+
+    def _drain(self, queue: str) -> float:
+        stats = self._stats.queues.get(queue)
+        return stats.drain if stats else 0.0
+
+    def _publish(self, due_rows: DueRows, queue: str, count: int) -> None:
+        oldest = publishable(due_rows, queue).order_by("published_at")
+        with FORK_LOCK:
+            rows = list(oldest.filter(published_at__lt=from_now(-STARVATION_SECONDS))[:count])
+
+        # Also where fewer rows starve, so that the allowance does not grow.
+        self._allowance[queue] -= count
+        self._broker.publish(JobMessage.of(job).first_of_all() for job in rows)
+        mark_published(self._broker.take_published())
 
 
 def _small_owners_first(rows: QuerySet[Job], large: list[str], count: int) -> list[Job]:

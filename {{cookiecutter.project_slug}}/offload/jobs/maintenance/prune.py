@@ -5,13 +5,14 @@ slow or refuses delays nothing and keeps no row.
 """
 
 import logging
+import threading
 import time
 
+from django.core.files.storage import default_storage
 from django.db.models.functions import Now
 
 from offload.jobs.by_hand import DELETE_BATCH_ROWS, delete_batch
 from offload.jobs.database import FORK_LOCK
-from offload.jobs.maintenance.file_deleter import FileDeleter
 from offload.jobs.models import Job, ResultFile, RunLimitKey, Worker
 from offload.jobs.row_states import from_now
 from offload.jobs.transactions import bounded_transaction
@@ -86,3 +87,56 @@ def _delete_batch() -> int:
         expired = Job.objects.filter(expires_at__lt=Now(), expires_at__isnull=False, parent=None)
         unlocked = expired.select_for_update(skip_locked=True).order_by("expires_at")
         return delete_batch(list(unlocked.values_list("pk", flat=True)[:DELETE_BATCH_ROWS]))
+
+
+class FileDeleter:
+    """Deletes one list of files at a time from storage, in a thread of its own, without a database.
+
+    A delete on S3 takes some 50 ms, and on a storage that does not answer as long as its client
+    waits. The relay's thread must not wait for it, and it must not happen under `FORK_LOCK`.
+    """
+
+    def __init__(self) -> None:
+        # The last file of the last list. A list that begins behind it tries other files, so that
+        # those that cannot be deleted hold up no others.
+        self.last_name = ""
+        self._thread: threading.Thread | None = None
+        self._deleted: list[str] = []
+        self._reported: set[str] = set()
+
+    def is_busy(self) -> bool:
+        """Whether files are being deleted."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def delete(self, names: list[str]) -> None:
+        """Begin to delete these files. An empty list makes the next one begin at the front."""
+        self.last_name = names[-1] if names else ""
+        if names:
+            self._thread = threading.Thread(
+                target=self._run, args=(names,), name="offload-file-deleter", daemon=True
+            )
+            self._thread.start()
+
+    def take_deleted(self) -> list[str]:
+        """The files that were deleted since the last call."""
+        deleted, self._deleted = self._deleted, []
+        return deleted
+
+    def _run(self, names: list[str]) -> None:
+        for name in names:
+            try:
+                default_storage.delete(name)
+            except Exception:  # noqa: BLE001 - logged in `_report`
+                self._report(name)
+            else:
+                self._deleted.append(name)
+
+    def _report(self, name: str) -> None:
+        """Log a file once, not in every round."""
+        if name not in self._reported:
+            self._reported.add(name)
+            logger.exception(
+                "the stored result %s cannot be deleted; its job is deleted already. Check the "
+                "permissions of file storage; the delete is tried again every minute",
+                name,
+            )

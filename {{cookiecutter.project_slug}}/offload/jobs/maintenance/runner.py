@@ -1,6 +1,6 @@
 """Once a second: look at the database and the broker, and do the duties if this process leads.
 
-The relay calls it in its thread (`background.py` connects the two).
+The relay calls it in its thread.
 """
 
 import logging
@@ -10,19 +10,25 @@ from uuid import uuid4
 from offload.jobs import metrics
 from offload.jobs.broker import Broker
 from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections
-from offload.jobs.maintenance.correct_times import CorrectTimes
+from offload.jobs.declare import all_job_types
+from offload.jobs.maintenance.database_clock import CorrectTimes
 from offload.jobs.maintenance.enqueue_periodic import EnqueuePeriodic
-from offload.jobs.maintenance.fail_overdue import FailOverdue
-from offload.jobs.maintenance.fail_unknown import FailUnknown
-from offload.jobs.maintenance.find_unpublished import FindUnpublished, mark_published
+from offload.jobs.maintenance.find_unpublished import (
+    FindUnpublished,
+    PublishOldest,
+    mark_published,
+)
+from offload.jobs.maintenance.give_up import FailOverdue, FailUnknown
 from offload.jobs.maintenance.leader import Leadership, LeadLost
 from offload.jobs.maintenance.prune import Prune
-from offload.jobs.maintenance.publish_oldest import PublishOldest
 from offload.jobs.maintenance.read_stats import ReadStats
 from offload.jobs.maintenance.rescue_lost import Observation, RescueLost
 from offload.jobs.maintenance.settle_divided import SettleDivided
 from offload.jobs.maintenance.unblock_limited import UnblockLimited
+from offload.jobs.metrics import start_at_zero
 from offload.jobs.notifier import EventPublisher
+from offload.jobs.relay import Relay
+from offload.jobs.services import JobServices
 from offload.jobs.stats import JobStats
 from offload.postgresql.conflicts import is_lock_conflict
 
@@ -144,3 +150,12 @@ class Maintenance:
                 "the database does not answer; no lost jobs are rescued until it does: %s", error
             )
         self._database_answers = False
+
+
+def create_relay(services: JobServices) -> Relay:
+    """Give a process its relay. It is started later, after the forks that notify it."""
+    start_at_zero((each.name, each.limits.queue) for each in all_job_types())
+    broker = Broker(services.stats)
+    maintenance = Maintenance(broker, services.stats, services.events)
+    services.relay = Relay(broker, maintenance.run)
+    return services.relay

@@ -19,8 +19,8 @@ from celery import bootsteps, signals
 from offload.conf import conf
 from offload.guard.checks.celery_checks import check_time_limits
 from offload.guard.checks.run_checks import log_warnings
-from offload.jobs.background import create_relay
 from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections
+from offload.jobs.maintenance.runner import create_relay
 from offload.jobs.models import Job, Status
 from offload.jobs.services import services
 from offload.jobs.stats import JobStats
