@@ -48,7 +48,7 @@ def test_a_jobs_life_has_each_attempt_with_its_reason(lab: Lab) -> None:
 
 def test_a_jobs_life_remembers_who_retried_it_and_is_bounded(lab: Lab) -> None:
     from offload.jobs import by_hand, transitions
-    from offload.jobs.past_attempts import MAX_PAST_ATTEMPTS, MAX_REASON_LENGTH
+    from offload.jobs.row_states import MAX_PAST_ATTEMPTS, MAX_REASON_LENGTH
 
     job = failed(lab, log="/dev/null")
     by_hand.retry(job.pk, "anna (admin)")

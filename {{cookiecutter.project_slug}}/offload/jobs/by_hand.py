@@ -24,8 +24,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from offload.jobs.models import Job, Phase, Status
-from offload.jobs.past_attempts import with_attempt
-from offload.jobs.row_states import NOT_WAITING, UNHELD, due_again, unfinished_with
+from offload.jobs.row_states import NOT_WAITING, UNHELD, due_again, unfinished_with, with_attempt
 from offload.jobs.transactions import in_transaction, lock_ancestors
 from offload.problems import Problem
 

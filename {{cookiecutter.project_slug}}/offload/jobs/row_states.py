@@ -4,7 +4,7 @@ Times are the database's (`from_now`), because the clocks of hosts differ.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import BooleanField, DateTimeField, ExpressionWrapper, F, Q, QuerySet, Value
@@ -27,6 +27,10 @@ UNFINISHED = RawSQL("status IN ('queued', 'running')", (), output_field=BooleanF
 NOT_WAITING: dict[str, Any] = {"due_at": None, "start_before": None}
 # The columns of a row that no worker holds.
 UNHELD: dict[str, Any] = {"worker": None, "pid": None, "lease_until": None}
+# Attempts that a row keeps, the last ones.
+MAX_PAST_ATTEMPTS = 20
+# Characters of a reason. The owner sees the whole sentence in `error`, until the next attempt.
+MAX_REASON_LENGTH = 300
 
 
 def from_now(seconds: float) -> Combinable:
@@ -121,3 +125,27 @@ def end_columns(status: Status) -> dict[str, Any]:
         "place": None,
         **NOT_WAITING,
     }
+
+
+def with_attempt(job: Job, reason: str) -> list[dict[str, Any]]:
+    """The column `past_attempts` with the attempt that this row has come to, for operators.
+
+    It is written in the UPDATE that queues the job again: it costs no statement, and a job that
+    succeeds at once writes nothing.
+
+    Args:
+        job: the row as its holder read it.
+        reason: why the attempt did not end the job, or was not the last one after all.
+    """
+    attempt = {
+        "number": job.attempts,
+        "due_at": _text(job.was_due_at),
+        "claimed_at": _text(job.claimed_at),
+        "worker": str(job.worker) if job.worker else None,
+        "reason": reason[:MAX_REASON_LENGTH],
+    }
+    return [*(job.past_attempts or []), attempt][-MAX_PAST_ATTEMPTS:]
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

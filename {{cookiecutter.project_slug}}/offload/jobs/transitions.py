@@ -41,7 +41,6 @@ from offload.jobs.attempt_span import trace_interrupted
 from offload.jobs.fenced_update import fenced_claim, update_job
 from offload.jobs.metrics import HANDED_BACK, LOST, RETRIED, count
 from offload.jobs.models import Job, ResultFile, Status
-from offload.jobs.past_attempts import with_attempt
 from offload.jobs.row_states import (
     NOT_WAITING,
     UNHELD,
@@ -50,6 +49,7 @@ from offload.jobs.row_states import (
     from_now,
     held,
     held_and_wanted,
+    with_attempt,
 )
 from offload.jobs.transactions import retry_conflicts
 

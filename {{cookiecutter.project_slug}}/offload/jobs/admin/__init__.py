@@ -1,5 +1,5 @@
 """Jobs in Django's admin. Django imports this package, and each module registers its pages."""
 
-from offload.jobs.admin import fleet, jobs, operations, pauses
+from offload.jobs.admin import fleet, jobs, operations
 
-__all__ = ["fleet", "jobs", "operations", "pauses"]
+__all__ = ["fleet", "jobs", "operations"]

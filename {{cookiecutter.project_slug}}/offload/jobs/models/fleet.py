@@ -1,4 +1,4 @@
-"""The rows of running processes: the workers, and the one that does the maintenance."""
+"""The rows of the whole service: workers, the leader, schedules and pauses."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -45,3 +45,53 @@ class Leader(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.holder}"
+
+
+class Schedule(models.Model):
+    """The last moment of a periodic job that was taken. It outlives the job's own row.
+
+    The leader writes the row when it first sees the job type. Operators write `paused`.
+    """
+
+    # The job type's name.
+    name = models.CharField(max_length=100, primary_key=True)
+    last_at = models.DateTimeField()
+    # Moments that come meanwhile get no job, also later.
+    paused = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "offload_schedule"
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Pause(models.Model):
+    """A queue, or a job type, of which no job is begun. Running jobs go on.
+
+    The row is the pause: whoever deletes it resumes the jobs.
+    """
+
+    # One of the two is empty.
+    queue = models.CharField(max_length=50, blank=True)
+    # The job type's name.
+    kind = models.CharField(max_length=100, blank=True)
+    reason = models.CharField(max_length=200, blank=True)
+    # The user of the admin, or of the host's shell.
+    paused_by = models.CharField(max_length=150)
+    paused_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "offload_pause"
+        constraints = (
+            models.UniqueConstraint(fields=("queue", "kind"), name="offload_pause_once"),
+            models.CheckConstraint(
+                condition=models.Q(queue="") ^ models.Q(kind=""),
+                name="offload_pause_one_target",
+                violation_error_message="Name a queue or a job type, and not both.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"the queue {self.queue}" if self.queue else f"the job type {self.kind}"

@@ -99,7 +99,7 @@ class Job(models.Model):
     was_due_at = models.DateTimeField(null=True)
     # When a worker claimed it for the attempt that runs, or for the last one. NULL while it waits.
     claimed_at = models.DateTimeField(null=True)
-    # The attempts that did not end it, see `past_attempts.py`. NULL: there was none.
+    # The attempts that did not end it, see `row_states.with_attempt`. NULL: there was none.
     past_attempts = models.JSONField(null=True)
     # When a message was last published for a job that still waited a second later. NULL: never
     # since it became due.
