@@ -29,10 +29,10 @@ def later() -> datetime:
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """An owner may plan 3 jobs of a queue, and all owners together 5."""
     from offload.conf import conf
-    from offload.jobs import planned
+    from offload.jobs import admission
 
     limits = dataclasses.replace(conf(), jobs_per_owner=3, planned_depth=5)
-    monkeypatch.setattr(planned, "conf", lambda: limits)
+    monkeypatch.setattr(admission, "conf", lambda: limits)
 
 
 async def refused(count: int = 1, kind: str = "lab.burn", owner: str = "lab") -> tuple[int, str]:

@@ -145,15 +145,15 @@ def test_a_long_list_is_several_statements_and_accepted_as_a_whole_or_not_at_all
     from django.db import DatabaseError, connection
     from labyrinth.lab.jobs import Work, burn
 
-    from offload.jobs import client, insert_list
+    from offload.jobs import client, inserts
     from offload.jobs.models import Job
 
-    inserts: list[int] = []
+    statements: list[int] = []
 
     def refuse_the_third(execute: Any, sql: str, *rest: Any) -> Any:
         if sql.startswith("INSERT INTO"):
-            inserts.append(1)
-            if len(inserts) == 3:
+            statements.append(1)
+            if len(statements) == 3:
                 raise DatabaseError("no")
         return execute(sql, *rest)
 
@@ -162,13 +162,13 @@ def test_a_long_list_is_several_statements_and_accepted_as_a_whole_or_not_at_all
         with connection.execute_wrapper(refuse_the_third):
             async_to_sync(client.submit_many)(burn, params, owner="lab")
 
-    monkeypatch.setattr(insert_list, "INSERT_BATCH_ROWS", 2)
+    monkeypatch.setattr(inserts, "INSERT_BATCH_ROWS", 2)
     with pytest.raises(DatabaseError):
         submit_five()
     assert Job.objects.count() == 0
     submit_five()
     assert Job.objects.count() == 5
-    assert len(inserts) == 6
+    assert len(statements) == 6
 
 
 async def test_a_list_that_no_queue_holds_is_refused_for_good(
@@ -267,13 +267,13 @@ def test_sizes_are_bytes_and_not_characters(lab: Lab) -> None:
 async def test_a_unique_job_is_accepted_while_its_twins_end_and_begin(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from offload.jobs import client
+    from offload.jobs import inserts
     from offload.jobs.declare import find_job_type
     from offload.jobs.models import Job
 
     unique = find_job_type("lab.unique")
     first = await submit("lab.unique", "/dev/null")
-    existing, save, saved = client._existing, Job.save, []
+    existing, save, saved = inserts._existing, Job.save, []
 
     def first_ends(*found: Any) -> Any:
         if not saved[1:]:
@@ -287,7 +287,7 @@ async def test_a_unique_job_is_accepted_while_its_twins_end_and_begin(
             save(Job.new(unique, params, "lab"), force_insert=True)
         save(job, **values)
 
-    monkeypatch.setattr(client, "_existing", first_ends)
+    monkeypatch.setattr(inserts, "_existing", first_ends)
     monkeypatch.setattr(Job, "save", another_is_faster)
     second = await submit("lab.unique", "/dev/null")
     assert second.pk != first.pk
@@ -316,13 +316,13 @@ async def test_a_list_of_a_unique_type_gives_the_unfinished_jobs_back(lab: Lab) 
 def test_lists_of_a_unique_type_in_two_orders_never_deadlock(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from offload.jobs import insert_list, submit_many
+    from offload.jobs import inserts, submit_many
     from offload.jobs.declare import find_job_type
     from offload.jobs.models import Job
 
     unique = find_job_type("lab.unique")
     params = [unique.params(log="/dev/null", units=units) for units in range(200)]
-    monkeypatch.setattr(insert_list, "INSERT_BATCH_ROWS", 2)
+    monkeypatch.setattr(inserts, "INSERT_BATCH_ROWS", 2)
 
     def submit_in(order: Any) -> Any:
         return async_to_sync(submit_many)(unique, order, owner="lab")

@@ -20,11 +20,10 @@ HOUR = timedelta(hours=1)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of an owner's jobs 3 may wait for a later time, and 3 for a limit."""
     from offload.conf import conf
-    from offload.jobs import admission, planned
+    from offload.jobs import admission
 
     limits = dataclasses.replace(conf(), jobs_per_owner=BOUND, queue_depth=BOUND)
-    for module in (admission, planned):
-        monkeypatch.setattr(module, "conf", lambda: limits)
+    monkeypatch.setattr(admission, "conf", lambda: limits)
 
 
 def at_once(submit: Callable[[str], Any], owners: list[str]) -> list[int]:
@@ -183,7 +182,7 @@ def test_who_stands_still_in_his_turn_keeps_nobody_for_long(
     from django.db import connection
     from labyrinth.lab.jobs import three
 
-    from offload.jobs.turns import turn_to_submit
+    from offload.jobs.admission import turn_to_submit
     from offload.problems import Problem
 
     if connection.vendor != "postgresql":
@@ -221,12 +220,12 @@ def test_a_submit_waits_for_a_longer_turn_than_the_maintenance_would(
     from django.db import connection
     from labyrinth.lab.jobs import three
 
-    from offload.jobs import transactions, turns
+    from offload.jobs import admission, transactions
 
     if connection.vendor != "postgresql":
         pytest.skip("POSTGRESQL ALONE has turns")
     monkeypatch.setattr(transactions, "MAINTENANCE_LOCK_TIMEOUT_SECONDS", 0.1)
-    monkeypatch.setattr(turns, "TURN_TIMEOUT_SECONDS", 120.0, raising=False)
+    monkeypatch.setattr(admission, "TURN_TIMEOUT_SECONDS", 120.0, raising=False)
     refusals: list[int] = []
     submits = threading.Thread(target=lambda: refusals.extend(at_once(limited, ["lab"])))
 
@@ -238,7 +237,7 @@ def test_a_submit_waits_for_a_longer_turn_than_the_maintenance_would(
             )
             return not submits.is_alive() or bool(cursor.fetchone() == (1,))
 
-    with turns.turn_to_submit(three, "lab", is_planned=False):
+    with admission.turn_to_submit(three, "lab", is_planned=False):
         submits.start()
         quiet.until(has_waited, "the submit to wait for longer than the maintenance would")
     submits.join(120)

@@ -1,31 +1,27 @@
 """What a service calls: submit a job, find it, cancel it. Nothing here talks to the broker."""
 
-import contextlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypedDict, TypeVar, Unpack
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from pydantic import BaseModel
 
-from offload.jobs.admission import admit, admit_retry, admit_waiting
+from offload.jobs.admission import admit, admit_retry, admit_waiting, turn_to_submit
 from offload.jobs.attempt_span import add_submitted_event
 from offload.jobs.control import cancel_job, discard_job, no_such_job, retry_job
 from offload.jobs.followers import follower_columns
-from offload.jobs.idempotency import Idempotency, find_kept, find_repeated, keep_key, repeated
-from offload.jobs.insert_list import MAX_INSERT_TRIES, always_in_the_way, insert_list
+from offload.jobs.idempotency import Idempotency, find_kept, repeated
+from offload.jobs.inserts import insert_list, insert_new
 from offload.jobs.job_type import JobType
 from offload.jobs.limits import MAX_SECONDS
 from offload.jobs.metrics import count_new
 from offload.jobs.models import Job
 from offload.jobs.priority import Priority, PriorityName
-from offload.jobs.row_states import unfinished_with
 from offload.jobs.services import services
-from offload.jobs.turns import turn_to_submit
 from offload.problems import Problem
 
 P = TypeVar("P", bound=BaseModel)
@@ -256,7 +252,7 @@ def _insert(
             return kept
     is_planned = "due_at" in columns
     with turn_to_submit(job_type, owner, is_planned):
-        stored = _insert_new(job_type, job, idempotency, is_planned)
+        stored = insert_new(job_type, job, idempotency, is_planned)
     if stored is not job:
         return stored
 
@@ -264,51 +260,6 @@ def _insert(
     add_submitted_event([job])
     # A row that is due later is published by the maintenance.
     return job if is_planned else _dispatched(job)
-
-
-def _insert_new(
-    job_type: JobType[P, R], job: Job, idempotency: Idempotency | None, is_planned: bool
-) -> Job:
-    """Insert a job, or find the one that stands in its way."""
-    owner = job.owner
-    if is_planned or job.limit_key is not None:
-        if idempotency is not None and (found := find_repeated(job_type, owner, idempotency)):
-            return found
-        admit_waiting([job], is_planned)
-
-    for _ in range(MAX_INSERT_TRIES):
-        # Within a caller's transaction a savepoint keeps it usable. Else it is one statement.
-        savepoint = transaction.atomic() if connection.in_atomic_block else contextlib.nullcontext()
-        try:
-            with savepoint:
-                job.save(force_insert=True)
-        except IntegrityError:
-            if found := _existing(job_type, job, idempotency):
-                return found
-        else:
-            return job
-
-    raise always_in_the_way(job_type.name)
-
-
-def _existing(job_type: JobType[P, R], job: Job, idempotency: Idempotency | None) -> Job | None:
-    """The row for which the database refused an INSERT.
-
-    Three cases:
-    1. The idempotency key has been used: its job.
-    2. The job is unique, and an unfinished one has the same parameters: that one. It keeps the key.
-    3. The unfinished job has ended meanwhile: None, and the new job can be inserted.
-    """
-    if idempotency is not None and (
-        repeated_job := find_repeated(job_type, job.owner, idempotency)
-    ):
-        return repeated_job
-
-    if job.unique_key is not None:
-        unfinished = unfinished_with([job.unique_key]).first()
-        if unfinished is not None:
-            return keep_key(unfinished, idempotency) if idempotency else unfinished
-    return None
 
 
 def _dispatched(job: Job) -> Job:

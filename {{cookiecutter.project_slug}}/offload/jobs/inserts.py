@@ -1,9 +1,14 @@
-"""Inserts the rows of a list of jobs."""
+"""Inserts the rows of one job, or of a list of jobs, or finds those that stand in their way."""
 
+import contextlib
 from collections.abc import Iterator
+from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, connection, transaction
 
+from offload.jobs.admission import admit_waiting
+from offload.jobs.idempotency import Idempotency, find_repeated, keep_key
+from offload.jobs.job_type import JobType
 from offload.jobs.models import Job
 from offload.jobs.row_states import unfinished_with
 from offload.problems import Problem
@@ -13,6 +18,51 @@ from offload.problems import Problem
 INSERT_BATCH_ROWS = 1000
 # How often an INSERT is tried that meets another job with its unique key, which ends meanwhile.
 MAX_INSERT_TRIES = 5
+
+
+def insert_new(
+    job_type: JobType[Any, Any], job: Job, idempotency: Idempotency | None, is_planned: bool
+) -> Job:
+    """Insert a job, or find the one that stands in its way."""
+    owner = job.owner
+    if is_planned or job.limit_key is not None:
+        if idempotency is not None and (found := find_repeated(job_type, owner, idempotency)):
+            return found
+        admit_waiting([job], is_planned)
+
+    for _ in range(MAX_INSERT_TRIES):
+        # Within a caller's transaction a savepoint keeps it usable. Else it is one statement.
+        savepoint = transaction.atomic() if connection.in_atomic_block else contextlib.nullcontext()
+        try:
+            with savepoint:
+                job.save(force_insert=True)
+        except IntegrityError:
+            if found := _existing(job_type, job, idempotency):
+                return found
+        else:
+            return job
+
+    raise _always_in_the_way(job_type.name)
+
+
+def _existing(job_type: JobType[Any, Any], job: Job, idempotency: Idempotency | None) -> Job | None:
+    """The row for which the database refused an INSERT.
+
+    Three cases:
+    1. The idempotency key has been used: its job.
+    2. The job is unique, and an unfinished one has the same parameters: that one. It keeps the key.
+    3. The unfinished job has ended meanwhile: None, and the new job can be inserted.
+    """
+    if idempotency is not None and (
+        repeated_job := find_repeated(job_type, job.owner, idempotency)
+    ):
+        return repeated_job
+
+    if job.unique_key is not None:
+        unfinished = unfinished_with([job.unique_key]).first()
+        if unfinished is not None:
+            return keep_key(unfinished, idempotency) if idempotency else unfinished
+    return None
 
 
 def insert_list(jobs: list[Job]) -> list[Job]:
@@ -26,7 +76,7 @@ def insert_list(jobs: list[Job]) -> list[Job]:
         one of the same list.
 
     Raises:
-        Problem: 409, as `always_in_the_way`.
+        Problem: 409, as `_always_in_the_way`.
     """
     first = {job.unique_key: job for job in reversed(jobs) if job.unique_key is not None}
     if not first:
@@ -57,10 +107,10 @@ def _insert_unique(jobs: list[Job]) -> Iterator[Job]:
         if not left:
             return
 
-    raise always_in_the_way(left[0].kind)
+    raise _always_in_the_way(left[0].kind)
 
 
-def always_in_the_way(kind: str) -> Problem:
+def _always_in_the_way(kind: str) -> Problem:
     """409 for a unique job that met another one with its parameters at each try.
 
     Each of those had ended when it was looked for.
