@@ -18,7 +18,7 @@ def claimed(job_id: Any) -> Any:
 def parts_of(whole: Any) -> list[Any]:
     """The unsaved parts of a claimed job."""
     from offload.jobs.declare import find_job_type
-    from offload.jobs.divided import make_parts
+    from offload.jobs.parts import make_parts
 
     job_type = find_job_type(whole.kind)
     return make_parts(job_type, whole, job_type.params.model_validate(whole.params))

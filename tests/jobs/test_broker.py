@@ -152,7 +152,7 @@ def test_a_job_that_finishes_while_redis_is_down_has_succeeded(running: Lab) -> 
 
 
 def test_duplicate_and_late_messages_run_nothing_twice(running: Lab) -> None:
-    from offload.jobs.broker import Broker, JobMessage
+    from offload.jobs.relay import Broker, JobMessage
 
     job = running.submit("lab.burn", units=1, gate=str(running.gate))
     broker = Broker()
@@ -170,7 +170,7 @@ def test_duplicate_and_late_messages_run_nothing_twice(running: Lab) -> None:
 
 def test_a_message_of_another_type_does_not_run_a_job(lab: Lab) -> None:
     """Whoever reaches Redis cannot give a row to a function that it was not submitted to."""
-    from offload.jobs.broker import Broker, JobMessage
+    from offload.jobs.relay import Broker, JobMessage
 
     lab.redis()
     job = lab.submit("lab.burn", units=1)
@@ -187,7 +187,7 @@ def test_a_message_of_another_type_does_not_run_a_job(lab: Lab) -> None:
 def test_a_default_queue_that_nobody_declares_is_no_outage(lab: Lab) -> None:
     from celery import current_app
 
-    from offload.jobs.broker import Broker
+    from offload.jobs.relay import Broker
 
     lab.redis()
     lab.until(lab.redis_answers, "Redis")
@@ -281,7 +281,7 @@ def test_a_web_process_killed_before_it_published_loses_nothing(
 def test_a_broker_that_accepts_and_stays_silent_slows_no_request(
     lab: Lab, api: httpx.Client
 ) -> None:
-    from offload.jobs.broker import CONNECTION_LIMITS
+    from offload.jobs.relay import CONNECTION_LIMITS
 
     url, took = lab.proxy("silent"), []
     lab.redis()

@@ -14,7 +14,7 @@ PUBLISH = """
 import django
 django.setup()
 from celery import current_app
-from offload.jobs.broker import Broker
+from offload.jobs.relay import Broker
 Broker().check()
 try:
     with current_app.connection_for_read() as connection:

@@ -51,7 +51,7 @@ def test_a_retried_part_is_computed_again_and_its_whole_is_joined(worked: Lab) -
 
 
 def test_a_paused_job_waits_and_a_consumed_message_costs_nothing(worked: Lab) -> None:
-    from offload.jobs.broker import Broker, JobMessage
+    from offload.jobs.relay import Broker, JobMessage
 
     command("pause", "--kind", "lab.burn", "--reason", "a poison deploy")
     paused, other = worked.submit("lab.burn", units=1), worked.submit("lab.silent", units=1)

@@ -150,9 +150,9 @@ def test_a_cancel_of_a_clock_that_was_ahead_is_an_old_one(lab: Lab) -> None:
 
 def test_a_clock_that_is_put_forward_costs_no_living_worker_its_jobs(lab: Lab) -> None:
     """All leases have ended at once. Each worker has a lease's time to renew its own."""
+    from offload.jobs.events import EventPublisher
     from offload.jobs.maintenance.runner import Maintenance
     from offload.jobs.models import Leader
-    from offload.jobs.notifier import EventPublisher
     from offload.jobs.stats import JobStats
 
     Leader.objects.all().delete()

@@ -96,8 +96,8 @@ def test_a_look_that_met_other_transactions_is_made_again(lab: Lab, code: str) -
 
 
 def maintenance() -> Any:
+    from offload.jobs.events import EventPublisher
     from offload.jobs.maintenance.runner import Maintenance
-    from offload.jobs.notifier import EventPublisher
     from offload.jobs.stats import JobStats
 
     return Maintenance(RecordingBroker(), JobStats(), EventPublisher())  # type: ignore[arg-type]

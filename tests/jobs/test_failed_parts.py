@@ -60,7 +60,7 @@ def test_the_parameters_of_parts_are_not_read_with_their_results(lab: Lab) -> No
 
     from offload.jobs import transitions
     from offload.jobs.declare import find_job_type
-    from offload.jobs.divided import part_results
+    from offload.jobs.parts import part_results
 
     whole, parts = tolerant(lab, 2)
     for part in parts:
@@ -110,7 +110,7 @@ def test_a_cancelled_part_counts_as_failed(lab: Lab) -> None:
 
 def test_the_progress_tells_how_many_parts_failed(lab: Lab) -> None:
     from offload.jobs import transitions
-    from offload.jobs.parts_progress import update_progress
+    from offload.jobs.parts import update_progress
 
     _, parts = tolerant(lab, 4)
     assert transitions.fail(parts[0], "ValueError")

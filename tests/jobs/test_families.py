@@ -83,7 +83,7 @@ async def test_a_job_that_expires_before_its_cancel_is_a_404(lab: Lab) -> None:
 
 def test_the_attempt_and_progress_of_a_divided_job_never_go_back(lab: Lab) -> None:
     from offload.jobs import transitions
-    from offload.jobs.parts_progress import update_progress
+    from offload.jobs.parts import update_progress
 
     whole, parts = divided(lab, 2)
     seen = [(whole.attempts, whole.progress)]
@@ -119,17 +119,18 @@ def test_the_attempt_and_progress_of_a_divided_job_never_go_back(lab: Lab) -> No
 def test_the_progress_of_many_parts_is_counted_the_more_seldom_the_more_there_are(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from offload.jobs import parts_progress, transitions
+    from offload.jobs import parts as module
+    from offload.jobs import transitions
     from offload.jobs.models import Job
     from offload.jobs.row_states import from_now
 
-    monkeypatch.setattr(parts_progress, "PROGRESS_INTERVAL_SECONDS_A_PART", 2.0)
+    monkeypatch.setattr(module, "PROGRESS_INTERVAL_SECONDS_A_PART", 2.0)
     whole, parts = divided(lab, 2)
 
     def report(part: Any, fraction: float) -> float | None:
         row = transitions.progress(part, fraction, "")
         assert row is not None
-        changed = parts_progress.update_progress(row)
+        changed = module.update_progress(row)
         return changed and changed.progress
 
     assert report(parts[0], 0.2) == 0.1
@@ -173,7 +174,7 @@ def test_a_late_report_of_a_part_does_not_take_progress_back(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two parts report at once, and the one that counted first writes last."""
-    from offload.jobs import parts_progress as module
+    from offload.jobs import parts as module
     from offload.jobs import transitions
 
     whole, parts = divided(lab, 2)

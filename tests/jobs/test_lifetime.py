@@ -130,7 +130,7 @@ def test_a_cancelled_whole_is_kept_for_its_own_lifetime_and_so_are_its_parts(lab
 def divided(lab: Lab) -> tuple[Any, list[Any]]:
     from offload.jobs import transitions
     from offload.jobs.declare import find_job_type
-    from offload.jobs.divided import make_parts
+    from offload.jobs.parts import make_parts
 
     job_type = find_job_type("lab.kept_briefly_whole")
     whole = claimed(lab.submit("lab.kept_briefly_whole", logs=["/dev/null", "/dev/null"]))

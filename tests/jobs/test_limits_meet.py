@@ -56,14 +56,14 @@ def test_a_follower_waits_for_a_place_as_any_other_job(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from offload.jobs import transitions
-    from offload.jobs.worker.executor import start_what_waited_for
+    from offload.jobs.services import services
 
     limit_type(monkeypatch, "lab.increment", at_once=1)
     for _ in range(2):
         job = claimed(lab.submit("lab.burn", units=1, then=["lab.increment"]).pk)
         ended = transitions.succeed(job, {"value": 1}, "")
         assert ended
-        start_what_waited_for(ended)
+        services.start_what_waited_for(ended)
     assert [place_of(each) for each in jobs_of("lab.increment")] == [0, "blocked"]
 
 

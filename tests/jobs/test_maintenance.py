@@ -34,9 +34,9 @@ class RecordingBroker:
 
 def run_maintenance(broker: Any) -> Any:
     """One run of all duties; its stats."""
+    from offload.jobs.events import EventPublisher
     from offload.jobs.maintenance.runner import Maintenance
     from offload.jobs.models import Leader
-    from offload.jobs.notifier import EventPublisher
     from offload.jobs.stats import JobStats
 
     # The lead of an earlier run has ended.
@@ -223,7 +223,7 @@ def divided_job(lab: Lab, count: int) -> tuple[Any, list[Any]]:
     """A job that waits for its parts."""
     from offload.jobs import transitions
     from offload.jobs.declare import find_job_type
-    from offload.jobs.divided import make_parts
+    from offload.jobs.parts import make_parts
 
     whole = transitions.claim(lab.submit("lab.whole", logs=["/dev/null"] * count).pk, uuid4(), 1)
     assert whole
@@ -246,9 +246,9 @@ def divided_job(lab: Lab, count: int) -> tuple[Any, list[Any]]:
 def test_a_whole_whose_parts_have_all_ended_does_not_wait_for_ever(
     lab: Lab, ends: tuple[str, ...], status: str, phase: str
 ) -> None:
+    from offload.jobs.events import EventPublisher
     from offload.jobs.maintenance.settle_divided import SettleDivided
     from offload.jobs.models import Job
-    from offload.jobs.notifier import EventPublisher
 
     whole, parts = divided_job(lab, 2)
     for part, end in zip(parts, ends, strict=False):
@@ -287,17 +287,17 @@ def test_a_periodic_job_without_defaults_stops_no_other_duty_and_no_other_period
 
 def _trust_slow_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Redis that this machine stops for a moment is not down."""
-    from offload.jobs import broker
+    from offload.jobs import relay
 
     patient = {"socket_timeout": 30.0, "socket_connect_timeout": 30.0}
-    monkeypatch.setattr(broker, "CONNECTION_LIMITS", broker.CONNECTION_LIMITS | patient)
+    monkeypatch.setattr(relay, "CONNECTION_LIMITS", relay.CONNECTION_LIMITS | patient)
 
 
 def test_a_row_of_a_removed_queue_stops_no_other_row_and_is_no_outage_of_the_broker(
     lab: Lab, waiting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from offload.jobs.broker import Broker
     from offload.jobs.models import Job
+    from offload.jobs.relay import Broker
 
     lab.redis()
     _trust_slow_redis(monkeypatch)
@@ -315,8 +315,8 @@ def test_a_row_of_a_removed_queue_stops_no_other_row_and_is_no_outage_of_the_bro
 def test_a_row_of_a_type_that_only_workers_know_is_published_like_any_other(
     lab: Lab, waiting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from offload.jobs.broker import Broker
     from offload.jobs.models import Job
+    from offload.jobs.relay import Broker
 
     lab.redis()
     _trust_slow_redis(monkeypatch)
@@ -335,9 +335,9 @@ def test_a_lost_job_that_cannot_be_rescued_stops_no_other_rescue(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from offload.jobs import transitions
+    from offload.jobs.events import EventPublisher
     from offload.jobs.maintenance.rescue_lost import Observation, RescueLost
     from offload.jobs.models import Job
-    from offload.jobs.notifier import EventPublisher
 
     stuck, lost = (lab.submit("lab.burn", units=1) for _ in range(2))
     for job in (stuck, lost):
@@ -362,9 +362,9 @@ def test_a_lost_job_whose_lease_is_of_a_clock_that_was_ahead_is_rescued(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from offload.jobs import transitions
+    from offload.jobs.events import EventPublisher
     from offload.jobs.maintenance.rescue_lost import Observation, RescueLost
     from offload.jobs.models import Job
-    from offload.jobs.notifier import EventPublisher
     from offload.jobs.row_states import from_now
 
     monkeypatch.setattr(Observation, "seconds", lambda self: 60.0)

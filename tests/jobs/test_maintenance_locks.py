@@ -177,8 +177,8 @@ def test_a_lock_on_the_whole_table_costs_no_worker_its_jobs(lab: Lab, postgresql
 def test_a_lease_that_nobody_could_renew_is_not_lost_and_a_lease_later_it_is(
     lab: Lab, postgresql: None
 ) -> None:
+    from offload.jobs.events import EventPublisher
     from offload.jobs.maintenance.rescue_lost import Observation, RescueLost
-    from offload.jobs.notifier import EventPublisher
 
     (job,) = lost(lab, 1)
     observation = Observation()
@@ -214,9 +214,9 @@ def test_a_lock_on_a_running_jobs_row_costs_its_worker_no_job(lab: Lab, postgres
 
 def test_locks_on_overdue_jobs_delay_no_other_duty(lab: Lab, postgresql: None) -> None:
     """An operator's session, for example, which has changed many waiting jobs."""
+    from offload.jobs.events import EventPublisher
     from offload.jobs.maintenance.give_up import FailOverdue
     from offload.jobs.models import Job
-    from offload.jobs.notifier import EventPublisher
     from offload.jobs.row_states import from_now
 
     *held, free = [lab.submit("lab.prompt", units=1) for _ in range(4)]
@@ -237,9 +237,9 @@ def test_locks_on_overdue_jobs_delay_no_other_duty(lab: Lab, postgresql: None) -
 def test_locks_on_jobs_that_nobody_knows_delay_no_other_duty(
     lab: Lab, postgresql: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
 ) -> None:
+    from offload.jobs.events import EventPublisher
     from offload.jobs.maintenance import give_up
     from offload.jobs.models import Job, Worker
-    from offload.jobs.notifier import EventPublisher
     from offload.jobs.row_states import from_now
 
     monkeypatch.setattr(give_up, "UNKNOWN_INTERVAL_SECONDS", 0.0)

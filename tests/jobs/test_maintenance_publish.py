@@ -28,7 +28,7 @@ class CountingBroker(RecordingBroker):
         return True
 
     def depth(self, queue: str) -> int:
-        from offload.jobs.broker import BrokerUnavailable
+        from offload.jobs.relay import BrokerUnavailable
 
         if not self.answers:
             raise BrokerUnavailable
@@ -40,8 +40,8 @@ class CountingBroker(RecordingBroker):
 
 def process(broker: Any) -> Any:
     """The maintenance of one process, and its stats."""
+    from offload.jobs.events import EventPublisher
     from offload.jobs.maintenance.runner import Maintenance
-    from offload.jobs.notifier import EventPublisher
     from offload.jobs.stats import JobStats
 
     stats = JobStats()
@@ -268,11 +268,11 @@ def test_a_silent_broker_does_not_hinder_the_rescue_of_lost_jobs(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each look waits for it once. Three waits would be longer than a gap in the observation."""
-    from offload.jobs import broker as broker_module
-    from offload.jobs.broker import Broker
+    from offload.jobs import relay
+    from offload.jobs.relay import Broker
 
     # However long this look takes.
-    monkeypatch.setattr(broker_module, "FAILURE_PAUSE_SECONDS", 60.0)
+    monkeypatch.setattr(relay, "FAILURE_PAUSE_SECONDS", 60.0)
     asked = []
 
     def wait_in_vain(self: Any, queue: str) -> int:

@@ -89,8 +89,8 @@ def test_a_burst_counts_at_once_and_until_the_leader_has_counted_it() -> None:
 
 def test_a_part_has_its_wholes_priority_and_a_join_waits_for_no_other_job(lab: Lab) -> None:
     from offload.jobs import submit_sync
-    from offload.jobs.broker import JobMessage
     from offload.jobs.declare import find_job_type
+    from offload.jobs.relay import JobMessage
 
     from .families import claimed, parts_of
 

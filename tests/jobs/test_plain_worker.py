@@ -25,7 +25,7 @@ def test_a_worker_of_celery_alone_refuses_the_queues_of_jobs(lab: Lab) -> None:
 
 def test_a_worker_with_queues_of_its_own_leaves_those_of_jobs(lab: Lab) -> None:
     """As an old worker of a service that has got jobs: it names no queues and reads all of them."""
-    from offload.jobs.broker import Broker, JobMessage
+    from offload.jobs.relay import Broker, JobMessage
 
     lab.redis()
     lab.start("plain", sys.executable, "-c", MORE_QUEUES, *CELERY[3:], LOG_LEVEL="INFO")

@@ -188,11 +188,11 @@ def reads_all(node: dict[str, Any]) -> bool:
 def everything_that_runs_by_itself(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two leading looks, one of a process that does not lead, a supervisor's look, and one job."""
     from offload.jobs import transitions
+    from offload.jobs.events import EventPublisher
     from offload.jobs.maintenance import give_up
     from offload.jobs.maintenance.rescue_lost import Observation
     from offload.jobs.maintenance.runner import Maintenance
     from offload.jobs.models import Job, Leader, Worker
-    from offload.jobs.notifier import EventPublisher
     from offload.jobs.stats import JobStats
 
     monkeypatch.setattr(Observation, "seconds", lambda self: 60.0)
@@ -223,7 +223,7 @@ def end_a_family(lab: Lab) -> None:
     from offload.jobs import transitions
     from offload.jobs.divided import settle
     from offload.jobs.models import Job
-    from offload.jobs.parts_progress import update_progress
+    from offload.jobs.parts import update_progress
 
     whole, parts = tolerant(lab, 4)
     transitions.fail(parts[0], "no")
@@ -258,8 +258,8 @@ def seconds(action: Callable[[], object]) -> float:
 
 @pytest.mark.timeout(900)
 def test_a_look_costs_no_more_with_many_finished_rows(lab: Lab) -> None:
+    from offload.jobs.events import EventPublisher
     from offload.jobs.maintenance.runner import Maintenance
-    from offload.jobs.notifier import EventPublisher
     from offload.jobs.stats import JobStats
 
     broker: Any = RecordingBroker()
@@ -314,9 +314,9 @@ def test_a_look_beside_many_waiting_parts_reads_no_finished_job(many: Lab) -> No
     """Parts are no part of a queue's depth: a few divided jobs are 100,000 waiting rows."""
     from django.db import connection
 
+    from offload.jobs.events import EventPublisher
     from offload.jobs.maintenance.runner import Maintenance
     from offload.jobs.models import Leader, Worker
-    from offload.jobs.notifier import EventPublisher
     from offload.jobs.stats import JobStats
 
     at = {"postgresql": "now()", "sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')"}

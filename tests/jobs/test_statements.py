@@ -158,9 +158,9 @@ def test_a_process_that_does_not_lead_asks_once_for_many_runs(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from offload.jobs import declare
+    from offload.jobs.events import EventPublisher
     from offload.jobs.maintenance import leader as election
     from offload.jobs.maintenance.runner import Maintenance
-    from offload.jobs.notifier import EventPublisher
     from offload.jobs.stats import JobStats
 
     leader, follower = (

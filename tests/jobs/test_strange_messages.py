@@ -10,7 +10,7 @@ from .conftest import Lab, publish_patiently
 def test_a_worker_says_once_that_it_does_not_know_a_job_type(running: Lab) -> None:
     from celery import current_app
 
-    from offload.jobs.broker import Broker, JobMessage
+    from offload.jobs.relay import Broker, JobMessage
 
     job = running.submit("lab.burn", units=1, gate=str(running.gate))
     running.computes(job)
@@ -32,7 +32,7 @@ def test_a_worker_says_once_that_it_does_not_know_a_job_type(running: Lab) -> No
 
 
 def test_a_worker_says_that_another_service_uses_its_redis(running: Lab) -> None:
-    from offload.jobs.broker import Broker, JobMessage
+    from offload.jobs.relay import Broker, JobMessage
 
     late = JobMessage.of(running.reaches(running.submit("lab.burn", units=1), "succeeded"))
     broker = Broker()

@@ -51,7 +51,7 @@ def test_a_forged_event_shows_nothing_and_harms_no_stream(
     web: Lab, api: httpx.Client, signature: str
 ) -> None:
     from offload.jobs import transitions
-    from offload.jobs.event_signature import signed
+    from offload.jobs.events import signed
     from offload.jobs.services import services
 
     job = claimed(web.submit("lab.burn", units=1).pk)

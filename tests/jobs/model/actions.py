@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from offload.jobs import blocked, by_hand, divided, followers, transitions
+from offload.jobs import parts as job_parts
 from offload.jobs.declare import find_job_type
 from offload.jobs.errors import JobError
+from offload.jobs.events import EventPublisher
 from offload.jobs.maintenance import prune
 from offload.jobs.maintenance.rescue_lost import Observation, RescueLost
 from offload.jobs.models import Job
-from offload.jobs.notifier import EventPublisher
 from offload.jobs.row_states import due_or_blocked
 from offload.problems import Problem
 
@@ -193,7 +194,7 @@ def _succeed(table: Table, job: Job, worker: int) -> Job | None:
     if job_type.part is None:
         return transitions.succeed(job, {"value": 1}, "")
     try:
-        parts: Any = divided.part_results(job_type, job)
+        parts: Any = job_parts.part_results(job_type, job)
     except JobError as error:
         return transitions.fail(job, str(error))
     return transitions.succeed(job, {"value": sum(part.value for part in parts)}, "")
@@ -203,7 +204,7 @@ def _divide(table: Table, job: Job, worker: int) -> Job | None:
     job_type = find_job_type(job.kind)
     if job_type.part is None:
         return None
-    parts = divided.make_parts(job_type, job, job_type.params())
+    parts = job_parts.make_parts(job_type, job, job_type.params())
     numbers = [n for n, m in enumerate(table.family) if m.parent == job.pk.int - 1]
     for number, part in zip(numbers, parts, strict=True):
         part.pk = part.id = job_id(number)

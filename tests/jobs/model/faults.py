@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 import offload.jobs.fenced_update as updates
-from offload.jobs import blocked, divided, transitions
+from offload.jobs import blocked, divided, parts, transitions
 from offload.jobs.fenced_update import fenced_update
 from offload.jobs.maintenance import prune
 from offload.jobs.models import Job, Status
@@ -60,7 +60,7 @@ def _without_version(where: Q, job_id: UUID, **values: Any) -> Job | None:
 _update_parent, _requeue = divided._update_parent, transitions._requeue
 _end_columns = divided.end_columns
 _part_results, _claim, _bulk_create = (
-    divided.part_results,
+    parts.part_results,
     transitions.claim,
     type(Job.objects).bulk_create,
 )
@@ -129,7 +129,7 @@ FAULTS: list[tuple[int, str, Fault]] = [
     (13, "divided", _replaced(divided, "_cancel_parts", lambda job_id: None)),
     (14, "divided", _replaced(prune, "_delete_batch", _delete_expired)),
     (15, "plain", _replaced_everywhere(_without_version)),
-    (16, "divided", _replaced(divided, "part_results", lambda *job: _part_results(*job)[:-1])),
+    (16, "divided", _replaced(parts, "part_results", lambda *job: _part_results(*job)[:-1])),
     (17, "plain", _replaced(transitions, "claim", _claim_once)),
     (18, "limited", _replaced(blocked, "_room", lambda limit, taken, state: (100, None))),
     (19, "chain", _replaced(divided, "insert_followers", lambda ended: None)),

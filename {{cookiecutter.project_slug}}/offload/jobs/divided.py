@@ -3,12 +3,13 @@
     claim --> divide --> waits for its parts --> due again --> claim --> its function combines them
               (PARTS)                            (JOIN)
 
-1. A worker claims the job and makes its parts (`make_parts`).
+1. A worker claims the job and makes its parts (`parts.make_parts`).
 2. `divide` inserts the parts and releases the job in one transaction. The job stays `running`, in
    the phase PARTS; no worker holds it.
-3. Workers compute the parts, as any job. Their progress is the job's (`parts_progress.py`).
+3. Workers compute the parts, as any job. Their progress is the job's (`parts.update_progress`).
 4. The last part that ends makes the job due again, in the phase JOIN (`_update_parent`).
-5. A worker claims the job again; its function gets the results of the parts (`part_results`).
+5. A worker claims the job again; its function gets the results of the parts
+   (`parts.part_results`).
 6. A part that fails or is cancelled fails the job, and the other parts are cancelled; unless no
    more than `failed_parts_allowed` have.
 7. A job that is cancelled cancels its parts, and the parts of its parts (`_cancel_parts`).
@@ -17,26 +18,20 @@ Every transition that writes more than one row of a divided job is in this file.
 locks is documented at `transactions.lock_ancestors`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
-from pydantic import BaseModel, ValidationError
 
 from offload.jobs.blocked import give_ranks
-from offload.jobs.errors import JobError
 from offload.jobs.fenced_update import fenced_update, update_job
 from offload.jobs.followers import insert_followers
-from offload.jobs.job_type import FailedPart, JobType
-from offload.jobs.json_documents import model_of
 from offload.jobs.metrics import ENDED, count, count_new
 from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.row_states import UNHELD, due_again, end_columns, held_and_wanted
 from offload.jobs.transactions import in_transaction, lock_ancestors, long_statements
-from offload.validation_faults import faults_of
 
 WAITS_FOR_PARTS = Q(status=Status.RUNNING, phase=Phase.PARTS)
 
@@ -95,36 +90,6 @@ def request_cancel(job: Job) -> Job:
     return in_transaction(request)
 
 
-def make_parts(job_type: JobType[Any, Any], job: Job, params: BaseModel) -> list[Job]:
-    """The unsaved rows of a job's parts.
-
-    Raises:
-        ValueError: `split` gave no parts.
-    """
-    assert job_type.split is not None
-    assert job_type.part is not None
-
-    parts = [
-        Job.new(
-            job_type.part,
-            part_params,
-            job.owner,
-            parent=job,
-            number=number,
-            priority=job.priority,
-            request_id=job.request_id,
-            traceparent=job.traceparent,
-        )
-        for number, part_params in enumerate(job_type.split(params), 1)
-    ]
-    for part in parts:
-        # `unique` is about what callers submit. A job may have two equal parts.
-        part.unique_key = None
-    if not parts:
-        raise ValueError(f"{job_type.name!r} was divided into no parts: split must give at least 1")
-    return parts
-
-
 def divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None:
     """running → waits for its parts: the parts are inserted and the worker is released.
 
@@ -157,48 +122,6 @@ def divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None:
     return in_transaction(divide_row)
 
 
-def part_results(
-    job_type: JobType[Any, Any], job: Job, before_file: Callable[[], None] = lambda: None
-) -> list[BaseModel | FailedPart]:
-    """The results of a job's parts, in the order of their numbers.
-
-    A part that was allowed to fail has a `FailedPart` there.
-
-    Args:
-        before_file: called before each result is read from file storage, which may hang.
-
-    Raises:
-        JobError: a part's row is missing, so that the combined result would be wrong; or a part's
-            result is of a version with another model.
-    """
-    assert job_type.part is not None
-    with transaction.atomic(), long_statements():
-        parts = list(job.parts.defer("params", "checkpoint").order_by("number"))
-    if fault := _fault_of_parts(job, parts):
-        raise JobError(f"{fault}. Submit the job again")
-
-    model: type[BaseModel] = job_type.part.result
-    return [
-        _result_of(part, model, before_file)
-        if part.status == Status.SUCCEEDED
-        else FailedPart(part.number, part.status, part.error)
-        for part in parts
-    ]
-
-
-def _result_of(part: Job, model: type[BaseModel], before_file: Callable[[], None]) -> BaseModel:
-    if part.result_file:
-        before_file()
-    try:
-        return model_of(model, part.load_result())
-    except ValidationError as error:
-        # The text of the cause has the result, and the log would have its traceback.
-        raise JobError(
-            f"the result of part {part.number} does not fit the model {model.__name__} any more: "
-            f"{faults_of(error)}"
-        ) from None
-
-
 def has_unfinished_parts(job_id: UUID) -> bool:
     """Whether a part of this job still waits or runs.
 
@@ -224,7 +147,7 @@ def settle(job_id: UUID) -> Job | None:
         if has_unfinished_parts(job_id):
             return None
 
-        error = _fault_of_parts(job, job.parts.only("number", "status", "error"))
+        error = fault_of_parts(job, job.parts.only("number", "status", "error"))
         if not error:
             joined = {"phase": Phase.JOIN, "progress": 1.0, **due_again(job)}
             return fenced_update(WAITS_FOR_PARTS, job_id, **joined)
@@ -237,7 +160,7 @@ def settle(job_id: UUID) -> Job | None:
     return in_transaction(settle_row)
 
 
-def _fault_of_parts(job: Job, parts: Iterable[Job]) -> str:
+def fault_of_parts(job: Job, parts: Iterable[Job]) -> str:
     """Why a job whose parts have all ended cannot be put together; empty if it can."""
     found = list(parts)
     if len(found) != job.parts_count:

@@ -1,21 +1,36 @@
-"""Answers a job's result as it is stored: in pieces, never parsed, with `Range` (RFC 9110)."""
+"""Answers a job's result as it is stored: in pieces, never parsed, with `Range` (RFC 9110).
 
+File storage may hang: it is asked for a few seconds at most.
+"""
+
+import asyncio
 import re
-from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from pydantic_core import to_json
 
-from offload.jobs.ask_storage import ask_storage
-from offload.jobs.job_view import MISSING_RESULT
 from offload.jobs.models import Job, Status
 from offload.problems import Problem
+from offload.serving.file_threads import in_file_thread
 
 # Bytes of a stored result that are in memory at a time. Each piece costs a change of thread.
 RESULT_PIECE_BYTES = 256 * 1024
+# Seconds that one call of file storage may take: to open a file, or to read a piece of it.
+STORAGE_ANSWER_SECONDS = 10.0
+# What a client is told to wait for before it asks again.
+RETRY_AFTER_SECONDS = 10
+# A worker on one host wrote a file that the web process on another host does not see.
+MISSING_RESULT = (
+    "the stored result is missing: web processes and workers must share one file storage "
+    "(MEDIA_ROOT)"
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class ByteRange(NamedTuple):
@@ -50,10 +65,39 @@ async def result_response(request: HttpRequest, job: Job) -> HttpResponseBase:
     return HttpResponse(body[span.start : span.stop], **_head(job, span))
 
 
+async def result_problem(job: Job) -> str | None:
+    """Why a stored result cannot be read now; None where it can, or is in the row."""
+    if not job.result_file:
+        return None
+    try:
+        there = await _ask_storage(default_storage.exists, job.result_file)
+    except Problem as problem:
+        return problem.detail
+    return None if there else MISSING_RESULT
+
+
+async def _ask_storage(call: Callable[P, R], *args: P.args, **named: P.kwargs) -> R:
+    """What a call of file storage returns. Its thread may go on: nothing ends one that hangs.
+
+    Raises:
+        Problem: 503: it has not answered in time.
+        Exception: what the call raised.
+    """
+    try:
+        async with asyncio.timeout(STORAGE_ANSWER_SECONDS):
+            return await in_file_thread(call)(*args, **named)
+    except TimeoutError as error:
+        raise Problem(
+            503,
+            "file storage, which has the result, does not answer: ask again later",
+            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        ) from error
+
+
 async def _stored_result(request: HttpRequest, job: Job) -> HttpResponseBase:
     # In a thread that no request keeps: a slow client may take minutes.
     try:
-        file, size = await ask_storage(_open, job.result_file)
+        file, size = await _ask_storage(_open, job.result_file)
     except FileNotFoundError:
         raise Problem(404, MISSING_RESULT) from None
 
@@ -81,18 +125,14 @@ class _Pieces:
         self._file.close()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        await ask_storage(self._file.seek, self._span.start)
+        await _ask_storage(self._file.seek, self._span.start)
         left = self._span.stop - self._span.start
         while left > 0:
-            piece = await self._read(min(left, RESULT_PIECE_BYTES))
+            piece: bytes = await _ask_storage(self._file.read, min(left, RESULT_PIECE_BYTES))
             if not piece:
                 return
             left -= len(piece)
             yield piece
-
-    async def _read(self, size: int) -> bytes:
-        data: bytes = await ask_storage(self._file.read, size)
-        return data
 
 
 def asked_range(request: HttpRequest, size: int, etag: str) -> ByteRange:

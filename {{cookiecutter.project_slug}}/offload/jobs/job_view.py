@@ -5,24 +5,16 @@ from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.core.files.storage import default_storage
 from django.db.models.functions import Now
 from django.http import HttpResponse
 from pydantic import BaseModel
 
 from offload.conf import conf
-from offload.jobs.ask_storage import ask_storage
 from offload.jobs.blocked import blocked, limit_of
 from offload.jobs.followers import next_job_id
+from offload.jobs.job_result import result_problem
 from offload.jobs.models import Job, RunLimitKey, Status
 from offload.jobs.why_waiting import blocked_by, expected_start_seconds
-from offload.problems import Problem
-
-# A worker on one host wrote a file that the web process on another host does not see.
-MISSING_RESULT = (
-    "the stored result is missing: web processes and workers must share one file storage "
-    "(MEDIA_ROOT)"
-)
 
 
 class JobSummary(BaseModel):
@@ -77,7 +69,7 @@ async def view_of(job: Job) -> JobView:
         **fields,
         # Only a succeeded job has one. A row from an UPDATE comes without this field.
         result=job.result if job.status == Status.SUCCEEDED else None,
-        result_problem=await _result_problem(job),
+        result_problem=await result_problem(job),
     )
 
 
@@ -131,13 +123,3 @@ def _summary_fields(job: Job) -> dict[str, Any]:
         "blocked_by": blocked_by(job),
         "expected_start_seconds": expected_start_seconds(job),
     }
-
-
-async def _result_problem(job: Job) -> str | None:
-    if not job.result_file:
-        return None
-    try:
-        there = await ask_storage(default_storage.exists, job.result_file)
-    except Problem as problem:
-        return problem.detail
-    return None if there else MISSING_RESULT

@@ -1,31 +1,27 @@
 """Tells the watchers of a job that it has changed, through Redis pub/sub.
 
 Each web process has one subscription. An event may be lost, because the row is the truth. Without
-Redis the notifier reads the watched rows instead. A lost event costs a watcher at most
-`REREAD_INTERVAL_SECONDS`.
+Redis the notifier reads the watched rows instead. A lost event costs `REREAD_INTERVAL_SECONDS`.
 """
 
 import asyncio
 import contextlib
 import copy
-import json
 import logging
-import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
-import redis
 import redis.asyncio
 from asgiref.sync import sync_to_async
 from django.db import connections
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from offload.conf import conf
 from offload.jobs import metrics
 from offload.jobs.database import DATABASE_ERRORS
-from offload.jobs.event_signature import is_genuine, signed
+from offload.jobs.events import Event, channel, is_genuine
 from offload.jobs.models import Job
 from offload.jobs.transactions import retry_conflicts
 from offload.postgresql.conflicts import why_refused
@@ -42,61 +38,10 @@ OUTAGE_REREAD_INTERVAL_SECONDS = 1.0
 # Seconds that Redis may take for the answer to a PING. Frozen, it answers nothing, and its kernel
 # keeps the connection.
 PING_TIMEOUT_SECONDS = 5.0
-# Seconds without another try after Redis failed, so that a dead Redis does not slow every report.
-PUBLISH_PAUSE_SECONDS = 5.0
 # Seconds before a part of the notifier that failed starts again.
 RESTART_PAUSE_SECONDS = 1.0
 # What a watcher over `conf().streams_per_owner` is told to wait: one of the others may have ended.
 STREAMS_RETRY_AFTER_SECONDS = 5
-
-
-class EventPublisher:
-    """Sends events, from any process and thread."""
-
-    def __init__(self) -> None:
-        self._redis: redis.Redis | None = None
-        self._paused_until = 0.0
-
-    def publish(self, job: Job) -> None:
-        """Tell the watchers of `job`, if Redis is there.
-
-        It never raises, and blocks for half a second at most.
-        """
-        if time.monotonic() < self._paused_until:
-            return
-
-        try:
-            message = json.dumps(signed(job.snapshot()))
-            with strict_answers():
-                self._connected().publish(_channel(), message)
-        except redis.RedisError as error:
-            self._paused_until = time.monotonic() + PUBLISH_PAUSE_SECONDS
-            logger.warning(
-                "Redis does not answer, no events are sent for %.0f s; watchers read rows: %s",
-                PUBLISH_PAUSE_SECONDS,
-                error,
-            )
-
-    def _connected(self) -> "redis.Redis":
-        if self._redis is None:
-            # Both timeouts are None by default, which is for ever: on a frozen Redis a publish
-            # still hung after 45 s.
-            self._redis = redis.Redis.from_url(
-                conf().redis_url, socket_timeout=0.5, socket_connect_timeout=0.25
-            )
-        return self._redis
-
-
-class Event(BaseModel):
-    """A message on the channel of events: what `Job.snapshot` makes, signed."""
-
-    id: UUID
-    version: int
-    status: str
-    progress: float
-    message: str
-    # Empty from an older version of this service.
-    signature: str = ""
 
 
 class Changes:
@@ -126,13 +71,9 @@ class Notifier:
         self._reported_malformed = False
         self._set_subscribed(False)
 
-    @property
-    def subscribed(self) -> bool:
-        """Whether events arrive. If not, the watched rows are read once a second."""
-        return self._subscribed
-
     def _set_subscribed(self, subscribed: bool) -> None:
-        self._subscribed = subscribed
+        # Whether events arrive. If not, the watched rows are read once a second.
+        self.subscribed = subscribed
         metrics.SUBSCRIBED.set(subscribed)
 
     @contextlib.asynccontextmanager
@@ -150,14 +91,22 @@ class Notifier:
             Problem: 429, the owner watches `conf().streams_per_owner` jobs already.
         """
         changes = changes or Changes()
-        with self.place(owner), self._registered(job_id, changes):
-            # The job may have changed after the watcher read its row and before it was added here.
-            if job_id not in self._rows:
-                await self._refresh([job_id])
+        with self.place(owner):
+            self._watchers[job_id].add(changes)
+            try:
+                # The job may have changed after the watcher read its row and before it was added.
+                if job_id not in self._rows:
+                    await self._refresh([job_id])
 
-            # The read took a thread with its database connection. A watcher may wait for hours.
-            await release()
-            yield changes
+                # The read took a thread with its database connection. A watcher may wait for hours.
+                await release()
+                yield changes
+            finally:
+                self._watchers[job_id].discard(changes)
+                if not self._watchers[job_id]:
+                    del self._watchers[job_id]
+                    self._rows.pop(job_id, None)
+                    self._expired.discard(job_id)
 
     @contextlib.contextmanager
     def place(self, owner: str) -> Iterator[None]:
@@ -182,18 +131,6 @@ class Notifier:
             self._by_owner[owner] -= 1
             if not self._by_owner[owner]:
                 del self._by_owner[owner]
-
-    @contextlib.contextmanager
-    def _registered(self, job_id: UUID, changes: Changes) -> Iterator[None]:
-        self._watchers[job_id].add(changes)
-        try:
-            yield
-        finally:
-            self._watchers[job_id].discard(changes)
-            if not self._watchers[job_id]:
-                del self._watchers[job_id]
-                self._rows.pop(job_id, None)
-                self._expired.discard(job_id)
 
     def newest(self, job: Job) -> Job:
         """The newest row of a watched job that this process has seen, or the given one."""
@@ -227,22 +164,20 @@ class Notifier:
     async def _reread(self) -> None:
         while True:
             await asyncio.sleep(
-                REREAD_INTERVAL_SECONDS if self._subscribed else OUTAGE_REREAD_INTERVAL_SECONDS
+                REREAD_INTERVAL_SECONDS if self.subscribed else OUTAGE_REREAD_INTERVAL_SECONDS
             )
             await self._refresh(list(self._watchers))
 
     async def _listen(self) -> None:
         while True:
             client = redis.asyncio.Redis.from_url(
-                conf().redis_url,
-                socket_connect_timeout=1.0,
-                socket_timeout=PING_TIMEOUT_SECONDS,
+                conf().redis_url, socket_connect_timeout=1.0, socket_timeout=PING_TIMEOUT_SECONDS
             )
             try:
                 async with client, client.pubsub() as subscription:
                     await self._receive(subscription)
             except (redis.RedisError, OSError) as error:
-                if self._subscribed:
+                if self.subscribed:
                     logger.warning(
                         "Redis does not answer, events are lost; watched rows are read every "
                         "second: %s",
@@ -259,7 +194,7 @@ class Notifier:
         blamed for a time in which this process itself stood still and its answer was not read.
         """
         with strict_answers():
-            await subscription.subscribe(_channel())
+            await subscription.subscribe(channel())
         is_asked, silent_seconds = True, 0.0
         while True:
             with strict_answers():
@@ -307,7 +242,7 @@ class Notifier:
                 "a message on the channel %s is no event and is ignored, as all further ones "
                 "are; see offload_jobs_malformed_events_total. Does another service use the "
                 "same events_prefix, or an older version of this one run? %s",
-                _channel(),
+                channel(),
                 fault,
             )
 
@@ -324,8 +259,7 @@ class Notifier:
         elif event.version > known.version:
             # A copy, because watchers hold the old row to compare with.
             newer = copy.copy(known)
-            newer.version = event.version
-            newer.progress = event.progress
+            newer.version, newer.progress = event.version, event.progress
             newer.message = event.message
             self._rows[event.id] = newer
             self._wake_watchers(event.id)
@@ -364,7 +298,3 @@ def _read_rows(job_ids: list[UUID]) -> list[Job] | None:
         connections.close_all()
         logger.warning("%s, watched jobs are not read: %s", why_refused(error), error)
         return None
-
-
-def _channel() -> str:
-    return f"{conf().events_prefix}:jobs"

@@ -17,8 +17,10 @@ from django.db import transaction
 from offload.access.watched_logins import WatchedLogins
 from offload.jobs.blocked import unblock
 from offload.jobs.database import DATABASE_ERRORS
-from offload.jobs.models import Job
-from offload.jobs.notifier import EventPublisher, Notifier
+from offload.jobs.events import EventPublisher
+from offload.jobs.followers import followers_of
+from offload.jobs.models import Job, Phase
+from offload.jobs.notifier import Notifier
 from offload.jobs.relay import Relay
 from offload.jobs.stats import JobStats
 from offload.serving.database_probe import DatabaseProbe
@@ -92,6 +94,27 @@ class JobServices:
             return
         if self.relay is not None:
             self.relay.notify(jobs)
+
+    def start_what_waited_for(self, ended: Job) -> None:
+        """Tell the watchers of the new state, and start the jobs that waited for it.
+
+        Three kinds of jobs may have waited: its followers, the next job of the same limit, and its
+        parent if this was the last part. The maintenance starts them where the database does not
+        answer here.
+
+        Args:
+            ended: the new row of a job whose attempt has ended; it may be queued again.
+        """
+        self.events.publish(ended)
+        self.dispatch(followers_of(ended))
+        self.unblock_beside([ended])
+        parent = ended.parent if Job.parent.is_cached(ended) else None
+        if parent is None:
+            return
+
+        self.events.publish(parent)
+        if parent.phase == Phase.JOIN:
+            self.dispatch([parent])
 
     def stop_relay(self) -> None:
         """Stop the relay, if there is one, and forget what it has read."""

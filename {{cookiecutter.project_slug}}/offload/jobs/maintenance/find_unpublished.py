@@ -9,10 +9,10 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from offload.jobs.broker import Broker, BrokerUnavailable, JobMessage, UnknownQueue
 from offload.jobs.database import FORK_LOCK
 from offload.jobs.maintenance.read_stats import DueRows
 from offload.jobs.models import Job
+from offload.jobs.relay import Broker, BrokerUnavailable, JobMessage, UnknownQueue
 from offload.jobs.row_states import due, from_now, waiting
 from offload.jobs.stats import JobStats
 from offload.jobs.transactions import bounded_transaction, index_reads

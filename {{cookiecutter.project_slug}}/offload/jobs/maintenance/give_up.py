@@ -10,8 +10,8 @@ from django.db.models import Q, QuerySet
 
 from offload.jobs import transitions
 from offload.jobs.database import FORK_LOCK
+from offload.jobs.events import EventPublisher
 from offload.jobs.models import Job, Worker
-from offload.jobs.notifier import EventPublisher
 from offload.jobs.row_states import due, due_or_blocked, from_now, overdue
 from offload.jobs.transactions import RowByRow, bounded_transaction
 from offload.postgresql.conflicts import is_lock_conflict

@@ -12,9 +12,9 @@ from django.db.models.functions import Now
 from offload.conf import conf
 from offload.jobs import transitions
 from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
+from offload.jobs.events import EventPublisher
 from offload.jobs.maintenance.database_clock import DatabaseClock
 from offload.jobs.models import Job, Status
-from offload.jobs.notifier import EventPublisher
 from offload.jobs.row_states import from_now
 from offload.jobs.transactions import bounded_transaction, jobs_can_be_written
 from offload.postgresql.conflicts import is_lock_conflict

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from offload.jobs import metrics
-from offload.jobs.broker import Broker
 from offload.jobs.database import DATABASE_ERRORS, FORK_LOCK, close_connections
 from offload.jobs.declare import all_job_types
+from offload.jobs.events import EventPublisher
 from offload.jobs.maintenance.database_clock import CorrectTimes
 from offload.jobs.maintenance.enqueue_periodic import EnqueuePeriodic
 from offload.jobs.maintenance.find_unpublished import (
@@ -26,8 +26,7 @@ from offload.jobs.maintenance.rescue_lost import Observation, RescueLost
 from offload.jobs.maintenance.settle_divided import SettleDivided
 from offload.jobs.maintenance.unblock_limited import UnblockLimited
 from offload.jobs.metrics import start_at_zero
-from offload.jobs.notifier import EventPublisher
-from offload.jobs.relay import Relay
+from offload.jobs.relay import Broker, Relay
 from offload.jobs.services import JobServices
 from offload.jobs.stats import JobStats
 from offload.postgresql.conflicts import is_lock_conflict

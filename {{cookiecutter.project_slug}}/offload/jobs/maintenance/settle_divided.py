@@ -11,8 +11,8 @@ from uuid import UUID
 
 from offload.jobs import divided
 from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK
+from offload.jobs.events import EventPublisher
 from offload.jobs.models import Job
-from offload.jobs.notifier import EventPublisher
 from offload.jobs.transactions import RowByRow
 from offload.postgresql.conflicts import is_lock_conflict
 

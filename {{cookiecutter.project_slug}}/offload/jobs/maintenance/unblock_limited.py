@@ -14,9 +14,9 @@ from django.db.models import Count
 from django.db.models.functions import Now
 
 from offload.jobs.blocked import block_paused, blocked_keys, limit_of, unblock
-from offload.jobs.broker import Broker, JobMessage
 from offload.jobs.database import FORK_LOCK
 from offload.jobs.models import Job, RunLimitKey
+from offload.jobs.relay import Broker, JobMessage
 from offload.jobs.run_limit import SEPARATOR
 from offload.postgresql.conflicts import is_lock_conflict
 

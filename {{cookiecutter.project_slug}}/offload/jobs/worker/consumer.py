@@ -132,7 +132,7 @@ class SteadyConsumer(Consumer):
 
 
 def _is_of_job(message: Any) -> bool:
-    """Whether a message looks like one of `broker.py`: its one argument is a job's id."""
+    """Whether a message looks like one of `relay.py`: its one argument is a job's id."""
     try:
         (job_id,), options, _ = message.payload
         return not options and str(UUID(job_id)) == job_id

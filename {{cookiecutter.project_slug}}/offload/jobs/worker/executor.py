@@ -20,12 +20,12 @@ from pydantic import BaseModel, ValidationError
 
 from offload.jobs import transitions
 from offload.jobs.attempt_span import traced
-from offload.jobs.divided import make_parts, part_results
 from offload.jobs.errors import JobError
-from offload.jobs.followers import check_handed_on, followers_of
+from offload.jobs.followers import check_handed_on
 from offload.jobs.job_type import FailedPart, JobType
 from offload.jobs.json_documents import model_of
 from offload.jobs.models import FINAL, Job, Phase, Status
+from offload.jobs.parts import make_parts, part_results
 from offload.jobs.services import services
 from offload.jobs.worker.assignments import Activity, Slot
 from offload.jobs.worker.failure import full_text, public_text
@@ -116,7 +116,7 @@ def _run_and_write(job_type: JobType[Any, Any], job: Job, slot: Slot, spooler: S
         return "fenced"
 
     tracing.set_attribute("offload.job.status", ended.status)
-    start_what_waited_for(ended)
+    services.start_what_waited_for(ended)
     seconds = round(time.perf_counter() - started, 3)
     logger.info("job %s", ended.status, extra=job.log_fields() | {"seconds": seconds})
 
@@ -276,25 +276,3 @@ def _retry_or_fail(job_type: JobType[Any, Any], job: Job, error: BaseException) 
         "job %s of type %s failed", job.pk, job_type.name, exc_info=error, extra=job.log_fields()
     )
     return KeptEnd(job, "fail", error=reason, detail=detail)
-
-
-def start_what_waited_for(ended: Job) -> None:
-    """Tell the watchers of the new state, and start the jobs that waited for it.
-
-    Three kinds of jobs may have waited: its followers, the next job of the same limit, and its
-    parent if this was the last part. The maintenance starts them where the database does not answer
-    here.
-
-    Args:
-        ended: the new row of a job whose attempt has ended; it may be queued again.
-    """
-    services.events.publish(ended)
-    services.dispatch(followers_of(ended))
-    services.unblock_beside([ended])
-    parent = ended.parent if Job.parent.is_cached(ended) else None
-    if parent is None:
-        return
-
-    services.events.publish(parent)
-    if parent.phase == Phase.JOIN:
-        services.dispatch([parent])

@@ -11,7 +11,7 @@ from offload.jobs import transitions
 from offload.jobs.database import DATABASE_ERRORS
 from offload.jobs.json_documents import plain_json
 from offload.jobs.models import Job
-from offload.jobs.parts_progress import update_progress
+from offload.jobs.parts import update_progress
 from offload.jobs.services import services
 from offload.jobs.worker.failure import clean_text
 from offload.postgresql.conflicts import why_refused

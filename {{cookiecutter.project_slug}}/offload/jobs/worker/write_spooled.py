@@ -7,8 +7,8 @@ import threading
 from offload.jobs.database import CONNECTION_ERRORS, FORK_LOCK, close_connections
 from offload.jobs.models import Job
 from offload.jobs.row_states import held
+from offload.jobs.services import services
 from offload.jobs.transactions import bounded_transaction
-from offload.jobs.worker.executor import start_what_waited_for
 from offload.jobs.worker.kept_end import KeptEnd, kept_end
 from offload.jobs.worker.spool import Spool, SpooledEnd
 from offload.jobs.worker.threads import starts
@@ -94,7 +94,7 @@ class WriteSpooled(threading.Thread):
             with bounded_transaction():
                 ended = end()
             if ended is not None:
-                start_what_waited_for(ended)
+                services.start_what_waited_for(ended)
                 logger.warning(
                     "job %s: %s, from the spool: its process ended during an outage",
                     job.pk,
