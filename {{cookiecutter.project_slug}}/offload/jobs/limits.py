@@ -1,6 +1,7 @@
 """The limits of a job type, and what makes them wrong."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args, get_type_hints
 
@@ -122,86 +123,72 @@ class Limits:
         Raises:
             InvalidJob: the sentence says what to write instead.
         """
-        self._check_bounds(name)
-        if self.time_limit <= 0 or self.memory_limit <= 0 or self.max_attempts < 1:
-            raise InvalidJob(
-                f"job {name!r}: time_limit, memory_limit and max_attempts must be positive"
-            )
-        if self.soft_time_limit is not None and not 0 < self.soft_time_limit < self.time_limit:
-            raise InvalidJob(
-                f"job {name!r}: soft_time_limit must be between 0 and the time_limit of "
-                f"{self.time_limit:g} s, not {self.soft_time_limit:g}"
-            )
-        if not 0 <= self.retry_delay <= self.retry_delay_max:
-            raise InvalidJob(
-                f"job {name!r}: retry_delay must be between 0 and the retry_delay_max of "
-                f"{self.retry_delay_max:g} s, not {self.retry_delay:g}"
-            )
-        if self.result_lifetime is not None and self.result_lifetime <= 0:
-            raise InvalidJob(
-                f"job {name!r}: result_lifetime must be positive, not {self.result_lifetime:g}"
-            )
-        if self.start_within is not None and self.start_within <= 0:
-            raise InvalidJob(
-                f"job {name!r}: start_within must be positive, not {self.start_within:g}"
-            )
-        self._check_recurrence(name)
-        self._check_order(name)
-        self._check_queue(name)
+        for fault in self._faults(name):
+            raise InvalidJob(f"job {name!r}: {fault}")
 
-    def _check_bounds(self, name: str) -> None:
+    def _faults(self, name: str) -> Iterator[str]:
         for field in SECONDS:
             seconds = getattr(self, field)
             # No comparison with NaN holds.
             if seconds is not None and not seconds <= MAX_SECONDS:
-                raise InvalidJob(
-                    f"job {name!r}: {field} is at most {MAX_SECONDS:.0f} seconds (100 years), "
-                    f"not {seconds:g}"
-                )
+                yield f"{field} is at most {MAX_SECONDS:.0f} seconds (100 years), not {seconds:g}"
         if self.max_attempts > MAX_ATTEMPTS:
-            raise InvalidJob(
-                f"job {name!r}: max_attempts is at most {MAX_ATTEMPTS}, not {self.max_attempts}"
+            yield f"max_attempts is at most {MAX_ATTEMPTS}, not {self.max_attempts}"
+        if self.time_limit <= 0 or self.memory_limit <= 0 or self.max_attempts < 1:
+            yield "time_limit, memory_limit and max_attempts must be positive"
+        if self.soft_time_limit is not None and not 0 < self.soft_time_limit < self.time_limit:
+            yield (
+                f"soft_time_limit must be between 0 and the time_limit of {self.time_limit:g} s, "
+                f"not {self.soft_time_limit:g}"
             )
-
-    def _check_queue(self, name: str) -> None:
-        queues = current_app.amqp.queues
-        if self.queue in queues:
-            return
-        if current_app.main == STAND_IN_APP:
-            raise InvalidJob(
-                f"job {name!r}: the service's Celery app is not imported. Import it in the "
-                "`__init__.py` of the settings' package: web process and workers load that first"
+        if not 0 <= self.retry_delay <= self.retry_delay_max:
+            yield (
+                f"retry_delay must be between 0 and the retry_delay_max of "
+                f"{self.retry_delay_max:g} s, not {self.retry_delay:g}"
             )
-        raise InvalidJob(
-            f"job {name!r}: config/celery.py declares no queue {self.queue!r}, only "
-            f"{', '.join(queues)}"
-        )
+        for field in ("result_lifetime", "start_within"):
+            seconds = getattr(self, field)
+            if seconds is not None and seconds <= 0:
+                yield f"{field} must be positive, not {seconds:g}"
+        yield from self._faults_of_recurrence()
+        yield from self._faults_of_order(name)
+        yield from self._faults_of_queue()
 
-    def _check_order(self, name: str) -> None:
-        try:
-            Priority.named(self.priority)
-        except ValueError as error:
-            raise InvalidJob(f"job {name!r}: {error}") from None
-
-        if self.run_limit is None:
-            return
-        if fault := self.run_limit.fault():
-            raise InvalidJob(f"job {name!r}: {fault}")
-        if SEPARATOR in name:
-            raise InvalidJob(f"job {name!r}: the name of a limited job has no {SEPARATOR!r}")
-
-    def _check_recurrence(self, name: str) -> None:
+    def _faults_of_recurrence(self) -> Iterator[str]:
         try:
             recurrence_of(self.every, self.cron, self.timezone)
         except ValueError as error:
-            raise InvalidJob(f"job {name!r}: {error}") from error
+            yield str(error)
 
         for field in ("catch_up", "overlap"):
             value, known = getattr(self, field), get_args(get_type_hints(Limits)[field])
             if value not in known:
-                raise InvalidJob(f"job {name!r}: {field} is {' or '.join(known)}, not {value!r}")
+                yield f"{field} is {' or '.join(known)}, not {value!r}"
         if (self.catch_up, self.overlap) == ("all", "skip"):
-            raise InvalidJob(
-                f"job {name!r}: catch_up='all' submits several jobs at once, of which "
-                "overlap='skip' would skip all but the first. Give one of the two"
+            yield (
+                "catch_up='all' submits several jobs at once, of which overlap='skip' would skip "
+                "all but the first. Give one of the two"
             )
+
+    def _faults_of_order(self, name: str) -> Iterator[str]:
+        try:
+            Priority.named(self.priority)
+        except ValueError as error:
+            yield str(error)
+
+        if self.run_limit is not None:
+            if fault := self.run_limit.fault():
+                yield fault
+            if SEPARATOR in name:
+                yield f"the name of a limited job has no {SEPARATOR!r}"
+
+    def _faults_of_queue(self) -> Iterator[str]:
+        queues = current_app.amqp.queues
+        if self.queue in queues:
+            return
+        if current_app.main == STAND_IN_APP:
+            yield (
+                "the service's Celery app is not imported. Import it in the `__init__.py` of the "
+                "settings' package: web process and workers load that first"
+            )
+        yield f"config/celery.py declares no queue {self.queue!r}, only {', '.join(queues)}"

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from celery.schedules import ParseException, crontab
@@ -23,19 +23,6 @@ ROUNDING_SECONDS = 1e-4
 # The next occurrence is looked for in so many days. February 29 comes after eight years at most,
 # and on a Sunday (`0 0 29 2 */7`) after 40.
 MAX_SEARCH_DAYS = 366 * 41
-
-
-class Recurrence(Protocol):
-    """The moments at which a periodic job is due, all in UTC."""
-
-    def between(self, after: datetime, until: datetime, count: int) -> list[datetime]:
-        """The last `count` moments after `after`, up to and including `until`, oldest first."""
-
-    def next_after(self, moment: datetime) -> datetime:
-        """The first moment after this one."""
-
-    def beginning(self, now: datetime) -> datetime:
-        """From when on a service that has just learned of the job submits it."""
 
 
 class Every:
@@ -54,17 +41,17 @@ class Every:
         return f"every {self._seconds:g} s"
 
     def between(self, after: datetime, until: datetime, count: int) -> list[datetime]:
-        """See `Recurrence`."""
+        """The last `count` moments after `after`, up to and including `until`, oldest first."""
         last = self._number(until)
         first = max(self._number(after) + 1, last - count + 1)
         return [self._moment(number) for number in range(first, last + 1)]
 
     def next_after(self, moment: datetime) -> datetime:
-        """See `Recurrence`."""
+        """The first moment after this one."""
         return self._moment(self._number(moment) + 1)
 
     def beginning(self, now: datetime) -> datetime:
-        """See `Recurrence`."""
+        """From when on a service that has just learned of the job submits it."""
         return now - timedelta(seconds=self._seconds)
 
     def _number(self, moment: datetime) -> int:
@@ -113,7 +100,7 @@ class Cron:
         return self._text
 
     def between(self, after: datetime, until: datetime, count: int) -> list[datetime]:
-        """See `Recurrence`."""
+        """See `Every`."""
         day, first_day = (moment.astimezone(self._zone).date() for moment in (until, after))
         found: list[datetime] = []
         while day >= first_day and len(found) < count:
@@ -122,7 +109,7 @@ class Cron:
         return found[-count:]
 
     def next_after(self, moment: datetime) -> datetime:
-        """See `Recurrence`."""
+        """See `Every`."""
         today = moment.astimezone(self._zone).date()
         for days in range(MAX_SEARCH_DAYS):
             for each in self._moments(today + timedelta(days=days)):
@@ -131,7 +118,7 @@ class Cron:
         raise AssertionError(f"{self} never comes")
 
     def beginning(self, now: datetime) -> datetime:
-        """See `Recurrence`."""
+        """See `Every`."""
         return now
 
     def _moments(self, day: date) -> list[datetime]:
@@ -170,6 +157,10 @@ class Cron:
         for each in (first, second):
             if each.astimezone(self._zone).replace(tzinfo=None, fold=0) == wall:
                 yield each
+
+
+# The moments at which a periodic job is due, all in UTC.
+Recurrence = Every | Cron
 
 
 @lru_cache(maxsize=1000)

@@ -15,6 +15,9 @@ from django.utils import timezone
 from offload.jobs import metrics
 from offload.observe.live_gauges import set_all_series
 
+# The fields of `JobStats` that are dicts by queue, and have the same form in the leader's row.
+COUNTS = ("unserved", "owners", "full_owners", "planned")
+
 
 @dataclass
 class QueueStats:
@@ -99,12 +102,9 @@ class JobStats:
         return {
             "queues": {name: asdict(queue) for name, queue in self.queues.items()},
             "workers": self.workers,
-            "unserved": self.unserved,
             "backlogs": [asdict(backlog) for backlog in self.backlogs],
             "paused": self.paused,
-            "owners": self.owners,
-            "full_owners": self.full_owners,
-            "planned": self.planned,
+            **{name: getattr(self, name) for name in COUNTS},
         }
 
     def load(self, document: dict[str, Any], age: float) -> None:
@@ -119,14 +119,12 @@ class JobStats:
 
         self.queues = found
         self.workers = document.get("workers", 0)
-        self.unserved = document.get("unserved", {})
         self.backlogs = [
             Backlog(**_known(Backlog, values)) for values in document.get("backlogs", [])
         ]
         self.paused = [(queue, kind) for queue, kind in document.get("paused", [])]
-        self.owners = document.get("owners", {})
-        self.full_owners = document.get("full_owners", {})
-        self.planned = document.get("planned", {})
+        for name in COUNTS:
+            setattr(self, name, document.get(name, {}))
         self.read_at = time.monotonic() - age
         self._set_gauges(age)
 

@@ -81,8 +81,7 @@ def bounded_transaction(seconds: float | None = None) -> Iterator[None]:
     seconds = MAINTENANCE_LOCK_TIMEOUT_SECONDS if seconds is None else seconds
     with transaction.atomic():
         if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute(f"SET LOCAL lock_timeout = {int(seconds * 1000)}")
+            _set_local("lock_timeout", int(seconds * 1000))
         yield
 
 
@@ -123,15 +122,13 @@ def jobs_can_be_written() -> bool:
     return True
 
 
-@contextlib.contextmanager
-def long_statements() -> Iterator[None]:
+def long_statements() -> contextlib.AbstractContextManager[None]:
     """Within a transaction: statements about all parts of a job may take 2 minutes (PostgreSQL).
 
     The limit of a statement (8 s) is made for requests. Workers and the maintenance have it, too,
     and a statement that needs longer would fail each time that it is tried again.
     """
-    with _statement_timeout(LONG_STATEMENT_TIMEOUT_SECONDS):
-        yield
+    return _statement_timeout(LONG_STATEMENT_TIMEOUT_SECONDS)
 
 
 @contextlib.contextmanager
@@ -146,8 +143,7 @@ def index_reads() -> Iterator[None]:
         yield
         return
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL enable_seqscan = off")
+        _set_local("enable_seqscan", "off")
         yield
 
 
@@ -175,14 +171,19 @@ def _statement_timeout(seconds: float) -> Iterator[None]:
         yield
         return
 
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+    _set_local("statement_timeout", int(seconds * 1000))
     # The client gives up a server that does not even end the statement.
     bounded.answer_timeout = seconds + 1.0
     try:
         yield
     finally:
         bounded.answer_timeout = usual
+
+
+def _set_local(name: str, value: int | str) -> None:
+    """Set a parameter of PostgreSQL until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL {name} = {value}")
 
 
 @lru_cache(maxsize=1000)

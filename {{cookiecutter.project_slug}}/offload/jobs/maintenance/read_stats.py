@@ -3,7 +3,6 @@
 import logging
 import math
 import time
-from collections import defaultdict
 from dataclasses import dataclass, field
 
 from django.db.models import Count, Min, Q
@@ -224,11 +223,12 @@ class ReadStats:
                 found.queues.setdefault(queue, QueueStats()).drain = count / DRAIN_WINDOW_SECONDS
 
     def _report_unserved(self, found: JobStats) -> None:
-        unserved: dict[tuple[str, str], int] = defaultdict(int)
+        # A type that is served again is reported again the next time.
+        reported, self._reported = self._reported, set()
         for queue, kinds in found.unserved.items():
             for kind, count in kinds.items():
-                unserved[queue, kind] = count
-                if (queue, kind) not in self._reported:
+                self._reported.add((queue, kind))
+                if (queue, kind) not in reported:
                     logger.error(
                         "%s jobs of type %r wait in the queue %r, and no running worker knows "
                         "this type. Deploy workers that declare it, or cancel the jobs",
@@ -236,5 +236,3 @@ class ReadStats:
                         kind,
                         queue,
                     )
-        # A type that is served again is reported again the next time.
-        self._reported = set(unserved)

@@ -141,48 +141,40 @@ class Slot:
         self._memory = memory
         self._offset = offset
         self.activity = Activity.IDLE
-        self._record = Assignment(os.getpid(), UUID(int=0))
 
     def claiming(self, job_id: UUID) -> None:
         """This process asks for a job."""
-        self._write(Assignment(os.getpid(), job_id))
+        self._write(job_id)
 
     def computing(self, job: Job, limits: Limits) -> None:
         """This process calls the job's function, whose time limits begin now."""
         now = time.monotonic()
-        record = Assignment(
-            os.getpid(),
-            job.pk,
-            job.token,
-            Activity.COMPUTING,
-            now + limits.soft_limit,
-            now + limits.time_limit,
-        )
-        self._write(record)
+        soft_at, hard_at = now + limits.soft_limit, now + limits.time_limit
+        self._write(job.pk, job.token, Activity.COMPUTING, soft_at, hard_at)
 
     def in_storage(self, job: Job, seconds: float) -> None:
         """This process calls file storage, which may take so many seconds."""
-        limit_at = time.monotonic() + seconds
-        self._write(Assignment(os.getpid(), job.pk, job.token, Activity.STORAGE, inf, limit_at))
+        self._write(job.pk, job.token, Activity.STORAGE, inf, time.monotonic() + seconds)
 
     def writing(self, job: Job) -> None:
         """The function has ended; the time limits, too."""
-        self._write(Assignment(os.getpid(), job.pk, job.token, Activity.WRITING))
+        self._write(job.pk, job.token, Activity.WRITING)
 
     def idle(self) -> None:
         """This process works on no job."""
-        self._write(Assignment(os.getpid(), UUID(int=0), activity=Activity.IDLE))
+        self._write(UUID(int=0), activity=Activity.IDLE)
 
-    def _write(self, record: Assignment) -> None:
-        self.activity = record.activity
-        body = _RECORD.pack(
-            record.pid,
-            record.job_id.bytes,
-            record.token,
-            record.activity,
-            record.soft_limit_at,
-            record.hard_limit_at,
-        )
+    def _write(
+        self,
+        job_id: UUID,
+        token: int = 0,
+        activity: Activity = Activity.CLAIMING,
+        soft_limit_at: float = 0.0,
+        hard_limit_at: float = 0.0,
+    ) -> None:
+        self.activity = activity
+        record = os.getpid(), job_id.bytes, token, activity, soft_limit_at, hard_limit_at
+        body = _RECORD.pack(*record)
         data = (_CHECKSUM.pack(zlib.crc32(body)) + body).ljust(RECORD_BYTES, b"\0")
         self._memory[self._offset : self._offset + RECORD_BYTES] = data
 
