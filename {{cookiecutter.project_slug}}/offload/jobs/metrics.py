@@ -4,8 +4,11 @@ A count that belongs to a change of a row is made when the change is committed. 
 workers' processes and workers' main processes all count; only their sum says something.
 """
 
+import time
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from typing import Protocol
 
@@ -125,6 +128,13 @@ class Typed(Protocol):
     queue: str
 
 
+class Claimed(Typed, Protocol):
+    """A row that a worker has claimed, which sets both times, by the database's clock."""
+
+    was_due_at: datetime | None
+    claimed_at: datetime | None
+
+
 def start_at_zero(job_types: Iterable[tuple[str, str]]) -> None:
     """Make the series of these types and queues. Prometheus sees no increase in a first value of 1.
 
@@ -146,3 +156,22 @@ def count_new(jobs: Iterable[Typed]) -> None:
     """Count new rows once they are committed."""
     for (kind, queue), amount in Tally((job.kind, job.queue) for job in jobs).items():
         transaction.on_commit(partial(SUBMITTED.labels(kind, queue).inc, amount))
+
+
+@contextmanager
+def measured(job: Claimed) -> Iterator[None]:
+    """Count an attempt that this process has just claimed, and how long it waited; then time it."""
+    labels = job.kind, job.queue
+    ATTEMPTS.labels(*labels).inc()
+    if job.claimed_at and job.was_due_at:
+        waited = (job.claimed_at - job.was_due_at).total_seconds()
+        WAIT.labels(*labels).observe(max(waited, 0.0))
+
+    running, started = RUNNING.labels(*labels), time.perf_counter()
+    running.inc()
+    try:
+        yield
+    finally:
+        # A process that is killed keeps its 1, which is removed with its other gauges.
+        running.dec()
+        RUN.labels(*labels).observe(time.perf_counter() - started)

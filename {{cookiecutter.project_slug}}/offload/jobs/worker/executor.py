@@ -24,6 +24,7 @@ from offload.jobs.errors import JobError
 from offload.jobs.followers import check_handed_on
 from offload.jobs.job_type import FailedPart, JobType
 from offload.jobs.json_documents import model_of
+from offload.jobs.metrics import measured
 from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.parts import make_parts, part_results
 from offload.jobs.services import services
@@ -31,7 +32,6 @@ from offload.jobs.worker.assignments import Activity, Slot
 from offload.jobs.worker.failure import full_text, public_text
 from offload.jobs.worker.kept_end import STORAGE_TIMEOUT_SECONDS, KeptEnd, KeptResult, Spooler
 from offload.jobs.worker.left_behind import end_without_descriptors, nothing_left_behind
-from offload.jobs.worker.measured import measured
 from offload.jobs.worker.memory_limit import memory_limit
 from offload.jobs.worker.outage import retry_while_database_is_down
 from offload.jobs.worker.report import Cancelled, LeaseLost, RunningReport
