@@ -51,10 +51,6 @@ class FindUnpublished:
 
     `published_at` is on the row. A backlog is therefore published once, and not again by the next
     leader.
-
-    Args:
-        broker: this thread's connection to the broker.
-        due_rows: what `ReadStats` found in this run.
     """
 
     def __init__(self, broker: Broker, due_rows: Callable[[], DueRows]) -> None:
@@ -111,11 +107,6 @@ class PublishOldest:
     or of an owner with thousands of jobs, might never start. It is one row for every ten jobs that
     workers compute of the queue. The row's older message is still in the broker. A worker will
     discard it, because the row is no longer due then.
-
-    Args:
-        broker: this thread's connection to the broker.
-        stats: what `ReadStats` found in this run: how many jobs workers compute a second.
-        due_rows: what `ReadStats` found in this run: what waits.
     """
 
     def __init__(self, broker: Broker, stats: JobStats, due_rows: Callable[[], DueRows]) -> None:

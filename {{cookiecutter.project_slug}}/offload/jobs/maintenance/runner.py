@@ -49,7 +49,8 @@ class Maintenance:
         self._database_answers = True
         self._correct_times = CorrectTimes()
         read_stats = ReadStats(stats, self._leadership)
-        # In this order. A duty that fails does not stop the next one.
+        # In this order. A duty that fails does not stop the next one. `ReadStats` finds other
+        # `due_rows` in each run.
         self._duties: dict[str, Callable[[], None]] = {
             "correct times": self._correct_times.run,
             "read the stats": read_stats.run,

@@ -32,11 +32,7 @@ RUN_SECONDS = 1.0
 
 
 class UnblockLimited:
-    """The duty: unblock the next jobs of every key that has room, and publish them.
-
-    Args:
-        broker: this thread's connection to the broker.
-    """
+    """The duty: unblock the next jobs of every key that has room, and publish them."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker

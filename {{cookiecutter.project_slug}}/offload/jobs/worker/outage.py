@@ -28,7 +28,7 @@ def retry_while_database_is_down(
     """Call `write` until the database answers, however long that takes.
 
     What is to be written waits in this process's memory, and after a second in the spool, too
-    (`spooler.py`). The wait ends with the outage, or with the process: the worker's main process
+    (`kept_end.py`). The wait ends with the outage, or with the process: the worker's main process
     kills it at shutdown.
 
     Args:

@@ -1,9 +1,9 @@
 """The supervisor: a thread in a worker's main process that looks after the processes that compute.
 
 It never computes. A function that holds the GIL in another process therefore delays none of its
-duties, and each duty has a file: `heartbeat.py`, `lease.py`, `orphans.py`, `kills.py`,
-`shutdown.py`. Some are threads of their own: `time_limits.py` and `sign_of_life.py` must not wait
-for the database, and `write_spooled.py` may wait for file storage.
+duties, and each duty has a file: `heartbeat.py`, `orphans.py`, `kills.py`, `shutdown.py`. Some are
+threads of their own: `time_limits.py` and `sign_of_life.py` must not wait for the database, and
+`write_spooled.py` may wait for file storage.
 """
 
 import logging
