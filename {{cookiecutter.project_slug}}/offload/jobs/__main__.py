@@ -38,8 +38,8 @@ def main() -> int:
     # Only now, because Celery reads the environment when it is imported.
     from celery import current_app, signals
 
+    from offload.jobs.apps import is_no_plain_worker
     from offload.jobs.declare import all_job_types
-    from offload.jobs.plain_worker import is_no_plain_worker
     from offload.jobs.worker.start import preload
     from offload.jobs.worker.supervisor import Supervisor
 

@@ -60,46 +60,35 @@ HANDED_BACK = Counter(
     BY_TYPE,
 )
 
-# What the leader of the maintenance read once a second. All processes show the same.
-WAITING = Gauge(
-    "offload_jobs_waiting",
-    "Jobs that are due and have not started, without parts.",
-    ["queue"],
-    multiprocess_mode="livemostrecent",
+
+def _read_by_leader(name: str, text: str, labels: list[str] | None = None) -> Gauge:
+    """What the leader of the maintenance read once a second. All processes show the same."""
+    return Gauge(name, text, labels or (), multiprocess_mode="livemostrecent")
+
+
+WAITING = _read_by_leader(
+    "offload_jobs_waiting", "Jobs that are due and have not started, without parts.", ["queue"]
 )
-OLDEST = Gauge(
-    "offload_jobs_oldest_seconds",
-    "Age of the oldest of them.",
-    ["queue"],
-    multiprocess_mode="livemostrecent",
+OLDEST = _read_by_leader("offload_jobs_oldest_seconds", "Age of the oldest of them.", ["queue"])
+UNSERVED = _read_by_leader(
+    "offload_jobs_unserved", "Due jobs whose type no running worker knows.", ["queue", "kind"]
 )
-UNSERVED = Gauge(
-    "offload_jobs_unserved",
-    "Due jobs whose type no running worker knows.",
-    ["queue", "kind"],
-    multiprocess_mode="livemostrecent",
-)
-UNREAD = Gauge(
+UNREAD = _read_by_leader(
     "offload_jobs_unread",
     "Due jobs, parts included, of a queue that no running worker reads.",
     ["queue"],
-    multiprocess_mode="livemostrecent",
 )
-PAUSED = Gauge(
+PAUSED = _read_by_leader(
     "offload_jobs_paused",
     "1 for each paused queue and each paused job type, 0 for what is paused no more.",
     ["queue", "kind"],
-    multiprocess_mode="livemostrecent",
 )
-WORKERS = Gauge(
+WORKERS = _read_by_leader(
     "offload_jobs_workers",
     "Workers that renewed their row lately, without those that were told to stop.",
-    multiprocess_mode="livemostrecent",
 )
-READ_AT = Gauge(
-    "offload_jobs_stats_timestamp_seconds",
-    "When these figures were read, in seconds since 1970.",
-    multiprocess_mode="livemostrecent",
+READ_AT = _read_by_leader(
+    "offload_jobs_stats_timestamp_seconds", "When these figures were read, in seconds since 1970."
 )
 
 WITHOUT_BROKER = Gauge(
