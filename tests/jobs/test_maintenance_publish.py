@@ -349,8 +349,8 @@ def test_no_start_is_expected_once_the_workers_have_gone_or_in_a_pause(
     quiet: Lab, monkeypatch: pytest.MonkeyPatch, paused: bool
 ) -> None:
     from offload.jobs import transitions
+    from offload.jobs.control import pause
     from offload.jobs.models import Job, Worker
-    from offload.jobs.pauses import pause
     from offload.jobs.services import services
     from offload.jobs.why_waiting import expected_start_seconds
 

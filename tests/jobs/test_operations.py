@@ -130,7 +130,7 @@ def test_the_list_begins_with_the_oldest_unfinished_job_and_is_searched_by_id(la
 def test_the_page_shows_queues_workers_limits_schedules_and_what_is_wrong(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from offload.jobs.pauses import pause
+    from offload.jobs.control import pause
     from offload.jobs.services import services
 
     worker = works("default")

@@ -94,7 +94,7 @@ def look(page: Any, name: str) -> None:
 def test_the_operations_page_retries_a_failed_job(
     running: Lab, page: Any, problems: list[str]
 ) -> None:
-    from offload.jobs.pauses import pause
+    from offload.jobs.control import pause
 
     job = running.submit("lab.noted", name="stumble")
     running.reaches(job, "failed")
@@ -134,8 +134,8 @@ def test_the_operations_page_retries_a_failed_job(
 def test_a_long_word_makes_no_page_wider_than_its_window(
     running: Lab, page: Any, problems: list[str]
 ) -> None:
+    from offload.jobs.control import pause
     from offload.jobs.models import Job
-    from offload.jobs.pauses import pause
 
     # As long as they may be: the address of a file, a name, an error.
     job = running.submit("lab.noted", name="stumble")

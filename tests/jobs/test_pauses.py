@@ -22,13 +22,13 @@ def claim(job: Any) -> Any:
 
 
 def pause(**target: str) -> None:
-    from offload.jobs.pauses import pause
+    from offload.jobs.control import pause
 
     pause(**target, by="the tests", reason="the upstream is repaired")
 
 
 def resume(**target: str) -> None:
-    from offload.jobs.pauses import resume
+    from offload.jobs.control import resume
 
     assert resume(**target, by="the tests")
 
@@ -171,8 +171,8 @@ def test_what_cannot_be_paused_is_refused_with_a_sentence(lab: Lab, target: Any,
 
 
 def test_a_second_pause_changes_nothing_and_a_second_resume_says_so(lab: Lab) -> None:
+    from offload.jobs.control import resume
     from offload.jobs.models import Pause
-    from offload.jobs.pauses import resume
 
     for _ in range(2):
         pause(queue="cpu")

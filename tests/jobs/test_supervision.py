@@ -60,8 +60,8 @@ def test_a_process_that_was_started_beside_a_full_queue_submits_when_there_is_ro
     lab: Lab,
 ) -> None:
     from offload.jobs import transitions
+    from offload.jobs.control import pause
     from offload.jobs.models import Leader
-    from offload.jobs.pauses import pause
 
     pause(kind="lab.burn", by="the test", reason="they fill the queue")
     waiting = [lab.submit("lab.burn", units=1) for _ in range(3)]

@@ -40,7 +40,7 @@ def test_a_job_says_that_no_worker_reads_its_queue_or_knows_its_type(lab: Lab) -
 
 
 def test_a_job_says_who_paused_it_and_why(lab: Lab) -> None:
-    from offload.jobs.pauses import pause
+    from offload.jobs.control import pause
 
     works()
     leads()

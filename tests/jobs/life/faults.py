@@ -229,8 +229,8 @@ class Faults:
 
     def pause_limited(self, pick: int, seconds: float) -> str:
         """Nothing of a paused job type begins: no row of it counts one more attempt."""
+        from offload.jobs.control import pause, resume
         from offload.jobs.models import Pause
-        from offload.jobs.pauses import pause, resume
 
         if self._asked(Pause.objects.exists):
             return "it is paused already"

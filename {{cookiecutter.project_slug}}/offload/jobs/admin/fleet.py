@@ -10,9 +10,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from offload.jobs.admin.read_only import ReadOnly
+from offload.jobs.control import log_pause, log_resume
 from offload.jobs.declare import all_job_types, find_recurrence
 from offload.jobs.models import Pause, Schedule, Worker
-from offload.jobs.pauses import log_pause, log_resume
 
 
 @admin.register(Worker)

@@ -14,10 +14,11 @@ from offload.jobs.control import (
     failed_jobs,
     for_each,
     group_failures,
+    pause,
+    resume,
     retry_job,
 )
 from offload.jobs.models import Pause
-from offload.jobs.pauses import pause, resume
 
 # The actions on jobs, by the word that calls them.
 ACTIONS: dict[str, Action] = {
