@@ -8,7 +8,7 @@ that has ended would count as a running one for as long. `rescue_lost.py` does t
 import logging
 from collections import defaultdict
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
@@ -29,14 +29,21 @@ MIN_LEAD_SECONDS = 10.0
 CORRECT_BATCH_ROWS = 1000
 
 
+class _Reading(NamedTuple):
+    """What the clock said, between two times of `time.monotonic()`."""
+
+    now: datetime
+    asked_at: float
+    answered_at: float
+
+
 class DatabaseClock:
     """The database's clock, held against this process's monotonic one at each reading."""
 
     def __init__(self) -> None:
         # By how many seconds it was put forward since `take_step`; negative where it was put back.
         self.step = 0.0
-        # What it said, and `time.monotonic()` before and after it did.
-        self._last: tuple[datetime, float, float] | None = None
+        self._last: _Reading | None = None
 
     def read(self, now: datetime, asked_at: float, answered_at: float) -> None:
         """Note what the clock says.
@@ -45,14 +52,13 @@ class DatabaseClock:
             asked_at: `time.monotonic()` before the statement that read it.
             answered_at: the same after it.
         """
-        last, self._last = self._last, (now, asked_at, answered_at)
+        last, self._last = self._last, _Reading(now, asked_at, answered_at)
         if last is None:
             return
-        last_now, last_asked_at, last_answered_at = last
         # The moments of the two answers are known no better than this.
-        went = (now - last_now).total_seconds()
-        step = max(went - (answered_at - last_asked_at), 0.0)
-        step += min(went - (asked_at - last_answered_at), 0.0)
+        went = (now - last.now).total_seconds()
+        step = max(went - (answered_at - last.asked_at), 0.0)
+        step += min(went - (asked_at - last.answered_at), 0.0)
         if abs(step) > MIN_STEP_SECONDS:
             self.step += step
 
