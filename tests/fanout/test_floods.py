@@ -14,7 +14,7 @@ import uvloop
 from aiohttp.client_proto import ResponseHandler
 from chaos import Chaos, opened
 
-from offload.fanout import bounded_reader
+from offload.fanout import connector
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -114,12 +114,12 @@ def test_a_flood_of_compressed_nothing_leaves_the_loop_to_others() -> None:
 async def test_a_response_that_is_parsed_in_turns_is_the_same(
     monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
-    monkeypatch.setattr(bounded_reader, "PARSE_SECONDS", -1.0)
+    monkeypatch.setattr(connector, "PARSE_SECONDS", -1.0)
     parsed_in: list[int] = []
     parse = ResponseHandler.data_received
 
     def counted_parse(self: ResponseHandler, data: bytes) -> None:
-        assert len(data) <= bounded_reader.PARSED_AT_ONCE_BYTES
+        assert len(data) <= connector.PARSED_AT_ONCE_BYTES
         parsed_in.append(turns[0])
         parse(self, data)
 
@@ -135,7 +135,7 @@ async def test_a_response_that_is_parsed_in_turns_is_the_same(
     with upstream_of(head + body, b"", times=0) as url:
         async with opened(url) as upstream, counted_turns() as turns:
             assert await upstream.get_json("/") == value
-    parts = len(body) // bounded_reader.PARSED_AT_ONCE_BYTES
+    parts = len(body) // connector.PARSED_AT_ONCE_BYTES
     assert len(set(parsed_in)) > parts / 2 > FEW_TURNS
 
 
@@ -143,8 +143,8 @@ async def test_what_waits_to_be_parsed_is_no_answer_to_the_next_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The response has been read, and what came behind it has not."""
-    monkeypatch.setattr(bounded_reader, "PARSE_SECONDS", -1.0)
-    body = b"1" + b" " * (bounded_reader.PARSED_AT_ONCE_BYTES - 1)
+    monkeypatch.setattr(connector, "PARSE_SECONDS", -1.0)
+    body = b"1" + b" " * (connector.PARSED_AT_ONCE_BYTES - 1)
     first = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     forged = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2"
     with upstream_of(first + forged * 5, b"", times=0) as url:

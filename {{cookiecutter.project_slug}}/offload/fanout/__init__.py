@@ -22,13 +22,12 @@ from .gather import gather
 from .hedging import Hedge
 from .lifespan import lifespan
 from .middleware import DeadlineMiddleware
-from .multipart import FilePart, multipart
 from .oauth2 import OAuth2
 from .outcome import Outcome, Outcomes
 from .overview import breaker_states
 from .retry import Retry
 from .sent_request import SentRequest
-from .upload import Upload
+from .upload import FilePart, Upload, multipart
 from .upstream import Upstream
 
 __all__ = [
