@@ -16,8 +16,8 @@ from chaos import Chaos
 
 from offload import fanout
 from offload.fanout import Cache, CircuitBreaker, Hedge, OAuth2, Retry, Upstream, gather
-from offload.fanout.call_limits import CallLimits
 from offload.fanout.errors import OutcomeStatus
+from offload.fanout.limits import CallLimits
 
 pytestmark = pytest.mark.timeout(30)
 

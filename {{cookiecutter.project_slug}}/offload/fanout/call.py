@@ -15,12 +15,12 @@ from pydantic import TypeAdapter
 
 from offload.serving import release
 
-from .call_limits import CallLimits
 from .client import ClientHolder
 from .context import CANCEL_SECONDS
 from .deadline import latest_end
 from .errors import DeadlineExceeded, OutcomeStatus, is_source_fault, status_of
 from .http import httpx
+from .limits import CallLimits
 from .outcome import Outcome, Outcomes
 from .propagation import propagated_headers
 from .raw_response import RawResponse

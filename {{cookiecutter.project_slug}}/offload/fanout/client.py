@@ -10,13 +10,12 @@ from offload.observe.tracing import tracing
 from .auth import TokenAuth
 from .bulkhead import Bulkhead
 from .cache import CachedResponse, ResponseCache
-from .call_limits import CallLimits
 from .circuit_breaker import Circuit
 from .context import CallContext
 from .deadline import is_asked, latest_end
 from .errors import is_source_fault
 from .http import httpx
-from .limits import UpstreamLimits
+from .limits import CallLimits, UpstreamLimits
 from .metrics import Meter
 from .pipeline import build_pipeline
 from .raw_response import RawResponse

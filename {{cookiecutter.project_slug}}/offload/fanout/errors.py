@@ -1,5 +1,7 @@
 """Errors: how an upstream call can fail, besides httpx's own exceptions."""
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import ClassVar, Literal
 
 from .http import httpx
@@ -81,3 +83,17 @@ def reason(error: Exception) -> str:
     if isinstance(error, httpx.HTTPStatusError):
         return f"HTTP {error.response.status_code}"
     return type(error).__name__
+
+
+def retry_after(response: httpx.Response) -> float:
+    """Seconds that the server asks to wait, by number or date (RFC 9110, section 10.2.3).
+
+    0 if it asks nothing that can be read.
+    """
+    text = response.headers.get("Retry-After", "")
+    if text.isdecimal():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
+        return 0.0

@@ -9,7 +9,7 @@ from typing import Any
 
 from .bulkhead import Bulkhead
 from .context import CANCEL_SECONDS, CallContext, R, Strategy
-from .retry_budget import RetryBudget
+from .retry import RetryBudget
 from .window import Window
 
 # The latest calls from whose times the quantile is taken.

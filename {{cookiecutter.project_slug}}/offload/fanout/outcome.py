@@ -7,15 +7,24 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from offload.problems import Problem
 
-from .errors import BreakerOpen, OutcomeStatus, Overloaded, is_source_fault, reason, status_of
+from .errors import (
+    BreakerOpen,
+    OutcomeStatus,
+    Overloaded,
+    is_source_fault,
+    reason,
+    retry_after,
+    status_of,
+)
 from .http import httpx
-from .retry_after import MAX_PASSED_ON_SECONDS, retry_after
 from .sent_request import SentRequest
 
 T = TypeVar("T")
 
 # Asked of our caller where nobody said how long it will take.
 DEFAULT_RETRY_AFTER_SECONDS = 1.0
+# What is passed on to our own callers is a day at most.
+MAX_PASSED_ON_SECONDS = 86400.0
 
 
 class Answer(NamedTuple):

@@ -15,8 +15,7 @@ from .http import httpx
 from .limits import UpstreamLimits
 from .metrics import Meter
 from .rate_limiter import RateLimiterStrategy
-from .retry import RetryStrategy
-from .retry_budget import RetryBudget
+from .retry import RetryBudget, RetryStrategy
 from .send import SendStrategy
 from .stalls import Stalls
 from .traced_attempt import TracedAttemptStrategy
