@@ -11,7 +11,7 @@ from .auth import TokenAuth
 from .bulkhead import Bulkhead
 from .cache import CachedResponse, ResponseCache
 from .circuit_breaker import Circuit
-from .context import CallContext
+from .context import CallContext, Exchange, R
 from .deadline import is_asked, latest_end
 from .errors import is_source_fault
 from .http import httpx
@@ -58,10 +58,6 @@ class UpstreamClient:
         self._single_flight = SingleFlight(self.pipeline, self._forget_all)
         self.meter.watch(lambda: self.bulkhead.waiting, lambda: self.circuit.state)
 
-    def headers(self, request: UpstreamRequest, propagated: Headers) -> Headers:
-        """The headers to send, without those that each attempt adds."""
-        return [*request.headers, *propagated] if self._limits.propagate else [*request.headers]
-
     def start(
         self, request: UpstreamRequest, propagated: Headers, limits: CallLimits | None
     ) -> SharedCall | None:
@@ -77,17 +73,8 @@ class UpstreamClient:
         if wanted_until <= now:
             return None
 
-        context = CallContext(
-            request,
-            self.headers(request, propagated),
-            self._limits.max_bytes,
-            read_whole,
-            ends_at=now + timeout,
-            wanted_until=wanted_until,
-            attempt_timeout=self._limits.attempt_timeout,
-            max_attempts=self._limits.retry.attempts,
-            end_is_asked=is_asked(wanted_until),
-            span=tracing.current(),
+        context = self._context(
+            request, propagated, self._limits.max_bytes, read_whole, now + timeout, wanted_until
         )
         key = request.key if self._limits.single_flight else None
         if limits:
@@ -110,17 +97,31 @@ class UpstreamClient:
         self, request: UpstreamRequest, propagated: Headers, max_bytes: int, ends_at: float
     ) -> CallContext[httpx.Response]:
         """The context of a stream."""
+        context = self._context(request, propagated, max_bytes, open_stream, ends_at, ends_at)
+        context.streaming = True
+        return context
+
+    def _context(
+        self,
+        request: UpstreamRequest,
+        propagated: Headers,
+        max_bytes: int,
+        exchange: Exchange[R],
+        ends_at: float,
+        wanted_until: float,
+    ) -> CallContext[R]:
+        limits = self._limits
         return CallContext(
             request,
-            self.headers(request, propagated),
+            # Without those that each attempt adds.
+            [*request.headers, *propagated] if limits.propagate else [*request.headers],
             max_bytes,
-            open_stream,
+            exchange,
             ends_at=ends_at,
-            wanted_until=ends_at,
-            attempt_timeout=self._limits.attempt_timeout,
-            max_attempts=self._limits.retry.attempts,
-            end_is_asked=is_asked(ends_at),
-            streaming=True,
+            wanted_until=wanted_until,
+            attempt_timeout=limits.attempt_timeout,
+            max_attempts=limits.retry.attempts,
+            end_is_asked=is_asked(wanted_until),
             span=tracing.current(),
         )
 
