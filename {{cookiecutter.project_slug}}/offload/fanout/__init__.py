@@ -6,7 +6,7 @@ protections is in `pipeline.py`.
 
 from .auth import Token, TokenAuth
 from .cache import Cache
-from .call import Call
+from .call import Call, gather
 from .circuit_breaker import CircuitBreaker
 from .deadline import deadline, remaining
 from .errors import (
@@ -18,7 +18,6 @@ from .errors import (
     Undecodable,
     UpstreamError,
 )
-from .gather import gather
 from .hedging import Hedge
 from .lifespan import lifespan
 from .middleware import DeadlineMiddleware

@@ -1,10 +1,8 @@
-"""A call as its caller sees it: described (`Call`), and under way (`PendingCall`, `run_calls`)."""
+"""Calls as a feature describes them (`Call`), and makes them: one by `await`, many by `gather`."""
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from math import inf
@@ -17,22 +15,18 @@ from offload.serving import release
 
 from .client import ClientHolder
 from .context import CANCEL_SECONDS
-from .deadline import latest_end
-from .errors import DeadlineExceeded, OutcomeStatus, is_source_fault, status_of
+from .deadline import deadline, latest_end
 from .http import httpx
 from .limits import CallLimits
 from .outcome import Outcome, Outcomes
+from .pending_call import PendingCall
 from .propagation import propagated_headers
 from .raw_response import RawResponse
 from .request import Headers, UpstreamRequest
-from .sent_request import RequestStatus
 from .single_flight import leave
-from .traced_call import add_call_event
 
 T = TypeVar("T")
 U = TypeVar("U")
-
-logger = logging.getLogger("offload.fanout")
 
 # After this time the loop serves others, and then the next response is read.
 READ_SECONDS = 0.002
@@ -105,6 +99,11 @@ class Call(Generic[T]):
         name = self.holder.upstream
         return (await run_calls({name: self}))[name]
 
+    def start(self, propagated: Headers) -> PendingCall[T]:
+        """Start the call for one caller, with these headers besides its own."""
+        client = self.holder.get()
+        return PendingCall(client, self.request, self.decode, self.limits, propagated)
+
     def __await__(self) -> Generator[Any, None, T]:
         """Make the call and return its value.
 
@@ -123,6 +122,39 @@ class Call(Generic[T]):
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
+async def gather(
+    calls: Mapping[str, Call[Any]],
+    *,
+    required: Collection[str] = (),
+    within: float = inf,
+    limit: float = inf,
+) -> Outcomes:
+    """Make the calls side by side and return an outcome for each.
+
+    Args:
+        calls: what to ask, by source name: `{"northbank": northbank.get_json("/prices")}`.
+        required: sources without which there is no answer. The first of them that fails ends the
+            whole gather: calls still under way are cancelled, and a `Problem` is raised: 504 if
+            the source came too late, 503 if it can be asked again soon, 502 otherwise. It lists
+            the sources that were over by then.
+        within: seconds for all calls together; the request's own deadline holds, too.
+        limit: calls under way at one time. Without it all calls start at once, and one upstream
+            refuses those beyond `max_in_flight` and `max_waiting` (64 and 64) with `rejected`.
+    """
+    if limit < 1:
+        raise ValueError(f"limit has to be 1 or more, and is {limit}")
+
+    unknown = set(required) - set(calls)
+    if unknown:
+        raise ValueError(
+            f"required names sources that are not called: {', '.join(sorted(unknown))}"
+        )
+
+    await release()
+    with deadline(within):
+        return await run_calls(calls, required, limit)
+
+
 async def run_calls(
     calls: Mapping[str, Call[Any]], required: Collection[str] = (), limit: float = inf
 ) -> Outcomes:
@@ -139,7 +171,7 @@ async def run_calls(
         while waiting or pending:
             while waiting and len(pending) < limit:
                 name, call = waiting.popleft()
-                started[name] = pending[name] = PendingCall(call, propagated)
+                started[name] = pending[name] = call.start(propagated)
 
             # The end of one call may end the gather, or let a waiting call start.
             each_end_counts = required or waiting
@@ -157,7 +189,7 @@ async def run_calls(
     return Outcomes((name, outcomes[name]) for name in calls)
 
 
-async def _read(over: list[str], pending: dict[str, "PendingCall[Any]"], into: Outcomes) -> None:
+async def _read(over: list[str], pending: dict[str, PendingCall[Any]], into: Outcomes) -> None:
     """Move the calls that are over from `pending` to their outcomes, in turns with other requests.
 
     To read the JSON of a megabyte takes 10 ms, and a gather may have waited for fifty of them.
@@ -171,7 +203,7 @@ async def _read(over: list[str], pending: dict[str, "PendingCall[Any]"], into: O
 
 
 async def _wait(
-    pending: Mapping[str, "PendingCall[Any]"], ends_at: float, return_when: str
+    pending: Mapping[str, PendingCall[Any]], ends_at: float, return_when: str
 ) -> list[str]:
     """Wait for some of the calls, or for the deadline. Returns the names of those that are over."""
     under_way = [call.shared for call in pending.values() if call.shared]
@@ -187,116 +219,3 @@ async def _wait(
         # The time has passed: for this caller, all calls are over.
         return list(pending)
     return [name for name, call in pending.items() if not call.shared or call.shared.task in done]
-
-
-class PendingCall(Generic[T]):
-    """One caller's call, from its start to its outcome.
-
-    Three cases:
-    1. `cached` is set: a kept response stands in for the call, and nothing is sent.
-    2. `shared` is set: the call is under way, possibly for other callers, too.
-    3. Neither is set: the deadline had passed before the start, and nothing is sent.
-    """
-
-    __slots__ = ("_call", "_client", "_started_at", "cached", "shared")
-
-    def __init__(self, call: Call[T], propagated: Headers) -> None:
-        self._call = call
-        self._client = call.holder.get()
-        self._started_at = monotonic()
-        fresh = not call.limits or not call.limits.skip_cache
-        self.cached = self._client.fresh(call.request) if fresh else None
-        self.shared = (
-            None if self.cached else self._client.start(call.request, propagated, call.limits)
-        )
-
-    def outcome(self) -> Outcome[T]:
-        """The outcome, now that the call is over or its deadline has passed."""
-        found = self._response()
-        if isinstance(found, Exception):
-            return self._failure(found)
-
-        try:
-            value = self._call.decode(found)
-        except ValueError as cause:
-            return self._failure(found.undecodable(cause))
-
-        if self.cached:
-            return self._outcome("ok", value, age=self.cached.age)
-        self._client.store(self._call.request, found, self._started_at)
-        return self._outcome("ok", value)
-
-    def _response(self) -> RawResponse | Exception:
-        if self.cached:
-            return self.cached.response
-        if self.shared is None:
-            return DeadlineExceeded("The deadline passed before the request was sent.")
-        if not self.shared.task.done():
-            return DeadlineExceeded("The deadline passed before the response came.")
-        # A failure is returned; a mistake in code is raised here.
-        return self.shared.task.result()
-
-    def _failure(self, error: Exception) -> Outcome[T]:
-        """The outcome of a call that failed: a stale response in its place, or the error."""
-        request, status = self._call.request, status_of(error)
-        # The other statuses are logged and counted elsewhere: an open circuit breaker when it
-        # opens, a full bulkhead by the metric of outcomes.
-        if status in ("timeout", "error"):
-            logger.log(
-                self._client.log_level(request, error),
-                "Upstream %s: %s %s failed: %r",
-                self._client.name,
-                request.method,
-                request.url.path,
-                error,
-                extra=self._log_fields(status),
-            )
-
-        if not is_source_fault(error):
-            # A right may have been revoked, or the thing deleted: nothing stands in for the call
-            # now, nor in an outage that follows.
-            if isinstance(error, httpx.HTTPStatusError):
-                self._client.forget(request)
-        elif cached := self._client.stale(request):
-            # The response may have been kept for a call that reads it in another way.
-            with suppress(ValueError):
-                value = self._call.decode(cached.response)
-                return self._outcome("stale", value, age=cached.age, error=error)
-        return self._outcome(status, error=error)
-
-    def _log_fields(self, status: OutcomeStatus) -> dict[str, Any]:
-        """The facts of a log line about a call that failed; `ms` is in milliseconds."""
-        return {
-            "upstream": self._client.name,
-            "outcome": status,
-            "attempts": self.shared.context.attempts if self.shared else 0,
-            "ms": round((monotonic() - self._started_at) * 1000, 2),
-        }
-
-    def _outcome(self, status: OutcomeStatus, value: T | None = None, **more: Any) -> Outcome[T]:
-        if self.shared is None:
-            self._client.meter.outcome(status, None)
-            alone = Outcome(status, (monotonic() - self._started_at) * 1000, value, **more)
-            add_call_event(self._client.name, alone, None)
-            return alone
-
-        context = self.shared.context
-        ended_at = context.finished_at or monotonic()
-        seconds = ended_at - self._started_at
-        self._client.meter.outcome(status, seconds if context.attempts else None)
-
-        # A call that is over has cancelled the other request of a hedge. One that is not over was
-        # too slow for this caller.
-        unfinished: RequestStatus = "cancelled" if context.finished_at else "timeout"
-        # A generator would cost a microsecond more.
-        requests = tuple(
-            [
-                timer.seen_by_caller(self._started_at, ended_at, unfinished)
-                for timer in context.timers
-            ]
-        )
-        outcome = Outcome(
-            status, seconds * 1000, value, context.attempts, context.hedged, requests, **more
-        )
-        add_call_event(self._client.name, outcome, context.span)
-        return outcome

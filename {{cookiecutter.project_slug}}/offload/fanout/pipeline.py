@@ -18,7 +18,7 @@ from .rate_limiter import RateLimiterStrategy
 from .retry import RetryBudget, RetryStrategy
 from .send import SendStrategy
 from .stalls import Stalls
-from .traced_attempt import TracedAttemptStrategy
+from .traces import TracedAttemptStrategy
 
 
 def build_pipeline(

@@ -28,7 +28,7 @@ from .http import httpx
 from .outcome import Outcome
 from .propagation import propagated_headers
 from .request import UpstreamRequest
-from .traced_call import add_call_event
+from .traces import add_call_event
 
 
 @asynccontextmanager

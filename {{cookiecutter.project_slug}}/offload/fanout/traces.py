@@ -1,4 +1,4 @@
-"""Traced attempt: a span of each request that is sent to an upstream."""
+"""Traces: a span of each request to an upstream, and what a call came to, on its caller's span."""
 
 import asyncio
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 from offload.observe.tracing import tracing
 
 from .context import CallContext, R, Strategy
-from .errors import FAILURES
+from .errors import FAILURES, reason
 from .http import httpx
+from .outcome import Outcome
 from .raw_response import RawResponse
 from .request import Headers
 
@@ -73,3 +74,32 @@ class TracedAttemptStrategy:
 def _with_trace(headers: Headers, trace: dict[str, str]) -> Headers:
     """The headers with this trace context in place of the one that they have."""
     return [(name, value) for name, value in headers if name not in trace] + [*trace.items()]
+
+
+def add_call_event(upstream: str, outcome: Outcome[Any], first_caller: Any) -> None:
+    """Add the event `upstream.call` to the span of this context.
+
+    Args:
+        first_caller: the span of the caller that started the call, under which its attempts are. If
+            that is another one, this caller's span gets a link to it.
+    """
+    span = tracing.current()
+    if span is None or not span.is_recording():
+        return
+
+    found: dict[str, str | int | float] = {
+        "offload.upstream": upstream,
+        "offload.outcome": outcome.status,
+        "offload.ms": round(outcome.ms, 1),
+        "offload.attempts": outcome.attempts,
+    }
+    if outcome.hedged:
+        found["offload.hedged"] = True
+    if outcome.status == "stale" or (outcome.status == "ok" and not outcome.attempts):
+        found["offload.cache_age_seconds"] = round(outcome.age, 1)
+    if outcome.error is not None:
+        found["error.type"] = reason(outcome.error)
+    if first_caller is not None and first_caller is not span:
+        found["offload.shared"] = True
+        span.add_link(first_caller.get_span_context())
+    span.add_event("upstream.call", found)
