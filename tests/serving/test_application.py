@@ -24,7 +24,7 @@ from offload.problems import Problem
 from offload.serving.application import Application
 from offload.serving.cancellation import cancel_on_disconnect
 from offload.serving.handler import admit_stream
-from offload.serving.host_check import check_host
+from offload.serving.head_checks import check_host
 from offload.serving.middleware import SecurityHeaders
 from offload.serving.middleware.recording import RecordingMiddleware
 from offload.serving.request_state import REQUEST_STATE, RequestState

@@ -12,12 +12,11 @@ from conftest import TIMEOUT_SECONDS, environment
 
 from offload.problems import Problem
 from offload.serving.application import in_layers
-from offload.serving.body_limit import BodyLimit
 from offload.serving.disconnect import ClientDisconnect
-from offload.serving.large_bodies import LARGE_BYTES, LargeBodies
 from offload.serving.load_shedding import InFlight, LoadShedding
 from offload.serving.paths import PathPrefixes
 from offload.serving.refusals import Refusals
+from offload.serving.request_body import LARGE_BYTES, BodyLimit, LargeBodies
 from offload.serving.request_state import REQUEST_STATE, RequestState, new_request_state
 from offload.serving.stream_shutdown import OpenStreams, StreamShutdown
 from offload.serving.sweeps import Sweeps

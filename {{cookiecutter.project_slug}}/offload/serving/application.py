@@ -15,23 +15,24 @@ from offload.observe.traced_queries import trace_queries
 from offload.observe.tracing import tracing
 from offload.problems import Problem
 from offload.serving import metrics
-from offload.serving.body_limit import BodyLimit
-from offload.serving.body_timeout import BodyTimeout
-from offload.serving.costly_headers import CostlyHeaders, check_costly_headers
 from offload.serving.disconnect import ClientDisconnect
 from offload.serving.handler import build_handler
-from offload.serving.host_check import HostCheck, is_served_host
-from offload.serving.large_bodies import LargeBodies
+from offload.serving.head_checks import (
+    CostlyHeaders,
+    HostCheck,
+    MethodCheck,
+    check_costly_headers,
+    is_served_host,
+)
 from offload.serving.lifespan import run_lifespan
 from offload.serving.load_shedding import InFlight, LoadShedding
 from offload.serving.loop_turns import with_loop_turns
-from offload.serving.methods import MethodCheck
 from offload.serving.paths import PathPrefixes
 from offload.serving.raw_refusals import deny_websocket
 from offload.serving.refusals import Refusals
+from offload.serving.request_body import BodyLimit, BodyTimeout, LargeBodies
 from offload.serving.request_state import REQUEST_STATE, new_request_state
 from offload.serving.request_thread import SocketThread
-from offload.serving.request_timeout import end_overdue_requests
 from offload.serving.response_headers import choose_request_id
 from offload.serving.stream_shutdown import OpenStreams, StreamShutdown
 from offload.serving.sweeps import Sweeps
@@ -73,7 +74,7 @@ class Application:
         self.streams = OpenStreams()
         self.in_flight = InFlight(self.conf.requests_in_flight, self.conf.streams_in_flight)
         self.layers = self._layers()
-        self.sweeps.add(partial(end_overdue_requests, self.in_flight, self.conf.request_timeout))
+        self.sweeps.add(partial(self.in_flight.end_overdue, self.conf.request_timeout))
         self._show_gauges()
         self.sweeps.add(lambda _: refresh_gauges())
 

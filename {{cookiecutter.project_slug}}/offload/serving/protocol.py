@@ -127,7 +127,7 @@ class HttpProtocol(HttpInput):
 
         Four cases: 1. the client reads too little of what was sent; 2. it sends no head; 3. it
         sends no further request; 4. it does not close what this side has closed. How long a body
-        and a response may take, `body_timeout.py` and `request_timeout.py` decide.
+        and a response may take, `request_body.py` and `load_shedding.py` decide.
         """
         waited = now - self._phase_since
         if self._reading.is_too_slow(
