@@ -1,7 +1,7 @@
 """The ASGI application: what it opens at start, and the layers that a request passes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -28,16 +28,14 @@ from offload.serving.lifespan import run_lifespan
 from offload.serving.load_shedding import InFlight, LoadShedding
 from offload.serving.loop_turns import with_loop_turns
 from offload.serving.paths import PathPrefixes
-from offload.serving.raw_refusals import deny_websocket
-from offload.serving.refusals import Refusals
+from offload.serving.refusals import Refusals, deny_websocket
 from offload.serving.request_body import BodyLimit, BodyTimeout, LargeBodies
-from offload.serving.request_state import REQUEST_STATE, new_request_state
+from offload.serving.request_state import REQUEST_STATE, RequestState, new_request_state
 from offload.serving.request_thread import SocketThread
 from offload.serving.response_headers import choose_request_id
 from offload.serving.stream_shutdown import OpenStreams, StreamShutdown
 from offload.serving.sweeps import Sweeps
 from offload.serving.thread_pool import ThreadPool
-from offload.serving.two_chains import TwoChains
 from offload.serving.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 # The server cancels what outlives its grace period. The cancelled requests have this time to run
@@ -45,6 +43,26 @@ from offload.serving.types import ASGIApp, Lifespan, Receive, Scope, Send
 CLEANUP_TIMEOUT_SECONDS = 2.0
 
 Layer = Callable[[ASGIApp], ASGIApp]
+
+
+class TwoChains:
+    """Sends a request through the API's middleware, or through Django's full stack.
+
+    Args:
+        api: what answers the paths that begin with one of `api_prefixes`.
+        pages: what answers all other paths.
+    """
+
+    def __init__(self, api: ASGIApp, pages: ASGIApp, *, api_prefixes: tuple[str, ...]) -> None:
+        self.api = api
+        self.pages = pages
+        self.api_paths = PathPrefixes(api_prefixes)
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one request, without a coroutine of its own (0.2 us)."""
+        state: RequestState = scope[REQUEST_STATE]
+        chain = self.api if self.api_paths.match(state.path) else self.pages
+        return chain(scope, receive, send)
 
 
 class Application:

@@ -10,7 +10,7 @@ from typing import Protocol
 from offload.conf import Offload
 from offload.observe.live_gauges import show_gauge
 from offload.serving import metrics
-from offload.serving.sweeps import LATE_SECONDS, PUT_OFF_SECONDS, SWEEP_INTERVAL_SECONDS
+from offload.serving.sweeps import Sweeps
 
 logger = logging.getLogger("offload.serving")
 
@@ -63,7 +63,9 @@ class ConnectionLimits:
         self.open: set[Connection] = set()
         self.idle: dict[Connection, None] = {}
         self.stopping = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._sweeps = Sweeps()
+        self._sweeps.add(lambda _: self._check_all(asyncio.get_running_loop().time()))
+        self._sweeping: asyncio.Task[None] | None = None
         show_gauge(metrics.CONNECTIONS, lambda: len(self.open))
 
     def admit(self, connection: Connection) -> bool:
@@ -96,21 +98,8 @@ class ConnectionLimits:
         self.write_timeout = min(self.write_timeout, STOP_WRITE_TIMEOUT_SECONDS)
 
     def sweep(self) -> None:
-        """Close the connections whose time is over, now and from now on."""
-        self._check_all(asyncio.get_running_loop().time())
-        self._sweep_later()
-
-    def _sweep_later(self) -> None:
-        loop = asyncio.get_running_loop()
-        due_at = loop.time() + SWEEP_INTERVAL_SECONDS
-        self._timer = loop.call_at(due_at, self._sweep_unless_late, due_at)
-
-    def _sweep_unless_late(self, due_at: float) -> None:
-        loop = asyncio.get_running_loop()
-        if loop.time() - due_at > LATE_SECONDS:
-            self._timer = loop.call_later(PUT_OFF_SECONDS, self.sweep)
-        else:
-            self.sweep()
+        """Close the connections whose time is over, from now on."""
+        self._sweeping = asyncio.get_running_loop().create_task(self._sweeps.run())
 
     def _check_all(self, now: float) -> None:
         for connection in tuple(self.open):
@@ -120,10 +109,10 @@ class ConnectionLimits:
                 logger.exception("A connection could not be checked; it is closed.")
                 connection.evict()
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """Look no more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._sweeping is not None:
+            await self._sweeps.stop(self._sweeping)
 
     def _evict_one(self) -> bool:
         if not self.idle:

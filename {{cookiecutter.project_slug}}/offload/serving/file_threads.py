@@ -5,7 +5,8 @@ A file may be on another machine, or be the output of another process. In the ev
 metrics, which use that pool, too, and Python waits for its threads at the end of the process.
 """
 
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor, Future
 from functools import lru_cache, partial
 from queue import SimpleQueue
@@ -13,9 +14,14 @@ from threading import Semaphore, Thread
 from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.http import FileResponse
+from django.http.response import HttpResponseBase
 
 # Files that are read at the same moment; further reads wait. Python's own pool has no more threads.
 MAX_FILE_THREADS = 32
+# The size of one piece of a file. A client that reads slowly holds one, and the transport's buffer
+# (64 KiB) holds another.
+PIECE_BYTES = 64 * 1024
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -83,3 +89,28 @@ class DaemonThreads(Executor):
             future.set_exception(error)
         else:
             future.set_result(result)
+
+
+def read_in_pieces(response: HttpResponseBase) -> None:
+    """Let a `FileResponse` be read as fast as its client reads.
+
+    Under ASGI Django reads a file to its end first (`StreamingHttpResponse.__aiter__`): ten
+    downloads of 2 GB would take 20 GB of memory.
+    """
+    file = response.file_to_stream if isinstance(response, FileResponse) else None
+    if file is not None:
+        length = response.headers.get("Content-Length", "")
+        # Django closes it with the response.
+        response.streaming_content = _pieces(  # type: ignore[attr-defined]
+            file, int(length) if length.isdecimal() else sys.maxsize
+        )
+
+
+async def _pieces(file: Any, length: int) -> AsyncIterator[bytes]:
+    """The first `length` bytes: the file may have grown since its response was made."""
+    # The client may take hours, for which the request's own thread would be held.
+    read = in_file_thread(file.read)
+    left = length
+    while left > 0 and (piece := await read(min(left, PIECE_BYTES))):
+        left -= len(piece)
+        yield piece

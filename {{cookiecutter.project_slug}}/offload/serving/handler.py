@@ -24,7 +24,7 @@ from offload.conf import conf
 from offload.problems import Problem
 from offload.serving.cancellation import cancel_on_disconnect
 from offload.serving.fast import header_stores
-from offload.serving.file_pieces import read_in_pieces
+from offload.serving.file_threads import read_in_pieces
 from offload.serving.form_request import FormRequest
 from offload.serving.loop_turns import with_loop_turns
 from offload.serving.request_state import REQUEST_STATE, RequestState, state_of

@@ -16,9 +16,8 @@ from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
 from offload.problems import Problem
 from offload.serving import metrics
-from offload.serving.database import begin_in_thread, finish_in_thread
-from offload.serving.pooled_thread import PooledThread, WorkItem
-from offload.serving.thread_pool import ThreadPool
+from offload.serving.signals import begin_in_thread, finish_in_thread
+from offload.serving.thread_pool import PooledThread, ThreadPool, WorkItem
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -67,7 +67,7 @@ class Server(uvicorn.Server):
         await self._serve_the_last(sockets or [])
         await super().shutdown(sockets)
         if self._limits is not None:
-            self._limits.end()
+            await self._limits.end()
 
     async def _serve_the_last(self, sockets: list[socket.socket]) -> None:
         """Close the listening sockets, and take over the connections that wait in their queues."""

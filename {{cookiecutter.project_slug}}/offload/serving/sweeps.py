@@ -1,4 +1,4 @@
-"""Looks twice a second for requests whose time is over, so that none needs a timer of its own."""
+"""Looks twice a second for what has no time left, so that no request needs a timer of its own."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ Check = Callable[[float], None]
 
 
 class Sweeps:
-    """Calls the checks of the layers while the process serves."""
+    """Calls the checks of the layers, or of the connections, while the process serves."""
 
     def __init__(self) -> None:
         self._checks: list[Check] = []

@@ -69,7 +69,7 @@ class AccessLog(RecordingMiddleware):
 
 
 def log_refusal(
-    method: str, path: str, problem: Problem, id_: str, seconds: float, client: str | None = None
+    method: str, path: str, problem: Problem, id_: str, seconds: float, client: str | None
 ) -> None:
     """Log a request that was answered before it came to Django. `id_` is the request's."""
     path = _printable(path)
