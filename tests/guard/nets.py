@@ -197,7 +197,7 @@ async def _watch(cases: list[str]) -> list[tuple[str, str]]:
     import corpus_calls
 
     from offload.conf import Offload
-    from offload.guard.runtime.block import Block
+    from offload.guard.runtime.block_log import Block
     from offload.guard.runtime.watchdog import Watchdog
 
     blocks: list[Block] = []

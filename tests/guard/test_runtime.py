@@ -21,9 +21,8 @@ from urllib.error import HTTPError
 import pytest
 from nets import HERE, SERVICE
 
-from offload.guard.runtime.block import Block
+from offload.guard.runtime.block_log import Block, LagLog
 from offload.guard.runtime.gc_pauses import GcPause, GcPauses
-from offload.guard.runtime.lag_log import LagLog
 from offload.guard.runtime.watchdog import Watchdog
 
 pytestmark = pytest.mark.timeout(900)

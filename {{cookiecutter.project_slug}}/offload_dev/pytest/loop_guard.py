@@ -17,7 +17,7 @@ import pytest
 from django.core.signals import setting_changed
 from django.urls import get_resolver
 
-from offload.guard.runtime.block import Block
+from offload.guard.runtime.block_log import Block
 from offload.guard.runtime.watchdog import Watchdog
 from offload_dev.pytest import (
     eager_tasks,

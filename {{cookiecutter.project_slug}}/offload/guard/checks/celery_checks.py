@@ -10,7 +10,7 @@ from celery.app.defaults import DEFAULTS, NAMESPACES, SETTING_KEYS, flatten
 from django.conf import settings
 from django.core.checks import CheckMessage, register
 
-from offload.guard.checks.messages import TAG, error, warning
+from offload.guard.checks.run_checks import TAG, error, warning
 
 PREFIX = "CELERY_"
 # Beginnings of the variables that Celery reads from the environment after the prefix (celery/app,

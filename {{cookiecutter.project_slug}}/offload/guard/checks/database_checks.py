@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, register
 from django.db import DEFAULT_DB_ALIAS, connections, router
 
-from offload.guard.checks.messages import TAG, error
+from offload.guard.checks.run_checks import TAG, error
 
 # The databases on which jobs are tested.
 VENDORS = ("postgresql", "sqlite")

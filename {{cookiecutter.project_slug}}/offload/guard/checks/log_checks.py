@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, register
 from django.utils.log import AdminEmailHandler, RequireDebugTrue
 
-from offload.guard.checks.messages import TAG, warning
+from offload.guard.checks.run_checks import TAG, warning
 
 # They wait for another process or another machine.
 WAITING_HANDLERS = (

@@ -6,9 +6,26 @@ from collections.abc import Iterable
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from offload.guard.checks.messages import TAG
-
 logger = logging.getLogger("offload.guard")
+
+TAG = "offload"
+DOCS = "docs/guard/"
+
+
+def error(number: str, what: str, instead: str) -> checks.CheckMessage:
+    """A finding that stops the start.
+
+    Args:
+        number: the name of its page in docs/guard/, such as `E701`.
+        what: a sentence that names the place and the fault.
+        instead: what to write instead.
+    """
+    return checks.Error(what, hint=f"{instead} ({DOCS}{number}.md)", id=f"{TAG}.{number}")
+
+
+def warning(number: str, what: str, instead: str) -> checks.CheckMessage:
+    """A finding that is logged at start; arguments as for `error`."""
+    return checks.Warning(what, hint=f"{instead} ({DOCS}{number}.md)", id=f"{TAG}.{number}")
 
 
 class StartRefused(ImproperlyConfigured):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.conf import settings
 from django.core.checks import CheckMessage, register
 
-from offload.guard.checks.messages import TAG, warning
+from offload.guard.checks.run_checks import TAG, warning
 
 IMMEDIATE = "django.tasks.backends.immediate.ImmediateBackend"
 

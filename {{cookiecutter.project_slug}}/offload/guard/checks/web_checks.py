@@ -16,7 +16,7 @@ from django.utils.deprecation import MiddlewareMixin
 from django.utils.module_loading import import_string
 
 from offload.conf import conf
-from offload.guard.checks.messages import TAG, error, warning
+from offload.guard.checks.run_checks import TAG, error, warning
 
 
 @register(TAG)

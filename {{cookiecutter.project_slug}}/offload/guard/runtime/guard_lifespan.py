@@ -11,8 +11,7 @@ from django.http import HttpRequest
 from offload.conf import conf
 from offload.guard.checks import run_checks
 from offload.guard.runtime import slow_requests
-from offload.guard.runtime.block_log import BlockLog
-from offload.guard.runtime.lag_log import LagLog
+from offload.guard.runtime.block_log import BlockLog, LagLog
 from offload.guard.runtime.stack_dump import dump_on_signal
 from offload.guard.runtime.watchdog import Watchdog
 

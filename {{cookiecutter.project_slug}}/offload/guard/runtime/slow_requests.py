@@ -2,19 +2,26 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from threading import get_ident
 from time import monotonic
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
-from offload.guard.runtime import metrics, stacks, sync_calls
+from asgiref.sync import AsyncToSync, SyncToAsync
+
+from offload.guard.runtime import metrics, stacks
 from offload.serving.request_state import state_of
 
 logger = logging.getLogger("offload.guard")
 
 # The tasks are looked at so often, or twice within the threshold if that is shorter.
 LONGEST_INTERVAL_SECONDS = 1.0
+# Of a sync call of asgiref: the function of the task that waits, and that of the thread that works.
+# Both have a variable of this name with the same value, which no other call has.
+_WAITING_END, _WORKING_END = SyncToAsync.__call__.__code__, SyncToAsync.thread_handler.__code__
+_CALL_VARIABLE = "task_context"
 
 
 class _Waiting(NamedTuple):
@@ -61,7 +68,7 @@ def _where_requests_wait(
     """Where each request waits that is not logged yet."""
     found: dict[Any, _Waiting] = {}
     # All threads are looked at once, and only if a request is slow.
-    threads = cache(sync_calls.calls_in_threads)
+    threads = cache(_calls_in_threads)
 
     for task in tasks:
         steps = stacks.of_task(task)
@@ -100,7 +107,7 @@ def _where_task_waits(
     2. What that thread does, whatever code it is.
     3. The innermost line of the task.
     """
-    thread = threads().get(sync_calls.awaited_call(steps), [])
+    thread = threads().get(_awaited_call(steps), [])
     step = stacks.responsible_step([*steps, *thread])
     assert step is not None, "a task that has a request has a frame"
 
@@ -109,5 +116,36 @@ def _where_task_waits(
         step = thread[-1]
     # A thread says more than a task that waits for it. It says less than the task on the loop for
     # which the thread waits itself.
-    rank = (in_service, not sync_calls.waits_for_loop(thread), bool(thread))
+    rank = (in_service, not _waits_for_loop(thread), bool(thread))
     return _Waiting(rank, step)
+
+
+def _awaited_call(steps: Sequence[stacks.Step]) -> int:
+    """The identity of the sync call that a task waits for; 0 if it waits for none."""
+    for step in reversed(steps):
+        if step.code is _WAITING_END:
+            return id(step.frame.f_locals[_CALL_VARIABLE])
+    return 0
+
+
+def _calls_in_threads() -> dict[int, list[stacks.Step]]:
+    """The steps of each sync call that a thread runs, outermost first, by the call's identity."""
+    found: dict[int, list[stacks.Step]] = {}
+    for thread, innermost in stacks.frames_of_threads().items():
+        # The frames of this thread would keep themselves alive.
+        if thread == get_ident():
+            continue
+
+        steps: list[stacks.Step] = []
+        frame = innermost
+        while frame is not None:
+            if frame.f_code is _WORKING_END:
+                found[id(frame.f_locals[_CALL_VARIABLE])] = steps[::-1]
+            steps.append(stacks.Step(frame.f_code, frame.f_lineno, frame))
+            frame = frame.f_back  # type: ignore[assignment]
+    return found
+
+
+def _waits_for_loop(steps: Sequence[stacks.Step]) -> bool:
+    """Whether a thread waits for a coroutine on the event loop, by `async_to_sync`."""
+    return any(step.code is AsyncToSync.__call__.__code__ for step in steps)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from offload.guard.runtime import stack_dump, stacks
-from offload.guard.runtime.block import Block
-from offload.guard.runtime.cpu_wait import CpuWait
+from offload.guard.runtime.block_log import Block
 from offload.guard.runtime.gc_pauses import GcPause, GcPauses
-from offload.guard.runtime.gil_hold import GilHoldDetector
+from offload.guard.runtime.gil_hold import CpuWait, GilHoldDetector
 
 # Two samples show the same function: it did not return in between, and so blocks the loop.
 SAMPLES_OF_A_BLOCK = 2
