@@ -41,7 +41,7 @@ class LingeringTransport:
         if not self._begin_to_linger():
             self._transport.close()
         elif not self.is_closing():
-            self.is_closing = _yes
+            self.is_closing = lambda: True
             if self._transport.can_write_eof():
                 self._transport.write_eof()
 
@@ -56,17 +56,9 @@ class LingeringTransport:
 
     def forget_protocol(self) -> None:
         """The connection is lost. Without references in a circle it needs no garbage collector."""
-        self._begin_to_linger = _no
+        self._begin_to_linger = lambda: False
 
     def unwrap(self) -> Any:
         """The transport itself, with nothing held back."""
         self.flush()
         return self._transport
-
-
-def _yes() -> bool:
-    return True
-
-
-def _no() -> bool:
-    return False

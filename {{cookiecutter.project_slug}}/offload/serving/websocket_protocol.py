@@ -234,11 +234,13 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
         uvicorn's own would log the client's mistake as an error with a traceback, and raise another
         one where the client has closed behind it.
         """
-        is_text = self.curr_msg_data_type == "text" and not self.close_sent
-        if is_text and not is_utf8(b"".join(self.frames)):
-            self.conn.fail(CLOSE_NO_TEXT, "the text is no UTF-8")
-            self.handle_parser_exception()
-            return
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.conn.fail(CLOSE_NO_TEXT, "the text is no UTF-8")
+                self.handle_parser_exception()
+                return
 
         super().send_receive_event_to_app()
         if self.close_sent:
@@ -296,12 +298,3 @@ class LimitedWebSocket(_Protocol):  # type: ignore[misc]
     def evict(self) -> None:
         """Close at once."""
         self.transport.abort()
-
-
-def is_utf8(data: bytes) -> bool:
-    """Whether the bytes are a text in UTF-8."""
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
