@@ -22,7 +22,7 @@ from django.views.decorators.clickjacking import xframe_options_exempt
 
 from offload.problems import Problem
 from offload.serving.application import Application
-from offload.serving.cancellation import cancel_on_disconnect
+from offload.serving.disconnect import cancel_on_disconnect
 from offload.serving.handler import admit_stream
 from offload.serving.head_checks import check_host
 from offload.serving.middleware import SecurityHeaders

@@ -22,7 +22,7 @@ from django.utils.log import log_response
 
 from offload.conf import conf
 from offload.problems import Problem
-from offload.serving.cancellation import cancel_on_disconnect
+from offload.serving.disconnect import cancel_on_disconnect
 from offload.serving.fast import header_stores
 from offload.serving.file_threads import read_in_pieces
 from offload.serving.form_request import FormRequest
@@ -116,7 +116,7 @@ class LeanHandler(Handler):
     """Django's handler without a thread or a second task for a request that needs none.
 
     A request borrows a thread at its first sync call (`request_thread.py`), and has a task that
-    watches for its client's disconnect only while its view waits (`cancellation.py`).
+    watches for its client's disconnect only while its view waits (`disconnect.py`).
     """
 
     def __init__(self, pool: ThreadPool) -> None:

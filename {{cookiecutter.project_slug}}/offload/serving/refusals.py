@@ -9,8 +9,9 @@ from offload.problems import Problem
 from offload.serving.methods import method_label
 from offload.serving.metrics import REQUESTS
 from offload.serving.middleware.access_log import log_refusal
+from offload.serving.middleware.request_ids import choose_request_id
+from offload.serving.middleware.security_headers import plain_headers
 from offload.serving.request_state import REQUEST_STATE, RequestState
-from offload.serving.response_headers import choose_request_id, plain_headers
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 
 # The route of a refused request in the metrics.
