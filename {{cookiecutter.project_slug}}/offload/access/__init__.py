@@ -6,7 +6,7 @@ Importing this package loads no model, so that Django can import it while its ap
 from offload.access.any_client import AnyClient
 from offload.access.bearer import DEV_TOKEN, BearerToken, caller
 from offload.access.lifespan import lifespan
-from offload.access.quota_headers import QuotaHeaders
+from offload.access.quota_count import QuotaHeaders
 from offload.access.session_login import SessionLogin
 
 __all__ = [

@@ -40,25 +40,23 @@ class ConnectionSettings:
     tls: TlsFiles | None = None
 
 
+@dataclass(slots=True, eq=False)
 class Generation:
     """Connections that were made from one moment on, with the TLS context of that moment.
 
     A retired generation takes no new request, and is closed when its last response was read.
     """
 
-    __slots__ = ("_sessions", "retired", "session", "users")
-
-    def __init__(self, sessions: "Sessions", session: aiohttp.ClientSession) -> None:
-        self._sessions = sessions
-        self.session = session
-        self.users = 0
-        self.retired = False
+    sessions: "Sessions"
+    session: aiohttp.ClientSession
+    users: int = 0
+    retired: bool = False
 
     def leave(self) -> None:
         """Count a response as read; every request that entered has to."""
         self.users -= 1
         if self.retired and not self.users:
-            self._sessions.close_soon(self)
+            self.sessions.close_soon(self)
 
 
 class Sessions:

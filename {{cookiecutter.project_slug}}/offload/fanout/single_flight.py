@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Hashable, Iterable
 from contextvars import Context
+from dataclasses import dataclass
 from time import monotonic
 
 from .context import CANCEL_SECONDS, CallContext, Strategy
@@ -15,6 +16,7 @@ JOINED_TIME_SHARE = 0.5
 CallTask = asyncio.Task[RawResponse | Exception]
 
 
+@dataclass(slots=True, eq=False)
 class SharedCall:
     """A call under way, in a task of its own, and the number of callers that wait for it.
 
@@ -22,20 +24,11 @@ class SharedCall:
     when the last one does. A call that cannot be shared has one caller.
     """
 
-    __slots__ = ("callers", "context", "key", "single_flight", "task")
-
-    def __init__(
-        self,
-        single_flight: "SingleFlight",
-        key: Hashable | None,
-        context: CallContext[RawResponse],
-        task: CallTask,
-    ) -> None:
-        self.single_flight = single_flight
-        self.key = key
-        self.context = context
-        self.task = task
-        self.callers = 0
+    single_flight: "SingleFlight"
+    key: Hashable | None
+    context: CallContext[RawResponse]
+    task: CallTask
+    callers: int = 0
 
 
 class SingleFlight:

@@ -196,7 +196,8 @@ class HttpInput(HttpToolsProtocol):
                 "them, or a body.",
             )
         if self.parser.should_upgrade():
-            self._check_tunnel()
+            if self.parser.get_method() == b"CONNECT":
+                raise Problem(405, "This service is no proxy: CONNECT is not served.")
             # A client of HTTP/1.0 knows no upgrade (RFC 9110 section 7.8).
             if self.parser.get_http_version() < "1.1" or not self._should_upgrade():
                 self._declines_upgrade = True
@@ -216,10 +217,6 @@ class HttpInput(HttpToolsProtocol):
 
     def _on_request(self) -> None:
         """Called for each request, `self.cycle`, when its head has been read."""
-
-    def _check_tunnel(self) -> None:
-        if self.parser.get_method() == b"CONNECT":
-            raise Problem(405, "This service is no proxy: CONNECT is not served.")
 
     def on_body(self, body: bytes) -> None:
         """The parser has read a piece of a body."""
