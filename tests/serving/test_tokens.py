@@ -18,8 +18,8 @@ pytestmark = once
 # A token that was checked is trusted for an hour: whatever ends it sooner is what is tested. Its
 # last use is written every second.
 LONG_TRUST = (
-    "import runpy; from offload.access import checked_tokens, last_use; "
-    "checked_tokens.TRUST_SECONDS = 3600.0; last_use.LAST_USE_INTERVAL_SECONDS = 1.0; "
+    "import runpy; from offload.access import last_use, tokens; "
+    "tokens.TRUST_SECONDS = 3600.0; last_use.LAST_USE_INTERVAL_SECONDS = 1.0; "
     "runpy.run_module('offload.serving', run_name='__main__')"
 )
 # Runs the lines that it reads, and prints for each its output and its error.

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from django.apps import AppConfig
 
-from offload.access.checked_tokens import CheckedTokens
 from offload.access.last_use import LastUse
+from offload.access.tokens import CheckedTokens
 from offload.conf import conf
 
 if TYPE_CHECKING:

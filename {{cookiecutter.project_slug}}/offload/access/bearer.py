@@ -10,11 +10,10 @@ from django.http import HttpRequest
 from ninja.security import HttpBearer
 
 from offload.access.app_config import app_config
-from offload.access.checked_tokens import Grant
 from offload.access.client_address import client_address
 from offload.access.failure_limit import FailureLimit
 from offload.access.scopes import SCOPES, needed_scope, require_scope
-from offload.access.tokens import digest
+from offload.access.tokens import Grant, digest
 from offload.access.watched_logins import Login
 from offload.conf import conf
 from offload.problems import Problem

@@ -6,9 +6,8 @@ from django.db import models, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from offload.access.checked_tokens import Grant
 from offload.access.scopes import ALL_SCOPES, check_scope
-from offload.access.tokens import digest, new_token
+from offload.access.tokens import Grant, digest, new_token
 
 
 class ApiToken(models.Model):

@@ -18,8 +18,8 @@ from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest
 
 from offload.access.app_config import app_config
-from offload.access.checked_tokens import Grant
 from offload.access.sessions import read_users
+from offload.access.tokens import Grant
 from offload.conf import conf
 
 logger = logging.getLogger("offload.access")
