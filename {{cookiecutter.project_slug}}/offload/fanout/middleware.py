@@ -1,12 +1,11 @@
 """Middleware: gives every request its deadline, and propagates its headers to the upstreams."""
 
-from collections.abc import Awaitable, Callable
-from typing import cast
+from collections.abc import Awaitable
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
 
 from offload.conf import conf
+from offload.serving.middleware.base import GetResponse, Middleware
 
 from .deadline import deadline
 from .propagation import propagate
@@ -17,35 +16,28 @@ DEADLINE_KEY = "HTTP_X_REQUEST_TIMEOUT_MS"
 MAX_DEADLINE_DIGITS = 9
 
 
-class DeadlineMiddleware:
+class DeadlineMiddleware(Middleware):
     """Sets the request's deadline: the service's `request_deadline`, or less if its caller says so.
 
-    The caller says so in `X-Request-Timeout-Ms` (milliseconds). The middleware is native in sync
-    and in async mode; neither changes the thread. The body of a streamed response is made after the
-    middleware has returned, and has no deadline.
+    The caller says so in `X-Request-Timeout-Ms` (milliseconds). The body of a streamed response is
+    made after the middleware has returned, and has no deadline.
     """
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(
-        self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
-    ) -> None:
-        self._next = get_response
+    def __init__(self, get_response: GetResponse) -> None:
+        super().__init__(get_response)
         self._max_seconds = conf().request_deadline
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._is_async:
-            return self._acall(request)
+        if self.is_async:
+            return self._call_async(request)
         with self._deadline(request), propagate(request.META):
-            return self._next(request)
+            response: HttpResponseBase = self.get_response(request)
+            return response
 
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
         with self._deadline(request), propagate(request.META):
-            return await cast(Awaitable[HttpResponseBase], self._next(request))
+            response: HttpResponseBase = await self.get_response(request)
+            return response
 
     def _deadline(self, request: HttpRequest) -> deadline:
         # META is read because `request.headers` would be built for this one header.
