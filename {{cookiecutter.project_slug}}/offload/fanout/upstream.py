@@ -91,10 +91,8 @@ class Upstream(UpstreamLimits):
         """A POST of JSON whose response is JSON.
 
         Args:
-            path: below `base_url`.
+            path, params, headers: as for `request`.
             body: may hold pydantic models, dataclasses, dates and decimals.
-            params: the query.
-            headers: sent besides those of the upstream, and in place of those of the same name.
             idempotent: whether the request may be sent again after a failure, for example because
                 the upstream knows its `Idempotency-Key`.
         """
@@ -151,11 +149,9 @@ class Upstream(UpstreamLimits):
         until the head of a response is there.
 
         Args:
-            path: below `base_url`.
+            path, params, headers: as for `request`.
             max_bytes: of the decoded body; reading more raises `TooLarge`.
             within: seconds until the last byte; `timeout` does not hold here.
-            params: the query.
-            headers: sent besides those of the upstream, and in place of those of the same name.
         """
         request = self._request("GET", path, params, headers, body=None, idempotent=True)
         return stream(self.client(), request, max_bytes, within)

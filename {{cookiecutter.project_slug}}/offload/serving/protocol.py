@@ -174,12 +174,9 @@ class HttpProtocol(HttpInput):
         return bool(held or unacknowledged_bytes(self.transport.get_extra_info("socket")))
 
     def _begin_to_linger(self) -> bool:
-        """Discard what the client sends from now on, if it may still send something.
+        """Whether the client may still send something; what it sends is discarded from now on.
 
         It may until it has read its answer (RFC 9112 section 9.6).
-
-        Returns:
-            Whether it may.
         """
         is_in_body = self.cycle is not None and self.cycle.more_body
         if not (self._discards or is_in_body or self._is_sending()):

@@ -33,14 +33,7 @@ def _other_options(connection: bytes) -> bytes:
 
 
 def head_of(method: bytes, url: bytes, version: str, headers: RawHeaders) -> bytes:
-    """The head of a request as it is sent, for a parser that begins anew.
-
-    Args:
-        method: such as `POST`.
-        url: the request's target, as it was sent.
-        version: such as `1.1`.
-        headers: its fields.
-    """
+    """The head of a request as it is sent, for a parser that begins anew."""
     lines = [b"%b %b HTTP/%b" % (method, url, version.encode())]
     lines += [b"%b: %b" % header for header in headers]
     return b"\r\n".join([*lines, b"", b""])

@@ -35,12 +35,7 @@ _Protocol: Any = object
 
 
 def limited(protocol: type[Any], limits: ConnectionLimits) -> type[Any]:
-    """The server's protocol of WebSockets, with limits.
-
-    Args:
-        protocol: uvicorn's `websockets-sansio`.
-        limits: of all connections of the process.
-    """
+    """uvicorn's protocol `websockets-sansio`, with the limits of the process's connections."""
     return type("LimitedWebSocketProtocol", (LimitedWebSocket, protocol), {"limits": limits})
 
 
