@@ -27,12 +27,13 @@ from offload.serving.head_checks import (
 from offload.serving.lifespan import run_lifespan
 from offload.serving.load_shedding import InFlight, LoadShedding
 from offload.serving.loop_turns import with_loop_turns
-from offload.serving.middleware.request_ids import choose_request_id
 from offload.serving.paths import PathPrefixes
-from offload.serving.refusals import Refusals, deny_websocket
+from offload.serving.raw_refusals import deny_websocket
+from offload.serving.refusals import Refusals
 from offload.serving.request_body import BodyLimit, BodyTimeout, LargeBodies
 from offload.serving.request_state import REQUEST_STATE, RequestState, new_request_state
 from offload.serving.request_thread import SocketThread
+from offload.serving.response_headers import choose_request_id
 from offload.serving.stream_shutdown import OpenStreams, StreamShutdown
 from offload.serving.sweeps import Sweeps
 from offload.serving.thread_pool import ThreadPool

@@ -8,7 +8,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from offload.problems import Problem
-from offload.serving.refusals import raw_refusal
+from offload.serving.raw_refusals import raw_refusal
 from offload.serving.slow_readers import unacknowledged_bytes
 from offload.serving.upgrades import head_of, without_upgrade
 

@@ -7,7 +7,7 @@ from offload.serving.connection_limits import ConnectionLimits
 from offload.serving.http_1_0 import WithoutChunks
 from offload.serving.http_input import HttpInput
 from offload.serving.lingering_transport import LingeringTransport
-from offload.serving.refusals import raw_refusal
+from offload.serving.raw_refusals import raw_refusal
 from offload.serving.slow_readers import ClientReading, unacknowledged_bytes
 from offload.serving.stop_signals import DRAINING
 

@@ -9,7 +9,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 
 from offload.problems import Problem
 from offload.serving.connection_limits import ConnectionLimits
-from offload.serving.refusals import raw_refusal
+from offload.serving.raw_refusals import raw_refusal
 from offload.serving.slow_readers import ClientReading, unacknowledged_bytes
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 

@@ -7,7 +7,7 @@ from django.urls import URLPattern, path, re_path
 
 from offload.problems import Problem
 from offload.serving.middleware import request_id
-from offload.serving.refusals import deny_websocket
+from offload.serving.raw_refusals import deny_websocket
 from offload.serving.types import ASGIApp, Receive, Scope, Send
 from offload.sockets.job_consumer import JobConsumer
 from offload.sockets.socket_login import SocketLogin

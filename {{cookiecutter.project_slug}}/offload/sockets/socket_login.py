@@ -19,8 +19,8 @@ from offload.access.watched_logins import login_of
 from offload.problems import Problem
 from offload.serving.middleware import request_id
 from offload.serving.middleware.recording import CLIENT_CLOSED_REQUEST
-from offload.serving.middleware.request_ids import choose_request_id
-from offload.serving.refusals import deny_websocket
+from offload.serving.raw_refusals import deny_websocket
+from offload.serving.response_headers import choose_request_id
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
 from offload.serving.unavailable import unavailable
 from offload.sockets.messages import CLOSE_STATUS, close_reason

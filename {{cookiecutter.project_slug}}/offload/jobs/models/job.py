@@ -21,7 +21,7 @@ from offload.jobs.priority import Priority
 from offload.observe.tracing import sampled_trace_id, tracing
 from offload.serving.middleware import request_id
 
-# Characters of a request's id, as `serving/middleware/request_ids.py` accepts it.
+# Characters of a request's id, as `serving/response_headers.py` accepts it.
 MAX_REQUEST_ID_LENGTH = 128
 # Characters of an owner's name, as of a user's.
 MAX_OWNER_LENGTH = 150

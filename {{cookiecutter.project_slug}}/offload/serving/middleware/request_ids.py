@@ -1,7 +1,5 @@
 """Gives each request an id, by which its log lines are found."""
 
-import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,15 +10,9 @@ from django.http.response import HttpResponseBase
 from offload.conf import conf
 from offload.serving.fast import header_stores
 from offload.serving.middleware.base import GetResponse, Middleware
+from offload.serving.response_headers import SANE, choose_request_id
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
-# The id goes into logs and headers, so it has no spaces and no line ends.
-SANE = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
-
-
-def choose_request_id(sent: str) -> str:
-    """The id that the caller sent, if it is sane; else 32 random hexadecimal digits."""
-    return sent if SANE.fullmatch(sent) else os.urandom(16).hex()
 
 
 @contextmanager

@@ -7,8 +7,7 @@ from django.http.response import HttpResponseBase
 from offload.conf import conf
 from offload.serving.fast import header_stores
 from offload.serving.middleware.base import GetResponse, Middleware
-
-FRAME_OPTIONS = "X-Frame-Options"
+from offload.serving.response_headers import FRAME_OPTIONS, plain_headers
 
 
 class SecurityHeaders(Middleware):
@@ -42,23 +41,6 @@ class SecurityHeaders(Middleware):
         # Set by ninja: the owner. The answer is for nobody else, and no cache has to guess.
         if getattr(request, "auth", None) is not None:
             response.headers.setdefault("Cache-Control", "no-store")
-
-
-def plain_headers() -> dict[str, str]:
-    """The headers for every response, as the settings say."""
-    headers: dict[str, str] = {FRAME_OPTIONS: settings.X_FRAME_OPTIONS}
-    if settings.SECURE_CONTENT_TYPE_NOSNIFF:
-        headers["X-Content-Type-Options"] = "nosniff"
-    if policy := settings.SECURE_REFERRER_POLICY:
-        headers["Referrer-Policy"] = policy if isinstance(policy, str) else ",".join(policy)
-    if settings.SECURE_CROSS_ORIGIN_OPENER_POLICY:
-        headers["Cross-Origin-Opener-Policy"] = settings.SECURE_CROSS_ORIGIN_OPENER_POLICY
-    policies = {
-        "Content-Security-Policy": conf().content_security_policy,
-        "Permissions-Policy": conf().permissions_policy,
-    }
-    headers |= {name: policy for name, policy in policies.items() if policy}
-    return headers
 
 
 def transport_security() -> dict[str, str]:
