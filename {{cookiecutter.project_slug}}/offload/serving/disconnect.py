@@ -98,8 +98,13 @@ class _DisconnectWatch:
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        try:
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+        except asyncio.CancelledError:
+            # By `end`. A cancelled task keeps its error, and this one's leads back to the task: all
+            # that the request has would live until the garbage collector comes.
+            return
         self.client_left = True
         if self._request_task is not None:
             self._request_task.cancel()
