@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from time import monotonic
 
 import aiohttp
@@ -52,7 +52,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         try:
             response = await _send(generation, method, url, headers, body)
             try:
-                content = b"".join([piece async for piece in _body(response, limit)])
+                content = await _BodyReader(response, limit).whole()
             finally:
                 # Closes the connection, unless the body was read to its end: then the connection is
                 # in the pool again.
@@ -105,10 +105,11 @@ class _Body(httpx.AsyncByteStream):
     ) -> None:
         self._generation: Generation | None = generation
         self._response = response
-        self._limit = limit
+        self._reader = _BodyReader(response, limit)
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return _body(self._response, self._limit)
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await self._reader.read():
+            yield piece
 
     async def aclose(self) -> None:
         self._response.close()
@@ -134,26 +135,60 @@ async def _send(
     return response
 
 
-async def _body(response: aiohttp.ClientResponse, limit: int | None) -> AsyncIterator[bytes]:
-    """The decoded body, piece by piece; raises `TooLarge` if it has more bytes than `limit`."""
-    decoder = _decoder(response)
-    size, until = 0, monotonic() + DECODE_SECONDS
-    try:
-        while data := await response.content.readany():
-            for piece in decoder.decode(data) if decoder else (data,):
-                size += len(piece)
-                if limit is not None and size > limit:
-                    raise TooLarge(f"The body is larger than max_bytes ({limit} bytes).")
-                if piece:
-                    yield piece
-                if decoder and monotonic() > until:
+class _BodyReader:
+    """Reads the body of one response, decoded, piece by piece.
+
+    Args:
+        response: whose head was read.
+        limit: bytes that the body may have; `None` is any number.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, limit: int | None) -> None:
+        self._content = response.content
+        self._limit = limit
+        self._size = 0
+        self._decoder = _decoder(response)
+        self._decoded: Iterator[bytes] = iter(())
+        self._decodes_until = monotonic() + DECODE_SECONDS
+
+    async def whole(self) -> bytes:
+        """The body to its end; raises `TooLarge` and httpx's transport errors."""
+        pieces = []
+        while piece := await self.read():
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def read(self) -> bytes:
+        """The next piece, nothing at the end; raises `TooLarge` and httpx's transport errors."""
+        piece = await (self._decode(self._decoder) if self._decoder else self._receive())
+        self._size += len(piece)
+        if self._limit is not None and self._size > self._limit:
+            raise TooLarge(f"The body is larger than max_bytes ({self._limit} bytes).")
+        return piece
+
+    async def _receive(self) -> bytes:
+        try:
+            return await self._content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            raise map_aiohttp_exception(error) from error
+
+    async def _decode(self, decoder: Decoder) -> bytes:
+        while True:
+            for piece in self._decoded:
+                if monotonic() > self._decodes_until:
                     await asyncio.sleep(0)
-                    until = monotonic() + DECODE_SECONDS
-    except (aiohttp.ClientError, OSError) as error:
-        raise map_aiohttp_exception(error) from error
-    if decoder:
-        decoder.end()
+                    self._decodes_until = monotonic() + DECODE_SECONDS
+                if piece:
+                    return piece
+
+            received = await self._receive()
+            if not received:
+                decoder.end()
+                return b""
+            self._decoded = decoder.decode(received)
 
 
 def _decoder(response: aiohttp.ClientResponse) -> Decoder | None:
-    return decoder_for(response.headers.getall("Content-Encoding", ()))
+    if "Content-Encoding" not in response.headers:
+        return None
+    return decoder_for(response.headers.getall("Content-Encoding"))
