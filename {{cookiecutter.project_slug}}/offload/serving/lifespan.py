@@ -14,6 +14,12 @@ from offload.serving.types import Lifespan, Receive, Scope, Send
 
 logger = logging.getLogger("offload.serving")
 
+# The collector comes when so many objects more were made than freed. CPython's own is 700. A few
+# fan-outs under way have many times as many, which it looks at again and again and finds in use:
+# ten calls a request under 16 clients spent 10.5 % of their CPU in it, 6.5 % with 2,000, and 1.8 %
+# with this.
+YOUNG_OBJECTS = 10_000
+
 
 async def run_lifespan(
     lifespans: Sequence[Lifespan],
@@ -41,7 +47,7 @@ async def run_lifespan(
             if failure := await _open(lifespans, state, opened):
                 await send({"type": "lifespan.startup.failed", "message": failure})
                 return
-            _freeze()
+            _collect_garbage_seldom()
             started.set()
             with on_stop_signal(on_stop, state):
                 await send({"type": "lifespan.startup.complete"})
@@ -69,13 +75,19 @@ async def _open(
     return None
 
 
-def _freeze() -> None:
-    """Exempt what the start made from garbage collection: it lives as long as the process.
+def _collect_garbage_seldom() -> None:
+    """Let garbage collection take little of the requests' CPU.
 
-    This saves a tenth of the CPU of a trivial request.
+    1. What the start made is exempt, since it lives as long as the process. This saves a tenth of
+       the CPU of a trivial request.
+    2. Young objects are looked at when there are `YOUNG_OBJECTS`.
     """
     gc.collect()
     gc.freeze()
+    young, *older = gc.get_threshold()
+    # 0 turns the collector off.
+    if young:
+        gc.set_threshold(max(young, YOUNG_OBJECTS), *older)
 
 
 def _start_failure(lifespan: Lifespan, error: Exception) -> str:
