@@ -4,10 +4,12 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 import httpx
 import pytest
+from asgiref.sync import sync_to_async
 
 from .conftest import Lab
 from .families import claimed
@@ -169,6 +171,25 @@ def test_clients_of_a_process_that_stops_do_not_come_back_together(
     retries = [line for lines in heard for line in lines if line.startswith("retry: ")]
     assert len(retries) == STREAMS_PER_OWNER
     assert len(set(retries)) > 1
+
+
+async def test_the_more_streams_a_process_has_the_later_they_come_back(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs import notifier, watch
+    from offload.jobs.services import services
+
+    job = await sync_to_async(lab.submit)("lab.burn", units=1)
+    bounds: list[tuple[int, int]] = []
+    monkeypatch.setattr(watch.random, "randint", lambda *drawn: bounds.append(drawn) or 1000)
+    monkeypatch.setattr(watch, "STREAMS_BACK_PER_SECOND", 0.5)
+    monkeypatch.setattr(services, "notifier", notifier.Notifier())
+    async with AsyncExitStack() as opened:
+        for _ in range(4):
+            events = watch._events(job, -1, None)
+            await opened.enter_async_context(aclosing(events))
+            assert (await anext(events)).startswith(b"id: ")
+    assert bounds == [(1000, 4000), (1000, 4000), (1000, 6000), (1000, 8000)]
 
 
 def test_the_stream_of_a_job_that_expires_ends(web: Lab, api: httpx.Client) -> None:

@@ -66,6 +66,7 @@ class Notifier:
     def __init__(self) -> None:
         self._watchers: defaultdict[UUID, set[Changes]] = defaultdict(set)
         self._by_owner: Counter[str] = Counter()
+        self._open_streams = 0
         self._rows: dict[UUID, Job] = {}
         self._expired: set[UUID] = set()
         self._reported_malformed = False
@@ -131,6 +132,15 @@ class Notifier:
             self._by_owner[owner] -= 1
             if not self._by_owner[owner]:
                 del self._by_owner[owner]
+
+    @contextlib.contextmanager
+    def stream(self) -> Iterator[int]:
+        """Count an event stream as long as it is open. Gives how many there are with it."""
+        self._open_streams += 1
+        try:
+            yield self._open_streams
+        finally:
+            self._open_streams -= 1
 
     def newest(self, job: Job) -> Job:
         """The newest row of a watched job that this process has seen, or the given one."""

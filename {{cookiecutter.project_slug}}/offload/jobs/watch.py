@@ -21,6 +21,11 @@ from offload.serving.request_state import state_of
 # always 3 or 5 s.
 MIN_RETRY_MILLISECONDS = 1000
 MAX_RETRY_MILLISECONDS = 4000
+# The second bound grows with the streams of the process, so that about this many come back in a
+# second. A process can take some 300 (3 ms of CPU each). With more, new connections wait in the
+# kernel behind those of the streams, also those of probes: a platform would end this process, too,
+# and all streams would come back again.
+STREAMS_BACK_PER_SECOND = 200
 
 
 def watch_login(
@@ -106,10 +111,9 @@ async def _events(
     notifier, logins = services.running_notifier(), services.watched_logins
 
     async with notifier.watch(job.pk, job.owner) as changes:
-        with logins.watch(caller_login, changes.wake) as login:
+        with notifier.stream() as open_streams, logins.watch(caller_login, changes.wake) as login:
             job = notifier.newest(job)
-            milliseconds = random.randint(MIN_RETRY_MILLISECONDS, MAX_RETRY_MILLISECONDS)
-            retry = f"retry: {milliseconds}\n"
+            retry = f"retry: {_retry_milliseconds(open_streams)}\n"
             yield _event(job, retry) if job.version > last_seen else f"{retry}\n".encode()
 
             while not (job.final or notifier.has_expired(job.pk)):
@@ -123,6 +127,12 @@ async def _events(
                 newest = notifier.newest(job)
                 yield b": still here\n\n" if newest is job else _event(newest)
                 job = newest
+
+
+def _retry_milliseconds(open_streams: int) -> int:
+    """When a browser connects again after the end of its stream."""
+    needed = 1000 * open_streams // STREAMS_BACK_PER_SECOND
+    return random.randint(MIN_RETRY_MILLISECONDS, max(MAX_RETRY_MILLISECONDS, needed))
 
 
 def _event(job: Job, retry: str = "") -> bytes:
