@@ -1,5 +1,6 @@
 """Event streams and long polls: what they carry, when they end, and how many an owner may have."""
 
+import asyncio
 import json
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from asgiref.sync import sync_to_async
+from django.test import RequestFactory
 
 from .conftest import Lab
 from .families import claimed
@@ -77,8 +79,6 @@ def test_a_forged_event_shows_nothing_and_harms_no_stream(
 async def test_a_notifier_that_fails_starts_again(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import asyncio
-
     from offload.jobs import notifier
 
     monkeypatch.setattr(notifier, "RESTART_PAUSE_SECONDS", 0.01)
@@ -285,6 +285,28 @@ def test_a_long_poll_takes_a_streams_place_and_no_requests(web: Lab, api: httpx.
         poller.join(30)
     assert [answer.json()["result"] for answer in answers] == [{"value": 1}] * 4
     web.until(lambda: gauge(api, "offload_serving_streams_in_flight") == 0, "no streams")
+
+
+async def test_all_who_waited_for_a_job_have_its_result_by_one_query(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from offload.jobs import notifier, shared_reads, transitions, watch
+    from offload.jobs.services import services
+
+    job = await sync_to_async(claimed)((await sync_to_async(lab.submit)("lab.burn", units=1)).pk)
+    made = notifier.Notifier()
+    monkeypatch.setattr(services, "notifier", made)
+    read, reads = shared_reads._read, []
+    monkeypatch.setattr(shared_reads, "_read", lambda pk: reads.append(pk) or read(pk))
+    request = RequestFactory().get("/")
+    waits = [asyncio.create_task(watch.wait_for_end(request, job, 30)) for _ in range(50)]
+    late = asyncio.create_task(watch.wait_for_end(request, job, 0.5))
+    assert (await late).status == "running"
+    await sync_to_async(transitions.succeed)(job, {"value": 7}, "")
+    await made._refresh([job.pk])
+    found = await asyncio.gather(*waits)
+    assert [row.result for row in found] == [{"value": 7}] * 50
+    assert reads == [job.pk]
 
 
 def test_a_watcher_sees_a_retry_and_what_follows(web: Lab, api: httpx.Client) -> None:

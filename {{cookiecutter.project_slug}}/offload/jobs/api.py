@@ -168,8 +168,10 @@ async def get_job(request: HttpRequest, job_id: UUID) -> JobView:
     wait = re.search(r"\bwait=(\d+)", request.headers.get("Prefer", ""))
     if wait:
         job = await find_summary(job_id, caller(request))
-        # Of many digits the first three are enough to be over the bound.
-        await wait_for_end(request, job, min(float(wait[1][:3]), MAX_WAIT_SECONDS))
+        if not job.final:
+            # Of many digits the first three are enough to be over the bound.
+            seconds = min(float(wait[1][:3]), MAX_WAIT_SECONDS)
+            return await view_of(await wait_for_end(request, job, seconds))
 
     return await view_of(await find(job_id, caller(request)))
 

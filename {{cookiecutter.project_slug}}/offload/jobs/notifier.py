@@ -23,6 +23,7 @@ from offload.jobs import metrics
 from offload.jobs.database import DATABASE_ERRORS
 from offload.jobs.events import Event, channel, is_genuine
 from offload.jobs.models import Job
+from offload.jobs.shared_reads import SharedReads
 from offload.jobs.transactions import retry_conflicts
 from offload.postgresql.conflicts import why_refused
 from offload.problems import Problem
@@ -61,9 +62,14 @@ class Changes:
 
 
 class Notifier:
-    """Notifies all watchers of one web process, from one subscription."""
+    """Notifies all watchers of one web process, from one subscription.
+
+    Attributes:
+        reads: the rows of jobs that have ended, for those who waited for them.
+    """
 
     def __init__(self) -> None:
+        self.reads = SharedReads()
         self._watchers: defaultdict[UUID, set[Changes]] = defaultdict(set)
         self._by_owner: Counter[str] = Counter()
         self._open_streams = 0

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from offload.access.watched_logins import LOGIN_ENDED, Login, WatchedLogin, login_of
 from offload.conf import conf
+from offload.jobs.control import no_such_job
 from offload.jobs.job_view import summary_of
 from offload.jobs.models import Job
 from offload.jobs.notifier import Changes
@@ -43,24 +44,30 @@ def saw_the_end(request: HttpRequest, job: Job) -> bool:
     return job.final and _last_event_id(request) >= job.version
 
 
-async def wait_for_end(request: HttpRequest, job: Job, seconds: float) -> None:
+async def wait_for_end(request: HttpRequest, job: Job, seconds: float) -> Job:
     """Wait for the end of a job, `seconds` at most.
 
-    The wait also ends when the job expires, and when the process is told to stop. It counts
-    as an event stream: it costs as little, and it would keep a request's place.
+    The wait also ends when the process is told to stop. It counts as an event stream: it costs as
+    little, and it would keep a request's place.
+
+    Returns:
+        The job as it is then. Only where it has ended it has the large fields, such as its result.
 
     Raises:
         Problem: 503, there are too many streams; 429, the owner has too many of them; 401, the
-            login has ended meanwhile.
+            login has ended meanwhile; 404, the job has expired meanwhile.
     """
-    if job.final:
-        return
-
     notifier = services.running_notifier()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds), notifier.watch(job.pk, job.owner) as changes:
-            with watch_login(request, changes.wake) as login:
+    async with notifier.watch(job.pk, job.owner) as changes:
+        with watch_login(request, changes.wake) as login, contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
                 await _until_end(request, job, changes, login)
+        is_there, job = not notifier.has_expired(job.pk), notifier.newest(job)
+
+    found = await notifier.reads.whole(job) if is_there and job.final else job
+    if found is None or not is_there:
+        raise no_such_job(job.pk)
+    return found
 
 
 async def _until_end(request: HttpRequest, job: Job, changes: Changes, login: WatchedLogin) -> None:
