@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from .conftest import Lab
-from .families import claimed, divided, nested
+from .families import claimed, claimed_whole, divided, nested
 
 
 def states(rows: list[Any]) -> list[str]:
@@ -24,6 +24,36 @@ def test_a_cancel_reaches_the_parts_of_parts(lab: Lab) -> None:
     # No worker holds the first leaf; the others are asked to stop.
     assert states(leaves) == ["cancelled", "running", "running", "running"]
     assert all(leaf.cancel_requested_at for leaf in leaves)
+
+
+def test_parts_are_inserted_by_several_statements_in_one_transaction(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text of one statement for 50,000 parts took a busy worker so long that PostgreSQL ended
+    its session, again and again.
+    """
+    from django.db import DatabaseError, connection
+
+    from offload.jobs import divided as divisions
+    from offload.jobs import transitions
+    from offload.jobs.models import Job
+
+    inserts: list[int] = []
+
+    def refuse_the_third(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("INSERT"):
+            inserts.append(1)
+            if len(inserts) == 3:
+                raise DatabaseError("no")
+        return execute(sql, *rest)
+
+    monkeypatch.setattr(divisions, "INSERT_BATCH_ROWS", 2)
+    whole, parts = claimed_whole(lab, 5)
+    with connection.execute_wrapper(refuse_the_third), pytest.raises(DatabaseError):
+        transitions.divide(whole, parts)
+    assert Job.objects.filter(parent=whole.pk).count() == 0
+    assert transitions.divide(whole, parts)
+    assert Job.objects.filter(parent=whole.pk).count() == 5
 
 
 def test_a_leaf_that_fails_fails_all_above_it_and_stops_all_others(lab: Lab) -> None:

@@ -31,7 +31,12 @@ from offload.jobs.followers import insert_followers
 from offload.jobs.metrics import ENDED, count, count_new
 from offload.jobs.models import FINAL, Job, Phase, Status
 from offload.jobs.row_states import UNHELD, due_again, end_columns, held_and_wanted
-from offload.jobs.transactions import in_transaction, lock_ancestors, long_statements
+from offload.jobs.transactions import (
+    INSERT_BATCH_ROWS,
+    in_transaction,
+    lock_ancestors,
+    long_statements,
+)
 
 WAITS_FOR_PARTS = Q(status=Status.RUNNING, phase=Phase.PARTS)
 
@@ -115,7 +120,7 @@ def divide(job: Job, parts: list[Job], failed_parts_allowed: int) -> Job | None:
         if divided is not None:
             give_ranks(parts)
             with long_statements():
-                Job.objects.bulk_create(parts)
+                Job.objects.bulk_create(parts, batch_size=INSERT_BATCH_ROWS)
             count_new(parts)
         return divided
 

@@ -11,11 +11,9 @@ from offload.jobs.idempotency import Idempotency, find_repeated, keep_key
 from offload.jobs.job_type import JobType
 from offload.jobs.models import Job
 from offload.jobs.row_states import unfinished_with
+from offload.jobs.transactions import INSERT_BATCH_ROWS
 from offload.problems import Problem
 
-# Rows of one INSERT. PostgreSQL ends a statement after 8 s, and one of 10,000 rows took longer on a
-# busy machine.
-INSERT_BATCH_ROWS = 1000
 # How often an INSERT is tried that meets another job with its unique key, which ends meanwhile.
 MAX_INSERT_TRIES = 5
 

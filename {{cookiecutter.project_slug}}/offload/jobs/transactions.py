@@ -30,8 +30,13 @@ MAINTENANCE_LOCK_TIMEOUT_SECONDS = 2.0
 # hundreds of rows, and nobody does the other duties meanwhile.
 NEXT_LOCK_TIMEOUT_SECONDS = 0.01
 
-# Statements about all parts of a job may take this long (PostgreSQL): an INSERT of 10,000 parts at
-# their limit of 64 kB has 640 MB.
+# Rows of one INSERT. PostgreSQL ends a statement after 8 s, and one of 10,000 rows took longer on a
+# busy machine. It ends a session whose client says nothing for 60 s within a transaction: so long
+# took the text of one statement for 50,000 parts there. And no statement has more than 1 GB.
+INSERT_BATCH_ROWS = 1000
+
+# Statements about all parts of a job may take this long (PostgreSQL): an INSERT of 1,000 parts at
+# their limit of 64 kB has 64 MB.
 LONG_STATEMENT_TIMEOUT_SECONDS = 120.0
 
 # How often a transaction is tried that PostgreSQL ends because of another one. The order of locks
