@@ -3,6 +3,7 @@
 It uses private names of Django and asgiref, whose versions `requirements/` pins.
 """
 
+import codecs
 from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
@@ -38,6 +39,11 @@ from offload.serving.without_content import (
     refuse_interim_status,
     without_forbidden_content,
 )
+
+# Django's log of each 4xx needs this codec, which Python reads from a file at its first use. Where
+# no file can be opened then, Python remembers that there is no such codec: each 404 was a 500 from
+# then on, until the process was started again.
+codecs.lookup("unicode_escape")
 
 EVENT_STREAM = "text/event-stream"
 
