@@ -397,3 +397,22 @@ def test_a_web_process_finds_out_that_redis_is_frozen_and_that_it_goes_on(lab: L
     assert "no answer to a PING in 5 s" in lab.log("web")
     lab.kill("redis", signal.SIGCONT)
     lab.until(events, "the web process to subscribe again")
+
+
+def test_an_outage_names_the_broker_without_its_password(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A service whose settings name no broker sees that Celery asks another one."""
+    from offload.celery_app import celery_app
+    from offload.jobs.broker import Broker
+
+    conf = celery_app().conf
+    url = conf.broker_url
+    conf.broker_url = "redis://:secret@127.0.0.1:1/0"
+    try:
+        assert not Broker().check()
+    finally:
+        conf.broker_url = url
+    assert "does not answer" in caplog.text
+    assert "(redis://:**@127.0.0.1:1/0)" in caplog.text
+    assert "secret" not in caplog.text

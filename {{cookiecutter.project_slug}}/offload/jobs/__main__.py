@@ -36,8 +36,9 @@ def main() -> int:
     give_way(conf().worker_nice)
 
     # Only now, because Celery reads the environment when it is imported.
-    from celery import current_app, signals
+    from celery import signals
 
+    from offload.celery_app import celery_app
     from offload.jobs.apps import is_no_plain_worker
     from offload.jobs.declare import all_job_types
     from offload.jobs.worker.start import preload
@@ -47,14 +48,14 @@ def main() -> int:
         preload(job_type)
 
     is_no_plain_worker()
-    current_app.steps["worker"].add(Supervisor)
-    current_app.conf.worker_consumer = "offload.jobs.worker.consumer:SteadyConsumer"
+    celery_app().steps["worker"].add(Supervisor)
+    celery_app().conf.worker_consumer = "offload.jobs.worker.consumer:SteadyConsumer"
     # Celery drops the status. A crash would look like an ordered end, after which some platforms
     # start no other worker.
     ended: list[Any] = []
     signals.worker_shutdown.connect(lambda sender, **_: ended.append(sender), weak=False)
     # Quiet: the supervisor logs one line that says what Celery's banner says.
-    current_app.worker_main(["--quiet", "worker", *sys.argv[1:]])
+    celery_app().worker_main(["--quiet", "worker", *sys.argv[1:]])
     return max((worker.exitcode or 0 for worker in ended), default=0)
 
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from celery import current_app
 from django.db import transaction
 from django.db.models import Count, Max, QuerySet
 from pydantic import BaseModel
 
+from offload.celery_app import celery_app
 from offload.jobs import by_hand, transitions
 from offload.jobs.declare import all_job_types
 from offload.jobs.models import Job, Pause, Status
@@ -208,7 +208,7 @@ def _fault_of_target(queue: str, kind: str) -> str | None:
     if bool(queue) == bool(kind):
         return "name a queue or a job type, and not both"
 
-    queues = list(current_app.amqp.queues)
+    queues = list(celery_app().amqp.queues)
     if queue and queue not in queues:
         return f"no queue {queue!r}: config/celery.py declares {', '.join(queues)}"
 

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args, get_type_hints
 
-from celery import current_app
-
+from offload.celery_app import STAND_IN_APP, celery_app
 from offload.jobs.errors import InvalidJob
 from offload.jobs.priority import Priority, PriorityName
 from offload.jobs.recurrence import Recurrence, recurrence_of
@@ -14,8 +13,6 @@ from offload.jobs.run_limit import SEPARATOR, RunLimit
 
 # The largest share that chance adds to the delay before another attempt.
 RETRY_JITTER = 0.2
-# The name of the app that Celery makes where no other was made (celery/_state.py).
-STAND_IN_APP = "default"
 # As the column has it.
 MAX_ATTEMPTS = 32_767
 # A hundred years. Neither Python nor the databases have times for what is much longer, as `inf`.
@@ -183,12 +180,18 @@ class Limits:
                 yield f"the name of a limited job has no {SEPARATOR!r}"
 
     def _faults_of_queue(self) -> Iterator[str]:
-        queues = current_app.amqp.queues
-        if self.queue in queues:
+        app = celery_app()
+        if self.queue in app.amqp.queues:
             return
-        if current_app.main == STAND_IN_APP:
+
+        where = (
+            "in the `__init__.py` of the settings' package: web process and workers load that first"
+        )
+        if app.main == STAND_IN_APP:
+            yield f"the service's Celery app is not imported. Import it {where}"
+        else:
             yield (
-                "the service's Celery app is not imported. Import it in the `__init__.py` of the "
-                "settings' package: web process and workers load that first"
+                f"config/celery.py declares no queue {self.queue!r}, only "
+                f"{', '.join(app.amqp.queues)}. This is the Celery app {app.main!r}; if it is not "
+                f"the service's own, import that {where}"
             )
-        yield f"config/celery.py declares no queue {self.queue!r}, only {', '.join(queues)}"

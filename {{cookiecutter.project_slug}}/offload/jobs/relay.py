@@ -16,10 +16,10 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from celery import current_app
 from django.db import connections, transaction
 from redis.exceptions import ResponseError
 
+from offload.celery_app import celery_app
 from offload.jobs.models import Job, Phase
 from offload.jobs.priority import OwnerBacklogs, Priority
 from offload.jobs.stats import JobStats
@@ -141,7 +141,7 @@ class Broker:
         """Whether the broker answers now, and has refused no message lately."""
         try:
             # Any declared queue will do: what is asked is whether the broker answers.
-            self.depth(next(iter(current_app.amqp.queues)))
+            self.depth(next(iter(celery_app().amqp.queues)))
         except BrokerUnavailable:
             return False
         return not self._refused_lately()
@@ -161,7 +161,7 @@ class Broker:
         Each message gets a Celery id of its own. A later message with a revoked id would be
         dropped.
         """
-        current_app.send_task(
+        celery_app().send_task(
             message.kind,
             (message.job_id,),
             queue=message.queue,
@@ -175,19 +175,19 @@ class Broker:
         self._takes_nothing = False
 
     def _count(self, queue: str) -> int:
-        bound = current_app.amqp.queues[queue].bind(self._connected().channel)
+        bound = celery_app().amqp.queues[queue].bind(self._connected().channel)
         declared: Any = bound.queue_declare()
         return int(declared.message_count)
 
     def _connected(self) -> Any:
         if self._producer is None:
-            connection = current_app.connection_for_write(transport_options=CONNECTION_LIMITS)
+            connection = celery_app().connection_for_write(transport_options=CONNECTION_LIMITS)
             self._open.enter_context(connection)
-            self._producer = self._open.enter_context(current_app.amqp.Producer(connection))
+            self._producer = self._open.enter_context(celery_app().amqp.Producer(connection))
         return self._producer
 
     def _check_declared(self, queue: str) -> None:
-        if queue not in current_app.amqp.queues:
+        if queue not in celery_app().amqp.queues:
             raise UnknownQueue(f"config/celery.py declares no queue {queue!r}")
 
     def _report_unknown(self, queue: str, error: UnknownQueue) -> None:
@@ -211,7 +211,11 @@ class Broker:
                 self._refused_at, self._takes_nothing = self._failed_at, True
             if self._available:
                 logger.warning(
-                    "the broker does not answer; jobs wait in their rows until it does: %s", error
+                    "the broker does not answer; jobs wait in their rows until it does: %s (%s)",
+                    error,
+                    # Without its password. A service whose settings name no broker sees here that
+                    # Celery asks RabbitMQ on this host.
+                    celery_app().connection_for_write().as_uri(),
                 )
             self._available = False
             self.close()

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from celery import current_app
 from django.db.models import Count, Q
 from django.db.models.functions import Now
 from django.utils.text import capfirst
 
+from offload.celery_app import celery_app
 from offload.conf import conf
 from offload.jobs.blocked import blocked, limit_of
 from offload.jobs.models import FINAL, Job, Leader, Pause, Status, Worker
@@ -169,7 +169,7 @@ def _of_workers(job: Job) -> Iterator[Reason]:
     running = list(running_workers())
     readers = [worker for worker in running if job.queue in worker.queues]
     knowing = [worker for worker in readers if not worker.kinds or job.kind in worker.kinds]
-    if job.queue not in current_app.amqp.queues:
+    if job.queue not in celery_app().amqp.queues:
         yield Reason(
             f"config/celery.py declares no queue {job.queue!r}. Declare it again, or cancel the "
             "job; after a day it fails."

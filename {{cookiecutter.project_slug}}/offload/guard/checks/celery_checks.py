@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
-from celery import current_app
 from celery.app.defaults import DEFAULTS, NAMESPACES, SETTING_KEYS, flatten
 from django.conf import settings
 from django.core.checks import CheckMessage, register
 
+from offload.celery_app import celery_app
 from offload.guard.checks.run_checks import TAG, error, warning
 
 PREFIX = "CELERY_"
@@ -41,7 +41,7 @@ def setting(name: str) -> Any:
 
     What the Celery app was given after it had read Django's settings wins.
     """
-    value = current_app.conf.get(name)
+    value = celery_app().conf.get(name)
     if value != DEFAULTS.get(name):
         return value
     return getattr(settings, PREFIX + name.upper(), None) or value
@@ -95,7 +95,7 @@ def check_results(**_: object) -> Iterator[CheckMessage]:
 @register(TAG)
 def check_time_limits(**_: object) -> Iterator[CheckMessage]:
     """W713: tasks that may run for ever."""
-    own = (task for name, task in current_app.tasks.items() if not name.startswith("celery."))
+    own = (task for name, task in celery_app().tasks.items() if not name.startswith("celery."))
     unlimited = sorted(task.name for task in own if task.time_limit is None)
     if unlimited and not setting("task_time_limit"):
         named = ", ".join(unlimited[:MAX_TASKS_NAMED])

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from celery import current_app
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from offload.celery_app import celery_app
 from offload.jobs.admin.read_only import ReadOnly
 from offload.jobs.control import log_pause, log_resume
 from offload.jobs.declare import all_job_types, find_recurrence
@@ -46,7 +46,7 @@ class ScheduleAdmin(ReadOnly):
 
 
 def _queues() -> list[tuple[str, str]]:
-    return [("", "---"), *((name, name) for name in current_app.amqp.queues)]
+    return [("", "---"), *((name, name) for name in celery_app().amqp.queues)]
 
 
 def _kinds() -> list[tuple[str, str]]:

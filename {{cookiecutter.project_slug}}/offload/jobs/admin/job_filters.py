@@ -10,13 +10,13 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from celery import current_app
 from django.contrib import admin
 from django.contrib.admin import helpers
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from offload.celery_app import celery_app
 from offload.jobs.declare import all_job_types
 from offload.jobs.models import FINAL, Job, Status
 from offload.jobs.row_states import from_now
@@ -114,7 +114,7 @@ class QueueFilter(ExactFilter):
     parameter_name = "queue"
 
     def names(self) -> Iterable[str]:
-        return {*services.stats.queues, *current_app.amqp.queues}
+        return {*services.stats.queues, *celery_app().amqp.queues}
 
 
 class ErrorFilter(ExactFilter):

@@ -4,10 +4,10 @@ import logging
 import time
 from uuid import UUID
 
-from celery import current_app
 from django.db import OperationalError
 from django.db.models import Q, QuerySet
 
+from offload.celery_app import celery_app
 from offload.jobs import transitions
 from offload.jobs.database import FORK_LOCK
 from offload.jobs.events import EventPublisher
@@ -105,7 +105,7 @@ class FailUnknown:
         without any worker waits for one.
         """
         consumed = any(queue in queues for queues, _ in workers)
-        return consumed or queue not in current_app.amqp.queues
+        return consumed or queue not in celery_app().amqp.queues
 
     def _fail(self, rows: QuerySet[Job], queue: str, kind: str) -> None:
         hours = UNKNOWN_TYPE_LIFETIME_SECONDS / 3600

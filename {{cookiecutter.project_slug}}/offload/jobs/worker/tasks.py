@@ -9,8 +9,9 @@ import time
 from typing import Any
 from uuid import UUID
 
-from celery import current_app, shared_task
+from celery import shared_task
 
+from offload.celery_app import celery_app
 from offload.jobs.declare import all_job_types
 from offload.jobs.job_type import JobType
 from offload.jobs.worker.assignments import Assignments
@@ -95,6 +96,6 @@ def _task_options(task: Any) -> dict[str, Any]:
     }
     # `time_limits.py` enforces a job's own limits, with or without a broker.
     names = ("time_limit", "soft_time_limit")
-    if any(getattr(task, name) or current_app.conf[f"task_{name}"] for name in names):
+    if any(getattr(task, name) or celery_app().conf[f"task_{name}"] for name in names):
         options |= dict.fromkeys(names, NO_LIMIT_SECONDS)
     return options
