@@ -78,6 +78,41 @@ def test_debug_is_refused_at_an_address_of_the_command_line_too(service: Path) -
     assert "DEBUG is on, and 0.0.0.0 lets other machines in" in refused.stderr
 
 
+def test_websockets_without_their_library_are_refused(service: Path, tmp_path: Path) -> None:
+    """Else each handshake would be answered as a GET, and no log would say so."""
+    (tmp_path / "with_sockets.py").write_text(
+        "import os\n"
+        "import django\n"
+        "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'config.settings')\n"
+        "django.setup()\n"
+        "from offload.serving import Application\n"
+        "async def sockets(scope, receive, send): ...\n"
+        "application = Application(websocket=sockets)\n"
+    )
+    # As if the library were not there.
+    code = (
+        "import importlib.util, runpy, sys\n"
+        "found = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *more: "
+        "None if name == 'websockets' else found(name, *more)\n"
+        "sys.argv[1:] = ['with_sockets:application']\n"
+        "runpy.run_module('offload.serving', run_name='__main__')\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(service)])
+    env = os.environ | {"DEBUG": "1", "PORT": str(free_port()), "PYTHONPATH": paths}
+    env.pop("DJANGO_SETTINGS_MODULE")
+    refused = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=service,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+    )
+    assert refused.returncode == 1, refused.stderr
+    assert "`websockets` is not installed" in refused.stderr
+
+
 def test_the_token_of_development_is_for_this_machine_alone(generated: Generated) -> None:
     with generated(DEBUG="1") as server:
         for forwarded, status in (("", 200), ("203.0.113.9", 401)):

@@ -29,13 +29,15 @@ logger = logging.getLogger("offload.serving")
 def main() -> None:
     """Run the server until it is told to stop.
 
-    Exits with 1 if the port is taken or the address is not allowed, and with 3 if the start failed.
+    Exits with 1 if the port is taken, the address is not allowed or the library for WebSockets is
+    missing, and with 3 if the start failed.
     """
     open_standard_streams()
     end_on_sigterm()
     arguments = _arguments()
     config = _config(arguments.application, arguments.grace)
     config.load()
+    _check_websockets(config)
     # The application has loaded Django's settings by now.
     settings = conf()
     config.ws_max_size = settings.websocket_message_limit
@@ -96,6 +98,18 @@ def _websocket_settings() -> dict[str, Any]:
         "ws_ping_interval": 20.0,
         "ws_ping_timeout": 20.0,
     }
+
+
+def _check_websockets(config: uvicorn.Config) -> None:
+    """Exit if the application has WebSockets, and nothing here speaks their protocol.
+
+    Each of their handshakes would be answered as a GET: 404, or what a page says there.
+    """
+    served = getattr(config.loaded_app, "websocket", None)
+    if served is not None and config.ws_protocol_class is None:
+        sys.exit(
+            "The application has WebSockets, but `websockets` is not installed: pip install it."
+        )
 
 
 def _arguments() -> argparse.Namespace:
