@@ -31,6 +31,20 @@ def test_a_worker_says_once_that_it_does_not_know_a_job_type(running: Lab) -> No
     running.reaches(running.submit("lab.burn", units=1), "succeeded")
 
 
+def test_a_job_that_celery_beat_sends_is_one_sentence(running: Lab) -> None:
+    """Somebody has put a job into the schedule of django-celery-beat: no row is there to run."""
+    from offload.celery_app import celery_app
+
+    for arguments, options in (((), {}), (("a letter",), {}), ((7,), {}), ((), {"units": 1})):
+        celery_app().send_task("lab.burn", arguments, options, queue="cpu")
+    running.until(
+        lambda: running.log("worker").count("for the job 'lab.burn' names no job's id") == 4,
+        "the worker to say so",
+    )
+    assert "Traceback" not in running.log("worker")
+    running.reaches(running.submit("lab.burn", units=1), "succeeded")
+
+
 def test_a_worker_says_that_another_service_uses_its_redis(running: Lab) -> None:
     from offload.jobs.relay import Broker, JobMessage
 

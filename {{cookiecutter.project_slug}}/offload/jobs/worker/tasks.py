@@ -6,6 +6,7 @@ publishes by name.
 
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -73,15 +74,33 @@ def _register_task(
 ) -> None:
     # A failed job is a failed task, without a second traceback in the log.
     @shared_task(name=job_type.name, throws=(JobFailed,))
-    def run(job_id: str) -> str:
-        ended = execute(job_type, UUID(job_id), worker_id, assignments.slot(), spooler)
+    def run(*arguments: Any, **options: Any) -> str:
+        job_id = None if options else _job_id(arguments)
+        if job_id is None:
+            logger.error(
+                "a message for the job %r names no job's id, and runs nothing: a schedule of "
+                "Celery beat, or `send_task`, makes no job. Submit it, or declare it with `every` "
+                "or `cron`",
+                job_type.name,
+            )
+            return "no job"
+
+        ended = execute(job_type, job_id, worker_id, assignments.slot(), spooler)
         if ended == "missing":
-            missing.note(job_type.name, UUID(job_id))
+            missing.note(job_type.name, job_id)
         return ended
 
     # On the task itself: Celery writes `task_annotations` over what its class has.
     for option, value in _task_options(run).items():
         setattr(run, option, value)
+
+
+def _job_id(arguments: tuple[Any, ...]) -> UUID | None:
+    """The id in a message's arguments; None where the message is not of `relay.py`."""
+    with suppress(ValueError, TypeError, AttributeError):
+        (job_id,) = arguments
+        return UUID(job_id)
+    return None
 
 
 def _task_options(task: Any) -> dict[str, Any]:
