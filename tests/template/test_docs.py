@@ -12,50 +12,16 @@ from .conftest import BIN, SHARED, bake, run
 from .pages import BLOCK, DOCS, PROJECT, blocks, commands, follow
 
 PACKAGE = "atlas_core"
-PAGES = ["tutorial.md", "testing.md", "recipes.md"]
-# Runs in the generated project, on the service that its own tests use.
-TYPED = '''
-"""The commands of the pages."""
-
-import json
-import re
-import subprocess
-from pathlib import Path
-
-import pytest
-
-from offload_dev.pytest.running_service import RunningService
-
-COMMANDS = json.loads(Path("commands.json").read_text())
-
-
-@pytest.mark.parametrize(("typed", "printed"), COMMANDS)
-def test_a_command_prints_what_its_page_says(
-    service: RunningService, typed: str, printed: str | None
-) -> None:
-    command = typed.replace("http://127.0.0.1:8000", service.address)
-    command = command.replace("dev-token", service.token).replace("curl", "curl -sS")
-    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    if printed:
-        assert re.sub("[0-9.]+", "#", ran.stdout).strip() == re.sub("[0-9.]+", "#", printed).strip()
-
-
-def test_a_file_becomes_rows(service: RunningService) -> None:
-    file = ("t.csv", b"Oslo,2026-01-30,-4\\nOslo,2026-01-31,-5\\nRome,2026-01-31,9.5\\n")
-    accepted = service.client.post("/api/readings/files", files={"file": file})
-    job = accepted.headers["location"]
-    ended = service.client.get(job, headers={"Prefer": "wait=30"}).json()
-    assert ended["status"] == "succeeded", ended
-    means = service.client.get("/api/readings/means").json()
-    assert means == {"Oslo": -4.5, "Rome": 9.5}
-
-
-def test_a_job_sends_a_mail(service: RunningService) -> None:
-    notice = {"to": "ann@example.com", "text": "done"}
-    job = service.client.post("/api/notices/", json=notice).headers["location"]
-    ended = service.client.get(job, headers={"Prefer": "wait=30"}).json()
-    assert ended["result"] == {"to": "ann@example.com"}, ended
-'''
+# A recipe comes after those that it builds on.
+RECIPES = [
+    *("files-and-rows", "periodic-jobs", "admin-action", "mail", "call-another-service"),
+    *("command", "webhook", "own-queue", "oauth", "numpy", "login"),
+]
+# What the recipes say to write in place of `SumParams` and `add_squares`.
+SUBMITTED = [("notices", "Notice", "send_notice"), ("supply", "Place", "read_stock")]
+PAGES = ["tutorial.md", "testing.md", *(f"recipes/{recipe}.md" for recipe in RECIPES)]
+# Tests of what the recipes show. They run in the generated project.
+TESTS = Path(__file__).parent / "recipes"
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +41,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert follow(page, project, PACKAGE)
 
     package = project / PACKAGE
-    for feature in ("readings", "notices"):
-        (package / feature / "upstreams.py").unlink()
-        (project / f"tests/test_{feature}.py").unlink()
-    for file in ("supply/compute.py", "payments/compute.py", "payments/upstreams.py"):
-        (package / file).unlink()
+    for removed in (package / "readings/upstreams.py", project / "tests/test_readings.py"):
+        removed.unlink()
+    for folder in ("management", "management/commands"):
+        (package / "supply" / folder / "__init__.py").touch()
+    for feature, params, job in SUBMITTED:
+        api = package / feature / "api.py"
+        text = api.read_text().replace("SumParams", params).replace("add_squares", job)
+        api.write_text(text)
+        (project / f"tests/test_{feature}.py").unlink(missing_ok=True)
+    for test in TESTS.glob("*.txt"):
+        (project / "tests" / test.stem).write_text(test.read_text().replace("PACKAGE", PACKAGE))
+    assert run("make", "fix", *SHARED, cwd=project).returncode == 0
     for command in (["makemigrations", "readings"], ["check"]):
         ran = run(BIN / "python", "manage.py", *command, cwd=project)
         assert ran.returncode == 0, ran.stdout
@@ -98,7 +71,6 @@ def test_what_the_pages_show_runs_and_prints_what_they_say(project: Path) -> Non
     typed = [each for page in PAGES for each in commands(page) if each[0].startswith("curl")]
     assert len(typed) >= 5
     (project / "commands.json").write_text(json.dumps(typed))
-    (project / "tests/test_typed.py").write_text(TYPED)
     weather = ["weather", "weather_view", "weather_service"]
     supply = ["supply", "stock", "payments", "payments_queue"]
     files = ["typed", *weather, "orders", "matrix", "desk", *supply]
@@ -129,6 +101,12 @@ def test_what_production_names_is_enough_to_start(without_example: Path, tmp_pat
 
     for process in (PROJECT / "Procfile").read_text().splitlines():
         assert process.partition(": exec ")[2] in text
+
+
+def test_each_recipe_that_names_files_is_followed() -> None:
+    pages = {page.stem for page in (DOCS / "recipes").glob("*.md")}
+    named = {page for page in pages if any(block.rest for block in blocks(f"recipes/{page}.md"))}
+    assert named == set(RECIPES)
 
 
 def test_each_setting_is_explained_on_a_page() -> None:

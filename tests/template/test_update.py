@@ -136,11 +136,11 @@ def test_what_the_template_changed_in_a_moved_file_is_named(
     (service / "docs/client.md").rename(service / "docs/unchanged.md")
     commit(service, "ours")
     (service / "risk_desk/portfolio/first.py").rename(service / "risk_desk/portfolio/pages.py")
-    (service / "docs/recipes.md").unlink()
+    (service / "docs/testing.md").unlink()
     commit(service, "ours, later")
     project = later / "{{cookiecutter.project_slug}}"
     feature = "{{cookiecutter.package}}/portfolio"
-    for place in ("config/settings.py", f"{feature}/page.py", "docs/recipes.md"):
+    for place in ("config/settings.py", f"{feature}/page.py", "docs/testing.md"):
         with (project / place).open("a") as file:
             file.write("# new\n")
     commit(later, "new")

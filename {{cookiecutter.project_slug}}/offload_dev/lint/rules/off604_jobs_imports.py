@@ -11,7 +11,7 @@ from offload_dev.lint.source.tree import Module
 
 AWAIT_BEFORE = (
     "await the service in the endpoint, and pass what it answered as a parameter; a job whose "
-    "purpose is the call says so (docs/recipes.md, A job that calls another service)"
+    "purpose is the call says so (docs/recipes/call-another-service.md)"
 )
 
 
