@@ -264,6 +264,13 @@ def test_each_alarm_has_a_section_and_metrics_that_there_are(rule: dict[str, Any
         assert f"| `{name.removesuffix('_count')}` |" in metrics, name
 
 
+def test_the_page_names_the_alarms_that_are_critical() -> None:
+    page = (PROJECT / "docs/reference/alarms.md").read_text()
+    (named,) = re.findall(r"^\| act now \(`critical`\) \| (.*) \|$", page, re.MULTILINE)
+    critical = [rule["alert"] for rule in RULE_LIST if rule["labels"]["severity"] == "critical"]
+    assert named.split(", ") == critical
+
+
 @pytest.mark.parametrize(
     "file", sorted(RULES.parent.glob("dashboards/*.json")), ids=lambda f: f.stem
 )
