@@ -21,6 +21,7 @@ from offload.guard.runtime.block_log import Block
 from offload.guard.runtime.watchdog import Watchdog
 from offload_dev.pytest import (
     eager_tasks,
+    kept_connections,
     leaks,
     loop_ends,
     request_starts,
@@ -72,6 +73,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Fail an async test that would wait for its own transaction."""
     if _is_async(item) and _has_transaction(item):
         pytest.fail(IN_TRANSACTION, pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any],
+) -> Generator[None, object, object]:
+    """Close the connections of other threads before the test database is dropped."""
+    result = yield
+    if fixturedef.argname == "django_db_setup":
+        # What is added last is called first.
+        fixturedef.addfinalizer(kept_connections.close)
+    return result
 
 
 @pytest.hookimpl(wrapper=True)
