@@ -16,7 +16,6 @@ MINUTES ?= 20
 ALONE := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 # The longest first. Three run at a time, since those of jobs wait three quarters of their time.
 ROOMS := $(wildcard tests/jobs tests/template tests/serving tests/hosts tests/fanout tests/guard tests/chaos)
-export PORT ?= 8000
 export PATH := $(abspath $(BIN)):$(PATH)
 
 help:  ## Show this list

@@ -11,8 +11,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from honcho.environ import parse
-
+from offload_dev.launcher import env_file
 from offload_dev.launcher.manager import ServiceManager
 from offload_dev.launcher.output import NonBlockingOutput, ProcessPrinter, print_box
 from offload_dev.launcher.ports import wait_for_answer
@@ -48,7 +47,7 @@ def main() -> int:
     if mode not in MODES:
         sys.exit(f"There is no mode {mode!r}. Write `dev` or `serve`.")
 
-    _read_env_file()
+    env_file.read()
     processes = choose_processes(mode)
     _complete_environment(mode)
 
@@ -59,14 +58,8 @@ def main() -> int:
     _prepare(env, processes)
     output = NonBlockingOutput(sys.stdout)
     _announce_when_ready(env, processes, output)
+    _announce_changes(output)
     return _run(processes, env, output)
-
-
-def _read_env_file() -> None:
-    """Take the variables of `.env` that the environment does not have."""
-    if Path(".env").exists():
-        for name, value in parse(Path(".env").read_text()).items():
-            os.environ.setdefault(name, value)
 
 
 def _complete_environment(mode: str) -> None:
@@ -132,6 +125,15 @@ def _announce_when_ready(env: "Env", processes: dict[str, str], output: NonBlock
                 ],
                 output,
             )
+
+    threading.Thread(target=announce, daemon=True).start()
+
+
+def _announce_changes(output: NonBlockingOutput) -> None:
+    """Say that a change of `.env` needs another start, from a thread of its own."""
+
+    def announce() -> None:
+        env_file.watch(lambda: print_box(list(env_file.NOTICE), output))
 
     threading.Thread(target=announce, daemon=True).start()
 
