@@ -67,11 +67,12 @@ def very_deep() -> list[Any]:
         ("\ud800", "cannot be written as JSON, perhaps for a text with half a character"),
         (b"\xff", "cannot be written as JSON, perhaps for"),
         (very_deep(), "cannot be written as JSON, perhaps for"),
+        ([object()], "cannot be written as JSON, which has no object: give plain values"),
         (float("nan"), "JSON has no NaN and no infinity"),
         (float("inf"), "JSON has no NaN and no infinity"),
         (b"text", "cannot be read back from JSON as they went: the field 'value' differs"),
     ],
-    ids=["half a character", "bytes", "deep", "nan", "infinity", "text as bytes"],
+    ids=["half a character", "bytes", "deep", "object", "nan", "infinity", "text as bytes"],
 )
 def test_a_result_that_json_does_not_take_fails_its_job_with_a_sentence(
     lab: Lab, value: Any, why: str

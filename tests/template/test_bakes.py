@@ -19,21 +19,38 @@ from .conftest import BIN, SHARED, run
 BAKES = ["with_example", "without_example"]
 
 
+def _check(project: Path, folder: Path, tool: str) -> str:
+    """What `make check` prints with tools that run this line of a shell."""
+    tools = folder / "bin"
+    tools.mkdir()
+    for name in ("python", "ruff", "lint-imports", "mypy"):
+        (tools / name).write_text(f"#!/bin/sh\n{tool}\n")
+        (tools / name).chmod(0o755)
+    installed = str(folder / ".installed")
+    checked = run("make", "check", f"VENV={folder}", "-o", installed, cwd=project)
+    assert checked.returncode != 0
+    return checked.stdout
+
+
 def test_the_last_lines_of_make_check_name_the_tools_that_found_faults(
     with_example: Path, tmp_path: Path
 ) -> None:
     """The tools print hundreds of lines, and the fault is above most of them."""
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in ("python", "ruff", "lint-imports", "mypy"):
-        (tools / name).write_text('#!/bin/sh\ncase "$*" in check|*.lint*) exit 1;; esac\n')
-        (tools / name).chmod(0o755)
-    installed = str(tmp_path / ".installed")
-    checked = run("make", "check", f"VENV={tmp_path}", "-o", installed, cwd=with_example)
-    assert checked.returncode != 0
-    named = checked.stdout.partition("Faults were found by (see above):\n")[2].splitlines()
+    printed = _check(with_example, tmp_path, 'case "$*" in check|*.lint*) exit 1;; esac')
+    named = printed.partition("Faults were found by (see above):\n")[2].splitlines()
     assert named[:2] == ["  python -m offload_dev.lint .", "  ruff check"]
     assert not named[2].startswith(" ")
+
+
+@pytest.mark.parametrize("status", [1, 2])
+def test_make_check_says_why_mypy_cannot_go_on_where_the_service_cannot_start(
+    with_example: Path, tmp_path: Path, status: int
+) -> None:
+    """Its plugin imports the service; then mypy asks to report a bug of its own (status 2)."""
+    tool = f'case "$0 $*" in */bin/mypy*) exit {status};; *manage.py*) echo InvalidJob; exit 1;; esac'
+    printed = _check(with_example, tmp_path, tool)
+    assert ("if manage.py has failed above, mend that first" in printed) == (status == 2)
+    assert printed.index("InvalidJob") < printed.index("\nmypy\n")
 
 
 @pytest.mark.parametrize("name", BAKES)

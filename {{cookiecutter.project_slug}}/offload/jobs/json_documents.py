@@ -14,6 +14,9 @@ M = TypeVar("M", bound=BaseModel)
 # An even number of backslashes, and the escape.
 ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
+# What pydantic says of an object for which it knows no JSON; the name alone, without its module.
+UNKNOWN_TYPE = re.compile(r"Unable to serialize unknown type: <class '(?:[^']*\.)?([^'.]+)'>")
+
 
 def json_of(value: BaseModel) -> str:
     """The JSON of a model.
@@ -24,6 +27,11 @@ def json_of(value: BaseModel) -> str:
     try:
         return value.model_dump_json()
     except PydanticSerializationError as error:
+        if unknown := UNKNOWN_TYPE.search(str(error)):
+            raise ValueError(
+                f"cannot be written as JSON, which has no {unknown[1]}: give plain values, such as"
+                " the keys of rows"
+            ) from error
         raise ValueError(
             "cannot be written as JSON, perhaps for a text with half a character (a lone "
             "surrogate), for bytes that are no text, or for a nesting that is too deep"
