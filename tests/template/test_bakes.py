@@ -47,7 +47,9 @@ def test_make_check_says_why_mypy_cannot_go_on_where_the_service_cannot_start(
     with_example: Path, tmp_path: Path, status: int
 ) -> None:
     """Its plugin imports the service; then mypy asks to report a bug of its own (status 2)."""
-    tool = f'case "$0 $*" in */bin/mypy*) exit {status};; *manage.py*) echo InvalidJob; exit 1;; esac'
+    tool = (
+        f'case "$0 $*" in */bin/mypy*) exit {status};; *manage.py*) echo InvalidJob; exit 1;; esac'
+    )
     printed = _check(with_example, tmp_path, tool)
     assert ("if manage.py has failed above, mend that first" in printed) == (status == 2)
     assert printed.index("InvalidJob") < printed.index("\nmypy\n")
