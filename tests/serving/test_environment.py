@@ -231,6 +231,22 @@ def test_a_broker_that_is_not_supported_is_a_fault(load: Load, scheme: str) -> N
     assert "only redis:// and rediss:// are supported" in fault
 
 
+@pytest.mark.parametrize("scheme", ["mysql", "oracle", "postgre", "postgresql+psycopg"])
+def test_a_database_that_is_not_supported_is_a_fault(load: Load, scheme: str) -> None:
+    (fault,) = faults(load, DATABASE_URL=f"{scheme}://db.example.com/name")
+    assert "only postgres:// and sqlite:/// are supported" in fault
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "DATABASE_URL"])
+def test_a_password_that_breaks_its_url_is_a_fault_that_does_not_show_it(
+    load: Load, name: str
+) -> None:
+    scheme = {"REDIS_URL": "redis", "DATABASE_URL": "postgres"}[name]
+    (fault,) = faults(load, **{name: f"{scheme}://service:hun/ter2@127.0.0.1:1234/0"})
+    assert "a / in a password is written %2F" in fault
+    assert "hun" not in fault
+
+
 @pytest.mark.parametrize("asked", ["none", "CERT_NONE", "optional"])
 def test_a_redis_whose_certificate_nobody_verifies_is_a_fault(load: Load, asked: str) -> None:
     url = f"{FAR['REDIS_URL']}?ssl_cert_reqs={asked}"

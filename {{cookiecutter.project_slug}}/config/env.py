@@ -28,6 +28,7 @@ MIN_PASSWORD_LENGTH = 12
 TLS_MODES = ("require", "verify-ca", "verify-full")
 # Jobs go through Celery and events through pub/sub, on the same server.
 BROKERS = ("redis", "rediss")
+DATABASES = ("postgres", "postgresql", "pgsql", "sqlite")
 # Other software's variables that one might expect to work, each with what to do instead.
 NOT_READ = {
     "WEB_CONCURRENCY": "a web process is one process: start several of them, each with a PORT",
@@ -57,7 +58,8 @@ class Env(BaseSettings):
     allowed_hosts: Annotated[list[str], NoDecode] = LOOPBACK
     """The host names to which this service answers, separated by commas."""
     database_url: str = f"sqlite:///{VAR_DIR / 'db.sqlite3'}"
-    """postgres://user:password@host:5432/name, or sqlite:///path."""
+    """postgres://user:password@host:5432/name, or sqlite:///path. In a password @ is written %40,
+    and / # % are %2F %23 %25."""
     database_max_age: int = 60
     """How long a request thread keeps its database connection, in seconds."""
     database_statement_timeout: float = Field(default=8.0, ge=0, allow_inf_nan=False)
@@ -123,6 +125,22 @@ class Env(BaseSettings):
     def _readable(cls, value: str) -> str:
         if not urlsplit(value).scheme:
             raise ValueError("this is no URL; .env.example shows one")
+        try:
+            _ = urlsplit(value).port
+        except ValueError:
+            # Without the error's text, which has a part of the password.
+            raise ValueError(
+                "its port is no number; a / in a password is written %2F, and a # %23"
+            ) from None
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if urlsplit(value).scheme not in DATABASES:
+            raise ValueError(
+                "only postgres:// and sqlite:/// are supported (docs/when-not.md)"
+            )
         return value
 
     @field_validator("redis_url")

@@ -85,8 +85,8 @@ def check_database() -> None:
     if tried.returncode:
         reason = " ".join(tried.stderr.rpartition("Error: ")[2].split())
         sys.exit(
-            f"The database of DATABASE_URL does not answer ({reason}). Start it, or unset"
-            " DATABASE_URL: then the SQLite file in var/ is used."
+            f"The database of DATABASE_URL does not answer ({reason}). Start it, or correct"
+            " the URL (.env.example shows one), or unset it: then the SQLite file in var/ is used."
         )
 
 
