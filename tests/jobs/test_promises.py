@@ -270,7 +270,7 @@ def test_a_wrong_declaration_is_refused_at_import(lab: Lab) -> None:
     for wrong, says in ((waits, "is async"), (unannotated, "must read"), (plain, "pydantic model")):
         with pytest.raises(InvalidJob, match=says):
             job("lab.wrong", **limits)(wrong)
-    with pytest.raises(InvalidJob, match="declared twice"):
+    with pytest.raises(InvalidJob, match=r"declared twice: by .*\.burn and by .*\.fine_function"):
         job("lab.burn", **limits)(fine_function(Model, Report))
     with pytest.raises(InvalidJob, match="declares no queue 'gpu', only"):
         job("lab.wrong", queue="gpu", **limits)(fine_function(Model, Report))

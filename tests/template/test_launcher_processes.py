@@ -6,7 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from offload_dev.launcher.processes import choose_processes, environment_of
+from offload_dev.launcher.processes import choose_processes, environment_of, readiness_path
+from offload_dev.pytest import running_service
 
 from .conftest import ROOT
 
@@ -45,3 +46,28 @@ def test_each_worker_counts_where_the_metrics_of_all_workers_are_read() -> None:
         assert found["WORKER_METRICS_PORT"] == "8004"
         assert found["PROMETHEUS_MULTIPROC_DIR"] == "var/metrics/8004"
     assert "WORKER_METRICS_PORT" not in environment_of("exec python -m offload.serving", env)
+
+
+@pytest.mark.parametrize(("has_workers", "path"), [(True, "dependencies"), (False, "live")])
+def test_a_service_without_workers_waits_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_workers: bool, path: str
+) -> None:
+    """An API that has no jobs deletes them from both files. Its tests start it, too."""
+    if not has_workers:
+        for name in ("Procfile", "Procfile.dev"):
+            lines = (tmp_path / name).read_text().splitlines(keepends=True)
+            (tmp_path / name).write_text("".join(x for x in lines if "offload.jobs" not in x))
+    assert readiness_path(choose_processes("dev")) == f"/health/{path}"
+
+    class Reached(Exception):
+        """The probe that the fixture was about to wait for."""
+
+    def reach(mode: str, environment: dict[str, str], log: Path, probe: str) -> None:
+        raise Reached(probe)
+
+    monkeypatch.setattr(running_service, "_launcher", reach)
+    with (
+        pytest.raises(Reached, match=f"/health/{path}$"),
+        running_service.run_service(tmp_path),
+    ):
+        pass

@@ -173,8 +173,8 @@ class job(Limits):  # noqa: N801 - a decorator
         if self.name in _job_types:
             other = _job_types[self.name].function
             raise InvalidJob(
-                f"job {self.name!r} is declared twice: in {other.__module__} and in "
-                f"{function.__module__}"
+                f"job {self.name!r} is declared twice: by {_path_of(other)} and by "
+                f"{_path_of(function)}"
             )
 
     def _check_save(self, params: type[BaseModel], result: type[BaseModel]) -> None:
@@ -239,3 +239,8 @@ def find_recurrence(name: str) -> Recurrence | None:
 def all_job_types() -> list[JobType[Any, Any]]:
     """Every job type that this process knows."""
     return list(_job_types.values())
+
+
+def _path_of(function: Callable[..., Any]) -> str:
+    """Its module and its name."""
+    return f"{function.__module__}.{function.__qualname__}"

@@ -57,6 +57,15 @@ def is_worker(command: str) -> bool:
     return WORKER_MODULE in command.split()
 
 
+def readiness_path(processes: dict[str, str]) -> str:
+    """The address that answers 200 when these processes are ready, below that of the service.
+
+    With workers: when one was heard from. Workers that run elsewhere are not waited for.
+    """
+    has_worker = any(map(is_worker, processes.values()))
+    return "/health/dependencies" if has_worker else "/health/live"
+
+
 def worker_metrics_port(env: "Env") -> int:
     """The port where the workers answer Prometheus: the fourth after the web process's own."""
     return env.worker_metrics_port or env.port + 4

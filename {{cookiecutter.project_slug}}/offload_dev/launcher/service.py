@@ -26,6 +26,7 @@ from offload_dev.launcher.processes import (
     choose_processes,
     environment_of,
     is_worker,
+    readiness_path,
     worker_metrics_port,
 )
 
@@ -105,14 +106,11 @@ def _announce_when_ready(env: "Env", processes: dict[str, str], output: NonBlock
     if "flower" in processes:
         flower = f"http://127.0.0.1:{env.flower_port}/{env.flower_prefix}"
         box.append(("Flower", f"{flower}   (admin / {env.flower_password})"))
-    has_worker = any(map(is_worker, processes.values()))
-    if has_worker:
+    if any(map(is_worker, processes.values())):
         port = worker_metrics_port(env)
         box.append(("Metrics", f"{address}/metrics, and of the workers :{port}/metrics"))
     lines = [f"{label + ':':<9}{text}" for label, text in box]
-
-    # Ready means that a worker was heard from. Workers that run elsewhere are not waited for.
-    probe = address + ("/health/dependencies" if has_worker else "/health/live")
+    probe = address + readiness_path(processes)
 
     def announce() -> None:
         if wait_for_answer(probe, READY_TIMEOUT_SECONDS):

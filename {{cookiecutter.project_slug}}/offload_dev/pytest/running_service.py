@@ -13,6 +13,7 @@ import pytest
 
 from offload.fanout.http import httpx
 from offload_dev.launcher.ports import first_free_port, wait_for_answer
+from offload_dev.launcher.processes import choose_processes, readiness_path
 
 # A slow machine takes 10 s for a start, and one that is busy with much else more than 60 s.
 SERVICE_READY_TIMEOUT_SECONDS = 150.0
@@ -67,7 +68,8 @@ def run_service(folder: Path, mode: str = "serve", **variables: str) -> Iterator
     }
     environment = os.environ | defaults | variables
 
-    with _launcher(mode, environment, folder / "service.log", f"{address}/health/dependencies"):
+    probe = address + readiness_path(choose_processes(mode))
+    with _launcher(mode, environment, folder / "service.log", probe):
         token = _make_token(environment)
         with httpx.Client(
             base_url=address,
