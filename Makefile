@@ -25,6 +25,9 @@ help:  ## Show this list
 ifeq ($(origin PYTHON),command line)
 VERSION := -c 'import sys; print("{}.{}".format(*sys.version_info))'
 ASKED := $(shell $(PYTHON) $(VERSION))
+ifeq ($(ASKED),)
+$(error PYTHON=$(PYTHON) does not run: name an interpreter that is installed, such as PYTHON=python3)
+endif
 FOUND := $(shell $(BIN)/python $(VERSION) 2>/dev/null || echo $(ASKED))
 ifneq ($(ASKED),$(FOUND))
 $(error $(VENV) has Python $(FOUND): delete it, or add VENV=.venv/$(ASKED) to keep both)

@@ -177,6 +177,13 @@ def test_a_python_of_another_version_is_not_silently_left_unused(
         assert ("add VENV=.venv/3.99 to keep both" in told.stdout) is refused
 
 
+def test_a_python_that_is_not_installed_is_named(with_example: Path) -> None:
+    """A shim of pyenv is there for each version that any folder has, and fails in the others."""
+    told = run("make", "--dry-run", "install", "PYTHON=python3.99", *SHARED, cwd=with_example)
+    assert told.returncode != 0
+    assert "PYTHON=python3.99 does not run" in told.stdout
+
+
 def test_a_lock_keeps_the_versions_and_an_upgrade_renews_them(with_example: Path) -> None:
     for target, renews in (("lock", False), ("upgrade", True)):
         told = run("make", "--dry-run", target, *SHARED, cwd=with_example)
