@@ -138,9 +138,7 @@ class Env(BaseSettings):
     @classmethod
     def _known(cls, value: str) -> str:
         if urlsplit(value).scheme not in DATABASES:
-            raise ValueError(
-                "only postgres:// and sqlite:/// are supported (docs/when-not.md)"
-            )
+            raise ValueError("only postgres:// and sqlite:/// are supported (docs/when-not.md)")
         return value
 
     @field_validator("redis_url")
