@@ -19,7 +19,7 @@ from offload_dev.lint.calls.own_loops import (
 from offload_dev.lint.calls.unused import Unused
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.source.names import NEW_TASK, SECOND_LOOP
-from offload_dev.lint.source.nodes import Def
+from offload_dev.lint.source.nodes import Def, all_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.tree import CodeScope
 
@@ -212,7 +212,7 @@ class Alone:
         if not scope.on_loop and node in self._runs.get(scope, ()):
             # Under an async server, `async_to_sync` goes back to the loop that serves requests.
             return not any(
-                node in ast.walk(call.node)
+                node in all_nodes(call.node)
                 for call in self._everything[scope].calls
                 if runs_given(call)
             )
@@ -265,7 +265,7 @@ class Alone:
     def _in_threads(self) -> dict[CodeScope, set[ast.AST]]:
         """What stands in calls that start a thread with a loop, by the function around them."""
         return {
-            scope: {node for call in started for node in ast.walk(call.node)}
+            scope: {node for call in started for node in all_nodes(call.node)}
             for scope, function in self._graph.functions.items()
             if (started := list(filter(starts_in_thread, function.calls)))
         }
@@ -278,7 +278,7 @@ class Alone:
                 node
                 for call in function.calls
                 if NEW_TASK.matches(call.origin) or GATHER.matches(call.origin)
-                for node in ast.walk(call.node)
+                for node in all_nodes(call.node)
             }
             for scope, function in self._graph.functions.items()
         }
@@ -340,7 +340,7 @@ class Alone:
                 node
                 for call in function.calls
                 if SECOND_LOOP.matches(call.origin) or runs_given(call) or self._hands_on(call)
-                for node in ast.walk(call.node)
+                for node in all_nodes(call.node)
             }
             for scope, function in self._everything.items()
         }

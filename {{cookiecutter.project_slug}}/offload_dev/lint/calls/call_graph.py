@@ -19,7 +19,7 @@ from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.functions.visitor import visit
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import TO_THREAD
-from offload_dev.lint.source.nodes import Def
+from offload_dev.lint.source.nodes import Def, all_nodes, children
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.project import Project
 from offload_dev.lint.source.tree import CodeScope
@@ -206,12 +206,12 @@ class CallGraph:
             and any(
                 k.arg == "target" and getattr(k.value, "id", "") == decorated for k in node.keywords
             )
-            for node in ast.walk(decorator.node)
+            for node in all_nodes(decorator.node)
         )
 
 
 def _runs_once(function: Function) -> bool:
     """Whether a cache keeps the result of a function without parameters."""
     arguments = getattr(function.scope.node, "args", None)
-    is_same = arguments is not None and not any(ast.iter_child_nodes(arguments))
+    is_same = arguments is not None and not any(children(arguments))
     return is_same and any(CACHES.matches(origin) for origin, _ in function.decorators)

@@ -7,7 +7,8 @@ from offload_dev.lint.calls.callables import Callables
 from offload_dev.lint.calls.receivers import Receivers
 from offload_dev.lint.functions.function import CallSite, Function, is_abstract
 from offload_dev.lint.origins.hooks import hooks_of
-from offload_dev.lint.origins.resolver import OPEN_TYPES, Resolver
+from offload_dev.lint.origins.parameters import OPEN_TYPES
+from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.arguments import argument, parameters
 from offload_dev.lint.source.classes import names_class
 from offload_dev.lint.source.nodes import Def

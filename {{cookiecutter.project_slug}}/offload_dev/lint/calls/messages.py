@@ -7,7 +7,7 @@ from functools import cached_property
 
 from offload_dev.lint.source.classes import Classes
 from offload_dev.lint.source.names import CONSUMERS
-from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.nodes import all_nodes, own_nodes
 from offload_dev.lint.source.tree import CodeScope, Module
 
 TO_BROWSER = {"self.send", "self.send_json"}
@@ -65,7 +65,7 @@ class Messages:
             sent = (
                 n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func) in TO_BROWSER
             )
-            in_sent = {inner for call in sent for inner in ast.walk(call)}
+            in_sent = {inner for call in sent for inner in all_nodes(call)}
             for each in nodes:
                 if isinstance(each, ast.Dict):
                     found.update(filter(None, each.keys))

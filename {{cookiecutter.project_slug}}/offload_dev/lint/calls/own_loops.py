@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import SECOND_LOOP
-from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.nodes import Def, all_nodes, own_nodes
 from offload_dev.lint.source.tree import CodeScope
 
 TO_SYNC = "asgiref.sync.async_to_sync"
@@ -83,7 +83,7 @@ def is_run_by_decorator(function: Function) -> bool:
         and RUNS.search(ast.unparse(inner)) is not None
         for each in named
         if each is not None
-        for inner in ast.walk(each.node)
+        for inner in all_nodes(each.node)
     )
 
 
@@ -102,7 +102,7 @@ def _run(function: Function) -> Iterator[str]:
     """The origins of what a function runs in a new loop."""
     for call in function.calls:
         if SECOND_LOOP.matches(call.origin):
-            inside = {each for each in ast.walk(call.node) if each is not call.node}
+            inside = {each for each in all_nodes(call.node) if each is not call.node}
             yield from (made.origin for made in function.calls if made.node in inside)
 
 

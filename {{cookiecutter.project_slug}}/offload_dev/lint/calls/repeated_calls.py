@@ -7,7 +7,7 @@ from offload_dev.lint.calls.call_graph import CallGraph
 from offload_dev.lint.checks.unbounded import is_unbounded
 from offload_dev.lint.checks.violations import ChainStep, Violation, call_violation
 from offload_dev.lint.functions.function import CallSite, Function
-from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.nodes import all_nodes, own_nodes
 
 FEW_ROWS = "short with few rows"
 MAIL = {"django.core.mail", "smtplib"}
@@ -35,7 +35,7 @@ def _repeated(function: Function, graph: CallGraph) -> Iterator[Violation]:
         # A loop that ends at the first answer tries one service after the other.
         if not isinstance(loop, ast.For) or not is_unbounded(loop.iter, function):
             continue
-        inside = {node for statement in loop.body for node in ast.walk(statement)}
+        inside = {node for statement in loop.body for node in all_nodes(statement)}
         if any(isinstance(node, LEAVES) for node in inside):
             continue
         for call in function.calls_not_awaited:

@@ -4,7 +4,7 @@ import ast
 import re
 
 from offload_dev.lint.functions.function import Function
-from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.nodes import all_nodes, own_nodes
 
 # What compares a row with the one before: `self.tracker.has_changed("email")`, `not self.pk`.
 CHANGE = re.compile(
@@ -69,7 +69,7 @@ def _with_variables(test: ast.expr, values: dict[str, list[ast.expr]]) -> str:
     """The source of a condition, and of what its variables were given."""
     parts, names = [test], set()
     for part in parts:
-        for node in ast.walk(part):
+        for node in all_nodes(part):
             if isinstance(node, ast.Name) and node.id not in names:
                 names.add(node.id)
                 parts += values.get(node.id, [])

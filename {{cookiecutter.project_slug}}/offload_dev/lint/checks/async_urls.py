@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.origins.resolver import Resolver
+from offload_dev.lint.source.nodes import all_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.tree import CodeScope, Module
 
@@ -32,7 +33,7 @@ def async_views(resolver: Resolver) -> Iterator[CodeScope]:
 
 
 def _of_module(module: Module, resolver: Resolver) -> Iterator[CodeScope]:
-    for node in ast.walk(module.node):
+    for node in all_nodes(module.node):
         match node:
             case ast.Call(func=path, args=[_, view, *_]) if PATHS.matches(
                 resolver.origin(path, module)

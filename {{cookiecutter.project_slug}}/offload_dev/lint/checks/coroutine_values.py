@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from offload_dev.lint.functions.function import CallSite, Function, is_async_query, is_generator
 from offload_dev.lint.source.arguments import argument
 from offload_dev.lint.source.names import COROUTINES, TO_THREAD
-from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.nodes import Def, children, own_nodes
 
 RESPONSES = ("django.http.", "django.shortcuts.", "rest_framework.response.")
 WRAPPERS = {"asgiref.sync.sync_to_async", "channels.db.database_sync_to_async"}
@@ -94,7 +94,7 @@ def _makes_generator(call: CallSite, function: Function) -> bool:
 
 def _parents(node: ast.AST) -> Parents:
     inside = [node, *own_nodes(node)]
-    return {child: parent for parent in inside for child in ast.iter_child_nodes(parent)}
+    return {child: parent for parent in inside for child in children(parent)}
 
 
 def _through_choices(node: ast.AST, parents: Parents) -> ast.AST:

@@ -8,6 +8,7 @@ from offload_dev.lint.checks.violations import Violation, call_violation
 from offload_dev.lint.functions.function import CallSite, Function, is_async_query
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import ORM_COROUTINES, REQUEST_THREAD, SECOND_LOOP
+from offload_dev.lint.source.nodes import all_nodes
 from offload_dev.lint.source.tree import CodeScope
 
 # It lends the thread to the coroutine while it waits.
@@ -39,7 +40,7 @@ class Deadlocks:
         started = call.origin.removesuffix(".result")
         for other in function.calls:
             if other is call or other.origin == started:
-                for part in ast.walk(other.node):
+                for part in all_nodes(other.node):
                     if isinstance(part, ast.Call) and part in function.calls_by_node:
                         yield function.calls_by_node[part]
 

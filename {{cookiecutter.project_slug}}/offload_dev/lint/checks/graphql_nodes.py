@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.origins.decorators import RESOLVERS
 from offload_dev.lint.origins.resolver import Resolver
-from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.nodes import Def, all_nodes, own_nodes
 from offload_dev.lint.source.tree import CodeScope
 
 
@@ -34,7 +34,7 @@ def _model_of(node: CodeScope, resolver: Resolver) -> str:
         returns = scope.node.returns if isinstance(scope.node, Def) and scope.on_loop else None
         if returns is None or name not in scope.text_of_lines:
             continue
-        named = (n for n in ast.walk(returns) if isinstance(n, ast.Name | ast.Attribute))
+        named = (n for n in all_nodes(returns) if isinstance(n, ast.Name | ast.Attribute))
         is_of_node = any(resolver.origin(each, scope.module) == node.dotted for each in named)
         if is_of_node and any(RESOLVERS.matches(o) for o, _ in resolver.decorators.of(scope)):
             values = resolver.local_types.returned(scope, yields=False)

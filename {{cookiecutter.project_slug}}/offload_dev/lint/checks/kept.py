@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.source.names import CONTEXT_MANAGERS
-from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.nodes import all_nodes, own_nodes
 
 REPEATS = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.GeneratorExp)
 
@@ -78,7 +78,7 @@ def makes_many_calls(created: ast.Call, function: Function) -> bool:
     """Whether a client is opened for a loop, or for calls that `gather` starts."""
     for block in function.blocks:
         if block.manager is created:
-            inside = [node for statement in block.node.body for node in ast.walk(statement)]
+            inside = [node for statement in block.node.body for node in all_nodes(statement)]
             if any(isinstance(node, REPEATS) or _gathers(node) for node in inside):
                 return True
     return False
@@ -97,7 +97,7 @@ def reads_cache(function: Function, line: int) -> bool:
 
 
 def _global_names(function: Function) -> set[str]:
-    nodes = ast.walk(function.scope.node)
+    nodes = all_nodes(function.scope.node)
     return {name for each in nodes if isinstance(each, ast.Global) for name in each.names}
 
 
@@ -108,7 +108,7 @@ def _gathers(node: ast.AST) -> bool:
 def _targets(created: ast.Call, node: ast.AST) -> Iterator[ast.expr]:
     """What is bound to a value, and what is bound to the variables that hold it."""
     names: set[str] = set()
-    for each in ast.walk(node):
+    for each in all_nodes(node):
         if not isinstance(each, ast.Assign | ast.AnnAssign):
             continue
         if each.value is created or getattr(each.value, "id", None) in names:

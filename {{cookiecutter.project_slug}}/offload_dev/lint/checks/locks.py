@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.origins.resolver import Resolver
-from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.nodes import Def, all_nodes, own_nodes
 from offload_dev.lint.source.tree import CodeScope
 
 LOCK = "select_for_update"
@@ -69,7 +69,7 @@ def may_hold_transaction(function: Function, line: int) -> bool:
         return True
     if OPENS.search(function.scope.text_of_lines) is None:
         return False
-    in_blocks = {node for block in function.blocks for node in ast.walk(block.manager)}
+    in_blocks = {node for block in function.blocks for node in all_nodes(block.manager)}
     return any(
         OPENS.search(getattr(node, "attr", getattr(node, "id", ""))) is not None
         for node in own_nodes(function.scope.node)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from offload_dev.lint.functions.function import CallSite, Function
-from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.nodes import all_nodes, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 
 CACHE = Patterns(
@@ -43,7 +43,7 @@ def changed_rows(function: Function) -> Iterator[tuple[ast.stmt, str]]:
             case ast.Assign(
                 targets=[ast.Attribute(value=row) as field],
                 value=ast.BinOp(op=ast.Add() | ast.Sub()) as value,
-            ) if any(ast.unparse(each) == ast.unparse(field) for each in ast.walk(value)):
+            ) if any(ast.unparse(each) == ast.unparse(field) for each in all_nodes(value)):
                 pass
             case _:
                 continue
@@ -105,7 +105,7 @@ def _is_text(value: ast.expr) -> bool:
     return any(
         (isinstance(each, ast.Constant) and isinstance(each.value, str))
         or isinstance(each, ast.JoinedStr | ast.List)
-        for each in ast.walk(value)
+        for each in all_nodes(value)
     )
 
 
@@ -127,7 +127,7 @@ def claims(function: Function) -> Iterator[tuple[CallSite, str]]:
             continue
         for node in own_nodes(function.scope.node):
             if isinstance(node, ast.If) and node.lineno < write.node.lineno:
-                is_read = any(_reads(each, key, function) for each in ast.walk(node.test))
+                is_read = any(_reads(each, key, function) for each in all_nodes(node.test))
                 if is_read and _ends(node):
                     yield write, key
                     break
@@ -143,7 +143,7 @@ def gives_way(write: CallSite, key: str, function: Function) -> bool:
     first = min((each.lineno for each in calls if _reads(each, key, function)), default=0)
     last = write.node.end_lineno or 0
     ends = (each for each in nodes if isinstance(each, ast.If) and _ends(each))
-    blocks = ({node for line in each.body for node in ast.walk(line)} for each in ends)
+    blocks = ({node for line in each.body for node in all_nodes(line)} for each in ends)
     left = {node for block in blocks if write.node not in block for node in block}
     return _awaits((each for each in nodes if each not in left), first, last)
 
@@ -191,7 +191,7 @@ def _names_of(key: str, function: Function) -> set[str]:
         node.targets[0].id
         for node in own_nodes(function.scope.node)
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-        if any(_reads(each, key, function) for each in ast.walk(node.value))
+        if any(_reads(each, key, function) for each in all_nodes(node.value))
     }
 
 
@@ -212,7 +212,7 @@ def _is_changed(value: ast.expr, names: set[str], function: Function) -> bool:
 
 
 def _is_sum(value: ast.expr, names: set[str]) -> bool:
-    return _has_sum(value) and any(getattr(e, "id", "") in names for e in ast.walk(value))
+    return _has_sum(value) and any(getattr(e, "id", "") in names for e in all_nodes(value))
 
 
 def _has_sum(value: ast.expr) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.functions.function import CallSite, Function, WithBlock
 from offload_dev.lint.source.names import LIMITING_OPTIONS, NETWORK_COMMANDS, PREFIXES, PROGRAMS
-from offload_dev.lint.source.nodes import assigned, own_nodes
+from offload_dev.lint.source.nodes import all_nodes, assigned, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 
 RUN = Patterns("subprocess.{run,call,check_call,check_output}")
@@ -69,7 +69,7 @@ def waits_with_full_pipe(function: Function) -> Iterator[ast.expr]:
 def _may_end(loop: ast.While) -> bool:
     """Whether a line of a loop may leave it."""
     ends = (ast.Break, ast.Return, ast.Raise)
-    return any(isinstance(each, ends) for line in loop.body for each in ast.walk(line))
+    return any(isinstance(each, ends) for line in loop.body for each in all_nodes(line))
 
 
 def _is_unread(wait: CallSite, function: Function, last: int | None = None) -> bool:
@@ -90,7 +90,7 @@ def _is_unread(wait: CallSite, function: Function, last: int | None = None) -> b
     name, last = getattr(held, "id", ""), last or wait.node.lineno
     quiet = {
         node.value
-        for node in ast.walk(function.scope.node)
+        for node in all_nodes(function.scope.node)
         if isinstance(node, ast.Attribute) and node.attr in QUIET
     }
     return not any(
@@ -99,7 +99,7 @@ def _is_unread(wait: CallSite, function: Function, last: int | None = None) -> b
         and isinstance(node.ctx, ast.Load)
         and node not in quiet
         and node.lineno <= last
-        for node in ast.walk(function.scope.node)
+        for node in all_nodes(function.scope.node)
     )
 
 

@@ -7,7 +7,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from offload_dev.lint.functions.function import Function, awaits, is_async_query
-from offload_dev.lint.source.nodes import SCOPES
+from offload_dev.lint.source.nodes import SCOPES, children
 
 REPEATS = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 CHOICES = (ast.If, ast.IfExp, ast.Match, ast.ExceptHandler)
@@ -48,5 +48,5 @@ def _made(nodes: Iterable[ast.AST], wanted: set[ast.Call]) -> Iterator[ast.Call]
         if isinstance(node, ast.Call) and node in wanted:
             yield node
         if not isinstance(node, (*SCOPES, *CHOICES)):
-            inside = list(_made(ast.iter_child_nodes(node), wanted))
+            inside = list(_made(children(node), wanted))
             yield from inside * (2 if isinstance(node, REPEATS) else 1)

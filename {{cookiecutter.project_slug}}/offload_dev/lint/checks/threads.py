@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.source.names import PROCESS_POOLS, REQUEST_THREAD, THREAD_POOLS, TO_THREAD
-from offload_dev.lint.source.nodes import Def
+from offload_dev.lint.source.nodes import Def, all_nodes
 
 
 class Moved(NamedTuple):
@@ -63,7 +63,7 @@ def _moved(moved: Moved, given: ast.expr, function: Function) -> Iterator[Moved]
     if not isinstance(given, ast.Lambda):
         yield moved
         return
-    for node in ast.walk(given.body):
+    for node in all_nodes(given.body):
         if isinstance(node, ast.Call):
             yield moved._replace(origin=function.origin_of(node.func), call=node)
 

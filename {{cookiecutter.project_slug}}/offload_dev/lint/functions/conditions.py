@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.source.arguments import WITHOUT, chosen, given, is_falsy, missing, needed
-from offload_dev.lint.source.nodes import Def, has_word, own_nodes, own_statements
+from offload_dev.lint.source.nodes import Def, all_nodes, has_word, own_nodes, own_statements
 
 ASKS_FOR_KIND = ("iscoroutinefunction(", "isawaitable(", "iscoroutine(")
 ASKS_IF_ASYNC = ("async", "running_loop")
@@ -262,7 +262,7 @@ def _note(body: list[ast.stmt], blocks: list[Lines]) -> None:
 
 def _names_in(test: ast.expr) -> set[str]:
     """The names and attributes in a condition."""
-    nodes = (node for node in ast.walk(test) if isinstance(node, ast.Name | ast.Attribute))
+    nodes = (node for node in all_nodes(test) if isinstance(node, ast.Name | ast.Attribute))
     return set(map(ast.unparse, nodes))
 
 

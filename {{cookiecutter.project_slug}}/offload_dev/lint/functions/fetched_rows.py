@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from offload_dev.lint.functions.query_relations import QueryRelations
 from offload_dev.lint.functions.thread_calls import made_by
+from offload_dev.lint.origins.local_types import Types
 from offload_dev.lint.origins.models import Query
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import FETCHING, ORM, REQUEST, TO_THREAD
@@ -22,8 +23,6 @@ LISTS = {f"builtins.{name}" for name in ("list", "tuple", "set", "sorted", "reve
 FETCHES_LATER = "prefetch_related_objects"
 # What functions return is followed through this many of them.
 MAX_DEPTH = 3
-
-Types = dict[str, str]
 
 
 class Rows(NamedTuple):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import ASYNC_QUERIES, ASYNC_QUERIES_ON_ROWS
-from offload_dev.lint.source.nodes import SCOPES, own_nodes
+from offload_dev.lint.source.nodes import SCOPES, children, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.tree import CodeScope
 
@@ -228,6 +228,6 @@ def awaits(nodes: Iterable[ast.AST]) -> bool:
             isinstance(node, ast.comprehension) and node.is_async
         ):
             return True
-        if not isinstance(node, SCOPES) and awaits(ast.iter_child_nodes(node)):
+        if not isinstance(node, SCOPES) and awaits(children(node)):
             return True
     return False

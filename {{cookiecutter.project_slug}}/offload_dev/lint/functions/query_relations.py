@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterable
 
 from offload_dev.lint.functions.thread_calls import made_by
+from offload_dev.lint.origins.local_types import Types
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.nodes import Def, own_nodes
 from offload_dev.lint.source.tree import Assigned, CodeScope
@@ -12,7 +13,6 @@ WITH_RELATIONS = ("select_related", "prefetch_related")
 # Queries are followed through this many functions, variables and attributes.
 MAX_DEPTH = 6
 
-Types = dict[str, str]
 Relations = frozenset[str]
 NONE: Relations = frozenset()
 

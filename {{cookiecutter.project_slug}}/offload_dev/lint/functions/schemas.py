@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.origins.resolver import Resolver
-from offload_dev.lint.source.nodes import Def
+from offload_dev.lint.source.nodes import Def, all_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.tree import CodeScope
 
@@ -22,7 +22,7 @@ def relations_read(scope: CodeScope, resolver: Resolver) -> Iterator[tuple[ast.e
         for keyword in decorator.keywords if isinstance(decorator, ast.Call) else ():
             if keyword.arg != "response":
                 continue
-            for named in ast.walk(keyword.value):
+            for named in all_nodes(keyword.value):
                 if isinstance(named, ast.Name | ast.Attribute):
                     origin = resolver.origin(named, scope.parent or scope)
                     for name, is_many in _of_schema(origin, resolver):
@@ -54,7 +54,7 @@ def _answers(response: ast.expr) -> Iterator[ast.expr]:
         pairs = zip(response.keys, response.values, strict=True)
         types = [type_ for code, type_ in pairs if getattr(code, "value", 0) in SUCCESS]
     for each in types:
-        yield from (n for n in ast.walk(each) if isinstance(n, ast.Name | ast.Attribute))
+        yield from (n for n in all_nodes(each) if isinstance(n, ast.Name | ast.Attribute))
 
 
 def _read_of(schema: CodeScope, model: str, resolver: Resolver) -> Iterator[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.origins.hooks import FORMS, SERIALIZERS
 from offload_dev.lint.origins.resolver import Resolver
+from offload_dev.lint.source.nodes import all_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.tree import CodeScope
 
@@ -63,7 +64,7 @@ def looked_up(serializer: str, resolver: Resolver) -> Iterator[str]:
         is_read = _is_true(keywords.get("read_only"))
         if LOOKUPS.matches(resolver.origin(field.func, scope)) and not is_read:
             yield name
-        parts = (part for value in keywords.values() for part in ast.walk(value))
+        parts = (part for value in keywords.values() for part in all_nodes(value))
         calls = (part.func for part in parts if isinstance(part, ast.Call))
         if any(UNIQUE.matches(resolver.origin(each, scope)) for each in calls):
             yield name

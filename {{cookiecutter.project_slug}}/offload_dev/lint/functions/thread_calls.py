@@ -2,14 +2,13 @@
 
 import ast
 
+from offload_dev.lint.origins.local_types import Types
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import TO_THREAD
 from offload_dev.lint.source.tree import CodeScope
 
 
-def made_by(
-    value: ast.expr, scope: CodeScope, local: dict[str, str], resolver: Resolver
-) -> ast.expr:
+def made_by(value: ast.expr, scope: CodeScope, local: Types, resolver: Resolver) -> ast.expr:
     """What an expression runs, in this thread or in another one: `f(1)` of `to_thread(f, 1)`."""
     call = value.value if isinstance(value, ast.Await) else value
     match call:

@@ -6,7 +6,7 @@ from offload_dev.lint.functions.fetched_rows import FetchedRows, Rows
 from offload_dev.lint.functions.thread_calls import made_by
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import FETCHING_PAIRS, SIGNALS
-from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.nodes import all_nodes, own_nodes
 from offload_dev.lint.source.tree import CodeScope
 
 # What calls return several values, and what these are.
@@ -82,7 +82,7 @@ class Variables:
 
     def forget(self, target: ast.expr) -> None:
         """Note that the names in a target hold something that is not known."""
-        for node in ast.walk(target):
+        for node in all_nodes(target):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self.local[node.id] = ""
                 self.values.pop(node.id, None)

@@ -5,7 +5,7 @@
 """
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from offload_dev.lint.functions.conditions import Conditions
@@ -22,7 +22,7 @@ from offload_dev.lint.functions.plain_calls import is_plain
 from offload_dev.lint.functions.variables import Variables
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import REQUEST, REST_REQUEST
-from offload_dev.lint.source.nodes import SCOPES, Def, children
+from offload_dev.lint.source.nodes import FIELDS, SCOPES, Def, all_nodes, children
 from offload_dev.lint.source.tree import CodeScope
 
 ATOMIC = "django.db.transaction.atomic"
@@ -64,13 +64,19 @@ class Visitor(ast.NodeVisitor):
             self.visit(statement)
 
     def visit(self, node: ast.AST) -> None:
-        # An inner function is visited by itself. A lambda is called by other code.
-        if not isinstance(node, SCOPES):
-            super().visit(node)
+        """Visit a node by the method for its kind.
+
+        An inner function is visited by itself. A lambda is called by other code.
+        """
+        VISITS[type(node)](self, node)
 
     def generic_visit(self, node: ast.AST) -> None:
+        """Visit the nodes below a node."""
         for child in children(node):
-            self.visit(child)
+            VISITS[type(child)](self, child)
+
+    def leave_out(self, node: ast.AST) -> None:
+        """Visit nothing of a node."""
 
     # Calls, and what becomes of their results.
 
@@ -80,7 +86,7 @@ class Visitor(ast.NodeVisitor):
         # What a thread has read of a row is not queried again: `sync_to_async(lambda: …)()`.
         made = self.variables.run(node.value)
         if made is not node.value:
-            reads = (each for each in ast.walk(made) if isinstance(each, ast.Attribute))
+            reads = (each for each in all_nodes(made) if isinstance(each, ast.Attribute))
             self.variables.assigned.update(map(ast.unparse, reads))
 
     def visit_Expr(self, node: ast.Expr) -> None:
@@ -294,3 +300,15 @@ class Visitor(ast.NodeVisitor):
             self.function.loops.append(Loop(node, self.turns, self.parameter))
         yield
         self.turns, self.parameter = outer
+
+
+class _Visits(dict[type[ast.AST], Callable[[Visitor, ast.AST], None]]):
+    """By the kind of a node: how it is visited. A kind is read when it is asked for."""
+
+    def __missing__(self, kind: type[ast.AST]) -> Callable[[Visitor, ast.AST], None]:
+        found = getattr(Visitor, f"visit_{kind.__name__}", Visitor.generic_visit)
+        self[kind] = visit = Visitor.leave_out if kind in SCOPES or not FIELDS[kind] else found
+        return visit
+
+
+VISITS = _Visits()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 
 from offload_dev.lint.source.classes import Classes, Origin
-from offload_dev.lint.source.nodes import Def
+from offload_dev.lint.source.nodes import Def, all_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.project import Project
 from offload_dev.lint.source.tree import CodeScope
@@ -150,7 +150,7 @@ class Conventions:
 
     def _connections(self, module: CodeScope) -> dict[str, tuple[ast.expr, CodeScope]]:
         found = {}
-        for node in ast.walk(module.node):
+        for node in all_nodes(module.node):
             match node:
                 case ast.Call(func=ast.Attribute(value=signal, attr="connect"), args=[given, *_]):
                     sender = _sender(node)

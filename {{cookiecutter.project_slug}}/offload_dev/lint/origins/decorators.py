@@ -25,17 +25,24 @@ class Decorators:
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
         # A project asks for the same functions again and again: the answers, by the function.
+        self._found: dict[CodeScope, list[tuple[str, ast.expr]]] = {}
         self._tasks: dict[CodeScope, bool] = {}
         self._properties: dict[CodeScope, bool] = {}
+
+    def forget(self) -> None:
+        """Ask everything again, since more origins are known now."""
+        self._found.clear()
 
     def of(self, scope: CodeScope) -> list[tuple[str, ast.expr]]:
         """The origin and the name of each decorator of a function, called or not."""
         if not isinstance(scope.node, Def):
             return []
-        names = [
-            node.func if isinstance(node, ast.Call) else node for node in scope.node.decorator_list
-        ]
-        return [(self._origin(name, scope.parent or scope), name) for name in names]
+        if scope not in self._found:
+            decorators = scope.node.decorator_list
+            names = (node.func if isinstance(node, ast.Call) else node for node in decorators)
+            around = scope.parent or scope
+            self._found[scope] = [(self._origin(name, around), name) for name in names]
+        return self._found[scope]
 
     def given(self, scope: CodeScope, decorators: Patterns) -> Iterator[ast.expr]:
         """The arguments of some decorators of a function."""

@@ -5,13 +5,31 @@ assigns to `self`; for them a variable has an origin if all its values have the 
 """
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 from offload_dev.lint.origins.joined import joined
-from offload_dev.lint.source.nodes import Def, own_nodes, own_statements
+from offload_dev.lint.source.nodes import Def, all_nodes, own_nodes, own_statements
 from offload_dev.lint.source.tree import CodeScope
 
-Types = dict[str, str]
+
+class Types(dict[str, str]):
+    """The origins of the parameters and variables of a function, by their names.
+
+    Attributes:
+        answers: the origins of expressions with these variables, until one of them changes.
+    """
+
+    def __init__(self, origins: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__(origins)
+        self.answers: dict[ast.expr, str] = {}
+
+    def __setitem__(self, name: str, origin: str) -> None:
+        if self.get(name) != origin:
+            super().__setitem__(name, origin)
+            self.answers.clear()
+
+
 Origin = Callable[[ast.expr | None, CodeScope, Types | None], str]
 Parameter = Callable[[ast.arg, ast.expr | None, CodeScope], str]
 
@@ -27,7 +45,7 @@ class LocalTypes:
     def __init__(self, origin: Origin, parameter: Parameter) -> None:
         self._origin, self._parameter = origin, parameter
         self._known: dict[CodeScope, Types] = {}
-        self._parameters: dict[CodeScope, Types] = {}
+        self._parameters: dict[CodeScope, dict[str, str]] = {}
 
     def forget(self) -> None:
         """Ask everything again, since more origins are known now."""
@@ -41,7 +59,7 @@ class LocalTypes:
                 argument.arg: self._parameter(argument, default, scope)
                 for argument, default in _arguments(scope)
             }
-        return dict(self._parameters[scope])
+        return Types(self._parameters[scope])
 
     def of(self, scope: CodeScope) -> Types:
         """The origins of a function's parameters and variables."""
@@ -94,5 +112,5 @@ def _bindings(scope: CodeScope) -> Iterator[tuple[str, ast.expr | None]]:
 
 def _names(target: ast.expr) -> Iterator[str]:
     """The variables that a target binds: none in `self.name = 1` and in `rows[0] = 1`."""
-    nodes = (node for node in ast.walk(target) if isinstance(node, ast.Name))
+    nodes = (node for node in all_nodes(target) if isinstance(node, ast.Name))
     return (node.id for node in nodes if isinstance(node.ctx, ast.Store))

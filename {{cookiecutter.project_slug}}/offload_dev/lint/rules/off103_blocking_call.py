@@ -12,7 +12,7 @@ from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.origins.libraries import Library
 from offload_dev.lint.source.arguments import is_falsy, is_set
 from offload_dev.lint.source.names import REQUEST
-from offload_dev.lint.source.nodes import Def, has_word, own_nodes
+from offload_dev.lint.source.nodes import Def, all_nodes, has_word, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
 
@@ -80,8 +80,8 @@ def _of_files(function: Function) -> Iterator[Violation]:
         return
     for loop in own_nodes(function.scope.node):
         if isinstance(loop, ast.For | ast.AsyncFor | ast.While):
-            inside = {node for each in loop.body for node in ast.walk(each)}
-            test = {*ast.walk(loop.test)} if isinstance(loop, ast.While) else set()
+            inside = {node for each in loop.body for node in all_nodes(each)}
+            test = {*all_nodes(loop.test)} if isinstance(loop, ast.While) else set()
             for call in function.calls_to(OF_FILES):
                 if call.node in inside or call.node in test:
                     advice = f"`await asyncio.to_thread({snippet(call.node.func)}, …)`"

@@ -7,7 +7,7 @@ from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.source.names import TO_THREAD
-from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.nodes import Def, all_nodes, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
 from offload_dev.lint.source.tree import CodeScope
@@ -108,7 +108,7 @@ def _has_sync_wrapper(decorator: CodeScope | None, *, is_view: bool) -> bool:
     if any(word in text for word in WORDS_OF_ASYNC_DECORATORS):
         return False
 
-    inner = [node for node in ast.walk(decorator.node) if isinstance(node, Def)][1:]
+    inner = [node for node in all_nodes(decorator.node) if isinstance(node, Def)][1:]
     if any(isinstance(node, ast.AsyncFunctionDef) for node in inner):
         return False
     wrapped = {argument.arg for node in [decorator.node, *inner] for argument in node.args.args}
@@ -138,5 +138,5 @@ def _works_around_call(wrapper: ast.AST, wrapped: set[str]) -> bool:
         if isinstance(node, ast.Return) and isinstance(node.value, ast.Call)
     }
     around = [node for node in own_nodes(wrapper) if isinstance(node, ast.With | ast.Try)]
-    inside = {each for block in around for each in ast.walk(block)}
+    inside = {each for block in around for each in all_nodes(block)}
     return any(call not in handed_on or call in inside for call in _calls(wrapper, wrapped))

@@ -9,7 +9,7 @@ from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.source.names import ORM, TASK_CLASSES
-from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.nodes import all_nodes, own_nodes
 from offload_dev.lint.source.snippet import snippet
 from offload_dev.lint.source.tree import CodeScope
 
@@ -123,7 +123,7 @@ def _makes_lock(call: CallSite, function: Function, graph: CallGraph) -> bool:
         query = function.origin_of(call.node)
     if not (locks_rows(query, resolver) and resolver.queries.is_query(query)):
         return False
-    inside = {node for node in ast.walk(call.node) if isinstance(node, ast.Call)}
+    inside = {node for node in all_nodes(call.node) if isinstance(node, ast.Call)}
     origins = (function.calls_by_node[node].origin for node in inside & set(function.calls_by_node))
     return not any(map(_runs_query, filter(None, map(graph.function, origins))))
 
@@ -136,13 +136,13 @@ def _reads(name: str, node: ast.AST) -> bool:
     """Whether a line reads a variable, also in an inner function, or gives it to the module."""
     own = {
         inner
-        for each in ast.walk(node)
+        for each in all_nodes(node)
         if isinstance(each, ast.Assign) and [getattr(t, "id", "") for t in each.targets] == [name]
-        for inner in ast.walk(each.value)
+        for inner in all_nodes(each.value)
     }
     return any(
         (isinstance(each, ast.Name) and each.id == name and isinstance(each.ctx, ast.Load))
         or (isinstance(each, ast.Global | ast.Nonlocal) and name in each.names)
-        for each in ast.walk(node)
+        for each in all_nodes(node)
         if each not in own
     )

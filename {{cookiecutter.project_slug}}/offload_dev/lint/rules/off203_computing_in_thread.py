@@ -11,7 +11,7 @@ from offload_dev.lint.checks.threads import Moved, moved_to_threads
 from offload_dev.lint.checks.violations import ChainStep, Violation, call_violation, violation
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.origins.libraries import SMALL_TABLE
-from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.nodes import all_nodes, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.tree import CodeScope
 
@@ -110,7 +110,7 @@ def _written(function: Function) -> Iterator[Violation]:
         rows = function.origin_of(loop.iter) if isinstance(loop, ast.For) else ""
         is_all = resolver.queries.is_query(rows) and NARROWS.isdisjoint(rows.split("."))
         if isinstance(loop, ast.For) and is_all and not _is_filtered_before(loop.iter, function):
-            inside = {node for statement in loop.body for node in ast.walk(statement)}
+            inside = {node for statement in loop.body for node in all_nodes(statement)}
             for call in written:
                 if call.node in inside:
                     yield call_violation(call.node, likely=FEW_ROWS)

@@ -9,6 +9,7 @@ from offload_dev.lint.calls.transactions import names_row, writes_before
 from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.functions.function import Function
+from offload_dev.lint.source.nodes import all_nodes
 from offload_dev.lint.source.snippet import snippet
 from offload_dev.lint.source.tree import CodeScope
 from offload_dev.lint.tasks.canvas import messages
@@ -109,7 +110,7 @@ def _of_row(function: Function, graph: CallGraph) -> Iterator[Violation]:
     else:
         return
     later = {call for call in function.calls if call.origin == ON_COMMIT}
-    inside = {node for call in later for node in ast.walk(call.node)}
+    inside = {node for call in later for node in all_nodes(call.node)}
     for found in graph.publications.own(function):
         for call in (each for each in function.calls if each.node.lineno == found.line):
             if call.atomic or call.node in inside:

@@ -9,7 +9,7 @@ from offload_dev.lint.checks.serialized_queries import serialized_queries
 from offload_dev.lint.checks.unbounded import is_unbounded
 from offload_dev.lint.checks.violations import Violation, call_violation
 from offload_dev.lint.functions.function import CallSite, Function
-from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.nodes import all_nodes, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.tree import CodeScope
 
@@ -74,16 +74,16 @@ def _is_started_many_times(call: CallSite, function: Function) -> bool:
     for node in own_nodes(function.scope.node):
         match node:
             case ast.For(iter=source) | ast.AsyncFor(iter=source):
-                sources += [source] if call.node in ast.walk(node) else []
+                sources += [source] if call.node in all_nodes(node) else []
             case ast.ListComp(generators=made) | ast.SetComp(generators=made):
-                sources += [each.iter for each in made if call.node in ast.walk(node)]
+                sources += [each.iter for each in made if call.node in all_nodes(node)]
     if started is None or not any(is_unbounded(source, function) for source in sources):
         return False
     return not _is_limited(started, function.scope, function)
 
 
 def _holds(block: ast.Try, call: ast.Call) -> bool:
-    return any(call in ast.walk(statement) for statement in block.body)
+    return any(call in all_nodes(statement) for statement in block.body)
 
 
 def _returns_errors(call: ast.Call) -> bool:
@@ -130,7 +130,7 @@ def _started_many_times(gathered: ast.expr, node: ast.AST) -> Iterator[Started]:
 
 
 def _appended(name: str, body: list[ast.stmt]) -> Iterator[ast.Call]:
-    for each in (part for statement in body for part in ast.walk(statement)):
+    for each in (part for statement in body for part in all_nodes(statement)):
         match each:
             case ast.Call(
                 func=ast.Attribute(value=ast.Name(id=held), attr="append"),
@@ -144,7 +144,7 @@ def _is_limited(
 ) -> bool:
     """Whether a started function, or one that it calls, waits for a semaphore or a thread."""
     resolver = function.resolver
-    for call in ast.walk(started):
+    for call in all_nodes(started):
         if not isinstance(call, ast.Call):
             continue
         called = resolver.function(resolver.origin(call.func, scope, resolver.locals(scope)))

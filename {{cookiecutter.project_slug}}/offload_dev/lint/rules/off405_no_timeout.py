@@ -12,7 +12,7 @@ from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.origins.libraries import Library
 from offload_dev.lint.source.arguments import is_falsy
 from offload_dev.lint.source.names import TASK_RESULTS
-from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.nodes import all_nodes, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
 from offload_dev.lint.source.tree import Module
@@ -170,7 +170,7 @@ def _has_deadline(call: ast.expr, function: Function) -> bool:
     """Whether a deadline stands around a call: `async with asyncio.timeout(5)`, or `wait_for`."""
     around = [block.node for block in function.blocks if DEADLINES.matches(block.origin)]
     waits = (each.node for each in function.calls if WAIT_FOR.matches(each.origin))
-    return any(call in ast.walk(each) for each in (*around, *waits))
+    return any(call in all_nodes(each) for each in (*around, *waits))
 
 
 def _never_waits(function: Function) -> bool:

@@ -8,6 +8,7 @@ from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.functions.function import Function, awaits
 from offload_dev.lint.source.names import CONSUMERS
+from offload_dev.lint.source.nodes import all_nodes
 from offload_dev.lint.source.snippet import snippet
 
 ENDS = "right if nobody waits for this task to be cancelled"
@@ -33,7 +34,7 @@ def _swallowing_handlers(block: ast.Try, function: Function) -> Iterator[Violati
     is_last = block in _last_statements(getattr(function.scope.node, "body", []))
     for handler in block.handlers:
         caught = caught_names(handler)
-        raises = any(isinstance(node, ast.Raise) for node in ast.walk(handler))
+        raises = any(isinstance(node, ast.Raise) for node in all_nodes(handler))
 
         # Three cases are right: the handler raises again (later handlers no longer see the error),
         # the function itself has cancelled the task that it awaits, or the function ends here, as

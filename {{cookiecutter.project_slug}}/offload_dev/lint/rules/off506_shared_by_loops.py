@@ -9,7 +9,7 @@ from offload_dev.lint.calls.thread_locals import THREAD_LOCAL, entered_across_aw
 from offload_dev.lint.checks.registry import Target, rule
 from offload_dev.lint.checks.violations import Violation, call_violation, violation
 from offload_dev.lint.functions.function import CallSite, Function
-from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.nodes import Def, all_nodes, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 
 # What keeps connections, waiters or tasks of the loop that used it first.
@@ -70,7 +70,7 @@ def _runs_again(function: Function) -> Iterator[Violation]:
         return
     for loop in own_nodes(function.scope.node):
         if isinstance(loop, ast.While | ast.For):
-            inside = {node for statement in loop.body for node in ast.walk(statement)}
+            inside = {node for statement in loop.body for node in all_nodes(statement)}
             names = (node for node in inside if isinstance(node, ast.Name))
             made = {node.id for node in names if isinstance(node.ctx, ast.Store)}
             for call in function.calls_to(RUN):

@@ -13,7 +13,7 @@ from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.settings.celery_settings import CelerySettings
 from offload_dev.lint.settings.settings_files import ATOMIC_REQUESTS
 from offload_dev.lint.source.names import CELERY_TASKS
-from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.nodes import Def, all_nodes, own_nodes
 from offload_dev.lint.source.project import Project
 from offload_dev.lint.source.tree import CodeScope, Module
 from offload_dev.lint.tasks import (
@@ -118,8 +118,8 @@ def _async_unsafe(body: Function) -> Iterator[Violation]:
     resolver = body.resolver
     is_served = module.path.stem == "asgi" or not resolver.project.is_service
     may_run = is_served or resolver.settings.runs_under_asgi
-    functions = [each for each in ast.walk(module.node) if isinstance(each, Def)]
-    for node in ast.walk(module.node):
+    functions = [each for each in all_nodes(module.node) if isinstance(each, Def)]
+    for node in all_nodes(module.node):
         match node:
             case (
                 ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=name))])
@@ -158,7 +158,7 @@ def _kept_connections(body: Function) -> Iterator[Violation]:
             case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=key))], value=value):
                 given = [(key, value)]
                 if _is_unused_database(each.targets[0], project):
-                    unused.update(ast.walk(value))
+                    unused.update(all_nodes(value))
         for name, value in given:
             is_off = str(_default(value)) == "0"
             if str(name).upper() == KEPT and not is_off and value not in unused:

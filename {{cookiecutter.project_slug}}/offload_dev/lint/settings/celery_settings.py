@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from offload_dev.lint.settings.settings_files import CELERY, SettingsFiles, is_served
 from offload_dev.lint.source.durations import Names, seconds
-from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.nodes import all_nodes, own_nodes
 from offload_dev.lint.source.project import Project
 from offload_dev.lint.source.tree import CodeScope
 
@@ -143,7 +143,7 @@ class CelerySettings:
         """The names and values that the lines of a file give to an app of Celery."""
         if "celery" not in module.module.text.lower():
             return
-        for node in ast.walk(module.node):
+        for node in all_nodes(module.node):
             match node:
                 case ast.Assign(targets=[target], value=value) if name := _of_conf(target):
                     yield name, value
@@ -158,11 +158,11 @@ class CelerySettings:
 def _is_always_true(given: Given) -> bool:
     """Whether a line of a served file sets a setting to True, and no condition stands above it."""
     module = given.scope.module
-    conditions = (node for node in ast.walk(module.node) if isinstance(node, ast.If))
+    conditions = (node for node in all_nodes(module.node) if isinstance(node, ast.If))
     return (
         getattr(given.value, "value", None) is True
         and is_served(module)
-        and not any(given.value in ast.walk(each) for each in conditions)
+        and not any(given.value in all_nodes(each) for each in conditions)
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.settings.settings_files import SettingsFiles
 from offload_dev.lint.source.classes import Classes
-from offload_dev.lint.source.nodes import Def
+from offload_dev.lint.source.nodes import Def, all_nodes
 from offload_dev.lint.source.tree import CodeScope
 
 ASYNC_CALL = "__acall__"
@@ -29,7 +29,7 @@ def in_sync_mode(settings: SettingsFiles, classes: Classes) -> Iterator[CodeScop
     found: set[CodeScope] = set()
     others: set[CodeScope] = set()
     for value, _ in settings.values("MIDDLEWARE"):
-        names = [each.value for each in ast.walk(value) if isinstance(each, ast.Constant)]
+        names = [each.value for each in all_nodes(value) if isinstance(each, ast.Constant)]
         is_sync = False
         for name in reversed(names):
             method = classes.method(str(name), ASYNC_CALL)

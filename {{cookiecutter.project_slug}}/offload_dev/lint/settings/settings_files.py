@@ -13,7 +13,7 @@ from offload_dev.lint.settings.servers import (
     serves_http_by_wsgi,
     start_files,
 )
-from offload_dev.lint.source.nodes import own_statements
+from offload_dev.lint.source.nodes import all_nodes, own_statements
 from offload_dev.lint.source.project import Project
 from offload_dev.lint.source.tree import Module
 
@@ -157,7 +157,7 @@ class SettingsFiles:
             return False
         is_read = False
         for each in self._project.files if "CELERY_" in module.text else ():
-            for node in ast.walk(each.node) if "config_from_object" in each.text else ():
+            for node in all_nodes(each.node) if "config_from_object" in each.text else ():
                 match node:
                     case ast.Call(func=ast.Attribute(attr="config_from_object"), args=[given]):
                         named = str(getattr(given, "value", ""))
@@ -175,7 +175,7 @@ class SettingsFiles:
             node
             for module in self._project.files
             if "namespace" in module.text and "Celery(" in module.text
-            for node in ast.walk(module.node)
+            for node in all_nodes(module.node)
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Celery")
         )
         return any(keyword.arg == "namespace" for call in calls for keyword in call.keywords)

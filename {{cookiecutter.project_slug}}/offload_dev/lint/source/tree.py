@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from offload_dev.lint.source.module_names import ModuleNames
-from offload_dev.lint.source.nodes import Def, own_statements
+from offload_dev.lint.source.nodes import Def, all_nodes, own_statements
 
 
 class Assigned(NamedTuple):
@@ -79,7 +79,7 @@ class CodeScope:
         Args:
             in_functions: whether imports inside of functions and classes count, too.
         """
-        for node in ast.walk(self.node) if in_functions else own_statements(self.node):
+        for node in all_nodes(self.node) if in_functions else own_statements(self.node):
             if isinstance(node, ast.Import):
                 yield from ((self.module.named(alias.name), node.lineno) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):

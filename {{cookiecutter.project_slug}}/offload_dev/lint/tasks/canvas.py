@@ -8,7 +8,7 @@ from offload_dev.lint.checks.violations import Violation, call_violation, violat
 from offload_dev.lint.functions.function import CallSite, Function
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import PUBLISH
-from offload_dev.lint.source.nodes import assigned, own_nodes
+from offload_dev.lint.source.nodes import all_nodes, assigned, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.snippet import snippet
 from offload_dev.lint.source.tree import CodeScope
@@ -51,7 +51,7 @@ def is_ready_loop(node: ast.AST, function: Function) -> TypeGuard[ast.While]:
             is_asked = call is not None and call.method == "ready" and is_result(call.holder)
             ends = (ast.Break, ast.Return, ast.Raise)
             return is_asked and not any(
-                isinstance(each, ends) for statement in body for each in ast.walk(statement)
+                isinstance(each, ends) for statement in body for each in all_nodes(statement)
             )
     return False
 
@@ -101,7 +101,7 @@ def _signed(published: ast.Call, function: Function) -> Iterator[Message]:
     held = published.func
     if isinstance(held, ast.Attribute) and held.attr in PUBLISH:
         held = held.value
-    for node in ast.walk(assigned(held, function.scope.node)):
+    for node in all_nodes(assigned(held, function.scope.node)):
         call = function.calls_by_node.get(node) if isinstance(node, ast.Call) else None
         task = task_of(call.holder, function.resolver) if call and call.method in SIGNS else None
         if call is not None and task is not None:

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from offload_dev.lint.functions.function import Function
-from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.nodes import all_nodes, own_nodes
 
 # With these states a task has ended. With another one, Celery asks the backend again.
 END_STATES = {"SUCCESS", "FAILURE", "REVOKED"}
@@ -16,7 +16,7 @@ def known_by_condition(function: Function) -> Iterator[ast.AST]:
     for branch in own_nodes(function.scope.node):
         if isinstance(branch, ast.If):
             ended = set(_ended(branch.test))
-            for node in (each for statement in branch.body for each in ast.walk(statement)):
+            for node in (each for statement in branch.body for each in all_nodes(statement)):
                 if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ended:
                     yield node
 

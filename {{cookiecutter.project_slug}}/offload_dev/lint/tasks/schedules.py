@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.origins.resolver import Resolver
+from offload_dev.lint.source.nodes import all_nodes
 from offload_dev.lint.source.tree import Module
 
 CRONTAB = "celery.schedules.crontab"
@@ -20,7 +21,7 @@ def of_module(module: Module, resolver: Resolver) -> Iterator[Violation]:
     2. `"task": "shop.tasks.sned"` names a function that its module does not have.
     """
     if "crontab(" in module.text or "beat_schedule" in module.text.lower():
-        for node in ast.walk(module.node):
+        for node in all_nodes(module.node):
             match node:
                 case ast.Call(func=called, args=[], keywords=given) if given:
                     names = {each.arg for each in given}

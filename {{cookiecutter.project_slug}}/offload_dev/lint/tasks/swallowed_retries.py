@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from offload_dev.lint.checks.handlers import caught_names
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.origins.resolver import Resolver
-from offload_dev.lint.source.nodes import own_nodes
+from offload_dev.lint.source.nodes import all_nodes, own_nodes
 from offload_dev.lint.source.snippet import snippet
 from offload_dev.lint.source.tree import CodeScope, Module
 
@@ -63,12 +63,12 @@ def _is_caught(call: ast.Call, task: CodeScope) -> bool:
 
 
 def _has(body: list[ast.stmt], call: ast.Call) -> bool:
-    return any(node is call for statement in body for node in ast.walk(statement))
+    return any(node is call for statement in body for node in all_nodes(statement))
 
 
 def _goes_on(handler: ast.ExceptHandler) -> bool:
     return any(
         isinstance(node, ast.Raise)
         or (isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "retry")
-        for node in ast.walk(handler)
+        for node in all_nodes(handler)
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import TASK_CLASSES
-from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.nodes import Def, all_nodes, own_nodes
 from offload_dev.lint.source.tree import CodeScope, Module
 
 AUTORETRY = "autoretry_for"
@@ -98,7 +98,7 @@ def _raised(
         for each in own_nodes(scope.node)
         if isinstance(each, ast.Try) and each.handlers
         for statement in each.body
-        for node in ast.walk(statement)
+        for node in all_nodes(statement)
     }
     for node in own_nodes(scope.node):
         match node:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.settings.celery_settings import APPS
-from offload_dev.lint.source.nodes import Def, own_nodes
+from offload_dev.lint.source.nodes import Def, all_nodes, own_nodes
 from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.tree import CodeScope, Module
 
@@ -62,7 +62,7 @@ def _may_be_sent(task: CodeScope, resolver: Resolver) -> bool:
         return True
     name = task.node.name
     naming = (module for module in files if name in module.text)
-    return any(_names(node, name) for module in naming for node in ast.walk(module.node))
+    return any(_names(node, name) for module in naming for node in all_nodes(module.node))
 
 
 def _names(node: ast.AST, name: str) -> bool:
