@@ -78,8 +78,7 @@ class LoopFunctions:
         is_resolver = any(map(MAY_BE_ON_LOOP.matches, origins)) or scope in self._field_resolvers
         if is_resolver or self._is_hook(scope, STRAWBERRY):
             return "" if self._resolver.facts.resolves_in_threads else UNDER_ASGI
-        are_plain = self._endpoints and not any(each.on_loop for each in self._endpoints)
-        if "ninja" in scope.module.text and are_plain:
+        if self._has_plain_endpoints_alone and "ninja" in scope.module.text:
             return ""
         if any(map(NINJA_HANDLERS.matches, origins)) and self._endpoints:
             return FOR_PLAIN_ENDPOINTS
@@ -118,6 +117,10 @@ class LoopFunctions:
             for scope, function in self._functions.items()
             if any(getattr(name, "attr", "") in ENDPOINTS for _, name in function.decorators)
         ]
+
+    @cached_property
+    def _has_plain_endpoints_alone(self) -> bool:
+        return bool(self._endpoints) and not any(each.on_loop for each in self._endpoints)
 
     def _is_hook(self, scope: CodeScope, hooks: Patterns) -> bool:
         """Whether a framework calls a method, by the class that it comes from and its name."""

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from offload_dev.lint.source.nodes import Def, children
+from offload_dev.lint.source.nodes import SCOPES, Def, children
 from offload_dev.lint.source.project import Project
 from offload_dev.lint.source.tree import CodeScope
 
@@ -15,9 +15,10 @@ FINDS_BY_TEXT = re.compile(r"\bgetattr\([^,()]+, *(?![\"'])")
 # `shop.views.load`, `shop/views.py:load`, and a part of such a text.
 PATH = re.compile(r"[\w.:/()\-]+")
 WORD = re.compile(r"\w+")
-# Most nodes are neither: these two looks save a third of the time.
+# Most nodes are none of these: looking for them first saves a third of the time.
 EXPORTING = (ast.Assign, ast.AugAssign, ast.AnnAssign)
 WITH_TEXTS = (ast.Compare, ast.MatchValue, ast.Return)
+NAMING = (ast.Attribute, ast.Call, ast.Constant, ast.ImportFrom)
 
 
 class Mention(NamedTuple):
@@ -55,34 +56,49 @@ def _below(
     no_names: set[ast.AST] = set()
     while waiting:
         node, scope = waiting.pop()
+        # Most nodes are names, which have nothing below them.
+        if isinstance(node, ast.Name):
+            yield node.id, Mention(scope, node)
+            continue
         if isinstance(node, EXPORTING) and _exports(node):
             continue
         if isinstance(node, WITH_TEXTS):
             no_names |= _no_names(node, scope)
-        match node:
-            case ast.Name(id=name) | ast.Attribute(attr=name):
-                yield name, Mention(scope, node)
-            case ast.Call(
-                func=ast.Name(id="getattr"), args=[_, ast.Constant(value=str() as name), *_]
-            ):
-                yield name, Mention(scope, node)
-            case ast.Constant(value=str() as text):
-                if finds_by_text:
-                    yield text, Mention(scope, node)
-                if PATH.fullmatch(text) and node not in no_names:
-                    # The type of a message of Channels: `chat.title` is for `chat_title`.
-                    for name in {*WORD.findall(text), text.replace(".", "_")}:
-                        yield name, Mention(scope, node, is_path=True)
-            case ast.ImportFrom(names=imported):
-                # `from shop.views import load as load_view` renames a function.
-                for each in imported:
-                    if each.asname and each.asname != each.name:
-                        original = ast.Constant(scope.module.absolute(node, each.name))
-                        yield each.name, Mention(scope, original, is_path=True)
-        inside = scopes.get(node, scope)
-        # Decorators run where the function is defined.
-        outside = node.decorator_list if isinstance(node, Def) else ()
-        waiting += [(child, scope if child in outside else inside) for child in children(node)]
+        if isinstance(node, NAMING):
+            for name, named, is_path in _named_by(node, scope, no_names, finds_by_text):
+                yield name, Mention(scope, named, is_path)
+        below = children(node)
+        if isinstance(node, SCOPES):
+            # Decorators run where the function is defined.
+            outside = node.decorator_list if isinstance(node, Def) else ()
+            inside = scopes.get(node, scope)
+            waiting += [(child, scope if child in outside else inside) for child in below]
+        else:
+            waiting += [(child, scope) for child in below]
+
+
+def _named_by(
+    node: ast.AST, scope: CodeScope, no_names: set[ast.AST], finds_by_text: bool
+) -> Iterator[tuple[str, ast.expr, bool]]:
+    """What a node names: the name, the node of it, and whether it is a part of a text."""
+    match node:
+        case ast.Attribute(attr=name):
+            yield name, node, False
+        case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.Constant(value=str() as name), *_]):
+            yield name, node, False
+        case ast.Constant(value=str() as text):
+            if finds_by_text:
+                yield text, node, False
+            if PATH.fullmatch(text) and node not in no_names:
+                # The type of a message of Channels: `chat.title` is for `chat_title`.
+                for name in {*WORD.findall(text), text.replace(".", "_")}:
+                    yield name, node, True
+        case ast.ImportFrom(names=imported):
+            # `from shop.views import load as load_view` renames a function.
+            for each in imported:
+                if each.asname and each.asname != each.name:
+                    original = ast.Constant(scope.module.absolute(node, each.name))
+                    yield each.name, original, True
 
 
 def _no_names(node: ast.AST, scope: CodeScope) -> set[ast.AST]:

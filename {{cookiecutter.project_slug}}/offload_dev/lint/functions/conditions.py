@@ -40,10 +40,6 @@ class Conditions:
         self.function, self.parameters = function, parameters
         # The attributes whose settings are being asked for.
         self._asking: set[ast.expr] = set()
-        statements = own_statements(function.scope.node)
-        self.globals = {
-            name for each in statements if isinstance(each, ast.Global) for name in each.names
-        }
 
     def note_if(self, node: ast.If) -> None:
         """Note a block that asks for a loop, that runs once or never, or that needs a parameter."""
@@ -157,15 +153,22 @@ class Conditions:
 
         In a coroutine, asking for the kind of a callback does not: its plain half runs on the loop.
         """
-        if not has_word(test, ASKS_IF_ASYNC):
+        if not (self._may_ask_if_async and has_word(test, ASKS_IF_ASYNC)):
             return False
         asked = ast.unparse(test)
         if self.function.scope.on_loop and any(word in asked for word in ASKS_FOR_KIND):
             return False
         return any(word in asked for word in ASKS_IF_ASYNC)
 
+    @cached_property
+    def _may_ask_if_async(self) -> bool:
+        """Whether the file has the words of such a condition: few have."""
+        return any(word in self.function.scope.module.text for word in ASKS_IF_ASYNC)
+
     def note_try(self, node: ast.Try) -> None:
         """Note the handlers of code that asks for the running loop: there none runs."""
+        if not any(name in self.function.scope.module.text for name in LOOP_NAMES):
+            return
         asked = [ast.unparse(each) for each in node.body if has_word(each, LOOP_NAMES)]
         if any(name in text for text in asked for name in ASKS_FOR_LOOP):
             for handler in node.handlers:
@@ -240,10 +243,14 @@ class Conditions:
             if isinstance(each, ast.Assign)
             for target in each.targets
         )
+        statements = own_statements(self.function.scope.node)
+        shared = {
+            name for each in statements if isinstance(each, ast.Global) for name in each.names
+        }
         return [
             (line, ast.unparse(target))
             for line, target in assigned
-            if getattr(target, "id", None) in self.globals or _is_of_class(target)
+            if getattr(target, "id", None) in shared or _is_of_class(target)
         ]
 
 

@@ -92,7 +92,7 @@ def _meets_nobody(write: CallSite, key: str, function: Function) -> bool:
     if not is_default_in_process(write, function):
         return False
     if any(CELERY.matches(origin) for origin, _ in function.decorators):
-        return worker_pools(function.resolver.project.root) <= ONE_BY_ONE
+        return worker_pools(function.resolver.project) <= ONE_BY_ONE
     return function.scope.on_loop and not lost_changes.gives_way(write, key, function)
 
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 
-from offload_dev.lint.settings.servers import start_files
 from offload_dev.lint.settings.settings_files import is_settings
 from offload_dev.lint.source.nodes import all_statements
 from offload_dev.lint.source.project import Project
@@ -92,7 +91,7 @@ class LoadedFiles:
     @cached_property
     def _started(self) -> list[str]:
         """The names in the commands that start the service: `uvicorn shop.server:app`."""
-        texts = list(start_files(self._project.root))
+        texts = self._project.start_files
         return [name for text in texts for name in (*WORD.findall(text), *PAIR.findall(text))]
 
     def _names_in(self, module: Module) -> Iterator[str]:

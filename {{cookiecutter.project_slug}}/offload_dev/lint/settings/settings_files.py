@@ -1,6 +1,7 @@
 """The settings of a project as its source gives them."""
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 from functools import cached_property
@@ -11,7 +12,6 @@ from offload_dev.lint.settings.servers import (
     runs_development_server,
     runs_plain_server,
     serves_http_by_wsgi,
-    start_files,
 )
 from offload_dev.lint.source.nodes import all_nodes, own_statements
 from offload_dev.lint.source.project import Project
@@ -35,6 +35,7 @@ class SettingsFiles:
 
     def __init__(self, project: Project) -> None:
         self._project, self.files = project, project.files
+        self._values: dict[str, list[tuple[ast.expr, Module]]] = {}
 
     @cached_property
     def modules(self) -> list[Module]:
@@ -47,14 +48,17 @@ class SettingsFiles:
         stem = module.path.stem
         if module.path.parent.name != "settings" or USUAL_NAMES.search(stem):
             return True
-        texts = [each.text for each in self._project.files if each is not module]
         named = re.compile(rf"\b{re.escape(stem)}\b")
-        return any(named.search(text) for text in (*texts, *start_files(self._project.root)))
+        others = (each.text for each in self._project.files if each is not module)
+        texts = itertools.chain(others, self._project.start_files)
+        return any(stem in text and named.search(text) for text in texts)
 
     def values(self, name: str) -> list[tuple[ast.expr, Module]]:
         """What the files give to a setting, each with its file."""
-        found = ((module.names.get(name), module) for module in self.modules)
-        return [(value, module) for value, module in found if isinstance(value, ast.expr)]
+        if name not in self._values:
+            found = ((module.names.get(name), module) for module in self.modules)
+            self._values[name] = [(v, module) for v, module in found if isinstance(v, ast.expr)]
+        return self._values[name]
 
     def is_true(self, name: str) -> bool:
         """Whether some file sets a setting to True."""
@@ -90,7 +94,7 @@ class SettingsFiles:
     @cached_property
     def runs_under_asgi(self) -> bool:
         """Whether an async server may run this project, as far as its files say."""
-        if runs_plain_server(self._project.root):
+        if runs_plain_server(self._project):
             return False
         has_asgi = any(module.path.name == "asgi.py" for module in self._project.files)
         is_async = any(scope.on_loop for scope in self._project.functions)
@@ -109,7 +113,7 @@ class SettingsFiles:
     @cached_property
     def runs_under_wsgi(self) -> bool:
         """Whether a plain server runs the sync views of this project, as far as its files say."""
-        if self.starts_plain_server or serves_http_by_wsgi(self._project.root):
+        if self.starts_plain_server or serves_http_by_wsgi(self._project):
             return True
         names = {module.path.name for module in self._project.files}
         has_asgi = "asgi.py" in names or bool(self.values("ASGI_APPLICATION"))
@@ -118,7 +122,7 @@ class SettingsFiles:
     @cached_property
     def starts_plain_server(self) -> bool:
         """Whether the files that start this project name a WSGI server alone."""
-        return runs_plain_server(self._project.root) or self._runs_development_server
+        return runs_plain_server(self._project) or self._runs_development_server
 
     @cached_property
     def _runs_development_server(self) -> bool:
@@ -127,7 +131,7 @@ class SettingsFiles:
         Those of Channels did so before its version 4, and daphne does.
         """
         root = self._project.root
-        if not runs_development_server(root) or names_below(root, "channels", 4):
+        if not runs_development_server(self._project) or names_below(root, "channels", 4):
             return False
         return not any(map(ASYNC.search, (*requirements(root), self.text("INSTALLED_APPS"))))
 
@@ -137,11 +141,10 @@ class SettingsFiles:
 
         Django runs each async view in an event loop of its own then. Channels needs such a server.
         """
-        root = self._project.root
-        packages = requirements(root)
+        packages = requirements(self._project.root)
         if not packages or not self.values("WSGI_APPLICATION") or self.values("ASGI_APPLICATION"):
             return False
-        return not any(map(ASYNC.search, (*packages, *start_files(root))))
+        return not any(map(ASYNC.search, (*packages, *self._project.start_files)))
 
     @cached_property
     def reads_namespace(self) -> bool:

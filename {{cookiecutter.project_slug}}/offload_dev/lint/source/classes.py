@@ -10,8 +10,8 @@ from offload_dev.lint.source.patterns import Patterns
 from offload_dev.lint.source.project import Project
 from offload_dev.lint.source.tree import Assigned, CodeScope
 
-# Base classes are followed this far. It also ends circles of them.
-MAX_DEPTH = 8
+# A class has fewer base classes, near and far. A longer chain of them is cut off here.
+MAX_BASES = 300
 
 NAME_OF_CLASS = re.compile(r"(^|_)cls$|class|type|factory", re.IGNORECASE)
 ROWS_AS_TYPES = Patterns("{strawberry_django,strawberry.django,strawberry_django_plus.gql}*.type")
@@ -31,28 +31,35 @@ class Classes:
 
     Args:
         origin: finds where the name of a base class comes from.
+
+    Attributes:
+        scope: finds the class of this project that an origin names; None if it names no class.
     """
 
     def __init__(self, project: Project, origin: Origin) -> None:
         self._project, self._origin = project, origin
+        self.scope: Callable[[str], CodeScope | None] = project.classes.get
         self._lineages: dict[str, list[str]] = {}
+        # How many classes are being read, whose bases are not known to their end.
+        self._reading = 0
+        # A project asks for the same members again and again: the answers, by the question.
+        self._members: dict[tuple[str, str], Member | None] = {}
         self._children: dict[str, list[CodeScope]] | None = None
-
-    def scope(self, origin: str) -> CodeScope | None:
-        """The class of this project that an origin names."""
-        return self._project.classes.get(origin)
 
     def lineage(self, origin: str) -> list[str]:
         """A class and all its base classes, nearest first. Those of libraries are their ends."""
         if origin not in self._lineages:
             # A class that is its own base class ends here.
             self._lineages[origin] = [origin]
+            self._reading += 1
             self._lineages[origin] = self._read_lineage(origin)
+            self._reading -= 1
         return self._lineages[origin]
 
     def forget(self) -> None:
         """Read all base classes again, since more origins are known now."""
         self._lineages.clear()
+        self._members.clear()
 
     def is_a(self, origin: str, bases: Patterns) -> bool:
         """Whether a class, or one of its base classes, has one of these names."""
@@ -60,11 +67,14 @@ class Classes:
 
     def member(self, owner: str, name: str) -> Member | None:
         """What a class of this project, or one of its base classes, holds by a name."""
-        for each in self.lineage(owner):
-            scope = self.scope(each)
-            if scope is not None and name in scope.names:
-                return Member(scope.names[name], scope)
-        return None
+        key = owner, name
+        if key in self._members:
+            return self._members[key]
+        scopes = filter(None, map(self.scope, self.lineage(owner)))
+        found = next((Member(e.names[name], e) for e in scopes if name in e.names), None)
+        if not self._reading:
+            self._members[key] = found
+        return found
 
     def annotation(self, owner: str, name: str) -> tuple[ast.expr, CodeScope] | None:
         """The type that a class or one of its base classes gives to an attribute."""
@@ -122,10 +132,9 @@ class Classes:
             if each.args and ROWS_AS_TYPES.matches(self._origin(each.func, around)):
                 bases.append(self._origin(each.args[0], around))
 
-        found = [origin]
-        for base in bases:
-            found += [each for each in self.lineage(base) if each and each not in found]
-        return found
+        lineages = (self.lineage(base) for base in bases)
+        found = dict.fromkeys(each for lineage in lineages for each in lineage if each)
+        return [origin, *(each for each in found if each != origin)][:MAX_BASES]
 
 
 def names_class(node: ast.expr, origin: str, scope: CodeScope) -> bool:

@@ -11,6 +11,7 @@ from offload_dev.lint.source.declarations import declare
 from offload_dev.lint.source.module_names import ModuleNames
 from offload_dev.lint.source.nodes import Def
 from offload_dev.lint.source.source_files import source_files
+from offload_dev.lint.source.start_files import start_files
 from offload_dev.lint.source.tree import CodeScope, Module
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -57,7 +58,12 @@ class Project:
         """Whether this is no library, whose code others run: it has a file that starts Django."""
         return any(module.path.name in SERVICE_FILES for module in self.files)
 
-    @property
+    @cached_property
+    def start_files(self) -> list[str]:
+        """The texts of the files that start the project."""
+        return list(start_files(self.root))
+
+    @cached_property
     def functions(self) -> list[CodeScope]:
         return [scope for scope in self.scopes.values() if isinstance(scope.node, Def)]
 

@@ -6,7 +6,6 @@ from difflib import get_close_matches
 from offload_dev.lint.checks.violations import Violation, violation
 from offload_dev.lint.functions.function import Function
 from offload_dev.lint.settings.celery_settings import APPS, OLD_NAMES
-from offload_dev.lint.settings.servers import start_files
 from offload_dev.lint.settings.settings_files import CELERY, assignments, is_settings
 from offload_dev.lint.source.names import CELERY_SETTINGS, TAKEN_WITHOUT_GROUP, WITHOUT_GROUP
 from offload_dev.lint.source.project import Project
@@ -75,4 +74,4 @@ def _has_needless_prefix(name: str) -> bool:
 def _is_option(key: str, project: Project) -> bool:
     """Whether a command gives Celery what a setting says: `celery worker --scheduler=…`."""
     option = OPTIONS.get(key)
-    return option is not None and any(option in text for text in start_files(project.root))
+    return option is not None and any(option in text for text in project.start_files)

@@ -34,7 +34,7 @@ def of_module(module: Module, settings: CelerySettings, project: Project) -> Ite
         for given in settings.values(name):
             if given.scope is not module or getattr(given.value, "value", True) is None:
                 continue
-            pools = worker_pools(project.root)
+            pools = worker_pools(project)
             if pools and pools <= limits.pools:
                 pool = " and ".join(f"`{each}`" for each in sorted(pools))
                 subject = f"`{name}`, which workers with the pool {pool} do not heed,"
