@@ -55,6 +55,7 @@ class Alone:
     ) -> None:
         self._graph, self._calls, self._mentions = graph, calls, mentions
         self._unused, self._is_called_by_others = unused, is_called_by_others
+        self._words_inside: dict[CodeScope, Counter[str]] = {}
         self._named: dict[ast.expr, tuple[CodeScope | None, bool]] = {}
 
     @cached_property
@@ -314,10 +315,16 @@ class Alone:
         name = scope.bare_name
         if scope.parent is not None and isinstance(scope.parent.node, Def):
             # Only the function around it sees an inner one.
-            named = re.findall(rf"\b{name}\b", scope.parent.text_of_lines)
-            return len(named) <= 1 + sum(len(calls) for _, calls in callers)
+            named = self._words_of(scope.parent)[name]
+            return named <= 1 + sum(len(calls) for _, calls in callers)
         known = self._definitions[name] + sum(len(calls) for _, calls in callers)
         return self._words[name] <= known
+
+    def _words_of(self, scope: CodeScope) -> Counter[str]:
+        """How often each word stands in the lines of a function."""
+        if scope not in self._words_inside:
+            self._words_inside[scope] = Counter(WORD.findall(scope.text_of_lines))
+        return self._words_inside[scope]
 
     def _starts_loop(self, caller: CodeScope, calls: list[ast.Call], known: set[CodeScope]) -> bool:
         if caller in known:

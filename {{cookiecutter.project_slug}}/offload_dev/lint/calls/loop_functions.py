@@ -78,7 +78,7 @@ class LoopFunctions:
         is_resolver = any(map(MAY_BE_ON_LOOP.matches, origins)) or scope in self._field_resolvers
         if is_resolver or self._is_hook(scope, STRAWBERRY):
             return "" if self._resolver.facts.resolves_in_threads else UNDER_ASGI
-        if self._has_plain_endpoints_alone and "ninja" in scope.module.text:
+        if self._has_plain_endpoints_alone and scope.module.has("ninja"):
             return ""
         if any(map(NINJA_HANDLERS.matches, origins)) and self._endpoints:
             return FOR_PLAIN_ENDPOINTS
@@ -92,7 +92,7 @@ class LoopFunctions:
         return {
             self._resolver.function(self._resolver.origin(keyword.value, scope))
             for scope in self._resolver.project.scopes.values()
-            if isinstance(scope.node, ast.ClassDef) and "resolver=" in scope.module.text
+            if isinstance(scope.node, ast.ClassDef) and scope.module.has("resolver=")
             for value in scope.names.values()
             if isinstance(value, ast.Call)
             if MAY_BE_ON_LOOP.matches(self._resolver.origin(value.func, scope))

@@ -81,6 +81,7 @@ class Unused:
         self._texts = {module: code_of(module.text) for module in project.files}
         self._messages = Messages(functions, self._classes, self._texts)
         self._loaded = LoadedFiles(project, self._texts)
+        self._outside_classes: dict[CodeScope, list[str]] = {}
         self._mentions_in: dict[CodeScope, list[tuple[str, Mention]]] = defaultdict(list)
         for name, found in mentions.items():
             for mention in found:
@@ -293,12 +294,15 @@ class Unused:
 
     def _outside(self, owner: CodeScope) -> list[str]:
         """The classes of libraries that may call the methods of a class, or of a mixin's heirs."""
-        classes = self._classes
-        heirs = classes.heirs(owner.dotted)
-        if not heirs and is_abstract_model(owner):
-            return []
-        bases = {base for each in (owner, *heirs) for base in classes.lineage(each.dotted)}
-        return [base for base in bases if classes.scope(base) is None and not QUIET.matches(base)]
+        if owner not in self._outside_classes:
+            classes = self._classes
+            heirs = classes.heirs(owner.dotted)
+            is_dead = not heirs and is_abstract_model(owner)
+            bases = {base for each in (owner, *heirs) for base in classes.lineage(each.dotted)}
+            outside = (base for base in bases if classes.scope(base) is None)
+            found = [] if is_dead else [base for base in outside if not QUIET.matches(base)]
+            self._outside_classes[owner] = found
+        return self._outside_classes[owner]
 
     @cached_property
     def _awaits_tools(self) -> bool:

@@ -11,4 +11,4 @@ COMPRESSES = re.compile(r"ZIP_(DEFLATED|BZIP2|LZMA)|compress")
 
 def only_stores(origin: str, module: Module) -> bool:
     """Whether a call adds a file to an archive of a module that compresses nothing."""
-    return ADDS.matches(origin) and COMPRESSES.search(module.text) is None
+    return ADDS.matches(origin) and not module.matches(COMPRESSES)

@@ -2,10 +2,13 @@
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from offload_dev.lint.functions.function import Evaluated, Function, HiddenQuery
 from offload_dev.lint.source.nodes import own_nodes
+
+Node = TypeVar("Node", bound=ast.expr)
 
 
 def first_evaluations(function: Function) -> Iterator[Evaluated]:
@@ -18,7 +21,7 @@ def first_evaluations(function: Function) -> Iterator[Evaluated]:
     nodes = list(own_nodes(function.scope.node))
     loops = (each.iter for each in nodes if isinstance(each, ast.For))
     read = [*loops, *(each.node for each in function.evaluated)]
-    names = [each for each in read if isinstance(each, ast.Name)]
+    names = _by_source(each for each in read if isinstance(each, ast.Name))
     for each in function.evaluated:
         if not isinstance(each.node, ast.Name) or not _is_read_above(each.node, names, nodes):
             yield each
@@ -31,10 +34,13 @@ def first_reads(function: Function) -> Iterator[HiddenQuery]:
     """
     hidden = function.hidden_queries
     nodes = list(own_nodes(function.scope.node)) if hidden else []
-    read = [each.node for each in hidden if not (each.subject or each.many)]
+    read = {each.node for each in hidden if not (each.subject or each.many)}
+    read_before = _by_source(read)
+    attributes = [each for each in nodes if isinstance(each, ast.Attribute)]
+    by_row = _grouped((ast.unparse(each.value), each) for each in attributes)
     for each in hidden:
-        is_read = each.node in read and _is_read_above(each.node, read, nodes)
-        if not is_read and not _is_read_by_method(each.node, function, nodes):
+        is_read = each.node in read and _is_read_above(each.node, read_before, nodes)
+        if not is_read and not _is_read_by_method(each.node, function, by_row, nodes):
             yield each
 
 
@@ -43,23 +49,31 @@ def first_reads_of_self(function: Function) -> Iterator[ast.Attribute]:
     relations = function.relations_of_self
     nodes = list(own_nodes(function.scope.node)) if relations else []
     attributes = (each for each in nodes if isinstance(each, ast.Attribute))
-    known = [*relations, *(each for each in attributes if isinstance(each.ctx, ast.Store))]
+    stored = (each for each in attributes if isinstance(each.ctx, ast.Store))
+    known = _by_source([*relations, *stored])
     for each in relations:
         if not _is_read_above(each, known, nodes):
             yield each
 
 
-def _is_read_by_method(node: ast.expr, function: Function, nodes: list[ast.AST]) -> bool:
-    """Whether a line above runs a method of the row that reads the relation: `order.pay()`."""
+def _is_read_by_method(
+    node: ast.expr,
+    function: Function,
+    by_row: dict[str, list[ast.Attribute]],
+    nodes: list[ast.AST],
+) -> bool:
+    """Whether a line above runs a method of the row that reads the relation: `order.pay()`.
+
+    Args:
+        by_row: the attributes that the function reads, by the source of the row.
+    """
     if not isinstance(node, ast.Attribute):
         return False
     row = ast.unparse(node.value)
     above = [
         each
-        for each in nodes
-        if isinstance(each, ast.Attribute)
-        and each.lineno < node.lineno
-        and ast.unparse(each.value) == row
+        for each in by_row.get(row, ())
+        if each.lineno < node.lineno
         and not _is_bound_between(row.partition(".")[0], each.lineno, node.lineno, nodes)
         and _is_on_the_way(each, node, nodes)
     ]
@@ -69,18 +83,29 @@ def _is_read_by_method(node: ast.expr, function: Function, nodes: list[ast.AST])
 
 
 def _is_read_above(
-    node: ast.Name | ast.Attribute, read: Sequence[ast.expr], nodes: list[ast.AST]
+    node: ast.Name | ast.Attribute, read: dict[str, list[ast.expr]], nodes: list[ast.AST]
 ) -> bool:
     """Whether a line above reads the same variable, or attribute of it, on the same way."""
     text = ast.unparse(node)
     name = text.partition(".")[0]
     return any(
         each.lineno < node.lineno
-        and ast.unparse(each) == text
         and not _is_bound_between(name, each.lineno, node.lineno, nodes)
         and _is_on_the_way(each, node, nodes)
-        for each in read
+        for each in read.get(text, ())
     )
+
+
+def _by_source(nodes: Iterable[ast.expr]) -> dict[str, list[ast.expr]]:
+    """Expressions by how they are written."""
+    return _grouped((ast.unparse(each), each) for each in nodes)
+
+
+def _grouped(pairs: Iterable[tuple[str, Node]]) -> dict[str, list[Node]]:
+    found: dict[str, list[Node]] = {}
+    for text, node in pairs:
+        found.setdefault(text, []).append(node)
+    return found
 
 
 def _is_bound_between(name: str, first: int, last: int, nodes: list[ast.AST]) -> bool:

@@ -27,7 +27,7 @@ def waits_without_limit(function: Function) -> Iterator[CallSite]:
     1. `subprocess.run(["git", "clone", url])` without a `timeout`.
     2. `process.communicate()` of `subprocess.Popen`, or of a process of asyncio.
     """
-    if "subprocess" not in function.scope.module.text:
+    if not function.scope.module.has("subprocess"):
         return
     for call in function.calls:
         if RUN.matches(call.origin):
@@ -47,7 +47,7 @@ def waits_with_full_pipe(function: Function) -> Iterator[ast.expr]:
 
     A program that has filled its pipe waits, too, so both wait for ever.
     """
-    if "subprocess" not in function.scope.module.text:
+    if not function.scope.module.has("subprocess"):
         return
     for call in function.calls:
         is_wait = call.method == "wait" and not _is_limited(call.node, call.method)

@@ -25,7 +25,7 @@ def reads(function: Function) -> Iterator[CallSite]:
 
 def _opened(function: Function) -> Iterator[str]:
     """`reader` of `reader, writer = await asyncio.open_connection(host, port)`."""
-    if "open_connection" not in function.scope.module.text:
+    if not function.scope.module.has("open_connection"):
         return
     for node in own_nodes(function.scope.node):
         match node:

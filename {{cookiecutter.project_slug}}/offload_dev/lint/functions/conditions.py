@@ -163,11 +163,11 @@ class Conditions:
     @cached_property
     def _may_ask_if_async(self) -> bool:
         """Whether the file has the words of such a condition: few have."""
-        return any(word in self.function.scope.module.text for word in ASKS_IF_ASYNC)
+        return any(map(self.function.scope.module.has, ASKS_IF_ASYNC))
 
     def note_try(self, node: ast.Try) -> None:
         """Note the handlers of code that asks for the running loop: there none runs."""
-        if not any(name in self.function.scope.module.text for name in LOOP_NAMES):
+        if not any(map(self.function.scope.module.has, LOOP_NAMES)):
             return
         asked = [ast.unparse(each) for each in node.body if has_word(each, LOOP_NAMES)]
         if any(name in text for text in asked for name in ASKS_FOR_LOOP):

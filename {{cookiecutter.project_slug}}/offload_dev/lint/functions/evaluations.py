@@ -56,7 +56,7 @@ class Evaluations:
         self.awaited: set[ast.AST] = set()
         # The forms that a line above has validated, here or in a thread, as they are written.
         self.validated: set[str] = set()
-        self.has_pages = "Paginator" in function.scope.module.text
+        self.has_pages = function.scope.module.has("Paginator")
 
     # Attributes and special methods.
 

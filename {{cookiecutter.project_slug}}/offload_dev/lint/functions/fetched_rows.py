@@ -106,7 +106,7 @@ class FetchedRows:
             return None
         found = self._of_list(value, scope, local, depth)
         # Last, since it reads the whole file, and few values are lists of rows.
-        return None if found is not None and FETCHES_LATER in scope.module.text else found
+        return None if found is not None and scope.module.has(FETCHES_LATER) else found
 
     def _of_list(self, value: ast.expr, scope: CodeScope, local: Types, depth: int) -> Rows | None:
         made = made_by(value, scope, local, self._resolver)

@@ -1,6 +1,7 @@
 """What the local variables of one function hold, from line to line."""
 
 import ast
+from functools import cached_property
 
 from offload_dev.lint.functions.fetched_rows import FetchedRows, Rows
 from offload_dev.lint.functions.thread_calls import made_by
@@ -192,10 +193,16 @@ class Variables:
         ]
         return bool(rows) and all(row is not None and not row.fetched for row in rows)
 
+    @cached_property
+    def _always_run(self) -> set[ast.AST]:
+        """The values of the statements that stand in no block."""
+        values = (getattr(each, "value", None) for each in self.scope.node.body)
+        return {each for each in values if isinstance(each, ast.AST)}
+
     def _of_all_branches(self, name: str, row: Rows | None, value: ast.expr) -> Rows | None:
         """The row with what another branch has fetched; None if that is not known."""
         known, before = self.rows.get(name), self.values.get(name)
-        is_always = any(getattr(each, "value", None) is value for each in self.scope.node.body)
+        is_always = value in self._always_run
         if row is None or is_always or before is None or isinstance(before, ast.Constant):
             return row
         is_same = known is not None and known.model == row.model

@@ -5,7 +5,7 @@
 """
 
 import ast
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from offload_dev.lint.functions.conditions import Conditions
@@ -18,11 +18,12 @@ from offload_dev.lint.functions.function import (
     WithBlock,
     awaits,
 )
+from offload_dev.lint.functions.node_visits import NodeVisits
 from offload_dev.lint.functions.plain_calls import is_plain
 from offload_dev.lint.functions.variables import Variables
 from offload_dev.lint.origins.resolver import Resolver
 from offload_dev.lint.source.names import REQUEST, REST_REQUEST
-from offload_dev.lint.source.nodes import FIELDS, SCOPES, Def, all_nodes, children
+from offload_dev.lint.source.nodes import Def, all_nodes, children
 from offload_dev.lint.source.tree import CodeScope
 
 ATOMIC = "django.db.transaction.atomic"
@@ -64,19 +65,13 @@ class Visitor(ast.NodeVisitor):
             self.visit(statement)
 
     def visit(self, node: ast.AST) -> None:
-        """Visit a node by the method for its kind.
-
-        An inner function is visited by itself. A lambda is called by other code.
-        """
+        """Visit a node. An inner function is visited by itself, other code calls a lambda."""
         VISITS[type(node)](self, node)
 
     def generic_visit(self, node: ast.AST) -> None:
         """Visit the nodes below a node."""
         for child in children(node):
             VISITS[type(child)](self, child)
-
-    def leave_out(self, node: ast.AST) -> None:
-        """Visit nothing of a node."""
 
     # Calls, and what becomes of their results.
 
@@ -302,13 +297,4 @@ class Visitor(ast.NodeVisitor):
         self.turns, self.parameter = outer
 
 
-class _Visits(dict[type[ast.AST], Callable[[Visitor, ast.AST], None]]):
-    """By the kind of a node: how it is visited. A kind is read when it is asked for."""
-
-    def __missing__(self, kind: type[ast.AST]) -> Callable[[Visitor, ast.AST], None]:
-        found = getattr(Visitor, f"visit_{kind.__name__}", Visitor.generic_visit)
-        self[kind] = visit = Visitor.leave_out if kind in SCOPES or not FIELDS[kind] else found
-        return visit
-
-
-VISITS = _Visits()
+VISITS = NodeVisits(Visitor)

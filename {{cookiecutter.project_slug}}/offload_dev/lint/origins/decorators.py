@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from offload_dev.lint.source.names import CONTEXT_MANAGERS, PROPERTIES, TASK_DECORATORS
 from offload_dev.lint.source.nodes import Def
 from offload_dev.lint.source.patterns import Patterns
-from offload_dev.lint.source.tree import CodeScope
+from offload_dev.lint.source.tree import CodeScope, Module
 
 Origin = Callable[[ast.expr, CodeScope], str]
 
@@ -26,6 +26,7 @@ class Decorators:
         self._origin = origin
         # A project asks for the same functions again and again: the answers, by the function.
         self._found: dict[CodeScope, list[tuple[str, ast.expr]]] = {}
+        self._of_ninja: dict[Module, bool] = {}
         self._tasks: dict[CodeScope, bool] = {}
         self._properties: dict[CodeScope, bool] = {}
 
@@ -72,7 +73,7 @@ class Decorators:
         assert isinstance(scope.node, Def)
         if scope.on_loop and any(RESOLVERS.matches(origin) for origin, _ in self.of(scope)):
             return True
-        if not any("ninja" in str(name) for name in scope.module.names.values()):
+        if not self._imports_ninja(scope.module):
             return False
         return any(
             isinstance(node, ast.Call)
@@ -80,6 +81,11 @@ class Decorators:
             and any(keyword.arg == "response" for keyword in node.keywords)
             for node in scope.node.decorator_list
         )
+
+    def _imports_ninja(self, module: Module) -> bool:
+        if module not in self._of_ninja:
+            self._of_ninja[module] = any("ninja" in str(e) for e in module.names.values())
+        return self._of_ninja[module]
 
     def is_paginated(self, scope: CodeScope) -> bool:
         """Whether a decorator reads one page of the queryset that an endpoint returns.

@@ -153,15 +153,13 @@ class Models:
         return self._classes.is_a(origin, MANAGER_BASES)
 
     def _read_query(self, origin: str) -> Query | None:
-        parts = origin.split(".")
-        for index in range(1, len(parts) + 1):
-            holder, rest = ".".join(parts[:index]), tuple(parts[index:])
-            if self.is_manager(holder):
-                return Query("", holder, rest)
-            rows = self.rows(holder, rest[0]) if rest else None
-            if rows is not None:
-                return Query(rows, f"{holder}.{rest[0]}", rest[1:])
-        return None
+        holder, dot, name = origin.rpartition(".")
+        if dot:
+            if (query := self.query(holder)) is not None:
+                return query._replace(methods=(*query.methods, name))
+            if (rows := self.rows(holder, name)) is not None:
+                return Query(rows, origin, ())
+        return Query("", origin, ()) if self.is_manager(origin) else None
 
     # What all models of the project say together.
 

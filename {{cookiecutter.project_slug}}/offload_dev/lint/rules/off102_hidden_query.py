@@ -54,7 +54,7 @@ def hidden_query(function: Function) -> Iterator[Violation]:
         yield violation(function.scope.node, subject, instead=advice)
     # Where a line gives `request.user` a value, reading it may run no query. Ninja's `django_auth`
     # has read it in a thread before the endpoint, and so may a middleware have.
-    is_read = function.resolver.facts.sets_users or "django_auth" in function.scope.module.text
+    is_read = function.resolver.facts.sets_users or function.scope.module.has("django_auth")
     if function.users and not (is_read or is_user_read_before(function)):
         likely = FETCHED if _may_be_fetched(function) else ""
         for node in itertools.islice(_read_users(function), 1):

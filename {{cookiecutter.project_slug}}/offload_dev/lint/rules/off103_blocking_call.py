@@ -76,7 +76,7 @@ def _of_files(function: Function) -> Iterator[Violation]:
 
     What `async for` receives comes from a network, wherever the function is called.
     """
-    if not function.scope.on_loop or "open(" not in function.scope.module.text:
+    if not function.scope.on_loop or not function.scope.module.has("open("):
         return
     for loop in own_nodes(function.scope.node):
         if isinstance(loop, ast.For | ast.AsyncFor | ast.While):
@@ -98,20 +98,20 @@ def _of_library(call: CallSite, function: Function) -> Iterator[Violation]:
     # The methods of what a call has returned are not the library's calls: `get(…).json()`.
     if libraries.find("blocks", call.holder):
         return
-    name, subject = snippet(call.node.func), _subject(call)
     if call.method.startswith("__"):
         if (library := libraries.find("special", call.origin)) and not _gives_up(call):
-            advice = library.advice(name)
-            yield violation(call.node, subject, likely=library.likely, instead=advice)
+            yield _violation(call, library, library.likely)
     elif library := function.resolver.library("blocks", call.origin):
-        likely = _doubt(call, function)
-        found = violation(call.node, subject, likely=likely, instead=library.advice(name))
-        yield found._replace(near=library.near)
+        yield _violation(call, library, _doubt(call, function))._replace(near=library.near)
     elif library := function.resolver.library("may_block", call.origin):
         if _reads_kernel(call) or _is_in_process(call, function) or not _waits(call, library):
             return
-        found = violation(call.node, subject, likely=library.likely, instead=library.advice(name))
-        yield found._replace(near=library.near)
+        yield _violation(call, library, library.likely)._replace(near=library.near)
+
+
+def _violation(call: CallSite, library: Library, likely: str) -> Violation:
+    advice = library.advice(snippet(call.node.func))
+    return violation(call.node, _subject(call), likely=likely, instead=advice)
 
 
 def _is_in_memory(call: CallSite, function: Function) -> bool:
@@ -164,7 +164,7 @@ def _never_waits(call: CallSite, function: Function) -> bool:
     if not call.origin.startswith("socket.socket."):
         return False
     is_of_udp = call.method == "connect" and UDP in function.scope.text_of_lines
-    return is_of_udp or NON_BLOCKING.search(function.scope.module.text) is not None
+    return is_of_udp or function.scope.module.matches(NON_BLOCKING)
 
 
 def _only_prepares(call: ast.Call) -> bool:

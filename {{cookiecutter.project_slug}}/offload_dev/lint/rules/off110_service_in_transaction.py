@@ -68,6 +68,6 @@ def _is_one_transaction(function: Function, graph: CallGraph) -> bool:
     if not graph.resolver.settings.has_atomic_requests or scope.on_loop:
         return False
     # A middleware runs around the transaction of the view.
-    is_left_out = WITHOUT_TRANSACTION in scope.module.text or is_of_middleware(scope)
+    is_left_out = scope.module.has(WITHOUT_TRANSACTION) or is_of_middleware(scope)
     is_left_out |= "middleware" in scope.module.dotted
     return not is_left_out and answers_request(function, graph)

@@ -67,7 +67,7 @@ def message_to_worker(function: Function) -> Iterator[Violation]:
 def _published(function: Function) -> Iterator[tuple[ast.Call, str, str]]:
     """The calls, also those of `on_commit(lambda: task.delay(row))`: the method, and of what."""
     yield from ((call.node, call.method, call.holder) for call in function.calls)
-    has_lambdas = "lambda" in function.scope.module.text
+    has_lambdas = function.scope.module.has("lambda")
     for node in own_nodes(function.scope.node) if has_lambdas else ():
         match node:
             case ast.Lambda(body=ast.Call(func=ast.Attribute(value=task, attr=method)) as call) if (

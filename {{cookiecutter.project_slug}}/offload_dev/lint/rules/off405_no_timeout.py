@@ -99,16 +99,12 @@ def _waits_for_program(function: Function) -> Iterator[Violation]:
 
 def _is_script(module: Module) -> bool:
     """Whether somebody starts a file, as one outside of all packages that prints when it is run."""
-    if module.is_script:
-        return True
-    calls = (each.value for each in module.node.body if isinstance(each, ast.Expr))
-    prints = any(isinstance(each, ast.Call) and ast.unparse(each.func) == "print" for each in calls)
-    return prints and not module.path.with_name("__init__.py").exists()
+    return module.is_script or (module.prints and not module.path.with_name("__init__.py").exists())
 
 
 def _is_limited(call: CallSite, library: Library, function: Function) -> bool:
     """Whether something else ends a call of a library that has no limit of its own."""
-    if DEFAULT_TIMEOUT.search(function.scope.module.text) is not None:
+    if function.scope.module.matches(DEFAULT_TIMEOUT):
         return True
     if SESSIONS.matches(call.origin) and function.resolver.facts.limits_sessions:
         return True
@@ -133,7 +129,7 @@ def _is_of_limited_session(call: CallSite, function: Function) -> bool:
 
 def _waits_for_task(function: Function) -> Iterator[Violation]:
     """`while not result.ready(): time.sleep(1)`, without another end."""
-    if ".ready()" in function.scope.module.text:
+    if function.scope.module.has(".ready()"):
         for node in own_nodes(function.scope.node):
             if is_ready_loop(node, function):
                 yield violation(node, f"`while {snippet(node.test)}`", likely=WORKER_RUNS)

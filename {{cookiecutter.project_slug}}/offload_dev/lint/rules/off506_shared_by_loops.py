@@ -155,7 +155,7 @@ def _of_thread(function: Function) -> Iterator[Violation]:
     if not function.resolver.facts.mixes_threads:
         return
     is_put_back = function.is_generator and not function.scope.on_loop
-    names_threads = "threading" in function.scope.module.text
+    names_threads = function.scope.module.has("threading")
     is_near = names_threads or function.resolver.facts.has_thread_locals
     if is_made_once or is_put_back or not is_near:
         return

@@ -1,6 +1,7 @@
 """The modules, classes and functions of a source tree, and the names that they bind."""
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -95,6 +96,19 @@ class Module(CodeScope):
     path: Path = field(default_factory=Path)
     text: str = ""
     files: ModuleNames | None = None
+    _answers: dict[object, bool] = field(default_factory=dict)
+
+    def has(self, text: str) -> bool:
+        """Whether the file has a text. The answer is kept, since each of its functions asks."""
+        if text not in self._answers:
+            self._answers[text] = text in self.text
+        return self._answers[text]
+
+    def matches(self, pattern: re.Pattern[str]) -> bool:
+        """Whether a pattern is found in the file. The answer is kept."""
+        if pattern not in self._answers:
+            self._answers[pattern] = pattern.search(self.text) is not None
+        return self._answers[pattern]
 
     @cached_property
     def lines(self) -> list[str]:
@@ -116,10 +130,18 @@ class Module(CodeScope):
         """Whether somebody starts the file: a management command, or a file with a main block."""
         return self.has_own_loop or "__main__" in self.text
 
+    @cached_property
+    def prints(self) -> bool:
+        """Whether a line at its top writes to the terminal."""
+        values = (each.value for each in self.node.body if isinstance(each, ast.Expr))
+        return any(isinstance(e, ast.Call) and ast.unparse(e.func) == "print" for e in values)
+
     def uses(self, packages: tuple[str, ...]) -> bool:
-        """Whether it imports something of these packages at its top."""
-        names = self.names.values()
-        return any(name.startswith(packages) for name in names if isinstance(name, str))
+        """Whether it imports something of these packages at its top. The answer is kept."""
+        if packages not in self._answers:
+            names = (name for name in self.names.values() if isinstance(name, str))
+            self._answers[packages] = any(name.startswith(packages) for name in names)
+        return self._answers[packages]
 
     def absolute(self, node: ast.ImportFrom, name: str = "") -> str:
         """The absolute name of what `from … import name` imports, or of the module itself."""

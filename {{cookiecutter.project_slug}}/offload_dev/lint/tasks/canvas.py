@@ -61,7 +61,7 @@ def result_waits(function: Function) -> Iterator[Violation]:
     for call in function.calls:
         if call.method in WAITS and is_result(call.holder) and not _reads_key(call.node):
             yield call_violation(call.node)
-    for node in own_nodes(function.scope.node) if ".ready()" in function.scope.module.text else ():
+    for node in own_nodes(function.scope.node) if function.scope.module.has(".ready()") else ():
         if is_ready_loop(node, function):
             yield violation(node, f"`while {snippet(node.test)}`")
 
