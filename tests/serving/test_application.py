@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from offload.serving.application import Application
 from offload.serving.disconnect import cancel_on_disconnect
 from offload.serving.handler import admit_stream
 from offload.serving.head_checks import check_host
+from offload.serving.lifespan import YOUNG_OBJECTS
 from offload.serving.middleware import SecurityHeaders
 from offload.serving.middleware.recording import RecordingMiddleware
 from offload.serving.request_state import REQUEST_STATE, RequestState
@@ -66,6 +68,22 @@ async def started(application: Application) -> AsyncIterator[httpx.AsyncClient]:
     await lifespan.send_input({"type": "lifespan.shutdown"})
     assert (await lifespan.receive_output(TIMEOUT_SECONDS))["type"] == "lifespan.shutdown.complete"
     await lifespan.wait(TIMEOUT_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("before", "then"), [(700, YOUNG_OBJECTS), (2 * YOUNG_OBJECTS, 2 * YOUNG_OBJECTS), (0, 0)]
+)
+async def test_the_garbage_collector_comes_no_more_often_than_the_service_wants(
+    application: Application, before: int, then: int
+) -> None:
+    usual = gc.get_threshold()
+    gc.set_threshold(before, *usual[1:])
+    try:
+        async with started(application):
+            assert gc.get_threshold() == (then, *usual[1:])
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
 
 
 # On the stock handler the threads are asgiref's own.
