@@ -5,20 +5,6 @@ import aiohttp
 from .http import httpx
 
 
-async def no_hidden_resend(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a GET a second time when a kept connection turns out to be closed.
-
-    aiohttp does so only after an error of its own type. This middleware raises httpx's exceptions
-    instead; retries stay in `retry.py`, where they are counted.
-    """
-    try:
-        return await handler(request)
-    except (aiohttp.ClientError, OSError) as error:
-        raise map_aiohttp_exception(error) from error
-
-
 def map_aiohttp_exception(error: Exception) -> httpx.TransportError:
     """The httpx exception for what happened.
 

@@ -69,20 +69,29 @@ class UpstreamConnection(ResponseHandler):
         super().connection_lost(exc)
 
     def _parse(self, data: bytes) -> None:
+        if len(data) <= PARSED_AT_ONCE_BYTES:
+            self._parse_part(data)
+            return
+
         until = perf_counter() + PARSE_SECONDS
-        # Also without data.
-        for start in range(0, len(data) or 1, PARSED_AT_ONCE_BYTES):
+        for start in range(0, len(data), PARSED_AT_ONCE_BYTES):
             end = start + PARSED_AT_ONCE_BYTES
-            super().data_received(data[start:end])
-            if self.transport is None or self.transport.is_closing():
-                return
-            if len(self) > MAX_UNREAD_HEADS:
-                self._refuse()
+            if not self._parse_part(data[start:end]):
                 return
             if end < len(data) and perf_counter() > until:
                 self._keep(data[end:])
                 self._loop.call_soon(self._parse_on)
                 return
+
+    def _parse_part(self, part: bytes) -> bool:
+        """Have aiohttp parse this. Returns whether the connection goes on."""
+        super().data_received(part)
+        if self.transport is None or self.transport.is_closing():
+            return False
+        if len(self) > MAX_UNREAD_HEADS:
+            self._refuse()
+            return False
+        return True
 
     def _keep(self, data: bytes) -> None:
         self._unparsed += data

@@ -8,7 +8,6 @@ from time import monotonic
 
 import aiohttp
 
-from .aiohttp_errors import no_hidden_resend
 from .connector import UpstreamConnector
 from .decoding import ACCEPT_ENCODING
 from .resolver import UpstreamResolver
@@ -132,12 +131,15 @@ class Sessions:
             # The pipeline bounds the whole exchange. The time for the connection is bounded here,
             # because only here a hanging connection can be told from a slow response.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
-            middlewares=(no_hidden_resend,),
             # The transport decodes: it sees whether a body was whole (`decoding.py`).
             auto_decompress=False,
             headers={"Accept-Encoding": ACCEPT_ENCODING},
             proxy=self._settings.proxy,
         )
+        # aiohttp would send a GET a second time when a kept connection turns out to be closed.
+        # Retries stay in `retry.py`, where they are counted. aiohttp's own test client sets this,
+        # too; a middleware, which is public, would cost each call three coroutines.
+        session._retry_connection = False  # noqa: SLF001
         return Generation(self, session)
 
     def close_soon(self, generation: Generation) -> None:

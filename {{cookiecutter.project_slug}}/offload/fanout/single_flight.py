@@ -91,10 +91,11 @@ class SingleFlight:
 
     def forget(self, key: Hashable | None, context: CallContext[RawResponse]) -> None:
         """Let no further caller join the call with this key and this context."""
-        shared = self._joinable.get(key)
-        # After `forget_all`, another call may have the same key.
-        if shared and shared.context is context:
-            del self._joinable[key]
+        # The key is hashed as seldom as can be: it holds a URL and all headers.
+        shared = self._joinable.pop(key, None)
+        if shared and shared.context is not context:
+            # After `forget_all`, another call has the same key.
+            self._joinable[key] = shared
 
     def forget_all(self) -> None:
         """Let no further caller join any call under way.

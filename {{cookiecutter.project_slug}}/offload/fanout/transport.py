@@ -121,14 +121,17 @@ class _Body(httpx.AsyncByteStream):
 async def _send(
     generation: Generation, method: str, url: URL, headers: Headers, body: bytes | Upload | None
 ) -> aiohttp.ClientResponse:
-    response = await generation.session.request(
-        method,
-        url,
-        headers=headers,
-        data=body.pieces() if isinstance(body, Upload) else body or None,
-        # A redirect could lead anywhere, into the private network too.
-        allow_redirects=False,
-    )
+    try:
+        response = await generation.session.request(
+            method,
+            url,
+            headers=headers,
+            data=body.pieces() if isinstance(body, Upload) else body or None,
+            # A redirect could lead anywhere, into the private network too.
+            allow_redirects=False,
+        )
+    except (aiohttp.ClientError, OSError) as error:
+        raise map_aiohttp_exception(error) from error
     if sum(map(len, response.headers.getall("Content-Type", ()))) > MAX_CONTENT_TYPE_CHARACTERS:
         response.close()
         raise httpx.RemoteProtocolError("Not an HTTP response: its Content-Type is too long")
