@@ -50,6 +50,28 @@ async def test_a_task_that_waits_for_long_is_looked_at_ever_more_seldom(
     assert caplog.text.count("has no answer") == TASKS
 
 
+async def test_a_request_that_is_read_late_is_soon_seen(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(slow_requests, "LONGEST_WAIT_SECONDS", 2 * THRESHOLD)
+
+    async def read_slowly_and_wait() -> None:
+        await asyncio.sleep(16 * THRESHOLD)
+        await wait(RequestFactory().get("/late"))
+
+    async def wait(request: Any) -> None:
+        await asyncio.Event().wait()
+
+    late = asyncio.create_task(read_slowly_and_wait())
+    logs = asyncio.create_task(slow_requests.log_slow_requests(THRESHOLD))
+    # Without the bound it is looked at after 16 and 32 times the threshold.
+    await asyncio.sleep(22 * THRESHOLD)
+    late.cancel()
+    logs.cancel()
+    await asyncio.wait([late, logs])
+    assert "GET /late has no answer" in caplog.text
+
+
 async def test_the_loop_serves_others_while_many_tasks_are_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -404,7 +404,7 @@ def test_an_outage_names_the_broker_without_its_password(
 ) -> None:
     """A service whose settings name no broker sees that Celery asks another one."""
     from offload.celery_app import celery_app
-    from offload.jobs.broker import Broker
+    from offload.jobs.relay import Broker
 
     conf = celery_app().conf
     url = conf.broker_url
@@ -416,3 +416,17 @@ def test_an_outage_names_the_broker_without_its_password(
     assert "does not answer" in caplog.text
     assert "(redis://:**@127.0.0.1:1/0)" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_a_broker_of_an_unknown_kind_is_an_outage_like_others(lab: Lab) -> None:
+    """What the log line asks of it must not end the relay's thread."""
+    from offload.celery_app import celery_app
+    from offload.jobs.relay import Broker
+
+    conf = celery_app().conf
+    url = conf.broker_url
+    conf.broker_url = "nonsense://127.0.0.1:1/0"
+    try:
+        assert not Broker().check()
+    finally:
+        conf.broker_url = url

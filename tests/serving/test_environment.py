@@ -183,6 +183,7 @@ def test_all_of_these_faults_are_told_at_once(load: Load) -> None:
             FAR | {"DATABASE_URL": "postgresql://u:p@db.example.com/d?sslmode=prefer"},
             "does not demand TLS",
         ),
+        (FAR | {"DATABASE_URL": "pgsql://u:p@db.example.com/d"}, "does not demand TLS"),
         (FAR | {"DATABASE_URL": "sqlite:////srv/db.sqlite3"}, "is a SQLite file"),
     ],
 )
@@ -238,13 +239,18 @@ def test_a_database_that_is_not_supported_is_a_fault(load: Load, scheme: str) ->
 
 
 @pytest.mark.parametrize("name", ["REDIS_URL", "DATABASE_URL"])
+@pytest.mark.parametrize("password", ["hun/ter2", "hun#ter2", "[hun]ter2", "hun[ter2"])
 def test_a_password_that_breaks_its_url_is_a_fault_that_does_not_show_it(
-    load: Load, name: str
+    load: Load, name: str, password: str
 ) -> None:
     scheme = {"REDIS_URL": "redis", "DATABASE_URL": "postgres"}[name]
-    (fault,) = faults(load, **{name: f"{scheme}://service:hun/ter2@127.0.0.1:1234/0"})
+    (fault,) = faults(load, **{name: f"{scheme}://service:{password}@127.0.0.1:1234/0"})
     assert "a / in a password is written %2F" in fault
     assert "hun" not in fault
+
+
+def test_a_database_in_memory_is_none_of_the_faults(load: Load) -> None:
+    assert load(DATABASE_URL="sqlite://:memory:").database_url
 
 
 @pytest.mark.parametrize("asked", ["none", "CERT_NONE", "optional"])

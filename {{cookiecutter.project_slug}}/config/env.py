@@ -123,15 +123,18 @@ class Env(BaseSettings):
     @field_validator("database_url", "redis_url")
     @classmethod
     def _readable(cls, value: str) -> str:
-        if not urlsplit(value).scheme:
-            raise ValueError("this is no URL; .env.example shows one")
         try:
-            _ = urlsplit(value).port
+            url = urlsplit(value)
+            # A name such as `:memory:` stands in the place of a port.
+            _ = url.scheme == "sqlite" or url.port
         except ValueError:
             # Without the error's text, which has a part of the password.
             raise ValueError(
-                "its port is no number; a / in a password is written %2F, and a # %23"
+                "its address or port cannot be read; a / in a password is written %2F, a # %23, a ["
+                " %5B and a ] %5D"
             ) from None
+        if not url.scheme:
+            raise ValueError("this is no URL; .env.example shows one")
         return value
 
     @field_validator("database_url")
@@ -335,7 +338,7 @@ def _database_faults(env: Env) -> list[str]:
             "DATABASE_URL is a SQLite file, and Redis is on another host: a worker there would"
             " have a database of its own. Use PostgreSQL"
         ]
-    if not url.scheme.startswith("postgres"):
+    if url.scheme == "sqlite":
         return []
     mode = parse_qs(url.query).get("sslmode", [""])[-1]
     if not _is_elsewhere(url.hostname) or mode in TLS_MODES or env.private_network:

@@ -122,7 +122,7 @@ FAULTS: list[tuple[int, str, Fault]] = [
         lambda: patch.object(
             type(Job.objects),
             "bulk_create",
-            lambda manager, parts: _bulk_create(manager, parts[:-1]),
+            lambda manager, parts, **options: _bulk_create(manager, parts[:-1], **options),
         ),
     ),
     (12, "divided", _replaced(divided, "_update_parent", _tell_of_successes_alone)),

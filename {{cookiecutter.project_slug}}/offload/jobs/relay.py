@@ -213,9 +213,7 @@ class Broker:
                 logger.warning(
                     "the broker does not answer; jobs wait in their rows until it does: %s (%s)",
                     error,
-                    # Without its password. A service whose settings name no broker sees here that
-                    # Celery asks RabbitMQ on this host.
-                    celery_app().connection_for_write().as_uri(),
+                    _broker_address(),
                 )
             self._available = False
             self.close()
@@ -225,6 +223,15 @@ class Broker:
             self._available = True
             logger.warning("the broker answers again; waiting jobs are published")
         return answer
+
+
+def _broker_address() -> str:
+    """Without its password. Where settings name none, Celery asks RabbitMQ on this host."""
+    try:
+        return str(celery_app().connection_for_write().as_uri())
+    except (ImportError, KeyError, ValueError):
+        # Its transport is not known or not installed, or the URL is none.
+        return "its address cannot be read"
 
 
 class Relay(threading.Thread):
