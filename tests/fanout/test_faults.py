@@ -13,7 +13,16 @@ import pytest
 from chaos import MEGABYTE, Chaos, bomb, opened, tasks, until
 from pydantic import BaseModel
 
-from offload.fanout import DeadlineExceeded, Retry, TooLarge, Undecodable, Upstream, gather
+from offload.fanout import (
+    DeadlineExceeded,
+    Retry,
+    TooLarge,
+    Undecodable,
+    Upstream,
+    deadline,
+    gather,
+)
+from offload.fanout.context import CallContext
 from offload.fanout.http import httpx
 
 pytestmark = pytest.mark.timeout(30)
@@ -283,3 +292,24 @@ def test_a_refused_base_url_is_named_without_its_secrets(url: str) -> None:
     with pytest.raises(ValueError, match=r"base_url must be .*'[^']*host/a'") as refused:
         Upstream("odd", base_url=url)
     assert "s3cr3t" not in str(refused.value)
+
+
+@pytest.mark.parametrize("fault", ["ok", *FAULTS])
+@pytest.mark.parametrize("within", [10.0, 0.15], ids=["answered", "left"])
+async def test_a_call_leaves_nothing_to_the_garbage_collector(
+    chaos: Chaos, monkeypatch: pytest.MonkeyPatch, fault: str, within: float
+) -> None:
+    """Else a part of each large body would wait for it."""
+    # pytest keeps each record, with its error.
+    monkeypatch.setattr(logging.getLogger("offload.fanout"), "disabled", True)
+    gc.collect()
+    gc.disable()
+    try:
+        async with opened(chaos.url, **HURRIED) as upstream:
+            with deadline(within):
+                await upstream.get_json(f"/{fault}").outcome()
+            # aiohttp closes its connection in the next turns of the loop.
+            await asyncio.sleep(0.05)
+            assert not [each for each in gc.get_objects() if isinstance(each, CallContext)]
+    finally:
+        gc.enable()

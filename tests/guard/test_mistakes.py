@@ -47,7 +47,7 @@ def test_the_pages_say_how_many_of_the_learned_mistakes_are_caught() -> None:
     for page in PAGES:
         text = " ".join(page.read_text().split())
         said = re.findall(
-            r"catches (\d+) of (\d+)|of the (\d+) that may be read, it catches (\d+)", text
+            r"catches (\d+) of (\d+)|[oO]f the (\d+) that may be read, it catches (\d+)", text
         )
         assert [sorted(map(int, filter(None, each))) for each in said] == [[caught, len(LEARNED)]]
 

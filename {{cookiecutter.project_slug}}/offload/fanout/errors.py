@@ -78,6 +78,19 @@ def is_source_fault(error: Exception) -> bool:
     return isinstance(error, httpx.TransportError | DeadlineExceeded | BreakerOpen | Overloaded)
 
 
+def without_frames(error: Exception) -> Exception:
+    """The failure of a call without its tracebacks, and those of what led to it.
+
+    An outcome and a task keep the error, the traceback its frames, and these the outcome and the
+    task: a circle, in which a part of a large body would wait for the garbage collector.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        found.__traceback__ = None
+        found = found.__cause__ or found.__context__
+    return error
+
+
 def reason(error: Exception) -> str:
     """The error in a word that may be shown in public: no host, no address, no body."""
     if isinstance(error, httpx.HTTPStatusError):

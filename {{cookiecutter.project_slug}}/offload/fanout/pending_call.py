@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from .client import UpstreamClient
-from .errors import DeadlineExceeded, OutcomeStatus, is_source_fault, status_of
+from .errors import DeadlineExceeded, OutcomeStatus, is_source_fault, status_of, without_frames
 from .http import httpx
 from .limits import CallLimits
 from .outcome import Outcome
@@ -57,7 +57,7 @@ class PendingCall(Generic[T]):
         try:
             value = self._decode(found)
         except ValueError as cause:
-            return self._failure(found.undecodable(cause))
+            return self._failure(without_frames(found.undecodable(cause)))
 
         if self.cached:
             return self._outcome("ok", value, age=self.cached.age)

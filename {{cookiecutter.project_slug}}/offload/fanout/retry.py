@@ -107,18 +107,22 @@ class RetryStrategy:
     async def __call__(self, context: CallContext[R]) -> R:
         self._budget.deposit()
         last: Exception | None = None
-        while True:
-            try:
-                return await self._inner(context)
-            except BreakerOpen as refusal:
-                # The failure that came before says more than the refusal of the retry.
-                raise last or refusal from None
-            except FAILURES as error:
-                wait = self._wait(error, context)
-                if wait is None:
-                    raise
-                last = error
-            await asyncio.sleep(wait)
+        try:
+            while True:
+                try:
+                    return await self._inner(context)
+                except BreakerOpen as refusal:
+                    # The failure that came before says more than the refusal of the retry.
+                    raise last or refusal from None
+                except FAILURES as error:
+                    wait = self._wait(error, context)
+                    if wait is None:
+                        raise
+                    last = error
+                await asyncio.sleep(wait)
+        finally:
+            # Its traceback holds this frame: a circle, which only the garbage collector would end.
+            last = None
 
     def _wait(self, error: Exception, context: CallContext[R]) -> float | None:
         """Seconds to wait before the next attempt; `None` if there is none."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from .context import CANCEL_SECONDS, CallContext, Strategy
-from .errors import FAILURES
+from .errors import FAILURES, DeadlineExceeded, without_frames
 from .raw_response import RawResponse
 
 # A caller joins a call under way if it ends no sooner than after this share of the caller's time.
@@ -79,7 +79,10 @@ class SingleFlight:
         try:
             return await self._pipeline(context)
         except FAILURES as error:
-            return error
+            return without_frames(error)
+        except asyncio.CancelledError:
+            # All callers have left. A cancelled task would keep this error, and so its frames.
+            return DeadlineExceeded("Nobody waits for the response any more.")
         finally:
             context.close()
             context.finished_at = monotonic()
