@@ -23,6 +23,7 @@ from offload.fanout import (
     gather,
 )
 from offload.fanout.context import CallContext
+from offload.fanout.errors import without_frames
 from offload.fanout.http import httpx
 
 pytestmark = pytest.mark.timeout(30)
@@ -313,3 +314,15 @@ async def test_a_call_leaves_nothing_to_the_garbage_collector(
             assert not [each for each in gc.get_objects() if isinstance(each, CallContext)]
     finally:
         gc.enable()
+
+
+def test_errors_that_lead_to_each_other_lose_their_frames_too() -> None:
+    def raised(error: Exception) -> Exception:
+        with pytest.raises(type(error)):
+            raise error
+        return error
+
+    shared, mapped = raised(OSError("shared")), raised(httpx.ReadError("mapped"))
+    mapped.__cause__, shared.__context__ = shared, mapped
+    assert without_frames(mapped) is mapped
+    assert mapped.__traceback__ is shared.__traceback__ is None

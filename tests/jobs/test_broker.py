@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -399,20 +400,27 @@ def test_a_web_process_finds_out_that_redis_is_frozen_and_that_it_goes_on(lab: L
     lab.until(events, "the web process to subscribe again")
 
 
+@contextmanager
+def broker_at(url: str) -> Iterator[None]:
+    """Let Celery's app look for its broker there."""
+    from offload.celery_app import celery_app
+
+    conf = celery_app().conf
+    before, conf.broker_url = conf.broker_url, url
+    try:
+        yield
+    finally:
+        conf.broker_url = before
+
+
 def test_an_outage_names_the_broker_without_its_password(
     lab: Lab, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A service whose settings name no broker sees that Celery asks another one."""
-    from offload.celery_app import celery_app
     from offload.jobs.relay import Broker
 
-    conf = celery_app().conf
-    url = conf.broker_url
-    conf.broker_url = "redis://:secret@127.0.0.1:1/0"
-    try:
+    with broker_at("redis://:secret@127.0.0.1:1/0"):
         assert not Broker().check()
-    finally:
-        conf.broker_url = url
     assert "does not answer" in caplog.text
     assert "(redis://:**@127.0.0.1:1/0)" in caplog.text
     assert "secret" not in caplog.text
@@ -420,13 +428,7 @@ def test_an_outage_names_the_broker_without_its_password(
 
 def test_a_broker_of_an_unknown_kind_is_an_outage_like_others(lab: Lab) -> None:
     """What the log line asks of it must not end the relay's thread."""
-    from offload.celery_app import celery_app
     from offload.jobs.relay import Broker
 
-    conf = celery_app().conf
-    url = conf.broker_url
-    conf.broker_url = "nonsense://127.0.0.1:1/0"
-    try:
+    with broker_at("nonsense://127.0.0.1:1/0"):
         assert not Broker().check()
-    finally:
-        conf.broker_url = url

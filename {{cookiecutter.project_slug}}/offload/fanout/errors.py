@@ -84,9 +84,12 @@ def without_frames(error: Exception) -> Exception:
     An outcome and a task keep the error, the traceback its frames, and these the outcome and the
     task: a circle, in which a part of a large body would wait for the garbage collector.
     """
+    stripped: list[BaseException] = []
     found: BaseException | None = error
-    while found is not None:
+    # An error that several callers share may lead to one that it has caused.
+    while found is not None and found not in stripped:
         found.__traceback__ = None
+        stripped.append(found)
         found = found.__cause__ or found.__context__
     return error
 
