@@ -1,0 +1,30 @@
+"""`python -m offload.jobs` is Celery's worker command, without its other commands."""
+
+import sys
+
+from .conftest import Lab
+
+WORKER = (sys.executable, "-m", "offload.jobs", "-Q", "cpu")
+
+
+def test_an_unknown_option_ends_with_a_line_that_names_it(lab: Lab) -> None:
+    assert lab.start("worker", *WORKER, "--concurency=2").wait(60) == 2
+    printed = lab.log("worker")
+    assert "Usage: python -m offload.jobs [OPTIONS]" in printed, printed
+    assert "No such option '--concurency'" in printed, printed
+    assert "Traceback" not in printed
+
+
+def test_the_other_commands_and_flower_are_not_imported(lab: Lab) -> None:
+    imported = (sys.executable, "-X", "importtime", "-m", "offload.jobs", "--help")
+    assert lab.start("worker", *imported).wait(60) == 0
+    modules = {line.rpartition("|")[2].strip() for line in lab.log("worker").splitlines()}
+    assert "celery.bin.worker" in modules
+    assert not modules & {"celery.bin.celery", "flower", "tornado", "prompt_toolkit"}
+
+
+def test_a_broker_of_another_program_in_the_environment_changes_nothing(lab: Lab) -> None:
+    """The web process does not know these names of variables: both would use different brokers."""
+    lab.redis()
+    lab.worker(BROKER_URL="redis://127.0.0.1:1/0", CONFIG_MODULE="nothing", APP="nothing")
+    lab.reaches(lab.submit("lab.burn", units=1), "succeeded")
