@@ -95,7 +95,7 @@ class Lab:
             "DATABASE_URL": f"postgres://lab@127.0.0.1:{self.proxy_port}/postgres",
             "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
             "DJANGO_SETTINGS_MODULE": "lab_project.settings",
-            "PYTHONPATH": str(HERE),
+            "PYTHONPATH": f"{HERE}:{HERE.parent / 'production_packages'}",
             "WORKER_NICE": "0",
             "WORKER_GRACE": "1",
             "LAB_UPSTREAM": f"http://127.0.0.1:{self.upstream_port}",

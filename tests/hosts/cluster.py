@@ -73,7 +73,7 @@ class Cluster:
         valkey = self.hosts["valkey"].address
         self.environment = os.environ | {
             "DJANGO_SETTINGS_MODULE": "hosts_project.settings",
-            "PYTHONPATH": str(HERE),
+            "PYTHONPATH": f"{HERE}:{HERE.parent / 'production_packages'}",
             "ALLOWED_HOSTS": NAME,
             "SECRET_KEY": "of-the-tests-" + "0123456789" * 5,
             "METRICS_TOKEN": "of-the-scraper",

@@ -37,7 +37,7 @@ class Versions:
         self.cluster = cluster
         self.log = cluster.folder / "orders"
         self.old = cluster.environment
-        self.new = self.old | {"PYTHONPATH": f"{folder}:{HERE}"}
+        self.new = self.old | {"PYTHONPATH": f"{folder}:{self.old['PYTHONPATH']}"}
         shutil.copytree(HERE / "hosts_project", folder / "hosts_project")
         shutil.copytree(HERE / "next_version", folder / "hosts_project", dirs_exist_ok=True)
 

@@ -91,6 +91,7 @@ def pytest_configure() -> None:
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "PORT": str(free_port()),
         "LOG_LEVEL": "WARNING",
+        "PYTHONPATH": str(HERE.parent / "production_packages"),
     }
     os.environ |= {
         "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",

@@ -145,7 +145,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(directory: Path) -> dict[str, str]:
     """What a server of the test project needs."""
     return os.environ | {
-        "PYTHONPATH": f"{SERVICE}:{HERE}",
+        "PYTHONPATH": f"{SERVICE}:{HERE}:{HERE.parent / 'production_packages'}",
         "DJANGO_SETTINGS_MODULE": "serving_project.settings",
         "SERVING_TEST_DATA": str(directory),
     }

@@ -84,8 +84,8 @@ def _prepare_environment() -> None:
     # config/celery.py accepts JSON alone.
     warnings.filterwarnings("ignore", message=".*superuser privileges", append=False)
 
-    # Celery runs Django's checks at a worker's start, and drops what they find. They import the URLs
-    # with all views and clients: 21 MB and 0.5 s.
+    # Celery runs Django's checks at a worker's start, and drops what they find. They import the
+    # URLs with all views and clients: 21 MB and 0.5 s.
     os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
     # SIGTERM means a soft shutdown: finish what fits into the grace, hand back the rest. Celery's
