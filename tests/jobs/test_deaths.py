@@ -80,8 +80,7 @@ def test_a_worker_that_wakes_after_its_lease_overwrites_nothing(running: Lab) ->
 
 
 def test_a_job_that_outlives_its_lease_is_not_taken_from_its_worker(running: Lab) -> None:
-    # Holds the GIL in C for longer than a lease.
-    job = running.submit("lab.gil", units=29)
+    job = running.submit("lab.gil", units=int(2 * LEASE))
     running.worker("second")
     ended = running.reaches(job, "succeeded", patience=240)
     assert (ended.finished_at - ended.started_at).total_seconds() > LEASE

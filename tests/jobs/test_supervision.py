@@ -121,7 +121,7 @@ def test_the_time_limit_ends_when_the_function_returns(running: Lab) -> None:
 
 
 def test_a_stopped_workers_rows_are_handed_back_when_its_processes_are_dead(running: Lab) -> None:
-    job = running.computes(running.submit("lab.gil", units=32))
+    job = running.computes(running.submit("lab.gil", units=120))
     began = time.monotonic()
     os.kill(running.processes["worker"].pid, signal.SIGTERM)
     handed = running.reaches(job, "queued")
