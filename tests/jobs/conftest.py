@@ -25,6 +25,7 @@ from waiting import wait_until
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+PACKAGES = HERE.parent / "production_packages"
 # A worker renews three times in this time. It may be stopped for 3 s, and keeps its jobs.
 LEASE = 6.0
 
@@ -91,7 +92,6 @@ def pytest_configure() -> None:
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "PORT": str(free_port()),
         "LOG_LEVEL": "WARNING",
-        "PYTHONPATH": str(HERE.parent / "production_packages"),
     }
     os.environ |= {
         "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
@@ -126,7 +126,7 @@ class Lab:
             process = subprocess.Popen(
                 command,
                 cwd=_project,
-                env=os.environ | environment,
+                env=os.environ | {"PYTHONPATH": str(PACKAGES)} | environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
