@@ -30,6 +30,12 @@ U = TypeVar("U")
 
 # After this time the loop serves others, and then the next response is read.
 READ_SECONDS = 0.002
+# asyncio takes tasks and coroutines. A call is neither: no caller has asked for it yet.
+NOT_FOR_ASYNCIO = (
+    "A call is not sent until it is awaited. asyncio.gather, asyncio.wait and create_task cannot "
+    'take it: write `await gather({"name": call})` with the gather of offload.fanout, or `await '
+    "call`. A task of its own takes `call.outcome()`."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,21 @@ class Call(Generic[T]):
     decode: Callable[[RawResponse], T]
     # Where this call has other limits than its upstream.
     limits: CallLimits | None = None
+
+    def __hash__(self) -> int:
+        """Refuse what asyncio does first with its arguments; its own error would not say why."""
+        raise TypeError(NOT_FOR_ASYNCIO)
+
+    def __repr__(self) -> str:
+        """What the error of `create_task` shows, and so what to write instead. Without the query.
+
+        The query may hold a secret.
+        """
+        request = self.request
+        return (
+            f"a call of upstream {self.holder.upstream!r} ({request.method} {request.url.path}). "
+            f"{NOT_FOR_ASYNCIO}"
+        )
 
     def with_limits(
         self,
@@ -141,6 +162,7 @@ async def gather(
         limit: calls under way at one time. Without it all calls start at once, and one upstream
             refuses those beyond `max_in_flight` and `max_waiting` (64 and 64) with `rejected`.
     """
+    _check_calls(calls)
     if limit < 1:
         raise ValueError(f"limit has to be 1 or more, and is {limit}")
 
@@ -153,6 +175,22 @@ async def gather(
     await release()
     with deadline(within):
         return await run_calls(calls, required, limit)
+
+
+def _check_calls(calls: Mapping[str, Call[Any]]) -> None:
+    """Refuse what is no call by its source name, with a sentence that says what to write."""
+    if not isinstance(calls, Mapping):
+        raise TypeError(
+            'gather takes the calls by the names of their sources: `gather({"name": call})`, and '
+            f"got a {type(calls).__name__}."
+        )
+
+    for name, call in calls.items():
+        if not isinstance(call, Call):
+            raise TypeError(
+                f"{name!r} in gather is a {type(call).__name__}, and no call of an Upstream, such "
+                "as `upstream.get_json(…)`. Coroutines of your own belong in an asyncio.TaskGroup."
+            )
 
 
 async def run_calls(
