@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any, Literal
 
 from .context import CallContext, R, Strategy
-from .errors import BreakerOpen, DeadlineExceeded
+from .errors import BreakerOpen, DeadlineExceeded, is_own_lack
 from .http import httpx
 from .stalls import Stalls
 from .window import Window
@@ -156,9 +156,9 @@ class CircuitBreakerStrategy:
             took = self._clock(context) - started
             good = error.response.status_code < 500 and took < slow_after
             raise
-        except httpx.TransportError:
-            # 2. No response.
-            good = False
+        except httpx.TransportError as error:
+            # 2. No response. What this process lacks itself says nothing about the upstream.
+            good = None if is_own_lack(error) else False
             raise
         except DeadlineExceeded:
             # 3. The timeout of the whole call has passed.

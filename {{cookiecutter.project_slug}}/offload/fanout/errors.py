@@ -1,5 +1,6 @@
 """Errors: how an upstream call can fail, besides httpx's own exceptions."""
 
+import errno
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import ClassVar, Literal
@@ -59,6 +60,8 @@ class Undecodable(UpstreamError):
 
 # Everything that a call can fail with. Another exception is a mistake in code, and is raised.
 FAILURES = (UpstreamError, httpx.HTTPError)
+# What this process or its host has too little of: open files, memory, threads (EAGAIN).
+OWN_LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN})
 
 
 def status_of(error: Exception) -> OutcomeStatus:
@@ -76,6 +79,14 @@ def is_source_fault(error: Exception) -> bool:
     if isinstance(error, AuthFailed):
         return isinstance(error.__cause__, Exception) and is_source_fault(error.__cause__)
     return isinstance(error, httpx.TransportError | DeadlineExceeded | BreakerOpen | Overloaded)
+
+
+def is_own_lack(error: Exception) -> bool:
+    """Whether nothing was sent because this process had no file, memory or thread left for it."""
+    # Our transport raises httpx's exceptions from aiohttp's, which have the system's number.
+    return isinstance(error, httpx.ConnectError) and (
+        getattr(error.__cause__, "errno", None) in OWN_LACKS
+    )
 
 
 def without_frames(error: Exception) -> Exception:

@@ -1,6 +1,7 @@
 """Resolver: looks up the addresses of one upstream, so that no other upstream waits for them."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -129,7 +130,9 @@ class UpstreamResolver(AbstractResolver):
         try:
             thread.start()
         except RuntimeError as error:
-            raise OSError(f"No thread could be started to look {name[0]} up: {error}") from error
+            raise OSError(
+                errno.EAGAIN, f"No thread could be started to look {name[0]} up: {error}"
+            ) from error
 
         self._running[name] = running
         return running

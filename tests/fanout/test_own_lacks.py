@@ -1,0 +1,86 @@
+"""What this process lacks itself, such as open files, is no failure of an upstream."""
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Thread
+
+import pytest
+from chaos import Chaos, opened
+
+from offload.fanout import CircuitBreaker, Retry, Upstream
+
+pytestmark = pytest.mark.timeout(30)
+
+FEW_FILES = 512
+EAGER = CircuitBreaker(minimum_throughput=5)
+ONCE = Retry(attempts=1)
+
+
+@contextmanager
+def no_file_left() -> Iterator[None]:
+    """A process that has as many files open as it may have."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FEW_FILES, before[1]))
+    held = []
+    try:
+        with suppress(OSError):
+            while True:
+                held.append(os.dup(0))
+        yield
+    finally:
+        for each in held:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def ask(upstream: Upstream, times: int) -> set[str]:
+    """The statuses of so many calls, one after the other."""
+    calls = [upstream.get_json("/ok", params={"n": number}) for number in range(times)]
+    return {(await call.outcome()).status for call in calls}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_process_without_a_free_file_does_not_cut_an_upstream_off(
+    chaos: Chaos, host: str
+) -> None:
+    url = chaos.url.replace("127.0.0.1", host)
+    async with opened(url, breaker=EAGER, retry=ONCE) as upstream:
+        with no_file_left():
+            # None of them is `open`: each has tried, and fails for its own reason.
+            assert await ask(upstream, 10) == {"error"}
+        assert upstream.client().circuit.state == "closed"
+        assert await ask(upstream, 1) == {"ok"}
+
+
+async def test_a_probe_without_a_free_file_does_not_decide(chaos: Chaos) -> None:
+    async with opened(chaos.url, breaker=EAGER, retry=ONCE) as upstream:
+        circuit = upstream.client().circuit
+        circuit._open()
+        circuit._break_ends_at -= upstream.breaker.break_duration
+        with no_file_left():
+            assert await ask(upstream, 3) == {"error"}
+        assert circuit.state == "half-open"
+        assert await ask(upstream, upstream.breaker.half_open_probes) == {"ok"}
+        assert circuit.state == "closed"
+
+
+async def test_a_process_without_a_thread_for_a_lookup_does_not_cut_an_upstream_off(
+    chaos: Chaos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    url = chaos.url.replace("127.0.0.1", "localhost")
+    async with opened(url, breaker=EAGER, retry=ONCE) as upstream:
+        with monkeypatch.context() as patched:
+            patched.setattr(Thread, "start", refuse)
+            assert await ask(upstream, 10) == {"error"}
+        assert await ask(upstream, 1) == {"ok"}
+
+
+async def test_an_upstream_that_refuses_connections_is_still_cut_off(chaos: Chaos) -> None:
+    url = "http://127.0.0.1:1"
+    async with opened(url, breaker=EAGER, retry=ONCE) as upstream:
+        assert await ask(upstream, 10) == {"error", "open"}
