@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from typing import Any
 
 import pytest
 from chaos import Chaos, opened, tasks, until
@@ -17,7 +16,6 @@ from offload.fanout import (
     Overloaded,
     TooLarge,
     Undecodable,
-    Upstream,
     deadline,
     gather,
 )
@@ -286,36 +284,3 @@ async def test_responses_that_take_long_to_read_are_read_in_turns_with_others() 
     waiting.cancel()
     assert {each.status for each in outcomes.values()} == {"ok"}
     assert len(set(turns)) == 5
-
-
-@pytest.mark.parametrize("start", [asyncio.gather, asyncio.create_task, asyncio.TaskGroup])
-async def test_a_call_that_asyncio_cannot_take_says_what_to_write_instead(start: Any) -> None:
-    async def in_a_group(call: Any) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(call)
-
-    upstream = Upstream("northbank", base_url="http://northbank.example")
-    call = upstream.get_json("/prices", params={"key": "secret"})
-    with pytest.raises((TypeError, ExceptionGroup)) as caught:
-        await (in_a_group if start is asyncio.TaskGroup else start)(call)
-    inner = getattr(caught.value, "exceptions", [caught.value])[0]
-    assert isinstance(inner, TypeError)
-    assert "gather of offload.fanout" in str(inner)
-    assert "secret" not in str(inner)
-
-
-async def test_wait_of_calls_says_what_to_write_instead() -> None:
-    upstream = Upstream("northbank", base_url="http://northbank.example")
-    with pytest.raises(TypeError, match=r"gather of offload\.fanout"):
-        await asyncio.wait([upstream.get_json("/prices")])
-
-
-async def test_gather_says_what_it_takes() -> None:
-    upstream = Upstream("northbank", base_url="http://northbank.example")
-    with pytest.raises(TypeError, match="by the names of their sources"):
-        await gather([upstream.get_json("/prices")])  # type: ignore[arg-type]
-
-    own = asyncio.sleep(0)
-    with pytest.raises(TypeError, match=r"'mine' in gather is a coroutine.*TaskGroup"):
-        await gather({"mine": own})  # type: ignore[dict-item]
-    own.close()

@@ -4,19 +4,30 @@ One slow upstream cannot take the memory and the connections that calls to the o
 """
 
 import asyncio
+import logging
 from time import monotonic
 
 from .context import CallContext, R, Strategy
 from .errors import DeadlineExceeded, Overloaded
 
+logger = logging.getLogger("offload.fanout")
+
+# Seconds between two lines about refused calls of one upstream.
+REFUSED_LOG_INTERVAL_SECONDS = 60.0
+
 
 class Bulkhead:
     """The slots of one upstream, and its queue."""
 
-    def __init__(self, max_in_flight: int, max_waiting: int) -> None:
+    def __init__(self, upstream: str, max_in_flight: int, max_waiting: int) -> None:
         self._slots = asyncio.Semaphore(max_in_flight)
+        self._upstream = upstream
+        self._max_in_flight = max_in_flight
         self._max_waiting = max_waiting
         self.waiting = 0
+        self._refused = 0
+        # An instant of `time.monotonic()`: before it, refused calls are counted without a line.
+        self._next_line_at = 0.0
 
     @property
     def full(self) -> bool:
@@ -40,6 +51,7 @@ class Bulkhead:
 
     async def _wait(self, ends_at: float) -> None:
         if self.waiting >= self._max_waiting:
+            self._count_refused()
             raise Overloaded(
                 "As many calls to this upstream are in flight as max_in_flight allows, and as many "
                 "wait as max_waiting allows. Raise them, or give gather a limit."
@@ -55,6 +67,25 @@ class Bulkhead:
             ) from None
         finally:
             self.waiting -= 1
+
+    def _count_refused(self) -> None:
+        """Say that calls are refused: at the first one, and then at most once a minute."""
+        self._refused += 1
+        now = monotonic()
+        if now < self._next_line_at:
+            return
+
+        logger.warning(
+            "Upstream %s: calls are refused (rejected), %d since the last such line. "
+            "max_in_flight=%d calls are under way, and max_waiting=%d wait. Give gather a limit, "
+            "or raise them if the upstream can take more. The metric "
+            "offload_fanout_outcomes_total counts what is refused.",
+            self._upstream,
+            self._refused,
+            self._max_in_flight,
+            self._max_waiting,
+        )
+        self._refused, self._next_line_at = 0, now + REFUSED_LOG_INTERVAL_SECONDS
 
 
 class BulkheadStrategy:

@@ -46,7 +46,7 @@ class UpstreamClient:
         self.name = name
         self.loop = loop
         self.meter = Meter(name)
-        self.bulkhead = Bulkhead(limits.max_in_flight, limits.max_waiting)
+        self.bulkhead = Bulkhead(name, limits.max_in_flight, limits.max_waiting)
         self.circuit = Circuit(limits.breaker)
         self.pipeline = build_pipeline(
             name, limits, transport, self.bulkhead, self.circuit, self.meter, auth

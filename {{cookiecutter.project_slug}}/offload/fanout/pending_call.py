@@ -77,8 +77,8 @@ class PendingCall(Generic[T]):
     def _failure(self, error: Exception) -> Outcome[T]:
         """The outcome of a call that failed: a stale response in its place, or the error."""
         request, status = self._request, status_of(error)
-        # The other statuses are logged and counted elsewhere: an open circuit breaker when it
-        # opens, a full bulkhead by the metric of outcomes.
+        # The other statuses are logged elsewhere: an open circuit breaker when it opens, and a full
+        # bulkhead once a minute.
         if status in ("timeout", "error"):
             logger.log(
                 self._client.log_level(request, error),
