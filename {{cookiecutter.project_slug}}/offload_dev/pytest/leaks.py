@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import process as process_pools
 from concurrent.futures import thread as thread_pools
 from contextlib import ExitStack, contextmanager
@@ -26,7 +26,7 @@ CLIENTS = (
 )
 
 
-class _Made(NamedTuple):
+class Made(NamedTuple):
     """A thread or a client, the line that made it, and the attribute that says it is closed."""
 
     made: Any
@@ -62,30 +62,29 @@ async def find_tasks(before: set[asyncio.Task[Any]]) -> list[str]:
 
 
 @contextmanager
-def find_threads_and_clients() -> Iterator[Callable[[], list[str]]]:
-    """Note where threads and HTTP clients are made while this context is open.
-
-    Yields:
-        a function that gives a sentence for each of them that is still open.
-    """
-    made: list[_Made] = []
-
-    def left() -> list[str]:
-        until = monotonic() + GRACE_SECONDS
-        while (still_open := [each for each in made if each.is_open()]) and monotonic() < until:
-            sleep(INTERVAL_SECONDS)
-        return [f"{each.place} left a {type(each.made).__name__} open" for each in still_open]
-
+def note_threads_and_clients(made: list[Made]) -> Iterator[None]:
+    """Note where threads and HTTP clients are made while this context is open."""
     with ExitStack() as stack:
         stack.enter_context(_noting(made, threading.Thread, "start", closed=""))
         for module, name, closed in CLIENTS:
             if module in sys.modules:
                 client = getattr(sys.modules[module], name)
                 stack.enter_context(_noting(made, client, "__init__", closed))
-        yield left
+        yield
 
 
-def _noting(made: list[_Made], cls: type, method: str, closed: str) -> Any:
+def still_open(made: list[Made]) -> list[str]:
+    """A sentence for each of these that does not end by itself.
+
+    To be asked after the fixtures of the test: one may close what the test has made.
+    """
+    until = monotonic() + GRACE_SECONDS
+    while (left := [each for each in made if each.is_open()]) and monotonic() < until:
+        sleep(INTERVAL_SECONDS)
+    return [f"{each.place} left a {type(each.made).__name__} open" for each in left]
+
+
+def _noting(made: list[Made], cls: type, method: str, closed: str) -> Any:
     """A patch that notes each call of a method, with the line that calls it.
 
     A thread of a library that starts others is not the test's, such as a server with one for each
@@ -96,7 +95,7 @@ def _noting(made: list[_Made], cls: type, method: str, closed: str) -> Any:
     def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
         step = stacks.responsible_step(stacks.of_this_thread())
         if step is not None and stacks.is_service_code(step):
-            made.append(_Made(self, closed, str(step)))
+            made.append(Made(self, closed, str(step)))
         return original(self, *args, **kwargs)
 
     return patch.object(cls, method, noted)

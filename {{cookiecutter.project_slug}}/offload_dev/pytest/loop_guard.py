@@ -43,6 +43,8 @@ IN_TRANSACTION = (
 )
 # Fixtures of pytest-django that give a test its tables without a transaction around it.
 WITHOUT_TRANSACTION = {"transactional_db", "django_db_reset_sequences", "live_server"}
+# The threads and clients that a test has made.
+MADE = pytest.StashKey[list[leaks.Made]]()
 WARNINGS_THAT_FAIL = (
     "error:coroutine .* was never awaited:RuntimeWarning",
     "error::pytest.PytestUnraisableExceptionWarning",
@@ -94,12 +96,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         return (yield)
 
     found: list[str] = []
+    made = item.stash.setdefault(MADE, [])
     if isinstance(item, pytest.Function) and _is_async(item):
         item.obj = _watched(item.obj, found)
 
     with (
         _prepared_async_client(item),
-        leaks.find_threads_and_clients() as left,
+        leaks.note_threads_and_clients(made),
         loop_ends.note_connections(),
         loop_ends.find_open_connections(found),
         loop_ends.find_cancelled_tasks(found),
@@ -116,17 +119,18 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
                 error.add_note(sentence)
             raise
 
-    if sentences := [*blocked, *found, *left()]:
+    if sentences := [*blocked, *found]:
         pytest.fail("\n".join(sentences), pytrace=False)
     return result
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """Fail a test whose event loop ends with open connections: fixtures had their chance."""
+    """Fail a test that leaves connections, threads or clients open: fixtures had their chance."""
     found: list[str] = []
     with loop_ends.find_open_connections(found):
         result = yield
+    found += leaks.still_open(item.stash.get(MADE, []))
     if found and not item.get_closest_marker("offload_allow"):
         pytest.fail("\n".join(found), pytrace=False)
     return result
