@@ -112,23 +112,26 @@ def test_events_come_at_once(front: ComposeProxy, cluster: Cluster) -> None:
     wait_until_they_succeed(cluster, [job])
 
 
-def test_a_websocket_is_passed_on(front: ComposeProxy, cluster: Cluster) -> None:
+@pytest.mark.parametrize("proxy", ["compose.yaml", "docs/production.md"])
+def test_a_websocket_is_passed_on(front: ComposeProxy, cluster: Cluster, proxy: str) -> None:
     if not find_spec("channels"):
         assert "REQUIRE_CHANNELS" not in os.environ, "Django Channels is not installed"
         pytest.skip("NO CHANNELS: nobody tried a WebSocket through the proxy")
     from websockets.sync.client import connect
 
-    job = cluster.job(gate="socket")
+    host = front.host if proxy == "compose.yaml" else cluster.hosts["proxy"]
+    gate = f"socket of {host.address}"
+    job = cluster.job(gate=gate)
     headers = {"Authorization": f"Bearer {cluster.token}"}
     with connect(
         f"wss://{NAME}/ws/jobs",
-        sock=socket.create_connection((front.host.address, 443)),
+        sock=socket.create_connection((host.address, 443)),
         ssl=cluster.tls,
         additional_headers=headers,
     ) as client:
         client.send(json.dumps({"type": "subscribe", "jobs": [{"id": job.id}]}))
         types = [json.loads(client.recv(TIMEOUT_SECONDS))["type"]]
-        cluster.open_gate("socket")
+        cluster.open_gate(gate)
         while types[-1] != "succeeded":
             types.append(json.loads(client.recv(TIMEOUT_SECONDS))["type"])
     assert "subscribed" in types
