@@ -2,10 +2,14 @@
 
 import os
 import signal
+from functools import cache
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
+import httpx
 import pytest
+from httpx._transports import default as httpx_transport
 
 HERE = Path(__file__).parent
 
@@ -21,6 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "or run them all with `make test`."
         )
     _end_as_by_ctrl_c()
+    _share_tls_context()
 
 
 def _end_as_by_ctrl_c() -> None:
@@ -35,3 +40,22 @@ def _end_as_by_ctrl_c() -> None:
         os.kill(os.getpid(), number)
 
     signal.signal(signal.SIGTERM, stop)
+
+
+def _share_tls_context() -> None:
+    """Let the clients of tests share one TLS context, if they verify as httpx does by default.
+
+    httpx makes one for each client, also for `http://`, and reads all certificates: 25 ms of CPU.
+    A test asks a hundred times until a process answers.
+    """
+
+    @cache
+    def shared() -> SSLContext:
+        return httpx.create_ssl_context(trust_env=False)
+
+    def context(verify: Any = True, cert: Any = None, trust_env: bool = True) -> SSLContext:
+        if verify is True and cert is None and not trust_env:
+            return shared()
+        return httpx.create_ssl_context(verify, cert, trust_env)
+
+    httpx_transport.create_ssl_context = context
