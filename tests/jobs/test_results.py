@@ -150,6 +150,20 @@ def test_a_download_that_broke_goes_on_where_it_was(
     assert (other.status_code, len(other.content)) == (200, 64 * MIB - 14)
 
 
+def test_a_client_that_has_the_result_is_not_sent_it_again(
+    web: Lab, api: httpx.Client, stored: Any
+) -> None:
+    for job in (succeeded(web, {"value": 7}), stored):
+        url = f"/api/jobs/{job.pk}/result"
+        etag = api.get(url, headers={"Range": "bytes=0-1"}).headers["etag"]
+        for known in (etag, f'"another", W/{etag}', "*"):
+            answer = api.get(url, headers={"If-None-Match": known, "Range": "bytes=0-1"})
+            assert (answer.status_code, answer.content) == (304, b"")
+            assert answer.headers["etag"] == etag
+        other = api.get(url, headers={"If-None-Match": '"another", other', "Range": "bytes=0-1"})
+        assert (other.status_code, len(other.content)) == (206, 2)
+
+
 def test_a_missing_result_file_harms_its_own_job_alone(web: Lab, api: httpx.Client) -> None:
     job = succeeded(web, None, "job-results/somewhere-else.json")
     assert api.get("/api/jobs").status_code == 200

@@ -178,8 +178,8 @@ async def get_job(request: HttpRequest, job_id: UUID) -> JobView:
 
 @router.get(
     "/{uuid:job_id}/result",
-    response={200: None, 416: None},
-    summary="A succeeded job's result as it is stored; takes `Range`",
+    response={200: None, 304: None, 416: None},
+    summary="A succeeded job's result as it is stored; takes `Range` and `If-None-Match`",
     openapi_extra=RESULT,
 )
 async def get_result(request: HttpRequest, job_id: UUID) -> HttpResponseBase:

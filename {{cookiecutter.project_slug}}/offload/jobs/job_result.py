@@ -9,8 +9,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from django.core.files.storage import default_storage
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotModified,
+    StreamingHttpResponse,
+)
 from django.http.response import HttpResponseBase
+from django.utils.http import parse_etags
 from pydantic_core import to_json
 
 from offload.jobs.models import Job, Status
@@ -48,7 +54,8 @@ class ByteRange(NamedTuple):
 
 
 async def result_response(request: HttpRequest, job: Job) -> HttpResponseBase:
-    """200 with a succeeded job's result, or 206 with the part that was asked for.
+    """200 with a succeeded job's result, or 206 with the part that was asked for; 304 without it
+    where `If-None-Match` says that the client has it.
 
     Raises:
         Problem: 404 where there is no result, or its file is missing; 416 where `Range` begins
@@ -57,6 +64,8 @@ async def result_response(request: HttpRequest, job: Job) -> HttpResponseBase:
     if job.status != Status.SUCCEEDED:
         raise Problem(404, f"job {job.pk} is {job.status}: only a succeeded job has a result")
 
+    if _client_has(request, _etag(job)):
+        return HttpResponseNotModified(headers=_headers(job))
     if job.result_file:
         return await _stored_result(request, job)
 
@@ -165,18 +174,24 @@ def asked_range(request: HttpRequest, size: int, etag: str) -> ByteRange:
     return ByteRange(start, stop, size)
 
 
+def _client_has(request: HttpRequest, etag: str) -> bool:
+    """Whether `If-None-Match` names the result, compared as RFC 9110 section 13.1.2 says."""
+    asked = parse_etags(request.headers.get("If-None-Match", ""))
+    return asked == ["*"] or etag in (each.removeprefix("W/") for each in asked)
+
+
 def _etag(job: Job) -> str:
     # A final job's version never changes.
     return f'"{job.pk}-{job.version}"'
 
 
+def _headers(job: Job) -> dict[str, str]:
+    return {"Cache-Control": "private, no-transform", "ETag": _etag(job)}
+
+
 def _head(job: Job, span: ByteRange) -> dict[str, Any]:
-    headers = {
-        "Accept-Ranges": "bytes",
-        "Cache-Control": "private, no-transform",
-        "Content-Length": str(span.stop - span.start),
-        "ETag": _etag(job),
-    }
+    size = str(span.stop - span.start)
+    headers = {"Accept-Ranges": "bytes", "Content-Length": size, **_headers(job)}
     if span.partial:
         headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{span.size}"
     return {
