@@ -5,6 +5,7 @@ import logging
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core import checks
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
@@ -41,6 +42,22 @@ def test_middleware_that_a_library_adds_after_setup_is_seen() -> None:
         override_settings(MIDDLEWARE=["test_checks.SyncOnly"]),
         pytest.raises(StartRefused, match="SyncOnly"),
     ):
+        run_checks()
+
+
+@pytest.mark.parametrize("name", ["API_MIDDLEWARES", "API_MIDLEWARE", "APIMIDDLEWARE"])
+def test_a_misspelt_api_middleware_stops_the_start(name: str) -> None:
+    """Without it the API would pass MIDDLEWARE, and nothing would say so."""
+    with override_settings(API_MIDDLEWARE=[], **{name: []}):
+        run_checks()
+        del settings.API_MIDDLEWARE
+        with pytest.raises(StartRefused, match=f"{name}.*did you mean API_MIDDLEWARE"):
+            run_checks()
+
+
+def test_a_service_may_have_one_chain_and_settings_of_its_own() -> None:
+    with override_settings(APP_MIDDLEWARE=[], API_PREFIX="/v1/"):
+        del settings.API_MIDDLEWARE
         run_checks()
 
 

@@ -4,6 +4,7 @@ import inspect
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from difflib import get_close_matches
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -17,6 +18,8 @@ from django.utils.module_loading import import_string
 
 from offload.conf import conf
 from offload.guard.checks.run_checks import TAG, error, warning
+
+API_MIDDLEWARE = "API_MIDDLEWARE"
 
 
 @register(TAG)
@@ -56,6 +59,22 @@ def check_middleware(**_: object) -> Iterator[CheckMessage]:
                 "E704",
                 f"Middleware {name} in API_MIDDLEWARE runs in a thread, twice per request.",
                 "an async-native middleware; Django's own belong in MIDDLEWARE.",
+            )
+
+
+@register(TAG)
+def check_name_of_api_middleware(**_: object) -> Iterator[CheckMessage]:
+    """E709: a misspelt API_MIDDLEWARE, without which the API would pass MIDDLEWARE."""
+    if hasattr(settings, API_MIDDLEWARE):
+        return
+    for name in dir(settings):
+        # Other names that are as close may be a team's own, such as APP_MIDDLEWARE.
+        if name.startswith("API") and get_close_matches(name, [API_MIDDLEWARE], cutoff=0.9):
+            yield error(
+                "E709",
+                f"Nothing reads the setting {name}, and the API would pass MIDDLEWARE: did you mean"
+                f" {API_MIDDLEWARE}?",
+                f"{API_MIDDLEWARE}; or another name, if your own code reads it.",
             )
 
 
