@@ -36,13 +36,15 @@ def shedding(app: ASGIApp) -> ASGIApp:
     return LoadShedding(app, in_flight=InFlight(1, 1))
 
 
-def scope_of(*headers: tuple[bytes, bytes], version: str = "1.1") -> Scope:
+def scope_of(
+    *headers: tuple[bytes, bytes], version: str = "1.1", path: str = "/api/ping"
+) -> Scope:
     """A request with its state."""
     scope = {
         "type": "http",
         "http_version": version,
         "method": "GET",
-        "path": "/api/ping",
+        "path": path,
         "headers": list(headers),
     }
     scope[REQUEST_STATE] = new_request_state(scope, PathPrefixes(["/health/"]))
@@ -108,6 +110,23 @@ async def test_of_several_limits_the_one_with_the_longest_beginning_holds() -> N
         scope = scope_of((b"content-length", length))
         sent = await answer([Refusals, limits], app, scope, nothing_to_receive)
         assert sent[0]["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/api/ping", 200), ("/api/ping/file", 200), ("/api/pingX", 413), ("/api/ping-all", 413)],
+)
+async def test_a_limit_ends_where_a_part_of_the_path_ends(path: str, status: int) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+
+    def limits(app: ASGIApp) -> ASGIApp:
+        paths = {"/api/": 10, "/api/ping": 20}
+        return BodyLimit(app, max_bytes=paths, default_max_bytes=1, form_max_bytes=20)
+
+    scope = scope_of((b"content-length", b"20"), path=path)
+    sent = await answer([Refusals, limits], app, scope, nothing_to_receive)
+    assert sent[0]["status"] == status
 
 
 async def test_large_bodies_are_handled_one_in_an_iteration_of_the_loop() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from time import perf_counter
 
 from offload.problems import Problem
+from offload.serving.paths import PathPrefixes
 from offload.serving.request_state import REQUEST_STATE, RequestState
 from offload.serving.sweeps import Sweeps
 from offload.serving.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,7 +30,7 @@ class BodyLimit:
     length is not announced: the request is refused at the first piece that exceeds the limit.
 
     Args:
-        max_bytes: by the beginning of the path. The longest beginning that fits holds.
+        max_bytes: by the beginning of the path, as in `PathPrefixes`. The longest one holds.
         default_max_bytes: for all other paths.
         form_max_bytes: for a form in one line, on any path.
     """
@@ -46,7 +47,7 @@ class BodyLimit:
         self.default_max_bytes = default_max_bytes
         self.form_max_bytes = form_max_bytes
         longest_first = sorted(max_bytes.items(), key=lambda item: len(item[0]), reverse=True)
-        self.max_bytes = tuple(longest_first)
+        self.max_bytes = tuple((PathPrefixes([path]), limit) for path, limit in longest_first)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request.
@@ -67,8 +68,8 @@ class BodyLimit:
         return self.app(scope, receive, send)
 
     def _max_bytes(self, path: str) -> int:
-        for beginning, max_bytes in self.max_bytes:
-            if path.startswith(beginning):
+        for paths, max_bytes in self.max_bytes:
+            if paths.match(path):
                 return max_bytes
         return self.default_max_bytes
 
