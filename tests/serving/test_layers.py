@@ -36,9 +36,7 @@ def shedding(app: ASGIApp) -> ASGIApp:
     return LoadShedding(app, in_flight=InFlight(1, 1))
 
 
-def scope_of(
-    *headers: tuple[bytes, bytes], version: str = "1.1", path: str = "/api/ping"
-) -> Scope:
+def scope_of(*headers: tuple[bytes, bytes], version: str = "1.1", path: str = "/api/ping") -> Scope:
     """A request with its state."""
     scope = {
         "type": "http",
