@@ -86,15 +86,6 @@ def test_a_name_that_no_column_takes_is_refused_at_import(name: str) -> None:
         job(name, time_limit=1, memory_limit=MiB)(declared)
 
 
-def test_a_job_type_of_a_module_that_workers_do_not_import_is_named(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    declare_with(Empty)
-    (said,) = caplog.messages
-    assert said.startswith("Job 'lab.declared' is declared by jobs.test_declarations.declare_with")
-    assert said.endswith("Declare it in the jobs.py of an app.")
-
-
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_a_share_of_failed_parts_is_between_0_and_1(share: float) -> None:
     from offload.jobs import job

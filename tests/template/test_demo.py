@@ -286,9 +286,10 @@ def test_a_killed_web_process_and_broken_code_are_told_and_heal(demo: Demo) -> N
             os.kill(pid, signal.SIGKILL)
     demo.wait(lambda: "ended with status -9: restarting" in demo.printed())
     demo.ready()
-    api = demo.project / "risk_desk" / "portfolio" / "api.py"
-    whole = api.read_text()
-    write_at_once(api, whole + "import nothing_of_that_name\n")
+    # All processes import it.
+    jobs = demo.project / "risk_desk" / "portfolio" / "jobs.py"
+    whole = jobs.read_text()
+    write_at_once(jobs, whole + "import nothing_of_that_name\n")
     demo.wait(
         lambda: all(
             re.search(rf"{name} +\| ended with status \d at its start", demo.printed())
@@ -306,7 +307,7 @@ def test_a_killed_web_process_and_broken_code_are_told_and_heal(demo: Demo) -> N
     before = starts()
     time.sleep(3)
     assert starts() == before, "a process that can't start starts again and again"
-    demo.edit(api, whole)
+    demo.edit(jobs, whole)
 
 
 def test_editing_a_compute_function_changes_the_next_jobs_result(demo: Demo) -> None:

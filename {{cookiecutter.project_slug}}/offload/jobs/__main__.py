@@ -34,7 +34,10 @@ def main() -> None:
             "INSTALLED_APPS: name the service's own in DJANGO_SETTINGS_MODULE."
         )
     give_way(conf().worker_nice)
+    _run_celery()
 
+
+def _run_celery() -> None:
     # Only now, because Celery reads the environment when it is imported.
     from celery.bin.base import CLIContext
     from celery.bin.worker import worker

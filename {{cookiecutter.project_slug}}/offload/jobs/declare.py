@@ -4,13 +4,11 @@ A wrong declaration is an `InvalidJob` when its module is imported.
 """
 
 import inspect
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, get_type_hints
 
-from django.apps import apps
 from pydantic import BaseModel, ValidationError
 
 from offload.jobs.errors import InvalidJob, UnknownJobType
@@ -18,8 +16,6 @@ from offload.jobs.job_type import FailedPart, JobType, P, R, scheduled_params
 from offload.jobs.limits import Limits
 from offload.jobs.recurrence import Recurrence
 from offload.jobs.run_limit import MAX_NAME_LENGTH
-
-logger = logging.getLogger("offload.jobs")
 
 
 class Report(Protocol):
@@ -113,14 +109,6 @@ class job(Limits):  # noqa: N801 - a decorator
             self.save,
         )
         _job_types[self.name] = declared
-        # All processes import `jobs.py` at their start. A worker imports no views.
-        if apps.ready and not function.__module__.endswith(".tasks"):
-            logger.warning(
-                "Job %r is declared by %s after the start: a worker that does not import this "
-                "module cannot execute it. Declare it in the jobs.py of an app.",
-                self.name,
-                _path_of(function),
-            )
         return declared
 
     def _check_division(self) -> None:

@@ -54,8 +54,9 @@ class ByteRange(NamedTuple):
 
 
 async def result_response(request: HttpRequest, job: Job) -> HttpResponseBase:
-    """200 with a succeeded job's result, or 206 with the part that was asked for; 304 without it
-    where `If-None-Match` says that the client has it.
+    """200 with a succeeded job's result, or 206 with the part that was asked for.
+
+    304 without it where `If-None-Match` says that the client has it.
 
     Raises:
         Problem: 404 where there is no result, or its file is missing; 416 where `Range` begins
