@@ -27,6 +27,11 @@ def without_figures(text: str) -> str:
     return re.sub(r" *-?\d[\d,.]*", " #", text).strip()
 
 
+def lines_named(text: str) -> list[str]:
+    """The lines of the page that its output names, such as `debugging.md:63`."""
+    return re.findall(r"\.md:\d+|\.md\", line \d+", text)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_the_example_prints_what_its_page_says(project: Path, page: str) -> None:
     said = re.findall(
@@ -35,6 +40,7 @@ def test_the_example_prints_what_its_page_says(project: Path, page: str) -> None
     ran = run(BIN / "python", "-W", "error", "docs/when-async-helps/run.py", page, cwd=project)
     assert ran.returncode == 0, ran.stdout
     assert without_figures(ran.stdout) == without_figures("".join(said))
+    assert lines_named(ran.stdout) == lines_named("".join(said))
 
 
 def test_every_link_of_the_docs_leads_somewhere() -> None:
