@@ -16,6 +16,17 @@ def test_an_unknown_option_ends_with_a_line_that_names_it(lab: Lab) -> None:
     assert "Traceback" not in printed
 
 
+def test_the_options_that_a_service_adds_are_known(lab: Lab) -> None:
+    """`app.user_options` is Celery's own way to add them."""
+    code = (
+        "import config.celery as c, runpy, sys; from click import Option; "
+        "c.app.user_options['worker'].add(Option(['--tier'])); sys.argv[1:] = ['--help']; "
+        "runpy.run_module('offload.jobs', run_name='__main__')"
+    )
+    assert lab.start("worker", sys.executable, "-c", code).wait(60) == 0
+    assert "--tier" in lab.log("worker")
+
+
 def test_the_other_commands_and_flower_are_not_imported(lab: Lab) -> None:
     imported = (sys.executable, "-X", "importtime", "-m", "offload.jobs", "--help")
     assert lab.start("worker", *imported).wait(60) == 0

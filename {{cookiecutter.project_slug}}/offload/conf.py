@@ -118,9 +118,9 @@ class Offload:
     # A request body. A larger one is answered 413 before all of it is read. A service with file
     # uploads may want more.
     body_limit: int = 10 * 1024 * 1024
-    # The same for the paths that begin so; the longest beginning holds. JSON is parsed on the event
-    # loop, whatever its Content-Type says. The worst megabyte stops it for 35 ms, and the worst
-    # 10 MB for 4 s.
+    # The same for these paths and what is below them; the longest one holds. JSON is parsed on the
+    # event loop, whatever its Content-Type says. The worst megabyte stops it for 35 ms, and the
+    # worst 10 MB for 4 s.
     body_limits: Mapping[str, int] = field(default_factory=lambda: {"/api/": 1024 * 1024})
     # A form that is sent in one line (`application/x-www-form-urlencoded`), whatever its path. Each
     # of its bytes may take 77 bytes of memory to parse: 10 MB of `%41` took 770 MB and 2.2 s of

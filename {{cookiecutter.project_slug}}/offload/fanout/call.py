@@ -189,7 +189,8 @@ def _check_calls(calls: Mapping[str, Call[Any]]) -> None:
         if not isinstance(call, Call):
             raise TypeError(
                 f"{name!r} in gather is a {type(call).__name__}, and no call of an Upstream, such "
-                "as `upstream.get_json(…)`. Coroutines of your own belong in an asyncio.TaskGroup."
+                "as `upstream.get_json(path)`. Coroutines of your own belong in an "
+                "asyncio.TaskGroup."
             )
 
 

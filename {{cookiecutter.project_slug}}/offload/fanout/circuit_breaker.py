@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any, Literal
 
 from .context import CallContext, R, Strategy
-from .errors import BreakerOpen, DeadlineExceeded, is_own_lack
+from .errors import BreakerOpen, DeadlineExceeded, is_out_of_resources
 from .http import httpx
 from .stalls import Stalls
 from .window import Window
@@ -157,8 +157,8 @@ class CircuitBreakerStrategy:
             good = error.response.status_code < 500 and took < slow_after
             raise
         except httpx.TransportError as error:
-            # 2. No response. What this process lacks itself says nothing about the upstream.
-            good = None if is_own_lack(error) else False
+            # 2. No response. That this process has no file left says nothing of the upstream.
+            good = None if is_out_of_resources(error) else False
             raise
         except DeadlineExceeded:
             # 3. The timeout of the whole call has passed.

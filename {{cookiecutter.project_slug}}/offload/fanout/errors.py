@@ -61,7 +61,9 @@ class Undecodable(UpstreamError):
 # Everything that a call can fail with. Another exception is a mistake in code, and is raised.
 FAILURES = (UpstreamError, httpx.HTTPError)
 # What this process or its host has too little of: open files, memory, threads (EAGAIN).
-OWN_LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN})
+EXHAUSTED_ERRNOS = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN}
+)
 
 
 def status_of(error: Exception) -> OutcomeStatus:
@@ -81,11 +83,11 @@ def is_source_fault(error: Exception) -> bool:
     return isinstance(error, httpx.TransportError | DeadlineExceeded | BreakerOpen | Overloaded)
 
 
-def is_own_lack(error: Exception) -> bool:
+def is_out_of_resources(error: Exception) -> bool:
     """Whether nothing was sent because this process had no file, memory or thread left for it."""
     # Our transport raises httpx's exceptions from aiohttp's, which have the system's number.
     return isinstance(error, httpx.ConnectError) and (
-        getattr(error.__cause__, "errno", None) in OWN_LACKS
+        getattr(error.__cause__, "errno", None) in EXHAUSTED_ERRNOS
     )
 
 

@@ -55,12 +55,14 @@ def _run_celery() -> None:
     celery_app().steps["worker"].add(Supervisor)
     celery_app().conf.worker_consumer = "offload.jobs.worker.consumer:SteadyConsumer"
 
+    # Options that the service adds to those of Celery (`app.user_options`).
+    for kind in ("worker", "preload"):
+        worker.params.extend(celery_app().user_options[kind])
+
     # Not `worker_main`: that imports all commands of Celery and Flower (11 MB, 0.16 s), drops the
     # status, so that a crash looks like an ordered end, and takes BROKER_URL and CONFIG_MODULE from
     # the environment, of which the web process knows nothing. Quiet: the supervisor logs one line
     # that says what Celery's banner says.
-    for options in ("worker", "preload"):
-        worker.params.extend(celery_app().user_options[options])
     context = CLIContext(app=celery_app(), no_color=False, workdir=None, quiet=True)
     worker.main(prog_name="python -m offload.jobs", obj=context)
 

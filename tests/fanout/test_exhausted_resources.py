@@ -1,4 +1,4 @@
-"""What this process lacks itself, such as open files, is no failure of an upstream."""
+"""A process that has no file or thread left does not count that as a failure of an upstream."""
 
 import os
 import resource
