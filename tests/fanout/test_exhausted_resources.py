@@ -1,9 +1,13 @@
 """A process that has no file or thread left does not count that as a failure of an upstream."""
 
+import errno
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -13,6 +17,7 @@ from offload.fanout import CircuitBreaker, Retry, Upstream
 
 pytestmark = pytest.mark.timeout(30)
 
+SERVICE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
 FEW_FILES = 512
 EAGER = CircuitBreaker(minimum_throughput=5)
 ONCE = Retry(attempts=1)
@@ -52,6 +57,31 @@ async def test_a_process_without_a_free_file_does_not_cut_an_upstream_off(
             assert await ask(upstream, 10) == {"error"}
         assert upstream.client().circuit.state == "closed"
         assert await ask(upstream, 1) == {"ok"}
+
+
+@pytest.mark.parametrize("looked_up_before", [True, False])
+def test_a_lookup_without_a_free_file_says_so(looked_up_before: bool) -> None:
+    """The system's resolver names the reason, unless it is the first lookup of the process."""
+    code = """
+import encodings.idna, os, resource, socket, sys
+from offload.fanout.resolver import look_up
+
+if sys.argv[1] == "True":
+    socket.getaddrinfo("localhost", 80)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+try:
+    while True:
+        os.dup(0)
+except OSError:
+    pass
+try:
+    look_up(socket.getaddrinfo, ("localhost", 80, 0))
+except OSError as error:
+    print(error.errno)
+"""
+    command = [sys.executable, "-c", code, str(looked_up_before)]
+    printed = subprocess.check_output(command, cwd=SERVICE, text=True, timeout=30)
+    assert int(printed) == errno.EMFILE
 
 
 async def test_a_probe_without_a_free_file_does_not_decide(chaos: Chaos) -> None:

@@ -164,7 +164,15 @@ class UpstreamResolver(AbstractResolver):
 def look_up(lookup: Lookup, name: Name) -> list[ResolveResult]:
     """The addresses of a name, for aiohttp. Blocks; raises `OSError` if there are none."""
     host, port, family = name
-    infos = lookup(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    try:
+        infos = lookup(
+            host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+        )
+    except socket.gaierror:
+        # Where glibc can open no file at the first lookup of a process, it says that there is no such
+        # name. This raises the true reason, which says nothing about the upstream.
+        socket.socket().close()
+        raise
     found: list[ResolveResult] = []
     for address_family, _, proto, _, address in infos:
         numeric = str(address[0])
