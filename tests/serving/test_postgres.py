@@ -4,9 +4,9 @@ import gc
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -191,13 +191,33 @@ def test_a_slow_database_is_not_given_more_connections_than_the_ceiling(
         )
 
 
-def test_a_web_process_has_the_connections_of_the_page_at_most(
-    baked: Server, postgres: Postgres
-) -> None:
-    """More requests than threads wait for a locked table. docs/production.md has the sum."""
-    session = {"Cookie": "sessionid=" + "a" * 32}
-    with ThreadPoolExecutor(60) as clients, psycopg.connect(postgres.url) as owner:
+@contextmanager
+def locked_tables(postgres: Postgres) -> Iterator[None]:
+    """Each query of a request waits."""
+    with psycopg.connect(postgres.url) as owner:
         owner.execute("LOCK TABLE offload_job, django_session IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+@contextmanager
+def frozen(postgres: Postgres) -> Iterator[None]:
+    """Each attempt to connect ends after 2 s, when the requests are in the slow-request log."""
+    postgres.freeze()
+    try:
+        yield
+    finally:
+        postgres.thaw()
+
+
+@pytest.mark.parametrize("without_answers", [locked_tables, frozen])
+def test_a_web_process_has_the_connections_of_the_page_at_most(
+    baked: Server,
+    postgres: Postgres,
+    without_answers: Callable[[Postgres], AbstractContextManager[None]],
+) -> None:
+    """More requests than threads wait for the database. docs/production.md has the sum."""
+    session = {"Cookie": "sessionid=" + "a" * 32}
+    with ThreadPoolExecutor(60) as clients, without_answers(postgres):
         asked = [clients.submit(jobs, baked) for _ in range(30)]
         asked += [clients.submit(baked.get, "/admin/", headers=session) for _ in range(30)]
         most = 0
@@ -208,6 +228,7 @@ def test_a_web_process_has_the_connections_of_the_page_at_most(
     assert {request.result().status_code for request in asked} <= {200, 302, 503}
     # Threads of both kinds: on a slow machine they are not all there at one time.
     assert 20 + 3 < most <= WEB_CONNECTIONS
+    eventually(lambda: jobs(baked).status_code == 200, "the recovery")
 
 
 def test_a_kept_connection_is_given_up_for_a_thread_that_waits_for_one(

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import cache
-from threading import get_ident
 from time import monotonic
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
@@ -32,7 +31,7 @@ class _Waiting(NamedTuple):
     """Where a request waits. The greatest `rank` tells most, if several tasks work for one."""
 
     rank: tuple[bool, bool, bool]
-    step: stacks.Step
+    place: str
 
 
 class _NextLook(NamedTuple):
@@ -58,20 +57,25 @@ async def log_slow_requests(threshold: float) -> None:
     logged: WeakSet[Any] = WeakSet()
     while True:
         await asyncio.sleep(min(LONGEST_INTERVAL_SECONDS, threshold / 2))
-        due = _due_tasks(next_looks, threshold)
-        found = await _where_requests_wait(due, logged)
-        for request, step in found.items():
-            # The loop has served others since.
-            if _may_take_its_time(request):
-                continue
-            logged.add(request)
-            metrics.SLOW_REQUESTS.inc()
-            logger.warning(
-                "%s has no answer after %.1f s: it waits at %s",
-                stacks.request_label(request),
-                threshold,
-                step,
-            )
+        # Its variables end with it. Here they would keep the last requests alive.
+        await _log_due(_due_tasks(next_looks, threshold), logged, threshold)
+
+
+async def _log_due(due: list[asyncio.Task[Any]], logged: WeakSet[Any], threshold: float) -> None:
+    """Log the slow requests of these tasks that are not logged yet."""
+    found = await _where_requests_wait(due, logged)
+    for request, place in found.items():
+        # The loop has served others since.
+        if _may_take_its_time(request):
+            continue
+        logged.add(request)
+        metrics.SLOW_REQUESTS.inc()
+        logger.warning(
+            "%s has no answer after %.1f s: it waits at %s",
+            stacks.request_label(request),
+            threshold,
+            place,
+        )
 
 
 def _due_tasks(
@@ -91,7 +95,7 @@ def _due_tasks(
 
 async def _where_requests_wait(
     tasks: list[asyncio.Task[Any]], logged: WeakSet[Any]
-) -> dict[Any, stacks.Step]:
+) -> dict[Any, str]:
     """Where each request waits that is not logged yet."""
     found: dict[Any, _Waiting] = {}
     # All threads are looked at once, and only if a request is slow.
@@ -112,7 +116,7 @@ async def _where_requests_wait(
         waiting = _where_task_waits(steps, threads)
         if request not in found or waiting.rank > found[request].rank:
             found[request] = waiting
-    return {request: waiting.step for request, waiting in found.items()}
+    return {request: waiting.place for request, waiting in found.items()}
 
 
 def _may_take_its_time(request: Any) -> bool:
@@ -148,7 +152,7 @@ def _where_task_waits(
     # A thread says more than a task that waits for it. It says less than the task on the loop for
     # which the thread waits itself.
     rank = (in_service, not _waits_for_loop(thread), bool(thread))
-    return _Waiting(rank, step)
+    return _Waiting(rank, str(step))
 
 
 def _awaited_call(steps: Sequence[stacks.Step]) -> int:
@@ -162,11 +166,7 @@ def _awaited_call(steps: Sequence[stacks.Step]) -> int:
 def _calls_in_threads() -> dict[int, list[stacks.Step]]:
     """The steps of each sync call that a thread runs, outermost first, by the call's identity."""
     found: dict[int, list[stacks.Step]] = {}
-    for thread, innermost in stacks.frames_of_threads().items():
-        # The frames of this thread would keep themselves alive.
-        if thread == get_ident():
-            continue
-
+    for innermost in stacks.frames_of_other_threads().values():
         steps: list[stacks.Step] = []
         frame = innermost
         while frame is not None:

@@ -4,6 +4,7 @@ import asyncio
 import faulthandler
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,20 +50,23 @@ def describe_threads(interrupted: FrameType | None = None) -> str:
     """Every thread, and the functions that it runs, outermost first.
 
     Args:
-        interrupted: the frame of the main thread that a signal handler interrupted, if it is one
-            that asks.
+        interrupted: the frame of this thread that a signal handler interrupted, if it is one that
+            asks.
     """
-    frames = stacks.frames_of_threads()
-    main = threading.main_thread().ident
-    if interrupted is not None and main is not None:
-        frames[main] = interrupted
+    others = stacks.frames_of_other_threads()
     names = {thread.ident: thread.name for thread in threading.enumerate()}
 
-    lines = [f"{len(frames)} threads:"]
-    for thread, frame in frames.items():
+    lines = [f"{len(others) + 1} threads:", threading.current_thread().name]
+    # Of this thread no frame is kept in a variable: see `frames_of_other_threads`.
+    lines += _lines(stacks.of_thread(interrupted or sys._getframe()))  # noqa: SLF001 - documented
+    for thread, frame in others.items():
         lines.append(names.get(thread, f"thread {thread}"))
-        lines += [f"    {step}" for step in stacks.of_thread(frame)]
+        lines += _lines(stacks.of_thread(frame))
     return "\n".join([*lines, ""])
+
+
+def _lines(steps: list[stacks.Step]) -> list[str]:
+    return [f"    {step}" for step in steps]
 
 
 def describe_tasks(loop: asyncio.AbstractEventLoop) -> str:
@@ -74,5 +78,5 @@ def describe_tasks(loop: asyncio.AbstractEventLoop) -> str:
         steps = stacks.of_task(task)
         label = stacks.request_label(stacks.find_request(steps))
         lines.append(f"{task.get_name()}  {label}".rstrip())
-        lines += [f"    {step}" for step in steps]
+        lines += _lines(steps)
     return "\n".join([*lines, ""])

@@ -6,6 +6,7 @@ from asyncio import Task
 from collections.abc import Sequence
 from inspect import CORO_SUSPENDED, getcoroutinestate, iscoroutine
 from pathlib import Path
+from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -45,13 +46,19 @@ def of_this_thread() -> list[Step]:
 
 def of_running_loop(thread: int) -> list[Step]:
     """What the event loop of a thread runs, outermost first; empty while the loop waits."""
-    steps, in_loop = _from_callback(frames_of_threads().get(thread))
+    steps, in_loop = _from_callback(frames_of_other_threads().get(thread))
     return steps if in_loop else []
 
 
-def frames_of_threads() -> dict[int, FrameType]:
-    """The innermost frame of each thread."""
-    return sys._current_frames()  # noqa: SLF001 - documented, whatever its name
+def frames_of_other_threads() -> dict[int, FrameType]:
+    """The innermost frame of each thread but the calling one.
+
+    The frame of the calling thread leads to the variable that holds this dict: a circle. All these
+    frames would wait for the garbage collector, with the requests, bodies and sockets in them.
+    """
+    frames = sys._current_frames()  # noqa: SLF001 - documented, whatever its name
+    del frames[get_ident()]
+    return frames
 
 
 def of_thread(frame: FrameType | None) -> list[Step]:
