@@ -169,8 +169,8 @@ def look_up(lookup: Lookup, name: Name) -> list[ResolveResult]:
             host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
         )
     except socket.gaierror:
-        # Where glibc can open no file at the first lookup of a process, it says that there is no such
-        # name. This raises the true reason, which says nothing about the upstream.
+        # Where glibc can open no file at the first lookup of a process, it says that there is no
+        # such name. This raises the true reason, which says nothing about the upstream.
         socket.socket().close()
         raise
     found: list[ResolveResult] = []
