@@ -102,7 +102,8 @@ class FileDeleter:
         self.last_name = ""
         self._thread: threading.Thread | None = None
         self._deleted: list[str] = []
-        self._reported: set[str] = set()
+        # Whether a file could not be deleted in this round through all files, and in the last one.
+        self._fails = self._failed_before = False
 
     def is_busy(self) -> bool:
         """Whether files are being deleted."""
@@ -111,7 +112,9 @@ class FileDeleter:
     def delete(self, names: list[str]) -> None:
         """Begin to delete these files. An empty list makes the next one begin at the front."""
         self.last_name = names[-1] if names else ""
-        if names:
+        if not names:
+            self._failed_before, self._fails = self._fails, False
+        else:
             self._thread = threading.Thread(
                 target=self._run, args=(names,), name="offload-file-deleter", daemon=True
             )
@@ -132,11 +135,12 @@ class FileDeleter:
                 self._deleted.append(name)
 
     def _report(self, name: str) -> None:
-        """Log a file once, not in every round."""
-        if name not in self._reported:
-            self._reported.add(name)
+        """Log the first file. A storage that refuses one may refuse 100,000, every minute."""
+        if not self._fails and not self._failed_before:
             logger.exception(
-                "the stored result %s cannot be deleted; its job is deleted already. Check the "
-                "permissions of file storage; the delete is tried again every minute",
+                "the stored result %s cannot be deleted, and maybe others; their jobs are deleted "
+                "already. Check the permissions of file storage; the deletes are tried again every "
+                "minute, without a further line until all of them succeed",
                 name,
             )
+        self._fails = True
