@@ -1,6 +1,6 @@
 """Runs pytest, and once more what failed: `python tests/suite.py tests/jobs`.
 
-The suites run real servers, workers and brokers, three suites at a time on two cores, and a machine
+The suites run real servers, workers and brokers, four suites at a time on two cores, and a machine
 may stop any process for seconds. A test that fails and then passes in a new process is *unstable*:
 it does not fail the run, and its name is printed at the end. CPython's own test runner does the
 same (`python -m test --rerun`). An unstable test is a defect, of the test or of what it tests.
