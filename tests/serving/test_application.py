@@ -17,10 +17,12 @@ import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from conftest import HERE, TIMEOUT_SECONDS, environment, lean
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import AsyncRequestFactory, RequestFactory, override_settings
 from django.views.decorators.clickjacking import xframe_options_exempt
 
+from offload.conf import Offload
 from offload.problems import Problem
 from offload.serving.application import Application
 from offload.serving.disconnect import cancel_on_disconnect
@@ -245,3 +247,10 @@ def test_sigterm_ends_a_process_whose_server_does_not_listen_for_it(tmp_path: Pa
 @pytest.mark.parametrize(("status", "title"), [(404, "Not Found"), (499, "Unknown Status Code")])
 def test_a_problem_may_have_any_status(status: int, title: str) -> None:
     assert f'"title": "{title}"'.encode() in Problem(status, "as the test wants").body()
+
+
+@pytest.mark.parametrize("path", ["/v1", "v1/", ""])
+def test_an_api_path_without_its_slashes_is_refused(path: str) -> None:
+    """With "/v1" the address of a job would be /v1jobs/1."""
+    with pytest.raises(ImproperlyConfigured, match="begin and end with a slash"):
+        Offload(api_path=path)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +16,7 @@ class Offload:
 
     Raises:
         TypeError: a name is misspelt.
+        ImproperlyConfigured: a value cannot be.
     """
 
     # --- jobs ---
@@ -202,6 +204,13 @@ class Offload:
     hang_threshold: float = 5.0
     # A request that has no answer after this time is logged once, with the place where it waits.
     slow_request: float = 2.0
+
+    def __post_init__(self) -> None:
+        # With "/api" the address of a job would be /apijobs/1.
+        if not (self.api_path.startswith("/") and self.api_path.endswith("/")):
+            raise ImproperlyConfigured(
+                f"Offload(api_path={self.api_path!r}): it has to begin and end with a slash"
+            )
 
 
 def conf() -> Offload:
