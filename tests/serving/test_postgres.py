@@ -209,11 +209,15 @@ def frozen(postgres: Postgres) -> Iterator[None]:
         postgres.thaw()
 
 
-@pytest.mark.parametrize("without_answers", [locked_tables, frozen])
+@pytest.mark.parametrize(
+    ("without_answers", "told"),
+    [(locked_tables, "A query took too long"), (frozen, "The database does not answer")],
+)
 def test_a_web_process_has_the_connections_of_the_page_at_most(
     baked: Server,
     postgres: Postgres,
     without_answers: Callable[[Postgres], AbstractContextManager[None]],
+    told: str,
 ) -> None:
     """More requests than threads wait for the database. docs/production.md has the sum."""
     session = {"Cookie": "sessionid=" + "a" * 32}
@@ -225,10 +229,27 @@ def test_a_web_process_has_the_connections_of_the_page_at_most(
         while not all(request.done() for request in asked):
             most = max(most, connections_of(baked, postgres))
             time.sleep(0.05)
-    assert {request.result().status_code for request in asked} <= {200, 302, 503}
+    answers = [request.result() for request in asked]
+    assert {answer.status_code for answer in answers} <= {200, 302, 503}
+    assert told in "".join(answer.text for answer in answers)
     # Threads of both kinds: on a slow machine they are not all there at one time.
     assert 20 + 3 < most <= WEB_CONNECTIONS
     eventually(lambda: jobs(baked).status_code == 200, "the recovery")
+
+
+def test_a_request_without_a_connection_says_that_all_are_in_use(
+    directory: Path, postgres: Postgres
+) -> None:
+    with (
+        serving_project(directory, postgres, SERVING_TEST_CONNECTIONS="1") as server,
+        ThreadPoolExecutor() as clients,
+    ):
+        first = clients.submit(server.get, "/api/slow_query?seconds=6")
+        eventually(lambda: connections_of(server, postgres) == 1, "the first query")
+        second = server.get("/api/slow_query?seconds=0")
+        assert_refused([second])
+        assert "All database connections of this process are in use" in second.json()["detail"]
+        assert first.result().status_code == 200
 
 
 def test_a_kept_connection_is_given_up_for_a_thread_that_waits_for_one(

@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 from django.db.backends.postgresql import base
+from psycopg.errors import TooManyConnections
 
 from offload.postgresql.bounded_connection import BoundedConnection
 from offload.postgresql.connection_slots import ConnectionSlots, slots_of_this_thread
@@ -45,7 +46,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Connect.
 
         Raises:
-            OperationalError: no slot was free in time, or the server refuses or does not answer.
+            TooManyConnections: no slot was free in time.
+            OperationalError: the server refuses or does not answer.
         """
         self._take_slot()
         try:
@@ -79,7 +81,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if slots is None:
             return
         if not slots.acquire():
-            raise psycopg.OperationalError(
+            raise TooManyConnections(
                 f"all {slots.size} database connections of this process's requests are in use"
             )
         self._slots = slots

@@ -9,16 +9,20 @@ process can write either, such as the renewal of a lease: that counts as an outa
 CONFLICT_CODES = ("40001", "40P01")
 # Those, and lock_not_available: a lock was not free in time. They say nothing about the connection.
 LOCK_CONFLICT_CODES = (*CONFLICT_CODES, "55P03")
+# query_canceled: the statement took longer than `statement_timeout`, or an operator ended it.
+QUERY_CANCELED = "57014"
+# too_many_connections: this process has as many as its requests may have (`connection_slots.py`).
+TOO_MANY_CONNECTIONS = "53300"
 
 
 def is_conflict(error: BaseException) -> bool:
     """Whether PostgreSQL ended the transaction because of another one. It may be tried again."""
-    return _code(error) in CONFLICT_CODES
+    return sqlstate(error) in CONFLICT_CODES
 
 
 def is_lock_conflict(error: BaseException) -> bool:
     """Whether a statement was refused for another transaction's sake, and not for an outage."""
-    return _code(error) in LOCK_CONFLICT_CODES
+    return sqlstate(error) in LOCK_CONFLICT_CODES
 
 
 def why_refused(error: BaseException) -> str:
@@ -28,7 +32,8 @@ def why_refused(error: BaseException) -> str:
     return "the database does not answer"
 
 
-def _code(error: BaseException) -> str | None:
+def sqlstate(error: BaseException) -> str | None:
+    """PostgreSQL's code of an error of Django; None where the server gave none."""
     # Django's error has the driver's as its cause.
     code: str | None = getattr(error.__cause__, "sqlstate", None)
     return code

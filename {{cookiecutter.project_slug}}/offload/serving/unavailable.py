@@ -5,7 +5,12 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError
 
-from offload.postgresql.conflicts import is_lock_conflict
+from offload.postgresql.conflicts import (
+    QUERY_CANCELED,
+    TOO_MANY_CONNECTIONS,
+    is_lock_conflict,
+    sqlstate,
+)
 from offload.problems import Problem
 
 logger = logging.getLogger("offload.serving")
@@ -21,22 +26,16 @@ SQLITE_NOT_NOW = {5, 6, 8, 10, 13, 14, 15}
 def unavailable(error: BaseException | None) -> Problem | None:
     """The 503 for an error that a later request may not meet; None for any other error.
 
-    Three cases: 1. a `Problem` that was raised outside of ninja; 2. PostgreSQL has ended the
-    request's transaction because of another one; 3. the database cannot be reached, has no more
-    connections, or did not answer in time. The reason of cases 2 and 3 is logged in one line, since
-    a traceback for each request of an outage would hide everything else.
+    Two cases: 1. a `Problem` that was raised outside of ninja; 2. the database refused or did not
+    answer. Its reason is logged in one line, since a traceback for each request of an outage would
+    hide everything else.
     """
     if isinstance(error, Problem):
         return error
     if error is None or not is_database_away(error):
         return None
 
-    if is_lock_conflict(error):
-        told = "Other requests change the same data at this moment"
-        advice = "Look for transactions that write the same rows in another order, or last long."
-    else:
-        told = "The database does not answer"
-        advice = "Look at the database and its number of connections."
+    told, advice = _why(error)
     logger.warning(
         "%s, so a request is answered 503 (%s: %s). %s",
         told,
@@ -49,6 +48,27 @@ def unavailable(error: BaseException | None) -> Problem | None:
         f"{told}. Try again in a moment.",
         headers={"Retry-After": str(DATABASE_RETRY_AFTER_SECONDS)},
     )
+
+
+def _why(error: BaseException) -> tuple[str, str]:
+    """What the client is told, and what somebody on call looks at."""
+    if is_lock_conflict(error):
+        return (
+            "Other requests change the same data at this moment",
+            "Look for transactions that write the same rows in another order, or last long.",
+        )
+    if sqlstate(error) == QUERY_CANCELED:
+        return (
+            "A query took too long",
+            "Look for slow queries, and for transactions that hold a lock: the limit is the "
+            "statement_timeout of PostgreSQL (DATABASE_STATEMENT_TIMEOUT).",
+        )
+    if sqlstate(error) == TOO_MANY_CONNECTIONS:
+        return (
+            "All database connections of this process are in use",
+            "Look for slow queries: the limit is max_request_connections.",
+        )
+    return "The database does not answer", "Look at the database and its number of connections."
 
 
 def is_database_away(error: BaseException | None) -> bool:
