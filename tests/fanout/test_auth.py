@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import gc
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -222,3 +224,22 @@ async def test_what_no_header_can_hold_is_no_token(given: dict[str, Any], outcom
         found = await prices.get_json("/").outcome()
     assert found.status == outcome
     assert outcome == "ok" or isinstance(found.error, AuthFailed)
+
+
+async def test_a_fetch_that_fails_leaves_nothing_to_the_garbage_collector() -> None:
+    """Else the frames of each failed renewal would wait for it, with what the server answered."""
+    held: list[weakref.ref[Any]] = []
+
+    async def fetch() -> Token:
+        answer = httpx.Response(503)
+        held.append(weakref.ref(answer))
+        raise httpx.ConnectError("no server")
+
+    auth = TokenAuth(fetch)
+    gc.disable()
+    try:
+        # In the background: no call waits for it.
+        await auth._start()
+        assert held[0]() is None
+    finally:
+        gc.enable()

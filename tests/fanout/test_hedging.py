@@ -1,6 +1,7 @@
 """Hedged requests: a second request for a call that takes longer than usual."""
 
 import asyncio
+import gc
 import random
 from statistics import quantiles
 
@@ -8,6 +9,7 @@ import pytest
 from test_protections import Script, declare
 
 from offload.fanout import Hedge, Retry
+from offload.fanout.context import CallContext
 from offload.fanout.http import httpx
 
 pytestmark = pytest.mark.timeout(60)
@@ -138,3 +140,37 @@ async def test_an_outcome_tells_every_request_with_its_time_and_its_end() -> Non
     assert 0 <= first.start_ms <= first.start_ms + first.ms <= retry.start_ms + 0.2
     assert retry.start_ms <= hedged.start_ms <= retry.start_ms + retry.ms
     assert hedged.start_ms + hedged.ms <= outcome.ms + 0.2
+
+
+@pytest.mark.parametrize("first", ["slow", "failed"])
+async def test_a_request_that_was_not_taken_leaves_nothing_to_the_garbage_collector(
+    first: str,
+) -> None:
+    """Else a part of its body would wait for it."""
+    asked: list[httpx.Request] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/usual":
+            return httpx.Response(200)
+        asked.append(request)
+        if len(asked) == 1 and first == "slow":
+            await asyncio.Event().wait()
+        return httpx.Response(503 if len(asked) == 1 else 200)
+
+    upstream = declare(
+        hedge=Hedge(budget_ratio=1.0), retry=Retry(wait_initial=0.0), attempt_timeout=5, timeout=5
+    )
+    with upstream.using(httpx.MockTransport(answer)):
+        if first == "slow":
+            for number in range(20):
+                await upstream.request("GET", "/usual", params={"number": number})
+        gc.collect()
+        gc.disable()
+        try:
+            await upstream.request("GET", "/")
+            assert len(asked) == 2
+            asked.clear()
+            kept = [each for each in gc.get_objects() if isinstance(each, CallContext)]
+            assert not kept
+        finally:
+            gc.enable()

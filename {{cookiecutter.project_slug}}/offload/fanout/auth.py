@@ -9,7 +9,7 @@ from math import inf
 from time import monotonic
 
 from .context import CallContext, R, Strategy
-from .errors import FAILURES, AuthFailed, DeadlineExceeded
+from .errors import FAILURES, AuthFailed, DeadlineExceeded, without_frames
 from .http import httpx
 
 # A token is renewed in the background when so much of its lifetime is left, 60 s at most.
@@ -124,7 +124,8 @@ class TokenAuth:
         except (*FAILURES, OSError) as error:
             logger.warning("No access token could be fetched: %r", error)
             failed = AuthFailed("No access token could be fetched.")
-            failed.__cause__ = error
+            # With its frames it would lead to this one, and so back to `failed`.
+            failed.__cause__ = without_frames(error)
             return failed
 
         now = monotonic()

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
 from .bulkhead import Bulkhead
 from .context import CANCEL_SECONDS, CallContext, R, Strategy
+from .errors import FAILURES, DeadlineExceeded, without_frames
 from .retry import RetryBudget
 from .window import Window
 
@@ -65,7 +66,8 @@ class HedgingStrategy:
 
         self._counts.add(total=1)
         started = monotonic()
-        racing = {asyncio.ensure_future(self._inner(context))}
+        racing = {asyncio.ensure_future(self._send(context))}
+        done: set[asyncio.Task[R | Exception]] = set()
         try:
             done, racing = await asyncio.wait(racing, timeout=self._hedge_after)
             if not done and self._may_hedge():
@@ -74,15 +76,17 @@ class HedgingStrategy:
                 racing.add(asyncio.ensure_future(self._send_hedged(context)))
             while racing and not _succeeded(done):
                 done, racing = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
-            response = (_succeeded(done) or list(done))[0].result()
+            response = _response(done)
         finally:
+            # An error that is raised here leads to this frame, and its task to the error.
+            done = set()
             if racing:
                 await self._end(racing)
 
         self._learn(monotonic() - started)
         return response
 
-    async def _end(self, losers: set[asyncio.Task[R]]) -> None:
+    async def _end(self, losers: set[asyncio.Task[R | Exception]]) -> None:
         """Cancel these requests, and wait for their connections to be closed; but not for long."""
         for task in losers:
             task.cancel()
@@ -102,11 +106,27 @@ class HedgingStrategy:
         within_ratio = hedged + 1 <= self._hedge.budget_ratio * calls
         return within_ratio and not self._bulkhead.full and self._budget.withdraw()
 
-    async def _send_hedged(self, context: CallContext[R]) -> R:
-        """Send the request a second time, in a slot and a context of its own."""
-        await self._bulkhead.enter(context.ends_at)
+    async def _send(self, context: CallContext[R]) -> R | Exception:
+        """Send a request. Its failure is returned: a task that fails keeps its frames.
+
+        The timeout in them leads back to the task: a circle, in which a part of a body would wait
+        for the garbage collector.
+        """
         try:
-            return await self._inner(replace(context, is_hedge=True, held_back=0.0))
+            return await self._inner(context)
+        except FAILURES as error:
+            return without_frames(error)
+        except asyncio.CancelledError:
+            return DeadlineExceeded("Nobody waits for the response any more.")
+
+    async def _send_hedged(self, context: CallContext[R]) -> R | Exception:
+        """Send the request a second time, in a slot and a context of its own."""
+        try:
+            await self._bulkhead.enter(context.ends_at)
+        except FAILURES as error:
+            return without_frames(error)
+        try:
+            return await self._send(replace(context, is_hedge=True, held_back=0.0))
         finally:
             self._bulkhead.leave()
 
@@ -118,5 +138,24 @@ class HedgingStrategy:
             self._hedge_after = ordered[int(self._hedge.quantile * len(ordered))]
 
 
-def _succeeded(done: Iterable[asyncio.Future[R]]) -> list[asyncio.Future[R]]:
-    return [future for future in done if future.exception() is None]
+def _succeeded(
+    done: Iterable[asyncio.Future[R | Exception]],
+) -> list[asyncio.Future[R | Exception]]:
+    return [future for future in done if not isinstance(_result(future), Exception)]
+
+
+def _result(future: asyncio.Future[R | Exception]) -> R | BaseException:
+    """What came of a request that is over; a mistake in code is an exception of its task."""
+    return future.exception() or future.result()
+
+
+def _response(done: Collection[asyncio.Future[R | Exception]]) -> R:
+    """The response of a request that succeeded; raises the failure of one if none did."""
+    found = (_succeeded(done) or list(done))[0].result()
+    if not isinstance(found, Exception):
+        return found
+    try:
+        raise found
+    finally:
+        # It leads to this frame.
+        del found, done
