@@ -3,9 +3,11 @@
 import contextlib
 import dataclasses
 import errno
+import gc
 import os
 import signal
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -222,3 +224,27 @@ def test_a_folder_that_cannot_be_written_is_told_at_the_start(
     spool.check()
     assert "Set SPOOL_FOLDER to a folder on a disk" in caplog.text
     assert spool.keep(SpooledEnd(str(uuid4()), 1, "stop")) is None
+
+
+def test_a_large_result_that_storage_refuses_leaves_nothing_to_the_garbage_collector(
+    spool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The main process of a worker makes few objects: its collector comes late, or never."""
+    from offload.jobs.models import Job
+    from offload.jobs.worker.kept_end import KeptResult
+    from offload.jobs.worker.write_spooled import WriteSpooled
+
+    def refuse(_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(KeptResult, "prepare", refuse)
+    writer, end = WriteSpooled(spool), KeptResult(Job(), "a large result")
+    kept = weakref.ref(end)
+    gc.disable()
+    try:
+        with pytest.raises(OSError, match="no space left"):
+            writer._store(Job(), end, 10)
+        del end
+        assert kept() is None
+    finally:
+        gc.enable()

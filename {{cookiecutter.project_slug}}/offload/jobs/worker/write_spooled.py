@@ -121,8 +121,8 @@ class WriteSpooled(threading.Thread):
                 extra=job.log_fields(),
             )
             raise NotStored
-        if storing.error is not None:
-            raise storing.error
+        self._storing = None
+        storing.raise_error()
 
 
 class NotStored(Exception):
@@ -134,13 +134,27 @@ class _Storing(threading.Thread):
 
     def __init__(self, end: KeptEnd) -> None:
         super().__init__(name="offload-store-spooled", daemon=True)
-        self.error: Exception | None = None
-        self._end = end
+        self._error: Exception | None = None
+        self._end: KeptEnd | None = end
 
     def run(self) -> None:
+        end, self._end = self._end, None
+        assert end is not None
         try:
-            self._end.prepare()
+            end.prepare()
         except Exception as error:  # noqa: BLE001 - raised in the thread that waits
-            self.error = error
+            self._error = error
         finally:
             close_connections()
+            # The error leads to this frame.
+            del self
+
+    def raise_error(self) -> None:
+        """Raise what file storage has raised, if anything. Called once."""
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            # It leads to this frame.
+            del error
