@@ -8,6 +8,7 @@ of the web processes may differ.
 import asyncio
 import logging
 import time
+from contextvars import Context
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -162,7 +163,8 @@ class RequestQuota:
         request = WaitingRequest(key, policy, loop.create_future())
         self._waiting.append(request)
         if self._sending is None or self._sending.done():
-            self._sending = loop.create_task(self._send())
+            # In nobody's context: the connection to Redis would keep that of its first request.
+            self._sending = loop.create_task(self._send(), context=Context())
         return await request.count
 
     async def _send(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+from contextvars import Context
 from dataclasses import dataclass
 from time import monotonic
 
@@ -90,8 +91,10 @@ class Sessions:
             self._replace()
             return
 
-        # A caller that leaves does not end the renewal.
-        self._renewal = asyncio.ensure_future(self._renew_with_tls(self._settings.tls))
+        # A caller that leaves does not end the renewal, which runs in nobody's context: the task is
+        # kept, and would keep that of the caller.
+        renewing = self._renew_with_tls(self._settings.tls)
+        self._renewal = asyncio.get_running_loop().create_task(renewing, context=Context())
         await asyncio.shield(self._renewal)
 
     async def _renew_with_tls(self, files: TlsFiles) -> None:

@@ -1,6 +1,7 @@
 """Stalls: the time in which the event loop stood still, which is no fault of an upstream."""
 
 import asyncio
+from contextvars import Context
 
 # The loop is looked at so often while requests are under way.
 LOOK_SECONDS = 0.05
@@ -41,7 +42,10 @@ class Stalls:
 
     def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        loop.call_later(LOOK_SECONDS, self._look, loop, loop.time() + LOOK_SECONDS)
+        due_at = loop.time() + LOOK_SECONDS
+        # In nobody's context: one look follows the other while there are requests, and would keep
+        # the context of the first caller.
+        loop.call_later(LOOK_SECONDS, self._look, loop, due_at, context=Context())
 
     def _look(self, loop: asyncio.AbstractEventLoop, due_at: float) -> None:
         late = loop.time() - due_at

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import time
+from contextvars import Context
 
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -47,7 +48,8 @@ class Scrape:
         making, loop = self._making, asyncio.get_running_loop()
         # A test may have a loop for each request.
         if making is None or making.done() or making.get_loop() is not loop:
-            making = self._making = loop.create_task(self._generate())
+            # In nobody's context: the task is kept, and would keep that of a request.
+            making = self._making = loop.create_task(self._generate(), context=Context())
         # A scrape that is cancelled does not take the text from the others.
         await asyncio.shield(making)
 
