@@ -1,9 +1,11 @@
 """Event streams and long polls: what they carry, when they end, and how many an owner may have."""
 
 import asyncio
+import gc
 import json
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
@@ -320,3 +322,34 @@ def test_a_watcher_sees_a_retry_and_what_follows(web: Lab, api: httpx.Client) ->
         assert any(line == "event: progress" for line in lines)
         transitions.succeed(claimed(job.pk), {"value": 1}, "")
         assert any(line == "event: succeeded" for line in lines)
+
+
+async def test_a_read_that_fails_leaves_no_long_poll_to_the_garbage_collector(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from django.db import OperationalError
+
+    from offload.jobs import shared_reads
+    from offload.jobs.models import Job
+    from offload.serving.sync_calls import keep_no_frames
+
+    def fail(_: object) -> None:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(shared_reads, "_read", fail)
+    keep_no_frames()
+    reads = shared_reads.SharedReads()
+    kept: list[weakref.ref[Any]] = []
+
+    async def poll() -> None:
+        request = RequestFactory().get("/")
+        kept.append(weakref.ref(request))
+        with pytest.raises(OperationalError):
+            await reads.whole(Job())
+
+    gc.disable()
+    try:
+        await asyncio.gather(poll(), poll())
+        assert [each() for each in kept] == [None, None]
+    finally:
+        gc.enable()

@@ -36,7 +36,11 @@ class SharedReads:
             work = sync_to_async(_read)(seen.pk)
             reading = self._running[key] = asyncio.create_task(work, context=Context())
             reading.add_done_callback(lambda done: self._forget(key, done))
-        return await asyncio.shield(reading)
+        try:
+            return await asyncio.shield(reading)
+        finally:
+            # Its error leads to this frame, and by this one to the request that waits.
+            del reading
 
     def _forget(self, key: tuple[UUID, int], done: "asyncio.Task[Job | None]") -> None:
         del self._running[key]
