@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
@@ -19,6 +18,9 @@ SAMPLES = 200
 CALLS_BETWEEN_QUANTILES = 20
 # Seconds over which calls and hedged requests are counted for `budget_ratio`.
 HEDGE_WINDOW_SECONDS = 60.0
+
+# The requests of one call. Each returns its response, or its failure.
+Racing = set[asyncio.Task[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +68,8 @@ class HedgingStrategy:
 
         self._counts.add(total=1)
         started = monotonic()
-        racing = {asyncio.ensure_future(self._send(context))}
-        done: set[asyncio.Task[R | Exception]] = set()
+        racing: Racing = {asyncio.ensure_future(self._send(context))}
+        done: Racing = set()
         try:
             done, racing = await asyncio.wait(racing, timeout=self._hedge_after)
             if not done and self._may_hedge():
@@ -76,7 +78,7 @@ class HedgingStrategy:
                 racing.add(asyncio.ensure_future(self._send_hedged(context)))
             while racing and not _succeeded(done):
                 done, racing = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
-            response = _response(done)
+            response: R = _response(done)
         finally:
             # An error that is raised here leads to this frame, and its task to the error.
             done = set()
@@ -86,7 +88,7 @@ class HedgingStrategy:
         self._learn(monotonic() - started)
         return response
 
-    async def _end(self, losers: set[asyncio.Task[R | Exception]]) -> None:
+    async def _end(self, losers: Racing) -> None:
         """Cancel these requests, and wait for their connections to be closed; but not for long."""
         for task in losers:
             task.cancel()
@@ -138,18 +140,16 @@ class HedgingStrategy:
             self._hedge_after = ordered[int(self._hedge.quantile * len(ordered))]
 
 
-def _succeeded(
-    done: Iterable[asyncio.Future[R | Exception]],
-) -> list[asyncio.Future[R | Exception]]:
-    return [future for future in done if not isinstance(_result(future), Exception)]
+def _succeeded(done: Racing) -> list[asyncio.Task[Any]]:
+    return [task for task in done if not isinstance(_result(task), Exception)]
 
 
-def _result(future: asyncio.Future[R | Exception]) -> R | BaseException:
+def _result(task: asyncio.Task[Any]) -> Any:
     """What came of a request that is over; a mistake in code is an exception of its task."""
-    return future.exception() or future.result()
+    return task.exception() or task.result()
 
 
-def _response(done: Collection[asyncio.Future[R | Exception]]) -> R:
+def _response(done: Racing) -> Any:
     """The response of a request that succeeded; raises the failure of one if none did."""
     found = (_succeeded(done) or list(done))[0].result()
     if not isinstance(found, Exception):
