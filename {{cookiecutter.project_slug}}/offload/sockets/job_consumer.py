@@ -99,11 +99,19 @@ class JobConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             ref = command.ref
             await self._obey(command)
         except Exception as error:  # noqa: BLE001  # the client and the log are told
-            problem = unavailable(error)
-            if problem is None:
-                await self._end_after(error)
-            else:
-                await self._say(told_problem(problem, ref))
+            await self._answer_error(error, ref)
+
+    async def _answer_error(self, error: Exception, ref: str | None) -> None:
+        """Tell the client of a command that failed.
+
+        A variable of `receive` with the problem, to which the error leads, would keep the consumer
+        and the message until the garbage collector runs.
+        """
+        problem = unavailable(error)
+        if problem is None:
+            await self._end_after(error)
+        else:
+            await self._say(told_problem(problem, ref))
 
     async def _obey(self, command: AnyCommand) -> None:
         match command:

@@ -63,11 +63,9 @@ class SocketLogin:
             }
             await self.app(scope | found, receive, answer.send)
         except Exception as error:
-            problem = unavailable(error)
-            if problem is None:
+            if not await answer.tells_of(error):
                 answer.fail(error)
                 raise
-            await answer.tell(problem)
         finally:
             _log(request, answer.status, begun, owner)
 
@@ -116,6 +114,17 @@ class _Answer:
         else:
             # A problem instead of the WebSocket; or a close, which the server sends as a 403.
             self.status = message.get("status", HTTPStatus.FORBIDDEN.value)
+
+    async def tells_of(self, error: Exception) -> bool:
+        """Whether an error is a problem, which is sent then.
+
+        A variable of the caller with the problem, to which the error leads, would keep the request
+        until the garbage collector runs.
+        """
+        problem = unavailable(error)
+        if problem is not None:
+            await self.tell(problem)
+        return problem is not None
 
     async def tell(self, problem: Problem) -> None:
         """Send a problem in place of the WebSocket, or close the one that is open."""
