@@ -1,10 +1,16 @@
 """The jobs API of one web process: lists, refusals, and what an owner does by hand."""
 
+import asyncio
+import gc
 import json
+import weakref
 from typing import Any
 
 import httpx
 import pytest
+from asgiref.sync import sync_to_async
+from django.test import AsyncRequestFactory
+from django.urls import resolve
 
 from .conftest import Lab
 from .web_process import api as api
@@ -155,3 +161,28 @@ def test_the_document_is_made_once_for_each_path_of_the_service(
     finally:
         set_script_prefix("/")
     assert len(made) == 2
+
+
+async def test_a_body_with_faults_leaves_nothing_to_the_garbage_collector() -> None:
+    from offload.access.models import ApiToken
+
+    row, token = await sync_to_async(ApiToken.make)("ann")
+
+    async def refused() -> "weakref.ref[Any]":
+        request = AsyncRequestFactory().post(
+            "/api/lab/burn",
+            b"{}",
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        response = await resolve(request.path).func(request)
+        assert response.status_code == 422
+        return weakref.ref(request)
+
+    gc.disable()
+    try:
+        kept = await asyncio.create_task(refused())
+        assert kept() is None
+    finally:
+        gc.enable()
+        await row.adelete()

@@ -117,6 +117,10 @@ class Api(NinjaAPI):
         self, error_contexts: list[ValidationErrorContext[Any]]
     ) -> ValidationError:
         """What is wrong with a request: each fault, or their number if there are very many."""
+        for context in error_contexts:
+            # It leads to ninja's function that has these contexts in a variable. Each 422, and its
+            # body, would wait for the garbage collector.
+            context.pydantic_validation_error.__traceback__ = None
         return too_many_faults(error_contexts) or super().validation_error_from_error_contexts(
             error_contexts
         )
@@ -185,6 +189,8 @@ def _problem(error: Any) -> Problem:
         case Problem():
             return error
         case ValidationError():
+            # The same function has this error in a variable, too.
+            error.__traceback__ = None
             faults = [
                 {"where": _where(*fault["loc"]), "what": fault["msg"]} for fault in error.errors
             ]
