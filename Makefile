@@ -52,7 +52,7 @@ install: $(READY)  ## Install what this repository needs into .venv
 test: $(READY)  ## Run every test, four suites at a time: the rooms, the bakes, and a running demo
 	@# Before the suites start: one that compiles would write and rename files that another one bakes.
 	@$(BIN)/python -m compileall -q $(foreach folder,offload offload_dev benchmarks,"$(TEMPLATE)/$(folder)")
-	@# All of them, also where one fails: the next run should not find what this one could have said.
+	@# All of them, also where one fails: else the failures of the others are seen in the next run.
 	@$(MAKE) --no-print-directory --keep-going -j4 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) postgresql $(ROOMS) stock
 
 # A process a suite: each has Django settings of its own.

@@ -332,23 +332,26 @@ async def test_a_read_that_fails_leaves_no_long_poll_to_the_garbage_collector(
     from offload.jobs import shared_reads
     from offload.jobs.models import Job
 
-    async def fail(_: object) -> None:
-        raise OperationalError("the database is away")
+    def fail(_: object) -> None:
+        raise OperationalError("the database is away") from ValueError("as the driver says")
 
-    # Not by a thread: asgiref keeps the error of a sync call in circles of its own.
-    monkeypatch.setattr(shared_reads, "sync_to_async", lambda _: fail)
+    monkeypatch.setattr(shared_reads, "retry_conflicts", fail)
     reads = shared_reads.SharedReads()
     kept: list[weakref.ref[Any]] = []
+    causes: list[str] = []
 
     async def poll() -> None:
         request = RequestFactory().get("/")
         kept.append(weakref.ref(request))
-        with pytest.raises(OperationalError):
+        try:
             await reads.whole(Job())
+        except OperationalError as error:
+            causes.append(repr(error.__cause__))
 
     gc.disable()
     try:
         await asyncio.gather(poll(), poll())
+        assert causes == ["ValueError('as the driver says')"] * 2
         assert [each() for each in kept] == [None, None]
     finally:
         gc.enable()

@@ -211,7 +211,7 @@ def frozen(postgres: Postgres) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("without_answers", "told"),
-    [(locked_tables, "A query took too long"), (frozen, "The database does not answer")],
+    [(locked_tables, "The database ended a query"), (frozen, "The database does not answer")],
 )
 def test_a_web_process_has_the_connections_of_the_page_at_most(
     baked: Server,
@@ -231,7 +231,8 @@ def test_a_web_process_has_the_connections_of_the_page_at_most(
             time.sleep(0.05)
     answers = [request.result() for request in asked]
     assert {answer.status_code for answer in answers} <= {200, 302, 503}
-    assert told in "".join(answer.text for answer in answers)
+    # Others waited for a thread or a connection alone.
+    assert sum(told in answer.text for answer in answers) >= 20
     # Threads of both kinds: on a slow machine they are not all there at one time.
     assert 20 + 3 < most <= WEB_CONNECTIONS
     eventually(lambda: jobs(baked).status_code == 200, "the recovery")
@@ -248,7 +249,7 @@ def test_a_request_without_a_connection_says_that_all_are_in_use(
         eventually(lambda: connections_of(server, postgres) == 1, "the first query")
         second = server.get("/api/slow_query?seconds=0")
         assert_refused([second])
-        assert "All database connections of this process are in use" in second.json()["detail"]
+        assert "All database connections are in use" in second.json()["detail"]
         assert first.result().status_code == 200
 
 

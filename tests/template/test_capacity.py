@@ -152,7 +152,7 @@ def test_one_command_measures_this_machine_and_tries_the_predictions(with_exampl
     assert measured.returncode == 0, measured.stdout
     assert measured.stdout.count("%") == 10, measured.stdout
     own = Costs.read(with_example / "var" / "capacity" / "costs.toml")
-    # Which one is larger says a load of one second on a busy machine not.
+    # On a busy machine a load of one second does not say which cost is larger.
     assert own.request > 0
     assert own.process_mb > 1
     (with_example / "var" / "capacity" / "costs.toml").unlink()

@@ -17,15 +17,13 @@ ROOMS = ("access", "fanout", "guard", "jobs", "observe", "serving", "sockets", "
 # Interpreters at a time.
 BATCHES = 4
 
-# Sets up Django, as everything that runs the standard does, and imports what others wrote. Then it
-# forks for each module: in every fork the module is the first of ours after the setup.
+# Sets up Django, as everything that runs the standard does, and then forks for each module: in
+# every fork the module is the first that is imported after the setup.
 IMPORTER = """
 import os, sys, traceback
 import django
 
 django.setup()
-import aiohttp, celery.bin.worker, httpx, kombu.transport.redis, ninja, prometheus_client
-import pydantic_settings, uvicorn.main, uvicorn.protocols.http.httptools_impl
 failed = 0
 for name in sys.argv[1:]:
     child = os.fork()

@@ -16,7 +16,7 @@ class Offload:
 
     Raises:
         TypeError: a name is misspelt.
-        ImproperlyConfigured: a value cannot be.
+        ImproperlyConfigured: `api_path` does not begin and end with a slash.
     """
 
     # --- jobs ---

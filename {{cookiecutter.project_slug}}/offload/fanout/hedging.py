@@ -68,14 +68,15 @@ class HedgingStrategy:
 
         self._counts.add(total=1)
         started = monotonic()
-        racing: Racing = {asyncio.ensure_future(self._send(context))}
+        racing: Racing = {asyncio.ensure_future(_failure_returned(self._inner, context))}
         done: Racing = set()
         try:
             done, racing = await asyncio.wait(racing, timeout=self._hedge_after)
             if not done and self._may_hedge():
                 self._counts.add(marked=1)
                 context.hedged = True
-                racing.add(asyncio.ensure_future(self._send_hedged(context)))
+                hedged = _failure_returned(self._send_hedged, context)
+                racing.add(asyncio.ensure_future(hedged))
             while racing and not _succeeded(done):
                 done, racing = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
             response: R = _response(done)
@@ -108,27 +109,11 @@ class HedgingStrategy:
         within_ratio = hedged + 1 <= self._hedge.budget_ratio * calls
         return within_ratio and not self._bulkhead.full and self._budget.withdraw()
 
-    async def _send(self, context: CallContext[R]) -> R | Exception:
-        """Send a request. Its failure is returned: a task that fails keeps its frames.
-
-        The timeout in them leads back to the task: a circle, in which a part of a body would wait
-        for the garbage collector.
-        """
-        try:
-            return await self._inner(context)
-        except FAILURES as error:
-            return without_frames(error)
-        except asyncio.CancelledError:
-            return DeadlineExceeded("Nobody waits for the response any more.")
-
-    async def _send_hedged(self, context: CallContext[R]) -> R | Exception:
+    async def _send_hedged(self, context: CallContext[R]) -> R:
         """Send the request a second time, in a slot and a context of its own."""
+        await self._bulkhead.enter(context.ends_at)
         try:
-            await self._bulkhead.enter(context.ends_at)
-        except FAILURES as error:
-            return without_frames(error)
-        try:
-            return await self._send(replace(context, is_hedge=True, held_back=0.0))
+            return await self._inner(replace(context, is_hedge=True, held_back=0.0))
         finally:
             self._bulkhead.leave()
 
@@ -138,6 +123,21 @@ class HedgingStrategy:
         if self._calls_learnt % CALLS_BETWEEN_QUANTILES == 0:
             ordered = sorted(self._seconds)
             self._hedge_after = ordered[int(self._hedge.quantile * len(ordered))]
+
+
+async def _failure_returned(send: Strategy, context: CallContext[R]) -> R | Exception:
+    """Send a request. Its failure is returned: a task that fails keeps its frames.
+
+    The timeout in them leads back to the task: a circle, in which a part of a body would wait for
+    the garbage collector.
+    """
+    try:
+        return await send(context)
+    except FAILURES as error:
+        return without_frames(error)
+    except asyncio.CancelledError:
+        # The other request was quicker, or all callers have left.
+        return DeadlineExceeded("Nobody waits for the response any more.")
 
 
 def _succeeded(done: Racing) -> list[asyncio.Task[Any]]:
@@ -151,11 +151,12 @@ def _result(task: asyncio.Task[Any]) -> Any:
 
 def _response(done: Racing) -> Any:
     """The response of a request that succeeded; raises the failure of one if none did."""
-    found = (_succeeded(done) or list(done))[0].result()
-    if not isinstance(found, Exception):
-        return found
+    found: Any = None
     try:
-        raise found
+        found = (_succeeded(done) or list(done))[0].result()
+        if isinstance(found, Exception):
+            raise found
+        return found
     finally:
-        # It leads to this frame.
+        # An error leads to this frame.
         del found, done

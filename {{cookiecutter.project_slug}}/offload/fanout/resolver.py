@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from .errors import EXHAUSTED_ERRNOS
 from .http import httpx
 
 # Addresses are used for this time before they are looked up again (aiohttp's own default).
@@ -161,6 +162,22 @@ class UpstreamResolver(AbstractResolver):
         """Nothing to close: a lookup that hangs ends by itself."""
 
 
+def check_for_free_file() -> None:
+    """Raise the true reason of a failed lookup if this process can open no file.
+
+    At the first lookup of a process glibc then says that there is no such name. It would count for
+    the circuit breaker, although it says nothing about the upstream.
+
+    Raises:
+        OSError: one of `EXHAUSTED_ERRNOS`.
+    """
+    try:
+        socket.socket().close()
+    except OSError as error:
+        if error.errno in EXHAUSTED_ERRNOS:
+            raise
+
+
 def look_up(lookup: Lookup, name: Name) -> list[ResolveResult]:
     """The addresses of a name, for aiohttp. Blocks; raises `OSError` if there are none."""
     host, port, family = name
@@ -169,9 +186,7 @@ def look_up(lookup: Lookup, name: Name) -> list[ResolveResult]:
             host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
         )
     except socket.gaierror:
-        # Where glibc can open no file at the first lookup of a process, it says that there is no
-        # such name. This raises the true reason, which says nothing about the upstream.
-        socket.socket().close()
+        check_for_free_file()
         raise
     found: list[ResolveResult] = []
     for address_family, _, proto, _, address in infos:

@@ -21,12 +21,12 @@ class SharedReads:
 
     def __init__(self) -> None:
         # By the job's id and the version that the callers know of.
-        self._running: dict[tuple[UUID, int], asyncio.Task[Job | None]] = {}
+        self._running: dict[tuple[UUID, int], asyncio.Task[Job | Exception | None]] = {}
 
     async def whole(self, seen: Job) -> Job | None:
         """A job's whole row, at least as new as the one that the caller has seen.
 
-        None where it was deleted.
+        None where it was deleted. Raises one of `DATABASE_ERRORS`.
         """
         key = seen.pk, seen.version
         reading = self._running.get(key)
@@ -36,23 +36,24 @@ class SharedReads:
             work = sync_to_async(_read)(seen.pk)
             reading = self._running[key] = asyncio.create_task(work, context=Context())
             reading.add_done_callback(lambda done: self._forget(key, done))
-        try:
-            return await asyncio.shield(reading)
-        finally:
-            # Its error leads to this frame, and by this one to the request that waits.
-            del reading
+        found = await asyncio.shield(reading)
+        if isinstance(found, Exception):
+            # Each caller raises an error of its own: that of another one leads to its request.
+            raise type(found)(*found.args) from found.__cause__
+        return found
 
-    def _forget(self, key: tuple[UUID, int], done: "asyncio.Task[Job | None]") -> None:
+    def _forget(self, key: tuple[UUID, int], done: "asyncio.Task[Job | Exception | None]") -> None:
         del self._running[key]
         if not done.cancelled():
             # Read here, since all callers may have left: else asyncio logs it.
             done.exception()
 
 
-def _read(job_id: UUID) -> Job | None:
+def _read(job_id: UUID) -> Job | Exception | None:
+    """The row, or the error of the database. asgiref would keep an error that is raised here."""
     try:
         return retry_conflicts(lambda: Job.objects.filter(pk=job_id).first())
-    except DATABASE_ERRORS:
+    except DATABASE_ERRORS as error:
         # The next read needs another connection.
         connections.close_all()
-        raise
+        return error.with_traceback(None)

@@ -11,7 +11,7 @@ CONFLICT_CODES = ("40001", "40P01")
 LOCK_CONFLICT_CODES = (*CONFLICT_CODES, "55P03")
 # query_canceled: the statement took longer than `statement_timeout`, or an operator ended it.
 QUERY_CANCELED = "57014"
-# too_many_connections: this process has as many as its requests may have (`connection_slots.py`).
+# too_many_connections: of the requests of this process (`connection_slots.py`), or of the server.
 TOO_MANY_CONNECTIONS = "53300"
 
 

@@ -59,14 +59,15 @@ def _why(error: BaseException) -> tuple[str, str]:
         )
     if sqlstate(error) == QUERY_CANCELED:
         return (
-            "A query took too long",
-            "Look for slow queries, and for transactions that hold a lock: the limit is the "
-            "statement_timeout of PostgreSQL (DATABASE_STATEMENT_TIMEOUT).",
+            "The database ended a query, most often because it took too long",
+            "Look for slow queries, and for transactions that hold a lock. The limit is "
+            "statement_timeout (DATABASE_STATEMENT_TIMEOUT). An operator may also have ended it.",
         )
     if sqlstate(error) == TOO_MANY_CONNECTIONS:
         return (
-            "All database connections of this process are in use",
-            "Look for slow queries: the limit is max_request_connections.",
+            "All database connections are in use",
+            "Look for slow queries. The limits are max_request_connections of a process, and "
+            "max_connections of PostgreSQL or of its pooler.",
         )
     return "The database does not answer", "Look at the database and its number of connections."
 

@@ -63,7 +63,7 @@ class SocketLogin:
             }
             await self.app(scope | found, receive, answer.send)
         except Exception as error:
-            if not await answer.tells_of(error):
+            if not await answer.tell_error(error):
                 answer.fail(error)
                 raise
         finally:
@@ -115,8 +115,8 @@ class _Answer:
             # A problem instead of the WebSocket; or a close, which the server sends as a 403.
             self.status = message.get("status", HTTPStatus.FORBIDDEN.value)
 
-    async def tells_of(self, error: Exception) -> bool:
-        """Whether an error is a problem, which is sent then.
+    async def tell_error(self, error: Exception) -> bool:
+        """Send the problem that an error means. False if it means none, and nothing was sent.
 
         A variable of the caller with the problem, to which the error leads, would keep the request
         until the garbage collector runs.

@@ -102,8 +102,9 @@ class FileDeleter:
         self.last_name = ""
         self._thread: threading.Thread | None = None
         self._deleted: list[str] = []
-        # Whether a file could not be deleted in this round through all files, and in the last one.
-        self._fails = self._failed_before = False
+        # How deletes failed in this round through all files, and in the one before.
+        self._failures: set[type[Exception]] = set()
+        self._failures_before: set[type[Exception]] = set()
 
     def is_busy(self) -> bool:
         """Whether files are being deleted."""
@@ -113,7 +114,7 @@ class FileDeleter:
         """Begin to delete these files. An empty list makes the next one begin at the front."""
         self.last_name = names[-1] if names else ""
         if not names:
-            self._failed_before, self._fails = self._fails, False
+            self._failures_before, self._failures = self._failures, set()
         else:
             self._thread = threading.Thread(
                 target=self._run, args=(names,), name="offload-file-deleter", daemon=True
@@ -129,18 +130,18 @@ class FileDeleter:
         for name in names:
             try:
                 default_storage.delete(name)
-            except Exception:  # noqa: BLE001 - logged in `_report`
-                self._report(name)
+            except Exception as error:  # noqa: BLE001 - logged in `_report`
+                self._report(name, type(error))
             else:
                 self._deleted.append(name)
 
-    def _report(self, name: str) -> None:
-        """Log the first file. A storage that refuses one may refuse 100,000, every minute."""
-        if not self._fails and not self._failed_before:
+    def _report(self, name: str, failure: type[Exception]) -> None:
+        """Log the first file of each kind of error. A storage may refuse 100,000, every minute."""
+        if failure not in self._failures | self._failures_before:
             logger.exception(
                 "the stored result %s cannot be deleted, and maybe others; their jobs are deleted "
                 "already. Check the permissions of file storage; the deletes are tried again every "
-                "minute, without a further line until all of them succeed",
+                "minute, without a further line about this error until a round is without it",
                 name,
             )
-        self._fails = True
+        self._failures.add(failure)
